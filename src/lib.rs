@@ -1,1 +1,3 @@
-//! x
+//! Loads a POSIX tree into an Azure Blob container in CLFS format.
+
+pub mod container;

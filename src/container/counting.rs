@@ -1,0 +1,158 @@
+//! Counts the calls that reach a container.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{BlobName, Container, ContainerError, ListMarker, ListPage, PutBody};
+
+/// Passes every call on and counts it.
+#[derive(Debug)]
+pub struct Counting<C> {
+    inner: C,
+    puts: Counter,
+    gets: Counter,
+    lists: Counter,
+    deletes: Counter,
+    puts_by_name: Option<Mutex<HashMap<BlobName, u64>>>,
+}
+
+#[derive(Debug, Default)]
+struct Counter {
+    calls: AtomicU64,
+    failed: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// The calls of one operation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OperationCount {
+    /// Calls that have ended, failed ones included.
+    pub calls: u64,
+    /// Those of them that failed.
+    pub failed: u64,
+    /// Bytes of content moved by calls that succeeded; 0 for lists and deletes.
+    pub bytes: u64,
+}
+
+/// What a [`Counting`] has counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Blobs written.
+    pub puts: OperationCount,
+    /// Blobs read.
+    pub gets: OperationCount,
+    /// Pages listed.
+    pub lists: OperationCount,
+    /// Blobs removed.
+    pub deletes: OperationCount,
+}
+
+impl Counter {
+    fn settle<T>(&self, outcome: &Result<T, ContainerError>, bytes: u64) {
+        self.calls.fetch_add(1, Relaxed);
+        match outcome {
+            Ok(_) => self.bytes.fetch_add(bytes, Relaxed),
+            Err(_) => self.failed.fetch_add(1, Relaxed),
+        };
+    }
+
+    fn read(&self) -> OperationCount {
+        OperationCount {
+            calls: self.calls.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+        }
+    }
+}
+
+impl<C: Container> Counting<C> {
+    /// Counts calls and bytes.
+    pub fn new(inner: C) -> Self {
+        Self {
+            inner,
+            puts: Counter::default(),
+            gets: Counter::default(),
+            lists: Counter::default(),
+            deletes: Counter::default(),
+            puts_by_name: None,
+        }
+    }
+
+    /// Also counts how often each name is put; memory grows with the number of names, so this is for tests.
+    pub fn with_names(inner: C) -> Self {
+        Self {
+            puts_by_name: Some(Mutex::default()),
+            ..Self::new(inner)
+        }
+    }
+
+    /// What has been counted so far.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            puts: self.puts.read(),
+            gets: self.gets.read(),
+            lists: self.lists.read(),
+            deletes: self.deletes.read(),
+        }
+    }
+
+    /// How often each name was put; empty unless made by [`Counting::with_names`].
+    pub fn puts_by_name(&self) -> HashMap<BlobName, u64> {
+        match &self.puts_by_name {
+            Some(names) => names.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            None => HashMap::new(),
+        }
+    }
+
+    /// The container underneath.
+    pub fn inner(&self) -> &C {
+        &self.inner
+    }
+}
+
+#[async_trait]
+impl<C: Container> Container for Counting<C> {
+    fn location(&self) -> &str {
+        self.inner.location()
+    }
+
+    async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
+        let bytes = content.bytes.len() as u64;
+        if let Some(names) = &self.puts_by_name {
+            let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
+            *names.entry(name.clone()).or_default() += 1;
+        }
+        let outcome = self.inner.put(name, content).await;
+        self.puts.settle(&outcome, bytes);
+        outcome
+    }
+
+    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
+        let outcome = self.inner.get(name).await;
+        let bytes = outcome.as_ref().map_or(0, |content| content.len() as u64);
+        self.gets.settle(&outcome, bytes);
+        outcome
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        from: Option<ListMarker>,
+        at_most: u32,
+    ) -> Result<ListPage, ContainerError> {
+        let outcome = self.inner.list(prefix, from, at_most).await;
+        self.lists.settle(&outcome, 0);
+        outcome
+    }
+
+    async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
+        let outcome = self.inner.delete(name).await;
+        self.deletes.settle(&outcome, 0);
+        outcome
+    }
+}

@@ -1,0 +1,142 @@
+//! A container in memory, for tests and benches.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{
+    BlobEntry, BlobName, Container, ContainerError, ContainerErrorKind, ListMarker, ListPage,
+    MAX_BLOB_BYTES, Operation, PutBody,
+};
+
+/// Blobs in a map.
+#[derive(Debug, Default)]
+pub struct InMemory {
+    blobs: Mutex<Blobs>,
+}
+
+#[derive(Debug, Default)]
+struct Blobs {
+    gone: bool,
+    by_name: BTreeMap<String, PutBody>,
+}
+
+impl InMemory {
+    /// An empty container.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Removes the container itself: every call fails from now on, as on a service.
+    pub fn remove_container(&self) {
+        let mut blobs = self.lock();
+        blobs.gone = true;
+        blobs.by_name.clear();
+    }
+
+    /// All blobs, in order of their names.
+    pub fn blobs(&self) -> BTreeMap<String, PutBody> {
+        self.lock().by_name.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Blobs> {
+        // Nothing is left half done under this lock.
+        self.blobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn opened(
+        &self,
+        operation: Operation,
+        blob: Option<&BlobName>,
+    ) -> Result<MutexGuard<'_, Blobs>, ContainerError> {
+        let blobs = self.lock();
+        if blobs.gone {
+            return Err(self.error(ContainerErrorKind::ContainerMissing, operation, blob));
+        }
+        Ok(blobs)
+    }
+
+    fn error(
+        &self,
+        kind: ContainerErrorKind,
+        operation: Operation,
+        blob: Option<&BlobName>,
+    ) -> ContainerError {
+        let error = ContainerError::new(kind, operation, self.location());
+        match blob {
+            Some(name) => error.with_blob(name.as_str()),
+            None => error,
+        }
+    }
+}
+
+#[async_trait]
+impl Container for InMemory {
+    fn location(&self) -> &str {
+        "memory"
+    }
+
+    async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
+        if content.bytes.len() as u64 > MAX_BLOB_BYTES {
+            return Err(self.error(ContainerErrorKind::TooLarge, Operation::Put, Some(name)));
+        }
+        self.opened(Operation::Put, Some(name))?
+            .by_name
+            .insert(name.as_str().into(), content);
+        Ok(())
+    }
+
+    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
+        self.opened(Operation::Get, Some(name))?
+            .by_name
+            .get(name.as_str())
+            .map(|body| body.bytes.clone())
+            .ok_or_else(|| self.error(ContainerErrorKind::BlobMissing, Operation::Get, Some(name)))
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        from: Option<ListMarker>,
+        at_most: u32,
+    ) -> Result<ListPage, ContainerError> {
+        let start = match from {
+            Some(ListMarker(last)) => {
+                let last = String::from_utf8(last).map_err(|_| {
+                    self.error(ContainerErrorKind::Protocol, Operation::List, None)
+                        .with_detail("the marker is of another container")
+                })?;
+                Bound::Excluded(last)
+            }
+            None => Bound::Included(prefix.to_owned()),
+        };
+        let blobs = self.opened(Operation::List, None)?;
+        let mut matching = blobs
+            .by_name
+            .range::<String, _>((start, Bound::Unbounded))
+            .take_while(|(name, _)| name.starts_with(prefix));
+        let page: Vec<BlobEntry> = matching
+            .by_ref()
+            .take(at_most.max(1) as usize)
+            .map(|(name, body)| BlobEntry {
+                name: name.clone(),
+                size: body.bytes.len() as u64,
+            })
+            .collect();
+        let next = match (matching.next(), page.last()) {
+            (Some(_), Some(last)) => Some(ListMarker(last.name.clone().into_bytes())),
+            _ => None,
+        };
+        Ok(ListPage { blobs: page, next })
+    }
+
+    async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
+        self.opened(Operation::Delete, Some(name))?
+            .by_name
+            .remove(name.as_str());
+        Ok(())
+    }
+}

@@ -1,0 +1,129 @@
+//! Names of blobs that every backend takes as they are.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// The longest name Azure takes, in characters.
+const MAX_NAME_BYTES: usize = 1024;
+
+/// A blob name that is safe on every backend.
+///
+/// 1 to 1,024 bytes of ASCII letters, digits, `_`, `.` and `-`, not starting with `.`: nothing that a URL or
+/// a path would rewrite (`.`, `..`, `a/../b`), and nothing that the folder hides.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BlobName(Box<str>);
+
+/// Why a string is no [`BlobName`].
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum InvalidBlobName {
+    /// The name is empty.
+    #[error("a blob name cannot be empty")]
+    Empty,
+    /// The name is longer than 1,024 bytes.
+    #[error("the blob name has {0} bytes; at most 1024 are possible")]
+    TooLong(usize),
+    /// The name starts with a dot.
+    #[error("the blob name {0:?} starts with a dot")]
+    LeadingDot(String),
+    /// The name holds a character other than ASCII letters, digits, `_`, `.`, `-`.
+    #[error(
+        "the blob name {name:?} holds {character:?}; letters, digits, '_', '.' and '-' are possible"
+    )]
+    Character {
+        /// The name.
+        name: String,
+        /// The first character that is not possible.
+        character: char,
+    },
+}
+
+impl BlobName {
+    /// Checks a name.
+    pub fn new(name: impl Into<String>) -> Result<Self, InvalidBlobName> {
+        let name = name.into();
+        if name.is_empty() {
+            return Err(InvalidBlobName::Empty);
+        }
+        if name.len() > MAX_NAME_BYTES {
+            return Err(InvalidBlobName::TooLong(name.len()));
+        }
+        if name.starts_with('.') {
+            return Err(InvalidBlobName::LeadingDot(name));
+        }
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        match name.chars().find(|&c| !allowed(c)) {
+            Some(character) => Err(InvalidBlobName::Character { name, character }),
+            None => Ok(Self(name.into())),
+        }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BlobName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for BlobName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BlobName({})", self.0)
+    }
+}
+
+impl TryFrom<&str> for BlobName {
+    type Error = InvalidBlobName;
+
+    fn try_from(name: &str) -> Result<Self, InvalidBlobName> {
+        Self::new(name)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_what_is_safe_everywhere() {
+        for name in [
+            "a",
+            "0A.B_c-d",
+            "output.txt",
+            "-",
+            "a..b",
+            &"x".repeat(1024),
+        ] {
+            assert_eq!(BlobName::new(name).unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn refuses_what_a_backend_would_change() {
+        assert_eq!(BlobName::new(""), Err(InvalidBlobName::Empty));
+        assert_eq!(
+            BlobName::new("x".repeat(1025)),
+            Err(InvalidBlobName::TooLong(1025))
+        );
+        for name in [".", "..", ".tmp-a"] {
+            assert_eq!(
+                BlobName::new(name),
+                Err(InvalidBlobName::LeadingDot(name.into()))
+            );
+        }
+        for name in [
+            "a/b", "a/../b", "a b", "a\0", "ä", "a%2F", "a\\b", "a?b", "a#", "\n",
+        ] {
+            assert!(
+                matches!(BlobName::new(name), Err(InvalidBlobName::Character { .. })),
+                "{name:?}"
+            );
+        }
+    }
+}

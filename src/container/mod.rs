@@ -5,6 +5,7 @@
 
 pub mod counting;
 pub mod error;
+pub mod folder;
 pub mod memory;
 mod name;
 

@@ -1,0 +1,302 @@
+//! A container that is a folder: one file per blob.
+//!
+//! A blob is written as `.tmp-NAME`, made durable, renamed to `NAME`, and the folder made durable
+//! ([`commit`]). A crash leaves at most a `.tmp-NAME` behind, which the next put of that name overwrites
+//! and no listing shows. All paths are relative to the folder's descriptor, so that moving the
+//! folder does not split a container, and nothing follows a symbolic link: what lies in the folder is foreign.
+
+mod commit;
+mod listing;
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use tokio::sync::{Notify, oneshot};
+
+use super::{
+    BlobName, Container, ContainerError, ContainerErrorKind, ListMarker, ListPage, MAX_BLOB_BYTES,
+    Operation, PutBody,
+};
+use commit::{Commits, Written};
+use listing::Listings;
+
+const TEMPORARY_PREFIX: &str = ".tmp-";
+
+/// Blobs as files of one folder.
+#[derive(Debug)]
+pub struct Folder {
+    location: String,
+    folder: Arc<OwnedFd>,
+    commits: Arc<Commits>,
+    writing: Arc<Writing>,
+    listings: Arc<Listings>,
+}
+
+/// Names being written. Two puts of one name would share a temporary file, so the second waits.
+#[derive(Debug, Default)]
+struct Writing {
+    names: Mutex<HashSet<BlobName>>,
+    released: Notify,
+}
+
+/// One name's turn; belongs to the write itself, so that it outlives a put that is dropped half way.
+#[derive(Debug)]
+struct Turn {
+    writing: Arc<Writing>,
+    name: BlobName,
+}
+
+impl Writing {
+    async fn turn(self: &Arc<Self>, name: &BlobName) -> Turn {
+        loop {
+            // Registered before the look at the set, so that a release in between is not missed.
+            let mut released = std::pin::pin!(self.released.notified());
+            released.as_mut().enable();
+            if self.lock().insert(name.clone()) {
+                return Turn {
+                    writing: Arc::clone(self),
+                    name: name.clone(),
+                };
+            }
+            released.await;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<BlobName>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.writing.lock().remove(&self.name);
+        self.writing.released.notify_waiters();
+    }
+}
+
+impl Folder {
+    /// Opens the folder; with `create`, makes it and its parents first and makes that durable.
+    ///
+    /// A folder that is not there is [`ContainerErrorKind::ContainerMissing`]. Blocks while it works.
+    pub fn open(path: &Path, create: bool) -> Result<Self, ContainerError> {
+        let location = path.display().to_string();
+        let failed = |errno| failure(errno, Operation::Open, &location, None);
+        if create {
+            create_durably(path).map_err(failed)?;
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
+        let folder = Arc::new(folder);
+        Ok(Self {
+            location,
+            commits: Arc::new(Commits::new(Arc::clone(&folder))),
+            folder,
+            writing: Arc::default(),
+            listings: Arc::default(),
+        })
+    }
+
+    fn error(&self, errno: Errno, operation: Operation, blob: Option<&BlobName>) -> ContainerError {
+        failure(errno, operation, &self.location, blob)
+    }
+
+    /// Runs file work where it may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        operation: Operation,
+        blob: Option<&BlobName>,
+        work: impl FnOnce() -> Result<T, Errno> + Send + 'static,
+    ) -> Result<T, ContainerError> {
+        match tokio::task::spawn_blocking(work).await {
+            Ok(outcome) => outcome.map_err(|errno| self.error(errno, operation, blob)),
+            // The runtime is shutting down, or the work panicked.
+            Err(_) => Err(self.error(Errno::CANCELED, operation, blob)),
+        }
+    }
+}
+
+#[async_trait]
+impl Container for Folder {
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
+        if content.bytes.len() as u64 > MAX_BLOB_BYTES {
+            return Err(self.error(Errno::FBIG, Operation::Put, Some(name)));
+        }
+        let turn = self.writing.turn(name).await;
+        let (folder, commits) = (Arc::clone(&self.folder), Arc::clone(&self.commits));
+        let (done, durable) = oneshot::channel();
+        // Nobody waits for this task itself: it may go on as the leader of others' commits.
+        tokio::task::spawn_blocking(move || {
+            let temporary = format!("{TEMPORARY_PREFIX}{}", turn.name);
+            match write_temporary(&folder, &temporary, &content.bytes) {
+                Ok(file) => commits.enter(Written {
+                    file,
+                    temporary,
+                    turn,
+                    done,
+                }),
+                Err(errno) => {
+                    drop(turn);
+                    let _ = done.send(Err(errno));
+                }
+            }
+        });
+        // The sender is lost only when the runtime shuts down.
+        durable
+            .await
+            .unwrap_or(Err(Errno::CANCELED))
+            .map_err(|errno| self.error(errno, Operation::Put, Some(name)))
+    }
+
+    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
+        let folder = Arc::clone(&self.folder);
+        let file_name = name.clone();
+        let read = move || read_whole(&folder, file_name.as_str());
+        self.blocking(Operation::Get, Some(name), read).await
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        from: Option<ListMarker>,
+        at_most: u32,
+    ) -> Result<ListPage, ContainerError> {
+        let folder = Arc::clone(&self.folder);
+        let listings = Arc::clone(&self.listings);
+        let prefix = prefix.as_bytes().to_vec();
+        let page = move || listings.page(&folder, prefix, from, at_most.max(1) as usize);
+        self.blocking(Operation::List, None, page).await
+    }
+
+    async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
+        let folder = Arc::clone(&self.folder);
+        let file_name = name.clone();
+        let remove =
+            move || match rustix::fs::unlinkat(&*folder, file_name.as_str(), AtFlags::empty()) {
+                Ok(()) => rustix::fs::fsync(&*folder),
+                Err(Errno::NOENT) if still_there(&folder)? => Ok(()),
+                Err(errno) => Err(errno),
+            };
+        self.blocking(Operation::Delete, Some(name), remove).await
+    }
+}
+
+/// Whether the folder itself still exists: a removed one has no links left (a file missing in it says nothing).
+fn still_there(folder: &OwnedFd) -> Result<bool, Errno> {
+    Ok(rustix::fs::fstat(folder)?.st_nlink > 0)
+}
+
+fn write_temporary(folder: &OwnedFd, name: &str, content: &[u8]) -> Result<OwnedFd, Errno> {
+    // A leftover of a crash is unlinked, not truncated: it may be anything by now.
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(0o666);
+    let file = match rustix::fs::openat(folder, name, flags, mode) {
+        Err(Errno::EXIST) => {
+            rustix::fs::unlinkat(folder, name, AtFlags::empty())?;
+            rustix::fs::openat(folder, name, flags, mode)?
+        }
+        opened => opened?,
+    };
+    let mut file = File::from(file);
+    if let Err(error) = file.write_all(content) {
+        // What was written takes room that others may need; the put has failed anyway.
+        let _ = rustix::fs::unlinkat(folder, name, AtFlags::empty());
+        return Err(Errno::from_io_error(&error).unwrap_or(Errno::IO));
+    }
+    Ok(file.into())
+}
+
+fn read_whole(folder: &OwnedFd, name: &str) -> Result<Bytes, Errno> {
+    // NONBLOCK, so that a foreign fifo is refused below instead of waiting for a writer.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(folder, name, flags, Mode::empty()) {
+        // The blob is missing or the folder is: NODATA stands for the blob.
+        Err(Errno::NOENT) if still_there(folder)? => return Err(Errno::NODATA),
+        opened => opened?,
+    };
+    let status = rustix::fs::fstat(file.as_fd())?;
+    if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
+        return Err(Errno::INVAL);
+    }
+    let size = u64::try_from(status.st_size).unwrap_or(0);
+    if size > MAX_BLOB_BYTES {
+        return Err(Errno::FBIG);
+    }
+    let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
+    File::from(file)
+        .take(MAX_BLOB_BYTES + 1)
+        .read_to_end(&mut content)
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    if content.len() as u64 > MAX_BLOB_BYTES {
+        return Err(Errno::FBIG);
+    }
+    Ok(content.into())
+}
+
+/// `mkdir -p`, with the parent of each new folder made durable.
+fn create_durably(path: &Path) -> Result<(), Errno> {
+    let missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        .collect();
+    for folder in missing.into_iter().rev() {
+        match rustix::fs::mkdir(folder, Mode::from_raw_mode(0o777)) {
+            Ok(()) => {}
+            // Another process was faster.
+            Err(Errno::EXIST) => continue,
+            Err(errno) => return Err(errno),
+        }
+        let parent = match folder.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::fsync(rustix::fs::open(parent, flags, Mode::empty())?)?;
+    }
+    Ok(())
+}
+
+fn failure(
+    errno: Errno,
+    operation: Operation,
+    location: &str,
+    blob: Option<&BlobName>,
+) -> ContainerError {
+    let (kind, detail) = match errno {
+        Errno::NODATA => (ContainerErrorKind::BlobMissing, None),
+        Errno::NOENT => (ContainerErrorKind::ContainerMissing, None),
+        Errno::NOSPC | Errno::DQUOT => (ContainerErrorKind::DiskFull, Some(errno.to_string())),
+        Errno::FBIG => (
+            ContainerErrorKind::TooLarge,
+            Some(format!("at most {MAX_BLOB_BYTES} bytes are possible")),
+        ),
+        Errno::INVAL | Errno::LOOP if operation == Operation::Get => (
+            ContainerErrorKind::Io,
+            Some("it is not a regular file".into()),
+        ),
+        Errno::CANCELED => (
+            ContainerErrorKind::Io,
+            Some("the work was abandoned because the program is ending".into()),
+        ),
+        errno => (ContainerErrorKind::Io, Some(errno.to_string())),
+    };
+    let mut error = ContainerError::new(kind, operation, location);
+    if let Some(detail) = detail {
+        error = error.with_detail(detail);
+    }
+    match blob {
+        Some(name) => error.with_blob(name.as_str()),
+        None => error,
+    }
+}

@@ -1,1 +1,56 @@
-//! CLFS.
+//! The CLFS object format, both directions: names, hashes, filehandles, the wrapper, and every
+//! object a loader writes.
+//!
+//! The specification is `docs/format.md` of the project; comments cite it by section. The crate
+//! does no I/O: it turns values into the bytes of a blob and back. Everything it decodes is
+//! untrusted: lengths are checked before they are believed, nothing is allocated that the input
+//! does not pay for, and every failure is a [`FormatError`] that names the place.
+#![forbid(unsafe_code)]
+
+mod attributes;
+mod block_map_reader;
+mod blockmap;
+mod buffer;
+mod cursor;
+mod databack;
+mod directory;
+mod error;
+mod extended;
+mod filehandle;
+mod frame;
+mod handle;
+mod hash;
+mod id;
+mod indirect;
+mod inode;
+pub mod limits;
+mod name;
+mod object;
+mod segment;
+mod wrapper;
+
+pub use attributes::{Attributes, Timestamp};
+pub use block_map_reader::{BlockMapReader, BlockStep};
+pub use blockmap::{
+    BlockMap, BlockMapBuilder, FinishedIndirect, IndirectPosition, directory_segment_offset,
+    file_segment_count, file_segment_range,
+};
+pub use buffer::{ObjectBuffer, SegmentBuffer};
+pub use databack::DataBack;
+pub use directory::{DirEntries, DirEntriesIter, DirEntry, DirectorySegmenter, DirectorySegments};
+pub use error::{Corrupt, FormatError, Limit, Part, Place, Unsupported};
+pub use extended::{Bucket, ExtendedAttributes};
+pub use filehandle::{FileType, Filehandle, FilehandleFields};
+pub use handle::{HandleType, UnknownHandle};
+pub use hash::{fnv1, hash64, murmur2};
+pub use id::{BlockId, ObjectId, ObjectType, WellKnownId};
+pub use indirect::IndirectBlock;
+pub use inode::{Content, Inode};
+pub use limits::{
+    DIRECT_BLOCKS, DIRECTORY_MANAGERS, DIRECTORY_SEGMENT_BYTES, FILE_SEGMENT_BYTES,
+    FIRST_SEGMENT_BYTES, FIRST_SEQUENCE, FIRST_VERSION, POINTERS_PER_INDIRECT,
+};
+pub use name::{NameKind, ObjectName};
+pub use object::Object;
+pub use segment::{DirectorySegment, FileSegment};
+pub use wrapper::{Compression, Lz4Encoder, unwrap};

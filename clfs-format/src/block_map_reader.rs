@@ -1,0 +1,158 @@
+//! Reads a block map and its trees back as one sequence of data blocks.
+
+use crate::blockmap::{BlockMap, IndirectPosition};
+use crate::error::{Corrupt, FormatError, Limit, Part, Place};
+use crate::id::BlockId;
+use crate::limits::{DIRECT_BLOCKS, POINTERS_PER_INDIRECT, TREES};
+
+/// What [`BlockMapReader::next_step`] asks for or gives.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub enum BlockStep {
+    /// The next data block.
+    Data(BlockId),
+    /// Fetch this indirect block and [`BlockMapReader::supply`] its pointers.
+    Fetch {
+        /// Its id.
+        id: BlockId,
+        /// Its place in the map; its DATABACK offset must be `position.offset()`.
+        position: IndirectPosition,
+    },
+    /// There are no more blocks.
+    End,
+}
+
+#[derive(Debug)]
+struct OpenBlock {
+    pointers: std::vec::IntoIter<BlockId>,
+    /// Whether it had 4096 pointers.
+    full: bool,
+}
+
+/// Walks the segments of an entity in order, from block 1 on. It holds at most one indirect block
+/// for each level of one tree. A map that leads in circles ends in an error: the depth is the
+/// tree's, every block but the last must be full, and there are no more data blocks than `most`.
+#[derive(Debug)]
+pub struct BlockMapReader {
+    direct: std::vec::IntoIter<BlockId>,
+    roots: [BlockId; TREES],
+    /// Number of trees begun.
+    trees_begun: usize,
+    open: Vec<OpenBlock>,
+    /// Blocks met so far in the current tree, by depth.
+    met: [u64; TREES],
+    asked_for: bool,
+    /// A list that is not full was read to its end: no block may follow.
+    ended: bool,
+    left: u64,
+}
+
+impl BlockMapReader {
+    /// `most` is the number of data blocks that the entity may have besides the inode's: for a
+    /// file [`crate::file_segment_count`] of its size.
+    pub fn new(map: &BlockMap, most: u64) -> Self {
+        Self {
+            ended: 1 + map.direct.len() < DIRECT_BLOCKS,
+            direct: map.direct.clone().into_iter(),
+            roots: map.roots,
+            trees_begun: 0,
+            open: Vec::new(),
+            met: [0; TREES],
+            asked_for: false,
+            left: most,
+        }
+    }
+
+    /// The next data block, or the indirect block that is needed to go on.
+    ///
+    /// # Errors
+    /// Corrupt when there are more data blocks than allowed, or a block follows a list that is not
+    /// full, or the block last asked for was not supplied.
+    pub fn next_step(&mut self) -> Result<BlockStep, FormatError> {
+        if self.asked_for {
+            return Err(self.corrupt(Corrupt::NotAskedFor));
+        }
+        if let Some(id) = self.direct.next() {
+            return self.data(id);
+        }
+        while let Some(depth) = self.open.len().checked_sub(1) {
+            let Some(block) = self.open.last_mut() else {
+                break;
+            };
+            match block.pointers.next() {
+                None => {
+                    self.ended |= !block.full;
+                    self.open.pop();
+                }
+                Some(_) if self.ended => return Err(self.corrupt(Corrupt::BlockMapGap)),
+                Some(id) if depth + 1 == self.trees_begun => return self.data(id),
+                Some(id) => return Ok(self.fetch(id, depth + 1)),
+            }
+        }
+        match self.roots.get(self.trees_begun) {
+            None | Some(&BlockId::NONE) => Ok(BlockStep::End),
+            Some(_) if self.ended => Err(self.corrupt(Corrupt::BlockMapGap)),
+            Some(&root) => {
+                self.trees_begun += 1;
+                self.met = [0; TREES];
+                Ok(self.fetch(root, 0))
+            }
+        }
+    }
+
+    /// The pointers of the indirect block that was asked for. A leaf may be empty where the blocks
+    /// end: the original writes one when a tree ends exactly on a full leaf (section 6 "BMAP").
+    ///
+    /// # Errors
+    /// Limit for more than 4096 pointers, Corrupt when none was asked for or an indirect block other
+    /// than a leaf is empty.
+    pub fn supply(&mut self, pointers: Vec<BlockId>) -> Result<(), FormatError> {
+        if !self.asked_for {
+            return Err(self.corrupt(Corrupt::NotAskedFor));
+        }
+        self.place().limit(Limit::Pointers, pointers.len() as u64)?;
+        let leaf = self.open.len() + 1 == self.trees_begun;
+        if pointers.is_empty() && !leaf {
+            return Err(self.corrupt(Corrupt::BlockMapCount));
+        }
+        self.asked_for = false;
+        self.open.push(OpenBlock {
+            full: pointers.len() == POINTERS_PER_INDIRECT,
+            pointers: pointers.into_iter(),
+        });
+        Ok(())
+    }
+
+    fn data(&mut self, id: BlockId) -> Result<BlockStep, FormatError> {
+        let Some(left) = self.left.checked_sub(1) else {
+            return Err(self.corrupt(Corrupt::BlockMapLength));
+        };
+        self.left = left;
+        Ok(BlockStep::Data(id))
+    }
+
+    fn fetch(&mut self, id: BlockId, depth: usize) -> BlockStep {
+        let mut index = 0;
+        if let Some(met) = self.met.get_mut(depth) {
+            index = *met;
+            *met += 1;
+        }
+        self.asked_for = true;
+        BlockStep::Fetch {
+            id,
+            // Both are at most 3.
+            position: IndirectPosition {
+                tree: (self.trees_begun - 1) as u8,
+                depth: depth as u8,
+                index,
+            },
+        }
+    }
+
+    fn place(&self) -> Place {
+        Place::new(Part::IndirectTree, 0)
+    }
+
+    fn corrupt(&self, kind: Corrupt) -> FormatError {
+        self.place().corrupt(kind)
+    }
+}

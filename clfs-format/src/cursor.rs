@@ -1,0 +1,138 @@
+//! A bounds-checked reader over untrusted bytes.
+
+use crate::error::{Corrupt, FormatError, Part, Place};
+use crate::filehandle::Filehandle;
+use crate::id::BlockId;
+
+/// Reads little-endian fields one after the other; every error carries the place.
+#[derive(Debug, Clone)]
+pub(crate) struct Cursor<'a> {
+    rest: &'a [u8],
+    place: Place,
+}
+
+impl<'a> Cursor<'a> {
+    /// `offset` is where `bytes` start inside the blob, payload or value that `part` counts in.
+    pub(crate) fn new(bytes: &'a [u8], part: Part, offset: usize) -> Self {
+        Self {
+            rest: bytes,
+            place: Place::new(part, offset),
+        }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    pub(crate) fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub(crate) fn corrupt(&self, kind: Corrupt) -> FormatError {
+        self.place.corrupt(kind)
+    }
+
+    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], FormatError> {
+        let Some((head, rest)) = self.rest.split_at_checked(length) else {
+            return Err(self.corrupt(Corrupt::Truncated));
+        };
+        self.rest = rest;
+        self.place.offset += length as u64;
+        Ok(head)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
+        let Some((head, rest)) = self.rest.split_first_chunk::<N>() else {
+            return Err(self.corrupt(Corrupt::Truncated));
+        };
+        self.rest = rest;
+        self.place.offset += N as u64;
+        Ok(*head)
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, FormatError> {
+        Ok(u8::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, FormatError> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, FormatError> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, FormatError> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    /// A u32 length and that many bytes.
+    pub(crate) fn counted_bytes(&mut self) -> Result<&'a [u8], FormatError> {
+        let length = self.length()?;
+        self.take(length)
+    }
+
+    /// A u32 that counts elements of at least `least` bytes each: an error when the bytes left
+    /// cannot hold them, so that nothing is allocated for a count that lies.
+    pub(crate) fn count(&mut self, least: usize) -> Result<usize, FormatError> {
+        let place = self.place;
+        let count = self.length()?;
+        match count.checked_mul(least) {
+            Some(bytes) if bytes <= self.rest.len() => Ok(count),
+            _ => Err(place.corrupt(Corrupt::Count)),
+        }
+    }
+
+    /// A u16 length and a filehandle.
+    pub(crate) fn filehandle(&mut self) -> Result<Filehandle, FormatError> {
+        let place = self.place;
+        let length = self.u16()?;
+        Filehandle::from_bytes_at(self.take(usize::from(length))?, place)
+    }
+
+    /// A u16 length, 16, and a block's id.
+    pub(crate) fn block_id(&mut self) -> Result<BlockId, FormatError> {
+        let place = self.place;
+        if usize::from(self.u16()?) != BlockId::LENGTH {
+            return Err(place.corrupt(Corrupt::IdLength));
+        }
+        Ok(BlockId(self.array()?))
+    }
+
+    /// The same, but it must name a block.
+    pub(crate) fn some_block_id(&mut self) -> Result<BlockId, FormatError> {
+        let place = self.place;
+        let id = self.block_id()?;
+        if id.is_none() {
+            return Err(place.corrupt(Corrupt::NullId));
+        }
+        Ok(id)
+    }
+
+    /// A u32 that must have the value `fixed`.
+    pub(crate) fn fixed(&mut self, fixed: u32, otherwise: Corrupt) -> Result<(), FormatError> {
+        let place = self.place;
+        if self.u32()? != fixed {
+            return Err(place.corrupt(otherwise));
+        }
+        Ok(())
+    }
+
+    /// The end: an error when bytes are left.
+    pub(crate) fn finish(self) -> Result<(), FormatError> {
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(self.corrupt(Corrupt::TrailingBytes))
+        }
+    }
+
+    fn length(&mut self) -> Result<usize, FormatError> {
+        let place = self.place;
+        usize::try_from(self.u32()?).map_err(|_| place.corrupt(Corrupt::Truncated))
+    }
+}

@@ -1,0 +1,231 @@
+//! The LZ4 frame inside the wrapper (docs/format.md section 3).
+//!
+//! What is written is always the same kind of frame: blocks of 256 KiB, linked, no checksums, no
+//! content size. What is read may be any frame of version 01 without a dictionary.
+
+use std::io::{self, Write};
+
+use lz4_flex::block::decompress_into_with_dict;
+use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
+use twox_hash::XxHash32;
+
+use crate::cursor::Cursor;
+use crate::error::{Corrupt, FormatError, Limit, Part, Unsupported};
+
+/// Bytes of input in one block of the frames that are written.
+pub(crate) const BLOCK_BYTES: usize = 256 << 10;
+/// Magic number, flags (version 01, linked blocks), block size 256 KiB, checksum of the two.
+const HEADER: [u8; 7] = [0x04, 0x22, 0x4d, 0x18, 0x40, 0x50, 0x77];
+const END_MARK: [u8; 4] = [0; 4];
+const BLOCK_HEADER_BYTES: usize = 4;
+/// Header, the block's length word, end mark.
+pub(crate) const OVERHEAD_OF_ONE_BLOCK: usize = HEADER.len() + BLOCK_HEADER_BYTES + END_MARK.len();
+
+const MAGIC: u32 = 0x184d_2204;
+/// High bit of a block's length word: the block is stored, not compressed.
+const STORED: u32 = 1 << 31;
+/// How far back a match can point.
+const WINDOW_BYTES: usize = 64 << 10;
+/// A byte of compressed input makes at most 255 of output (a match length byte); the rest covers
+/// the token and offset of a match.
+const MOST_EXPANSION: usize = 255;
+const EXPANSION_SLACK: usize = 64;
+
+/// Appends a frame of one compressed block.
+pub(crate) fn append_one_block(block: &[u8], blob: &mut Vec<u8>) {
+    blob.extend_from_slice(&HEADER);
+    // At most 256 KiB and a tenth.
+    blob.extend_from_slice(&(block.len() as u32).to_le_bytes());
+    blob.extend_from_slice(block);
+    blob.extend_from_slice(&END_MARK);
+}
+
+/// `wrapper` and a frame of linked blocks; none when a block would be stored or the blob would not
+/// be smaller than the wrapper and the payload. It gives up as soon as that is clear.
+pub(crate) fn compress_linked(wrapper: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(wrapper.len() + payload.len());
+    bytes.extend_from_slice(wrapper);
+    let sink = FrameSink {
+        next_block: bytes.len() + HEADER.len(),
+        too_long: wrapper.len() + payload.len(),
+        bytes,
+    };
+    let info = FrameInfo::new()
+        .block_size(BlockSize::Max256KB)
+        .block_mode(BlockMode::Linked);
+    let mut encoder = FrameEncoder::with_frame_info(info, sink);
+    encoder.write_all(payload).ok()?;
+    let mut bytes = encoder.finish().ok()?.bytes;
+    bytes.shrink_to_fit();
+    Some(bytes)
+}
+
+/// Collects a frame and refuses what the cache cannot read or what is not worth it.
+struct FrameSink {
+    bytes: Vec<u8>,
+    /// Offset of the next block's length word.
+    next_block: usize,
+    /// A blob of this length or more is not smaller than the uncompressed one.
+    too_long: usize,
+}
+
+impl Write for FrameSink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.extend_from_slice(bytes);
+        if self.bytes.len() >= self.too_long {
+            return Err(io::Error::other(
+                "the frame is not smaller than the payload",
+            ));
+        }
+        let rest = self.bytes.get(self.next_block..).unwrap_or_default();
+        if let Some(word) = rest.first_chunk() {
+            let length = u32::from_le_bytes(*word);
+            if length & STORED != 0 {
+                return Err(io::Error::other("the frame holds a stored block"));
+            }
+            self.next_block += BLOCK_HEADER_BYTES + length as usize;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a frame's header says.
+struct Header {
+    linked: bool,
+    block_checksums: bool,
+    content_checksum: bool,
+    content_size: Option<u64>,
+    block_bytes: usize,
+}
+
+/// The content of a frame, at most `limit` bytes. `offset` is where the frame starts in the blob.
+pub(crate) fn decompress(
+    frame: &[u8],
+    offset: usize,
+    limit: usize,
+) -> Result<Vec<u8>, FormatError> {
+    let mut cursor = Cursor::new(frame, Part::Frame, offset);
+    let header = read_header(&mut cursor)?;
+    if let Some(size) = header.content_size {
+        let place = cursor.place();
+        place.limit(Limit::PayloadBytes(limit as u64), size)?;
+    }
+    let mut content = Vec::new();
+    loop {
+        let place = cursor.place();
+        let word = cursor.u32()?;
+        if word == 0 {
+            break;
+        }
+        let length = (word & !STORED) as usize;
+        if length > header.block_bytes {
+            return Err(place.corrupt(Corrupt::FrameBlock));
+        }
+        let block = cursor.take(length)?;
+        if header.block_checksums && cursor.u32()? != XxHash32::oneshot(0, block) {
+            return Err(place.corrupt(Corrupt::FrameChecksum));
+        }
+        // One byte over the limit tells a payload that is too long from one that just fits.
+        let room = header
+            .block_bytes
+            .min((limit - content.len()).saturating_add(1));
+        if word & STORED != 0 {
+            content.extend_from_slice(block.get(..block.len().min(room)).unwrap_or_default());
+        } else {
+            let linked = header.linked;
+            expand(block, room, linked, &mut content).map_err(|kind| match kind {
+                // The block does not end where the limit does: it may be sound or not.
+                Expansion::Room if room < header.block_bytes => FormatError::Limit {
+                    limit: Limit::PayloadBytes(limit as u64),
+                    value: limit as u64 + 1,
+                    place,
+                },
+                _ => place.corrupt(Corrupt::FrameData),
+            })?;
+        }
+        place.limit(Limit::PayloadBytes(limit as u64), content.len() as u64)?;
+    }
+    let place = cursor.place();
+    if header.content_checksum && cursor.u32()? != XxHash32::oneshot(0, &content) {
+        return Err(place.corrupt(Corrupt::FrameChecksum));
+    }
+    if header
+        .content_size
+        .is_some_and(|size| size != content.len() as u64)
+    {
+        return Err(place.corrupt(Corrupt::FrameContentSize));
+    }
+    cursor.finish()?;
+    content.shrink_to_fit();
+    Ok(content)
+}
+
+/// Why a block did not expand.
+enum Expansion {
+    /// It has more output than there is room for.
+    Room,
+    /// It is damaged.
+    Damaged,
+}
+
+/// Appends a compressed block's content, at most `room` bytes.
+fn expand(block: &[u8], room: usize, linked: bool, content: &mut Vec<u8>) -> Result<(), Expansion> {
+    let start = content.len();
+    let justified = block.len() * MOST_EXPANSION + EXPANSION_SLACK;
+    content.resize(start + room.min(justified), 0);
+    let (before, output) = content.split_at_mut(start);
+    let window = match before.split_last_chunk::<WINDOW_BYTES>() {
+        _ if !linked => &[],
+        Some((_, window)) => window.as_slice(),
+        None => before,
+    };
+    let expanded = decompress_into_with_dict(block, output, window);
+    let length = expanded.map_err(|error| match error {
+        lz4_flex::block::DecompressError::OutputTooSmall { .. } => Expansion::Room,
+        _ => Expansion::Damaged,
+    })?;
+    content.truncate(start + length);
+    Ok(())
+}
+
+fn read_header(cursor: &mut Cursor<'_>) -> Result<Header, FormatError> {
+    cursor.fixed(MAGIC, Corrupt::FrameMagic)?;
+    let place = cursor.place();
+    let descriptor_start = cursor.clone();
+    let [flags, block_size] = cursor.array()?;
+    if flags >> 6 != 1 {
+        return Err(place.unsupported(Unsupported::FrameVersion));
+    }
+    if flags & 0b10 != 0 || block_size & 0b1000_1111 != 0 {
+        return Err(place.corrupt(Corrupt::NotZero));
+    }
+    if flags & 1 != 0 {
+        return Err(place.unsupported(Unsupported::FrameDictionary));
+    }
+    // 4 is 64 KiB, each step four times as much, 7 is 4 MiB.
+    let block_bytes = match block_size >> 4 {
+        code @ 4..=7 => 1_usize << (8 + 2 * code),
+        _ => return Err(place.corrupt(Corrupt::FixedValue)),
+    };
+    let content_size = match flags & 0b1000 {
+        0 => None,
+        _ => Some(cursor.u64()?),
+    };
+    let length = descriptor_start.remaining() - cursor.remaining();
+    let descriptor = descriptor_start.clone().take(length)?;
+    let [_, checksum, ..] = XxHash32::oneshot(0, descriptor).to_le_bytes();
+    if cursor.u8()? != checksum {
+        return Err(place.corrupt(Corrupt::FrameChecksum));
+    }
+    Ok(Header {
+        linked: flags & 0b10_0000 == 0,
+        block_checksums: flags & 0b1_0000 != 0,
+        content_checksum: flags & 0b100 != 0,
+        content_size,
+        block_bytes,
+    })
+}

@@ -8,14 +8,14 @@ use crate::error::{Corrupt, FormatError, Part, Unsupported};
 pub(crate) const MAGIC: u32 = 0x0301_6005;
 /// magic, padded length, real length, type, zero: a u32 each.
 pub(crate) const HEADER_BYTES: usize = 20;
-/// The real length is rounded up to a multiple of this.
+/// Header and content together are rounded up to a multiple of this.
 const ALIGNMENT: usize = 8;
 /// Most bytes in one handle: header and padding must fit the u32 of the padded length.
 pub(crate) const MOST_HANDLE_BYTES: u64 = u32::MAX as u64 - HEADER_BYTES as u64 - ALIGNMENT as u64;
 
 /// Zero bytes after `real` bytes of content.
 pub(crate) fn padding(real: usize) -> usize {
-    real.wrapping_neg() % ALIGNMENT
+    (HEADER_BYTES + real).next_multiple_of(ALIGNMENT) - HEADER_BYTES - real
 }
 
 /// The types of handles that a loader writes.
@@ -209,7 +209,7 @@ fn read_handle<'a>(cursor: &mut Cursor<'a>) -> Result<(u32, &'a [u8]), FormatErr
     let length_place = cursor.place();
     let padded = u64::from(cursor.u32()?);
     let real = u64::from(cursor.u32()?);
-    if padded != HEADER_BYTES as u64 + real.next_multiple_of(ALIGNMENT as u64) {
+    if padded != (HEADER_BYTES as u64 + real).next_multiple_of(ALIGNMENT as u64) {
         return Err(length_place.corrupt(Corrupt::HandleLength));
     }
     let code = cursor.u32()?;

@@ -100,10 +100,16 @@ struct Details {
     operation: Operation,
     location: String,
     blob: Option<String>,
-    status: Option<u16>,
-    code: Option<String>,
-    request_id: Option<String>,
+    answer: Option<Answer>,
     detail: Option<String>,
+}
+
+/// What a service said, without secrets.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) code: Option<String>,
+    pub(crate) request_id: Option<String>,
 }
 
 impl ContainerError {
@@ -117,9 +123,7 @@ impl ContainerError {
             operation,
             location: location.into(),
             blob: None,
-            status: None,
-            code: None,
-            request_id: None,
+            answer: None,
             detail: None,
         }))
     }
@@ -132,6 +136,18 @@ impl ContainerError {
     /// What else is known, as the end of a sentence. The caller has removed secrets.
     pub(crate) fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.0.detail = Some(detail.into());
+        self
+    }
+
+    pub(crate) fn with_optional_detail(self, detail: Option<String>) -> Self {
+        match detail {
+            Some(detail) => self.with_detail(detail),
+            None => self,
+        }
+    }
+
+    pub(crate) fn with_answer(mut self, answer: Answer) -> Self {
+        self.0.answer = Some(answer);
         self
     }
 
@@ -152,17 +168,17 @@ impl ContainerError {
 
     /// The HTTP status, if the service answered.
     pub fn status(&self) -> Option<u16> {
-        self.0.status
+        self.0.answer.as_ref().map(|answer| answer.status)
     }
 
     /// The service's error code, such as `AuthenticationFailed`.
     pub fn code(&self) -> Option<&str> {
-        self.0.code.as_deref()
+        self.0.answer.as_ref()?.code.as_deref()
     }
 
     /// The service's `x-ms-request-id`, which its support asks for.
     pub fn request_id(&self) -> Option<&str> {
-        self.0.request_id.as_deref()
+        self.0.answer.as_ref()?.request_id.as_deref()
     }
 
     /// How long the service asks to wait before the next try.
@@ -241,12 +257,14 @@ impl fmt::Display for ContainerError {
         if let Some(detail) = &details.detail {
             write!(f, ": {detail}")?;
         }
-        match (details.status, &details.code) {
-            (Some(status), Some(code)) => write!(f, " (HTTP {status} {code}")?,
-            (Some(status), None) => write!(f, " (HTTP {status}")?,
-            (None, _) => return Ok(()),
+        let Some(answer) = &details.answer else {
+            return Ok(());
+        };
+        write!(f, " (HTTP {}", answer.status)?;
+        if let Some(code) = &answer.code {
+            write!(f, " {code}")?;
         }
-        if let Some(id) = &details.request_id {
+        if let Some(id) = &answer.request_id {
             write!(f, ", request {id}")?;
         }
         f.write_str(")")
@@ -261,9 +279,7 @@ impl fmt::Debug for ContainerError {
             .field("operation", &details.operation)
             .field("location", &details.location)
             .field("blob", &details.blob)
-            .field("status", &details.status)
-            .field("code", &details.code)
-            .field("request_id", &details.request_id)
+            .field("answer", &details.answer)
             .field("detail", &details.detail)
             .finish()
     }

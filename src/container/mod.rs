@@ -3,11 +3,15 @@
 //! [`Container`] is deliberately narrow, so that a further store is one file. Policy (retries) and
 //! tests (counting, faults) are wrappers around the trait.
 
+pub mod azure;
 pub mod counting;
 pub mod error;
 pub mod folder;
+pub mod location;
 pub mod memory;
 mod name;
+pub mod retry;
+pub mod sas;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,6 +20,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use error::{ContainerError, ContainerErrorKind, NetworkFailure, Operation};
+pub use location::{ContainerLocation, LocationError};
 pub use name::{BlobName, InvalidBlobName};
 
 /// The largest blob that [`Container::put`] takes and [`Container::get`] hands out, in bytes.

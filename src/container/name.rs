@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use clfs_format::ObjectName;
 use thiserror::Error;
 
 /// The longest name Azure takes, in characters.
@@ -62,6 +63,15 @@ impl BlobName {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<&ObjectName> for BlobName {
+    fn from(name: &ObjectName) -> Self {
+        let text = name.to_string();
+        // Hexadecimal digits, letters and dots (docs/format.md section 4).
+        debug_assert!(Self::new(text.as_str()).is_ok(), "{text}");
+        Self(text.into())
     }
 }
 

@@ -1,0 +1,115 @@
+//! What the service says when it refuses, and which kind of error that is.
+//!
+//! Codes: "Status and error codes" and "Blob service error codes" of Azure's REST documentation.
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::HeaderMap;
+use thiserror::Error;
+
+use super::super::ContainerErrorKind;
+use super::super::sas::SasToken;
+
+/// The longest text of the service that is shown.
+const MAX_DETAIL_CHARS: usize = 300;
+
+/// An answer with an unsuccessful status. Its texts hold no signature.
+#[derive(Debug, Error)]
+#[error("HTTP {status}")]
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    pub(super) code: Option<String>,
+    pub(super) request_id: Option<String>,
+    pub(super) detail: Option<String>,
+    retry_after: Option<Duration>,
+    /// The service's clock.
+    date: Option<SystemTime>,
+}
+
+impl Refusal {
+    /// `body` is XML in the service's own answers, and anything in those of proxies.
+    pub(super) fn read(status: u16, headers: &HeaderMap, body: &str) -> Self {
+        let header = |name: &str| {
+            let value = headers.get(name)?.to_str().ok()?;
+            Some(printable(value)).filter(|value| !value.is_empty())
+        };
+        let retry_after = header("retry-after")
+            .and_then(|seconds| seconds.parse().ok())
+            .map(Duration::from_secs);
+        let date = header("date")
+            .and_then(|date| azure_core::date::parse_rfc1123(&date).ok())
+            .map(SystemTime::from);
+        Self {
+            status,
+            code: header("x-ms-error-code").or_else(|| element(body, "Code")),
+            request_id: header("x-ms-request-id"),
+            detail: element(body, "AuthenticationErrorDetail")
+                .or_else(|| element(body, "Message"))
+                .or_else(|| header("location").map(|_| "a redirection is not followed".to_owned())),
+            retry_after,
+            date,
+        }
+    }
+
+    /// `sas` is the token that was sent.
+    pub(super) fn kind(&self, sas: &SasToken) -> ContainerErrorKind {
+        use ContainerErrorKind as Kind;
+        let retry_after = self.retry_after;
+        match (self.status, self.code.as_deref()) {
+            (404, Some("ContainerNotFound")) => Kind::ContainerMissing,
+            // Only with the service's own code: a proxy's 404 says nothing about a blob.
+            (404, Some("BlobNotFound")) => Kind::BlobMissing,
+            (
+                403,
+                Some(
+                    "AuthorizationPermissionMismatch"
+                    | "AuthorizationResourceTypeMismatch"
+                    | "AuthorizationServiceMismatch"
+                    | "InsufficientAccountPermissions",
+                ),
+            ) => Kind::PermissionMissing,
+            (401, _)
+            | (
+                400 | 403,
+                Some(
+                    "AuthenticationFailed"
+                    | "AuthorizationFailure"
+                    | "AuthorizationProtocolMismatch"
+                    | "AuthorizationSourceIPMismatch"
+                    | "InvalidAuthenticationInfo"
+                    | "NoAuthenticationInformation"
+                    | "PublicAccessNotPermitted",
+                ),
+            ) => {
+                // The service does not say which of its reasons it was; its clock and the token do.
+                let now = self.date.unwrap_or_else(SystemTime::now);
+                match sas.expiry() {
+                    Some(expiry) if expiry <= now => Kind::TokenExpired,
+                    _ => Kind::TokenRejected,
+                }
+            }
+            (409 | 412, _) => Kind::Conflict,
+            (413, _) => Kind::TooLarge,
+            (429 | 503, _) => Kind::Throttled { retry_after },
+            (408 | 500 | 502 | 504, _) => Kind::Server { retry_after },
+            _ => Kind::Refused,
+        }
+    }
+}
+
+/// The text of the first element of that name. No XML reader: the answer may be cut off, or a proxy's.
+fn element(body: &str, name: &str) -> Option<String> {
+    let (_, after) = body.split_once(&format!("<{name}>"))?;
+    let (text, _) = after.split_once(&format!("</{name}>"))?;
+    // What follows the first line repeats the request's id and time, or the string to sign.
+    let text = printable(text.trim().lines().next()?);
+    (!text.is_empty()).then_some(text)
+}
+
+/// Foreign text for a terminal: nothing but printable characters, and not too many.
+fn printable(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_DETAIL_CHARS)
+        .collect()
+}

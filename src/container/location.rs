@@ -1,0 +1,276 @@
+//! Where a container lies: the command's ACCOUNT and CONTAINER, checked and resolved.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thiserror::Error;
+use url::{Host, Url};
+
+use super::azure::Azure;
+use super::folder::Folder;
+use super::sas::SasToken;
+use super::{Container, ContainerError};
+
+/// A container's place, and what opens it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContainerLocation {
+    /// A container of an Azure storage account.
+    Azure {
+        /// The account's blob endpoint, without query.
+        endpoint: Url,
+        /// The account's name.
+        account: String,
+        /// The container's name.
+        container: String,
+        /// What lets requests in.
+        sas: SasToken,
+    },
+    /// A folder.
+    Folder {
+        /// The folder that holds the blobs.
+        path: PathBuf,
+    },
+}
+
+/// Why ACCOUNT and CONTAINER name no place. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum LocationError {
+    /// The account is neither a name nor a URL of a known form.
+    #[error(
+        "{0:?} is no storage account: give its name (3 to 24 lower-case letters and digits), its URL (https://NAME.blob.core.windows.net), or file:///PATH for a folder"
+    )]
+    Account(String),
+    /// The blob endpoint is not usable.
+    #[error("the blob endpoint {url:?} {problem}")]
+    Endpoint {
+        /// The endpoint without query.
+        url: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// Azure would not take the container's name.
+    #[error(
+        "{0:?} is no container name: 3 to 63 lower-case letters, digits and single hyphens are possible, with a letter or digit at both ends"
+    )]
+    Container(String),
+    /// The container's name cannot be a folder's.
+    #[error(
+        "{0:?} is no name for a folder: it must be one path component of at most 255 bytes, not starting with a dot, without '/'"
+    )]
+    FolderName(String),
+    /// An Azure container needs a token.
+    #[error("a SAS token is needed for the account {0:?}")]
+    SasMissing(String),
+    /// The URL has parts that do not belong there.
+    #[error("the folder's URL must be of the form file:///PATH: {0:?}")]
+    FolderUrl(String),
+    /// A folder has no endpoint.
+    #[error("a blob endpoint cannot be combined with a folder")]
+    EndpointForFolder,
+}
+
+impl ContainerLocation {
+    /// Resolves the command's words.
+    ///
+    /// `account` is an account's name, its URL (`https://NAME.blob.core.windows.net`, `http://127.0.0.1:PORT/NAME`), or
+    /// `file:///PATH`, whose sub-folder `container` then holds the blobs. `blob_endpoint` replaces the
+    /// public cloud's URL when `account` is a name.
+    pub fn parse(
+        account: &str,
+        container: &str,
+        sas: Option<SasToken>,
+        blob_endpoint: Option<&str>,
+    ) -> Result<Self, LocationError> {
+        if account.starts_with("file:") {
+            if blob_endpoint.is_some() {
+                return Err(LocationError::EndpointForFolder);
+            }
+            return Self::parse_folder(account, container);
+        }
+        let (endpoint, account) = match (account.contains("://"), blob_endpoint) {
+            (true, None) => endpoint_with_account(account)?,
+            (true, Some(endpoint)) => {
+                let (_, name) = endpoint_with_account(account)?;
+                (endpoint_url(endpoint)?, name)
+            }
+            (false, given) => {
+                let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+                if !(3..=24).contains(&account.len()) || !account.chars().all(allowed) {
+                    return Err(LocationError::Account(without_query(account)));
+                }
+                let public = format!("https://{account}.blob.core.windows.net");
+                (endpoint_url(given.unwrap_or(&public))?, account.to_owned())
+            }
+        };
+        if !is_container_name(container) {
+            return Err(LocationError::Container(without_query(container)));
+        }
+        let sas = sas.ok_or_else(|| LocationError::SasMissing(account.clone()))?;
+        Ok(Self::Azure {
+            endpoint,
+            account,
+            container: container.to_owned(),
+            sas,
+        })
+    }
+
+    fn parse_folder(account: &str, container: &str) -> Result<Self, LocationError> {
+        let invalid = || LocationError::FolderUrl(without_query(account));
+        let url = Url::parse(account).map_err(|_| invalid())?;
+        let plain = account.starts_with("file:///") && url.query().is_none();
+        if !plain || url.fragment().is_some() {
+            return Err(invalid());
+        }
+        let folder = url.to_file_path().map_err(|()| invalid())?;
+        let safe = !container.is_empty()
+            && container.len() <= 255
+            && !container.starts_with('.')
+            && !container.contains(['/', '\0']);
+        if !safe {
+            return Err(LocationError::FolderName(container.to_owned()));
+        }
+        Ok(Self::Folder {
+            path: folder.join(container),
+        })
+    }
+
+    /// Opens the container. With `create`, a folder that is not there is made; an Azure container never is.
+    ///
+    /// Azure is not asked anything yet: the first call tells whether the container exists.
+    pub fn open(&self, create: bool) -> Result<Arc<dyn Container>, ContainerError> {
+        match self {
+            Self::Azure {
+                endpoint,
+                account,
+                container,
+                sas,
+            } => Ok(Arc::new(Azure::new(endpoint, account, container, sas)?)),
+            Self::Folder { path } => Ok(Arc::new(Folder::open(path, create)?)),
+        }
+    }
+
+    /// What tells this container from others, without secrets: compared when a transfer goes on.
+    pub fn identity(&self) -> String {
+        match self {
+            Self::Azure {
+                endpoint,
+                container,
+                ..
+            } => format!("{}/{container}", endpoint.as_str().trim_end_matches('/')),
+            Self::Folder { path } => {
+                // The state remembers text; a path that is no text still needs an identity of its own.
+                format!(
+                    "file://{}",
+                    path.as_os_str().as_encoded_bytes().escape_ascii()
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Display for ContainerLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.identity())
+    }
+}
+
+/// Whether a host is this machine: no proxy stands between, and plain HTTP gives nothing away.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn endpoint_url(text: &str) -> Result<Url, LocationError> {
+    let invalid = |problem| LocationError::Endpoint {
+        url: without_query(text),
+        problem,
+    };
+    let mut url = Url::parse(text).map_err(|_| invalid("is not a URL"))?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(invalid(
+            "has a query: give the SAS token as an argument of its own",
+        ));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(invalid("holds a user name or password"));
+    }
+    match url.scheme() {
+        "https" => {}
+        "http" if is_loopback(&url) => {}
+        "http" => {
+            return Err(invalid(
+                "is not encrypted: the SAS token would be readable on the way; use https",
+            ));
+        }
+        _ => return Err(invalid("is neither https nor http")),
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    Ok(url)
+}
+
+/// The account's name is the one path component, or the first label of the host.
+fn endpoint_with_account(text: &str) -> Result<(Url, String), LocationError> {
+    let url = endpoint_url(text)?;
+    let path = url.path().trim_matches('/').to_owned();
+    let account = match (path.as_str(), url.host()) {
+        ("", Some(Host::Domain(host))) => host.split('.').next().unwrap_or_default().to_owned(),
+        ("", _) => {
+            return Err(LocationError::Endpoint {
+                url: url.to_string(),
+                problem: "has an address for a host: add the account's name as its path",
+            });
+        }
+        (path, _) if path.contains('/') => {
+            return Err(LocationError::Endpoint {
+                url: url.to_string(),
+                problem: "has more than the account's name as its path: the container is an argument of its own",
+            });
+        }
+        (path, host) => {
+            // On Azure's own hosts the account is in the host, so a path can only be a container.
+            if matches!(host, Some(Host::Domain(name)) if name.contains(".blob.")) {
+                return Err(LocationError::Endpoint {
+                    url: url.to_string(),
+                    problem: "has a path: the container is an argument of its own",
+                });
+            }
+            path.to_owned()
+        }
+    };
+    Ok((url, account))
+}
+
+fn is_container_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (3..=63).contains(&name.len())
+        && name.chars().all(allowed)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+        && !name.contains("--")
+}
+
+/// A pasted URL may carry a token, and a password before the host.
+fn without_query(text: &str) -> String {
+    let text = match text.find(['?', '&', '#']) {
+        Some(end) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    };
+    match (text.find("://"), text.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => {
+            let scheme = text.get(..scheme).unwrap_or_default();
+            format!("{scheme}://...{}", text.get(at..).unwrap_or_default())
+        }
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+#[path = "location_tests.rs"]
+mod tests;

@@ -1,0 +1,213 @@
+//! A payload as a sequence of handles, and the cursor that reads inside them (docs/format.md
+//! section 5).
+
+use super::Rule;
+
+pub const DATA: u32 = 2;
+pub const DIRENTS: u32 = 3;
+pub const VATTR: u32 = 4;
+pub const BMAP: u32 = 5;
+pub const INDIR: u32 = 7;
+pub const BACK: u32 = 9;
+pub const DATABACK: u32 = 10;
+pub const EXTATTRS: u32 = 12;
+pub const NAME: u32 = 16;
+const KNOWN: [u32; 9] = [
+    DATA, DIRENTS, VATTR, BMAP, INDIR, BACK, DATABACK, EXTATTRS, NAME,
+];
+
+const MAGIC: u32 = 0x0301_6005;
+const HEADER: usize = 20;
+
+/// One handle: its type and where its data lies in the payload.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    /// Type number.
+    pub kind: u32,
+    /// The `real` bytes.
+    pub data: std::ops::Range<usize>,
+}
+
+/// Splits a payload; stops where a header makes no sense.
+pub fn parse_handles(payload: &[u8]) -> (Vec<Handle>, Vec<(Rule, String)>) {
+    let mut found = Vec::new();
+    let mut broken = Vec::new();
+    let mut at = 0;
+    while at < payload.len() {
+        let mut cursor = Cursor::new(&payload[at..]);
+        let header = (|| {
+            Some([
+                cursor.u32()?,
+                cursor.u32()?,
+                cursor.u32()?,
+                cursor.u32()?,
+                cursor.u32()?,
+            ])
+        })();
+        let Some([magic, padded, real, kind, zero]) = header else {
+            broken.push((Rule::HandleHeader, format!("header at {at} is cut off")));
+            break;
+        };
+        let (padded, real) = (padded as usize, real as usize);
+        let fits = padded == (HEADER + real).next_multiple_of(8) && padded <= payload.len() - at;
+        if magic != MAGIC || !fits {
+            broken.push((
+                Rule::HandleHeader,
+                format!("at {at}: magic {magic:08x}, padded {padded}, real {real}"),
+            ));
+            break;
+        }
+        if zero != 0 {
+            broken.push((Rule::HandleHeader, format!("at {at}: last word {zero}")));
+        }
+        let data = at + HEADER..at + HEADER + real;
+        if payload[data.end..at + padded].iter().any(|byte| *byte != 0) {
+            broken.push((Rule::HandlePadding, format!("at {}", data.end)));
+        }
+        if KNOWN.contains(&kind) {
+            found.push(Handle { kind, data });
+        } else {
+            broken.push((Rule::HandleUnknown, format!("type {kind} at {at}")));
+        }
+        at += padded;
+    }
+    (found, broken)
+}
+
+/// Reads little-endian fields, never past the end.
+#[derive(Clone, Debug)]
+pub struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Cursor(bytes)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    pub fn u8(&mut self) -> Option<u8> {
+        self.take(1).map(|b| b[0])
+    }
+
+    pub fn u16(&mut self) -> Option<u16> {
+        self.take(2)
+            .map(|b| u16::from_le_bytes(b.try_into().unwrap()))
+    }
+
+    pub fn u32(&mut self) -> Option<u32> {
+        self.take(4)
+            .map(|b| u32::from_le_bytes(b.try_into().unwrap()))
+    }
+
+    pub fn u64(&mut self) -> Option<u64> {
+        self.take(8)
+            .map(|b| u64::from_le_bytes(b.try_into().unwrap()))
+    }
+
+    /// `u16` length and bytes: an id or a filehandle.
+    pub fn id(&mut self) -> Option<&'a [u8]> {
+        let length = self.u16()?;
+        self.take(length.into())
+    }
+
+    /// `u32` length and bytes: a name, data, an attribute's key or value.
+    pub fn string(&mut self) -> Option<&'a [u8]> {
+        let length = self.u32()?;
+        self.take(length as usize)
+    }
+
+    /// `u32` count and that many ids.
+    pub fn ids(&mut self) -> Option<Vec<Vec<u8>>> {
+        let count = self.u32()?;
+        (0..count).map(|_| self.id().map(<[u8]>::to_vec)).collect()
+    }
+
+    /// The value, if nothing is left over.
+    pub fn end<T>(&self, value: T) -> Option<T> {
+        self.is_empty().then_some(value)
+    }
+}
+
+/// `u32` length and that many bytes, nothing else: DATA and NAME.
+pub fn whole_string(data: &[u8]) -> Option<&[u8]> {
+    let mut cursor = Cursor::new(data);
+    let bytes = cursor.string()?;
+    cursor.end(bytes)
+}
+
+/// BACK: filehandles.
+pub fn back(data: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut cursor = Cursor::new(data);
+    let handles = cursor.ids()?;
+    cursor.end(handles)
+}
+
+/// INDIR: block ids of 16 bytes.
+pub fn indirect(data: &[u8]) -> Option<Vec<Vec<u8>>> {
+    back(data).filter(|ids| ids.iter().all(|id| id.len() == 16))
+}
+
+/// DATABACK.
+#[derive(Debug, PartialEq, Eq)]
+pub struct DataBack {
+    pub ctime: u32,
+    pub offset: u64,
+    pub owner: Vec<u8>,
+}
+
+impl DataBack {
+    pub fn parse(data: &[u8]) -> Option<DataBack> {
+        let mut cursor = Cursor::new(data);
+        let value = DataBack {
+            ctime: cursor.u32()?,
+            offset: cursor.u64()?,
+            owner: cursor.id()?.to_vec(),
+        };
+        cursor.end(value)
+    }
+}
+
+/// BMAP.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BlockMap {
+    pub first: u32,
+    pub other: u32,
+    pub direct: Vec<Vec<u8>>,
+    pub roots: Vec<Vec<u8>>,
+}
+
+impl BlockMap {
+    pub fn parse(data: &[u8]) -> Option<BlockMap> {
+        let mut cursor = Cursor::new(data);
+        let value = BlockMap {
+            first: cursor.u32()?,
+            other: cursor.u32()?,
+            direct: cursor.ids()?,
+            roots: cursor.ids()?,
+        };
+        let sound = value.roots.len() == 4
+            && value.roots.iter().all(|id| id.len() == 16)
+            && value.direct.iter().skip(1).all(|id| id.len() == 16);
+        cursor.end(value).filter(|_| sound)
+    }
+}
+
+/// EXTATTRS: pairs of UTF-8 strings, in order.
+pub fn extended_attributes(data: &[u8]) -> Option<Vec<(String, String)>> {
+    let mut cursor = Cursor::new(data);
+    let count = cursor.u32()?;
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+    let mut pairs = Vec::new();
+    for _ in 0..count {
+        pairs.push((text(cursor.string()?)?, text(cursor.string()?)?));
+    }
+    cursor.end(pairs)
+}

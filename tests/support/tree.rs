@@ -1,0 +1,9 @@
+//! Source trees for tests: builders of everything that is hard, and what `lstat` sees of a tree.
+
+mod build;
+mod special;
+mod walk;
+
+pub use build::{full, hard_links, modes_and_owners, odd_names, sizes, sparse, times, wide};
+pub use special::{DEEP_LEVELS, deep, every_type, is_superuser};
+pub use walk::{SourceNode, UnixTime, walk_source};

@@ -108,9 +108,7 @@ impl<'a> Inode<'a> {
             FileType::Directory => Vec::new(),
             _ => decode_back(handles.require(HandleType::Back)?)?,
         };
-        let mut name = handles.require(HandleType::Name)?.cursor();
-        let name_bytes = name.counted_bytes()?;
-        name.finish()?;
+        let name = decode_name(handles.require(HandleType::Name)?, &block_map)?;
         let content = match file_type {
             FileType::Regular | FileType::Symlink => {
                 let data = handles.require(HandleType::Data)?;
@@ -133,14 +131,14 @@ impl<'a> Inode<'a> {
             attributes,
             block_map,
             back: Cow::Owned(back),
-            name: Cow::Borrowed(name_bytes),
+            name: Cow::Borrowed(name),
             content,
         };
         inode.check(place)?;
         Ok(inode)
     }
 
-    /// That type, content, block map and name belong together.
+    /// That type, content and block map belong together.
     fn check(&self, place: Place) -> Result<FileType, FormatError> {
         let code = u16::from(self.attributes.object_type);
         let file_type = ObjectType::from_code(code).and_then(FileType::from_object_type);
@@ -161,17 +159,33 @@ impl<'a> Inode<'a> {
         if file_type == FileType::Directory && !self.back.is_empty() {
             return Err(place.corrupt(Corrupt::HandleUnexpected));
         }
-        if !(root && self.name.is_empty()) {
-            check_name(&self.name, Place::new(Part::Handle(HandleType::Name), 0))?;
-        }
         Ok(file_type)
     }
 
     fn encode_name(&self, buffer: &mut ObjectBuffer) -> Result<(), FormatError> {
+        let place = Place::new(Part::Handle(HandleType::Name), 0);
+        check_own_name(&self.name, &self.block_map, place)?;
         let handle = buffer.begin(HandleType::Name);
         buffer.counted_bytes(&self.name);
         buffer.end(handle)
     }
+}
+
+fn decode_name<'a>(handle: Handle<'a>, map: &BlockMap) -> Result<&'a [u8], FormatError> {
+    let mut cursor = handle.cursor();
+    let place = cursor.place();
+    let name = cursor.counted_bytes()?;
+    cursor.finish()?;
+    check_own_name(name, map, place)?;
+    Ok(name)
+}
+
+/// The root alone may have no name: its source may be `/`.
+fn check_own_name(name: &[u8], map: &BlockMap, place: Place) -> Result<(), FormatError> {
+    if name.is_empty() && map.handle.is_root() {
+        return Ok(());
+    }
+    check_name(name, place)
 }
 
 fn data_limit(file_type: FileType) -> Limit {

@@ -1,0 +1,270 @@
+//! The wrapper and the LZ4 frame: what is written, and what is read from untrusted blobs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::borrow::Cow;
+use std::io::{Read, Write};
+
+use clfs_format::limits::PAYLOAD_BYTES;
+use clfs_format::*;
+use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
+
+const HEADER: [u8; 7] = [0x04, 0x22, 0x4d, 0x18, 0x40, 0x50, 0x77];
+
+/// Noise that no compressor shrinks.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+/// Text that compresses.
+fn prose(length: usize) -> Vec<u8> {
+    let line = |i: usize| format!("{} entries, {} of them files\n", i * 7, i % 13).into_bytes();
+    (0..).flat_map(line).take(length).collect()
+}
+
+fn segment(data: &[u8]) -> ObjectBuffer {
+    let data_back = DataBack {
+        ctime_seconds: 1,
+        offset: 16384,
+        owner: Filehandle::ROOT,
+    };
+    let mut segment = ObjectBuffer::file_segment(data.len().try_into().unwrap()).unwrap();
+    segment.data_mut().copy_from_slice(data);
+    let in_place = segment.finish(data_back);
+    let mut copied = ObjectBuffer::with_capacity(0);
+    let data = Cow::Borrowed(data);
+    let whole = FileSegment { data, data_back };
+    whole.encode(&mut copied).unwrap();
+    assert!(in_place == copied);
+    assert!(copied.payload().len() <= whole.payload_capacity());
+    in_place
+}
+
+/// The length words of a frame's blocks.
+fn blocks(frame: &[u8]) -> Vec<u32> {
+    let mut words = Vec::new();
+    let mut rest = &frame[HEADER.len()..];
+    loop {
+        let word = u32::from_le_bytes(rest[..4].try_into().unwrap());
+        if word == 0 {
+            assert_eq!(rest.len(), 4, "nothing after the end mark");
+            return words;
+        }
+        words.push(word);
+        rest = &rest[4 + (word & 0x7fff_ffff) as usize..];
+    }
+}
+
+#[test]
+fn compressed_blobs_are_frames_that_the_cache_reads() {
+    let mut encoder = Lz4Encoder::new();
+    // Around the sizes where another table, a further block or the frame encoder takes over.
+    let sizes = [
+        200,
+        3000,
+        65_440,
+        65_450,
+        65_451,
+        262_049,
+        262_057,
+        263_000,
+        600_000,
+        8 << 20,
+    ];
+    for size in sizes {
+        let buffer = segment(&prose(size));
+        let blob = encoder.wrap(buffer.clone(), Compression::Lz4);
+        assert_eq!(blob[..4], [0, 0, 1, 0], "{size}");
+        assert_eq!(blob[4..11], HEADER, "{size}");
+        let expected = buffer.payload().len().div_ceil(256 << 10);
+        assert_eq!(blocks(&blob[4..]).len(), expected);
+        assert!(blocks(&blob[4..]).iter().all(|word| *word >> 31 == 0));
+        let mut payload = Vec::new();
+        let mut decoder = FrameDecoder::new(&blob[4..]);
+        decoder.read_to_end(&mut payload).unwrap();
+        assert!(payload == buffer.payload(), "{size}");
+        assert!(unwrap(&blob, PAYLOAD_BYTES).unwrap() == buffer.payload());
+        assert!(blob.len() < buffer.payload().len());
+    }
+}
+
+#[test]
+fn what_an_encoder_did_before_does_not_show() {
+    let mut used = Lz4Encoder::new();
+    for size in [600_000, 100_000, 70_000, 3000, 5, 70_000, 3000] {
+        let again = used.wrap(segment(&prose(size)), Compression::Lz4);
+        let fresh = Lz4Encoder::new().wrap(segment(&prose(size)), Compression::Lz4);
+        assert!(again == fresh, "{size}");
+    }
+}
+
+#[test]
+fn incompressible_payloads_are_stored_without_a_frame() {
+    for size in [1000, 70_000, 262_000, 700_000, 8 << 20] {
+        let buffer = segment(&noise(size));
+        let blob = Lz4Encoder::new().wrap(buffer.clone(), Compression::Lz4);
+        assert_eq!(blob[..4], [0; 4], "{size}");
+        assert!(blob[4..] == *buffer.payload());
+        assert!(matches!(unwrap(&blob, PAYLOAD_BYTES), Ok(Cow::Borrowed(p)) if p == &blob[4..]));
+    }
+}
+
+#[test]
+fn one_block_of_noise_makes_the_whole_object_uncompressed() {
+    // First, in the middle and last; the rest would compress well.
+    for noisy in [0_usize, 2, 4] {
+        let mut data = prose(5 << 18);
+        data.truncate((5 << 18) - 100);
+        let start = (noisy << 18).saturating_sub(24);
+        let end = (start + (256 << 10)).min(data.len());
+        data[start..end].copy_from_slice(&noise(end - start));
+        let blob = Lz4Encoder::new().wrap(segment(&data), Compression::Lz4);
+        assert_eq!(blob[..4], [0; 4], "block {noisy}");
+    }
+}
+
+#[test]
+fn a_last_block_too_short_to_compress_makes_the_whole_object_uncompressed() {
+    // Eight bytes are left for a second block, which LZ4 cannot shrink.
+    let buffer = segment(&prose(262_058));
+    assert_eq!(buffer.payload().len(), (256 << 10) + 8);
+    let blob = Lz4Encoder::new().wrap(buffer, Compression::Lz4);
+    assert_eq!(blob[..4], [0; 4]);
+}
+
+#[test]
+fn disabled_means_never() {
+    let blob = Lz4Encoder::new().wrap(segment(&prose(5000)), Compression::Disabled);
+    assert_eq!(blob[..4], [0; 4]);
+}
+
+/// A blob around a frame that another writer might have made.
+fn foreign(info: FrameInfo, content: &[u8]) -> Vec<u8> {
+    let mut encoder = FrameEncoder::with_frame_info(info, vec![0, 0, 1, 0]);
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn kind(blob: &[u8], limit: usize) -> Corrupt {
+    match unwrap(blob, limit).unwrap_err() {
+        FormatError::Corrupt { kind, .. } => kind,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn frames_of_other_writers_are_read() {
+    let mixed = [prose(300_000), noise(300_000), prose(300_000)].concat();
+    for mode in [BlockMode::Independent, BlockMode::Linked] {
+        for size in [BlockSize::Max64KB, BlockSize::Max256KB, BlockSize::Max4MB] {
+            for flag in [false, true] {
+                let info = FrameInfo::new()
+                    .block_mode(mode)
+                    .block_size(size)
+                    .block_checksums(flag)
+                    .content_checksum(flag)
+                    .content_size(flag.then_some(mixed.len() as u64));
+                let blob = foreign(info, &mixed);
+                assert!(unwrap(&blob, PAYLOAD_BYTES).unwrap() == mixed);
+                // Exactly the limit is allowed, one byte less is not.
+                assert!(unwrap(&blob, mixed.len()).is_ok());
+                let error = unwrap(&blob, mixed.len() - 1).unwrap_err();
+                assert!(matches!(error, FormatError::Limit { .. }), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn checksums_of_other_writers_are_checked() {
+    let content = noise(1000);
+    let info = FrameInfo::new()
+        .block_checksums(true)
+        .content_checksum(true);
+    let good = foreign(info, &content);
+    let last = good.len() - 1;
+    for byte in [10, 20, last] {
+        let mut blob = good.clone();
+        blob[byte] ^= 1;
+        let wrong = unwrap(&blob, PAYLOAD_BYTES).unwrap_err();
+        let checksum = matches!(
+            wrong,
+            FormatError::Corrupt {
+                kind: Corrupt::FrameChecksum,
+                ..
+            }
+        );
+        assert!(checksum, "byte {byte}: {wrong}");
+    }
+    let size = FrameInfo::new().content_size(Some(1000));
+    let mut blob = foreign(size, &content);
+    // Without the frame's end the content is complete all the same, but the frame is not.
+    blob.truncate(blob.len() - 4);
+    assert_eq!(kind(&blob, PAYLOAD_BYTES), Corrupt::Truncated);
+    blob.extend([0; 5]);
+    assert_eq!(kind(&blob, PAYLOAD_BYTES), Corrupt::TrailingBytes);
+}
+
+#[test]
+fn a_bomb_is_bounded_by_the_limit() {
+    let zeros = vec![0; 64 << 20];
+    let info = FrameInfo::new().block_size(BlockSize::Max4MB);
+    let bomb = foreign(info, &zeros);
+    assert!(bomb.len() < 300_000);
+    for limit in [
+        0,
+        1,
+        4095,
+        1 << 20,
+        (4 << 20) - 1,
+        4 << 20,
+        (4 << 20) + 1,
+        9 << 20,
+    ] {
+        let error = unwrap(&bomb, limit).unwrap_err();
+        let wanted = Limit::PayloadBytes(limit as u64);
+        let right = matches!(error, FormatError::Limit { limit, .. } if limit == wanted);
+        assert!(right, "{limit}: {error}");
+    }
+}
+
+#[test]
+fn wrappers_that_cannot_be_read_say_why() {
+    let unsupported = |blob: &[u8]| match unwrap(blob, 100).unwrap_err() {
+        FormatError::Unsupported { kind, .. } => kind,
+        other => panic!("{other}"),
+    };
+    assert_eq!(unsupported(&[1, 0, 0, 0]), Unsupported::Encryption(1));
+    assert_eq!(unsupported(&[2, 0, 1, 0]), Unsupported::Encryption(2));
+    assert_eq!(unsupported(&[0, 0, 2, 0]), Unsupported::Compression(2));
+    assert_eq!(kind(&[], 100), Corrupt::Truncated);
+    assert_eq!(kind(&[0, 0, 0], 100), Corrupt::Truncated);
+    assert_eq!(kind(&[0, 0, 1, 0], 100), Corrupt::Truncated);
+    assert_eq!(kind(&[0, 0, 1, 0, 1, 2, 3, 4], 100), Corrupt::FrameMagic);
+    let frame = |flags: u8, size: u8| [&[0, 0, 1, 0], &HEADER[..4], &[flags, size, 0]].concat();
+    assert_eq!(unsupported(&frame(0x80, 0x50)), Unsupported::FrameVersion);
+    assert_eq!(
+        unsupported(&frame(0x41, 0x50)),
+        Unsupported::FrameDictionary
+    );
+    assert_eq!(kind(&frame(0x42, 0x50), 100), Corrupt::NotZero);
+    assert_eq!(kind(&frame(0x40, 0x51), 100), Corrupt::NotZero);
+    assert_eq!(kind(&frame(0x40, 0x30), 100), Corrupt::FixedValue);
+    assert_eq!(kind(&frame(0x40, 0x50), 100), Corrupt::FrameChecksum);
+    let block = |block: &[u8]| [&[0, 0, 1, 0], &HEADER[..], block].concat();
+    assert_eq!(kind(&block(&[1, 0, 4, 0]), 100), Corrupt::FrameBlock);
+    assert_eq!(kind(&block(&[2, 0, 0, 0, 0xff]), 100), Corrupt::Truncated);
+    // A match that points before the content.
+    let before = [5, 0, 0, 0, 0x10, b'x', 9, 0, 0];
+    assert_eq!(kind(&block(&before), 100), Corrupt::FrameData);
+    assert!(matches!(
+        unwrap(&[0, 0, 0, 0, 1, 2, 3], 2).unwrap_err(),
+        FormatError::Limit { value: 3, .. }
+    ));
+}

@@ -1,0 +1,233 @@
+//! A real Azurite server for tests: started on a free port, with tokens signed for one container.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use tempfile::TempDir;
+use url::form_urlencoded;
+
+/// The account that every Azurite has.
+pub const ACCOUNT: &str = "devstoreaccount1";
+
+/// Its key, which Azurite's documentation publishes.
+const ACCOUNT_KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// The version of the service whose strings to sign these are.
+const SAS_VERSION: &str = "2021-12-02";
+
+/// A running server; it ends when this is dropped, and also when the test process is killed.
+pub struct Azurite {
+    process: Child,
+    port: u16,
+    _data: TempDir,
+}
+
+impl Azurite {
+    /// The server that the tests of one process share; it ends with the last of its users.
+    pub fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Azurite>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let started = Arc::new(Self::start());
+            *shared = Arc::downgrade(&started);
+            started
+        })
+    }
+
+    /// Starts a server of one's own.
+    pub fn start() -> Self {
+        let data = TempDir::new().unwrap();
+        // The shell ends the server by its id when its own standard input closes, which happens whatever ends the test.
+        let mut process = Command::new("sh")
+            .arg("-c")
+            .arg(r#""$0" "$@" & server=$!; cat >/dev/null; kill $server; wait $server"#)
+            .arg(executable())
+            .args(["--blobHost", "127.0.0.1", "--blobPort", "0", "--location"])
+            .arg(data.path())
+            .args(["--disableTelemetry", "--silent", "--skipApiVersionCheck"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let mut said = String::new();
+        let port = loop {
+            let before = said.len();
+            assert!(
+                output.read_line(&mut said).unwrap() > 0,
+                "Azurite ended: {said}"
+            );
+            let line = &said[before..];
+            if let Some((_, port)) = line.split_once("successfully listens on http://127.0.0.1:")
+            {
+                break port.trim().parse().unwrap();
+            }
+        };
+        // Whatever else it says is read, so that it never waits for room in the pipe.
+        std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+        Self {
+            process,
+            port,
+            _data: data,
+        }
+    }
+
+    /// The account's blob endpoint.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}/{ACCOUNT}", self.port)
+    }
+
+    /// Creates a container.
+    pub fn create_container(&self, name: &str) {
+        assert_eq!(self.container_request("PUT", name), 201);
+    }
+
+    /// Removes a container.
+    pub fn remove_container(&self, name: &str) {
+        assert_eq!(self.container_request("DELETE", name), 202);
+    }
+
+    /// A name that no other container of this process has.
+    pub fn unused_name() -> String {
+        use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        format!("container-{}", NEXT.fetch_add(1, Relaxed))
+    }
+
+    fn container_request(&self, method: &str, name: &str) -> u16 {
+        let sas = account_sas();
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        write!(
+            stream,
+            "{method} /{ACCOUNT}/{name}?restype=container&{sas} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nx-ms-version: {SAS_VERSION}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            self.port
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .unwrap_or_else(|| panic!("no status: {answer}"))
+    }
+}
+
+impl Drop for Azurite {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+/// A token for one container, valid for an hour; `permissions` such as `rwdl`.
+pub fn container_sas(container: &str, permissions: &str) -> String {
+    let now = SystemTime::now();
+    let minute = Duration::from_secs(60);
+    container_sas_between(container, permissions, now - 5 * minute, now + 60 * minute)
+}
+
+/// A token for one container.
+pub fn container_sas_between(
+    container: &str,
+    permissions: &str,
+    start: SystemTime,
+    expiry: SystemTime,
+) -> String {
+    let (start, expiry) = (iso8601(start), iso8601(expiry));
+    // "Create a service SAS", version 2020-12-06 and later. The empty fields: identifier, address; protocol; snapshot,
+    // encryption scope and the five response headers.
+    let signed = format!(
+        "{permissions}\n{start}\n{expiry}\n/blob/{ACCOUNT}/{container}\n\n\n\n{SAS_VERSION}\nc\n\n\n\n\n\n\n"
+    );
+    query(&[
+        ("sv", SAS_VERSION),
+        ("sr", "c"),
+        ("st", &start),
+        ("se", &expiry),
+        ("sp", permissions),
+        ("sig", &signature(&signed)),
+    ])
+}
+
+/// A token for the whole account, which alone may create containers.
+fn account_sas() -> String {
+    let expiry = iso8601(SystemTime::now() + Duration::from_secs(600));
+    // "Create an account SAS": start, address, protocol and encryption scope are empty.
+    let signed = format!("{ACCOUNT}\nrwdlac\nb\nsco\n\n{expiry}\n\n\n{SAS_VERSION}\n\n");
+    query(&[
+        ("sv", SAS_VERSION),
+        ("ss", "b"),
+        ("srt", "sco"),
+        ("se", &expiry),
+        ("sp", "rwdlac"),
+        ("sig", &signature(&signed)),
+    ])
+}
+
+fn query(fields: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(fields)
+        .finish()
+}
+
+fn signature(text: &str) -> String {
+    let key = STANDARD.decode(ACCOUNT_KEY).unwrap();
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
+    mac.update(text.as_bytes());
+    STANDARD.encode(mac.finalize().into_bytes())
+}
+
+fn iso8601(time: SystemTime) -> String {
+    let seconds = i64::try_from(time.duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let mut year = 1970;
+    let mut day = days;
+    let leap = |year: i64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    while day >= 365 + i64::from(leap(year)) {
+        day -= 365 + i64::from(leap(year));
+        year += 1;
+    }
+    let february = 28 + i64::from(leap(year));
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if day < length {
+            break;
+        }
+        day -= length;
+        month += 1;
+    }
+    format!(
+        "{year:04}-{month:02}-{:02}T{:02}:{:02}:{:02}Z",
+        day + 1,
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
+fn executable() -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/azurite-install");
+    let installed = Command::new(&script)
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}", script.display()));
+    assert!(
+        installed.status.success(),
+        "Azurite is not there; see {}",
+        script.display()
+    );
+    String::from_utf8(installed.stdout)
+        .unwrap()
+        .trim()
+        .to_owned()
+}

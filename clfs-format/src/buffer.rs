@@ -23,6 +23,13 @@ impl ObjectBuffer {
         Self(bytes)
     }
 
+    /// A buffer that holds this payload, to wrap one that exists already.
+    pub fn from_payload(payload: &[u8]) -> Self {
+        let mut buffer = Self::with_capacity(payload.len());
+        buffer.bytes(payload);
+        buffer
+    }
+
     /// The payload built so far.
     pub fn payload(&self) -> &[u8] {
         self.0.get(WRAPPER_BYTES..).unwrap_or_default()

@@ -1,0 +1,8 @@
+#![no_main]
+
+#[path = "../../tests/decoders/mod.rs"]
+mod decoders;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    decoders::wrapper(data);
+});

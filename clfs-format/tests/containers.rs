@@ -90,12 +90,25 @@ fn names_and_payloads_round_trip() {
             assert!(buffer.payload() == &payload[..], "{file} {name}");
             if matches!(payload, Cow::Owned(_)) {
                 compressed += 1;
-                assert_eq!(blob[4..11], [0x04, 0x22, 0x4d, 0x18, 0x40, 0x50, 0x77]);
+                check_frame(&blob[4..]);
             }
             check_wrap(buffer, &payload, matches!(payload, Cow::Owned(_)));
         }
     }
     assert!(compressed > 2500, "{compressed} compressed blobs");
+}
+
+/// The frame is the kind that section 3 describes, without stored blocks.
+fn check_frame(frame: &[u8]) {
+    let (header, mut rest) = frame.split_at(7);
+    assert_eq!(header, [0x04, 0x22, 0x4d, 0x18, 0x40, 0x50, 0x77]);
+    while let Some((word, blocks)) = rest.split_first_chunk() {
+        // A stored block has the high bit, and is then far too long.
+        let length = u32::from_le_bytes(*word) as usize;
+        assert!(length <= blocks.len(), "a block of {length:#x} bytes");
+        rest = &blocks[length..];
+    }
+    assert!(rest.is_empty());
 }
 
 /// Our blob unwraps to the same payload, and is compressed where the original's is: of the smallest

@@ -190,8 +190,11 @@ pub fn indirect(data: &[u8]) -> bool {
     round_trip(&name, &payload).is_some()
 }
 
+/// A check; whether its input decoded.
+pub type Check = fn(&[u8]) -> bool;
+
 /// Every decoder with the name of its fuzz target and corpus.
-pub const ALL: [(&str, fn(&[u8]) -> bool); 6] = [
+pub const ALL: [(&str, Check); 6] = [
     ("name", name),
     ("wrapper", wrapper),
     ("object", object),

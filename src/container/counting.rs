@@ -156,3 +156,57 @@ impl<C: Container> Container for Counting<C> {
         outcome
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::container::memory::InMemory;
+
+    #[tokio::test]
+    async fn counts_calls_failures_and_bytes() {
+        let container = Counting::with_names(InMemory::new());
+        let (one, two) = (BlobName::new("one").unwrap(), BlobName::new("two").unwrap());
+        container.put(&one, PutBody::object("12345")).await.unwrap();
+        container.put(&one, PutBody::object("123")).await.unwrap();
+        container.put(&two, PutBody::object("")).await.unwrap();
+        container.get(&one).await.unwrap();
+        container.list("", None, 1).await.unwrap();
+        container.delete(&two).await.unwrap();
+        container.get(&two).await.unwrap_err();
+        let count = |calls, failed, bytes| OperationCount {
+            calls,
+            failed,
+            bytes,
+        };
+        let expected = Counts {
+            puts: count(3, 0, 8),
+            gets: count(2, 1, 3),
+            lists: count(1, 0, 0),
+            deletes: count(1, 0, 0),
+        };
+        assert_eq!(container.counts(), expected);
+        assert_eq!(
+            container.puts_by_name(),
+            HashMap::from([(one, 2), (two, 1)])
+        );
+        let nameless = Counting::new(InMemory::new());
+        let name = BlobName::new("one").unwrap();
+        nameless.put(&name, PutBody::object("1")).await.unwrap();
+        assert!(nameless.puts_by_name().is_empty());
+    }
+
+    #[tokio::test]
+    async fn failed_puts_move_no_bytes() {
+        let gone = InMemory::new();
+        gone.remove_container();
+        let container = Counting::new(gone);
+        let name = BlobName::new("one").unwrap();
+        container
+            .put(&name, PutBody::object("12345"))
+            .await
+            .unwrap_err();
+        let puts = container.counts().puts;
+        assert_eq!((puts.calls, puts.failed, puts.bytes), (1, 1, 0));
+    }
+}

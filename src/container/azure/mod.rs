@@ -286,3 +286,6 @@ impl Container for Azure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

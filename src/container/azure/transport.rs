@@ -274,7 +274,7 @@ impl Secrets {
     }
 }
 
-fn classify(reason: &(dyn StdError + 'static)) -> Option<NetworkFailure> {
+pub(super) fn classify(reason: &(dyn StdError + 'static)) -> Option<NetworkFailure> {
     if let Some(error) = reason.downcast_ref::<io::Error>() {
         match error.kind() {
             io::ErrorKind::TimedOut => return Some(NetworkFailure::Timeout),

@@ -169,3 +169,76 @@ fn regular_file_size(folder: &OwnedFd, name: &[u8]) -> Result<Option<u64>, Errno
         Err(errno) => Err(errno),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use rustix::fs::{Mode, OFlags};
+
+    use super::*;
+
+    /// All pages of `at_most`, with snapshots of `snapshot_names`.
+    fn all(folder: &OwnedFd, prefix: &str, at_most: usize, snapshot_names: usize) -> Vec<String> {
+        let listings = Listings::default();
+        let mut names = Vec::new();
+        let mut from = None;
+        loop {
+            let prefix = prefix.as_bytes().to_vec();
+            let page = listings
+                .page_of(folder, prefix, from, at_most, snapshot_names)
+                .unwrap();
+            names.extend(page.blobs.into_iter().map(|blob| blob.name));
+            from = page.next;
+            if from.is_none() {
+                assert!(listings.lock().is_empty());
+                return names;
+            }
+        }
+    }
+
+    #[test]
+    fn a_folder_larger_than_a_snapshot_is_listed_whole_and_in_order() {
+        let path = tempfile::tempdir().unwrap();
+        let mut names: Vec<String> = (0..97).map(|i| format!("n{}", i * 31 % 97)).collect();
+        for name in &names {
+            std::fs::write(path.path().join(name), "").unwrap();
+        }
+        names.sort_unstable();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let folder = rustix::fs::open(path.path(), flags, Mode::empty()).unwrap();
+        for snapshot_names in [1, 10, 96, 97, 98] {
+            for at_most in [1, 7, 97, 200] {
+                let listed = all(&folder, "", at_most, snapshot_names);
+                assert_eq!(listed, names, "{at_most} of {snapshot_names}");
+            }
+        }
+        let expected: Vec<&String> = names.iter().filter(|name| name.starts_with("n1")).collect();
+        assert_eq!(
+            all(&folder, "n1", 2, 5).iter().collect::<Vec<_>>(),
+            expected
+        );
+    }
+
+    #[test]
+    fn pages_of_a_snapshot_do_not_read_the_folder_again() {
+        let path = tempfile::tempdir().unwrap();
+        for name in ["a", "b", "d"] {
+            std::fs::write(path.path().join(name), "").unwrap();
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let folder = rustix::fs::open(path.path(), flags, Mode::empty()).unwrap();
+        let listings = Listings::default();
+        let first = listings.page(&folder, Vec::new(), None, 1).unwrap();
+        std::fs::write(path.path().join("c"), "").unwrap();
+        let names = |page: ListPage| -> Vec<String> {
+            page.blobs.into_iter().map(|blob| blob.name).collect()
+        };
+        let rest = listings
+            .page(&folder, Vec::new(), first.next.clone(), 9)
+            .unwrap();
+        assert_eq!(names(rest), ["b", "d"]);
+        // The snapshot is used up, so the same marker now reads the folder.
+        let again = listings.page(&folder, Vec::new(), first.next, 9).unwrap();
+        assert_eq!(names(again), ["b", "c", "d"]);
+    }
+}

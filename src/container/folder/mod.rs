@@ -300,3 +300,6 @@ fn failure(
         None => error,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,315 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::error::Error;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::time::Instant;
+
+use super::*;
+use crate::container::NetworkFailure;
+
+/// Base64 with characters that are escaped in a URL.
+const SIGNATURE: &str = "Zm9v+YmFy/c2VjcmV0cw==";
+const SIGNATURE_IN_URL: &str = "Zm9v%2BYmFy%2Fc2VjcmV0cw%3D%3D";
+
+fn patience() -> Patience {
+    Patience {
+        connect: Duration::from_millis(300),
+        silence: Duration::from_millis(300),
+        slowest: 1 << 20,
+    }
+}
+
+fn container(endpoint: &str) -> Azure {
+    let sas = SasToken::parse(&format!("sr=c&sp=rwdl&sig={SIGNATURE_IN_URL}")).unwrap();
+    let endpoint = Url::parse(endpoint).unwrap();
+    Azure::with_patience(&endpoint, "account", "data", &sas, patience()).unwrap()
+}
+
+fn name() -> BlobName {
+    BlobName::new("blob").unwrap()
+}
+
+fn read_request(stream: &mut TcpStream) -> String {
+    let mut request = Vec::new();
+    let mut byte = [0];
+    while !request.ends_with(b"\r\n\r\n") {
+        if stream.read(&mut byte).unwrap() == 0 {
+            break;
+        }
+        request.push(byte[0]);
+    }
+    String::from_utf8(request).unwrap()
+}
+
+/// A server that lets `answer` loose on each connection. Answers say `Connection: close`, so that each request has its own.
+fn serve(answer: impl Fn(TcpStream) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            answer(stream.unwrap());
+        }
+    });
+    format!("http://127.0.0.1:{port}/account")
+}
+
+/// A server that answers each request with the given text.
+fn serve_text(text: &'static str) -> String {
+    serve(move |mut stream| {
+        read_request(&mut stream);
+        stream.write_all(text.as_bytes()).unwrap();
+        // Closing with content unread would reset the connection before the answer is read.
+        stream.shutdown(Shutdown::Write).unwrap();
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    })
+}
+
+fn assert_no_secret(error: &ContainerError) {
+    let mut source: Option<&dyn Error> = Some(error);
+    while let Some(error) = source {
+        for text in [
+            format!("{error}"),
+            format!("{error:?}"),
+            format!("{error:#?}"),
+        ] {
+            assert!(
+                !text.contains(SIGNATURE) && !text.contains(SIGNATURE_IN_URL),
+                "{text}"
+            );
+        }
+        source = error.source();
+    }
+}
+
+async fn get_error(endpoint: &str) -> ContainerError {
+    let error = container(endpoint).get(&name()).await.unwrap_err();
+    assert_no_secret(&error);
+    error
+}
+
+async fn failure(endpoint: &str) -> NetworkFailure {
+    let error = get_error(endpoint).await;
+    let put = container(endpoint)
+        .put(&name(), PutBody::object("x"))
+        .await
+        .unwrap_err();
+    assert_no_secret(&put);
+    match error.kind() {
+        ContainerErrorKind::Network(failure) => *failure,
+        _ => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_name_without_address_is_told() {
+    // A label of more than 63 bytes is refused by the resolver itself, without asking a server.
+    let endpoint = format!("http://{}.invalid", "x".repeat(64));
+    assert_eq!(failure(&endpoint).await, NetworkFailure::Dns);
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_told() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}/account", free.local_addr().unwrap());
+    drop(free);
+    assert_eq!(failure(&endpoint).await, NetworkFailure::Connect);
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_told() {
+    let closes_at_once = serve(|mut stream| drop(read_request(&mut stream)));
+    assert_eq!(failure(&closes_at_once).await, NetworkFailure::Reset);
+    let cuts_the_answer =
+        "HTTP/1.1 206 OK\r\nConnection: close\r\nContent-Length: 100\r\n\r\nonly this";
+    let endpoint = serve_text(cuts_the_answer);
+    assert_eq!(
+        get_error(&endpoint).await.kind(),
+        &ContainerErrorKind::Network(NetworkFailure::Reset)
+    );
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_told() {
+    let endpoint = serve(|mut stream| {
+        // The greeting of TLS is no request; a plain server says so in plain text.
+        let _ = stream.read(&mut [0; 16]).unwrap();
+        stream
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .unwrap();
+    });
+    let endpoint = endpoint.replace("http:", "https:");
+    assert_eq!(failure(&endpoint).await, NetworkFailure::Tls);
+}
+
+#[tokio::test]
+async fn silence_is_told_in_time() {
+    let silent = serve(|stream| {
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(5));
+            drop(stream);
+        });
+    });
+    let started = Instant::now();
+    assert_eq!(failure(&silent).await, NetworkFailure::Timeout);
+    assert!(started.elapsed() < Duration::from_secs(3));
+    let stops_half_way = serve(|mut stream| {
+        read_request(&mut stream);
+        stream
+            .write_all(
+                b"HTTP/1.1 206 OK\r\nConnection: close\r\nContent-Length: 100\r\n\r\nonly this",
+            )
+            .unwrap();
+        std::thread::sleep(Duration::from_secs(2));
+    });
+    assert_eq!(
+        get_error(&stops_half_way).await.kind(),
+        &ContainerErrorKind::Network(NetworkFailure::Timeout)
+    );
+}
+
+#[tokio::test]
+async fn content_that_moves_slowly_has_its_time() {
+    // Content that takes twice the silence to read, but less than the ten times that so much content has.
+    let slow = serve(|mut stream| {
+        read_request(&mut stream);
+        let piece = 256 << 10;
+        for _ in 0..12 {
+            std::thread::sleep(patience().silence / 6);
+            std::io::copy(&mut (&stream).take(piece), &mut std::io::sink()).unwrap();
+        }
+        stream.write_all(CREATED.as_bytes()).unwrap();
+    });
+    let content = vec![0; 3 << 20];
+    container(&slow)
+        .put(&name(), PutBody::object(content))
+        .await
+        .unwrap();
+}
+
+const CREATED: &str = "HTTP/1.1 201 Created\r\nETag: \"1\"\r\nLast-Modified: Fri, 01 Jan 2021 00:00:00 GMT\r\n\
+    x-ms-request-id: 8b5d3c1e-0000-0000-0000-000000000000\r\nDate: Fri, 01 Jan 2021 00:00:00 GMT\r\n\
+    x-ms-request-server-encrypted: true\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+#[tokio::test]
+async fn the_token_is_sent_whole_and_once() {
+    let (sender, requests) = std::sync::mpsc::channel();
+    let endpoint = serve(move |mut stream| {
+        sender.send(read_request(&mut stream)).unwrap();
+        stream.write_all(CREATED.as_bytes()).unwrap();
+    });
+    container(&endpoint)
+        .put(&name(), PutBody::object(""))
+        .await
+        .unwrap();
+    let put = requests.recv().unwrap();
+    let query = format!("sr=c&sp=rwdl&sig={SIGNATURE_IN_URL}");
+    assert!(
+        put.starts_with(&format!("PUT /account/data/blob?{query} HTTP/1.1\r\n")),
+        "{put}"
+    );
+    assert!(
+        put.to_lowercase().contains("\r\ncontent-length: 0\r\n"),
+        "{put}"
+    );
+    assert!(!put.to_lowercase().contains("authorization"), "{put}");
+    let _ = container(&endpoint).list("a&b", None, 1).await;
+    let list = requests.recv().unwrap();
+    assert_eq!(list.matches("sig=").count(), 1, "{list}");
+    assert!(list.contains(&format!("&{query} HTTP/1.1")), "{list}");
+}
+
+#[tokio::test]
+async fn a_service_that_asks_to_wait_is_heard() {
+    let cases = [
+        ("503 Busy", "ServerBusy", Some(7), true),
+        ("429 Slow", "TooManyRequests", Some(7), true),
+        ("500 Error", "OperationTimedOut", Some(7), true),
+        ("504 Gateway", "", Some(7), true),
+        ("409 Conflict", "BlobImmutableDueToPolicy", None, false),
+        ("412 Failed", "LeaseIdMissing", None, false),
+        ("413 Large", "RequestBodyTooLarge", None, false),
+        ("418 Teapot", "", None, false),
+        ("307 Moved", "", None, false),
+    ];
+    for (status, code, retry_after, transient) in cases {
+        let endpoint = serve(move |mut stream| {
+            read_request(&mut stream);
+            write!(
+                stream,
+                "HTTP/1.1 {status}\r\nRetry-After: 7\r\nx-ms-error-code: {code}\r\nx-ms-request-id: the-id\r\nLocation: http://127.0.0.1:1/?sig={SIGNATURE_IN_URL}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            )
+            .unwrap();
+        });
+        let error = get_error(&endpoint).await;
+        assert_eq!(
+            error.retry_after().map(|wait| wait.as_secs()),
+            retry_after,
+            "{error}"
+        );
+        assert_eq!(error.is_transient(), transient, "{error}");
+        assert_eq!(error.request_id(), Some("the-id"));
+        assert_eq!(error.status().unwrap().to_string(), status[..3]);
+    }
+}
+
+#[tokio::test]
+async fn what_a_refusal_echoes_is_redacted() {
+    let echo = format!(
+        "<Error><Code>AuthenticationFailed</Code><Message>No.\nTime</Message><AuthenticationErrorDetail>got {SIGNATURE} or {SIGNATURE_IN_URL}\u{1b}[31m</AuthenticationErrorDetail></Error>"
+    );
+    let endpoint = serve(move |mut stream| {
+        read_request(&mut stream);
+        write!(
+            stream,
+            "HTTP/1.1 403 No\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{echo}",
+            echo.len()
+        )
+        .unwrap();
+    });
+    let error = get_error(&endpoint).await;
+    assert_eq!(error.kind(), &ContainerErrorKind::TokenRejected);
+    let text = error.to_string();
+    assert!(text.contains("got REDACTED or REDACTED[31m"), "{text}");
+    assert!(text.contains("(HTTP 403 AuthenticationFailed)"), "{text}");
+}
+
+#[tokio::test]
+async fn a_404_without_the_services_code_is_no_missing_blob() {
+    let endpoint =
+        serve_text("HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    let subject = container(&endpoint);
+    for error in [
+        subject.get(&name()).await.unwrap_err(),
+        subject.delete(&name()).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), &ContainerErrorKind::Refused, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_makes_no_sense_is_told() {
+    let endpoint =
+        serve_text("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 9\r\n\r\n<html>hi!");
+    let subject = container(&endpoint);
+    for error in [
+        subject.get(&name()).await.unwrap_err(),
+        subject
+            .put(&name(), PutBody::object("x"))
+            .await
+            .unwrap_err(),
+        subject.list("", None, 10).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), &ContainerErrorKind::Protocol, "{error}");
+        assert_no_secret(&error);
+    }
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_is_told() {
+    let reason = std::io::Error::new(
+        std::io::ErrorKind::InvalidData,
+        "invalid peer certificate: UnknownIssuer",
+    );
+    assert_eq!(transport::classify(&reason), Some(NetworkFailure::Tls));
+}

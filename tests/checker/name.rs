@@ -88,7 +88,7 @@ fn upper_hex(text: &str, width: usize) -> Result<Vec<u8>, String> {
     let good = digits
         .iter()
         .all(|d| d.is_ascii_digit() || (b'A'..=b'F').contains(d));
-    if !good || digits.len() != width || width % 2 != 0 {
+    if !good || digits.len() != width || !width.is_multiple_of(2) {
         return Err(format!("{text:?} is not upper-case hex of {width} digits"));
     }
     Ok((0..width)

@@ -13,7 +13,7 @@ fn set(f: &mut Fixture, pick: fn(&Fixture) -> &Vec<u8>, at: std::ops::Range<usiz
     f.container.attribute(&id, at, value);
 }
 
-pub const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     ("mode of a fifo on a file", &[AttributeType], |f| {
         set(f, |f| &f.small, 4..6, 0o010_644);
     }),

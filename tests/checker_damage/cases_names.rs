@@ -7,7 +7,7 @@ use crate::edit::{handle, v2_name};
 use crate::fixture::Fixture;
 
 /// The bucket object's id.
-pub const BUCKET: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x63];
+pub(crate) const BUCKET: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x63];
 
 /// Changes one byte of a filehandle everywhere.
 fn handle_byte(f: &mut Fixture, id: &[u8], at: usize, change: fn(u8) -> u8) {
@@ -47,7 +47,7 @@ fn literals(bytes: &[u8]) -> Vec<u8> {
     block
 }
 
-pub const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     (
         "a local bit is cleared",
         &[FilehandleLayout, AttributeContainerId],

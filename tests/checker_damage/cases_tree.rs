@@ -49,7 +49,7 @@ fn add_entry(f: &mut Fixture, id: &[u8], name: &[u8], handle: &[u8], nlink: u64)
     }
 }
 
-pub const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     ("no dot", &[DirectoryDots], |f| {
         let id = f.a.clone();
         swap(f, &id, DIRENTS, b".", b",");

@@ -7,28 +7,28 @@ use crate::checker::{Name, hash64, hex, parse_handles, unwrap_blob};
 
 /// A container to damage; objects are spoken of by id.
 #[derive(Clone)]
-pub struct Container {
-    pub blobs: HashMap<String, Vec<u8>>,
+pub(crate) struct Container {
+    pub(crate) blobs: HashMap<String, Vec<u8>>,
 }
 
 /// Handles of a payload: type and data.
-pub type Handles = Vec<(u32, Vec<u8>)>;
+pub(crate) type Handles = Vec<(u32, Vec<u8>)>;
 
 impl Container {
     /// The blob of an object.
-    pub fn blob_name(&self, id: &[u8]) -> String {
+    pub(crate) fn blob_name(&self, id: &[u8]) -> String {
         let id = format!("_{}.", hex(id));
         let found = self.blobs.keys().find(|name| name.contains(&id));
         found.unwrap_or_else(|| panic!("no object {id}")).clone()
     }
 
-    pub fn remove(&mut self, id: &[u8]) -> Vec<u8> {
+    pub(crate) fn remove(&mut self, id: &[u8]) -> Vec<u8> {
         let name = self.blob_name(id);
         self.blobs.remove(&name).unwrap()
     }
 
     /// Gives an object another blob name.
-    pub fn rename(&mut self, id: &[u8], change: impl Fn(&str) -> String) {
+    pub(crate) fn rename(&mut self, id: &[u8], change: impl Fn(&str) -> String) {
         let name = self.blob_name(id);
         let blob = self.blobs.remove(&name).unwrap();
         let changed = change(&name);
@@ -37,19 +37,19 @@ impl Container {
     }
 
     /// Changes the bytes of a blob, wrapper included.
-    pub fn raw(&mut self, id: &[u8], change: impl Fn(&mut Vec<u8>)) {
+    pub(crate) fn raw(&mut self, id: &[u8], change: impl Fn(&mut Vec<u8>)) {
         let name = self.blob_name(id);
         change(self.blobs.get_mut(&name).unwrap());
     }
 
-    pub fn payload(&self, id: &[u8]) -> Vec<u8> {
+    pub(crate) fn payload(&self, id: &[u8]) -> Vec<u8> {
         let (payload, broken) = unwrap_blob(&self.blobs[&self.blob_name(id)]);
         assert!(broken.is_empty());
         payload.unwrap()
     }
 
     /// Changes the payload; it is wrapped plain.
-    pub fn payload_mut(&mut self, id: &[u8], change: impl Fn(&mut Vec<u8>)) {
+    pub(crate) fn payload_mut(&mut self, id: &[u8], change: impl Fn(&mut Vec<u8>)) {
         let mut payload = self.payload(id);
         let before = payload.clone();
         change(&mut payload);
@@ -61,7 +61,7 @@ impl Container {
     }
 
     /// Changes the list of handles.
-    pub fn handles(&mut self, id: &[u8], change: impl Fn(&mut Handles)) {
+    pub(crate) fn handles(&mut self, id: &[u8], change: impl Fn(&mut Handles)) {
         self.payload_mut(id, |payload| {
             let (found, broken) = parse_handles(payload);
             assert!(broken.is_empty());
@@ -78,7 +78,7 @@ impl Container {
     }
 
     /// Changes the data of the first handle of a type.
-    pub fn data(&mut self, id: &[u8], kind: u32, change: impl Fn(&mut Vec<u8>)) {
+    pub(crate) fn data(&mut self, id: &[u8], kind: u32, change: impl Fn(&mut Vec<u8>)) {
         self.handles(id, |handles| {
             let found = handles.iter_mut().find(|(found, _)| *found == kind);
             change(&mut found.unwrap().1);
@@ -86,7 +86,7 @@ impl Container {
     }
 
     /// Overwrites bytes of the VATTR, counted from its start with the length word.
-    pub fn attribute(&mut self, id: &[u8], at: Range<usize>, value: u64) {
+    pub(crate) fn attribute(&mut self, id: &[u8], at: Range<usize>, value: u64) {
         self.data(id, 4, |data| {
             let length = at.len();
             data[at.clone()].copy_from_slice(&value.to_le_bytes()[..length]);
@@ -94,7 +94,7 @@ impl Container {
     }
 
     /// Gives an object another id, everywhere: names, owners, references.
-    pub fn change_id(&mut self, from: &[u8], to: &[u8]) {
+    pub(crate) fn change_id(&mut self, from: &[u8], to: &[u8]) {
         assert_eq!(from.len(), to.len());
         for (name, mut blob) in std::mem::take(&mut self.blobs) {
             let Ok(parsed) = Name::parse(&name) else {
@@ -125,7 +125,7 @@ impl Container {
 }
 
 /// A name of version 9.
-pub fn v2_name(id: &[u8], btype: u16, owner: u64) -> String {
+pub(crate) fn v2_name(id: &[u8], btype: u16, owner: u64) -> String {
     format!(
         "{:016X}_{}.{btype:04}.{owner:016X}.00000000009.FFFFFFFF.0002",
         hash64(id),
@@ -134,7 +134,7 @@ pub fn v2_name(id: &[u8], btype: u16, owner: u64) -> String {
 }
 
 /// One handle as it lies in a payload.
-pub fn handle(kind: u32, data: &[u8]) -> Vec<u8> {
+pub(crate) fn handle(kind: u32, data: &[u8]) -> Vec<u8> {
     let padded = (20 + data.len()).next_multiple_of(8);
     let mut bytes = Vec::with_capacity(padded);
     for word in [0x0301_6005, padded as u32, data.len() as u32, kind, 0] {
@@ -164,7 +164,7 @@ fn occurrences<'b>(bytes: &'b [u8], from: &'b [u8]) -> impl Iterator<Item = usiz
 }
 
 /// One directory entry.
-pub fn entry(name: &[u8], handle: &[u8]) -> Vec<u8> {
+pub(crate) fn entry(name: &[u8], handle: &[u8]) -> Vec<u8> {
     let mut bytes = (name.len() as u32).to_le_bytes().to_vec();
     bytes.extend_from_slice(name);
     bytes.extend_from_slice(&(handle.len() as u16).to_le_bytes());

@@ -11,33 +11,33 @@ const MANY: usize = 1000;
 
 /// One of everything.
 #[derive(Clone)]
-pub struct Fixture {
-    pub container: Container,
-    pub root: Vec<u8>,
+pub(crate) struct Fixture {
+    pub(crate) container: Container,
+    pub(crate) root: Vec<u8>,
     /// A directory with `small`, `linked` and the directory `inner`.
-    pub a: Vec<u8>,
+    pub(crate) a: Vec<u8>,
     /// Empty, in `a`.
-    pub inner: Vec<u8>,
+    pub(crate) inner: Vec<u8>,
     /// A directory with two more links of `linked`.
-    pub b: Vec<u8>,
+    pub(crate) b: Vec<u8>,
     /// A directory of three segments, all links of `links`.
-    pub many: Vec<u8>,
-    pub many_segments: Vec<Vec<u8>>,
-    pub small: Vec<u8>,
-    pub linked: Vec<u8>,
-    pub links: Vec<u8>,
+    pub(crate) many: Vec<u8>,
+    pub(crate) many_segments: Vec<Vec<u8>>,
+    pub(crate) small: Vec<u8>,
+    pub(crate) linked: Vec<u8>,
+    pub(crate) links: Vec<u8>,
     /// A file of three segments, compressible.
-    pub multi: Vec<u8>,
-    pub multi_segments: Vec<Vec<u8>>,
-    pub symlink: Vec<u8>,
-    pub block: Vec<u8>,
-    pub fifo: Vec<u8>,
+    pub(crate) multi: Vec<u8>,
+    pub(crate) multi_segments: Vec<Vec<u8>>,
+    pub(crate) symlink: Vec<u8>,
+    pub(crate) block: Vec<u8>,
+    pub(crate) fifo: Vec<u8>,
     /// Paths in the tree.
-    pub paths: usize,
+    pub(crate) paths: usize,
 }
 
 impl Fixture {
-    pub fn new() -> Fixture {
+    pub(crate) fn new() -> Fixture {
         let mut build = Builder::new();
         let mut root = build.root();
         let mut a = build.directory(&mut root, "a");

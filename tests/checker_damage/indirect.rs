@@ -236,7 +236,7 @@ fn forget_last_entry(f: &mut Fixture, name: &str) {
 }
 
 /// The rules that these damages break.
-pub fn covered() -> BTreeSet<Rule> {
+pub(crate) fn covered() -> BTreeSet<Rule> {
     CASES
         .iter()
         .flat_map(|(_, rules, _)| rules.iter().copied())

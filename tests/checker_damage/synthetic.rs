@@ -17,8 +17,8 @@ const FILE_SEGMENT: u32 = 8 << 20;
 const UUID: &str = "01234567-89ab-4cde-8f01-23456789abcd";
 
 /// Blobs under construction.
-pub struct Builder {
-    pub blobs: HashMap<String, Vec<u8>>,
+pub(crate) struct Builder {
+    pub(crate) blobs: HashMap<String, Vec<u8>>,
     lz4: Lz4Encoder,
     sequence: u64,
     block: u64,
@@ -26,23 +26,23 @@ pub struct Builder {
 
 /// A directory's handle, its parent's, and what it names.
 #[derive(Clone)]
-pub struct Directory {
-    pub handle: Filehandle,
-    pub parent: Filehandle,
-    pub name: Vec<u8>,
-    pub entries: Vec<(Vec<u8>, Filehandle)>,
+pub(crate) struct Directory {
+    pub(crate) handle: Filehandle,
+    pub(crate) parent: Filehandle,
+    pub(crate) name: Vec<u8>,
+    pub(crate) entries: Vec<(Vec<u8>, Filehandle)>,
 }
 
 impl Directory {
     /// Names something in this directory.
-    pub fn add(&mut self, name: impl AsRef<[u8]>, handle: Filehandle) -> &mut Self {
+    pub(crate) fn add(&mut self, name: impl AsRef<[u8]>, handle: Filehandle) -> &mut Self {
         self.entries.push((name.as_ref().to_vec(), handle));
         self
     }
 }
 
 impl Builder {
-    pub fn new() -> Builder {
+    pub(crate) fn new() -> Builder {
         Builder {
             blobs: HashMap::new(),
             lz4: Lz4Encoder::new(),
@@ -59,7 +59,7 @@ impl Builder {
     }
 
     /// A new entity below `parent`; directories take the manager of their sequence number.
-    pub fn handle(&mut self, parent: Filehandle, file_type: FileType) -> Filehandle {
+    pub(crate) fn handle(&mut self, parent: Filehandle, file_type: FileType) -> Filehandle {
         let from_parent = parent.directory_manager();
         let own = (self.sequence % 48) as u8;
         let fields = FilehandleFields {
@@ -77,7 +77,7 @@ impl Builder {
         fields.filehandle().unwrap()
     }
 
-    pub fn root(&self) -> Directory {
+    pub(crate) fn root(&self) -> Directory {
         Directory {
             handle: Filehandle::ROOT,
             parent: Filehandle::ROOT,
@@ -87,7 +87,7 @@ impl Builder {
     }
 
     /// A directory named by an entry of `parent`.
-    pub fn directory(&mut self, parent: &mut Directory, name: &str) -> Directory {
+    pub(crate) fn directory(&mut self, parent: &mut Directory, name: &str) -> Directory {
         let handle = self.handle(parent.handle, FileType::Directory);
         parent.add(name, handle);
         Directory {
@@ -148,7 +148,13 @@ impl Builder {
 
     /// Anything but a directory, named by the directories `back`; `content` of a regular file or a
     /// symlink's target.
-    pub fn entity(&mut self, handle: Filehandle, back: &[Filehandle], name: &str, content: &[u8]) {
+    pub(crate) fn entity(
+        &mut self,
+        handle: Filehandle,
+        back: &[Filehandle],
+        name: &str,
+        content: &[u8],
+    ) {
         let file_type = handle.file_type().unwrap();
         let size = content.len() as u64;
         let mut block_map = BlockMap::single(handle, FILE_SEGMENT);
@@ -181,7 +187,7 @@ impl Builder {
     }
 
     /// Cuts a directory's entries into segments, as loads do, and writes it.
-    pub fn finish_directory(&mut self, directory: &Directory) {
+    pub(crate) fn finish_directory(&mut self, directory: &Directory) {
         let mut segmenter = DirectorySegmenter::new(directory.handle, directory.parent);
         let mut segments = Vec::new();
         for (name, handle) in &directory.entries {
@@ -192,7 +198,7 @@ impl Builder {
     }
 
     /// One entry in each segment, so that few entries need many blocks.
-    pub fn finish_directory_thinly(&mut self, directory: &Directory) {
+    pub(crate) fn finish_directory_thinly(&mut self, directory: &Directory) {
         let segmenter = DirectorySegmenter::new(directory.handle, directory.parent);
         let mut segments = vec![segmenter.finish().last];
         for (name, handle) in &directory.entries {
@@ -266,7 +272,7 @@ impl Builder {
     }
 
     /// The bucket object and one log.
-    pub fn finish_bucket(&mut self) {
+    pub(crate) fn finish_bucket(&mut self) {
         let log = "output.txt".to_owned();
         self.blobs.insert(log.clone(), b"a log\n".to_vec());
         let bucket = Bucket::new(UUID, &[log]);

@@ -13,7 +13,8 @@ use super::special::{deep, every_type, is_superuser};
 
 /// Every difficulty in one tree except the [`sparse`] file, each in a directory of its own.
 pub fn full(root: &Path) {
-    let builders: [(&str, &dyn Fn(&Path)); 9] = [
+    type Build<'b> = &'b dyn Fn(&Path);
+    let builders: [(&str, Build<'_>); 9] = [
         ("types", &every_type),
         ("names", &odd_names),
         ("links", &|at| hard_links(at, 1040)),

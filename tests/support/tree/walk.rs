@@ -56,6 +56,8 @@ impl SourceNode {
             target: None,
             major: rustix::fs::major(stat.st_rdev),
             minor: rustix::fs::minor(stat.st_rdev),
+            // Narrower on some architectures.
+            #[allow(clippy::unnecessary_cast)]
             nlink: stat.st_nlink as u64,
             dev: stat.st_dev,
             ino: stat.st_ino,

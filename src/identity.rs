@@ -231,8 +231,16 @@ mod tests {
     #[test]
     fn seed_reads_what_it_prints_and_nothing_else() {
         let seed: Seed = "00FF0203040506070809a0b0c0d0e0f0".parse().unwrap();
-        assert_eq!(format!("{seed:?}"), "Seed(00ff0203040506070809a0b0c0d0e0f0)");
-        for wrong in ["", "00", "+0ff0203040506070809a0b0c0d0e0f0", &"g".repeat(32)] {
+        assert_eq!(
+            format!("{seed:?}"),
+            "Seed(00ff0203040506070809a0b0c0d0e0f0)"
+        );
+        for wrong in [
+            "",
+            "00",
+            "+0ff0203040506070809a0b0c0d0e0f0",
+            &"g".repeat(32),
+        ] {
             assert_eq!(wrong.parse::<Seed>(), Err(InvalidSeed), "{wrong:?}");
         }
     }
@@ -241,9 +249,8 @@ mod tests {
     fn ids_depend_on_seed_and_place_only() {
         let (one, same) = (identity(), identity());
         let other = Identity::new(Seed::from_bytes([9; 16]));
-        let handle = |ids: &Identity, id| {
-            ids.filehandle(EntryId::new(id), EntryId::ROOT, FileType::Regular)
-        };
+        let handle =
+            |ids: &Identity, id| ids.filehandle(EntryId::new(id), EntryId::ROOT, FileType::Regular);
         assert_eq!(handle(&one, 1000), handle(&same, 1000));
         assert_ne!(handle(&one, 1000), handle(&one, 1001));
         assert_ne!(handle(&one, 1000), handle(&other, 1000));
@@ -273,7 +280,10 @@ mod tests {
         for id in 1000..1000 + 48 * 100 {
             seen[usize::from(ids.directory_manager(EntryId::new(id)))] += 1;
         }
-        assert!(seen.iter().all(|&count| (50..200).contains(&count)), "{seen:?}");
+        assert!(
+            seen.iter().all(|&count| (50..200).contains(&count)),
+            "{seen:?}"
+        );
     }
 
     #[test]

@@ -1,3 +1,16 @@
 //! Loads a POSIX tree into an Azure Blob container in CLFS format.
 
+pub mod cli;
 pub mod container;
+pub mod encode;
+pub mod entry;
+pub mod identity;
+pub mod load;
+pub mod monitor;
+pub mod pass;
+pub mod problem;
+pub mod scan;
+pub mod source;
+pub mod state;
+pub mod stop;
+pub mod upload;

@@ -341,6 +341,21 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     year * 365 + leap_days + days_before_month + day - 1 - 719_468
 }
 
+/// A text without the signatures of tokens in it: what follows `sig=` up to a character that no
+/// signature holds.
+pub fn redacted(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("sig=") {
+        shown.push_str(before);
+        shown.push_str("sig=REDACTED");
+        let of_signature = |c: char| c.is_ascii_alphanumeric() || "%+/=-_".contains(c);
+        rest = after.trim_start_matches(of_signature);
+    }
+    shown.push_str(rest);
+    shown
+}
+
 #[cfg(test)]
 #[path = "sas_tests.rs"]
 mod tests;

@@ -150,3 +150,11 @@ fn reads_the_times_that_azure_takes() {
         assert_eq!(seconds(bad), None, "{bad:?}");
     }
 }
+
+#[test]
+fn signatures_in_other_texts_are_redacted() {
+    let text = "unexpected 'sv=1&sig=ab%2Bc+/=&se=2' and sig=xyz' twice";
+    let shown = "unexpected 'sv=1&sig=REDACTED&se=2' and sig=REDACTED' twice";
+    assert_eq!(super::redacted(text), shown);
+    assert_eq!(super::redacted("nothing"), "nothing");
+}

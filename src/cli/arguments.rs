@@ -1,0 +1,170 @@
+//! The words of the command.
+
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, Parser, ValueEnum};
+use clfs_format::Compression;
+
+use super::sas_source::sas_token;
+use super::{Failure, Status};
+use crate::container::location::ContainerLocation;
+use crate::identity::Seed;
+use crate::load::{LoadOptions, Mode};
+
+/// Loads a folder into an empty Azure Blob container in CLFS format, for an Avere cache to attach.
+///
+/// Run it with --new to begin; run the same line without --new to go on after an interruption.
+#[derive(Debug, Parser)]
+#[command(name = "clfsload", version, max_term_width = 100, after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// Folder for the state of the transfer; needs about 150 bytes for each entry of the source
+    #[arg(value_name = "STATE_DIR")]
+    state: PathBuf,
+    /// Folder to load
+    source: PathBuf,
+    /// Storage account: its name, its URL, or file:///PATH for a local folder
+    account: String,
+    /// Container: must exist and be empty; with file:///PATH a subfolder, made if it is not there
+    container: String,
+    /// SAS token with rights rwdl; "-" reads it from standard input. Better: --sas-token-file or
+    /// AZURE_STORAGE_SAS_TOKEN, which other users of the machine cannot see
+    #[arg(value_name = "SAS_TOKEN", allow_hyphen_values = true)]
+    sas: Option<String>,
+
+    /// Begin a transfer
+    #[arg(long)]
+    new: bool,
+    /// File whose only line is the SAS token
+    #[arg(
+        long,
+        value_name = "FILE",
+        alias = "sas_token_file",
+        conflicts_with = "sas"
+    )]
+    sas_token_file: Option<PathBuf>,
+    /// The account's blob endpoint, for private endpoints, other clouds and emulators
+    #[arg(long, value_name = "URL", alias = "blob_endpoint")]
+    blob_endpoint: Option<String>,
+    /// Compression of objects [default: LZ4; on a resume as begun]
+    #[arg(long, value_enum, ignore_case = true)]
+    compression: Option<CompressionWord>,
+    /// 1: files with several names stay one file; 0: each name becomes a file [default: 0; on a
+    /// resume as begun]
+    #[arg(long, value_name = "0|1", alias = "preserve_hardlinks", value_parser = parse_switch, action = ArgAction::Set)]
+    preserve_hardlinks: Option<bool>,
+    /// Stop when so many entries have failed; 0: never
+    #[arg(long, value_name = "N", alias = "max_errors", default_value_t = 50)]
+    max_errors: u64,
+    /// 1: a resume tries failed entries again; 0: it leaves them
+    #[arg(long, value_name = "0|1", alias = "retry_errors", value_parser = parse_switch, action = ArgAction::Set, default_value = "1")]
+    retry_errors: bool,
+    /// Finish without the entries that failed
+    #[arg(long, alias = "skip_failed")]
+    skip_failed: bool,
+    /// Where all ids come from: for tests that compare containers
+    #[arg(long, value_name = "HEX", hide = true)]
+    seed: Option<Seed>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  clfsload --new /var/clfsload/t1 /mnt/data myaccount mycontainer --sas-token-file token
+  clfsload /var/clfsload/t1 /mnt/data myaccount mycontainer --sas-token-file token
+  clfsload --new /tmp/state /mnt/data file:///mnt/disk mycontainer
+
+Exit status: 0 done; 1 failed or stopped, run again without --new to go on; 2 the command is wrong;
+3 done or at rest with failed entries.";
+
+/// The words of `--compression`, as the original spells them.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "UPPERCASE")]
+enum CompressionWord {
+    Lz4,
+    Disabled,
+}
+
+fn parse_switch(word: &str) -> Result<bool, String> {
+    match word {
+        "0" => Ok(false),
+        "1" => Ok(true),
+        _ => Err("0 or 1 is possible".to_owned()),
+    }
+}
+
+impl Arguments {
+    pub(super) fn mode(&self) -> Mode {
+        match self.new {
+            true => Mode::New,
+            false => Mode::Resume,
+        }
+    }
+
+    pub(super) fn load_options(&self) -> Result<LoadOptions, Failure> {
+        let folder = self.account.starts_with("file:");
+        let sas = match folder {
+            true => None,
+            false => sas_token(self.sas.as_deref(), self.sas_token_file.as_deref())?,
+        };
+        let container = ContainerLocation::parse(
+            &self.account,
+            &self.container,
+            sas,
+            self.blob_endpoint.as_deref(),
+        )
+        .map_err(Failure::usage)?;
+        let mut options = LoadOptions::new(self.state.clone(), self.source.clone(), container);
+        options.compression = self.compression.map(|word| match word {
+            CompressionWord::Lz4 => Compression::Lz4,
+            CompressionWord::Disabled => Compression::Disabled,
+        });
+        options.preserve_hardlinks = self.preserve_hardlinks;
+        options.seed = self.seed;
+        options.max_problems = (self.max_errors > 0).then_some(self.max_errors);
+        options.retry_problems = self.retry_errors;
+        options.skip_failed = self.skip_failed;
+        Ok(options)
+    }
+}
+
+/// Prints what the parser has to say, without the signature of a token that stood in the wrong
+/// place.
+pub(super) fn explain(error: &clap::Error) -> Status {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A closed pipe (`| head`) is no failure.
+            drop(error.print());
+            Status::Done
+        }
+        _ => {
+            eprint!("{}", crate::container::sas::redacted(&error.to_string()));
+            Status::Usage
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_spelling_of_the_original_works() {
+        let line = "clfsload --new /s /d file:///c n --preserve_hardlinks 1 --max_errors 3 \
+                    --retry_errors 0 --compression DISABLED";
+        let arguments = Arguments::try_parse_from(line.split_whitespace()).unwrap();
+        let Ok(options) = arguments.load_options() else {
+            panic!("refused");
+        };
+        assert_eq!(options.preserve_hardlinks, Some(true));
+        assert_eq!(options.max_problems, Some(3));
+        assert!(!options.retry_problems);
+        assert_eq!(options.compression, Some(Compression::Disabled));
+    }
+}

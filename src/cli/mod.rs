@@ -1,0 +1,178 @@
+//! The command line: words into options, events into lines, ends into an exit status. Only this
+//! module prints.
+
+mod arguments;
+mod log_file;
+mod sas_source;
+mod terminal;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::container::retry::RetryEvent;
+use crate::load::{Load, LoadError, prepare};
+use crate::monitor::{Event, Monitor};
+
+use arguments::Arguments;
+use log_file::LogFile;
+use terminal::Terminal;
+
+/// The exit status: 0 done; 1 failed or stopped, run again to resume; 2 the command is wrong;
+/// 3 done or at rest with failed entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    Problems = 3,
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        ExitCode::from(status as u8)
+    }
+}
+
+/// How often a line of figures is printed.
+const FIGURES_EVERY: Duration = Duration::from_secs(5);
+
+/// Runs the command with the process's arguments.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return arguments::explain(&error).into(),
+    };
+    match load(&arguments) {
+        Ok(status) => status.into(),
+        Err(failure) => {
+            eprintln!("clfsload: {}", failure.message);
+            failure.status.into()
+        }
+    }
+}
+
+/// Why the command ends early, in a sentence.
+struct Failure {
+    message: String,
+    status: Status,
+}
+
+impl Failure {
+    fn usage(message: impl ToString) -> Self {
+        Failure {
+            message: message.to_string(),
+            status: Status::Usage,
+        }
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        Failure {
+            message: error.to_string(),
+            status: match error.is_usage() {
+                true => Status::Usage,
+                false => Status::Failed,
+            },
+        }
+    }
+}
+
+fn load(arguments: &Arguments) -> Result<Status, Failure> {
+    let options = arguments.load_options()?;
+    let monitor = Arc::new(Reporter::new(options.state.join(crate::state::LOG_NAME)));
+    let retried = {
+        let monitor = Arc::clone(&monitor);
+        Arc::new(move |retry: &RetryEvent<'_>| {
+            monitor.event(&Event::Retry {
+                error: retry.error,
+                attempt: retry.attempt,
+                delay: retry.delay,
+            });
+        })
+    };
+    let mode = arguments.mode();
+    let load = prepare(options, mode, retried)?;
+    monitor.start_log();
+    monitor.event(&load.started_event(mode));
+    stop_on_signals(&load, &monitor);
+    let summary = {
+        let _figures = terminal::print_figures(Arc::clone(load.progress()), FIGURES_EVERY);
+        load.run(monitor.as_ref())
+    };
+    match summary {
+        Ok(summary) => {
+            for line in terminal::summary_lines(&summary, load.state()) {
+                println!("{line}");
+                monitor.log.line(crate::monitor::Level::Info, &line);
+            }
+            Ok(terminal::status(summary.end))
+        }
+        Err(error) => {
+            let failure = Failure::from(error);
+            monitor
+                .log
+                .line(crate::monitor::Level::Error, &failure.message);
+            Err(failure)
+        }
+    }
+}
+
+/// The first signal asks the run to stop, the second ends the process.
+fn stop_on_signals(load: &Load, monitor: &Arc<Reporter>) {
+    let (stop, monitor) = (Arc::clone(load.stop()), Arc::clone(monitor));
+    load.runtime().spawn(async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+        ) else {
+            // Without handlers, signals end the process; the state is safe from that.
+            return;
+        };
+        for asked_before in [false, true] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if asked_before {
+                std::process::exit(i32::from(Status::Failed as u8));
+            }
+            monitor.event(&Event::Stopping);
+            stop.request();
+        }
+    });
+}
+
+/// Events to the terminal and the log.
+struct Reporter {
+    terminal: Terminal,
+    log: LogFile,
+}
+
+impl Reporter {
+    fn new(log: std::path::PathBuf) -> Self {
+        Reporter {
+            terminal: Terminal,
+            log: LogFile::new(log),
+        }
+    }
+
+    /// The state folder is there now: what was said so far goes into its log.
+    fn start_log(&self) {
+        if let Err(error) = self.log.open() {
+            eprintln!("clfsload: the log cannot be written: {error}; going on without");
+        }
+    }
+}
+
+impl Monitor for Reporter {
+    fn event(&self, event: &Event<'_>) {
+        let text = event.to_string();
+        self.terminal.line(event.level(), &text);
+        self.log.line(event.level(), &text);
+    }
+}

@@ -1,0 +1,155 @@
+//! Everything but directories: content of one segment, links, devices, fifos, sockets.
+
+use std::borrow::Cow;
+use std::os::fd::OwnedFd;
+
+use clfs_format::limits::SYMLINK_TARGET_BYTES;
+use clfs_format::{
+    BlockMap, Content, FILE_SEGMENT_BYTES, FIRST_SEGMENT_BYTES, FileType, Filehandle, Inode,
+};
+use rustix::io::{Errno, pread};
+
+use super::attributes::attributes;
+use super::large_file::LargeFile;
+use super::{EncodeError, Encoded, Encoder, ObjectSink, entity_name};
+use crate::entry::{Entry, SourceAttributes};
+use crate::problem::{Problem, Reason};
+use crate::source::Seen;
+
+/// What an inode takes besides content, name and back pointers: handles, attributes, block map.
+const INODE_BYTES: u64 = 1024;
+/// The BMAP's "other segment size" of entities that are not directories.
+pub(super) const OTHER_SEGMENT: u32 = FILE_SEGMENT_BYTES as u32;
+
+impl Encoder {
+    /// Encodes an inode whose names lie in the directories `back`.
+    pub(super) fn inode<S: ObjectSink>(
+        &mut self,
+        entry: &Entry,
+        back: &[Filehandle],
+        sink: &S,
+    ) -> Result<Encoded, EncodeError> {
+        let attributes = &entry.attributes;
+        match attributes.file_type {
+            FileType::Regular if attributes.size > FIRST_SEGMENT_BYTES => {
+                let file = LargeFile::open(&self.context, entry, back)?;
+                Ok(Encoded::Large(Box::new(file)))
+            }
+            FileType::Regular => self.small_file(entry, back, sink),
+            FileType::Symlink => self.symlink(entry, back, sink),
+            _ => {
+                let room = sink.room(INODE_BYTES);
+                self.put_single(entry, 0, Content::None, back, room, sink)?;
+                Ok(Encoded::Whole(0))
+            }
+        }
+    }
+
+    fn small_file<S: ObjectSink>(
+        &mut self,
+        entry: &Entry,
+        back: &[Filehandle],
+        sink: &S,
+    ) -> Result<Encoded, EncodeError> {
+        let size = entry.attributes.size;
+        let room = sink.room(size + INODE_BYTES);
+        let directory = self.context.source.directory(entry.parent)?;
+        let file = directory.open_file(&entry.name)?;
+        let mut content = std::mem::take(&mut self.content);
+        // One byte more than there should be: a file that grew shows itself.
+        content.resize(FIRST_SEGMENT_BYTES as usize + 1, 0);
+        let wanted = size as usize + 1;
+        let count = read_at(&file, content.get_mut(..wanted).unwrap_or_default(), 0)?;
+        check_unchanged(&file, &entry.attributes)?;
+        if count as u64 != size {
+            // The attributes say it is unchanged, the content does not fit them.
+            return Err(EncodeError::Changed(Seen::open(&file)?.attributes));
+        }
+        drop(file);
+        let data = content.get(..count).unwrap_or_default();
+        let data = Content::Data(Cow::Borrowed(data));
+        let put = self.put_single(entry, size, data, back, room, sink);
+        self.content = content;
+        put.map(|()| Encoded::Whole(size))
+    }
+
+    fn symlink<S: ObjectSink>(
+        &mut self,
+        entry: &Entry,
+        back: &[Filehandle],
+        sink: &S,
+    ) -> Result<Encoded, EncodeError> {
+        let room = sink.room(INODE_BYTES + SYMLINK_TARGET_BYTES as u64);
+        let directory = self.context.source.directory(entry.parent)?;
+        let target = match directory.read_link(&entry.name) {
+            Ok(target) => target,
+            // readlink(2): EINVAL is "not a symbolic link".
+            Err(Errno::INVAL) => {
+                return Err(EncodeError::Problem(Problem::new(Reason::TypeChanged)));
+            }
+            Err(errno) => return Err(errno.into()),
+        };
+        if target.len() > SYMLINK_TARGET_BYTES {
+            return Err(EncodeError::Problem(Problem::new(
+                Reason::LinkTargetTooLong,
+            )));
+        }
+        let size = target.len() as u64;
+        let target = Content::Data(Cow::Owned(target));
+        self.put_single(entry, size, target, back, room, sink)?;
+        Ok(Encoded::Whole(size))
+    }
+
+    /// Puts an inode that holds all there is of its entity.
+    fn put_single<S: ObjectSink>(
+        &mut self,
+        entry: &Entry,
+        size: u64,
+        content: Content<'_>,
+        back: &[Filehandle],
+        room: S::Room,
+        sink: &S,
+    ) -> Result<(), EncodeError> {
+        let identity = &self.context.identity;
+        let file_type = entry.attributes.file_type;
+        let handle = identity.filehandle(entry.id, entry.parent, file_type);
+        let inode = Inode {
+            attributes: attributes(identity, &entry.attributes, size, back.len() as u32),
+            block_map: BlockMap::single(handle, OTHER_SEGMENT),
+            back: Cow::Borrowed(back),
+            name: Cow::Borrowed(&entry.name),
+            content,
+        };
+        let owner = back.first().copied().unwrap_or(Filehandle::ROOT);
+        self.put_inode(&entity_name(handle, file_type, owner), &inode, room, sink)
+    }
+}
+
+/// Reads until `buffer` is full or the file ends; returns how much there was.
+pub(super) fn read_at(file: &OwnedFd, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match pread(file, rest, offset + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(filled)
+}
+
+/// Checks that an open file is still what the scan saw.
+pub(super) fn check_unchanged(
+    file: &OwnedFd,
+    attributes: &SourceAttributes,
+) -> Result<(), EncodeError> {
+    let seen = Seen::open(file)?.attributes;
+    if seen.file_type != attributes.file_type {
+        return Err(EncodeError::Problem(Problem::new(Reason::TypeChanged)));
+    }
+    match attributes.same_content(&seen) {
+        true => Ok(()),
+        false => Err(EncodeError::Changed(seen)),
+    }
+}

@@ -1,0 +1,211 @@
+//! Files of several segments. Any thread may take the next segment; the one that reads the last
+//! builds the inode.
+
+use std::borrow::Cow;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use clfs_format::{
+    BlockMapBuilder, Content, DataBack, FIRST_SEGMENT_BYTES, FileType, Filehandle,
+    FinishedIndirect, IndirectBlock, Inode, ObjectBuffer, ObjectName, ObjectType,
+    file_segment_count, file_segment_range,
+};
+
+use super::attributes::attributes;
+use super::file::{OTHER_SEGMENT, check_unchanged, read_at};
+use super::{EncodeContext, EncodeError, Encoder, ObjectSink, entity_name};
+use crate::entry::Entry;
+use crate::source::Seen;
+
+/// What a block map's direct list takes at most, and the rest of an inode.
+const INODE_BYTES: u64 = FIRST_SEGMENT_BYTES + 24 * 1024;
+/// A full indirect block.
+const INDIRECT_BYTES: u64 = 80 * 1024;
+/// Handles around the data of a segment.
+const SEGMENT_BYTES: u64 = 1024;
+
+/// An open file of several segments.
+#[derive(Debug)]
+pub struct LargeFile {
+    entry: Entry,
+    handle: Filehandle,
+    back: Vec<Filehandle>,
+    file: OwnedFd,
+    /// The first segment, which goes into the inode.
+    first: Vec<u8>,
+    /// Segments that nobody has finished yet.
+    unread: AtomicU64,
+    /// A segment could not be read: the others need not be.
+    given_up: AtomicBool,
+}
+
+/// What is left of a file after one of its segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SegmentEnd {
+    /// Other segments.
+    Others,
+    /// Nothing: the inode is next.
+    Inode,
+}
+
+impl LargeFile {
+    pub(super) fn open(
+        context: &EncodeContext,
+        entry: &Entry,
+        back: &[Filehandle],
+    ) -> Result<Self, EncodeError> {
+        let directory = context.source.directory(entry.parent)?;
+        let file = directory.open_file(&entry.name)?;
+        check_unchanged(&file, &entry.attributes)?;
+        let mut first = vec![0; FIRST_SEGMENT_BYTES as usize];
+        if read_at(&file, &mut first, 0)? != first.len() {
+            return Err(EncodeError::Changed(Seen::open(&file)?.attributes));
+        }
+        Ok(LargeFile {
+            handle: context
+                .identity
+                .filehandle(entry.id, entry.parent, FileType::Regular),
+            entry: entry.clone(),
+            back: back.to_vec(),
+            file,
+            first,
+            unread: AtomicU64::new(file_segment_count(entry.attributes.size)),
+            given_up: AtomicBool::new(false),
+        })
+    }
+
+    /// How many segments there are besides the one in the inode; they count from 1.
+    pub fn segments(&self) -> u64 {
+        file_segment_count(self.entry.attributes.size)
+    }
+
+    /// The file's entry.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// Makes the others skip their segments.
+    pub fn give_up(&self) {
+        self.given_up.store(true, Ordering::Release);
+    }
+
+    /// Whether a segment could not be read.
+    pub fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Acquire)
+    }
+
+    /// Counts a segment as finished, well or not. Whoever hears [`SegmentEnd::Inode`] goes on with
+    /// [`Encoder::large_inode`].
+    pub fn segment_finished(&self) -> SegmentEnd {
+        match self.unread.fetch_sub(1, Ordering::AcqRel) {
+            1 => SegmentEnd::Inode,
+            _ => SegmentEnd::Others,
+        }
+    }
+
+    fn data_back(&self, offset: u64) -> DataBack {
+        DataBack {
+            ctime_seconds: self.entry.attributes.ctime.seconds,
+            offset,
+            owner: self.handle,
+        }
+    }
+}
+
+impl Encoder {
+    /// Reads and puts segment `index`.
+    ///
+    /// # Errors
+    /// When the source does not give it, or it is shorter now; the file is then given up.
+    pub fn segment<S: ObjectSink>(
+        &mut self,
+        file: &LargeFile,
+        index: u64,
+        sink: &S,
+    ) -> Result<(), EncodeError> {
+        if file.is_given_up() {
+            return Ok(());
+        }
+        let range = file_segment_range(index, file.entry.attributes.size);
+        let length = range.end - range.start;
+        // The payload, and as much again while it is compressed.
+        let room = sink.room(2 * (length + SEGMENT_BYTES));
+        let mut segment = ObjectBuffer::file_segment(length as u32)?;
+        let data = segment.data_mut();
+        if read_at(&file.file, data, range.start)? != data.len() {
+            return Err(EncodeError::Changed(Seen::open(&file.file)?.attributes));
+        }
+        let id = self.context.identity.segment(file.entry.id, index);
+        let name = ObjectName::block(id, ObjectType::Segment, file.handle);
+        self.put(
+            &name,
+            segment.finish(file.data_back(range.start)),
+            room,
+            sink,
+        );
+        Ok(())
+    }
+
+    /// Puts the indirect blocks and the inode of a file whose segments are all read. Returns the
+    /// bytes that were read.
+    ///
+    /// # Errors
+    /// When the file changed while it was read.
+    pub fn large_inode<S: ObjectSink>(
+        &mut self,
+        file: &LargeFile,
+        sink: &S,
+    ) -> Result<u64, EncodeError> {
+        check_unchanged(&file.file, &file.entry.attributes)?;
+        let context = std::sync::Arc::clone(&self.context);
+        let identity = &context.identity;
+        let id = file.entry.id;
+        let mut indirect_id = |position| identity.indirect(id, position);
+        let mut finished = Vec::new();
+        let mut map = BlockMapBuilder::new(file.handle, OTHER_SEGMENT);
+        for index in 1..=file.segments() {
+            let segment = identity.segment(id, index);
+            map.push(segment, &mut indirect_id, &mut |block| finished.push(block))?;
+            for block in finished.drain(..) {
+                self.indirect(block, file.handle, |offset| file.data_back(offset), sink)?;
+            }
+        }
+        let block_map = map.finish(&mut indirect_id, &mut |block| finished.push(block));
+        for block in finished {
+            self.indirect(block, file.handle, |offset| file.data_back(offset), sink)?;
+        }
+        let source = &file.entry.attributes;
+        let inode = Inode {
+            attributes: attributes(identity, source, source.size, file.back.len() as u32),
+            block_map,
+            back: Cow::Borrowed(&file.back),
+            name: Cow::Borrowed(&file.entry.name),
+            content: Content::Data(Cow::Borrowed(&file.first)),
+        };
+        let room = sink.room(INODE_BYTES);
+        let owner = file.back.first().copied().unwrap_or(Filehandle::ROOT);
+        let name = entity_name(file.handle, FileType::Regular, owner);
+        self.put_inode(&name, &inode, room, sink)?;
+        Ok(source.size)
+    }
+
+    /// Puts an indirect block of the entity `owner`.
+    pub(super) fn indirect<S: ObjectSink>(
+        &mut self,
+        block: FinishedIndirect,
+        owner: Filehandle,
+        data_back: impl FnOnce(u64) -> DataBack,
+        sink: &S,
+    ) -> Result<(), EncodeError> {
+        let room = sink.room(INDIRECT_BYTES);
+        let name = ObjectName::block(block.id, ObjectType::Indirect, owner);
+        let object = IndirectBlock {
+            data_back: data_back(block.position.offset()),
+            pointers: block.pointers,
+        };
+        let mut buffer = ObjectBuffer::with_capacity(object.payload_capacity());
+        object.encode(&mut buffer)?;
+        self.put(&name, buffer, room, sink);
+        Ok(())
+    }
+}

@@ -1,0 +1,212 @@
+//! Entries into objects: reads the source, builds payloads, compresses them.
+//!
+//! The encoder runs on threads of its own. It hands finished objects to an [`ObjectSink`] and
+//! asks it for room *before* it reads; it never asks while it holds room that is not handed
+//! over, so that threads waiting for room cannot block each other.
+
+mod attributes;
+mod directory;
+mod file;
+mod large_file;
+mod names;
+
+use std::sync::Arc;
+
+use clfs_format::{
+    Compression, FileType, Filehandle, FormatError, Inode, Lz4Encoder, ObjectBuffer, ObjectName,
+};
+
+use crate::container::BlobName;
+use crate::entry::{Entry, EntryId, SourceAttributes};
+use crate::identity::Identity;
+use crate::problem::{Problem, Reason};
+use crate::source::{OpenError, SourceTree};
+use crate::state::{Reader, StateError};
+
+pub use large_file::{LargeFile, SegmentEnd};
+pub use names::{bucket_name, entity_name, root_name};
+
+/// An object as the container gets it.
+#[derive(Debug)]
+pub struct EncodedObject {
+    /// Its blob name.
+    pub name: BlobName,
+    /// Wrapper and payload.
+    pub bytes: Vec<u8>,
+}
+
+/// Where objects go, one sink for each entity.
+pub trait ObjectSink: Sync {
+    /// Room for the bytes of an object; given back when it is in the container.
+    type Room;
+
+    /// Waits for room for `bytes`.
+    fn room(&self, bytes: u64) -> Self::Room;
+
+    /// Hands an object over.
+    fn put(&self, object: EncodedObject, room: Self::Room);
+}
+
+/// Why an entry did not become objects.
+#[derive(Debug)]
+pub enum EncodeError {
+    /// A problem of this entry.
+    Problem(Problem),
+    /// The file is not what the scan saw: these are its attributes now.
+    Changed(SourceAttributes),
+    /// The run cannot go on.
+    State(StateError),
+}
+
+impl From<OpenError> for EncodeError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Problem(problem) => EncodeError::Problem(problem),
+            OpenError::State(error) => EncodeError::State(error),
+        }
+    }
+}
+
+impl From<StateError> for EncodeError {
+    fn from(error: StateError) -> Self {
+        EncodeError::State(error)
+    }
+}
+
+impl From<rustix::io::Errno> for EncodeError {
+    fn from(errno: rustix::io::Errno) -> Self {
+        EncodeError::Problem(Problem::from_errno(errno))
+    }
+}
+
+impl From<FormatError> for EncodeError {
+    /// The format refuses lengths and names that the scan and the encoder let pass: none should
+    /// be left, and one that is must not stop the others.
+    fn from(_: FormatError) -> Self {
+        EncodeError::Problem(Problem::new(Reason::NotRepresentable))
+    }
+}
+
+/// What every encoder of a run shares.
+#[derive(Debug)]
+pub struct EncodeContext {
+    /// Where ids come from.
+    pub identity: Identity,
+    /// How objects are compressed.
+    pub compression: Compression,
+    /// What is read.
+    pub source: SourceTree,
+}
+
+/// What became of an entry.
+#[derive(Debug)]
+pub enum Encoded {
+    /// All objects are handed over; so many bytes of content were read.
+    Whole(u64),
+    /// A file of several segments: they are still to be read, by whoever has time.
+    Large(Box<LargeFile>),
+}
+
+/// One thread's encoder: its buffers and its connection.
+pub struct Encoder {
+    context: Arc<EncodeContext>,
+    reader: Reader,
+    lz4: Lz4Encoder,
+    /// Reused from file to file.
+    content: Vec<u8>,
+    /// The directory of the last entry; the next one is mostly in the same.
+    last_directory: Option<(EntryId, Filehandle)>,
+}
+
+impl Encoder {
+    /// An encoder for one thread.
+    pub fn new(context: Arc<EncodeContext>, reader: Reader) -> Self {
+        Encoder {
+            context,
+            reader,
+            lz4: Lz4Encoder::new(),
+            content: Vec::new(),
+            last_directory: None,
+        }
+    }
+
+    /// Encodes an entry other than the root that has one name.
+    ///
+    /// # Errors
+    /// When the source does not give it, or it changed.
+    pub fn entry<S: ObjectSink>(
+        &mut self,
+        entry: &Entry,
+        sink: &S,
+    ) -> Result<Encoded, EncodeError> {
+        let back = [self.directory_handle(entry.parent)?];
+        match entry.attributes.file_type {
+            FileType::Directory => self.directory(entry, sink).map(|()| Encoded::Whole(0)),
+            _ => self.inode(entry, &back, sink),
+        }
+    }
+
+    /// Encodes an inode with all its names.
+    ///
+    /// # Errors
+    /// As [`entry`](Self::entry).
+    pub fn linked<S: ObjectSink>(
+        &mut self,
+        entry: &Entry,
+        sink: &S,
+    ) -> Result<Encoded, EncodeError> {
+        let mut back = Vec::new();
+        for parent in self.reader.link_parents(entry.id)? {
+            back.push(self.directory_handle(parent)?);
+        }
+        self.inode(entry, &back, sink)
+    }
+
+    /// The filehandle of a directory.
+    fn directory_handle(&mut self, id: EntryId) -> Result<Filehandle, EncodeError> {
+        if id == EntryId::ROOT {
+            return Ok(Filehandle::ROOT);
+        }
+        match self.last_directory {
+            Some((last, handle)) if last == id => Ok(handle),
+            _ => {
+                let (parent, _) = self
+                    .reader
+                    .place(id)?
+                    .ok_or(EncodeError::Problem(Problem::new(Reason::Vanished)))?;
+                let handle = self
+                    .context
+                    .identity
+                    .filehandle(id, parent, FileType::Directory);
+                self.last_directory = Some((id, handle));
+                Ok(handle)
+            }
+        }
+    }
+
+    /// Puts an inode that has its filehandle's type.
+    fn put_inode<S: ObjectSink>(
+        &mut self,
+        name: &ObjectName,
+        inode: &Inode<'_>,
+        room: S::Room,
+        sink: &S,
+    ) -> Result<(), EncodeError> {
+        let mut buffer = ObjectBuffer::with_capacity(inode.payload_capacity());
+        inode.encode(&mut buffer)?;
+        self.put(name, buffer, room, sink);
+        Ok(())
+    }
+
+    fn put<S: ObjectSink>(
+        &mut self,
+        name: &ObjectName,
+        buffer: ObjectBuffer,
+        room: S::Room,
+        sink: &S,
+    ) {
+        let bytes = self.lz4.wrap(buffer, self.context.compression);
+        let name = BlobName::from(name);
+        sink.put(EncodedObject { name, bytes }, room);
+    }
+}

@@ -1,0 +1,120 @@
+//! Why a load did not reach its end.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::container::ContainerError;
+use crate::container::location::LocationError;
+use crate::container::sas::SasProblem;
+use crate::state::StateError;
+
+/// A load that was refused before it began, or ended early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The command asks for something that cannot be.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// ACCOUNT and CONTAINER name no place.
+    #[error(transparent)]
+    Location(#[from] LocationError),
+    /// The state folder.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The container.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+    /// The container holds blobs before the transfer begins.
+    #[error(
+        "the container {location} is not empty (it holds {found}, for one): a transfer needs an empty one; empty it or choose another"
+    )]
+    NotEmpty {
+        /// The container.
+        location: String,
+        /// One of its blobs.
+        found: String,
+    },
+    /// The container is not the one of the transfer.
+    #[error(
+        "the container {location} is not the one that this state began ({what}): correct the container, or use the state folder that belongs to it"
+    )]
+    OtherContainer {
+        /// The container.
+        location: String,
+        /// How that shows.
+        what: String,
+    },
+    /// A file of our own that cannot be used.
+    #[error("cannot {action} {}: {source}", .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An object of our own that the format refuses.
+    #[error("{0}: this is a fault of clfsload; please report it")]
+    Internal(String),
+}
+
+/// A command that cannot be carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// No source.
+    #[error("the source {} cannot be used: {source}", .path.display())]
+    Source {
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A source that is no folder.
+    #[error("the source {} is not a directory", .0.display())]
+    SourceNotDirectory(PathBuf),
+    /// Two folders of which one lies in the other.
+    #[error(
+        "{what} {} and the source {} lie one in the other: the transfer would load its own files; choose a folder elsewhere",
+        .folder.display(), .tree.display()
+    )]
+    Overlap {
+        /// The state folder, or the container's.
+        what: &'static str,
+        /// Where it is.
+        folder: PathBuf,
+        /// The source.
+        tree: PathBuf,
+    },
+    /// A token that will not do.
+    #[error("the SAS token cannot be used: {0}")]
+    Token(#[from] SasProblem),
+    /// A resume with another option than the transfer was begun with.
+    #[error(
+        "this transfer was begun with {option} {begun}: leave {option} out, or give {begun}, not {given}"
+    )]
+    Conflict {
+        /// The option or argument.
+        option: &'static str,
+        /// Its value in the state.
+        begun: String,
+        /// Its value in the command.
+        given: String,
+    },
+}
+
+impl LoadError {
+    /// Whether the command itself is wrong: nothing was begun, and the same command will not do
+    /// better.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            LoadError::Refused(_)
+                | LoadError::Location(_)
+                | LoadError::State(
+                    StateError::Exists(_) | StateError::Missing(_) | StateError::Foreign { .. }
+                )
+        )
+    }
+}

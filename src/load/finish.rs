@@ -1,0 +1,150 @@
+//! The objects around the tree: the bucket object first, log and root last.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use clfs_format::Bucket;
+use clfs_format::limits::PAYLOAD_BYTES;
+
+use super::{Load, LoadError};
+use crate::container::{BlobName, ContainerError, ContainerErrorKind, PutBody};
+use crate::encode::{EncodeContext, EncodeError, EncodedObject, Encoder, ObjectSink, bucket_name};
+use crate::entry::EntryId;
+use crate::state::LOG_NAME;
+
+/// Of a log that is longer, its end goes into the container.
+const LOG_BYTES: u64 = 8 << 20;
+
+/// Puts one object after the other: the last one, an inode, comes when all others are there.
+struct InTurn<'a> {
+    load: &'a Load,
+    failure: Mutex<Option<ContainerError>>,
+}
+
+impl<'a> InTurn<'a> {
+    fn new(load: &'a Load) -> Self {
+        InTurn {
+            load,
+            failure: Mutex::default(),
+        }
+    }
+
+    fn end(self) -> Result<(), LoadError> {
+        let failure = self.failure.into_inner();
+        match failure.unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ObjectSink for InTurn<'_> {
+    type Room = ();
+
+    fn room(&self, _: u64) {}
+
+    fn put(&self, object: EncodedObject, (): ()) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if failure.is_none() {
+            let body = PutBody::object(object.bytes);
+            let put = self.load.container.put(&object.name, body);
+            *failure = self.load.runtime.block_on(put).err();
+        }
+    }
+}
+
+fn internal(error: EncodeError) -> LoadError {
+    match error {
+        EncodeError::State(error) => error.into(),
+        EncodeError::Problem(problem) => LoadError::Internal(problem.to_string()),
+        EncodeError::Changed(_) => LoadError::Internal("a directory changed".to_owned()),
+    }
+}
+
+impl Load {
+    /// Writes the bucket object, which marks the container as this transfer's.
+    ///
+    /// It names the log that will be there in the end, so that it is written once, and before
+    /// anything else: a resume compares its UUID.
+    pub(super) fn put_bucket(&self, context: &Arc<EncodeContext>) -> Result<(), LoadError> {
+        let sink = InTurn::new(self);
+        Encoder::new(Arc::clone(context), self.state.reader()?)
+            .bucket(&[LOG_NAME.to_owned()], &sink)
+            .map_err(internal)?;
+        sink.end()?;
+        Ok(self.state.set_begun()?)
+    }
+
+    /// Writes the log, then the root, and notes that the transfer is over.
+    pub(super) fn finish(&self, context: &Arc<EncodeContext>) -> Result<(), LoadError> {
+        let log = self.log_end()?;
+        let name =
+            BlobName::new(LOG_NAME).map_err(|error| LoadError::Internal(error.to_string()))?;
+        self.runtime
+            .block_on(self.container.put(&name, PutBody::log(log)))?;
+        let root = self
+            .state
+            .reader()?
+            .entry(EntryId::ROOT)?
+            .ok_or_else(|| LoadError::Internal("the root entry is missing".to_owned()))?;
+        let sink = InTurn::new(self);
+        Encoder::new(Arc::clone(context), self.state.reader()?)
+            .root(&root, &sink)
+            .map_err(internal)?;
+        sink.end()?;
+        Ok(self.state.set_finished()?)
+    }
+
+    fn log_end(&self) -> Result<Vec<u8>, LoadError> {
+        let path = self.state.log_path();
+        let read = || {
+            let mut file = match File::open(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    return Ok(Vec::new());
+                }
+                file => file?,
+            };
+            let length = file.metadata()?.len();
+            let mut text = Vec::new();
+            file.seek(SeekFrom::Start(length.saturating_sub(LOG_BYTES)))?;
+            file.take(LOG_BYTES).read_to_end(&mut text)?;
+            Ok(text)
+        };
+        read().map_err(|source| LoadError::Io {
+            action: "read the log",
+            path: path.clone(),
+            source,
+        })
+    }
+
+    /// Checks on a resume that the container is the one that this state began.
+    pub(super) fn check_bucket(&self, uuid: &str) -> Result<(), LoadError> {
+        let other = |what: String| LoadError::OtherContainer {
+            location: self.container.location().to_owned(),
+            what,
+        };
+        let found = match self.runtime.block_on(self.container.get(&bucket_name())) {
+            Err(error) if matches!(error.kind(), ContainerErrorKind::BlobMissing) => {
+                return Err(other("it has no bucket object".to_owned()));
+            }
+            found => found?,
+        };
+        match bucket_uuid(&found) {
+            Some(found) if found == uuid => Ok(()),
+            Some(found) => Err(other(format!("its bucketUUID is {found}, not {uuid}"))),
+            None => Err(other("its bucket object cannot be read".to_owned())),
+        }
+    }
+}
+
+/// `bucketUUID` of a bucket object.
+fn bucket_uuid(blob: &[u8]) -> Option<String> {
+    let payload = clfs_format::unwrap(blob, PAYLOAD_BYTES).ok()?;
+    match clfs_format::Object::decode(&clfs_format::ObjectName::bucket(), &payload).ok()? {
+        clfs_format::Object::Bucket(Bucket { attributes, .. }) => {
+            attributes.get("bucketUUID").map(str::to_owned)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,294 @@
+//! Everything that is checked before a transfer begins or goes on.
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use clfs_format::{Compression, FileType};
+
+use super::{Load, LoadError, LoadOptions, Refusal};
+use crate::container::Container;
+use crate::container::location::ContainerLocation;
+use crate::container::retry::{RetryObserver, Retrying};
+use crate::container::sas::Permissions;
+use crate::encode::{EncodeContext, bucket_name};
+use crate::identity::{Identity, Seed};
+use crate::source::{Seen, SourceTree};
+use crate::state::{Settings, State, StateError, compression_name};
+
+/// Whether a transfer begins or goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// `--new`.
+    New,
+    /// Without.
+    Resume,
+}
+
+/// Checks everything, opens state and container, and marks a new container as ours.
+///
+/// `retried` hears of requests that are made again.
+///
+/// # Errors
+/// A refusal, before anything was written; or a state or container that cannot be used.
+pub fn prepare(
+    options: LoadOptions,
+    mode: Mode,
+    retried: RetryObserver,
+) -> Result<Load, LoadError> {
+    let source = source_folder(&options.source)?;
+    check_overlap("the state folder", &options.state, &source)?;
+    if let ContainerLocation::Folder { path } = &options.container {
+        check_overlap("the container's folder", path, &source)?;
+    }
+    if let ContainerLocation::Azure { sas, .. } = &options.container {
+        sas.check(SystemTime::now(), Permissions::ALL)
+            .map_err(Refusal::Token)?;
+    }
+    match mode {
+        Mode::New if State::exists(&options.state) => {
+            return Err(StateError::Exists(options.state).into());
+        }
+        Mode::Resume if !State::exists(&options.state) => {
+            return Err(StateError::Missing(options.state).into());
+        }
+        Mode::New | Mode::Resume => {}
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|source| LoadError::Io {
+            action: "start threads for",
+            path: options.state.clone(),
+            source,
+        })?;
+    let container = {
+        let _inside = runtime.enter();
+        let opened = options.container.open(mode == Mode::New)?;
+        Arc::new(Retrying::new(opened, options.retry.clone()).with_observer(retried))
+    };
+    let state = match mode {
+        Mode::New => {
+            check_empty(&runtime, container.as_ref())?;
+            State::create(&options.state, &new_settings(&options, source)?)?
+        }
+        Mode::Resume => State::open(&options.state)?,
+    };
+    let settings = state.settings()?;
+    if mode == Mode::Resume {
+        check_settings(&options, &settings)?;
+    }
+    let load = Load {
+        options,
+        state,
+        settings,
+        container,
+        runtime,
+        stop: Arc::default(),
+        progress: Arc::default(),
+    };
+    load.claim_container()?;
+    Ok(load)
+}
+
+impl Load {
+    /// Makes sure that the container is this transfer's.
+    fn claim_container(&self) -> Result<(), LoadError> {
+        let identity = Identity::new(self.settings.seed);
+        if self.state.is_finished()? {
+            return Ok(());
+        }
+        if self.state.has_begun()? {
+            return self.check_bucket(&identity.bucket_uuid());
+        }
+        // An earlier run may have ended between the bucket object and the note of it.
+        match look_inside(&self.runtime, self.container.as_ref())? {
+            (None, false) => {}
+            (None, true) => self.check_bucket(&identity.bucket_uuid())?,
+            (Some(found), _) => return Err(not_empty(self.container.as_ref(), found)),
+        }
+        let source = SourceTree::open(&self.settings.source, Box::new(self.state.reader()?))
+            .map_err(|errno| source_error(&self.settings.source, errno.into()))?;
+        self.put_bucket(&Arc::new(EncodeContext {
+            identity,
+            compression: self.settings.compression,
+            source,
+        }))
+    }
+}
+
+fn source_error(path: &Path, source: std::io::Error) -> Refusal {
+    Refusal::Source {
+        path: path.to_path_buf(),
+        source,
+    }
+}
+
+/// The source's real path.
+fn source_folder(path: &Path) -> Result<PathBuf, Refusal> {
+    let real = path
+        .canonicalize()
+        .map_err(|error| source_error(path, error))?;
+    let metadata = real.metadata().map_err(|error| source_error(path, error))?;
+    match metadata.is_dir() {
+        true => Ok(real),
+        false => Err(Refusal::SourceNotDirectory(path.to_path_buf())),
+    }
+}
+
+/// The real path of a folder that need not be there yet: as much of it as there is, and the rest.
+fn real_path(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let mut missing = Vec::new();
+    let mut there = absolute.as_path();
+    loop {
+        if let Ok(real) = there.canonicalize() {
+            let mut whole = real;
+            for component in missing.iter().rev() {
+                match component {
+                    Component::ParentDir => {
+                        whole.pop();
+                    }
+                    component => whole.push(component),
+                }
+            }
+            return whole;
+        }
+        match (there.parent(), there.components().next_back()) {
+            (Some(parent), Some(last)) => {
+                missing.push(last);
+                there = parent;
+            }
+            _ => return absolute,
+        }
+    }
+}
+
+fn check_overlap(what: &'static str, folder: &Path, source: &Path) -> Result<(), Refusal> {
+    let folder = real_path(folder);
+    match folder.starts_with(source) || source.starts_with(&folder) {
+        true => Err(Refusal::Overlap {
+            what,
+            folder,
+            tree: source.to_path_buf(),
+        }),
+        false => Ok(()),
+    }
+}
+
+/// A blob other than the bucket object, and whether that is there.
+fn look_inside(
+    runtime: &tokio::runtime::Runtime,
+    container: &dyn Container,
+) -> Result<(Option<String>, bool), LoadError> {
+    let bucket = bucket_name();
+    let (mut from, mut has_bucket) = (None, false);
+    loop {
+        let page = runtime.block_on(container.list("", from, 2))?;
+        for blob in page.blobs {
+            match blob.name == bucket.as_str() {
+                true => has_bucket = true,
+                false => return Ok((Some(blob.name), has_bucket)),
+            }
+        }
+        match page.next {
+            Some(next) => from = Some(next),
+            None => return Ok((None, has_bucket)),
+        }
+    }
+}
+
+fn not_empty(container: &dyn Container, found: String) -> LoadError {
+    LoadError::NotEmpty {
+        location: container.location().to_owned(),
+        found,
+    }
+}
+
+fn check_empty(
+    runtime: &tokio::runtime::Runtime,
+    container: &dyn Container,
+) -> Result<(), LoadError> {
+    match look_inside(runtime, container)? {
+        (None, false) => Ok(()),
+        (None, true) => Err(not_empty(container, bucket_name().as_str().to_owned())),
+        (Some(found), _) => Err(not_empty(container, found)),
+    }
+}
+
+fn new_settings(options: &LoadOptions, source: PathBuf) -> Result<Settings, LoadError> {
+    let failed = |error: rustix::io::Errno| source_error(&source, error.into());
+    let root = rustix::fs::open(
+        &source,
+        rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )
+    .map_err(failed)?;
+    let seen = Seen::open(&root).map_err(failed)?;
+    if seen.attributes.file_type != FileType::Directory {
+        return Err(Refusal::SourceNotDirectory(source).into());
+    }
+    let name = source
+        .file_name()
+        .map(|name| name.as_encoded_bytes().to_vec())
+        .unwrap_or_default();
+    let seed = match options.seed {
+        Some(seed) => seed,
+        None => Seed::random().map_err(|error| LoadError::Internal(error.to_string()))?,
+    };
+    Ok(Settings {
+        seed,
+        container: options.container.identity(),
+        compression: options.compression.unwrap_or(Compression::Lz4),
+        preserve_hardlinks: options.preserve_hardlinks.unwrap_or(false),
+        root: seen.entry(name, false),
+        source,
+    })
+}
+
+/// What the command says on a resume must be what the transfer was begun with.
+fn check_settings(options: &LoadOptions, settings: &Settings) -> Result<(), Refusal> {
+    let conflict = |option, begun: String, given: String| match begun == given {
+        true => Ok(()),
+        false => Err(Refusal::Conflict {
+            option,
+            begun,
+            given,
+        }),
+    };
+    let source = source_folder(&options.source)?;
+    conflict(
+        "the source",
+        settings.source.display().to_string(),
+        source.display().to_string(),
+    )?;
+    conflict(
+        "the container",
+        settings.container.clone(),
+        options.container.identity(),
+    )?;
+    if let Some(given) = options.compression {
+        conflict(
+            "--compression",
+            compression_name(settings.compression).to_owned(),
+            compression_name(given).to_owned(),
+        )?;
+    }
+    if let Some(given) = options.preserve_hardlinks {
+        let shown = |value: bool| u8::from(value).to_string();
+        conflict(
+            "--preserve-hardlinks",
+            shown(settings.preserve_hardlinks),
+            shown(given),
+        )?;
+    }
+    if let Some(given) = options.seed {
+        conflict(
+            "--seed",
+            format!("{:?}", settings.seed),
+            format!("{given:?}"),
+        )?;
+    }
+    Ok(())
+}

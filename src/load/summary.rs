@@ -1,0 +1,59 @@
+//! How a run ended, in figures.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::LoadError;
+use crate::monitor::Progress;
+use crate::state::{State, Totals};
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum End {
+    /// The container is whole.
+    Finished,
+    /// It was whole before.
+    WasFinished,
+    /// The container is whole but for entries with problems, which were left out.
+    FinishedWithout,
+    /// Entries have problems; the root is not written.
+    Problems,
+    /// So many have problems that the run stopped.
+    TooManyProblems,
+    /// It was asked to stop.
+    Stopped,
+}
+
+/// The figures of a transfer.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// How the run ended.
+    pub end: End,
+    /// Of the whole transfer, from the database.
+    pub totals: Totals,
+    /// Entries with a problem.
+    pub problems: u64,
+    /// How long this run took.
+    pub elapsed: Duration,
+    /// Figures of this run.
+    pub progress: Arc<Progress>,
+}
+
+impl Summary {
+    pub(super) fn read(
+        state: &State,
+        end: End,
+        elapsed: Duration,
+        progress: &Arc<Progress>,
+    ) -> Result<Self, LoadError> {
+        let reader = state.reader()?;
+        Ok(Summary {
+            end,
+            totals: reader.totals()?,
+            problems: reader.problem_count()?,
+            elapsed,
+            progress: Arc::clone(progress),
+        })
+    }
+}

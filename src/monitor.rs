@@ -1,0 +1,247 @@
+//! How the library tells what happens: events for people and machines, figures for a display.
+//!
+//! The library never prints. [`Event`]'s `Display` is the one wording of each event; terminal,
+//! log and JSON all take it from there.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::problem::Problem;
+
+/// How grave an event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Of interest when searching for a fault.
+    Debug,
+    /// The normal course.
+    Info,
+    /// Something to know.
+    Warning,
+    /// Something to act on.
+    Error,
+}
+
+/// The phases of a load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Walking the source; files are loaded at the same time.
+    Scan,
+    /// The rest of the files.
+    Files,
+    /// Inodes with several names.
+    Links,
+    /// Directories.
+    Directories,
+    /// Log, bucket and root.
+    Finish,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Phase::Scan => "scan and files",
+            Phase::Files => "files",
+            Phase::Links => "hard links",
+            Phase::Directories => "directories",
+            Phase::Finish => "finish",
+        })
+    }
+}
+
+/// Something that happened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A transfer begins.
+    Started {
+        /// The source folder.
+        source: &'a std::path::Path,
+        /// The container, without secrets.
+        container: &'a str,
+        /// Whether it goes on from an earlier run.
+        resumed: bool,
+    },
+    /// A phase begins.
+    Phase(Phase),
+    /// An entry failed.
+    Problem {
+        /// Its path below the source, raw bytes.
+        path: &'a [u8],
+        /// Why.
+        problem: Problem,
+    },
+    /// A file changed between the scan and the read and is taken once more.
+    TakenAgain {
+        /// Its path below the source, raw bytes.
+        path: &'a [u8],
+    },
+    /// Entries with times that the format cannot hold.
+    ClampedTimes {
+        /// How many.
+        entries: u64,
+    },
+    /// Inodes with more names than the format holds.
+    SplitInodes {
+        /// How many.
+        inodes: u64,
+    },
+    /// A request is made again after a wait.
+    Retry {
+        /// What was tried, why it failed.
+        error: &'a crate::container::ContainerError,
+        /// How often it was tried so far.
+        attempt: u32,
+        /// How long the wait is.
+        delay: Duration,
+    },
+    /// The run was asked to stop.
+    Stopping,
+    /// Anything of interest only when searching for a fault.
+    Detail(&'a str),
+}
+
+impl Event<'_> {
+    /// How grave it is.
+    pub fn level(&self) -> Level {
+        match self {
+            Event::Started { .. } | Event::Phase(_) | Event::Stopping => Level::Info,
+            Event::Problem { .. } => Level::Error,
+            Event::TakenAgain { .. }
+            | Event::ClampedTimes { .. }
+            | Event::SplitInodes { .. }
+            | Event::Retry { .. } => Level::Warning,
+            Event::Detail(_) => Level::Debug,
+        }
+    }
+}
+
+impl fmt::Display for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Started {
+                source,
+                container,
+                resumed,
+            } => {
+                let verb = if *resumed { "resuming" } else { "loading" };
+                write!(f, "{verb} {} into {container}", source.display())
+            }
+            Event::Phase(phase) => write!(f, "phase: {phase}"),
+            Event::Problem { path, problem } => {
+                write!(f, "{}: {problem}", Escaped(path))
+            }
+            Event::TakenAgain { path } => write!(
+                f,
+                "{}: changed since the scan; it is read once more",
+                Escaped(path)
+            ),
+            Event::ClampedTimes { entries } => write!(
+                f,
+                "{entries} entries have times before 1970 or after 2106, which CLFS cannot hold; \
+                 the nearest time that it can hold stands in the container"
+            ),
+            Event::SplitInodes { inodes } => write!(
+                f,
+                "{inodes} files have more than {} names; each became several files in the container",
+                clfs_format::limits::LINKS
+            ),
+            Event::Retry {
+                error,
+                attempt,
+                delay,
+            } => write!(
+                f,
+                "{error}; trying again in {:.1} s (attempt {})",
+                delay.as_secs_f64(),
+                attempt + 1
+            ),
+            Event::Stopping => f.write_str(
+                "stopping: what is on its way is finished first; once more stops at once",
+            ),
+            Event::Detail(text) => f.write_str(text),
+        }
+    }
+}
+
+/// A path as a line can show it: control characters and what is not UTF-8 as `\xNN`, a
+/// backslash doubled.
+pub struct Escaped<'a>(pub &'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                match character {
+                    '\\' => f.write_str("\\\\")?,
+                    character if character.is_control() => {
+                        let mut bytes = [0; 4];
+                        for byte in character.encode_utf8(&mut bytes).bytes() {
+                            write!(f, "\\x{byte:02x}")?;
+                        }
+                    }
+                    character => write!(f, "{character}")?,
+                }
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Hears of events.
+pub trait Monitor: Send + Sync {
+    /// Something happened.
+    fn event(&self, event: &Event<'_>);
+}
+
+/// Hears nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl Monitor for Silent {
+    fn event(&self, _: &Event<'_>) {}
+}
+
+/// Figures of a run so far, for a display; the database has the ones that count.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Entries recorded by the scan in this run.
+    pub found: AtomicU64,
+    /// Entries settled in this run.
+    pub done: AtomicU64,
+    /// Entries that failed in this run.
+    pub failed: AtomicU64,
+    /// Bytes read from the source in this run.
+    pub bytes_read: AtomicU64,
+    /// Bytes uploaded in this run.
+    pub bytes_put: AtomicU64,
+    /// Objects uploaded in this run.
+    pub objects: AtomicU64,
+}
+
+impl Progress {
+    /// Adds to one of the figures.
+    pub fn add(figure: &AtomicU64, amount: u64) {
+        figure.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Reads one of the figures.
+    pub fn get(figure: &AtomicU64) -> u64 {
+        figure.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_on_their_line() {
+        let shown = Escaped(b"a\nb\\c\xff\xc3\xa4\x1b[0m").to_string();
+        assert_eq!(shown, "a\\x0ab\\\\c\\xff\u{e4}\\x1b[0m");
+    }
+}

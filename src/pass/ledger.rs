@@ -1,0 +1,59 @@
+//! Which entries of a pass are taken and not settled.
+
+use std::collections::BTreeSet;
+
+use crate::entry::EntryId;
+use crate::state::PassProgress;
+
+/// The progress of a pass in memory.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    cursor: u64,
+    outstanding: BTreeSet<EntryId>,
+    /// Nothing more will be taken.
+    complete: bool,
+}
+
+impl Ledger {
+    pub(super) fn resume(progress: PassProgress) -> Self {
+        Ledger {
+            cursor: progress.cursor,
+            outstanding: progress.outstanding.into_iter().collect(),
+            complete: false,
+        }
+    }
+
+    /// Takes entries; must come before any of them can be settled.
+    pub(super) fn take(&mut self, ids: impl Iterator<Item = EntryId>, cursor: u64) {
+        self.outstanding.extend(ids);
+        self.cursor = self.cursor.max(cursor);
+    }
+
+    pub(super) fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    pub(super) fn outstanding(&self) -> impl Iterator<Item = EntryId> + '_ {
+        self.outstanding.iter().copied()
+    }
+
+    pub(super) fn settle(&mut self, id: EntryId) {
+        self.outstanding.remove(&id);
+    }
+
+    pub(super) fn set_complete(&mut self) {
+        self.complete = true;
+    }
+
+    /// Everything was taken and settled.
+    pub(super) fn is_over(&self) -> bool {
+        self.complete && self.outstanding.is_empty()
+    }
+
+    pub(super) fn progress(&self) -> PassProgress {
+        PassProgress {
+            cursor: self.cursor,
+            outstanding: self.outstanding().collect(),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! A pass over the entries: takes them by ascending id, has them encoded and uploaded, and
+//! settles what became of them.
+//!
+//! Three parts work at the same time: one thread takes entries from the state, several encode,
+//! and the caller's thread gathers outcomes and stores them in batches. An entry is settled only
+//! when the container has confirmed all its objects.
+
+mod encoder_thread;
+mod ledger;
+mod queue;
+mod settler;
+mod taker;
+
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::encode::{EncodeContext, LargeFile};
+use crate::entry::{Entry, SourceAttributes};
+use crate::monitor::{Monitor, Progress};
+use crate::problem::Problem;
+use crate::state::{Pass, State, StateError};
+use crate::stop::StopFlag;
+use crate::upload::{Delivered, Receipt, ReceiptEnd, Uploader};
+
+use ledger::Ledger;
+use queue::WorkQueue;
+
+/// What a pass works with.
+pub struct PassRun<'a> {
+    /// Which pass.
+    pub pass: Pass,
+    /// Where entries come from and outcomes go.
+    pub state: &'a State,
+    /// What encoders share.
+    pub context: &'a Arc<EncodeContext>,
+    /// Where objects go.
+    pub uploader: &'a Arc<Uploader>,
+    /// Threads that encode.
+    pub threads: usize,
+    /// Whether entries that failed in an earlier run are tried again.
+    pub retry_problems: bool,
+    /// Stops when this many entries have a problem.
+    pub max_problems: Option<u64>,
+    /// Asks whether more entries can come, and waits for them.
+    pub more: &'a dyn MoreEntries,
+    /// Looked at between two pieces of work.
+    pub stop: &'a StopFlag,
+    /// Figures.
+    pub progress: &'a Progress,
+    /// Hears of problems.
+    pub monitor: &'a dyn Monitor,
+}
+
+/// Where entries come from while a pass runs.
+pub trait MoreEntries: Sync {
+    /// Waits until there may be more entries than there were. False when there are no more to
+    /// come than are there now.
+    fn wait(&self) -> bool;
+}
+
+/// No more than there are.
+pub struct NoMore;
+
+impl MoreEntries for NoMore {
+    fn wait(&self) -> bool {
+        false
+    }
+}
+
+/// An entry on its way.
+#[derive(Debug, Clone)]
+struct Task {
+    entry: Entry,
+    /// It changed once since the scan and has fresh attributes.
+    again: bool,
+}
+
+/// A large file on its way.
+struct LargeTask {
+    file: LargeFile,
+    /// See [`Task::again`].
+    again: bool,
+    receipt: Arc<Receipt<OutcomeSender>>,
+    /// The first reason why it cannot be loaded.
+    failure: OnceLock<Verdict>,
+}
+
+/// What the encoder said of an entry.
+#[derive(Debug, Clone)]
+enum Verdict {
+    /// Read whole: so many bytes.
+    Whole(u64),
+    /// Not what the scan saw: these are its attributes now.
+    Changed(SourceAttributes),
+    /// It cannot be loaded.
+    Problem(Problem),
+    /// The run is stopping; the entry stays outstanding.
+    Abandoned,
+}
+
+/// What the settler hears.
+enum Message {
+    /// An entry and what became of it.
+    Outcome(Box<Outcome>),
+    /// The taker has taken the last entry.
+    AllTaken,
+}
+
+struct Outcome {
+    task: Task,
+    verdict: Verdict,
+    delivered: Delivered,
+}
+
+/// Sends the outcome of an entry to the settler.
+struct OutcomeSender {
+    task: Task,
+    messages: Sender<Message>,
+}
+
+impl ReceiptEnd for OutcomeSender {
+    type Verdict = Verdict;
+
+    fn end(self, verdict: Verdict, delivered: Delivered) {
+        let outcome = Outcome {
+            task: self.task,
+            verdict,
+            delivered,
+        };
+        // The settler goes only after a failure of the state; the outcome is then not stored,
+        // and the entry is taken again by the next run.
+        drop(self.messages.send(Message::Outcome(Box::new(outcome))));
+    }
+}
+
+/// The first error that ends a pass.
+#[derive(Debug, Default)]
+struct Failure(Mutex<Option<StateError>>);
+
+impl Failure {
+    fn set(&self, error: StateError, stop: &StopFlag) {
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(error);
+        stop.request();
+    }
+
+    fn into_result(self) -> Result<(), StateError> {
+        match self.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+impl PassRun<'_> {
+    /// Runs the pass to its end, or until the run is asked to stop.
+    ///
+    /// # Errors
+    /// When the state cannot be read or written.
+    pub fn run(&self) -> Result<(), StateError> {
+        let reader = self.state.reader()?;
+        let ledger = Mutex::new(Ledger::resume(reader.progress(self.pass)?));
+        let queue = WorkQueue::default();
+        let failure = Failure::default();
+        std::thread::scope(|threads| {
+            let (messages, outcomes) = std::sync::mpsc::channel();
+            for _ in 0..self.threads.max(1) {
+                let messages = messages.clone();
+                threads.spawn(|| {
+                    let worked = encoder_thread::work(self, &queue, messages);
+                    if let Err(error) = worked {
+                        failure.set(error, self.stop);
+                    }
+                });
+            }
+            threads.spawn(|| {
+                let taken = taker::take(self, reader, &ledger, &queue);
+                if let Err(error) = taken {
+                    failure.set(error, self.stop);
+                }
+                // The settler is there until all senders are gone, this one too.
+                drop(messages.send(Message::AllTaken));
+                drop(messages);
+            });
+            let settled = settler::settle(self, &outcomes, &ledger, &queue);
+            if let Err(error) = settled {
+                failure.set(error, self.stop);
+            }
+            queue.close(self.stop.is_requested());
+        });
+        failure.into_result()
+    }
+}

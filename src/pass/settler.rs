@@ -1,0 +1,162 @@
+//! Gathers outcomes and stores them in batches.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::ledger::Ledger;
+use super::queue::WorkQueue;
+use super::{Message, Outcome, PassRun, Task, Verdict};
+use crate::entry::EntryId;
+use crate::monitor::{Event, Progress};
+use crate::problem::Problem;
+use crate::state::{Reader, Settled, Settlement, StateError};
+
+/// Outcomes in one transaction.
+const BATCH: usize = 4096;
+/// The longest an outcome waits to be stored: what a crash may have to upload again.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Settles until the taker, the encoders and all uploads are through.
+pub(super) fn settle(
+    run: &PassRun<'_>,
+    messages: &Receiver<Message>,
+    ledger: &Mutex<Ledger>,
+    queue: &WorkQueue,
+) -> Result<(), StateError> {
+    let mut settler = Settler {
+        run,
+        reader: run.state.reader()?,
+        ledger,
+        queue,
+        batch: Batch::default(),
+    };
+    let mut due = Instant::now() + PATIENCE;
+    loop {
+        let wait = due.saturating_duration_since(Instant::now());
+        let over = match messages.recv_timeout(wait) {
+            Ok(Message::Outcome(outcome)) => {
+                settler.add(*outcome);
+                false
+            }
+            Ok(Message::AllTaken) => {
+                settler.ledger().set_complete();
+                false
+            }
+            Err(RecvTimeoutError::Timeout) => false,
+            Err(RecvTimeoutError::Disconnected) => true,
+        };
+        let idle = settler.ledger().is_over();
+        let stop = run.stop.is_requested();
+        if over || idle || settler.batch.len() >= BATCH || Instant::now() >= due {
+            settler.store()?;
+            due = Instant::now() + PATIENCE;
+        }
+        if stop || settler.ledger().is_over() {
+            // Encoders end, then the last sender is gone and this loop ends too.
+            queue.close(stop);
+        }
+        if over {
+            return Ok(());
+        }
+    }
+}
+
+#[derive(Default)]
+struct Batch {
+    done: Vec<Settled>,
+    failed: Vec<(EntryId, Problem)>,
+    refreshed: Vec<Task>,
+}
+
+impl Batch {
+    fn len(&self) -> usize {
+        self.done.len() + self.failed.len() + self.refreshed.len()
+    }
+}
+
+struct Settler<'a> {
+    run: &'a PassRun<'a>,
+    reader: Reader,
+    ledger: &'a Mutex<Ledger>,
+    queue: &'a WorkQueue,
+    batch: Batch,
+}
+
+impl Settler<'_> {
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&mut self, outcome: Outcome) {
+        let Outcome {
+            task,
+            verdict,
+            delivered,
+        } = outcome;
+        let id = task.entry.id;
+        match verdict {
+            // Not all of it is in the container: it stays outstanding for the next run.
+            _ if delivered.lost > 0 => {}
+            Verdict::Abandoned => {}
+            Verdict::Whole(bytes_read) => {
+                self.batch.done.push(Settled {
+                    id,
+                    bytes_read,
+                    bytes_put: delivered.bytes,
+                    objects: delivered.objects,
+                });
+                Progress::add(&self.run.progress.done, 1);
+                Progress::add(&self.run.progress.bytes_read, bytes_read);
+                self.ledger().settle(id);
+            }
+            Verdict::Problem(problem) => {
+                self.batch.failed.push((id, problem));
+                Progress::add(&self.run.progress.failed, 1);
+                self.ledger().settle(id);
+            }
+            Verdict::Changed(attributes) => {
+                let mut task = task;
+                task.entry.attributes = attributes;
+                task.again = true;
+                self.batch.refreshed.push(task);
+            }
+        }
+    }
+
+    fn store(&mut self) -> Result<(), StateError> {
+        let batch = std::mem::take(&mut self.batch);
+        if batch.len() == 0 {
+            return Ok(());
+        }
+        let refreshed = batch.refreshed.iter();
+        self.run.state.settle(&Settlement {
+            pass: self.run.pass,
+            progress: self.ledger().progress(),
+            done: batch.done,
+            failed: batch.failed.clone(),
+            refreshed: refreshed
+                .map(|task| (task.entry.id, task.entry.attributes))
+                .collect(),
+        })?;
+        for task in batch.refreshed {
+            let path = self.reader.path(task.entry.id)?.join(&b'/');
+            self.run.monitor.event(&Event::TakenAgain { path: &path });
+            self.queue.push_again(task);
+        }
+        for (id, problem) in &batch.failed {
+            let path = self.reader.path(*id)?.join(&b'/');
+            self.run.monitor.event(&Event::Problem {
+                path: &path,
+                problem: *problem,
+            });
+        }
+        if !batch.failed.is_empty()
+            && let Some(limit) = self.run.max_problems
+            && self.reader.problem_count()? >= limit
+        {
+            self.run.stop.request();
+        }
+        Ok(())
+    }
+}

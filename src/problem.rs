@@ -1,0 +1,130 @@
+//! Why an entry could not be loaded.
+
+use std::fmt;
+use std::io;
+
+use clfs_format::limits::{NAME_BYTES, SYMLINK_TARGET_BYTES};
+
+/// The reason of a problem; stored with the entry, counted, and printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Reason {
+    /// No permission to open, list or stat it.
+    PermissionDenied,
+    /// It was in the listing, and is not there now.
+    Vanished,
+    /// Size or modification time changed twice between the look at it and the read.
+    Changed,
+    /// Something of another type stands in its place now.
+    TypeChanged,
+    /// A symlink whose target is longer than the format holds.
+    LinkTargetTooLong,
+    /// A name longer than the format holds.
+    NameTooLong,
+    /// The format cannot hold it for another reason.
+    NotRepresentable,
+    /// Any other error of the source.
+    InputOutput,
+}
+
+impl Reason {
+    const ALL: [Reason; 8] = [
+        Reason::PermissionDenied,
+        Reason::Vanished,
+        Reason::Changed,
+        Reason::TypeChanged,
+        Reason::LinkTargetTooLong,
+        Reason::NameTooLong,
+        Reason::NotRepresentable,
+        Reason::InputOutput,
+    ];
+
+    /// The word for it in the database and in JSON.
+    pub fn code(self) -> &'static str {
+        match self {
+            Reason::PermissionDenied => "permission-denied",
+            Reason::Vanished => "vanished",
+            Reason::Changed => "changed",
+            Reason::TypeChanged => "type-changed",
+            Reason::LinkTargetTooLong => "link-target-too-long",
+            Reason::NameTooLong => "name-too-long",
+            Reason::NotRepresentable => "not-representable",
+            Reason::InputOutput => "input-output",
+        }
+    }
+
+    /// The reason with that code.
+    pub fn from_code(code: &str) -> Option<Reason> {
+        Reason::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::PermissionDenied => write!(f, "no permission to read it"),
+            Reason::Vanished => write!(f, "it is not there any more"),
+            Reason::Changed => write!(f, "changed while it was read"),
+            Reason::TypeChanged => write!(f, "something of another type is in its place now"),
+            Reason::LinkTargetTooLong => {
+                write!(
+                    f,
+                    "its link target is longer than {SYMLINK_TARGET_BYTES} bytes"
+                )
+            }
+            Reason::NameTooLong => write!(f, "its name is longer than {NAME_BYTES} bytes"),
+            Reason::NotRepresentable => write!(f, "the CLFS format cannot hold it"),
+            Reason::InputOutput => write!(f, "the source answered with an error"),
+        }
+    }
+}
+
+/// Why an entry could not be loaded, with the operating system's word where there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Problem {
+    /// The reason.
+    pub reason: Reason,
+    /// `errno` of the call that failed.
+    pub errno: Option<i32>,
+}
+
+impl Problem {
+    /// A problem without a failed call behind it.
+    pub fn new(reason: Reason) -> Self {
+        Problem {
+            reason,
+            errno: None,
+        }
+    }
+
+    /// The problem behind a failed call on an entry that the scan had seen.
+    pub fn from_errno(errno: rustix::io::Errno) -> Self {
+        use rustix::io::Errno;
+        let reason = match errno {
+            Errno::ACCESS | Errno::PERM => Reason::PermissionDenied,
+            Errno::NOENT | Errno::STALE => Reason::Vanished,
+            // openat(2) with O_NOFOLLOW or O_DIRECTORY; ENXIO: a fifo or socket instead of a file.
+            Errno::LOOP | Errno::NOTDIR | Errno::ISDIR | Errno::NXIO => Reason::TypeChanged,
+            Errno::NAMETOOLONG => Reason::NameTooLong,
+            _ => Reason::InputOutput,
+        };
+        Problem {
+            reason,
+            errno: Some(errno.raw_os_error()),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.errno {
+            None => write!(f, "{}", self.reason),
+            Some(errno) => write!(
+                f,
+                "{} ({})",
+                self.reason,
+                io::Error::from_raw_os_error(errno)
+            ),
+        }
+    }
+}

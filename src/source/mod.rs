@@ -1,0 +1,13 @@
+//! The source tree: directories by id, listings, attributes, content.
+//!
+//! Everything is opened relative to a directory descriptor, one component at a time and without
+//! following symlinks: paths may be longer than `PATH_MAX`, and a directory that is swapped for
+//! a symlink leads nowhere.
+
+mod names;
+mod stat;
+mod tree;
+
+pub use names::{NameList, SpoolError};
+pub use stat::Seen;
+pub use tree::{Directory, OpenError, Places, SourceTree};

@@ -1,0 +1,92 @@
+//! Attributes of an entry, from `statx(2)`.
+
+use std::ffi::CStr;
+use std::os::fd::AsFd;
+
+use clfs_format::{FileType, Timestamp};
+use rustix::fs::{AtFlags, Statx, StatxFlags, statx};
+use rustix::io::Errno;
+
+use crate::entry::{DeviceNumber, LinkKey, NewEntry, SourceAttributes};
+
+/// What one `statx(2)` told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// The attributes, as the format can hold them.
+    pub attributes: SourceAttributes,
+    /// `st_nlink`.
+    pub links: u32,
+    /// Device and inode.
+    pub key: LinkKey,
+    /// How many of the three times were clamped.
+    pub clamped_times: u8,
+}
+
+impl Seen {
+    /// Looks at `name` in `directory`, without following a symlink or triggering a mount.
+    ///
+    /// # Errors
+    /// The error of the call; `EINVAL` for a type that no POSIX tree holds.
+    pub fn at(directory: impl AsFd, name: &CStr) -> Result<Seen, Errno> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        Self::from_statx(&statx(directory, name, flags, StatxFlags::BASIC_STATS)?)
+    }
+
+    /// Looks at an open file.
+    ///
+    /// # Errors
+    /// As [`at`](Self::at).
+    pub fn open(file: impl AsFd) -> Result<Seen, Errno> {
+        let flags = AtFlags::EMPTY_PATH;
+        Self::from_statx(&statx(file, c"", flags, StatxFlags::BASIC_STATS)?)
+    }
+
+    fn from_statx(found: &Statx) -> Result<Seen, Errno> {
+        let file_type = FileType::from_mode(u32::from(found.stx_mode)).ok_or(Errno::INVAL)?;
+        let mut clamped_times = 0;
+        let mut time = |time: rustix::fs::StatxTimestamp| {
+            let (held, clamped) = Timestamp::from_unix(time.tv_sec, time.tv_nsec);
+            clamped_times += u8::from(clamped);
+            held
+        };
+        let attributes = SourceAttributes {
+            file_type,
+            mode: found.stx_mode,
+            uid: found.stx_uid,
+            gid: found.stx_gid,
+            size: found.stx_size,
+            mtime: time(found.stx_mtime),
+            ctime: time(found.stx_ctime),
+            atime: time(found.stx_atime),
+            inode: found.stx_ino,
+            device: match file_type {
+                FileType::Block | FileType::Character => DeviceNumber {
+                    major: found.stx_rdev_major,
+                    minor: found.stx_rdev_minor,
+                },
+                _ => DeviceNumber::default(),
+            },
+        };
+        let device = u64::from(found.stx_dev_major) << 32 | u64::from(found.stx_dev_minor);
+        Ok(Seen {
+            attributes,
+            links: found.stx_nlink,
+            key: LinkKey {
+                device,
+                inode: found.stx_ino,
+            },
+            clamped_times,
+        })
+    }
+
+    /// The entry to record under `name`.
+    pub fn entry(&self, name: Vec<u8>, preserve_hardlinks: bool) -> NewEntry {
+        let several = self.links > 1 && self.attributes.file_type != FileType::Directory;
+        NewEntry {
+            name,
+            attributes: self.attributes,
+            link: (preserve_hardlinks && several).then_some(self.key),
+            clamped_times: self.clamped_times,
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Directories of the source by id, and what is opened in them.
+
+use std::ffi::CString;
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lru::LruCache;
+use rustix::fs::{Mode, OFlags, open, openat};
+use rustix::io::Errno;
+
+use crate::entry::EntryId;
+use crate::problem::{Problem, Reason};
+use crate::state::StateError;
+
+/// Directories kept open. A listing works through siblings, so few are needed; the bound keeps
+/// well below the usual limit of 1,024 descriptors.
+const OPEN_DIRECTORIES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+
+/// Tells where an entry stands: its directory and its name there.
+pub trait Places: Send {
+    /// The directory and the name of entry `id`.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    fn place(&self, id: EntryId) -> Result<Option<(EntryId, Vec<u8>)>, StateError>;
+}
+
+impl Places for crate::state::Reader {
+    fn place(&self, id: EntryId) -> Result<Option<(EntryId, Vec<u8>)>, StateError> {
+        crate::state::Reader::place(self, id)
+    }
+}
+
+/// Why something in the source could not be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The source does not give it: a problem of that entry.
+    Problem(Problem),
+    /// The state does not tell where it is: an error of the run.
+    State(StateError),
+}
+
+impl From<StateError> for OpenError {
+    fn from(error: StateError) -> Self {
+        OpenError::State(error)
+    }
+}
+
+impl From<Errno> for OpenError {
+    fn from(errno: Errno) -> Self {
+        OpenError::Problem(Problem::from_errno(errno))
+    }
+}
+
+/// An open directory of the source.
+#[derive(Debug)]
+pub struct Directory {
+    /// Its id.
+    pub id: EntryId,
+    /// The directory that it lies in; the root lies in itself.
+    pub parent: EntryId,
+    /// Opened with `O_PATH`: good for openat(2) and statx(2) relative to it.
+    descriptor: OwnedFd,
+}
+
+/// The source of a transfer.
+pub struct SourceTree {
+    root: Arc<Directory>,
+    places: Mutex<Box<dyn Places>>,
+    open: Mutex<LruCache<EntryId, Arc<Directory>>>,
+}
+
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+impl SourceTree {
+    /// Opens the source folder.
+    ///
+    /// # Errors
+    /// When it is not there or not a directory.
+    pub fn open(path: &Path, places: Box<dyn Places>) -> Result<Self, Errno> {
+        let root = Directory {
+            id: EntryId::ROOT,
+            parent: EntryId::ROOT,
+            descriptor: open(path, DIRECTORY, Mode::empty())?,
+        };
+        Ok(SourceTree {
+            root: Arc::new(root),
+            places: Mutex::new(places),
+            open: Mutex::new(LruCache::new(OPEN_DIRECTORIES)),
+        })
+    }
+
+    /// The directory `id`.
+    ///
+    /// # Errors
+    /// When a directory on the way to it cannot be opened, or the state does not know it.
+    pub fn directory(&self, id: EntryId) -> Result<Arc<Directory>, OpenError> {
+        // Climb to a directory that is open, then descend again, opening one after the other.
+        let mut below = Vec::new();
+        let mut at = id;
+        let mut directory = loop {
+            if let Some(open) = self.cached(at) {
+                break open;
+            }
+            let place = self.places().place(at)?;
+            let (parent, name) = place.ok_or(Problem::new(Reason::Vanished))?;
+            if parent >= at && at != EntryId::ROOT {
+                // A directory is recorded before what is in it; anything else would loop.
+                return Err(Problem::new(Reason::Vanished).into());
+            }
+            below.push((at, parent, name));
+            at = parent;
+        };
+        while let Some((id, parent, name)) = below.pop() {
+            let flags = DIRECTORY | OFlags::NOFOLLOW;
+            let descriptor = directory.open(&component(name)?, flags)?;
+            directory = Arc::new(Directory {
+                id,
+                parent,
+                descriptor,
+            });
+            self.cache().put(id, Arc::clone(&directory));
+        }
+        Ok(directory)
+    }
+
+    fn cached(&self, id: EntryId) -> Option<Arc<Directory>> {
+        if id == EntryId::ROOT {
+            return Some(Arc::clone(&self.root));
+        }
+        self.cache().get(&id).map(Arc::clone)
+    }
+
+    fn cache(&self) -> std::sync::MutexGuard<'_, LruCache<EntryId, Arc<Directory>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn places(&self) -> std::sync::MutexGuard<'_, Box<dyn Places>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<Problem> for OpenError {
+    fn from(problem: Problem) -> Self {
+        OpenError::Problem(problem)
+    }
+}
+
+impl std::fmt::Debug for SourceTree {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SourceTree")
+            .field("root", &self.root)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A name as a system call takes it.
+pub(super) fn component(name: Vec<u8>) -> Result<CString, Errno> {
+    CString::new(name).map_err(|_| Errno::INVAL)
+}
+
+impl Directory {
+    /// The descriptor, for calls relative to it.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+
+    fn open(&self, name: &CString, flags: OFlags) -> Result<OwnedFd, Errno> {
+        retry_interrupted(|| openat(&self.descriptor, name, flags, Mode::empty()))
+    }
+
+    /// Opens the directory itself for listing.
+    pub(super) fn open_for_listing(&self) -> Result<OwnedFd, Errno> {
+        self.open_unread(c".", OFlags::DIRECTORY)
+    }
+
+    /// Opens a regular file in it for reading.
+    ///
+    /// # Errors
+    /// The error of openat(2); a symlink, directory, fifo or socket in its place is one.
+    pub fn open_file(&self, name: &[u8]) -> Result<OwnedFd, Errno> {
+        // O_NONBLOCK: a fifo that took the file's place must not hang the open.
+        self.open_unread(
+            &component(name.to_vec())?,
+            OFlags::NOFOLLOW | OFlags::NONBLOCK,
+        )
+    }
+
+    /// The target of a symlink in it.
+    ///
+    /// # Errors
+    /// The error of readlinkat(2).
+    pub fn read_link(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        let name = component(name.to_vec())?;
+        rustix::fs::readlinkat(&self.descriptor, &name, Vec::new()).map(CString::into_bytes)
+    }
+
+    /// Opens without changing the access time where that is allowed, so that reading does not
+    /// change what a later run sees. open(2): `O_NOATIME` is `EPERM` for files of others.
+    fn open_unread(&self, name: &std::ffi::CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC;
+        let try_open =
+            |flags| retry_interrupted(|| openat(&self.descriptor, name, flags, Mode::empty()));
+        match try_open(flags | OFlags::NOATIME) {
+            Err(Errno::PERM) => try_open(flags),
+            opened => opened,
+        }
+    }
+}
+
+/// A call that a signal interrupted had no effect (signal(7)).
+pub(super) fn retry_interrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            done => return done,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Totals, kept in the same transactions as what they count.
+
+use clfs_format::FileType;
+use rusqlite::{Connection, params};
+
+use super::{Reader, StateError};
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Counter {
+    /// Entries recorded, of one type.
+    Found(FileType),
+    /// Bytes of recorded regular files.
+    FoundBytes,
+    /// Recorded entries that are a further name of an inode.
+    FoundLinks,
+    /// Entries with a time that the format cannot hold.
+    ClampedTimes,
+    /// Entries whose objects are in the container.
+    Done,
+    /// Bytes read from the source for them.
+    BytesRead,
+    /// Bytes of their objects, as uploaded.
+    BytesPut,
+    /// Their objects.
+    Objects,
+}
+
+impl Counter {
+    fn name(self) -> &'static str {
+        match self {
+            Counter::Found(FileType::Directory) => "found directory",
+            Counter::Found(FileType::Regular) => "found regular",
+            Counter::Found(FileType::Symlink) => "found symlink",
+            Counter::Found(FileType::Block) => "found block",
+            Counter::Found(FileType::Character) => "found character",
+            Counter::Found(FileType::Socket) => "found socket",
+            Counter::Found(FileType::Fifo) => "found fifo",
+            Counter::FoundBytes => "found bytes",
+            Counter::FoundLinks => "found links",
+            Counter::ClampedTimes => "clamped times",
+            Counter::Done => "done",
+            Counter::BytesRead => "bytes read",
+            Counter::BytesPut => "bytes put",
+            Counter::Objects => "objects",
+        }
+    }
+}
+
+/// Amounts to add, gathered before they are written once.
+#[derive(Debug, Default)]
+pub(super) struct Increments(Vec<(Counter, u64)>);
+
+impl Increments {
+    pub(super) fn add(&mut self, counter: Counter, amount: u64) {
+        if amount == 0 {
+            return;
+        }
+        match self.0.iter_mut().find(|(known, _)| *known == counter) {
+            Some((_, sum)) => *sum = sum.saturating_add(amount),
+            None => self.0.push((counter, amount)),
+        }
+    }
+
+    pub(super) fn store(self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO counter (name, value) VALUES (?1, ?2)
+             ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+        )?;
+        for (counter, amount) in self.0 {
+            statement.execute(params![counter.name(), super::row::stored(amount)])?;
+        }
+        Ok(())
+    }
+}
+
+/// A reading of all counters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals(Vec<(String, u64)>);
+
+impl Totals {
+    /// The value of one counter.
+    pub fn get(&self, counter: Counter) -> u64 {
+        let name = counter.name();
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map_or(0, |(_, value)| *value)
+    }
+
+    /// Entries recorded, of all types, the root included.
+    pub fn entries(&self) -> u64 {
+        FileType::ALL
+            .into_iter()
+            .map(|file_type| self.get(Counter::Found(file_type)))
+            .sum()
+    }
+}
+
+impl Reader {
+    /// All counters, as of the last commit.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn totals(&self) -> Result<Totals, StateError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached("SELECT name, value FROM counter")?
+                .query_map([], |row| Ok((row.get(0)?, super::row::loaded(row.get(1)?))))?
+                .collect::<rusqlite::Result<Vec<(String, u64)>>>()
+                .map(Totals)
+        })
+    }
+}

@@ -1,0 +1,115 @@
+//! The state folder: who may use it, and which files lie in it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::{LOG_NAME, StateError};
+
+/// The database of a transfer that has begun.
+pub(super) const DATABASE: &str = "state.db";
+/// The database while it is made; a crash may leave it, the next `--new` makes it again.
+const UNFINISHED: &str = "state.db.unfinished";
+/// Locked by the process that works on the transfer.
+const LOCK: &str = "lock";
+
+/// A locked state folder.
+#[derive(Debug)]
+pub(super) struct StateFolder {
+    path: PathBuf,
+    /// Holds the lock: flock(2) ends with the last descriptor, so a killed process leaves none.
+    _lock: File,
+}
+
+impl StateFolder {
+    /// Makes the folder, mode 0700, or takes an empty one.
+    pub(super) fn create(path: &Path) -> Result<Self, StateError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|error| StateError::io("make the state folder", path, error))?;
+        if path.join(DATABASE).exists() {
+            return Err(StateError::Exists(path.to_path_buf()));
+        }
+        let failed = |error| StateError::io("read the state folder", path, error);
+        for item in fs::read_dir(path).map_err(failed)? {
+            let name = item.map_err(failed)?.file_name();
+            let ours = [LOCK, LOG_NAME].iter().any(|ours| name == *ours)
+                || name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes());
+            if !ours {
+                return Err(StateError::Foreign {
+                    folder: path.to_path_buf(),
+                    found: name.into(),
+                });
+            }
+        }
+        let folder = Self::lock(path)?;
+        // Another process may have been here between the look above and the lock.
+        if path.join(DATABASE).exists() {
+            return Err(StateError::Exists(path.to_path_buf()));
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+            .map_err(|error| StateError::io("set the mode of", path, error))?;
+        for leftover in [UNFINISHED, "state.db.unfinished-journal"] {
+            match fs::remove_file(path.join(leftover)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(StateError::io("remove", &path.join(leftover), error));
+                }
+                _ => {}
+            }
+        }
+        Ok(folder)
+    }
+
+    /// Opens a folder that holds a transfer.
+    pub(super) fn open(path: &Path) -> Result<Self, StateError> {
+        if !path.join(DATABASE).exists() {
+            return Err(StateError::Missing(path.to_path_buf()));
+        }
+        Self::lock(path)
+    }
+
+    fn lock(path: &Path) -> Result<Self, StateError> {
+        let name = path.join(LOCK);
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&name)
+            .map_err(|error| StateError::io("open", &name, error))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(StateFolder {
+                path: path.to_path_buf(),
+                _lock: lock,
+            }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::Locked(path.to_path_buf())),
+            Err(errno) => Err(StateError::io("lock", &name, errno.into())),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn database(&self) -> PathBuf {
+        self.path.join(DATABASE)
+    }
+
+    pub(super) fn unfinished_database(&self) -> PathBuf {
+        self.path.join(UNFINISHED)
+    }
+
+    /// Gives the finished database its real name, durably.
+    pub(super) fn publish_database(&self) -> Result<(), StateError> {
+        let failed = |error| StateError::io("write", &self.database(), error);
+        fs::rename(self.unfinished_database(), self.database()).map_err(failed)?;
+        File::open(&self.path)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed)
+    }
+}

@@ -1,0 +1,169 @@
+//! The state of a transfer: a SQLite database in the state folder.
+//!
+//! All SQL of the project lies below this module, and no type of the database library leaves
+//! it. The stages use a handful of batch operations: [`State::record`] what a directory holds,
+//! take the next work ([`Reader::next_files`] and its siblings), [`State::settle`] outcomes,
+//! read a directory's entries, the links of an inode, problems and totals.
+//!
+//! One connection writes, under a lock; a writer has always collected a batch before it comes.
+//! Readers have connections of their own and see the last commit.
+
+mod counter;
+mod error;
+mod folder;
+mod outcome;
+mod problems;
+mod progress;
+mod reader;
+mod recording;
+mod row;
+mod schema;
+mod settings;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+pub use counter::{Counter, Totals};
+pub use error::StateError;
+pub use outcome::{Settled, Settlement};
+pub use problems::StoredProblem;
+pub use progress::{Pass, PassProgress};
+pub use reader::{DirectoryEntry, FileBatch, InodeOwner, Reader};
+pub use recording::{FoundEntry, ListingChunk};
+pub use settings::{Settings, compression_name};
+
+use folder::StateFolder;
+
+/// The log that lies in the state folder and goes into the container at the end.
+pub const LOG_NAME: &str = "output.txt";
+
+/// The state of one transfer; this process is its only owner while it lives.
+#[derive(Debug)]
+pub struct State {
+    folder: StateFolder,
+    writer: Mutex<Connection>,
+}
+
+impl State {
+    /// Whether the folder holds a transfer that `open` would resume.
+    pub fn exists(folder: &Path) -> bool {
+        folder.join(folder::DATABASE).exists()
+    }
+
+    /// Begins a transfer in a new or empty folder, which it makes with mode 0700.
+    ///
+    /// # Errors
+    /// When the folder holds a transfer or other things, or cannot be written.
+    pub fn create(folder: &Path, settings: &Settings) -> Result<State, StateError> {
+        let folder = StateFolder::create(folder)?;
+        let fresh = folder.unfinished_database();
+        let made = (|| {
+            let mut connection = Connection::open(&fresh)?;
+            connection.pragma_update(None, "synchronous", "EXTRA")?;
+            let transaction = connection.transaction()?;
+            schema::create(&transaction)?;
+            settings.store(&transaction)?;
+            recording::store_root(&transaction, &settings.root)?;
+            transaction.commit()?;
+            connection.close().map_err(|(_, error)| error)
+        })();
+        made.map_err(|error| StateError::query(&fresh, error))?;
+        // A folder with a database under its real name holds a whole transfer.
+        folder.publish_database()?;
+        State::connect(folder)
+    }
+
+    /// Opens the transfer in the folder.
+    ///
+    /// # Errors
+    /// When there is none, another process works on it, or the database is damaged or newer.
+    pub fn open(folder: &Path) -> Result<State, StateError> {
+        State::connect(StateFolder::open(folder)?)
+    }
+
+    fn connect(folder: StateFolder) -> Result<State, StateError> {
+        let path = folder.database();
+        let connect = || {
+            let connection = Connection::open(&path)?;
+            let kind = schema::kind(&connection)?;
+            schema::set_up_writer(&connection)?;
+            Ok((connection, kind))
+        };
+        let (connection, kind) = connect().map_err(|error| StateError::query(&path, error))?;
+        match kind {
+            schema::Kind::Current => {}
+            schema::Kind::Newer(found) => {
+                return Err(StateError::Newer {
+                    path,
+                    found,
+                    known: schema::VERSION,
+                });
+            }
+            schema::Kind::Foreign => {
+                return Err(StateError::corrupt(&path, "it is not a clfsload database"));
+            }
+        }
+        Ok(State {
+            folder,
+            writer: Mutex::new(connection),
+        })
+    }
+
+    /// The state folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The log file in it.
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.path().join(LOG_NAME)
+    }
+
+    /// What the transfer was begun with.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or holds what no version of ours writes.
+    pub fn settings(&self) -> Result<Settings, StateError> {
+        Settings::load(&self.lock(), &self.folder.database())
+    }
+
+    /// Another connection, which reads.
+    ///
+    /// # Errors
+    /// When the database cannot be opened.
+    pub fn reader(&self) -> Result<Reader, StateError> {
+        Reader::open(self.folder.database())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        // A panic of another writer rolled its transaction back: the connection is sound.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `work` in one transaction: all of it becomes visible, or nothing.
+    fn transact<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        let mut connection = self.lock();
+        let failed = |error| StateError::query(&self.folder.database(), error);
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed)?;
+        let result = work(&transaction)?;
+        transaction.commit().map_err(failed)?;
+        Ok(result)
+    }
+
+    /// [`transact`](Self::transact) for work that only SQLite can fail.
+    fn write<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StateError> {
+        self.transact(|transaction| {
+            work(transaction).map_err(|error| StateError::query(&self.folder.database(), error))
+        })
+    }
+}

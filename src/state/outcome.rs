@@ -1,0 +1,87 @@
+//! Settling what became of entries.
+
+use rusqlite::params;
+
+use super::counter::{Counter, Increments};
+use super::row::{stored, stored_time};
+use super::{Pass, PassProgress, State, StateError, problems};
+use crate::entry::{EntryId, SourceAttributes};
+use crate::problem::Problem;
+
+/// An entry whose objects are all in the container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// The entry.
+    pub id: EntryId,
+    /// Bytes read from the source.
+    pub bytes_read: u64,
+    /// Bytes of its objects.
+    pub bytes_put: u64,
+    /// Its objects.
+    pub objects: u64,
+}
+
+/// A batch of outcomes of one pass.
+#[derive(Debug)]
+pub struct Settlement {
+    /// The pass.
+    pub pass: Pass,
+    /// Where it stands once these outcomes count.
+    pub progress: PassProgress,
+    /// What is in the container.
+    pub done: Vec<Settled>,
+    /// What failed.
+    pub failed: Vec<(EntryId, Problem)>,
+    /// Fresh attributes of files that changed between the scan and the read; they are taken
+    /// once more, and are outstanding until then.
+    pub refreshed: Vec<(EntryId, SourceAttributes)>,
+}
+
+impl State {
+    /// Stores a batch of outcomes.
+    ///
+    /// Only to be called for uploads that the container has confirmed: a stored outcome is never
+    /// ahead of its upload.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn settle(&self, settlement: &Settlement) -> Result<(), StateError> {
+        self.write(|transaction| {
+            let mut increments = Increments::default();
+            for settled in &settlement.done {
+                increments.add(Counter::Done, 1);
+                increments.add(Counter::BytesRead, settled.bytes_read);
+                increments.add(Counter::BytesPut, settled.bytes_put);
+                increments.add(Counter::Objects, settled.objects);
+            }
+            increments.store(transaction)?;
+            if problems::any(transaction)? {
+                for settled in &settlement.done {
+                    problems::solved(transaction, settled.id)?;
+                }
+            }
+            for (id, problem) in &settlement.failed {
+                problems::store(transaction, *id, problem)?;
+            }
+            for (id, attributes) in &settlement.refreshed {
+                transaction
+                    .prepare_cached(
+                        "UPDATE entry SET mode = ?2, uid = ?3, gid = ?4, size = ?5,
+                                          mtime = ?6, ctime = ?7, atime = ?8
+                         WHERE id = ?1",
+                    )?
+                    .execute(params![
+                        stored(id.get()),
+                        attributes.mode,
+                        attributes.uid,
+                        attributes.gid,
+                        stored(attributes.size),
+                        stored_time(attributes.mtime),
+                        stored_time(attributes.ctime),
+                        stored_time(attributes.atime),
+                    ])?;
+            }
+            settlement.progress.store(transaction, settlement.pass)
+        })
+    }
+}

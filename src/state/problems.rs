@@ -1,0 +1,112 @@
+//! Entries that could not be loaded, and why.
+
+use rusqlite::{Connection, Transaction, params};
+
+use super::row::{self, stored};
+use super::{Reader, State, StateError};
+use crate::entry::EntryId;
+use crate::problem::{Problem, Reason};
+
+/// A problem as the database holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredProblem {
+    /// The entry.
+    pub id: EntryId,
+    /// Why it failed the last time.
+    pub problem: Problem,
+    /// How many runs it failed in.
+    pub attempt: u32,
+}
+
+/// Notes a problem, or its latest reason and one attempt more.
+pub(super) fn store(
+    transaction: &Transaction<'_>,
+    id: EntryId,
+    problem: &Problem,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO problem (id, reason, errno, attempt) VALUES (?1, ?2, ?3, 1)
+             ON CONFLICT (id) DO UPDATE SET reason = excluded.reason, errno = excluded.errno,
+                                            attempt = attempt + 1",
+        )?
+        .execute(params![
+            stored(id.get()),
+            problem.reason.code(),
+            problem.errno
+        ])
+        .map(drop)
+}
+
+/// Forgets the problem of an entry that is well now.
+pub(super) fn solved(connection: &Connection, id: EntryId) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM problem WHERE id = ?1")?
+        .execute([stored(id.get())])
+        .map(drop)
+}
+
+/// Whether there is any: mostly there is none to forget.
+pub(super) fn any(connection: &Connection) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM problem LIMIT 1")?
+        .exists([])
+}
+
+impl State {
+    /// Notes that a directory could not be listed.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn listing_failed(&self, directory: EntryId, problem: &Problem) -> Result<(), StateError> {
+        self.write(|transaction| store(transaction, directory, problem))
+    }
+}
+
+impl Reader {
+    /// How many entries have a problem.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn problem_count(&self) -> Result<u64, StateError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached("SELECT count(*) FROM problem")?
+                .query_row([], |row| row.get(0))
+                .map(row::loaded)
+        })
+    }
+
+    /// The next problems after the entry `after`, by id.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or holds a reason that is not known.
+    pub fn problems(&self, after: EntryId, at_most: u32) -> Result<Vec<StoredProblem>, StateError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT id, reason, errno, attempt FROM problem WHERE id > ?1
+                     ORDER BY id LIMIT ?2",
+                )?
+                .query_map(params![stored(after.get()), at_most], |row| {
+                    let reason: String = row.get(1)?;
+                    let reason = Reason::from_code(&reason).ok_or_else(|| {
+                        rusqlite::Error::FromSqlConversionFailure(
+                            1,
+                            rusqlite::types::Type::Text,
+                            format!("unknown reason {reason}").into(),
+                        )
+                    })?;
+                    Ok(StoredProblem {
+                        id: row::id(row, 0)?,
+                        problem: Problem {
+                            reason,
+                            errno: row.get(2)?,
+                        },
+                        attempt: row.get(3)?,
+                    })
+                })?
+                .collect()
+        })
+    }
+}

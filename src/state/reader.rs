@@ -1,0 +1,381 @@
+//! Reading the database: the next work, and what the encoders need to know.
+
+use std::path::PathBuf;
+
+use clfs_format::FileType;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+
+use super::row::{self, ENTRY_COLUMNS, stored};
+use super::{Pass, StateError, schema};
+use crate::entry::{Entry, EntryId};
+
+/// A connection that reads; one thread's own.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+    path: PathBuf,
+}
+
+/// The next files of a pass.
+#[derive(Debug)]
+pub struct FileBatch {
+    /// Entries to load, by ascending id.
+    pub entries: Vec<Entry>,
+    /// The highest id that this batch has dealt with: entries in between are not of the pass.
+    pub cursor: u64,
+}
+
+/// One entry of a directory, as its DIRENTS name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryEntry {
+    /// The entry's own id.
+    pub id: EntryId,
+    /// Last path component, raw bytes.
+    pub name: Vec<u8>,
+    /// Type.
+    pub file_type: FileType,
+    /// The entity that it names.
+    pub inode: InodeOwner,
+}
+
+/// The entry whose id and directory give an inode its filehandle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InodeOwner {
+    /// The entry itself or, for a link, the first name of the inode.
+    pub id: EntryId,
+    /// The directory of that name.
+    pub parent: EntryId,
+}
+
+/// `S_IFMT` and `S_IFDIR`, as inode(7) gives them.
+const IS_DIRECTORY: &str = "(mode & 0xf000) = 0x4000";
+
+impl Reader {
+    pub(super) fn open(path: PathBuf) -> Result<Self, StateError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open = || {
+            let connection = Connection::open_with_flags(&path, flags)?;
+            schema::set_up_reader(&connection)?;
+            Ok(connection)
+        };
+        let connection = open().map_err(|error| StateError::query(&path, error))?;
+        Ok(Reader { connection, path })
+    }
+
+    pub(super) fn query<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StateError> {
+        work(&self.connection).map_err(|error| StateError::query(&self.path, error))
+    }
+
+    fn rows<T>(
+        &self,
+        query: &str,
+        bounds: impl rusqlite::Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StateError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached(query)?
+                .query_map(bounds, read)?
+                .collect()
+        })
+    }
+
+    /// The next directories to list, by ascending id; those with a problem only if `retry`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn next_unlisted(
+        &self,
+        after: u64,
+        at_most: u32,
+        retry: bool,
+    ) -> Result<Vec<EntryId>, StateError> {
+        self.rows(
+            "SELECT id FROM directory WHERE id > ?1 AND listed = 0
+             AND (?3 OR NOT EXISTS (SELECT 1 FROM problem WHERE problem.id = directory.id))
+             ORDER BY id LIMIT ?2",
+            params![stored(after), at_most, retry],
+            |row| row::id(row, 0),
+        )
+    }
+
+    /// How many entries may hide names: directories that are not listed, and entries that were
+    /// never stat'ed.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn unexplored_count(&self) -> Result<u64, StateError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT (SELECT count(*) FROM directory WHERE listed = 0)
+                     + (SELECT count(*) FROM problem JOIN entry USING (id) WHERE mode = 0)",
+                )?
+                .query_row([], |row| row.get(0))
+                .map(row::loaded)
+        })
+    }
+
+    /// The name of the last entry that is recorded of a directory.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn last_recorded_name(&self, directory: EntryId) -> Result<Option<Vec<u8>>, StateError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT name FROM entry WHERE id =
+                     (SELECT first + count - 1 FROM extent WHERE directory = ?1
+                      ORDER BY first DESC LIMIT 1)",
+                )?
+                .query_row([stored(directory.get())], |row| row.get(0))
+                .optional()
+        })
+    }
+
+    /// The next entries for [`Pass::Files`](super::Pass::Files).
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn next_files(&self, after: u64, at_most: u32) -> Result<FileBatch, StateError> {
+        self.batch(
+            &format!(
+                "SELECT {ENTRY_COLUMNS} FROM entry WHERE id > ?1 AND owner IS NULL
+                 AND mode <> 0 AND NOT {IS_DIRECTORY} ORDER BY id LIMIT ?2"
+            ),
+            "SELECT max(id) FROM entry",
+            after,
+            at_most,
+        )
+    }
+
+    /// The next entries for [`Pass::Links`](super::Pass::Links).
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn next_inodes(&self, after: u64, at_most: u32) -> Result<FileBatch, StateError> {
+        self.batch(
+            &format!(
+                "SELECT {ENTRY_COLUMNS} FROM entry WHERE id IN
+                 (SELECT owner FROM inode WHERE owner > ?1 ORDER BY owner LIMIT ?2) ORDER BY id"
+            ),
+            "SELECT max(owner) FROM inode",
+            after,
+            at_most,
+        )
+    }
+
+    /// The next entries for [`Pass::Directories`](super::Pass::Directories): directories of
+    /// which at least a part is listed.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn next_directories(&self, after: u64, at_most: u32) -> Result<FileBatch, StateError> {
+        self.batch(
+            &format!(
+                "SELECT {ENTRY_COLUMNS} FROM entry WHERE id IN
+                 (SELECT id FROM directory WHERE id > max(?1, {}) AND (listed = 1 OR EXISTS
+                  (SELECT 1 FROM extent WHERE extent.directory = directory.id))
+                  ORDER BY id LIMIT ?2) ORDER BY id",
+                EntryId::ROOT
+            ),
+            "SELECT max(id) FROM directory",
+            after,
+            at_most,
+        )
+    }
+
+    /// Entries of a pass that failed in an earlier run, up to the entry `end`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn failed_entries(
+        &self,
+        pass: Pass,
+        after: EntryId,
+        end: u64,
+        at_most: u32,
+    ) -> Result<Vec<Entry>, StateError> {
+        let of_pass = match pass {
+            Pass::Files => format!("owner IS NULL AND mode <> 0 AND NOT {IS_DIRECTORY}"),
+            Pass::Links => "owner = id".to_owned(),
+            // What keeps a directory from being listed is the scan's to try again.
+            Pass::Directories => return Ok(Vec::new()),
+        };
+        self.rows(
+            &format!(
+                "SELECT {ENTRY_COLUMNS} FROM entry WHERE id IN
+                 (SELECT id FROM problem WHERE id > ?1 AND id <= ?2) AND {of_pass}
+                 ORDER BY id LIMIT ?3"
+            ),
+            params![stored(after.get()), stored(end), at_most],
+            row::entry,
+        )
+    }
+
+    /// Whether an entry has a problem.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn has_problem(&self, id: EntryId) -> Result<bool, StateError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached("SELECT 1 FROM problem WHERE id = ?1")?
+                .exists([stored(id.get())])
+        })
+    }
+
+    fn batch(
+        &self,
+        next: &str,
+        highest: &str,
+        after: u64,
+        at_most: u32,
+    ) -> Result<FileBatch, StateError> {
+        // The end is read first: an entry that is committed in between comes with the next batch.
+        let end: Option<i64> = self.query(|connection| {
+            connection
+                .prepare_cached(highest)?
+                .query_row([], |row| row.get(0))
+        })?;
+        let entries = self.rows(next, params![stored(after), at_most], row::entry)?;
+        let last = entries.last().map(|entry| entry.id.get());
+        let cursor = match last {
+            Some(last) if entries.len() as u64 >= u64::from(at_most) => last,
+            _ => last
+                .unwrap_or(after)
+                .max(end.map_or(0, row::loaded))
+                .max(after),
+        };
+        Ok(FileBatch { entries, cursor })
+    }
+
+    /// One entry; none if it is not there or was never stat'ed.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn entry(&self, id: EntryId) -> Result<Option<Entry>, StateError> {
+        let query = format!("SELECT {ENTRY_COLUMNS} FROM entry WHERE id = ?1 AND mode <> 0");
+        self.query(|connection| {
+            connection
+                .prepare_cached(&query)?
+                .query_row([stored(id.get())], row::entry)
+                .optional()
+        })
+    }
+
+    /// The directory and the name of an entry.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn place(&self, id: EntryId) -> Result<Option<(EntryId, Vec<u8>)>, StateError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached("SELECT parent, name FROM entry WHERE id = ?1")?
+                .query_row([stored(id.get())], |row| {
+                    Ok((row::id(row, 0)?, row.get(1)?))
+                })
+                .optional()
+        })
+    }
+
+    /// The path of an entry below the source, components from the top; empty for the root.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or the entry or a directory above it is missing.
+    pub fn path(&self, id: EntryId) -> Result<Vec<Vec<u8>>, StateError> {
+        let mut components = Vec::new();
+        let mut at = id;
+        while at != EntryId::ROOT {
+            let missing = || StateError::corrupt(&self.path, format!("entry {at} is missing"));
+            let (parent, name) = self.place(at)?.ok_or_else(missing)?;
+            // A directory is recorded before what is in it: ids only fall, and the loop ends.
+            if parent >= at {
+                return Err(StateError::corrupt(
+                    &self.path,
+                    format!("entry {at} comes before its directory {parent}"),
+                ));
+            }
+            components.push(name);
+            at = parent;
+        }
+        components.reverse();
+        Ok(components)
+    }
+
+    /// The next entries of a directory that have no problem, in the order of their ids, which is
+    /// the order of their names.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn directory_entries(
+        &self,
+        directory: EntryId,
+        after: EntryId,
+        at_most: u32,
+    ) -> Result<Vec<DirectoryEntry>, StateError> {
+        // A link counts as its inode does: when the first name has a problem, none is there.
+        self.rows(
+            "SELECT e.id, e.name, e.mode, o.id, o.parent
+             FROM extent x
+             JOIN entry e ON e.id >= max(x.first, ?2 + 1) AND e.id < x.first + x.count
+             JOIN entry o ON o.id = coalesce(e.owner, e.id)
+             WHERE x.directory = ?1 AND x.first + x.count > ?2 + 1
+             AND NOT EXISTS (SELECT 1 FROM problem p WHERE p.id = o.id
+                             AND NOT EXISTS (SELECT 1 FROM extent y WHERE y.directory = o.id))
+             ORDER BY x.first, e.id LIMIT ?3",
+            params![stored(directory.get()), stored(after.get()), at_most],
+            |row| {
+                let mode: u32 = row.get(2)?;
+                Ok(DirectoryEntry {
+                    id: row::id(row, 0)?,
+                    name: row.get(1)?,
+                    file_type: FileType::from_mode(mode).ok_or_else(|| {
+                        rusqlite::Error::FromSqlConversionFailure(
+                            2,
+                            rusqlite::types::Type::Integer,
+                            "not the mode of a file".into(),
+                        )
+                    })?,
+                    inode: InodeOwner {
+                        id: row::id(row, 3)?,
+                        parent: row::id(row, 4)?,
+                    },
+                })
+            },
+        )
+    }
+
+    /// The directories that name the inode of `owner`, one for each name, in the order of the
+    /// names' ids; the owner's own comes first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn link_parents(&self, owner: EntryId) -> Result<Vec<EntryId>, StateError> {
+        self.rows(
+            "SELECT parent FROM link JOIN entry ON entry.id = link.id
+             WHERE link.owner = ?1 ORDER BY link.id",
+            [stored(owner.get())],
+            |row| row::id(row, 0),
+        )
+    }
+
+    /// How many inodes had more names than the format holds and became several objects.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn split_inode_count(&self) -> Result<u64, StateError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT count(*) FROM
+                     (SELECT 1 FROM inode GROUP BY device, inode HAVING count(*) > 1)",
+                )?
+                .query_row([], |row| row.get(0))
+                .map(row::loaded)
+        })
+    }
+}

@@ -1,0 +1,254 @@
+//! Recording what the scan finds, in the order that fixes the ids.
+
+use clfs_format::limits::LINKS;
+use clfs_format::{FIRST_SEQUENCE, FileType};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use super::counter::{Counter, Increments};
+use super::row::{self, stored, stored_device, stored_time};
+use super::{State, StateError, problems};
+use crate::entry::{EntryId, LinkKey, NewEntry};
+use crate::problem::Problem;
+
+/// One name of a directory, as the scan found it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FoundEntry {
+    /// With its attributes.
+    Known(NewEntry),
+    /// A name whose attributes could not be read.
+    Failed {
+        /// Last path component, raw bytes.
+        name: Vec<u8>,
+        /// Why.
+        problem: Problem,
+    },
+}
+
+impl FoundEntry {
+    /// The name and the problem of a failed one.
+    pub fn failure(&self) -> Option<(&[u8], Problem)> {
+        match self {
+            FoundEntry::Known(_) => None,
+            FoundEntry::Failed { name, problem } => Some((name, *problem)),
+        }
+    }
+}
+
+/// A piece of a directory's listing, in the order of the names' bytes.
+#[derive(Debug)]
+pub struct ListingChunk {
+    /// The directory.
+    pub directory: EntryId,
+    /// What it holds, names ascending, all after those of the chunk before.
+    pub entries: Vec<FoundEntry>,
+    /// Whether this is the end of the listing.
+    pub last: bool,
+}
+
+/// Columns of an entry whose attributes are not known.
+const UNKNOWN_MODE: u16 = 0;
+
+impl State {
+    /// Records pieces of listings: entries get the next ids, in the order given.
+    ///
+    /// All of it becomes visible, and safe from a power loss, or nothing.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn record(&self, chunks: &[ListingChunk]) -> Result<(), StateError> {
+        self.write(|transaction| {
+            let mut recording = Recording::begin(transaction)?;
+            for chunk in chunks {
+                recording.chunk(chunk)?;
+            }
+            recording.increments.store(transaction)
+        })
+    }
+}
+
+/// The root: it has an id of its own, and is its own parent.
+pub(super) fn store_root(transaction: &Transaction<'_>, root: &NewEntry) -> rusqlite::Result<()> {
+    let mut recording = Recording::begin(transaction)?;
+    recording.known(EntryId::ROOT, EntryId::ROOT, root)?;
+    recording.increments.store(transaction)
+}
+
+pub(super) fn load_root(connection: &Connection) -> rusqlite::Result<Option<NewEntry>> {
+    let query = format!("SELECT {} FROM entry WHERE id = ?1", row::ENTRY_COLUMNS);
+    let root = connection
+        .prepare_cached(&query)?
+        .query_row([stored(EntryId::ROOT.get())], row::entry)
+        .optional()?;
+    Ok(root.map(|root| NewEntry {
+        name: root.name,
+        attributes: root.attributes,
+        link: None,
+        clamped_times: 0,
+    }))
+}
+
+struct Recording<'a> {
+    transaction: &'a Transaction<'a>,
+    next: u64,
+    increments: Increments,
+}
+
+impl<'a> Recording<'a> {
+    fn begin(transaction: &'a Transaction<'a>) -> rusqlite::Result<Self> {
+        let highest: Option<i64> = transaction
+            .prepare_cached("SELECT max(id) FROM entry")?
+            .query_row([], |row| row.get(0))?;
+        let after = highest.map_or(0, |highest| row::loaded(highest) + 1);
+        Ok(Recording {
+            transaction,
+            next: after.max(FIRST_SEQUENCE),
+            increments: Increments::default(),
+        })
+    }
+
+    fn chunk(&mut self, chunk: &ListingChunk) -> rusqlite::Result<()> {
+        let first = self.next;
+        for found in &chunk.entries {
+            let id = EntryId::new(self.next);
+            self.next += 1;
+            match found {
+                FoundEntry::Known(entry) => self.known(id, chunk.directory, entry)?,
+                FoundEntry::Failed { name, problem } => {
+                    self.unknown(id, chunk.directory, name)?;
+                    problems::store(self.transaction, id, problem)?;
+                }
+            }
+        }
+        self.extend(chunk.directory, first, self.next - first)?;
+        if chunk.last {
+            self.transaction
+                .prepare_cached("UPDATE directory SET listed = 1 WHERE id = ?1")?
+                .execute([stored(chunk.directory.get())])?;
+            problems::solved(self.transaction, chunk.directory)?;
+        }
+        Ok(())
+    }
+
+    fn known(&mut self, id: EntryId, parent: EntryId, entry: &NewEntry) -> rusqlite::Result<()> {
+        let attributes = &entry.attributes;
+        let owner = match entry.link {
+            Some(key) => Some(self.link(id, key)?),
+            None => None,
+        };
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO entry (id, parent, name, mode, uid, gid, size,
+                                    mtime, ctime, atime, inode, device, owner)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            )?
+            .execute(params![
+                stored(id.get()),
+                stored(parent.get()),
+                entry.name,
+                attributes.mode,
+                attributes.uid,
+                attributes.gid,
+                stored(attributes.size),
+                stored_time(attributes.mtime),
+                stored_time(attributes.ctime),
+                stored_time(attributes.atime),
+                stored(attributes.inode),
+                stored_device(attributes.device, attributes.file_type),
+                owner.map(|owner| stored(owner.get())),
+            ])?;
+        if attributes.file_type == FileType::Directory {
+            self.transaction
+                .prepare_cached("INSERT INTO directory (id, listed) VALUES (?1, 0)")?
+                .execute([stored(id.get())])?;
+        }
+        self.increments.add(Counter::Found(attributes.file_type), 1);
+        match owner {
+            Some(owner) if owner != id => self.increments.add(Counter::FoundLinks, 1),
+            _ if attributes.file_type == FileType::Regular => {
+                self.increments.add(Counter::FoundBytes, attributes.size);
+            }
+            _ => {}
+        }
+        if entry.clamped_times > 0 {
+            self.increments.add(Counter::ClampedTimes, 1);
+        }
+        Ok(())
+    }
+
+    fn unknown(&self, id: EntryId, parent: EntryId, name: &[u8]) -> rusqlite::Result<()> {
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO entry (id, parent, name, mode, uid, gid, size,
+                                    mtime, ctime, atime, inode)
+                 VALUES (?1, ?2, ?3, ?4, 0, 0, 0, 0, 0, 0, 0)",
+            )?
+            .execute(params![
+                stored(id.get()),
+                stored(parent.get()),
+                name,
+                UNKNOWN_MODE
+            ])
+            .map(drop)
+    }
+
+    /// Adds ids to the directory's extents; they nearly always continue the last one.
+    fn extend(&self, directory: EntryId, first: u64, count: u64) -> rusqlite::Result<()> {
+        if count == 0 {
+            return Ok(());
+        }
+        let directory = stored(directory.get());
+        let continued = self
+            .transaction
+            .prepare_cached(
+                "UPDATE extent SET count = count + ?3 WHERE directory = ?1 AND first + count = ?2",
+            )?
+            .execute(params![directory, stored(first), stored(count)])?;
+        if continued == 0 {
+            self.transaction
+                .prepare_cached("INSERT INTO extent (directory, first, count) VALUES (?1, ?2, ?3)")?
+                .execute(params![directory, stored(first), stored(count)])?;
+        }
+        Ok(())
+    }
+
+    /// Finds or makes the inode that `id` is a name of, and returns the entry that owns it.
+    ///
+    /// An inode in the container holds at most [`LINKS`] names; the next name of the same source
+    /// inode begins a further object.
+    fn link(&self, id: EntryId, key: LinkKey) -> rusqlite::Result<EntryId> {
+        let last: Option<(i64, i64)> = self
+            .transaction
+            .prepare_cached(
+                "SELECT owner, links FROM inode WHERE device = ?1 AND inode = ?2
+                 ORDER BY owner DESC LIMIT 1",
+            )?
+            .query_row(params![stored(key.device), stored(key.inode)], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        let owner = match last {
+            Some((owner, links)) if links < LINKS as i64 => {
+                self.transaction
+                    .prepare_cached("UPDATE inode SET links = links + 1 WHERE owner = ?1")?
+                    .execute([owner])?;
+                owner
+            }
+            _ => {
+                self.transaction
+                    .prepare_cached(
+                        "INSERT INTO inode (owner, device, inode, links) VALUES (?1, ?2, ?3, 1)",
+                    )?
+                    .execute(params![
+                        stored(id.get()),
+                        stored(key.device),
+                        stored(key.inode)
+                    ])?;
+                stored(id.get())
+            }
+        };
+        self.transaction
+            .prepare_cached("INSERT INTO link (owner, id) VALUES (?1, ?2)")?
+            .execute(params![owner, stored(id.get())])?;
+        Ok(EntryId::new(row::loaded(owner)))
+    }
+}

@@ -1,0 +1,128 @@
+//! Tables, their version, and how a connection is set up.
+
+use rusqlite::Connection;
+
+/// `PRAGMA application_id`: "CLFS" in ASCII.
+const APPLICATION_ID: i64 = 0x434c_4653;
+
+/// `PRAGMA user_version`; a change of the tables adds one and a migration in one transaction.
+pub(super) const VERSION: i64 = 1;
+
+/// The tables.
+///
+/// - `entry`: one row per directory entry of the source. Times are nanoseconds since 1970 as the
+///   format holds them. `owner` is NULL for an entry with an inode of its own, the id of the
+///   entry that owns the inode for a link (its own id, if it is the first). `mode` is 0 while
+///   the entry could not be stat'ed.
+/// - `directory`: one row per directory; `listed` is 1 when all its entries are recorded.
+/// - `extent`: runs of consecutive ids that are the entries of a directory; nearly always one.
+/// - `inode`, `link`: only for inodes with several names, when links are preserved.
+/// - `pass`: how far each pass over the entries is (see `progress.rs`).
+const TABLES: &str = "
+CREATE TABLE setting (
+    name TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE counter (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE entry (
+    id INTEGER PRIMARY KEY,
+    parent INTEGER NOT NULL,
+    name BLOB NOT NULL,
+    mode INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    gid INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    mtime INTEGER NOT NULL,
+    ctime INTEGER NOT NULL,
+    atime INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    device INTEGER,
+    owner INTEGER
+) STRICT;
+CREATE TABLE directory (
+    id INTEGER PRIMARY KEY,
+    listed INTEGER NOT NULL
+) STRICT;
+CREATE TABLE extent (
+    directory INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (directory, first)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE inode (
+    owner INTEGER PRIMARY KEY,
+    device INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    links INTEGER NOT NULL
+) STRICT;
+CREATE INDEX inode_key ON inode (device, inode, owner);
+CREATE TABLE link (
+    owner INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    PRIMARY KEY (owner, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE problem (
+    id INTEGER PRIMARY KEY,
+    reason TEXT NOT NULL,
+    errno INTEGER,
+    attempt INTEGER NOT NULL
+) STRICT;
+CREATE TABLE pass (
+    pass INTEGER PRIMARY KEY,
+    cursor INTEGER NOT NULL,
+    outstanding BLOB NOT NULL
+) STRICT;
+";
+
+/// Makes the tables in an empty database.
+pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(TABLES)?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", VERSION)
+}
+
+/// What kind of database this is.
+pub(super) enum Kind {
+    /// One of ours, with the schema that we write.
+    Current,
+    /// One of ours, from a later version with this schema.
+    Newer(i64),
+    /// Something else.
+    Foreign,
+}
+
+/// Tells whose database this is.
+pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
+    let application: i64 = connection.pragma_query_value(None, "application_id", |r| r.get(0))?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
+    Ok(match (application, version) {
+        (APPLICATION_ID, VERSION) => Kind::Current,
+        (APPLICATION_ID, version) if version > VERSION => Kind::Newer(version),
+        _ => Kind::Foreign,
+    })
+}
+
+/// Sets up the connection that writes.
+///
+/// `synchronous = FULL`: ids that were handed out must survive a power loss before anything is
+/// uploaded under them, or a changed source could give them to other entries (docs/design.md,
+/// invariant 1). Commits come in batches, so the fsync of each is cheap.
+pub(super) fn set_up_writer(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -16 * 1024)?;
+    connection.busy_timeout(std::time::Duration::from_secs(30))?;
+    // One prepared statement per operation, not one per call.
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Sets up a connection that reads.
+pub(super) fn set_up_reader(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "cache_size", -1024)?;
+    connection.busy_timeout(std::time::Duration::from_secs(30))
+}

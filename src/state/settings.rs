@@ -1,0 +1,145 @@
+//! What a transfer was begun with, and may not change on the way.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use clfs_format::Compression;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{State, StateError};
+use crate::entry::NewEntry;
+use crate::identity::Seed;
+
+/// What `--new` fixes for the whole transfer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where all ids come from.
+    pub seed: Seed,
+    /// The source folder, absolute, without symlinks.
+    pub source: PathBuf,
+    /// The container, as `ContainerLocation::identity` tells it: no secrets.
+    pub container: String,
+    /// Compression of objects.
+    pub compression: Compression,
+    /// Whether several names of one inode become one object.
+    pub preserve_hardlinks: bool,
+    /// The root directory of the source; `name` is the last component of its path.
+    pub root: NewEntry,
+}
+
+const SEED: &str = "seed";
+const SOURCE: &str = "source";
+const CONTAINER: &str = "container";
+const COMPRESSION: &str = "compression";
+const HARDLINKS: &str = "preserve_hardlinks";
+/// The bucket object is in the container: it is ours.
+const BEGUN: &str = "begun";
+/// The root is in the container: the transfer is over.
+const FINISHED: &str = "finished";
+
+impl Settings {
+    pub(super) fn store(&self, connection: &Connection) -> rusqlite::Result<()> {
+        put(connection, SEED, self.seed.as_bytes())?;
+        put(connection, SOURCE, self.source.as_os_str().as_bytes())?;
+        put(connection, CONTAINER, self.container.as_bytes())?;
+        put(
+            connection,
+            COMPRESSION,
+            compression_name(self.compression).as_bytes(),
+        )?;
+        put(connection, HARDLINKS, &[u8::from(self.preserve_hardlinks)])
+    }
+
+    pub(super) fn load(connection: &Connection, path: &Path) -> Result<Self, StateError> {
+        let value = |name: &'static str| {
+            get(connection, name)
+                .map_err(|error| StateError::query(path, error))?
+                .ok_or_else(|| StateError::corrupt(path, format!("the setting {name} is missing")))
+        };
+        let wrong = |name| StateError::corrupt(path, format!("the setting {name} cannot be read"));
+        let seed = value(SEED)?.try_into().map_err(|_| wrong(SEED))?;
+        let compression = match value(COMPRESSION)?.as_slice() {
+            b"LZ4" => Compression::Lz4,
+            b"DISABLED" => Compression::Disabled,
+            _ => return Err(wrong(COMPRESSION)),
+        };
+        let preserve_hardlinks = match value(HARDLINKS)?.as_slice() {
+            [0] => false,
+            [1] => true,
+            _ => return Err(wrong(HARDLINKS)),
+        };
+        Ok(Settings {
+            seed: Seed::from_bytes(seed),
+            source: OsString::from_vec(value(SOURCE)?).into(),
+            container: String::from_utf8(value(CONTAINER)?).map_err(|_| wrong(CONTAINER))?,
+            compression,
+            preserve_hardlinks,
+            root: super::recording::load_root(connection)
+                .map_err(|error| StateError::query(path, error))?
+                .ok_or_else(|| StateError::corrupt(path, "the root entry is missing"))?,
+        })
+    }
+}
+
+/// As the option `--compression` spells it.
+pub fn compression_name(compression: Compression) -> &'static str {
+    match compression {
+        Compression::Lz4 => "LZ4",
+        Compression::Disabled => "DISABLED",
+    }
+}
+
+impl State {
+    /// Whether the container's bucket object was written.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn has_begun(&self) -> Result<bool, StateError> {
+        self.flag(BEGUN)
+    }
+
+    /// Notes that the container's bucket object was written.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn set_begun(&self) -> Result<(), StateError> {
+        self.write(|transaction| put(transaction, BEGUN, &[1]))
+    }
+
+    /// Whether the transfer is over.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn is_finished(&self) -> Result<bool, StateError> {
+        self.flag(FINISHED)
+    }
+
+    /// Notes that the transfer is over.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn set_finished(&self) -> Result<(), StateError> {
+        self.write(|transaction| put(transaction, FINISHED, &[1]))
+    }
+
+    fn flag(&self, name: &str) -> Result<bool, StateError> {
+        get(&self.lock(), name)
+            .map(|value| value.is_some())
+            .map_err(|error| StateError::query(&self.folder.database(), error))
+    }
+}
+
+fn put(connection: &Connection, name: &str, value: &[u8]) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO setting (name, value) VALUES (?1, ?2)")?
+        .execute(params![name, value])
+        .map(drop)
+}
+
+fn get(connection: &Connection, name: &str) -> rusqlite::Result<Option<Vec<u8>>> {
+    connection
+        .prepare_cached("SELECT value FROM setting WHERE name = ?1")?
+        .query_row([name], |row| row.get(0))
+        .optional()
+}

@@ -1,0 +1,123 @@
+//! A bound on the bytes and the number of objects in memory.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// The bound, shared by all threads.
+#[derive(Debug)]
+pub struct Budget {
+    bytes: u64,
+    objects: usize,
+    used: Mutex<Used>,
+    given_back: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    bytes: u64,
+    objects: usize,
+}
+
+impl Budget {
+    /// Room for so many bytes and objects; at least one object always has room.
+    pub fn new(bytes: u64, objects: usize) -> Self {
+        Budget {
+            bytes,
+            objects: objects.max(1),
+            used: Mutex::default(),
+            given_back: Condvar::new(),
+        }
+    }
+
+    /// Waits until there is room for an object of so many bytes. One larger than the whole budget
+    /// waits until it is alone.
+    pub fn wait(self: &Arc<Self>, bytes: u64) -> Room {
+        let bytes = bytes.min(self.bytes);
+        let mut used = self.used();
+        while used.objects >= self.objects || used.bytes + bytes > self.bytes {
+            used = self
+                .given_back
+                .wait(used)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        used.bytes += bytes;
+        used.objects += 1;
+        Room {
+            budget: Arc::clone(self),
+            bytes,
+        }
+    }
+
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give_back(&self, bytes: u64, objects: usize) {
+        let mut used = self.used();
+        used.bytes -= bytes;
+        used.objects -= objects;
+        drop(used);
+        self.given_back.notify_all();
+    }
+}
+
+/// The room of one object; dropped, it is free again.
+#[derive(Debug)]
+pub struct Room {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Room {
+    /// Gives back what is not needed after all.
+    pub fn shrink(&mut self, bytes: u64) {
+        if bytes < self.bytes {
+            self.budget.give_back(self.bytes - bytes, 0);
+            self.bytes = bytes;
+        }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes, 1);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn waits(budget: &Arc<Budget>, bytes: u64) -> std::sync::mpsc::Receiver<Room> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let budget = Arc::clone(budget);
+        std::thread::spawn(move || sender.send(budget.wait(bytes)));
+        receiver
+    }
+
+    #[test]
+    fn bytes_and_objects_are_bounded() {
+        let short = Duration::from_millis(50);
+        let budget = Arc::new(Budget::new(100, 2));
+        let mut first = budget.wait(80);
+        let second = waits(&budget, 30);
+        assert!(second.recv_timeout(short).is_err(), "110 bytes of 100");
+        first.shrink(60);
+        let second = second.recv_timeout(Duration::from_secs(10)).unwrap();
+        let third = waits(&budget, 1);
+        assert!(third.recv_timeout(short).is_err(), "three objects of two");
+        drop(second);
+        let _third = third.recv_timeout(Duration::from_secs(10)).unwrap();
+    }
+
+    #[test]
+    fn an_object_larger_than_the_budget_goes_alone() {
+        let budget = Arc::new(Budget::new(100, 10));
+        let small = budget.wait(1);
+        let huge = waits(&budget, 1000);
+        assert!(huge.recv_timeout(Duration::from_millis(50)).is_err());
+        drop(small);
+        huge.recv_timeout(Duration::from_secs(10)).unwrap();
+    }
+}

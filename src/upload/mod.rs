@@ -1,0 +1,154 @@
+//! The upload: objects into the container, many at a time, within bounds of bytes and count.
+
+mod budget;
+mod receipt;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use crate::container::{BlobKind, BlobName, Container, ContainerError, PutBody};
+use crate::encode::{EncodedObject, ObjectSink};
+use crate::monitor::Progress;
+use crate::stop::StopFlag;
+
+pub use budget::{Budget, Room};
+pub use receipt::{Delivered, Receipt, ReceiptEnd};
+
+/// Bounds of what is on its way. Not adaptive yet: one setting for all networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UploadLimits {
+    /// Requests at the same time.
+    pub requests: usize,
+    /// Objects that are read, compressed or uploaded at the same time.
+    pub objects: usize,
+    /// Their bytes, in memory.
+    pub bytes: u64,
+}
+
+impl Default for UploadLimits {
+    /// 64 requests keep a network with an answer time of 10 ms at 6,400 objects a second; as many
+    /// objects again may wait for a request. 64 MiB hold three file segments with their
+    /// compressed forms.
+    fn default() -> Self {
+        UploadLimits {
+            requests: 64,
+            objects: 128,
+            bytes: 64 << 20,
+        }
+    }
+}
+
+/// Puts objects into a container.
+#[derive(Debug)]
+pub struct Uploader {
+    container: Arc<dyn Container>,
+    runtime: Handle,
+    requests: Semaphore,
+    budget: Arc<Budget>,
+    stop: Arc<StopFlag>,
+    progress: Arc<Progress>,
+    /// Nothing is put after a failure.
+    failed: AtomicBool,
+    failure: Mutex<Option<ContainerError>>,
+}
+
+impl Uploader {
+    /// An uploader on the threads of `runtime`. A put that fails for good asks the run to stop.
+    pub fn new(
+        container: Arc<dyn Container>,
+        runtime: Handle,
+        limits: UploadLimits,
+        stop: Arc<StopFlag>,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Uploader {
+            container,
+            runtime,
+            requests: Semaphore::new(limits.requests.max(1)),
+            budget: Arc::new(Budget::new(limits.bytes, limits.objects)),
+            stop,
+            progress,
+            failed: AtomicBool::new(false),
+            failure: Mutex::default(),
+        }
+    }
+
+    /// The first failure that no further try can mend.
+    pub fn take_failure(&self) -> Option<ContainerError> {
+        self.failure().take()
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<ContainerError>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A sink for the objects of one entity.
+    pub fn sink<'a, E: ReceiptEnd>(
+        self: &'a Arc<Self>,
+        receipt: &'a Arc<Receipt<E>>,
+    ) -> EntitySink<'a, E> {
+        EntitySink {
+            uploader: self,
+            receipt,
+        }
+    }
+
+    /// Puts one blob; true when it is in the container.
+    async fn put(&self, name: &BlobName, body: PutBody) -> bool {
+        // The semaphore is never closed.
+        let Ok(_request) = self.requests.acquire().await else {
+            return false;
+        };
+        if self.failed.load(Ordering::Acquire) {
+            return false;
+        }
+        let length = body.bytes.len() as u64;
+        let is_object = body.kind == BlobKind::Object;
+        match self.container.put(name, body).await {
+            Ok(()) => {
+                Progress::add(&self.progress.bytes_put, length);
+                Progress::add(&self.progress.objects, u64::from(is_object));
+                true
+            }
+            Err(error) => {
+                // The first failure is the one to tell of; those after it follow from it.
+                self.failed.store(true, Ordering::Release);
+                self.failure().get_or_insert(error);
+                self.stop.request();
+                false
+            }
+        }
+    }
+}
+
+/// Takes the objects of one entity.
+pub struct EntitySink<'a, E: ReceiptEnd> {
+    uploader: &'a Arc<Uploader>,
+    receipt: &'a Arc<Receipt<E>>,
+}
+
+impl<E: ReceiptEnd> ObjectSink for EntitySink<'_, E> {
+    type Room = Room;
+
+    fn room(&self, bytes: u64) -> Room {
+        self.uploader.budget.wait(bytes)
+    }
+
+    fn put(&self, object: EncodedObject, mut room: Room) {
+        let length = object.bytes.len() as u64;
+        room.shrink(length);
+        self.receipt.sent();
+        let uploader = Arc::clone(self.uploader);
+        let receipt = Arc::clone(self.receipt);
+        self.uploader.runtime.spawn(async move {
+            let stored = uploader
+                .put(&object.name, PutBody::object(object.bytes))
+                .await;
+            drop(room);
+            receipt.answered(stored.then_some(length));
+        });
+    }
+}

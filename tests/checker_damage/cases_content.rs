@@ -5,6 +5,7 @@ use crate::checker::Rule::*;
 use crate::fixture::Fixture;
 
 const DATA: u32 = 2;
+const DIRENTS: u32 = 3;
 const BMAP: u32 = 5;
 const DATABACK: u32 = 10;
 
@@ -280,4 +281,53 @@ pub(crate) const CASES: &[Case] = &[
     ("a segment is missing", &[Dangling], |f| {
         f.container.remove(&f.multi_segments[1]);
     }),
+    ("DATABACK that is cut off", &[HandleContent], |f| {
+        f.container.data(&f.multi_segments[0], DATABACK, |data| {
+            data.pop();
+        });
+    }),
+    ("bytes behind the content in DATA", &[HandleContent], |f| {
+        f.container.data(&f.small, DATA, |data| data.push(b'x'));
+    }),
+    (
+        "16,385 bytes in one segment",
+        &[SegmentSize, BlockMapCount],
+        |f| {
+            f.container.data(&f.small, DATA, |data| {
+                *data = 16_385u32.to_le_bytes().to_vec();
+                data.resize(4 + 16_385, b'x');
+            });
+            set(f, |f| &f.small, 20..28, 16_385);
+            set(f, |f| &f.small, 60..68, 16_385);
+        },
+    ),
+    ("more than 16,384 bytes of entries", &[SegmentSize], |f| {
+        // Entries of `many` have 4 + 250 + 2 + 24 bytes.
+        move_entries(f, |f| (f.many_segments[0].clone(), f.many.clone()), 560);
+    }),
+    ("more than 256 KiB of entries", &[SegmentSize], |f| {
+        let from = |f: &Fixture| (f.many_segments[1].clone(), f.many_segments[0].clone());
+        move_entries(f, from, 560);
+    }),
+    ("a directory segment without entries", &[SegmentSize], |f| {
+        let from = |f: &Fixture| (f.many_segments[1].clone(), f.many_segments[0].clone());
+        move_entries(f, from, usize::MAX);
+    }),
 ];
+
+/// Moves bytes of entries from the start of one segment to the end of another.
+fn move_entries(f: &mut Fixture, pick: fn(&Fixture) -> (Vec<u8>, Vec<u8>), most: usize) {
+    let (from, to) = pick(f);
+    let payload = f.container.payload(&from);
+    let (handles, _) = crate::checker::parse_handles(&payload);
+    let dirents = handles
+        .iter()
+        .find(|handle| handle.kind == DIRENTS)
+        .unwrap();
+    let all = &payload[dirents.data.clone()];
+    let count = most.min(all.len());
+    f.container
+        .data(&from, DIRENTS, |data| drop(data.drain(..count)));
+    f.container
+        .data(&to, DIRENTS, |data| data.extend_from_slice(&all[..count]));
+}

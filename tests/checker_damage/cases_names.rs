@@ -294,4 +294,8 @@ pub(crate) const CASES: &[Case] = &[
         f.container
             .handles(&f.small, |handles| handles.push(handles[4].clone()));
     }),
+    ("a header that is cut off", &[HandleHeader], |f| {
+        f.container
+            .payload_mut(&f.small, |payload| payload.extend([0; 8]));
+    }),
 ];

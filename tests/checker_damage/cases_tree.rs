@@ -216,6 +216,22 @@ pub(crate) const CASES: &[Case] = &[
     ("the number of a log", &[BucketAttributes], |f| {
         swap(f, &BUCKET, EXTATTRS, b"logfile001", b"logfile002");
     }),
+    ("a log that is named twice", &[Logs], |f| {
+        f.container.data(&BUCKET, EXTATTRS, |data| {
+            data[0] += 1;
+            data.extend(string(b"logfile002"));
+            data.extend(string(b"output.txt"));
+        });
+    }),
+    (
+        "attributes of the bucket that are cut off",
+        &[HandleContent],
+        |f| {
+            f.container.data(&BUCKET, EXTATTRS, |data| {
+                data.pop();
+            });
+        },
+    ),
     ("a log that is not there", &[Logs], |f| {
         f.container.blobs.remove("output.txt").unwrap();
     }),

@@ -129,19 +129,16 @@ pub(crate) fn decompress(
         if header.block_checksums && cursor.u32()? != XxHash32::oneshot(0, block) {
             return Err(place.corrupt(Corrupt::FrameChecksum));
         }
-        // One byte over the limit tells a payload that is too long from one that just fits.
-        let room = header
-            .block_bytes
-            .min((limit - content.len()).saturating_add(1));
+        let left = limit - content.len();
         if word & STORED != 0 {
-            content.extend_from_slice(block.get(..block.len().min(room)).unwrap_or_default());
+            content.extend_from_slice(block);
         } else {
-            let linked = header.linked;
-            expand(block, room, linked, &mut content).map_err(|kind| match kind {
-                // The block does not end where the limit does: it may be sound or not.
-                Expansion::Room if room < header.block_bytes => FormatError::Limit {
+            let room = output_room(block.len(), header.block_bytes, left);
+            expand(block, room, header.linked, &mut content).map_err(|kind| match kind {
+                // Cut off by the limit: sound or not, it is too long.
+                Expansion::Room if left < header.block_bytes => FormatError::Limit {
                     limit: Limit::PayloadBytes(limit as u64),
-                    value: limit as u64 + 1,
+                    value: (limit as u64).saturating_add(1),
                     place,
                 },
                 _ => place.corrupt(Corrupt::FrameData),
@@ -164,6 +161,14 @@ pub(crate) fn decompress(
     Ok(content)
 }
 
+/// How much memory a block's content may need: no more than the frame allows a block, than the block
+/// can expand to, or than one byte over the limit, which tells a payload that is too long from one
+/// that just fits.
+fn output_room(compressed: usize, block_bytes: usize, left: usize) -> usize {
+    let most = compressed * MOST_EXPANSION + EXPANSION_SLACK;
+    most.min(block_bytes).min(left.saturating_add(1))
+}
+
 /// Why a block did not expand.
 enum Expansion {
     /// It has more output than there is room for.
@@ -175,8 +180,7 @@ enum Expansion {
 /// Appends a compressed block's content, at most `room` bytes.
 fn expand(block: &[u8], room: usize, linked: bool, content: &mut Vec<u8>) -> Result<(), Expansion> {
     let start = content.len();
-    let justified = block.len() * MOST_EXPANSION + EXPANSION_SLACK;
-    content.resize(start + room.min(justified), 0);
+    content.resize(start + room, 0);
     let (before, output) = content.split_at_mut(start);
     let window = match before.split_last_chunk::<WINDOW_BYTES>() {
         _ if !linked => &[],
@@ -228,4 +232,20 @@ fn read_header(cursor: &mut Cursor<'_>) -> Result<Header, FormatError> {
         content_size,
         block_bytes,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_memory_than_the_input_and_the_limit_justify() {
+        assert_eq!(output_room(10, BLOCK_BYTES, usize::MAX), 2614);
+        assert_eq!(
+            output_room(BLOCK_BYTES, BLOCK_BYTES, usize::MAX),
+            BLOCK_BYTES
+        );
+        assert_eq!(output_room(BLOCK_BYTES, BLOCK_BYTES, 100), 101);
+        assert_eq!(output_room(0, BLOCK_BYTES, 0), 1);
+    }
 }

@@ -186,7 +186,10 @@ fn damaged_trees_end_in_errors() {
     assert_eq!(corrupt(read(&direct, &blocks, count)), Corrupt::BlockMapGap);
     // A root that points to itself: its pointers are taken for a leaf's, and soon too many.
     let mut reader = BlockMapReader::new(&map, count);
+    let mut steps = 0;
     let circle = loop {
+        steps += 1;
+        assert!(steps < 2 * count, "no end");
         match reader.next_step() {
             Ok(BlockStep::Fetch { .. }) => reader.supply(vec![root; 4096]).unwrap(),
             Ok(_) => {}

@@ -67,8 +67,7 @@ impl Azurite {
                 "Azurite ended: {said}"
             );
             let line = &said[before..];
-            if let Some((_, port)) = line.split_once("successfully listens on http://127.0.0.1:")
-            {
+            if let Some((_, port)) = line.split_once("successfully listens on http://127.0.0.1:") {
                 break port.trim().parse().unwrap();
             }
         };
@@ -230,4 +229,35 @@ fn executable() -> String {
         .unwrap()
         .trim()
         .to_owned()
+}
+
+/// All blobs of a container.
+pub fn blobs(server: &Azurite, container: &str) -> std::collections::BTreeMap<String, Vec<u8>> {
+    use clfsload::container::sas::SasToken;
+    use clfsload::container::{BlobName, ContainerLocation};
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let sas = SasToken::parse(&container_sas(container, "rl")).unwrap();
+        let opened =
+            ContainerLocation::parse(ACCOUNT, container, Some(sas), Some(&server.endpoint()))
+                .unwrap()
+                .open(false)
+                .unwrap();
+        let mut blobs = std::collections::BTreeMap::new();
+        let mut from = None;
+        loop {
+            let page = opened.list("", from, 5000).await.unwrap();
+            for blob in page.blobs {
+                let name = BlobName::new(blob.name.clone()).unwrap();
+                blobs.insert(blob.name, opened.get(&name).await.unwrap().to_vec());
+            }
+            from = page.next;
+            if from.is_none() {
+                return blobs;
+            }
+        }
+    })
 }

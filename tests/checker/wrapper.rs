@@ -90,11 +90,11 @@ fn frame(bytes: &[u8], broken: &mut Vec<(Rule, String)>) -> Option<Vec<u8>> {
             payload.extend_from_slice(block);
             continue;
         }
-        payload.resize(from + BLOCK_BYTES, 0);
-        let (before, place) = payload.split_at_mut(from);
-        let window = &before[from.saturating_sub(WINDOW)..];
-        match lz4_flex::block::decompress_into_with_dict(block, place, window) {
-            Ok(got) => payload.truncate(from + got),
+        let window = &payload[from.saturating_sub(WINDOW)..];
+        // A byte of LZ4 stands for at most 255.
+        let mut place = vec![0; BLOCK_BYTES.min(64 + 255 * length)];
+        match lz4_flex::block::decompress_into_with_dict(block, &mut place, window) {
+            Ok(got) => payload.extend_from_slice(&place[..got]),
             Err(error) => {
                 broken.push((Rule::FrameCorrupt, format!("block at {from}: {error}")));
                 return None;

@@ -54,6 +54,15 @@ pub fn prepare(
         }
         Mode::New | Mode::Resume => {}
     }
+    // What the state says comes before what the network says.
+    let resumed = match mode {
+        Mode::New => None,
+        Mode::Resume => {
+            let state = State::open(&options.state)?;
+            check_settings(&options, &state.settings()?)?;
+            Some(state)
+        }
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -68,17 +77,14 @@ pub fn prepare(
         let opened = options.container.open(mode == Mode::New)?;
         Arc::new(Retrying::new(opened, options.retry.clone()).with_observer(retried))
     };
-    let state = match mode {
-        Mode::New => {
+    let state = match resumed {
+        Some(state) => state,
+        None => {
             check_empty(&runtime, container.as_ref())?;
             State::create(&options.state, &new_settings(&options, source)?)?
         }
-        Mode::Resume => State::open(&options.state)?,
     };
     let settings = state.settings()?;
-    if mode == Mode::Resume {
-        check_settings(&options, &settings)?;
-    }
     let load = Load {
         options,
         state,

@@ -1,0 +1,209 @@
+//! Commands that cannot be carried out: one clear sentence, the exit status, and nothing written.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::time::{Duration, SystemTime};
+
+use support::azurite::{ACCOUNT, Azurite, container_sas, container_sas_between};
+use support::command::{Ran, Scratch, run};
+
+/// A scratch place with a source of one file.
+fn scratch() -> Scratch {
+    let scratch = Scratch::new();
+    std::fs::write(scratch.source().join("file"), "content").unwrap();
+    scratch
+}
+
+/// Runs a load with some of its words replaced.
+fn with_words(scratch: &Scratch, change: impl FnOnce(&mut Vec<String>)) -> Ran {
+    let mut words = scratch.words("state", "container");
+    words.push("--new".to_owned());
+    change(&mut words);
+    run(words)
+}
+
+fn untouched(scratch: &Scratch) {
+    assert!(!scratch.path("state").join("state.db").exists());
+    assert!(!scratch.container("container").exists());
+}
+
+#[test]
+fn a_source_that_is_missing_or_no_directory() {
+    let scratch = scratch();
+    let missing = scratch.path("missing").display().to_string();
+    with_words(&scratch, |words| words[1] = missing).refused(2, "missing cannot be used");
+    let file = scratch.source().join("file").display().to_string();
+    with_words(&scratch, |words| words[1] = file).refused(2, "is not a directory");
+    untouched(&scratch);
+}
+
+#[test]
+fn folders_that_lie_one_in_the_other() {
+    let scratch = scratch();
+    let inside = scratch.source().join("state").display().to_string();
+    with_words(&scratch, |words| words[0] = inside).refused(2, "lie one in the other");
+    let around = scratch.path("").display().to_string();
+    with_words(&scratch, |words| words[0] = around).refused(2, "lie one in the other");
+    // Neither a symlink nor ".." hides it.
+    std::os::unix::fs::symlink(scratch.source(), scratch.path("link")).unwrap();
+    let hidden = scratch.path("link/../source/state").display().to_string();
+    with_words(&scratch, |words| words[0] = hidden).refused(2, "lie one in the other");
+    let container = format!("file://{}", scratch.source().display());
+    with_words(&scratch, |words| words[2] = container).refused(2, "lie one in the other");
+    // A sibling whose name begins alike is something else.
+    let sibling = scratch.path("source-state").display().to_string();
+    with_words(&scratch, |words| words[0] = sibling).expect(0);
+    assert_eq!(std::fs::read_dir(scratch.source()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_state_that_exists_or_does_not() {
+    let scratch = scratch();
+    scratch
+        .resume("t", &[])
+        .refused(2, "holds no transfer to resume");
+    scratch.load("t", &[]).expect(0);
+    scratch
+        .load("t", &[])
+        .refused(2, "already holds a transfer");
+    std::fs::create_dir(scratch.path("other")).unwrap();
+    std::fs::write(scratch.path("other").join("precious"), "").unwrap();
+    scratch.load("other", &[]).refused(2, "precious");
+}
+
+#[test]
+fn a_container_that_is_not_empty() {
+    let scratch = scratch();
+    let container = scratch.container("t");
+    std::fs::create_dir_all(&container).unwrap();
+    std::fs::write(container.join("holiday.jpg"), "").unwrap();
+    let ran = scratch.load("t", &[]).refused(1, "is not empty");
+    assert!(ran.stderr.contains("holiday.jpg"), "{ran:#?}");
+    assert!(!scratch.path("t").exists());
+}
+
+#[test]
+fn a_resume_with_other_options() {
+    let scratch = scratch();
+    let options = ["--compression", "DISABLED", "--preserve_hardlinks", "1"];
+    scratch.load("t", &options).expect(0);
+    let conflict = |options: &[&str], what| {
+        scratch.resume("t", options).refused(2, what);
+    };
+    conflict(
+        &["--compression", "LZ4"],
+        "begun with --compression DISABLED",
+    );
+    conflict(
+        &["--preserve-hardlinks", "0"],
+        "begun with --preserve-hardlinks 1",
+    );
+    scratch.resume("t", &options).expect(0);
+    scratch.resume("t", &[]).expect(0);
+    // Another source, another container.
+    std::fs::create_dir(scratch.path("elsewhere")).unwrap();
+    let mut words = scratch.words("t", "t");
+    words[1] = scratch.path("elsewhere").display().to_string();
+    run(words).refused(2, "begun with the source");
+    run(scratch.words("t", "another")).refused(2, "begun with the container");
+}
+
+#[test]
+fn a_container_that_another_state_began() {
+    let scratch = scratch();
+    // A transfer that has begun and is at rest: its one file cannot be loaded.
+    std::fs::remove_file(scratch.source().join("file")).unwrap();
+    std::os::unix::fs::symlink("x".repeat(1024), scratch.source().join("long")).unwrap();
+    scratch
+        .load("one", &[])
+        .refused(3, "long: its link target is longer");
+    scratch.load("two", &[]).expect(3);
+    std::fs::remove_dir_all(scratch.container("one")).unwrap();
+    scratch
+        .resume("one", &[])
+        .refused(1, "the container does not exist");
+    std::fs::create_dir(scratch.container("one")).unwrap();
+    scratch
+        .resume("one", &[])
+        .refused(1, "has no bucket object");
+    std::fs::remove_dir(scratch.container("one")).unwrap();
+    std::fs::rename(scratch.container("two"), scratch.container("one")).unwrap();
+    scratch
+        .resume("one", &[])
+        .refused(1, "is not the one that this state began");
+}
+
+#[test]
+fn words_that_are_no_account_container_or_option() {
+    let scratch = scratch();
+    let set =
+        |index: usize, word: &str| with_words(&scratch, |words| words[index] = word.to_owned());
+    set(2, "Not An Account").refused(2, "is no storage account");
+    set(2, "ftp://example").expect(2);
+    set(3, "../up").refused(2, "is no name for a folder");
+    set(2, "account").refused(2, "SAS token is needed");
+    with_words(&scratch, |words| {
+        words.push("--compression=GZIP".to_owned())
+    })
+    .expect(2);
+    with_words(&scratch, |words| {
+        words.push("--preserve_hardlinks=2".to_owned())
+    })
+    .expect(2);
+    with_words(&scratch, |words| words.push("--seed=12".to_owned())).refused(2, "32 hexadecimal");
+    run(["--new"]).expect(2);
+    untouched(&scratch);
+}
+
+/// A load into Azurite with a token.
+fn azure(scratch: &Scratch, server: &Azurite, container: &str, sas: &str) -> Ran {
+    with_words(scratch, |words| {
+        words[2] = ACCOUNT.to_owned();
+        words[3] = container.to_owned();
+        words.insert(4, sas.to_owned());
+        words.extend(["--blob-endpoint".to_owned(), server.endpoint()]);
+    })
+}
+
+#[test]
+fn tokens_and_containers_that_azure_refuses() {
+    let scratch = scratch();
+    let server = Azurite::shared();
+    let name = Azurite::unused_name();
+    server.create_container(&name);
+    let good = container_sas(&name, "rwdl");
+    let missing = Azurite::unused_name();
+    let token = container_sas(&missing, "rwdl");
+    azure(&scratch, &server, &missing, &token).refused(1, "the container does not exist");
+
+    let hour = Duration::from_secs(3600);
+    let now = SystemTime::now();
+    let expired = container_sas_between(&name, "rwdl", now - 2 * hour, now - hour);
+    azure(&scratch, &server, &name, &expired).refused(2, "expired");
+    for (rights, lacking) in [
+        ("rwd", "list"),
+        ("rdl", "write"),
+        ("wdl", "read"),
+        ("rwl", "delete"),
+    ] {
+        let token = container_sas(&name, rights);
+        azure(&scratch, &server, &name, &token).refused(2, lacking);
+    }
+    let wrong = good.replace("sig=", "sig=AAAA");
+    let ran = azure(&scratch, &server, &name, &wrong).refused(1, "AuthorizationFailure");
+    for shown in [&ran.stdout, &ran.stderr] {
+        let (_, signature) = wrong.split_once("sig=").unwrap();
+        assert!(!shown.contains(signature), "{shown}");
+    }
+    // Cut off by the shell at an unquoted "&".
+    let (cut, _) = good.split_once('&').unwrap();
+    azure(&scratch, &server, &name, cut).refused(2, "quot");
+    // A token too many is not shown either.
+    let ran = with_words(&scratch, |words| words.extend([good.clone(), good.clone()]));
+    let (_, signature) = good.split_once("sig=").unwrap();
+    assert!(!ran.expect(2).stderr.contains(signature));
+    untouched(&scratch);
+
+    azure(&scratch, &server, &name, &format!("?{good}")).expect(0);
+}

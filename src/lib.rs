@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod container;
+pub mod crash_point;
 pub mod encode;
 pub mod entry;
 pub mod identity;

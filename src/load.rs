@@ -25,7 +25,7 @@ use crate::stop::StopFlag;
 use crate::upload::{UploadLimits, Uploader};
 
 pub use error::{LoadError, Refusal};
-pub use prepare::{Mode, prepare};
+pub use prepare::{Mode, prepare, prepare_with};
 pub use summary::{End, Summary};
 
 /// What a load is asked to do.

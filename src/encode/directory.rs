@@ -10,6 +10,7 @@ use clfs_format::{
 
 use super::attributes::attributes;
 use super::{EncodeError, Encoder, ObjectSink, entity_name};
+use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::{Entry, EntryId};
 
 /// Rows of a directory that are read at once.
@@ -34,6 +35,7 @@ impl Encoder {
         entry: &Entry,
         sink: &S,
     ) -> Result<(), EncodeError> {
+        crash_point(CrashPoint::DirectoryBegun);
         let parent = self.directory_handle(entry.parent)?;
         let handle = self
             .context
@@ -114,6 +116,7 @@ impl Encoder {
             segment.encode(&mut buffer)?;
             let name = ObjectName::block(id, ObjectType::Segment, handle);
             encoder.put(&name, buffer, room, sink);
+            crash_point(CrashPoint::DirectorySegment);
             let mut finished = Vec::new();
             map.push(id, &mut indirect_id, &mut |block| finished.push(block))?;
             for block in finished {

@@ -17,6 +17,7 @@ use clfs_format::{
 };
 
 use crate::container::BlobName;
+use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::{Entry, EntryId, SourceAttributes};
 use crate::identity::Identity;
 use crate::problem::{Problem, Reason};
@@ -155,6 +156,7 @@ impl Encoder {
         entry: &Entry,
         sink: &S,
     ) -> Result<Encoded, EncodeError> {
+        crash_point(CrashPoint::LinkedInode);
         let mut back = Vec::new();
         for parent in self.reader.link_parents(entry.id)? {
             back.push(self.directory_handle(parent)?);

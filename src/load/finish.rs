@@ -9,6 +9,7 @@ use clfs_format::limits::PAYLOAD_BYTES;
 
 use super::{Load, LoadError};
 use crate::container::{BlobName, ContainerError, ContainerErrorKind, PutBody};
+use crate::crash_point::{CrashPoint, crash_point};
 use crate::encode::{EncodeContext, EncodeError, EncodedObject, Encoder, ObjectSink, bucket_name};
 use crate::entry::EntryId;
 use crate::state::LOG_NAME;
@@ -73,16 +74,19 @@ impl Load {
             .bucket(&[LOG_NAME.to_owned()], &sink)
             .map_err(internal)?;
         sink.end()?;
+        crash_point(CrashPoint::BucketPut);
         Ok(self.state.set_begun()?)
     }
 
     /// Writes the log, then the root, and notes that the transfer is over.
     pub(super) fn finish(&self, context: &Arc<EncodeContext>) -> Result<(), LoadError> {
+        crash_point(CrashPoint::BeforeLog);
         let log = self.log_end()?;
         let name =
             BlobName::new(LOG_NAME).map_err(|error| LoadError::Internal(error.to_string()))?;
         self.runtime
             .block_on(self.container.put(&name, PutBody::log(log)))?;
+        crash_point(CrashPoint::BeforeRoot);
         let root = self
             .state
             .reader()?
@@ -93,7 +97,10 @@ impl Load {
             .root(&root, &sink)
             .map_err(internal)?;
         sink.end()?;
-        Ok(self.state.set_finished()?)
+        crash_point(CrashPoint::AfterRoot);
+        self.state.set_finished()?;
+        crash_point(CrashPoint::Finished);
+        Ok(())
     }
 
     fn log_end(&self) -> Result<Vec<u8>, LoadError> {

@@ -7,10 +7,10 @@ use std::time::SystemTime;
 use clfs_format::{Compression, FileType};
 
 use super::{Load, LoadError, LoadOptions, Refusal};
-use crate::container::Container;
 use crate::container::location::ContainerLocation;
 use crate::container::retry::{RetryObserver, Retrying};
 use crate::container::sas::Permissions;
+use crate::container::{Container, ContainerError};
 use crate::encode::{EncodeContext, bucket_name};
 use crate::identity::{Identity, Seed};
 use crate::source::{Seen, SourceTree};
@@ -35,6 +35,25 @@ pub fn prepare(
     options: LoadOptions,
     mode: Mode,
     retried: RetryObserver,
+) -> Result<Load, LoadError> {
+    prepare_with(options, mode, |options| {
+        let opened = options.container.open(mode == Mode::New)?;
+        let patient = Retrying::new(opened, options.retry.clone());
+        Ok(Arc::new(patient.with_observer(retried)))
+    })
+}
+
+/// [`prepare`] with the caller's way to open the container: for wrappers, and for containers that
+/// are none of [`ContainerLocation`]'s. `options.container` still is what the state remembers.
+///
+/// `open` is called within the load's runtime.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_with(
+    options: LoadOptions,
+    mode: Mode,
+    open: impl FnOnce(&LoadOptions) -> Result<Arc<dyn Container>, ContainerError>,
 ) -> Result<Load, LoadError> {
     let source = source_folder(&options.source)?;
     check_overlap("the state folder", &options.state, &source)?;
@@ -74,8 +93,7 @@ pub fn prepare(
         })?;
     let container = {
         let _inside = runtime.enter();
-        let opened = options.container.open(mode == Mode::New)?;
-        Arc::new(Retrying::new(opened, options.retry.clone()).with_observer(retried))
+        open(&options)?
     };
     let state = match resumed {
         Some(state) => state,

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::queue::{Work, WorkQueue};
 use super::{LargeTask, Message, OutcomeSender, PassRun, Task, Verdict};
+use crate::crash_point::{CrashPoint, crash_point};
 use crate::encode::{EncodeError, Encoded, Encoder, SegmentEnd};
 use crate::problem::{Problem, Reason};
 use crate::state::{Pass, StateError};
@@ -92,9 +93,11 @@ impl EncoderThread<'_> {
         } else if let Err(error) = self.encoder.segment(&large.file, index, &sink) {
             fatal = self.fail(large, error);
         }
+        crash_point(CrashPoint::SegmentEncoded);
         if large.file.segment_finished() == SegmentEnd::Others {
             return fatal;
         }
+        crash_point(CrashPoint::BeforeLargeInode);
         // This was the last: the inode goes, if all went well.
         let verdict = match large.failure.get() {
             Some(failure) => failure.clone(),
@@ -107,6 +110,7 @@ impl EncoderThread<'_> {
                 }
             },
         };
+        crash_point(CrashPoint::AfterLargeInode);
         large.receipt.seal(verdict);
         fatal
     }

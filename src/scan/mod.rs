@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
+use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::EntryId;
 use crate::monitor::{Event, Monitor, Progress};
 use crate::problem::Problem;
@@ -232,7 +233,9 @@ impl Committer<'_> {
         if self.batch.is_empty() {
             return Ok(());
         }
+        crash_point(CrashPoint::ScanListed);
         self.scan.state.record(&self.batch)?;
+        crash_point(CrashPoint::ScanCommitted);
         Progress::add(&self.scan.progress.found, self.batch_entries as u64);
         for chunk in std::mem::take(&mut self.batch) {
             self.report_names(&chunk)?;

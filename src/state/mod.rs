@@ -34,6 +34,7 @@ pub use reader::{DirectoryEntry, FileBatch, InodeOwner, Reader};
 pub use recording::{FoundEntry, ListingChunk};
 pub use settings::{Settings, compression_name};
 
+use crate::crash_point::{CrashPoint, crash_point};
 use folder::StateFolder;
 
 /// The log that lies in the state folder and goes into the container at the end.
@@ -70,8 +71,10 @@ impl State {
             connection.close().map_err(|(_, error)| error)
         })();
         made.map_err(|error| StateError::query(&fresh, error))?;
+        crash_point(CrashPoint::StateUnpublished);
         // A folder with a database under its real name holds a whole transfer.
         folder.publish_database()?;
+        crash_point(CrashPoint::StatePublished);
         State::connect(folder)
     }
 

@@ -5,6 +5,7 @@ use rusqlite::params;
 use super::counter::{Counter, Increments};
 use super::row::{stored, stored_time};
 use super::{Pass, PassProgress, State, StateError, problems};
+use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::{EntryId, SourceAttributes};
 use crate::problem::Problem;
 
@@ -81,7 +82,11 @@ impl State {
                         stored_time(attributes.atime),
                     ])?;
             }
-            settlement.progress.store(transaction, settlement.pass)
-        })
+            settlement.progress.store(transaction, settlement.pass)?;
+            crash_point(CrashPoint::SettleUncommitted);
+            Ok(())
+        })?;
+        crash_point(CrashPoint::SettleCommitted);
+        Ok(())
     }
 }

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use super::counter::{Counter, Increments};
 use super::row::{self, stored, stored_device, stored_time};
 use super::{State, StateError, problems};
+use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::{EntryId, LinkKey, NewEntry};
 use crate::problem::Problem;
 
@@ -61,6 +62,7 @@ impl State {
             for chunk in chunks {
                 recording.chunk(chunk)?;
             }
+            crash_point(CrashPoint::RecordUncommitted);
             recording.increments.store(transaction)
         })
     }

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::container::{BlobKind, BlobName, Container, ContainerError, PutBody};
+use crate::crash_point::{CrashPoint, crash_point};
 use crate::encode::{EncodedObject, ObjectSink};
 use crate::monitor::Progress;
 use crate::stop::StopFlag;
@@ -107,8 +108,10 @@ impl Uploader {
         }
         let length = body.bytes.len() as u64;
         let is_object = body.kind == BlobKind::Object;
+        crash_point(CrashPoint::BeforePut);
         match self.container.put(name, body).await {
             Ok(()) => {
+                crash_point(CrashPoint::AfterPut);
                 Progress::add(&self.progress.bytes_put, length);
                 Progress::add(&self.progress.objects, u64::from(is_object));
                 true

@@ -3,17 +3,20 @@
 mod error;
 mod finish;
 mod prepare;
+mod problem_files;
 mod summary;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use clfs_format::Compression;
 
 use crate::container::Container;
 use crate::container::location::ContainerLocation;
 use crate::container::retry::RetryPolicy;
-use crate::encode::EncodeContext;
+use crate::encode::{EncodeContext, Encoder};
+use crate::entry::EntryId;
 use crate::identity::Identity;
 use crate::identity::Seed;
 use crate::monitor::{Event, Monitor, Phase, Progress};
@@ -58,6 +61,8 @@ pub struct LoadOptions {
     pub retry_problems: bool,
     /// Whether to finish without the entries that failed.
     pub skip_failed: bool,
+    /// How long the source may take for one call before that is told.
+    pub source_patience: Duration,
 }
 
 impl LoadOptions {
@@ -80,6 +85,7 @@ impl LoadOptions {
             max_problems: Some(50),
             retry_problems: true,
             skip_failed: false,
+            source_patience: Duration::from_secs(30),
         }
     }
 }
@@ -133,7 +139,11 @@ impl Load {
     /// [`End::Problems`].
     pub fn run(&self, monitor: &dyn Monitor) -> Result<Summary, LoadError> {
         let started = std::time::Instant::now();
-        let end = self.run_phases(monitor)?;
+        let ran = self.run_phases(monitor);
+        // However it ended, the lists say what the database says.
+        let listed = problem_files::write(&self.state);
+        let end = ran?;
+        listed?;
         Summary::read(&self.state, end, started.elapsed(), &self.progress)
     }
 
@@ -185,6 +195,8 @@ impl Load {
             return Ok(End::Problems);
         }
         monitor.event(&Event::Phase(Phase::Directories));
+        run.delete_leftovers()?;
+        self.state.begin_directories()?;
         run.pass(Pass::Directories, &NoMore)?;
         if self.stop.is_requested() {
             return run.stopped();
@@ -224,6 +236,8 @@ impl Running<'_> {
             committed: &|| found.notify(false),
         };
         std::thread::scope(|threads| {
+            let (_watching, over) = std::sync::mpsc::channel();
+            threads.spawn(move || self.watch_source(&over));
             let scanning = threads.spawn(|| {
                 // However the scan ends, the pass must not wait for more.
                 let _over = OnDrop(|| found.notify(true));
@@ -258,6 +272,51 @@ impl Running<'_> {
             monitor: self.monitor,
         }
         .run()
+    }
+
+    /// Deletes what attempts at entries that are left out may have put.
+    fn delete_leftovers(&self) -> Result<(), LoadError> {
+        let mut encoder = Encoder::new(Arc::clone(self.context), self.load.state.reader()?);
+        let reader = self.load.state.reader()?;
+        let mut after = EntryId::new(0);
+        loop {
+            let problems = reader.problems(after, 1024)?;
+            let Some(last) = problems.last() else {
+                return Ok(());
+            };
+            after = last.id;
+            for problem in &problems {
+                let Some(entry) = reader.entry(problem.id)? else {
+                    continue;
+                };
+                let blobs = encoder.leftovers(&entry).map_err(finish::internal)?;
+                if !self.uploader.delete_all(blobs.into_iter()) {
+                    return self
+                        .uploader
+                        .take_failure()
+                        .map_or(Ok(()), |error| Err(error.into()));
+                }
+            }
+        }
+    }
+
+    /// Tells of entries that the source does not answer for, until `over`.
+    fn watch_source(&self, over: &std::sync::mpsc::Receiver<()>) {
+        use std::sync::mpsc::RecvTimeoutError;
+        let patience = self.load.options.source_patience;
+        let Ok(reader) = self.load.state.reader() else {
+            return;
+        };
+        let every = (patience / 4).max(Duration::from_millis(50));
+        while over.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+            for stalled in self.context.source.stalled(patience) {
+                let path = reader.path(stalled.entry).unwrap_or_default().join(&b'/');
+                self.monitor.event(&Event::SourceStalled {
+                    path: &path,
+                    since: stalled.since,
+                });
+            }
+        }
     }
 
     /// Tells what the whole tree has that the format cannot hold.

@@ -96,8 +96,17 @@ pub enum Event<'a> {
         /// How long the wait is.
         delay: Duration,
     },
+    /// The source does not answer.
+    SourceStalled {
+        /// The path of the entry below the source, raw bytes.
+        path: &'a [u8],
+        /// For how long.
+        since: Duration,
+    },
     /// The run was asked to stop.
     Stopping,
+    /// The run did not come to rest in time after it was asked to stop.
+    StoppedWaiting,
     /// Anything of interest only when searching for a fault.
     Detail(&'a str),
 }
@@ -111,6 +120,8 @@ impl Event<'_> {
             Event::TakenAgain { .. }
             | Event::ClampedTimes { .. }
             | Event::SplitInodes { .. }
+            | Event::SourceStalled { .. }
+            | Event::StoppedWaiting
             | Event::Retry { .. } => Level::Warning,
             Event::Detail(_) => Level::Debug,
         }
@@ -156,6 +167,16 @@ impl fmt::Display for Event<'_> {
                 "{error}; trying again in {:.1} s (attempt {})",
                 delay.as_secs_f64(),
                 attempt + 1
+            ),
+            Event::SourceStalled { path, since } => write!(
+                f,
+                "waiting for the source: {} does not answer for {} s now; other files go on",
+                Escaped(path),
+                since.as_secs()
+            ),
+            Event::StoppedWaiting => f.write_str(
+                "stopped without waiting for the rest, which does not answer; what is done is \
+                 stored: run the same command without --new to go on",
             ),
             Event::Stopping => f.write_str(
                 "stopping: what is on its way is finished first; once more stops at once",

@@ -62,6 +62,9 @@ pub(super) struct Arguments {
     /// Finish without the entries that failed
     #[arg(long, alias = "skip_failed")]
     skip_failed: bool,
+    /// Seconds that the source may take for one call before that is told
+    #[arg(long, value_name = "SECONDS", hide = true, default_value_t = 30)]
+    source_patience: u64,
     /// Where all ids come from: for tests that compare containers
     #[arg(long, value_name = "HEX", hide = true)]
     seed: Option<Seed>,
@@ -123,6 +126,7 @@ impl Arguments {
         options.max_problems = (self.max_errors > 0).then_some(self.max_errors);
         options.retry_problems = self.retry_errors;
         options.skip_failed = self.skip_failed;
+        options.source_patience = std::time::Duration::from_secs(self.source_patience);
         Ok(options)
     }
 }

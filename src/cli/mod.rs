@@ -40,6 +40,9 @@ impl From<Status> for ExitCode {
 /// How often a line of figures is printed.
 const FIGURES_EVERY: Duration = Duration::from_secs(5);
 
+/// How long a run may take to come to rest after a signal; outcomes are stored meanwhile.
+const STOP_PATIENCE: Duration = Duration::from_secs(8);
+
 /// Runs the command with the process's arguments.
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -143,6 +146,13 @@ fn stop_on_signals(load: &Load, monitor: &Arc<Reporter>) {
             }
             monitor.event(&Event::Stopping);
             stop.request();
+            let monitor = Arc::clone(&monitor);
+            tokio::spawn(async move {
+                tokio::time::sleep(STOP_PATIENCE).await;
+                // A thread may be held by a source that does not answer. What is done is stored.
+                monitor.event(&Event::StoppedWaiting);
+                std::process::exit(i32::from(Status::Failed as u8));
+            });
         }
     });
 }

@@ -12,14 +12,28 @@ use rustix::io::{Errno, pread};
 use super::attributes::attributes;
 use super::large_file::LargeFile;
 use super::{EncodeError, Encoded, Encoder, ObjectSink, entity_name};
-use crate::entry::{Entry, SourceAttributes};
+use crate::entry::{Entry, EntryId, SourceAttributes};
 use crate::problem::{Problem, Reason};
-use crate::source::Seen;
+use crate::source::{Seen, SourceTree};
 
 /// What an inode takes besides content, name and back pointers: handles, attributes, block map.
 const INODE_BYTES: u64 = 1024;
 /// The BMAP's "other segment size" of entities that are not directories.
 pub(super) const OTHER_SEGMENT: u32 = FILE_SEGMENT_BYTES as u32;
+
+/// Where an entry's content is read: at its own name or, for a link, at another of its names.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) entry: &'a Entry,
+    parent: EntryId,
+    name: &'a [u8],
+}
+
+impl Place<'_> {
+    pub(super) fn open(&self, source: &SourceTree) -> Result<OwnedFd, EncodeError> {
+        Ok(source.directory(self.parent)?.open_file(self.name)?)
+    }
+}
 
 impl Encoder {
     /// Encodes an inode whose names lie in the directories `back`.
@@ -29,14 +43,31 @@ impl Encoder {
         back: &[Filehandle],
         sink: &S,
     ) -> Result<Encoded, EncodeError> {
+        self.inode_at(entry, entry.parent, &entry.name, back, sink)
+    }
+
+    /// [`inode`](Self::inode), read from where the source has another of its names.
+    pub(super) fn inode_at<S: ObjectSink>(
+        &mut self,
+        entry: &Entry,
+        parent: EntryId,
+        name: &[u8],
+        back: &[Filehandle],
+        sink: &S,
+    ) -> Result<Encoded, EncodeError> {
         let attributes = &entry.attributes;
+        let place = Place {
+            entry,
+            parent,
+            name,
+        };
         match attributes.file_type {
             FileType::Regular if attributes.size > FIRST_SEGMENT_BYTES => {
-                let file = LargeFile::open(&self.context, entry, back)?;
+                let file = LargeFile::open(&self.context, place, back)?;
                 Ok(Encoded::Large(Box::new(file)))
             }
-            FileType::Regular => self.small_file(entry, back, sink),
-            FileType::Symlink => self.symlink(entry, back, sink),
+            FileType::Regular => self.small_file(place, back, sink),
+            FileType::Symlink => self.symlink(place, back, sink),
             _ => {
                 let room = sink.room(INODE_BYTES);
                 self.put_single(entry, 0, Content::None, back, room, sink)?;
@@ -47,14 +78,16 @@ impl Encoder {
 
     fn small_file<S: ObjectSink>(
         &mut self,
-        entry: &Entry,
+        place: Place<'_>,
         back: &[Filehandle],
         sink: &S,
     ) -> Result<Encoded, EncodeError> {
+        let entry = place.entry;
         let size = entry.attributes.size;
         let room = sink.room(size + INODE_BYTES);
-        let directory = self.context.source.directory(entry.parent)?;
-        let file = directory.open_file(&entry.name)?;
+        let context = std::sync::Arc::clone(&self.context);
+        let asking = context.source.ask(entry.id);
+        let file = place.open(&context.source)?;
         let mut content = std::mem::take(&mut self.content);
         // One byte more than there should be: a file that grew shows itself.
         content.resize(FIRST_SEGMENT_BYTES as usize + 1, 0);
@@ -66,6 +99,7 @@ impl Encoder {
             return Err(EncodeError::Changed(Seen::open(&file)?.attributes));
         }
         drop(file);
+        drop(asking);
         let data = content.get(..count).unwrap_or_default();
         let data = Content::Data(Cow::Borrowed(data));
         let put = self.put_single(entry, size, data, back, room, sink);
@@ -75,13 +109,16 @@ impl Encoder {
 
     fn symlink<S: ObjectSink>(
         &mut self,
-        entry: &Entry,
+        place: Place<'_>,
         back: &[Filehandle],
         sink: &S,
     ) -> Result<Encoded, EncodeError> {
+        let entry = place.entry;
         let room = sink.room(INODE_BYTES + SYMLINK_TARGET_BYTES as u64);
-        let directory = self.context.source.directory(entry.parent)?;
-        let target = match directory.read_link(&entry.name) {
+        let context = std::sync::Arc::clone(&self.context);
+        let asking = context.source.ask(entry.id);
+        let directory = context.source.directory(place.parent)?;
+        let target = match directory.read_link(place.name) {
             Ok(target) => target,
             // readlink(2): EINVAL is "not a symbolic link".
             Err(Errno::INVAL) => {
@@ -89,6 +126,7 @@ impl Encoder {
             }
             Err(errno) => return Err(errno.into()),
         };
+        drop(asking);
         if target.len() > SYMLINK_TARGET_BYTES {
             return Err(EncodeError::Problem(Problem::new(
                 Reason::LinkTargetTooLong,

@@ -12,7 +12,7 @@ use clfs_format::{
 };
 
 use super::attributes::attributes;
-use super::file::{OTHER_SEGMENT, check_unchanged, read_at};
+use super::file::{OTHER_SEGMENT, Place, check_unchanged, read_at};
 use super::{EncodeContext, EncodeError, Encoder, ObjectSink, entity_name};
 use crate::entry::Entry;
 use crate::source::Seen;
@@ -51,11 +51,12 @@ pub enum SegmentEnd {
 impl LargeFile {
     pub(super) fn open(
         context: &EncodeContext,
-        entry: &Entry,
+        place: Place<'_>,
         back: &[Filehandle],
     ) -> Result<Self, EncodeError> {
-        let directory = context.source.directory(entry.parent)?;
-        let file = directory.open_file(&entry.name)?;
+        let entry = place.entry;
+        let _asking = context.source.ask(entry.id);
+        let file = place.open(&context.source)?;
         check_unchanged(&file, &entry.attributes)?;
         let mut first = vec![0; FIRST_SEGMENT_BYTES as usize];
         if read_at(&file, &mut first, 0)? != first.len() {
@@ -132,10 +133,13 @@ impl Encoder {
         let room = sink.room(2 * (length + SEGMENT_BYTES));
         let mut segment = ObjectBuffer::file_segment(length as u32)?;
         let data = segment.data_mut();
+        let context = std::sync::Arc::clone(&self.context);
+        let asking = context.source.ask(file.entry.id);
         if read_at(&file.file, data, range.start)? != data.len() {
             return Err(EncodeError::Changed(Seen::open(&file.file)?.attributes));
         }
-        let id = self.context.identity.segment(file.entry.id, index);
+        drop(asking);
+        let id = context.identity.segment(file.entry.id, index);
         let name = ObjectName::block(id, ObjectType::Segment, file.handle);
         self.put(
             &name,

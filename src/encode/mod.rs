@@ -8,6 +8,7 @@ mod attributes;
 mod directory;
 mod file;
 mod large_file;
+mod leftovers;
 mod names;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::source::{OpenError, SourceTree};
 use crate::state::{Reader, StateError};
 
 pub use large_file::{LargeFile, SegmentEnd};
+pub use leftovers::obsolete_blobs;
 pub use names::{bucket_name, entity_name, root_name};
 
 /// An object as the container gets it.
@@ -161,7 +163,18 @@ impl Encoder {
         for parent in self.reader.link_parents(entry.id)? {
             back.push(self.directory_handle(parent)?);
         }
-        self.inode(entry, &back, sink)
+        let mut encoded = self.inode(entry, &back, sink);
+        // Another name leads to the same inode when the first is gone.
+        let mut names = self.reader.link_places(entry.id)?.into_iter();
+        while let Err(EncodeError::Problem(Problem {
+            reason: Reason::Vanished | Reason::TypeChanged,
+            ..
+        })) = encoded
+            && let Some((parent, name)) = names.next()
+        {
+            encoded = self.inode_at(entry, parent, &name, &back, sink);
+        }
+        encoded
     }
 
     /// The filehandle of a directory.

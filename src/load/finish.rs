@@ -55,7 +55,7 @@ impl ObjectSink for InTurn<'_> {
     }
 }
 
-fn internal(error: EncodeError) -> LoadError {
+pub(super) fn internal(error: EncodeError) -> LoadError {
     match error {
         EncodeError::State(error) => error.into(),
         EncodeError::Problem(problem) => LoadError::Internal(problem.to_string()),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::ledger::Ledger;
 use super::queue::WorkQueue;
 use super::{Message, Outcome, PassRun, Task, Verdict};
+use crate::encode::obsolete_blobs;
 use crate::entry::EntryId;
 use crate::monitor::{Event, Progress};
 use crate::problem::Problem;
@@ -116,6 +117,18 @@ impl Settler<'_> {
                 self.ledger().settle(id);
             }
             Verdict::Changed(attributes) => {
+                // What the earlier attempts put under the old size goes before the state knows the
+                // new one: it always knows all that may be there.
+                let old_size = task.entry.attributes.size;
+                let obsolete = obsolete_blobs(
+                    &self.run.context.identity,
+                    &task.entry,
+                    old_size,
+                    attributes.size,
+                );
+                if !self.run.uploader.delete_all(obsolete) {
+                    return;
+                }
                 let mut task = task;
                 task.entry.attributes = attributes;
                 task.again = true;

@@ -1,6 +1,5 @@
 //! Lists one directory: names in order, each with its attributes.
 
-use std::ffi::CString;
 use std::path::Path;
 use std::sync::mpsc::SyncSender;
 
@@ -8,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::entry::EntryId;
 use crate::problem::{Problem, Reason};
-use crate::source::{Directory, NameList, OpenError, Seen, SourceTree, SpoolError};
+use crate::source::{Directory, NameList, OpenError, SourceTree, SpoolError};
 use crate::state::{FoundEntry, Reader, StateError};
 
 /// Entries in one piece of a listing.
@@ -70,6 +69,7 @@ impl Lister<'_> {
         &self,
         directory: EntryId,
     ) -> Result<(std::sync::Arc<Directory>, NameList, Option<Vec<u8>>), Piece> {
+        let _asking = self.source.ask(directory);
         let open = self.source.directory(directory)?;
         // A large directory is recorded in chunks: what an earlier run recorded stays.
         let after = self.reader.last_recorded_name(directory)?;
@@ -128,11 +128,10 @@ impl Lister<'_> {
         if name.len() > clfs_format::limits::NAME_BYTES {
             return failed(name, Problem::new(Reason::NameTooLong));
         }
-        let Ok(c_name) = CString::new(name.as_slice()) else {
-            // getdents64(2) ends names with NUL, so this does not happen.
-            return failed(name, Problem::new(Reason::InputOutput));
-        };
-        match Seen::at(open.descriptor(), &c_name) {
+        let asking = self.source.ask(open.id);
+        let seen = open.look_at(&name);
+        drop(asking);
+        match seen {
             Ok(seen) => Some(FoundEntry::Known(seen.entry(name, self.preserve_hardlinks))),
             Err(Errno::NOENT) => None,
             Err(errno) => failed(name, Problem::from_errno(errno)),

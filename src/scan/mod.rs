@@ -16,8 +16,8 @@ use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::EntryId;
 use crate::monitor::{Event, Monitor, Progress};
 use crate::problem::Problem;
-use crate::source::SourceTree;
-use crate::state::{ListingChunk, Reader, State, StateError};
+use crate::source::{OpenError, Seen, SourceTree};
+use crate::state::{ListingChunk, Reader, State, StateError, UnknownEntry};
 use crate::stop::StopFlag;
 
 use lister::{Lister, Piece};
@@ -78,6 +78,9 @@ impl Scan<'_> {
     /// When the state cannot be read or written. What the source refuses is a stored problem.
     pub fn run(&self) -> Result<ScanEnd, StateError> {
         let reader = self.state.reader()?;
+        if self.retry_problems {
+            self.identify(&reader)?;
+        }
         std::thread::scope(|threads| {
             let (jobs, queue) = sync_channel(LISTED_AHEAD);
             let queue: Jobs = Arc::new(Mutex::new(queue));
@@ -107,6 +110,41 @@ impl Scan<'_> {
             };
             committer.run()
         })
+    }
+}
+
+impl Scan<'_> {
+    /// Looks again at entries whose attributes an earlier run could not read.
+    fn identify(&self, reader: &Reader) -> Result<(), StateError> {
+        let mut after = EntryId::new(0);
+        loop {
+            let unknown = reader.unknown_entries(after, 1024)?;
+            let Some(last) = unknown.last() else {
+                return Ok(());
+            };
+            after = last.id;
+            for entry in &unknown {
+                if self.stop.is_requested() {
+                    return Ok(());
+                }
+                match self.look_at(entry) {
+                    Ok(seen) => {
+                        let found = seen.entry(entry.name.clone(), self.preserve_hardlinks);
+                        self.state.identify(entry, &found)?;
+                    }
+                    Err(OpenError::Problem(problem)) => {
+                        self.state.still_unknown(entry.id, &problem)?;
+                    }
+                    Err(OpenError::State(error)) => return Err(error),
+                }
+            }
+        }
+    }
+
+    fn look_at(&self, entry: &UnknownEntry) -> Result<Seen, OpenError> {
+        let _asking = self.source.ask(entry.id);
+        let directory = self.source.directory(entry.parent)?;
+        Ok(directory.look_at(&entry.name)?)
     }
 }
 

@@ -4,10 +4,12 @@
 //! following symlinks: paths may be longer than `PATH_MAX`, and a directory that is swapped for
 //! a symlink leads nowhere.
 
+mod activity;
 mod names;
 mod stat;
 mod tree;
 
+pub use activity::{Asking, Stalled};
 pub use names::{NameList, SpoolError};
 pub use stat::Seen;
 pub use tree::{Directory, OpenError, Places, SourceTree};

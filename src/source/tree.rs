@@ -2,10 +2,13 @@
 
 use std::ffi::CString;
 use std::num::NonZeroUsize;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use super::activity::{Activity, Asking, Stalled};
+use super::stat::Seen;
 use lru::LruCache;
 use rustix::fs::{Mode, OFlags, open, openat};
 use rustix::io::Errno;
@@ -69,6 +72,7 @@ pub struct Directory {
 pub struct SourceTree {
     root: Arc<Directory>,
     places: Mutex<Box<dyn Places>>,
+    activity: Activity,
     open: Mutex<LruCache<EntryId, Arc<Directory>>>,
 }
 
@@ -88,8 +92,20 @@ impl SourceTree {
         Ok(SourceTree {
             root: Arc::new(root),
             places: Mutex::new(places),
+            activity: Activity::default(),
             open: Mutex::new(LruCache::new(OPEN_DIRECTORIES)),
         })
+    }
+
+    /// Notes that the source is asked for `entry`, until the guard is dropped. Nothing but calls to
+    /// the source may happen meanwhile.
+    pub fn ask(&self, entry: EntryId) -> Asking<'_> {
+        self.activity.ask(entry)
+    }
+
+    /// Entries for which the source did not answer within `patience`; each is told once.
+    pub fn stalled(&self, patience: Duration) -> Vec<Stalled> {
+        self.activity.stalled(patience)
     }
 
     /// The directory `id`.
@@ -162,11 +178,6 @@ pub(super) fn component(name: Vec<u8>) -> Result<CString, Errno> {
 }
 
 impl Directory {
-    /// The descriptor, for calls relative to it.
-    pub fn descriptor(&self) -> BorrowedFd<'_> {
-        self.descriptor.as_fd()
-    }
-
     fn open(&self, name: &CString, flags: OFlags) -> Result<OwnedFd, Errno> {
         retry_interrupted(|| openat(&self.descriptor, name, flags, Mode::empty()))
     }
@@ -186,6 +197,14 @@ impl Directory {
             &component(name.to_vec())?,
             OFlags::NOFOLLOW | OFlags::NONBLOCK,
         )
+    }
+
+    /// Looks at an entry in it.
+    ///
+    /// # Errors
+    /// The error of statx(2).
+    pub fn look_at(&self, name: &[u8]) -> Result<Seen, Errno> {
+        Seen::at(&self.descriptor, &component(name.to_vec())?)
     }
 
     /// The target of a symlink in it.

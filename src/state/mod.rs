@@ -11,6 +11,7 @@
 mod counter;
 mod error;
 mod folder;
+mod identify;
 mod outcome;
 mod problems;
 mod progress;
@@ -27,6 +28,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use counter::{Counter, Totals};
 pub use error::StateError;
+pub use identify::UnknownEntry;
 pub use outcome::{Settled, Settlement};
 pub use problems::StoredProblem;
 pub use progress::{Pass, PassProgress};

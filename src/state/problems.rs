@@ -1,9 +1,10 @@
 //! Entries that could not be loaded, and why.
 
 use rusqlite::{Connection, Transaction, params};
+use sha2::{Digest, Sha256};
 
 use super::row::{self, stored};
-use super::{Reader, State, StateError};
+use super::{Pass, PassProgress, Reader, State, StateError, settings};
 use crate::entry::EntryId;
 use crate::problem::{Problem, Reason};
 
@@ -60,6 +61,30 @@ impl State {
     /// When the database cannot be written.
     pub fn listing_failed(&self, directory: EntryId, problem: &Problem) -> Result<(), StateError> {
         self.write(|transaction| store(transaction, directory, problem))
+    }
+}
+
+impl State {
+    /// Begins the directories' pass for the problems there are now: directories that were put
+    /// without other entries than these are put again.
+    ///
+    /// # Errors
+    /// When the database cannot be read or written.
+    pub fn begin_directories(&self) -> Result<(), StateError> {
+        self.write(|transaction| {
+            let mut hash = Sha256::new();
+            let mut left_out = transaction.prepare("SELECT id FROM problem ORDER BY id")?;
+            let mut rows = left_out.query([])?;
+            while let Some(row) = rows.next()? {
+                hash.update(row.get::<_, i64>(0)?.to_le_bytes());
+            }
+            let digest = hash.finalize();
+            if settings::left_out(transaction)?.as_deref() == Some(digest.as_slice()) {
+                return Ok(());
+            }
+            settings::set_left_out(transaction, digest.as_slice())?;
+            PassProgress::default().store(transaction, Pass::Directories)
+        })
     }
 }
 

@@ -57,7 +57,7 @@ impl PassProgress {
             .map(drop)
     }
 
-    fn load(connection: &Connection, pass: Pass) -> rusqlite::Result<Self> {
+    pub(super) fn load(connection: &Connection, pass: Pass) -> rusqlite::Result<Self> {
         let found = connection
             .prepare_cached("SELECT cursor, outstanding FROM pass WHERE pass = ?1")?
             .query_row([pass.number()], |row| {

@@ -69,7 +69,7 @@ impl Reader {
         work(&self.connection).map_err(|error| StateError::query(&self.path, error))
     }
 
-    fn rows<T>(
+    pub(super) fn rows<T>(
         &self,
         query: &str,
         bounds: impl rusqlite::Params,
@@ -357,9 +357,22 @@ impl Reader {
     pub fn link_parents(&self, owner: EntryId) -> Result<Vec<EntryId>, StateError> {
         self.rows(
             "SELECT parent FROM link JOIN entry ON entry.id = link.id
-             WHERE link.owner = ?1 ORDER BY link.id",
+             WHERE link.owner = ?1 ORDER BY link.id <> ?1, link.id",
             [stored(owner.get())],
             |row| row::id(row, 0),
+        )
+    }
+
+    /// Where the further names of the inode of `owner` stand, its own left out.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn link_places(&self, owner: EntryId) -> Result<Vec<(EntryId, Vec<u8>)>, StateError> {
+        self.rows(
+            "SELECT parent, name FROM link JOIN entry ON entry.id = link.id
+             WHERE link.owner = ?1 AND link.id <> ?1 ORDER BY link.id",
+            [stored(owner.get())],
+            |row| Ok((row::id(row, 0)?, row.get(1)?)),
         )
     }
 

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::counter::{Counter, Increments};
 use super::row::{self, stored, stored_device, stored_time};
-use super::{State, StateError, problems};
+use super::{Pass, PassProgress, State, StateError, problems};
 use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::{EntryId, LinkKey, NewEntry};
 use crate::problem::Problem;
@@ -47,7 +47,7 @@ pub struct ListingChunk {
 }
 
 /// Columns of an entry whose attributes are not known.
-const UNKNOWN_MODE: u16 = 0;
+pub(super) const UNKNOWN_MODE: u16 = 0;
 
 impl State {
     /// Records pieces of listings: entries get the next ids, in the order given.
@@ -63,7 +63,7 @@ impl State {
                 recording.chunk(chunk)?;
             }
             crash_point(CrashPoint::RecordUncommitted);
-            recording.increments.store(transaction)
+            recording.end()
         })
     }
 }
@@ -72,7 +72,19 @@ impl State {
 pub(super) fn store_root(transaction: &Transaction<'_>, root: &NewEntry) -> rusqlite::Result<()> {
     let mut recording = Recording::begin(transaction)?;
     recording.known(EntryId::ROOT, EntryId::ROOT, root)?;
-    recording.increments.store(transaction)
+    recording.end()
+}
+
+/// Records an entry under an id that was given out before.
+pub(super) fn record_known(
+    transaction: &Transaction<'_>,
+    id: EntryId,
+    parent: EntryId,
+    entry: &NewEntry,
+) -> rusqlite::Result<()> {
+    let mut recording = Recording::begin(transaction)?;
+    recording.known(id, parent, entry)?;
+    recording.end()
 }
 
 pub(super) fn load_root(connection: &Connection) -> rusqlite::Result<Option<NewEntry>> {
@@ -89,9 +101,42 @@ pub(super) fn load_root(connection: &Connection) -> rusqlite::Result<Option<NewE
     }))
 }
 
+/// What the pass over inodes with several names has settled already. It begins when the scan is
+/// over, but a directory that could not be listed then may be later, and hold a further name:
+/// the inode is then put once more.
+struct LinksProgress {
+    progress: PassProgress,
+    changed: bool,
+}
+
+impl LinksProgress {
+    fn load(connection: &Connection) -> rusqlite::Result<Self> {
+        Ok(LinksProgress {
+            progress: PassProgress::load(connection, Pass::Links)?,
+            changed: false,
+        })
+    }
+
+    fn reopen(&mut self, owner: EntryId) {
+        let settled = owner.get() <= self.progress.cursor;
+        if settled && !self.progress.outstanding.contains(&owner) {
+            self.progress.outstanding.push(owner);
+            self.changed = true;
+        }
+    }
+
+    fn store(&self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        match self.changed {
+            true => self.progress.store(transaction, Pass::Links),
+            false => Ok(()),
+        }
+    }
+}
+
 struct Recording<'a> {
     transaction: &'a Transaction<'a>,
     next: u64,
+    links: LinksProgress,
     increments: Increments,
 }
 
@@ -104,8 +149,14 @@ impl<'a> Recording<'a> {
         Ok(Recording {
             transaction,
             next: after.max(FIRST_SEQUENCE),
+            links: LinksProgress::load(transaction)?,
             increments: Increments::default(),
         })
+    }
+
+    fn end(self) -> rusqlite::Result<()> {
+        self.links.store(self.transaction)?;
+        self.increments.store(self.transaction)
     }
 
     fn chunk(&mut self, chunk: &ListingChunk) -> rusqlite::Result<()> {
@@ -217,7 +268,7 @@ impl<'a> Recording<'a> {
     ///
     /// An inode in the container holds at most [`LINKS`] names; the next name of the same source
     /// inode begins a further object.
-    fn link(&self, id: EntryId, key: LinkKey) -> rusqlite::Result<EntryId> {
+    fn link(&mut self, id: EntryId, key: LinkKey) -> rusqlite::Result<EntryId> {
         let last: Option<(i64, i64)> = self
             .transaction
             .prepare_cached(
@@ -233,6 +284,7 @@ impl<'a> Recording<'a> {
                 self.transaction
                     .prepare_cached("UPDATE inode SET links = links + 1 WHERE owner = ?1")?
                     .execute([owner])?;
+                self.links.reopen(EntryId::new(row::loaded(owner)));
                 owner
             }
             _ => {

@@ -82,6 +82,17 @@ impl Settings {
     }
 }
 
+/// Which problems the directories' pass leaves out: a digest of their ids.
+const LEFT_OUT: &str = "left_out";
+
+pub(super) fn left_out(connection: &Connection) -> rusqlite::Result<Option<Vec<u8>>> {
+    get(connection, LEFT_OUT)
+}
+
+pub(super) fn set_left_out(connection: &Connection, digest: &[u8]) -> rusqlite::Result<()> {
+    put(connection, LEFT_OUT, digest)
+}
+
 /// As the option `--compression` spells it.
 pub fn compression_name(compression: Compression) -> &'static str {
     match compression {

@@ -42,6 +42,9 @@ impl Default for UploadLimits {
     }
 }
 
+/// Deletions at the same time.
+const DELETIONS: usize = 16;
+
 /// Puts objects into a container.
 #[derive(Debug)]
 pub struct Uploader {
@@ -97,6 +100,53 @@ impl Uploader {
         }
     }
 
+    /// Deletes blobs, several at the same time; true when none of them is there any more.
+    ///
+    /// Called from a thread that may wait.
+    pub fn delete_all(self: &Arc<Self>, blobs: impl Iterator<Item = BlobName>) -> bool {
+        self.runtime.block_on(async {
+            let mut deletions = tokio::task::JoinSet::new();
+            let mut all_gone = true;
+            for blob in blobs {
+                if deletions.len() >= DELETIONS {
+                    all_gone &= matches!(deletions.join_next().await, Some(Ok(true)));
+                }
+                let uploader = Arc::clone(self);
+                deletions.spawn(async move { uploader.delete(&blob).await });
+            }
+            while let Some(deleted) = deletions.join_next().await {
+                all_gone &= matches!(deleted, Ok(true));
+            }
+            all_gone
+        })
+    }
+
+    async fn delete(&self, blob: &BlobName) -> bool {
+        // The semaphore is never closed.
+        let Ok(_request) = self.requests.acquire().await else {
+            return false;
+        };
+        if self.failed.load(Ordering::Acquire) {
+            return false;
+        }
+        let deleted = self.container.delete(blob).await;
+        self.note_failure(deleted).is_some()
+    }
+
+    /// Keeps the first failure, and asks the run to stop.
+    fn note_failure<T>(&self, result: Result<T, ContainerError>) -> Option<T> {
+        match result {
+            Ok(done) => Some(done),
+            Err(error) => {
+                // The first failure is the one to tell of; those after it follow from it.
+                self.failed.store(true, Ordering::Release);
+                self.failure().get_or_insert(error);
+                self.stop.request();
+                None
+            }
+        }
+    }
+
     /// Puts one blob; true when it is in the container.
     async fn put(&self, name: &BlobName, body: PutBody) -> bool {
         // The semaphore is never closed.
@@ -109,21 +159,14 @@ impl Uploader {
         let length = body.bytes.len() as u64;
         let is_object = body.kind == BlobKind::Object;
         crash_point(CrashPoint::BeforePut);
-        match self.container.put(name, body).await {
-            Ok(()) => {
-                crash_point(CrashPoint::AfterPut);
-                Progress::add(&self.progress.bytes_put, length);
-                Progress::add(&self.progress.objects, u64::from(is_object));
-                true
-            }
-            Err(error) => {
-                // The first failure is the one to tell of; those after it follow from it.
-                self.failed.store(true, Ordering::Release);
-                self.failure().get_or_insert(error);
-                self.stop.request();
-                false
-            }
+        let put = self.container.put(name, body).await;
+        let stored = self.note_failure(put).is_some();
+        if stored {
+            crash_point(CrashPoint::AfterPut);
+            Progress::add(&self.progress.bytes_put, length);
+            Progress::add(&self.progress.objects, u64::from(is_object));
         }
+        stored
     }
 }
 

@@ -1,0 +1,88 @@
+//! The blobs that earlier attempts at an entry may have left.
+
+use std::collections::HashSet;
+
+use clfs_format::{
+    BlockId, BlockMapBuilder, FileType, Filehandle, ObjectName, ObjectType, file_segment_count,
+};
+
+use super::file::OTHER_SEGMENT;
+use super::{EncodeError, Encoder, entity_name};
+use crate::container::BlobName;
+use crate::entry::Entry;
+use crate::identity::Identity;
+
+/// The blobs of a file of `old_size` bytes that it has not with `new_size` bytes: segments, and
+/// indirect blocks.
+///
+/// A file that shrank between two attempts leaves them behind. The state never knows less than
+/// the size of an attempt (docs/design.md, invariant 2), so this finds all of them.
+pub fn obsolete_blobs(
+    identity: &Identity,
+    entry: &Entry,
+    old_size: u64,
+    new_size: u64,
+) -> impl Iterator<Item = BlobName> {
+    let handle = identity.filehandle(entry.id, entry.parent, entry.attributes.file_type);
+    let (old, new) = (file_segment_count(old_size), file_segment_count(new_size));
+    let id = entry.id;
+    let segments = {
+        let identity = identity.clone();
+        (new + 1..=old).map(move |index| (identity.segment(id, index), ObjectType::Segment))
+    };
+    let kept = indirect_blocks(identity, entry, handle, new);
+    let indirect = indirect_blocks(identity, entry, handle, old)
+        .into_iter()
+        .filter(move |block| !kept.contains(block))
+        .map(|block| (block, ObjectType::Indirect));
+    segments
+        .chain(indirect)
+        .map(move |(block, kind)| BlobName::from(&ObjectName::block(block, kind, handle)))
+}
+
+fn indirect_blocks(
+    identity: &Identity,
+    entry: &Entry,
+    handle: Filehandle,
+    segments: u64,
+) -> HashSet<BlockId> {
+    let mut blocks = HashSet::new();
+    let mut indirect_id = |position| identity.indirect(entry.id, position);
+    let mut map = BlockMapBuilder::new(handle, OTHER_SEGMENT);
+    for index in 1..=segments {
+        let id = identity.segment(entry.id, index);
+        // Beyond what the format holds nothing was ever put.
+        let pushed = map.push(id, &mut indirect_id, &mut |block| {
+            blocks.insert(block.id);
+        });
+        if pushed.is_err() {
+            break;
+        }
+    }
+    map.finish(&mut indirect_id, &mut |block| {
+        blocks.insert(block.id);
+    });
+    blocks
+}
+
+impl Encoder {
+    /// All blobs that attempts at an entry may have put; none for directories, which are put only
+    /// when everything below them is settled.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn leftovers(&mut self, entry: &Entry) -> Result<Vec<BlobName>, EncodeError> {
+        let file_type = entry.attributes.file_type;
+        if file_type == FileType::Directory {
+            return Ok(Vec::new());
+        }
+        let owner = self.directory_handle(entry.parent)?;
+        let identity = &self.context.identity;
+        let handle = identity.filehandle(entry.id, entry.parent, file_type);
+        let mut blobs = vec![BlobName::from(&entity_name(handle, file_type, owner))];
+        if file_type == FileType::Regular {
+            blobs.extend(obsolete_blobs(identity, entry, entry.attributes.size, 0));
+        }
+        Ok(blobs)
+    }
+}

@@ -1,0 +1,69 @@
+//! Entries whose attributes could not be read when their directory was listed.
+
+use rusqlite::params;
+
+use super::recording::{self, UNKNOWN_MODE};
+use super::row::{self, stored};
+use super::{Reader, State, StateError, problems};
+use crate::entry::{EntryId, NewEntry};
+use crate::problem::Problem;
+
+/// An entry of which only the name is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownEntry {
+    /// Its id.
+    pub id: EntryId,
+    /// Its directory.
+    pub parent: EntryId,
+    /// Its name, raw bytes.
+    pub name: Vec<u8>,
+}
+
+impl Reader {
+    /// The next entries after `after` of which only the name is known.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn unknown_entries(
+        &self,
+        after: EntryId,
+        at_most: u32,
+    ) -> Result<Vec<UnknownEntry>, StateError> {
+        self.rows(
+            "SELECT entry.id, parent, name FROM problem JOIN entry USING (id)
+             WHERE problem.id > ?1 AND mode = ?2 ORDER BY problem.id LIMIT ?3",
+            params![stored(after.get()), UNKNOWN_MODE, at_most],
+            |row| {
+                Ok(UnknownEntry {
+                    id: row::id(row, 0)?,
+                    parent: row::id(row, 1)?,
+                    name: row.get(2)?,
+                })
+            },
+        )
+    }
+}
+
+impl State {
+    /// Records the attributes of an entry of which only the name was known. Its problem stays
+    /// until the entry is loaded or listed.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn identify(&self, unknown: &UnknownEntry, entry: &NewEntry) -> Result<(), StateError> {
+        self.write(|transaction| {
+            transaction
+                .prepare_cached("DELETE FROM entry WHERE id = ?1 AND mode = ?2")?
+                .execute(params![stored(unknown.id.get()), UNKNOWN_MODE])?;
+            recording::record_known(transaction, unknown.id, unknown.parent, entry)
+        })
+    }
+
+    /// Notes that an entry's attributes could not be read this time either.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn still_unknown(&self, id: EntryId, problem: &Problem) -> Result<(), StateError> {
+        self.write(|transaction| problems::store(transaction, id, problem))
+    }
+}

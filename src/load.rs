@@ -13,6 +13,7 @@ use std::time::Duration;
 use clfs_format::Compression;
 
 use crate::container::Container;
+use crate::container::azure::Patience;
 use crate::container::location::ContainerLocation;
 use crate::container::retry::RetryPolicy;
 use crate::encode::{EncodeContext, Encoder};
@@ -55,6 +56,10 @@ pub struct LoadOptions {
     pub limits: UploadLimits,
     /// How failed requests are repeated.
     pub retry: RetryPolicy,
+    /// How long one request may take.
+    pub request_patience: Patience,
+    /// Asks the run to stop.
+    pub stop: Arc<StopFlag>,
     /// Stop when this many entries have a problem; never without.
     pub max_problems: Option<u64>,
     /// Whether a resume tries failed entries again.
@@ -82,6 +87,8 @@ impl LoadOptions {
             encode_threads: 8,
             limits: UploadLimits::default(),
             retry: RetryPolicy::default(),
+            request_patience: Patience::default(),
+            stop: Arc::default(),
             max_problems: Some(50),
             retry_problems: true,
             skip_failed: false,
@@ -98,7 +105,6 @@ pub struct Load {
     settings: Settings,
     container: Arc<dyn Container>,
     runtime: tokio::runtime::Runtime,
-    stop: Arc<StopFlag>,
     progress: Arc<Progress>,
 }
 
@@ -129,7 +135,7 @@ impl Load {
 
     /// Asks the run to stop, from a signal handler's thread.
     pub fn stop(&self) -> &Arc<StopFlag> {
-        &self.stop
+        &self.options.stop
     }
 
     /// Runs the transfer to its end, or as far as it goes.
@@ -166,7 +172,7 @@ impl Load {
             Arc::clone(&self.container),
             self.runtime.handle().clone(),
             self.options.limits,
-            Arc::clone(&self.stop),
+            Arc::clone(&self.options.stop),
             Arc::clone(&self.progress),
         ));
         let run = Running {
@@ -177,7 +183,7 @@ impl Load {
         };
         monitor.event(&Event::Phase(Phase::Scan));
         run.scan_and_files()?;
-        if self.stop.is_requested() {
+        if self.options.stop.is_requested() {
             return run.stopped();
         }
         run.warn()?;
@@ -188,7 +194,7 @@ impl Load {
             monitor.event(&Event::Phase(Phase::Links));
             run.pass(Pass::Links, &NoMore)?;
         }
-        if self.stop.is_requested() {
+        if self.options.stop.is_requested() {
             return run.stopped();
         }
         if !self.options.skip_failed && reader.problem_count()? > 0 {
@@ -198,11 +204,19 @@ impl Load {
         run.delete_leftovers()?;
         self.state.begin_directories()?;
         run.pass(Pass::Directories, &NoMore)?;
-        if self.stop.is_requested() {
+        if self.options.stop.is_requested() {
             return run.stopped();
         }
         monitor.event(&Event::Phase(Phase::Finish));
-        self.finish(&context)?;
+        match self.finish(&context) {
+            // The wait for a container that is away was ended, not the run by a failure.
+            Err(LoadError::Container(error))
+                if error.is_transient() && self.options.stop.is_requested() =>
+            {
+                return Ok(End::Stopped);
+            }
+            finished => finished?,
+        }
         Ok(match reader.problem_count()? {
             0 => End::Finished,
             _ => End::FinishedWithout,
@@ -230,7 +244,7 @@ impl Running<'_> {
             retry_problems: options.retry_problems,
             threads: options.scan_threads,
             max_problems: options.max_problems,
-            stop: &load.stop,
+            stop: &load.options.stop,
             progress: &load.progress,
             monitor: self.monitor,
             committed: &|| found.notify(false),
@@ -243,7 +257,7 @@ impl Running<'_> {
                 let _over = OnDrop(|| found.notify(true));
                 let end = scan.run();
                 if !matches!(end, Ok(ScanEnd::Complete)) {
-                    load.stop.request();
+                    load.options.stop.request();
                 }
                 end
             });
@@ -267,7 +281,7 @@ impl Running<'_> {
             retry_problems: options.retry_problems,
             max_problems: options.max_problems,
             more,
-            stop: &load.stop,
+            stop: &load.options.stop,
             progress: &load.progress,
             monitor: self.monitor,
         }

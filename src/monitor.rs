@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::container::notice::Notice;
 use crate::problem::Problem;
 
 /// How grave an event is.
@@ -87,15 +88,8 @@ pub enum Event<'a> {
         /// How many.
         inodes: u64,
     },
-    /// A request is made again after a wait.
-    Retry {
-        /// What was tried, why it failed.
-        error: &'a crate::container::ContainerError,
-        /// How often it was tried so far.
-        attempt: u32,
-        /// How long the wait is.
-        delay: Duration,
-    },
+    /// The container or its token has something to tell.
+    Container(&'a Notice<'a>),
     /// The source does not answer.
     SourceStalled {
         /// The path of the entry below the source, raw bytes.
@@ -115,6 +109,7 @@ impl Event<'_> {
     /// How grave it is.
     pub fn level(&self) -> Level {
         match self {
+            Event::Container(notice) if !notice.is_warning() => Level::Info,
             Event::Started { .. } | Event::Phase(_) | Event::Stopping => Level::Info,
             Event::Problem { .. } => Level::Error,
             Event::TakenAgain { .. }
@@ -122,7 +117,7 @@ impl Event<'_> {
             | Event::SplitInodes { .. }
             | Event::SourceStalled { .. }
             | Event::StoppedWaiting
-            | Event::Retry { .. } => Level::Warning,
+            | Event::Container(_) => Level::Warning,
             Event::Detail(_) => Level::Debug,
         }
     }
@@ -158,16 +153,7 @@ impl fmt::Display for Event<'_> {
                 "{inodes} files have more than {} names; each became several files in the container",
                 clfs_format::limits::LINKS
             ),
-            Event::Retry {
-                error,
-                attempt,
-                delay,
-            } => write!(
-                f,
-                "{error}; trying again in {:.1} s (attempt {})",
-                delay.as_secs_f64(),
-                attempt + 1
-            ),
+            Event::Container(notice) => write!(f, "{notice}"),
             Event::SourceStalled { path, since } => write!(
                 f,
                 "waiting for the source: {} does not answer for {} s now; other files go on",

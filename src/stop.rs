@@ -1,20 +1,79 @@
 //! The wish to stop, shared by all threads of a run.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// Set once, by a signal, a fatal error or too many problems; the stages look at it between two
-/// pieces of work.
+/// pieces of work, and waits in the container's calls end when it is set.
 #[derive(Debug, Default)]
-pub struct StopFlag(AtomicBool);
+pub struct StopFlag {
+    /// When the run was first asked to stop.
+    since: OnceLock<Instant>,
+    asked: Notify,
+}
 
 impl StopFlag {
     /// Asks the run to stop.
     pub fn request(&self) {
-        self.0.store(true, Ordering::Release);
+        self.since.get_or_init(Instant::now);
+        self.asked.notify_waiters();
     }
 
     /// Whether the run was asked to stop.
     pub fn is_requested(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.since.get().is_some()
+    }
+
+    /// Waits until the run is asked to stop, and `grace` longer since then.
+    pub async fn requested(&self, grace: Duration) {
+        let asked = self.asked.notified();
+        tokio::pin!(asked);
+        // Registers before the look, so that a request between the two is not missed.
+        asked.as_mut().enable();
+        let since = match self.since.get() {
+            Some(since) => *since,
+            None => {
+                asked.await;
+                self.since.get().copied().unwrap_or_else(Instant::now)
+            }
+        };
+        tokio::time::sleep_until(since + grace).await;
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends_a_grace_after_the_first_request() {
+        let stop = Arc::new(StopFlag::default());
+        let grace = Duration::from_secs(5);
+        let waiting = tokio::spawn({
+            let stop = Arc::clone(&stop);
+            async move {
+                stop.requested(grace).await;
+                Instant::now()
+            }
+        });
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        assert!(!waiting.is_finished() && !stop.is_requested());
+        stop.request();
+        let asked = Instant::now();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        // Asking again grants no more time.
+        stop.request();
+        let ended = waiting.await.unwrap();
+        assert_eq!(ended.duration_since(asked).as_secs(), 5);
+        // Long after, nothing is waited for.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let late = Instant::now();
+        stop.requested(grace).await;
+        assert_eq!(late.elapsed(), Duration::ZERO);
     }
 }

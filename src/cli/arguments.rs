@@ -1,6 +1,7 @@
 //! The words of the command.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, ValueEnum};
@@ -65,6 +66,17 @@ pub(super) struct Arguments {
     /// Seconds that the source may take for one call before that is told
     #[arg(long, value_name = "SECONDS", hide = true, default_value_t = 30)]
     source_patience: u64,
+    /// How long one request may keep failing for a passing reason before the transfer comes to rest
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        alias = "retry_patience",
+        default_value_t = 600
+    )]
+    retry_patience: u64,
+    /// Milliseconds without an answer after which a request is made again
+    #[arg(long, value_name = "MILLISECONDS", hide = true)]
+    answer_timeout: Option<u64>,
     /// Where all ids come from: for tests that compare containers
     #[arg(long, value_name = "HEX", hide = true)]
     seed: Option<Seed>,
@@ -109,13 +121,19 @@ impl Arguments {
             true => None,
             false => sas_token(self.sas.as_deref(), self.sas_token_file.as_deref())?,
         };
-        let container = ContainerLocation::parse(
+        let mut container = ContainerLocation::parse(
             &self.account,
             &self.container,
             sas,
             self.blob_endpoint.as_deref(),
         )
         .map_err(Failure::usage)?;
+        // What a pipe gave is gone; only a file can hold the next token.
+        if let Some(file) = &self.sas_token_file
+            && file.is_file()
+        {
+            container = container.with_sas_file(file.clone());
+        }
         let mut options = LoadOptions::new(self.state.clone(), self.source.clone(), container);
         options.compression = self.compression.map(|word| match word {
             CompressionWord::Lz4 => Compression::Lz4,
@@ -126,7 +144,11 @@ impl Arguments {
         options.max_problems = (self.max_errors > 0).then_some(self.max_errors);
         options.retry_problems = self.retry_errors;
         options.skip_failed = self.skip_failed;
-        options.source_patience = std::time::Duration::from_secs(self.source_patience);
+        options.retry.patience = Duration::from_secs(self.retry_patience);
+        if let Some(timeout) = self.answer_timeout {
+            options.request_patience.silence = Duration::from_millis(timeout);
+        }
+        options.source_patience = Duration::from_secs(self.source_patience);
         Ok(options)
     }
 }
@@ -148,7 +170,7 @@ pub(super) fn explain(error: &clap::Error) -> Status {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
     use clap::CommandFactory;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::container::retry::RetryEvent;
+use crate::container::notice::Notice;
 use crate::load::{Load, LoadError, prepare};
 use crate::monitor::{Event, Monitor};
 
@@ -88,18 +88,12 @@ impl From<LoadError> for Failure {
 fn load(arguments: &Arguments) -> Result<Status, Failure> {
     let options = arguments.load_options()?;
     let monitor = Arc::new(Reporter::new(options.state.join(crate::state::LOG_NAME)));
-    let retried = {
+    let notices = {
         let monitor = Arc::clone(&monitor);
-        Arc::new(move |retry: &RetryEvent<'_>| {
-            monitor.event(&Event::Retry {
-                error: retry.error,
-                attempt: retry.attempt,
-                delay: retry.delay,
-            });
-        })
+        Arc::new(move |notice: &Notice<'_>| monitor.event(&Event::Container(notice)))
     };
     let mode = arguments.mode();
-    let load = prepare(options, mode, retried)?;
+    let load = prepare(options, mode, notices)?;
     monitor.start_log();
     monitor.event(&load.started_event(mode));
     stop_on_signals(&load, &monitor);
@@ -116,10 +110,12 @@ fn load(arguments: &Arguments) -> Result<Status, Failure> {
             Ok(terminal::status(summary.end))
         }
         Err(error) => {
-            let failure = Failure::from(error);
+            let mut failure = Failure::from(error);
             monitor
                 .log
                 .line(crate::monitor::Level::Error, &failure.message);
+            failure.message +=
+                "\nat rest: when that is mended, run the same command without --new to go on";
             Err(failure)
         }
     }

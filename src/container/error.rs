@@ -5,6 +5,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::notice::span;
+
 /// One of the calls of [`super::Container`], or opening one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
@@ -102,6 +104,8 @@ struct Details {
     blob: Option<String>,
     answer: Option<Answer>,
     detail: Option<String>,
+    advice: Option<String>,
+    tries: Option<(u32, Duration)>,
 }
 
 /// What a service said, without secrets.
@@ -125,6 +129,8 @@ impl ContainerError {
             blob: None,
             answer: None,
             detail: None,
+            advice: None,
+            tries: None,
         }))
     }
 
@@ -136,6 +142,18 @@ impl ContainerError {
     /// What else is known, as the end of a sentence. The caller has removed secrets.
     pub(crate) fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.0.detail = Some(detail.into());
+        self
+    }
+
+    /// What to do about it, where this is more than the kind tells. The caller has removed secrets.
+    pub(crate) fn with_optional_advice(mut self, advice: Option<String>) -> Self {
+        self.0.advice = advice;
+        self
+    }
+
+    /// How often and how long it was tried before it was given up.
+    pub(crate) fn with_tries(mut self, tries: u32, elapsed: Duration) -> Self {
+        self.0.tries = Some((tries, elapsed));
         self
     }
 
@@ -207,7 +225,7 @@ impl ContainerError {
             ContainerErrorKind::ContainerMissing => {
                 "the container does not exist: create it, or check account and container name"
             }
-            ContainerErrorKind::TokenExpired => "the SAS token has expired: get a new one",
+            ContainerErrorKind::TokenExpired => "the SAS token has expired: a new one is needed",
             ContainerErrorKind::TokenRejected => {
                 "the service does not accept the SAS token: check that it is complete, of this account and container, and already valid, and that the account's firewall lets this host in"
             }
@@ -217,17 +235,23 @@ impl ContainerError {
             ContainerErrorKind::Throttled { .. } => "the service asks to slow down",
             ContainerErrorKind::Server { .. } => "the service failed",
             ContainerErrorKind::Network(failure) => match failure {
-                NetworkFailure::Dns => "the host name could not be resolved",
+                NetworkFailure::Dns => {
+                    "the host name could not be resolved: check the account's name and this host's name service"
+                }
                 NetworkFailure::Connect => "no connection could be made",
-                NetworkFailure::Tls => "the TLS connection is not trustworthy",
+                NetworkFailure::Tls => {
+                    "the TLS connection is not trustworthy: check this host's certificates and clock, and proxies on the way"
+                }
                 NetworkFailure::Reset => "the connection broke",
                 NetworkFailure::Timeout => "there was no answer in time",
                 NetworkFailure::Other => "the request could not be sent",
             },
             ContainerErrorKind::Conflict => {
-                "a lease, an immutability policy or another writer is in the way"
+                "a lease, an immutability policy or another writer is in the way: break the lease, lift the policy or end the other writer"
             }
-            ContainerErrorKind::TooLarge => "the blob is too large",
+            ContainerErrorKind::TooLarge => {
+                "the blob is too large: look for a proxy on the way that limits requests; they have up to 9 MiB"
+            }
             ContainerErrorKind::Refused => "the service refused",
             ContainerErrorKind::DiskFull => "no space is left: make room and run again",
             ContainerErrorKind::Io => "the file system failed",
@@ -257,17 +281,25 @@ impl fmt::Display for ContainerError {
         if let Some(detail) = &details.detail {
             write!(f, ": {detail}")?;
         }
-        let Some(answer) = &details.answer else {
-            return Ok(());
-        };
-        write!(f, " (HTTP {}", answer.status)?;
-        if let Some(code) = &answer.code {
-            write!(f, " {code}")?;
+        if let Some(answer) = &details.answer {
+            write!(f, " (HTTP {}", answer.status)?;
+            if let Some(code) = &answer.code {
+                write!(f, " {code}")?;
+            }
+            if let Some(id) = &answer.request_id {
+                write!(f, ", request {id}")?;
+            }
+            f.write_str(")")?;
         }
-        if let Some(id) = &answer.request_id {
-            write!(f, ", request {id}")?;
+        if let Some((tries, elapsed)) = details.tries
+            && tries > 1
+        {
+            write!(f, "; tried {tries} times in {}", span(elapsed))?;
         }
-        f.write_str(")")
+        match &details.advice {
+            Some(advice) => write!(f, "; {advice}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -281,6 +313,8 @@ impl fmt::Debug for ContainerError {
             .field("blob", &details.blob)
             .field("answer", &details.answer)
             .field("detail", &details.detail)
+            .field("advice", &details.advice)
+            .field("tries", &details.tries)
             .finish()
     }
 }

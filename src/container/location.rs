@@ -7,9 +7,11 @@ use std::sync::Arc;
 use thiserror::Error;
 use url::{Host, Url};
 
-use super::azure::Azure;
+use super::azure::{Azure, Patience};
 use super::folder::Folder;
+use super::notice::NoticeObserver;
 use super::sas::SasToken;
+use super::token::TokenSource;
 use super::{Container, ContainerError};
 
 /// A container's place, and what opens it.
@@ -25,6 +27,8 @@ pub enum ContainerLocation {
         container: String,
         /// What lets requests in.
         sas: SasToken,
+        /// Where the token came from and the next one will be, if it is a file.
+        sas_file: Option<PathBuf>,
     },
     /// A folder.
     Folder {
@@ -113,6 +117,7 @@ impl ContainerLocation {
             account,
             container: container.to_owned(),
             sas,
+            sas_file: None,
         })
     }
 
@@ -136,17 +141,45 @@ impl ContainerLocation {
         })
     }
 
+    /// The same place, whose token came from a file: the next one is looked for there.
+    pub fn with_sas_file(mut self, file: PathBuf) -> Self {
+        if let Self::Azure { sas_file, .. } = &mut self {
+            *sas_file = Some(file);
+        }
+        self
+    }
+
     /// Opens the container. With `create`, a folder that is not there is made; an Azure container never is.
     ///
     /// Azure is not asked anything yet: the first call tells whether the container exists.
     pub fn open(&self, create: bool) -> Result<Arc<dyn Container>, ContainerError> {
+        self.open_with(create, Patience::default(), Arc::new(|_| ()))
+    }
+
+    /// Opens the container as [`ContainerLocation::open`] does, with another patience for each request; `notices`
+    /// hears of tokens.
+    pub fn open_with(
+        &self,
+        create: bool,
+        patience: Patience,
+        notices: NoticeObserver,
+    ) -> Result<Arc<dyn Container>, ContainerError> {
         match self {
             Self::Azure {
                 endpoint,
                 account,
                 container,
                 sas,
-            } => Ok(Arc::new(Azure::new(endpoint, account, container, sas)?)),
+                sas_file,
+            } => {
+                let tokens = match sas_file {
+                    Some(file) => TokenSource::from_file(sas.clone(), file.clone()),
+                    None => TokenSource::fixed(sas.clone()),
+                }
+                .with_notices(notices);
+                let azure = Azure::new(endpoint, account, container, tokens, patience)?;
+                Ok(Arc::new(azure))
+            }
             Self::Folder { path } => Ok(Arc::new(Folder::open(path, create)?)),
         }
     }

@@ -10,8 +10,11 @@ pub mod folder;
 pub mod location;
 pub mod memory;
 mod name;
+pub mod notice;
+pub mod outage;
 pub mod retry;
 pub mod sas;
+pub mod token;
 
 use std::fmt;
 use std::sync::Arc;

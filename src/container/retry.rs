@@ -3,13 +3,20 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{BlobName, Container, ContainerError, ListMarker, ListPage, Operation, PutBody};
+use super::notice::NoticeObserver;
+use super::outage::{Outage, Waiting};
+use super::{
+    BlobName, Container, ContainerError, ContainerErrorKind, ListMarker, ListPage, NetworkFailure,
+    Operation, PutBody,
+};
+use crate::stop::StopFlag;
 
 /// When to try again, and when to give up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +29,11 @@ pub struct RetryPolicy {
     pub max_delay: Duration,
     /// The longest wait that a service's Retry-After is granted. 2 minutes.
     pub max_retry_after: Duration,
+    /// The patience while nothing has ever answered and the host is not found or refuses connections: a mistyped
+    /// account should not take ten minutes to tell. 30 s.
+    pub first_contact: Duration,
+    /// How long a call may go on after the run was asked to stop; waits end at once. 5 s.
+    pub stop_grace: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -31,6 +43,8 @@ impl Default for RetryPolicy {
             first_delay: Duration::from_millis(200),
             max_delay: Duration::from_secs(30),
             max_retry_after: Duration::from_secs(120),
+            first_contact: Duration::from_secs(30),
+            stop_grace: Duration::from_secs(5),
         }
     }
 }
@@ -63,7 +77,7 @@ pub struct RetryEvent<'a> {
     pub error: &'a ContainerError,
 }
 
-/// Hears of every wait.
+/// Hears of every wait. For people there is [`super::notice::Notice`], which does not come once for each call.
 pub type RetryObserver = Arc<dyn Fn(&RetryEvent<'_>) + Send + Sync>;
 
 /// A container whose passing failures are waited out.
@@ -71,6 +85,10 @@ pub struct Retrying<C> {
     inner: C,
     policy: RetryPolicy,
     observer: Option<RetryObserver>,
+    outage: Arc<Outage>,
+    stop: Arc<StopFlag>,
+    /// Whether the service has answered anything yet.
+    reached: AtomicBool,
 }
 
 impl<C: Container> Retrying<C> {
@@ -80,6 +98,9 @@ impl<C: Container> Retrying<C> {
             inner,
             policy,
             observer: None,
+            outage: Arc::default(),
+            stop: Arc::default(),
+            reached: AtomicBool::new(false),
         }
     }
 
@@ -89,6 +110,31 @@ impl<C: Container> Retrying<C> {
         self
     }
 
+    /// Also tells `observer` when calls begin to fail, while they fail, and when they succeed again.
+    pub fn with_notices(mut self, observer: NoticeObserver) -> Self {
+        let mut outage = Outage::default();
+        outage.set_observer(observer);
+        self.outage = Arc::new(outage);
+        self
+    }
+
+    /// Ends waits when the run is asked to stop, and calls that take longer than [`RetryPolicy::stop_grace`] then.
+    pub fn with_stop(mut self, stop: Arc<StopFlag>) -> Self {
+        self.stop = stop;
+        self
+    }
+
+    fn patience(&self, error: &ContainerError) -> Duration {
+        let unreachable = matches!(
+            error.kind(),
+            ContainerErrorKind::Network(NetworkFailure::Dns | NetworkFailure::Connect)
+        );
+        match unreachable && !self.reached.load(Relaxed) {
+            true => self.policy.patience.min(self.policy.first_contact),
+            false => self.policy.patience,
+        }
+    }
+
     async fn repeat<T, F: Future<Output = Result<T, ContainerError>> + Send>(
         &self,
         operation: Operation,
@@ -96,17 +142,40 @@ impl<C: Container> Retrying<C> {
         call: impl Fn() -> F + Send + Sync,
     ) -> Result<T, ContainerError> {
         let started = Instant::now();
+        let mut waiting: Option<Waiting> = None;
         let mut attempt: u32 = 0;
         loop {
-            let error = match call().await {
-                Err(error) if error.is_transient() => error,
-                settled => return settled,
+            let outcome = tokio::select! {
+                biased;
+                outcome = call() => outcome,
+                () = self.stop.requested(self.policy.stop_grace) => {
+                    Err(self.abandoned(operation, blob))
+                }
             };
+            let error = match outcome {
+                Err(error) if error.is_transient() => error,
+                settled => {
+                    self.reached.store(true, Relaxed);
+                    if let Some(waiting) = waiting
+                        && settled.is_ok()
+                    {
+                        waiting.through();
+                    }
+                    return settled;
+                }
+            };
+            if !matches!(error.kind(), ContainerErrorKind::Network(_)) {
+                self.reached.store(true, Relaxed);
+            }
             attempt = attempt.saturating_add(1);
             let delay = self.policy.delay(attempt, &error);
-            if started.elapsed().saturating_add(delay) > self.policy.patience {
-                return Err(error);
+            let patience = self.patience(&error);
+            let elapsed = started.elapsed();
+            if self.stop.is_requested() || elapsed.saturating_add(delay) > patience {
+                return Err(error.with_tries(attempt, elapsed));
             }
+            waiting.get_or_insert_with(|| self.outage.enter());
+            self.outage.failed(&error, patience);
             if let Some(observer) = &self.observer {
                 observer(&RetryEvent {
                     operation,
@@ -116,7 +185,22 @@ impl<C: Container> Retrying<C> {
                     error: &error,
                 });
             }
-            tokio::time::sleep(delay).await;
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = self.stop.requested(Duration::ZERO) => {
+                    return Err(error.with_tries(attempt, started.elapsed()));
+                }
+            }
+        }
+    }
+
+    fn abandoned(&self, operation: Operation, blob: Option<&BlobName>) -> ContainerError {
+        let kind = ContainerErrorKind::Network(NetworkFailure::Timeout);
+        let error = ContainerError::new(kind, operation, self.inner.location())
+            .with_detail("given up, since the run was asked to stop");
+        match blob {
+            Some(name) => error.with_blob(name.as_str()),
+            None => error,
         }
     }
 }

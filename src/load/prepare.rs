@@ -8,8 +8,10 @@ use clfs_format::{Compression, FileType};
 
 use super::{Load, LoadError, LoadOptions, Refusal};
 use crate::container::location::ContainerLocation;
-use crate::container::retry::{RetryObserver, Retrying};
+use crate::container::notice::{Notice, NoticeObserver};
+use crate::container::retry::Retrying;
 use crate::container::sas::Permissions;
+use crate::container::token::TOLD_AHEAD;
 use crate::container::{Container, ContainerError};
 use crate::encode::{EncodeContext, bucket_name};
 use crate::identity::{Identity, Seed};
@@ -27,20 +29,44 @@ pub enum Mode {
 
 /// Checks everything, opens state and container, and marks a new container as ours.
 ///
-/// `retried` hears of requests that are made again.
+/// `notices` hears of outages of the container, and of tokens that end.
 ///
 /// # Errors
 /// A refusal, before anything was written; or a state or container that cannot be used.
 pub fn prepare(
     options: LoadOptions,
     mode: Mode,
-    retried: RetryObserver,
+    notices: NoticeObserver,
 ) -> Result<Load, LoadError> {
     prepare_with(options, mode, |options| {
-        let opened = options.container.open(mode == Mode::New)?;
-        let patient = Retrying::new(opened, options.retry.clone());
-        Ok(Arc::new(patient.with_observer(retried)))
+        warn_of_end(&options.container, &notices);
+        let opened = options.container.open_with(
+            mode == Mode::New,
+            options.request_patience.clone(),
+            Arc::clone(&notices),
+        )?;
+        let patient = Retrying::new(opened, options.retry.clone())
+            .with_notices(notices)
+            .with_stop(Arc::clone(&options.stop));
+        Ok(Arc::new(patient))
     })
+}
+
+fn warn_of_end(container: &ContainerLocation, notices: &NoticeObserver) {
+    let ContainerLocation::Azure { sas, sas_file, .. } = container else {
+        return;
+    };
+    let now = SystemTime::now();
+    if let Some(at) = sas.expiry()
+        && let Ok(left) = at.duration_since(now)
+        && left < TOLD_AHEAD
+    {
+        notices(&Notice::TokenEnds {
+            at,
+            left,
+            file: sas_file.as_deref(),
+        });
+    }
 }
 
 /// [`prepare`] with the caller's way to open the container: for wrappers, and for containers that
@@ -109,7 +135,6 @@ pub fn prepare_with(
         settings,
         container,
         runtime,
-        stop: Arc::default(),
         progress: Arc::default(),
     };
     load.claim_container()?;

@@ -137,6 +137,8 @@ impl Uploader {
     fn note_failure<T>(&self, result: Result<T, ContainerError>) -> Option<T> {
         match result {
             Ok(done) => Some(done),
+            // Its wait was ended since the run stops: what is lost stays outstanding.
+            Err(error) if error.is_transient() && self.stop.is_requested() => None,
             Err(error) => {
                 // The first failure is the one to tell of; those after it follow from it.
                 self.failed.store(true, Ordering::Release);

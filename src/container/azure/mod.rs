@@ -20,7 +20,7 @@ use futures::StreamExt;
 use url::Url;
 
 use super::error::Answer;
-use super::sas::SasToken;
+use super::token::TokenSource;
 use super::{
     BlobEntry, BlobName, Container, ContainerError, ContainerErrorKind, ListMarker, ListPage,
     MAX_BLOB_BYTES, Operation, PutBody,
@@ -31,15 +31,15 @@ use transport::{BrokenTransport, Transport};
 /// The most blobs that the service lists in one page.
 const MAX_PAGE: u32 = 5000;
 
-/// How long to wait for the other side.
-#[derive(Debug, Clone)]
-struct Patience {
-    /// For a connection: name, TCP and TLS.
-    connect: Duration,
-    /// For the next piece of an answer; for its beginning, what the request's content may take is added.
-    silence: Duration,
-    /// The slowest pace at which content is still worth being sent, in bytes per second.
-    slowest: u64,
+/// How long to wait for the other side, for one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patience {
+    /// For a connection: name, TCP and TLS. 10 s.
+    pub connect: Duration,
+    /// For the next piece of an answer; for its beginning, what the request's content may take is added. 60 s.
+    pub silence: Duration,
+    /// The slowest pace at which content is still worth being sent, in bytes per second. 64 KiB.
+    pub slowest: u64,
 }
 
 impl Default for Patience {
@@ -58,7 +58,6 @@ impl Default for Patience {
 pub struct Azure {
     location: String,
     client: ContainerClient,
-    sas: SasToken,
 }
 
 impl Azure {
@@ -69,21 +68,12 @@ impl Azure {
         endpoint: &Url,
         account: &str,
         container: &str,
-        sas: &SasToken,
-    ) -> Result<Self, ContainerError> {
-        Self::with_patience(endpoint, account, container, sas, Patience::default())
-    }
-
-    fn with_patience(
-        endpoint: &Url,
-        account: &str,
-        container: &str,
-        sas: &SasToken,
+        tokens: TokenSource,
         patience: Patience,
     ) -> Result<Self, ContainerError> {
         let endpoint_text = endpoint.as_str().trim_end_matches('/');
         let location = format!("{endpoint_text}/{container}");
-        let transport = Transport::new(endpoint, sas, patience).map_err(|broken| {
+        let transport = Transport::new(endpoint, Arc::new(tokens), patience).map_err(|broken| {
             let kind = ContainerErrorKind::Network(broken.failure);
             ContainerError::new(kind, Operation::Open, &*location).with_detail(broken.detail)
         })?;
@@ -96,11 +86,7 @@ impl Azure {
             .retry(RetryOptions::none())
             .transport(TransportOptions::new(Arc::new(transport)))
             .container_client(container);
-        Ok(Self {
-            location,
-            client,
-            sas: sas.clone(),
-        })
+        Ok(Self { location, client })
     }
 
     fn blob(&self, name: &BlobName) -> BlobClient {
@@ -127,15 +113,15 @@ impl Azure {
         blob: Option<&BlobName>,
     ) -> ContainerError {
         if let Some(refusal) = find::<Refusal>(error) {
-            let kind = refusal.kind(&self.sas);
             return self
-                .plain_error(kind, operation, blob)
+                .plain_error(refusal.kind.clone(), operation, blob)
                 .with_answer(Answer {
                     status: refusal.status,
                     code: refusal.code.clone(),
                     request_id: refusal.request_id.clone(),
                 })
-                .with_optional_detail(refusal.detail.clone());
+                .with_optional_detail(refusal.detail.clone())
+                .with_optional_advice(refusal.advice.clone());
         }
         if let Some(broken) = find::<BrokenTransport>(error) {
             let kind = ContainerErrorKind::Network(broken.failure);

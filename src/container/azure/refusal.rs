@@ -21,14 +21,14 @@ pub(super) struct Refusal {
     pub(super) code: Option<String>,
     pub(super) request_id: Option<String>,
     pub(super) detail: Option<String>,
-    retry_after: Option<Duration>,
-    /// The service's clock.
-    date: Option<SystemTime>,
+    pub(super) kind: ContainerErrorKind,
+    /// What to do about it, as the end of a sentence.
+    pub(super) advice: Option<String>,
 }
 
 impl Refusal {
-    /// `body` is XML in the service's own answers, and anything in those of proxies.
-    pub(super) fn read(status: u16, headers: &HeaderMap, body: &str) -> Self {
+    /// `body` is XML in the service's own answers, and anything in those of proxies; `sas` is the token that was sent.
+    pub(super) fn read(status: u16, headers: &HeaderMap, body: &str, sas: &SasToken) -> Self {
         let header = |name: &str| {
             let value = headers.get(name)?.to_str().ok()?;
             Some(printable(value)).filter(|value| !value.is_empty())
@@ -39,61 +39,67 @@ impl Refusal {
         let date = header("date")
             .and_then(|date| azure_core::date::parse_rfc1123(&date).ok())
             .map(SystemTime::from);
+        let code = header("x-ms-error-code").or_else(|| element(body, "Code"));
         Self {
             status,
-            code: header("x-ms-error-code").or_else(|| element(body, "Code")),
+            kind: kind(status, code.as_deref(), retry_after, date, sas),
+            code,
             request_id: header("x-ms-request-id"),
             detail: element(body, "AuthenticationErrorDetail")
                 .or_else(|| element(body, "Message"))
                 .or_else(|| header("location").map(|_| "a redirection is not followed".to_owned())),
-            retry_after,
-            date,
+            advice: None,
         }
     }
+}
 
-    /// `sas` is the token that was sent.
-    pub(super) fn kind(&self, sas: &SasToken) -> ContainerErrorKind {
-        use ContainerErrorKind as Kind;
-        let retry_after = self.retry_after;
-        match (self.status, self.code.as_deref()) {
-            (404, Some("ContainerNotFound")) => Kind::ContainerMissing,
-            // Only with the service's own code: a proxy's 404 says nothing about a blob.
-            (404, Some("BlobNotFound")) => Kind::BlobMissing,
-            (
-                403,
-                Some(
-                    "AuthorizationPermissionMismatch"
-                    | "AuthorizationResourceTypeMismatch"
-                    | "AuthorizationServiceMismatch"
-                    | "InsufficientAccountPermissions",
-                ),
-            ) => Kind::PermissionMissing,
-            (401, _)
-            | (
-                400 | 403,
-                Some(
-                    "AuthenticationFailed"
-                    | "AuthorizationFailure"
-                    | "AuthorizationProtocolMismatch"
-                    | "AuthorizationSourceIPMismatch"
-                    | "InvalidAuthenticationInfo"
-                    | "NoAuthenticationInformation"
-                    | "PublicAccessNotPermitted",
-                ),
-            ) => {
-                // The service does not say which of its reasons it was; its clock and the token do.
-                let now = self.date.unwrap_or_else(SystemTime::now);
-                match sas.expiry() {
-                    Some(expiry) if expiry <= now => Kind::TokenExpired,
-                    _ => Kind::TokenRejected,
-                }
+/// `date` is the service's clock.
+fn kind(
+    status: u16,
+    code: Option<&str>,
+    retry_after: Option<Duration>,
+    date: Option<SystemTime>,
+    sas: &SasToken,
+) -> ContainerErrorKind {
+    use ContainerErrorKind as Kind;
+    match (status, code) {
+        (404, Some("ContainerNotFound")) => Kind::ContainerMissing,
+        // Only with the service's own code: a proxy's 404 says nothing about a blob.
+        (404, Some("BlobNotFound")) => Kind::BlobMissing,
+        (
+            403,
+            Some(
+                "AuthorizationPermissionMismatch"
+                | "AuthorizationResourceTypeMismatch"
+                | "AuthorizationServiceMismatch"
+                | "InsufficientAccountPermissions",
+            ),
+        ) => Kind::PermissionMissing,
+        (401, _)
+        | (
+            400 | 403,
+            Some(
+                "AuthenticationFailed"
+                | "AuthorizationFailure"
+                | "AuthorizationProtocolMismatch"
+                | "AuthorizationSourceIPMismatch"
+                | "InvalidAuthenticationInfo"
+                | "NoAuthenticationInformation"
+                | "PublicAccessNotPermitted",
+            ),
+        ) => {
+            // The service does not say which of its reasons it was; its clock and the token do.
+            let now = date.unwrap_or_else(SystemTime::now);
+            match sas.expiry() {
+                Some(expiry) if expiry <= now => Kind::TokenExpired,
+                _ => Kind::TokenRejected,
             }
-            (409 | 412, _) => Kind::Conflict,
-            (413, _) => Kind::TooLarge,
-            (429 | 503, _) => Kind::Throttled { retry_after },
-            (408 | 500 | 502 | 504, _) => Kind::Server { retry_after },
-            _ => Kind::Refused,
         }
+        (409 | 412, _) => Kind::Conflict,
+        (413, _) => Kind::TooLarge,
+        (429 | 503, _) => Kind::Throttled { retry_after },
+        (408 | 500 | 502 | 504, _) => Kind::Server { retry_after },
+        _ => Kind::Refused,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::container::NetworkFailure;
+use crate::container::sas::SasToken;
 
 /// Base64 with characters that are escaped in a URL.
 const SIGNATURE: &str = "Zm9v+YmFy/c2VjcmV0cw==";
@@ -23,7 +24,14 @@ fn patience() -> Patience {
 fn container(endpoint: &str) -> Azure {
     let sas = SasToken::parse(&format!("sr=c&sp=rwdl&sig={SIGNATURE_IN_URL}")).unwrap();
     let endpoint = Url::parse(endpoint).unwrap();
-    Azure::with_patience(&endpoint, "account", "data", &sas, patience()).unwrap()
+    Azure::new(
+        &endpoint,
+        "account",
+        "data",
+        TokenSource::fixed(sas),
+        patience(),
+    )
+    .unwrap()
 }
 
 fn name() -> BlobName {

@@ -6,6 +6,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,7 +19,8 @@ use url::{Url, form_urlencoded};
 
 use super::super::location::is_loopback;
 use super::super::sas::SasToken;
-use super::super::{MAX_BLOB_BYTES, NetworkFailure};
+use super::super::token::{Renewal, TokenSource};
+use super::super::{ContainerErrorKind, MAX_BLOB_BYTES, NetworkFailure};
 use super::Patience;
 use super::refusal::Refusal;
 
@@ -44,13 +46,12 @@ pub(super) struct BrokenTransport {
 
 pub(super) struct Transport {
     client: reqwest::Client,
-    /// The token as a part of a query, percent-encoded.
-    query: String,
-    secrets: Secrets,
+    tokens: Arc<TokenSource>,
     patience: Patience,
 }
 
 /// The forms in which the signature may appear in a text.
+#[derive(Default)]
 struct Secrets(Vec<String>);
 
 impl fmt::Debug for Transport {
@@ -64,13 +65,9 @@ impl fmt::Debug for Transport {
 impl Transport {
     pub(super) fn new(
         endpoint: &Url,
-        sas: &SasToken,
+        tokens: Arc<TokenSource>,
         patience: Patience,
     ) -> Result<Self, BrokenTransport> {
-        let query = form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(sas.secret_fields())
-            .finish();
-        let secrets = Secrets::of(sas);
         let mut builder = reqwest::Client::builder()
             .use_rustls_tls()
             // Azure speaks only HTTP/1.1; this keeps others from sharing one connection among all uploads.
@@ -86,16 +83,22 @@ impl Transport {
         if is_loopback(endpoint) {
             builder = builder.no_proxy();
         }
-        let client = builder.build().map_err(|error| secrets.broken(&error))?;
+        // No token is in play yet.
+        let client = builder
+            .build()
+            .map_err(|error| Secrets::default().broken(&error))?;
         Ok(Self {
             client,
-            query,
-            secrets,
+            tokens,
             patience,
         })
     }
 
-    fn request(&self, request: &Request) -> Result<reqwest::Request, BrokenTransport> {
+    fn request(
+        &self,
+        request: &Request,
+        sas: &SasToken,
+    ) -> Result<reqwest::Request, BrokenTransport> {
         let malformed = |detail: &str| BrokenTransport {
             failure: NetworkFailure::Other,
             detail: detail.to_owned(),
@@ -103,10 +106,10 @@ impl Transport {
         let method = reqwest::Method::from_bytes(request.method().as_ref().as_bytes())
             .map_err(|_| malformed("the method is not HTTP's"))?;
         let mut url = request.url().clone();
-        let query = match url.query() {
-            Some(given) if !given.is_empty() => format!("{given}&{}", self.query),
-            _ => self.query.clone(),
-        };
+        let given = url.query().unwrap_or_default().to_owned();
+        let query = form_urlencoded::Serializer::for_suffix(given, 0)
+            .extend_pairs(sas.secret_fields())
+            .finish();
         url.set_query(Some(&query));
         let mut builder = self.client.request(method, url);
         for (name, value) in request.headers().iter() {
@@ -118,39 +121,65 @@ impl Transport {
         builder
             .body(body.clone())
             .build()
-            .map_err(|error| self.secrets.broken(&error))
+            .map_err(|error| Secrets::of(sas).broken(&error))
     }
 
+    /// Sends a request, once more for each other token that its source has after a rejection.
     async fn send(&self, request: &Request) -> Result<Response, azure_core::Error> {
-        let prepared = self.request(request).map_err(io_error)?;
+        let mut sas = self.tokens.current().await;
+        loop {
+            let mut refusal = match self.send_with(request, &sas).await? {
+                Ok(response) => return Ok(response),
+                Err(refusal) => refusal,
+            };
+            if let ContainerErrorKind::TokenExpired | ContainerErrorKind::TokenRejected =
+                refusal.kind
+            {
+                match self.tokens.after_rejection(&sas).await {
+                    Renewal::Other(other) => {
+                        sas = other;
+                        continue;
+                    }
+                    Renewal::None(advice) => refusal.advice = Some(advice),
+                }
+            }
+            return Err(azure_core::Error::new(ErrorKind::Other, refusal));
+        }
+    }
+
+    async fn send_with(
+        &self,
+        request: &Request,
+        sas: &SasToken,
+    ) -> Result<Result<Response, Refusal>, azure_core::Error> {
+        let secrets = Secrets::of(sas);
+        let prepared = self.request(request, sas).map_err(io_error)?;
         let content = request.body().len() as u64;
         let sending = Duration::from_secs(content / self.patience.slowest.max(1));
         let answer = self.client.execute(prepared);
         let limit = self.patience.silence.saturating_add(sending);
         let mut answer = match tokio::time::timeout(limit, answer).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(io_error(self.secrets.broken(&error))),
+            Ok(Err(error)) => return Err(io_error(secrets.broken(&error))),
             Err(_) => return Err(io_error(too_slow("no answer", limit))),
         };
         let status = answer.status();
         let headers = std::mem::take(answer.headers_mut());
         if status.is_success() {
-            let body = self.body(&mut answer, MAX_ANSWER_BYTES).await;
-            return success(status, &headers, body.map_err(io_error)?);
+            let body = self.body(&mut answer, MAX_ANSWER_BYTES, &secrets).await;
+            return success(status, &headers, body.map_err(io_error)?).map(Ok);
         }
         // What a refusal says is welcome, but its status is enough.
-        let body = self.body(&mut answer, MAX_REFUSAL_BYTES).await;
-        let text = self
-            .secrets
-            .redact(&String::from_utf8_lossy(&body.unwrap_or_default()));
-        let refusal = Refusal::read(status.as_u16(), &headers, &text);
-        Err(azure_core::Error::new(ErrorKind::Other, refusal))
+        let body = self.body(&mut answer, MAX_REFUSAL_BYTES, &secrets).await;
+        let text = secrets.redact(&String::from_utf8_lossy(&body.unwrap_or_default()));
+        Ok(Err(Refusal::read(status.as_u16(), &headers, &text, sas)))
     }
 
     async fn body(
         &self,
         answer: &mut reqwest::Response,
         at_most: u64,
+        secrets: &Secrets,
     ) -> Result<Bytes, BrokenTransport> {
         let mut first: Option<Bytes> = None;
         let mut joined = BytesMut::new();
@@ -160,7 +189,7 @@ impl Transport {
             let piece = match tokio::time::timeout(silence, answer.chunk()).await {
                 Ok(Ok(Some(piece))) => piece,
                 Ok(Ok(None)) => break,
-                Ok(Err(error)) => return Err(self.secrets.broken(&error)),
+                Ok(Err(error)) => return Err(secrets.broken(&error)),
                 Err(_) => return Err(too_slow("the answer stopped", silence)),
             };
             let read = (first.as_ref().map_or(0, Bytes::len) + joined.len() + piece.len()) as u64;

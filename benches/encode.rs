@@ -1,7 +1,8 @@
 //! How long objects take to encode, on one core:
-//! `cargo run --release -p clfs-format --example encode_speed [FILE]`
+//! `cargo bench --bench encode [-- FILE]`
 //!
-//! FILE gives the bytes of the large segments; without it they are made up.
+//! FILE gives the bytes of the large segments; without it they are made up. As a test
+//! (`cargo test --benches`) it only shows that it runs.
 
 use std::hint::black_box;
 use std::io::{self, Write};
@@ -13,22 +14,24 @@ use clfs_format::{
 };
 
 const SMALL_FILE_BYTES: usize = 3000;
-const SMALL_FILES: u32 = 200_000;
 
 fn main() -> io::Result<()> {
-    let mut content = match std::env::args_os().nth(1) {
+    let measuring = std::env::args_os().any(|word| word == "--bench");
+    let (small_files, segments) = if measuring { (200_000, 4) } else { (10, 1) };
+    let file = std::env::args_os().skip(1).find(|word| word != "--bench");
+    let mut content = match file {
         Some(file) => std::fs::read(file)?,
         None => Vec::new(),
     };
-    while content.len() < 4 * FILE_SEGMENT_BYTES as usize {
+    while content.len() < segments * FILE_SEGMENT_BYTES as usize {
         let n = content.len();
         writeln!(content, "{} entries, {} of them files", n * 7, n % 1013)?;
     }
-    small_inodes(&content)?;
+    small_inodes(&content, small_files)?;
     large_segments(&content)
 }
 
-fn small_inodes(content: &[u8]) -> io::Result<()> {
+fn small_inodes(content: &[u8], count: u32) -> io::Result<()> {
     let fields = FilehandleFields {
         container_id: 1,
         parent_directory_manager: 0,
@@ -43,7 +46,7 @@ fn small_inodes(content: &[u8]) -> io::Result<()> {
     for compression in [Compression::Disabled, Compression::Lz4] {
         let start = Instant::now();
         let mut bytes = 0;
-        for _ in 0..SMALL_FILES {
+        for _ in 0..count {
             let inode = Inode {
                 attributes: Attributes {
                     object_type: FileType::Regular.object_type().code(),
@@ -58,7 +61,7 @@ fn small_inodes(content: &[u8]) -> io::Result<()> {
             inode.encode(&mut buffer).map_err(io::Error::other)?;
             bytes = black_box(encoder.wrap(buffer, compression)).len();
         }
-        let each = start.elapsed() / SMALL_FILES;
+        let each = start.elapsed() / count;
         println!(
             "inode of a {SMALL_FILE_BYTES}-byte file, {compression:?}: {each:?}, {bytes} bytes"
         );

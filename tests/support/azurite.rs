@@ -27,6 +27,7 @@ const SAS_VERSION: &str = "2021-12-02";
 /// A running server; it ends when this is dropped, and also when the test process is killed.
 pub struct Azurite {
     process: Child,
+    scheme: &'static str,
     port: u16,
     _data: TempDir,
 }
@@ -45,6 +46,16 @@ impl Azurite {
 
     /// Starts a server of one's own.
     pub fn start() -> Self {
+        Self::start_with(&[], "http")
+    }
+
+    /// Starts a server of one's own that speaks TLS.
+    pub fn start_with_tls(certificate: &Path, key: &Path) -> Self {
+        let [certificate, key] = [certificate, key].map(|path| path.to_str().unwrap());
+        Self::start_with(&["--cert", certificate, "--key", key], "https")
+    }
+
+    fn start_with(words: &[&str], scheme: &'static str) -> Self {
         let data = TempDir::new().unwrap();
         // The shell ends the server by its id when its own standard input closes, which happens whatever ends the test.
         let mut process = Command::new("sh")
@@ -54,12 +65,14 @@ impl Azurite {
             .args(["--blobHost", "127.0.0.1", "--blobPort", "0", "--location"])
             .arg(data.path())
             .args(["--disableTelemetry", "--silent", "--skipApiVersionCheck"])
+            .args(words)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap());
         let mut said = String::new();
+        let listens = format!("successfully listens on {scheme}://127.0.0.1:");
         let port = loop {
             let before = said.len();
             assert!(
@@ -67,7 +80,7 @@ impl Azurite {
                 "Azurite ended: {said}"
             );
             let line = &said[before..];
-            if let Some((_, port)) = line.split_once("successfully listens on http://127.0.0.1:") {
+            if let Some((_, port)) = line.split_once(&listens) {
                 break port.trim().parse().unwrap();
             }
         };
@@ -75,6 +88,7 @@ impl Azurite {
         std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
         Self {
             process,
+            scheme,
             port,
             _data: data,
         }
@@ -82,7 +96,7 @@ impl Azurite {
 
     /// The account's blob endpoint.
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}/{ACCOUNT}", self.port)
+        format!("{}://127.0.0.1:{}/{ACCOUNT}", self.scheme, self.port)
     }
 
     /// Creates a container.

@@ -16,7 +16,7 @@ pub struct Ran {
     pub stderr: String,
 }
 
-impl Ran {
+impl From<Output> for Ran {
     fn from(output: Output) -> Self {
         Ran {
             // A process that a signal ended has no status.
@@ -25,7 +25,9 @@ impl Ran {
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }
+}
 
+impl Ran {
     /// Asserts the exit status, showing what was said if it is another.
     pub fn expect(self, status: i32) -> Self {
         assert_eq!(self.status, status, "{self:#?}");

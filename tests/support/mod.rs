@@ -4,4 +4,6 @@
 
 pub mod azurite;
 pub mod command;
+pub mod fault_proxy;
 pub mod tree;
+pub mod wire;

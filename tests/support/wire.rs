@@ -1,0 +1,128 @@
+//! Loads through the fault proxy into Azurite, against an undisturbed load into a folder.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use super::azurite::{ACCOUNT, Azurite, blobs as azure_blobs, container_sas};
+use super::command::{Ran, SEED, Scratch, assert_same, blobs, clfsload};
+use super::fault_proxy::{FaultProxy, Script};
+use super::tree::{self, walk_source};
+
+/// A tree of a few hundred entries, and what an undisturbed load makes of it.
+pub struct Wire {
+    pub scratch: Scratch,
+    pub server: Arc<Azurite>,
+    pub undisturbed: BTreeMap<String, Vec<u8>>,
+    pub container: String,
+    pub token: String,
+}
+
+/// What every load gets.
+const OPTIONS: [&str; 4] = ["--seed", SEED, "--preserve-hardlinks", "1"];
+
+impl Wire {
+    pub fn new() -> Self {
+        let scratch = Scratch::new();
+        let source = scratch.source();
+        for folder in 0..4 {
+            let folder = source.join(format!("folder-{folder}"));
+            std::fs::create_dir(&folder).unwrap();
+            for number in 0..60 {
+                std::fs::write(
+                    folder.join(format!("file-{number}")),
+                    vec![b'x'; number * 97],
+                )
+                .unwrap();
+            }
+        }
+        // Beyond one and two segments; each segment takes a while on its way.
+        for (name, size) in [("two", 9 << 20), ("three", 17 << 20)] {
+            let content: Vec<u8> = (0..size as u32)
+                .map(|at| (at.wrapping_mul(at) >> 7) as u8)
+                .collect();
+            std::fs::write(source.join(name), content).unwrap();
+        }
+        let links = source.join("links");
+        std::fs::create_dir(&links).unwrap();
+        tree::hard_links(&links, 30);
+        // Reading a symlink sets its access time, once.
+        walk_source(&source);
+        scratch.load("undisturbed", &OPTIONS).expect(0);
+        let undisturbed = blobs(&scratch.container("undisturbed"));
+        let server = Azurite::shared();
+        let container = Azurite::unused_name();
+        server.create_container(&container);
+        let token = container_sas(&container, "rwdl");
+        Wire {
+            scratch,
+            server,
+            undisturbed,
+            container,
+            token,
+        }
+    }
+
+    pub fn proxy(&self, script: Script) -> FaultProxy {
+        FaultProxy::start(&self.server, script)
+    }
+
+    /// Puts of an undisturbed load: one for each blob.
+    pub fn objects(&self) -> usize {
+        self.undisturbed.len()
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.scratch.path("state")
+    }
+
+    /// A load through `endpoint`, with the token in the environment.
+    pub fn command(&self, endpoint: &str, options: &[&str]) -> Command {
+        let mut command = self.without_token(endpoint, options);
+        command.env("AZURE_STORAGE_SAS_TOKEN", &self.token);
+        command
+    }
+
+    pub fn without_token(&self, endpoint: &str, options: &[&str]) -> Command {
+        let mut words = self.scratch.words("state", &self.container);
+        words[2] = ACCOUNT.to_owned();
+        let mut command = clfsload();
+        command
+            .args(words)
+            .args(["--blob-endpoint", endpoint])
+            .args(OPTIONS)
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    pub fn begin(&self, proxy: &FaultProxy, options: &[&str]) -> Ran {
+        let mut all = vec!["--new"];
+        all.extend(options);
+        self.resume(proxy, &all)
+    }
+
+    pub fn resume(&self, proxy: &FaultProxy, options: &[&str]) -> Ran {
+        self.command(&proxy.endpoint(), options)
+            .output()
+            .unwrap()
+            .into()
+    }
+
+    pub fn spawn(&self, proxy: &FaultProxy, options: &[&str]) -> Child {
+        let mut all = vec!["--new"];
+        all.extend(options);
+        self.command(&proxy.endpoint(), &all).spawn().unwrap()
+    }
+
+    /// Asserts that the container is the one of an undisturbed load, blob by blob.
+    pub fn assert_identical(&self) {
+        assert_same(
+            &self.undisturbed,
+            &azure_blobs(&self.server, &self.container),
+        );
+    }
+}

@@ -44,6 +44,17 @@ impl StopFlag {
     }
 }
 
+/// Asks the run to stop when its thread panics: the others must not wait for what it held.
+pub struct StopOnPanic<'a>(pub &'a StopFlag);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.request();
+        }
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

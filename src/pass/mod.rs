@@ -19,7 +19,7 @@ use crate::entry::{Entry, SourceAttributes};
 use crate::monitor::{Monitor, Progress};
 use crate::problem::Problem;
 use crate::state::{Pass, State, StateError};
-use crate::stop::StopFlag;
+use crate::stop::{StopFlag, StopOnPanic};
 use crate::upload::{Delivered, Receipt, ReceiptEnd, Uploader};
 
 use ledger::Ledger;
@@ -167,6 +167,7 @@ impl PassRun<'_> {
             for _ in 0..self.threads.max(1) {
                 let messages = messages.clone();
                 threads.spawn(|| {
+                    let _stop = StopOnPanic(self.stop);
                     let worked = encoder_thread::work(self, &queue, messages);
                     if let Err(error) = worked {
                         failure.set(error, self.stop);
@@ -174,6 +175,7 @@ impl PassRun<'_> {
                 });
             }
             threads.spawn(|| {
+                let _stop = StopOnPanic(self.stop);
                 let taken = taker::take(self, reader, &ledger, &queue);
                 if let Err(error) = taken {
                     failure.set(error, self.stop);

@@ -172,6 +172,31 @@ impl Uploader {
     }
 }
 
+/// An object that must be answered for, whatever becomes of its task: a receipt that waits for it
+/// would keep the run from ending.
+struct OnItsWay<E: ReceiptEnd> {
+    receipt: Arc<Receipt<E>>,
+    stop: Arc<StopFlag>,
+    /// None until the task came to its end.
+    stored: Option<Option<u64>>,
+}
+
+impl<E: ReceiptEnd> OnItsWay<E> {
+    fn end(mut self, stored: Option<u64>) {
+        self.stored = Some(stored);
+    }
+}
+
+impl<E: ReceiptEnd> Drop for OnItsWay<E> {
+    fn drop(&mut self) {
+        if self.stored.is_none() {
+            // The task panicked, or the runtime ends before it.
+            self.stop.request();
+        }
+        self.receipt.answered(self.stored.flatten());
+    }
+}
+
 /// Takes the objects of one entity.
 pub struct EntitySink<'a, E: ReceiptEnd> {
     uploader: &'a Arc<Uploader>,
@@ -190,13 +215,20 @@ impl<E: ReceiptEnd> ObjectSink for EntitySink<'_, E> {
         room.shrink(length);
         self.receipt.sent();
         let uploader = Arc::clone(self.uploader);
-        let receipt = Arc::clone(self.receipt);
+        let on_its_way = OnItsWay {
+            receipt: Arc::clone(self.receipt),
+            stop: Arc::clone(&uploader.stop),
+            stored: None,
+        };
         self.uploader.runtime.spawn(async move {
-            let stored = uploader
-                .put(&object.name, PutBody::object(object.bytes))
-                .await;
+            let body = PutBody::object(object.bytes);
+            let stored = uploader.put(&object.name, body).await;
             drop(room);
-            receipt.answered(stored.then_some(length));
+            on_its_way.end(stored.then_some(length));
         });
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;

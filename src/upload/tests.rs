@@ -1,0 +1,114 @@
+//! What becomes of an object that the container takes, refuses, or panics over.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::*;
+use crate::container::memory::InMemory;
+use crate::container::{ListMarker, ListPage};
+
+/// Takes objects whose name begins with `A`, and panics over others.
+#[derive(Debug)]
+struct Brittle(InMemory);
+
+#[async_trait]
+impl Container for Brittle {
+    fn location(&self) -> &str {
+        self.0.location()
+    }
+
+    async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
+        assert!(
+            name.as_str().starts_with('A'),
+            "a panic that the test wants"
+        );
+        self.0.put(name, content).await
+    }
+
+    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
+        self.0.get(name).await
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        from: Option<ListMarker>,
+        at_most: u32,
+    ) -> Result<ListPage, ContainerError> {
+        self.0.list(prefix, from, at_most).await
+    }
+
+    async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
+        self.0.delete(name).await
+    }
+}
+
+struct Tell(Sender<Delivered>);
+
+impl ReceiptEnd for Tell {
+    type Verdict = ();
+    fn end(self, (): (), delivered: Delivered) {
+        self.0.send(delivered).unwrap();
+    }
+}
+
+fn put_all(
+    container: impl Container,
+    names: &[&str],
+) -> (Receiver<Delivered>, Arc<StopFlag>, Arc<Uploader>) {
+    let runtime = Box::leak(Box::new(tokio::runtime::Runtime::new().unwrap()));
+    let stop = Arc::new(StopFlag::default());
+    let uploader = Arc::new(Uploader::new(
+        Arc::new(container),
+        runtime.handle().clone(),
+        UploadLimits::default(),
+        Arc::clone(&stop),
+        Arc::default(),
+    ));
+    let (sender, receiver) = channel();
+    let receipt = Arc::new(Receipt::new(Tell(sender)));
+    let sink = uploader.sink(&receipt);
+    for name in names {
+        let object = EncodedObject {
+            name: BlobName::new(*name).unwrap(),
+            bytes: b"object".to_vec(),
+        };
+        sink.put(object, sink.room(6));
+    }
+    receipt.seal(());
+    (receiver, stop, uploader)
+}
+
+const LONG: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_task_that_panics_is_answered_for_and_stops_the_run() {
+    let (delivered, stop, _) = put_all(Brittle(InMemory::new()), &["A1", "B", "A2"]);
+    let delivered = delivered.recv_timeout(LONG).unwrap();
+    assert_eq!((delivered.lost, stop.is_requested()), (1, true));
+}
+
+#[test]
+fn a_failure_for_good_is_kept_and_nothing_is_put_after_it() {
+    let container = InMemory::new();
+    container.remove_container();
+    let (delivered, stop, uploader) = put_all(container, &["A1", "A2"]);
+    assert_eq!(delivered.recv_timeout(LONG).unwrap().lost, 2);
+    assert!(stop.is_requested());
+    assert!(uploader.take_failure().is_some());
+}
+
+#[test]
+fn what_is_taken_is_counted() {
+    let (delivered, stop, _) = put_all(InMemory::new(), &["A1", "A2"]);
+    let delivered = delivered.recv_timeout(LONG).unwrap();
+    let expected = Delivered {
+        objects: 2,
+        bytes: 12,
+        lost: 0,
+    };
+    assert_eq!((delivered, stop.is_requested()), (expected, false));
+}

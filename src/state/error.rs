@@ -100,6 +100,8 @@ impl StateError {
                     StateError::Corrupt { path, what }
                 }
                 ErrorCode::DiskFull => StateError::DiskFull(path),
+                // SQLITE_ERROR: a statement of ours does not fit the tables that are there.
+                ErrorCode::Unknown => StateError::Corrupt { path, what },
                 _ => StateError::Database { path, what },
             },
             // A column of another type, or out of range: not a row that we wrote.

@@ -1,13 +1,13 @@
 //! The state folder: who may use it, and which files lie in it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::{LOG_NAME, StateError};
+use super::{LOG_NAME, StateError, schema};
 
 /// The database of a transfer that has begun.
 pub(super) const DATABASE: &str = "state.db";
@@ -98,6 +98,16 @@ impl StateFolder {
 
     pub(super) fn database(&self) -> PathBuf {
         self.path.join(DATABASE)
+    }
+
+    /// Whose database lies here, by the header of the file alone.
+    pub(super) fn database_kind(&self) -> Result<schema::Kind, StateError> {
+        let path = self.database();
+        let mut header = Vec::new();
+        File::open(&path)
+            .and_then(|file| file.take(schema::HEADER_BYTES).read_to_end(&mut header))
+            .map_err(|error| StateError::io("read", &path, error))?;
+        Ok(schema::kind_of_header(&header))
     }
 
     pub(super) fn unfinished_database(&self) -> PathBuf {

@@ -24,7 +24,7 @@ mod settings;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub use counter::{Counter, Totals};
 pub use error::StateError;
@@ -90,26 +90,25 @@ impl State {
 
     fn connect(folder: StateFolder) -> Result<State, StateError> {
         let path = folder.database();
-        let connect = || {
-            let connection = Connection::open(&path)?;
-            let kind = schema::kind(&connection)?;
-            schema::set_up_writer(&connection)?;
-            Ok((connection, kind))
-        };
-        let (connection, kind) = connect().map_err(|error| StateError::query(&path, error))?;
-        match kind {
-            schema::Kind::Current => {}
-            schema::Kind::Newer(found) => {
-                return Err(StateError::Newer {
-                    path,
-                    found,
-                    known: schema::VERSION,
-                });
-            }
+        let failed = |error| StateError::query(&path, error);
+        let accept = |kind| match kind {
+            schema::Kind::Current => Ok(()),
+            schema::Kind::Newer(found) => Err(StateError::Newer {
+                path: path.clone(),
+                found,
+                known: schema::VERSION,
+            }),
             schema::Kind::Foreign => {
-                return Err(StateError::corrupt(&path, "it is not a clfsload database"));
+                Err(StateError::corrupt(&path, "it is not a clfsload database"))
             }
-        }
+        };
+        // Before SQLite sees it, which would write to an empty file, and to a foreign one.
+        accept(folder.database_kind()?)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
+        // Again, as the write-ahead log may hold a later header.
+        accept(schema::kind(&connection).map_err(failed)?)?;
+        schema::set_up_writer(&connection).map_err(failed)?;
         Ok(State {
             folder,
             writer: Mutex::new(connection),

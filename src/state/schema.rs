@@ -98,11 +98,35 @@ pub(super) enum Kind {
 pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
     let application: i64 = connection.pragma_query_value(None, "application_id", |r| r.get(0))?;
     let version: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
-    Ok(match (application, version) {
+    Ok(kind_of(application, version))
+}
+
+fn kind_of(application: i64, version: i64) -> Kind {
+    match (application, version) {
         (APPLICATION_ID, VERSION) => Kind::Current,
         (APPLICATION_ID, version) if version > VERSION => Kind::Newer(version),
         _ => Kind::Foreign,
-    })
+    }
+}
+
+/// Length of a database's header (SQLite's file format, section 1.3).
+pub(super) const HEADER_BYTES: u64 = 100;
+
+/// Tells whose database a file is by its header: 16 bytes of magic, `user_version` at offset 60,
+/// `application_id` at 68, big-endian 32 bits each.
+pub(super) fn kind_of_header(header: &[u8]) -> Kind {
+    let number = |offset: usize| {
+        let bytes = header.get(offset..)?.first_chunk()?;
+        Some(i64::from(i32::from_be_bytes(*bytes)))
+    };
+    match (
+        header.starts_with(b"SQLite format 3\0"),
+        number(68),
+        number(60),
+    ) {
+        (true, Some(application), Some(version)) => kind_of(application, version),
+        _ => Kind::Foreign,
+    }
 }
 
 /// Sets up the connection that writes.
@@ -125,4 +149,25 @@ pub(super) fn set_up_reader(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "cache_size", -1024)?;
     connection.busy_timeout(std::time::Duration::from_secs(30))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_durable_before_it_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = Connection::open(folder.path().join("state.db")).unwrap();
+        set_up_writer(&connection).unwrap();
+        let synchronous: i64 = connection
+            .pragma_query_value(None, "synchronous", |row| row.get(0))
+            .unwrap();
+        let journal: String = connection
+            .pragma_query_value(None, "journal_mode", |row| row.get(0))
+            .unwrap();
+        // 2 is FULL: in WAL mode the log is synced after each transaction (SQLite's pragma page).
+        assert_eq!((synchronous, journal.as_str()), (2, "wal"));
+    }
 }

@@ -5,5 +5,6 @@
 pub mod azurite;
 pub mod command;
 pub mod fault_proxy;
+pub mod sink;
 pub mod tree;
 pub mod wire;

@@ -10,6 +10,7 @@ use clfs_format::Compression;
 use super::sas_source::sas_token;
 use super::{Failure, Status};
 use crate::container::location::ContainerLocation;
+use crate::container::sas::redacted;
 use crate::identity::Seed;
 use crate::load::{LoadOptions, Mode};
 
@@ -163,7 +164,7 @@ pub(super) fn explain(error: &clap::Error) -> Status {
             Status::Done
         }
         _ => {
-            eprint!("{}", crate::container::sas::redacted(&error.to_string()));
+            super::terminal::err(redacted(&error.to_string()).trim_end());
             Status::Usage
         }
     }

@@ -65,7 +65,9 @@ impl LogFile {
         };
         if let Err(error) = written {
             *target = Target::Lost;
-            eprintln!("clfsload: the log cannot be written: {error}; going on without");
+            super::terminal::err(&format!(
+                "clfsload: the log cannot be written: {error}; going on without"
+            ));
         }
     }
 

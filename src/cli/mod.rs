@@ -14,6 +14,7 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::container::notice::Notice;
+use crate::container::sas::redacted;
 use crate::load::{Load, LoadError, prepare};
 use crate::monitor::{Event, Monitor};
 
@@ -52,7 +53,8 @@ pub fn main() -> ExitCode {
     match load(&arguments) {
         Ok(status) => status.into(),
         Err(failure) => {
-            eprintln!("clfsload: {}", failure.message);
+            // A token in the wrong place, such as that of a path, is no token to what reports it.
+            terminal::err(&format!("clfsload: {}", redacted(&failure.message)));
             failure.status.into()
         }
     }
@@ -104,7 +106,7 @@ fn load(arguments: &Arguments) -> Result<Status, Failure> {
     match summary {
         Ok(summary) => {
             for line in terminal::summary_lines(&summary, load.state()) {
-                println!("{line}");
+                terminal::out(&line);
                 monitor.log.line(crate::monitor::Level::Info, &line);
             }
             Ok(terminal::status(summary.end))
@@ -170,7 +172,9 @@ impl Reporter {
     /// The state folder is there now: what was said so far goes into its log.
     fn start_log(&self) {
         if let Err(error) = self.log.open() {
-            eprintln!("clfsload: the log cannot be written: {error}; going on without");
+            terminal::err(&format!(
+                "clfsload: the log cannot be written: {error}; going on without"
+            ));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a person sees.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -12,6 +13,17 @@ use crate::load::{End, Summary};
 use crate::monitor::{Level, Progress};
 use crate::state::{Counter, State};
 
+/// A line to standard output. A terminal or pipe that is gone is no reason to end a transfer, so
+/// it is not `println!`, which panics then.
+pub(super) fn out(line: &str) {
+    drop(writeln!(std::io::stdout(), "{line}"));
+}
+
+/// A line to standard error, likewise.
+pub(super) fn err(line: &str) {
+    drop(writeln!(std::io::stderr(), "{line}"));
+}
+
 /// Events as lines: the normal course to standard output, the rest to standard error.
 #[derive(Debug, Default)]
 pub(super) struct Terminal;
@@ -20,9 +32,9 @@ impl Terminal {
     pub(super) fn line(&self, level: Level, text: &str) {
         match level {
             Level::Debug => {}
-            Level::Info => println!("{text}"),
-            Level::Warning => eprintln!("warning: {text}"),
-            Level::Error => eprintln!("error: {text}"),
+            Level::Info => out(text),
+            Level::Warning => err(&format!("warning: {text}")),
+            Level::Error => err(&format!("error: {text}")),
         }
     }
 }
@@ -38,7 +50,7 @@ pub(super) fn print_figures(progress: Arc<Progress>, every: Duration) -> Figures
     let thread = std::thread::spawn(move || {
         let started = Instant::now();
         while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-            println!("{}", figures(&progress, started.elapsed()));
+            out(&figures(&progress, started.elapsed()));
         }
     });
     Figures {

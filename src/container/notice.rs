@@ -29,7 +29,7 @@ pub enum Notice<'a> {
     },
     /// The last of the failing calls succeeded.
     OutageEnds {
-        /// How long it took from the first failure.
+        /// From the first failure to the first success after the last failure.
         lasted: Duration,
         /// Calls that had to be repeated since the last such notice.
         calls: u64,

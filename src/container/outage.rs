@@ -26,6 +26,8 @@ struct State {
     waiting: u64,
     /// Since when there have always been some.
     since: Option<Instant>,
+    /// When the first of them succeeded since the last failure.
+    answered: Option<Instant>,
     /// Whether this outage was told of; its end is told of only then.
     told: bool,
     /// When anything was last told.
@@ -57,6 +59,7 @@ impl Outage {
         let notice = {
             let mut state = self.state();
             state.tries += 1;
+            state.answered = None;
             let now = Instant::now();
             let recently = state
                 .last_told
@@ -82,16 +85,22 @@ impl Outage {
         let notice = {
             let mut state = self.state();
             state.waiting -= 1;
+            let now = Instant::now();
+            let answered = match through {
+                true => *state.answered.get_or_insert(now),
+                false => now,
+            };
             if state.waiting > 0 {
                 return;
             }
             let since = state.since.take();
+            state.answered = None;
             let told = std::mem::take(&mut state.told);
             if !told || !through {
                 return;
             }
             Notice::OutageEnds {
-                lasted: since.map_or(Duration::ZERO, |since| since.elapsed()),
+                lasted: since.map_or(Duration::ZERO, |since| answered - since),
                 calls: std::mem::take(&mut state.calls),
                 tries: std::mem::take(&mut state.tries),
             }

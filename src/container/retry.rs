@@ -51,13 +51,15 @@ impl Default for RetryPolicy {
 
 impl RetryPolicy {
     /// Full jitter: anything between nothing and the doubling bound, so that clients that failed together do not come
-    /// back together. A service's Retry-After is the least wait.
-    fn delay(&self, attempt: u32, error: &ContainerError) -> Duration {
+    /// back together. A service's Retry-After is the least wait. The last try is at the end of what is `left` of
+    /// the patience; `None` when nothing is left, or less than the service asks for.
+    fn delay(&self, attempt: u32, error: &ContainerError, left: Duration) -> Option<Duration> {
         let doubled = 2u32.saturating_pow(attempt.saturating_sub(1));
         let bound = self.first_delay.saturating_mul(doubled).min(self.max_delay);
         let jittered = bound.mul_f64(fastrand::f64());
         let asked = error.retry_after().unwrap_or_default();
-        asked.min(self.max_retry_after).saturating_add(jittered)
+        let asked = asked.min(self.max_retry_after);
+        (!left.is_zero() && asked <= left).then(|| asked.saturating_add(jittered).min(left))
     }
 }
 
@@ -168,12 +170,13 @@ impl<C: Container> Retrying<C> {
                 self.reached.store(true, Relaxed);
             }
             attempt = attempt.saturating_add(1);
-            let delay = self.policy.delay(attempt, &error);
             let patience = self.patience(&error);
             let elapsed = started.elapsed();
-            if self.stop.is_requested() || elapsed.saturating_add(delay) > patience {
-                return Err(error.with_tries(attempt, elapsed));
-            }
+            let left = patience.saturating_sub(elapsed);
+            let delay = match self.policy.delay(attempt, &error, left) {
+                Some(delay) if !self.stop.is_requested() => delay,
+                _ => return Err(error.with_tries(attempt, elapsed)),
+            };
             waiting.get_or_insert_with(|| self.outage.enter());
             self.outage.failed(&error, patience);
             if let Some(observer) = &self.observer {

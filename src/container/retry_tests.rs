@@ -182,3 +182,156 @@ async fn retry_after_is_the_least_wait_up_to_a_bound() {
     assert!(waits[1].2 >= policy.max_retry_after);
     assert!(waits[1].2 <= policy.max_retry_after + policy.max_delay);
 }
+
+type Told = Arc<Mutex<Vec<(Duration, String)>>>;
+
+/// A container that always fails, and what its notices say and when.
+fn told(
+    policy: RetryPolicy,
+    stop: &Arc<StopFlag>,
+    failing: Failing,
+) -> (Arc<Retrying<Failing>>, Told) {
+    let told = Told::default();
+    let seen = Arc::clone(&told);
+    let started = Instant::now();
+    let notices: NoticeObserver = Arc::new(move |notice| {
+        let line = (started.elapsed(), notice.to_string());
+        seen.lock().unwrap().push(line);
+    });
+    let container = Retrying::new(failing, policy)
+        .with_notices(notices)
+        .with_stop(Arc::clone(stop));
+    (Arc::new(container), told)
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_calls_tell_of_one_outage() {
+    // 64 calls at a time fail for about ten minutes, then all of them succeed.
+    let stop = Arc::default();
+    let failing = Failing::first(std::iter::repeat_n(RESET, 64 * 25));
+    let patient = RetryPolicy {
+        patience: Duration::from_secs(3600),
+        ..RetryPolicy::default()
+    };
+    let (container, told) = told(patient, &stop, failing);
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let container = Arc::clone(&container);
+        calls.spawn(async move { container.put(&name(), PutBody::object("x")).await.unwrap() });
+    }
+    while calls.join_next().await.is_some() {}
+    let told = told.lock().unwrap();
+    let (last, between) = told.split_last().unwrap();
+    assert!(
+        between[0]
+            .1
+            .contains("the connection broke; waiting and trying again, for 1 h 0 min")
+    );
+    assert!(between.len() > 5, "{told:#?}");
+    for pair in between.windows(2) {
+        assert!(
+            pair[1].0 - pair[0].0 >= Duration::from_secs(30),
+            "{told:#?}"
+        );
+        assert!(
+            pair[1].1.starts_with("64 requests still wait for"),
+            "{told:#?}"
+        );
+    }
+    assert!(
+        last.1
+            .ends_with("64 requests were repeated, with 1600 failed tries in all"),
+        "{last:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_that_come_and_go_are_told_of_rarely() {
+    let stop = Arc::default();
+    let failing = Failing::first([]);
+    let (container, told) = told(RetryPolicy::default(), &stop, failing);
+    for _ in 0..600 {
+        container.inner.kinds.lock().unwrap().push_back(SERVER);
+        container.put(&name(), PutBody::object("x")).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    // Six minutes: a beginning and an end every half one.
+    let told = told.lock().unwrap();
+    assert!((20..=28).contains(&told.len()), "{}: {told:#?}", told.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_a_wait_at_once() {
+    let stop = Arc::new(StopFlag::default());
+    let (container, _) = told(RetryPolicy::default(), &stop, Failing::always(SERVER));
+    let call = tokio::spawn(async move { container.get(&name()).await });
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    stop.request();
+    let asked = Instant::now();
+    let error = call.await.unwrap().unwrap_err();
+    assert_eq!(asked.elapsed(), Duration::ZERO);
+    assert!(
+        error.is_transient() && error.to_string().contains("; tried "),
+        "{error}"
+    );
+}
+
+/// Never answers.
+#[derive(Debug)]
+struct Mute;
+
+#[async_trait]
+impl Container for Mute {
+    fn location(&self) -> &str {
+        "mute"
+    }
+    async fn put(&self, _: &BlobName, _: PutBody) -> Result<(), ContainerError> {
+        std::future::pending().await
+    }
+    async fn get(&self, _: &BlobName) -> Result<Bytes, ContainerError> {
+        std::future::pending().await
+    }
+    async fn list(
+        &self,
+        _: &str,
+        _: Option<ListMarker>,
+        _: u32,
+    ) -> Result<ListPage, ContainerError> {
+        std::future::pending().await
+    }
+    async fn delete(&self, _: &BlobName) -> Result<(), ContainerError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_grants_a_call_some_seconds() {
+    let stop = Arc::new(StopFlag::default());
+    let policy = RetryPolicy::default();
+    let container = Retrying::new(Mute, policy.clone()).with_stop(Arc::clone(&stop));
+    stop.request();
+    let asked = Instant::now();
+    let error = container.get(&name()).await.unwrap_err();
+    assert_eq!(asked.elapsed().as_secs(), policy.stop_grace.as_secs());
+    assert!(error.is_transient());
+    // Those that come later have no time of their own.
+    container.get(&name()).await.unwrap_err();
+    assert_eq!(asked.elapsed().as_secs(), policy.stop_grace.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_never_answered_is_given_up_soon() {
+    let refused = ContainerErrorKind::Network(NetworkFailure::Connect);
+    let policy = RetryPolicy::default();
+    let (container, _) = watched(Failing::always(refused.clone()), policy.clone());
+    let started = Instant::now();
+    container.get(&name()).await.unwrap_err();
+    assert_eq!(started.elapsed(), policy.first_contact);
+    // Once it has answered, it is waited for.
+    *container.inner.kinds.lock().unwrap() = [ContainerErrorKind::BlobMissing].into();
+    container.get(&name()).await.unwrap_err();
+    let started = Instant::now();
+    let error = container.get(&name()).await.unwrap_err();
+    assert_eq!(started.elapsed(), policy.patience);
+    assert!(error.to_string().contains("times in 10 min 0 s"), "{error}");
+}

@@ -98,9 +98,13 @@ impl TokenSource {
 
     /// A token that was read from `file`, where its successors will be.
     pub fn from_file(token: SasToken, file: PathBuf) -> Self {
+        let source = Self::fixed(token);
+        // Whoever begins with a token that ends so soon has told so.
+        let ends = ends_within(&source.token(), LOOK_AHEAD);
+        source.state().told = ends;
         Self {
             file: Some(file),
-            ..Self::fixed(token)
+            ..source
         }
     }
 

@@ -36,6 +36,8 @@ impl Scene {
         let file = folder.path().join("token");
         std::fs::write(&file, first).unwrap();
         let (source, told) = watched(TokenSource::from_file(parsed(first), file));
+        // As if the token had had more time left in the beginning.
+        source.state().told = false;
         Self {
             source,
             told,

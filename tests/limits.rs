@@ -191,7 +191,7 @@ fn a_service_slower_than_the_scan() {
         let at = scratch.source().join(format!("d{directory}"));
         fs::create_dir(&at).unwrap();
         for number in 0..1000 {
-            fs::write(at.join(format!("f{number}")), [7; 8000]).unwrap();
+            fs::write(at.join(format!("f{number}")), [7; 16_000]).unwrap();
         }
     }
     let sink = Sink::start(Pace::Slow {

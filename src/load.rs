@@ -1,13 +1,15 @@
 //! A load: wires scan, passes, encoder, uploader and state; the only file that knows all of them.
 
 mod error;
+mod found;
 mod finish;
 mod prepare;
 mod problem_files;
+mod running;
 mod summary;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clfs_format::Compression;
@@ -16,17 +18,17 @@ use crate::container::Container;
 use crate::container::azure::Patience;
 use crate::container::location::ContainerLocation;
 use crate::container::retry::RetryPolicy;
-use crate::encode::{EncodeContext, Encoder};
-use crate::entry::EntryId;
+use crate::encode::EncodeContext;
 use crate::identity::Identity;
 use crate::identity::Seed;
-use crate::monitor::{Event, Monitor, Phase, Progress};
-use crate::pass::{MoreEntries, NoMore, PassRun};
-use crate::scan::{Scan, ScanEnd};
+use crate::monitor::{Event, Monitor, Progress};
+use crate::problem::ProblemLimit;
 use crate::source::SourceTree;
-use crate::state::{Counter, Pass, Settings, State, StateError};
+use crate::state::{Settings, State};
 use crate::stop::StopFlag;
 use crate::upload::{UploadLimits, Uploader};
+
+use running::Running;
 
 pub use error::{LoadError, Refusal};
 pub use prepare::{Mode, prepare, prepare_with};
@@ -154,10 +156,13 @@ impl Load {
     }
 
     fn run_phases(&self, monitor: &dyn Monitor) -> Result<End, LoadError> {
+        let problems_before = self.state.reader()?.problem_count()?;
         if self.state.is_finished()? {
-            return Ok(End::WasFinished);
+            return Ok(match problems_before {
+                0 => End::WasFinished,
+                _ => End::FinishedWithout,
+            });
         }
-        let reader = self.state.reader()?;
         let source = SourceTree::open(&self.settings.source, Box::new(self.state.reader()?))
             .map_err(|errno| Refusal::Source {
                 path: self.settings.source.clone(),
@@ -175,233 +180,18 @@ impl Load {
             Arc::clone(&self.options.stop),
             Arc::clone(&self.progress),
         ));
-        let run = Running {
+        let running = Running {
             load: self,
             context: &context,
             uploader: &uploader,
+            limit: ProblemLimit::new(self.options.max_problems, problems_before),
             monitor,
-        };
-        monitor.event(&Event::Phase(Phase::Scan));
-        run.scan_and_files()?;
-        if self.options.stop.is_requested() {
-            return run.stopped();
-        }
-        run.warn()?;
-        // All names of an inode must be known before it goes: those in a directory that could
-        // not be listed are not.
-        let whole_tree = self.options.skip_failed || reader.unexplored_count()? == 0;
-        if whole_tree {
-            monitor.event(&Event::Phase(Phase::Links));
-            run.pass(Pass::Links, &NoMore)?;
-        }
-        if self.options.stop.is_requested() {
-            return run.stopped();
-        }
-        if !self.options.skip_failed && reader.problem_count()? > 0 {
-            return Ok(End::Problems);
-        }
-        monitor.event(&Event::Phase(Phase::Directories));
-        run.delete_leftovers()?;
-        self.state.begin_directories()?;
-        run.pass(Pass::Directories, &NoMore)?;
-        if self.options.stop.is_requested() {
-            return run.stopped();
-        }
-        monitor.event(&Event::Phase(Phase::Finish));
-        match self.finish(&context) {
-            // The wait for a container that is away was ended, not the run by a failure.
-            Err(LoadError::Container(error))
-                if error.is_transient() && self.options.stop.is_requested() =>
-            {
-                return Ok(End::Stopped);
-            }
-            finished => finished?,
-        }
-        Ok(match reader.problem_count()? {
-            0 => End::Finished,
-            _ => End::FinishedWithout,
-        })
-    }
-}
-
-/// A running load.
-struct Running<'a> {
-    load: &'a Load,
-    context: &'a Arc<EncodeContext>,
-    uploader: &'a Arc<Uploader>,
-    monitor: &'a dyn Monitor,
-}
-
-impl Running<'_> {
-    /// Walks the source, and loads files as they are found.
-    fn scan_and_files(&self) -> Result<(), StateError> {
-        let found = Found::default();
-        let (load, options) = (self.load, &self.load.options);
-        let scan = Scan {
-            state: &load.state,
-            source: &self.context.source,
-            preserve_hardlinks: load.settings.preserve_hardlinks,
-            retry_problems: options.retry_problems,
-            threads: options.scan_threads,
-            max_problems: options.max_problems,
-            stop: &load.options.stop,
-            progress: &load.progress,
-            monitor: self.monitor,
-            committed: &|| found.notify(false),
         };
         std::thread::scope(|threads| {
             let (_watching, over) = std::sync::mpsc::channel();
-            threads.spawn(move || self.watch_source(&over));
-            let scanning = threads.spawn(|| {
-                // However the scan ends, the pass must not wait for more.
-                let _over = OnDrop(|| found.notify(true));
-                let end = scan.run();
-                if !matches!(end, Ok(ScanEnd::Complete)) {
-                    load.options.stop.request();
-                }
-                end
-            });
-            let loaded = self.pass(Pass::Files, &found);
-            let scanned = match scanning.join() {
-                Ok(scanned) => scanned,
-                Err(panic) => std::panic::resume_unwind(panic),
-            };
-            scanned.map(drop).and(loaded)
+            let running = &running;
+            threads.spawn(move || running.watch_source(&over));
+            running.phases()
         })
-    }
-
-    fn pass(&self, pass: Pass, more: &dyn MoreEntries) -> Result<(), StateError> {
-        let (load, options) = (self.load, &self.load.options);
-        PassRun {
-            pass,
-            state: &load.state,
-            context: self.context,
-            uploader: self.uploader,
-            threads: options.encode_threads,
-            retry_problems: options.retry_problems,
-            max_problems: options.max_problems,
-            more,
-            stop: &load.options.stop,
-            progress: &load.progress,
-            monitor: self.monitor,
-        }
-        .run()
-    }
-
-    /// Deletes what attempts at entries that are left out may have put.
-    fn delete_leftovers(&self) -> Result<(), LoadError> {
-        let mut encoder = Encoder::new(Arc::clone(self.context), self.load.state.reader()?);
-        let reader = self.load.state.reader()?;
-        let mut after = EntryId::new(0);
-        loop {
-            let problems = reader.problems(after, 1024)?;
-            let Some(last) = problems.last() else {
-                return Ok(());
-            };
-            after = last.id;
-            for problem in &problems {
-                let Some(entry) = reader.entry(problem.id)? else {
-                    continue;
-                };
-                let blobs = encoder.leftovers(&entry).map_err(finish::internal)?;
-                if !self.uploader.delete_all(blobs.into_iter()) {
-                    return self
-                        .uploader
-                        .take_failure()
-                        .map_or(Ok(()), |error| Err(error.into()));
-                }
-            }
-        }
-    }
-
-    /// Tells of entries that the source does not answer for, until `over`.
-    fn watch_source(&self, over: &std::sync::mpsc::Receiver<()>) {
-        use std::sync::mpsc::RecvTimeoutError;
-        let patience = self.load.options.source_patience;
-        let Ok(reader) = self.load.state.reader() else {
-            return;
-        };
-        let every = (patience / 4).max(Duration::from_millis(50));
-        while over.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-            for stalled in self.context.source.stalled(patience) {
-                let path = reader.path(stalled.entry).unwrap_or_default().join(&b'/');
-                self.monitor.event(&Event::SourceStalled {
-                    path: &path,
-                    since: stalled.since,
-                });
-            }
-        }
-    }
-
-    /// Tells what the whole tree has that the format cannot hold.
-    fn warn(&self) -> Result<(), StateError> {
-        let reader = self.load.state.reader()?;
-        let clamped = reader.totals()?.get(Counter::ClampedTimes);
-        if clamped > 0 {
-            self.monitor
-                .event(&Event::ClampedTimes { entries: clamped });
-        }
-        let split = reader.split_inode_count()?;
-        if split > 0 {
-            self.monitor.event(&Event::SplitInodes { inodes: split });
-        }
-        Ok(())
-    }
-
-    /// Why the run stopped.
-    fn stopped(&self) -> Result<End, LoadError> {
-        let load = self.load;
-        if let Some(error) = self.uploader.take_failure() {
-            return Err(error.into());
-        }
-        let problems = load.state.reader()?.problem_count()?;
-        match load.options.max_problems {
-            Some(limit) if problems >= limit => Ok(End::TooManyProblems),
-            _ => Ok(End::Stopped),
-        }
-    }
-}
-
-/// Tells the files' pass that the scan found more.
-#[derive(Default)]
-struct Found {
-    state: Mutex<FoundState>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct FoundState {
-    news: bool,
-    over: bool,
-}
-
-impl Found {
-    fn notify(&self, over: bool) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.news = true;
-        state.over |= over;
-        self.changed.notify_all();
-    }
-}
-
-impl MoreEntries for Found {
-    fn wait(&self) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        while !state.news && !state.over {
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        state.news = false;
-        !state.over
-    }
-}
-
-struct OnDrop<F: Fn()>(F);
-
-impl<F: Fn()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
     }
 }

@@ -29,8 +29,6 @@ pub enum Level {
 pub enum Phase {
     /// Walking the source; files are loaded at the same time.
     Scan,
-    /// The rest of the files.
-    Files,
     /// Inodes with several names.
     Links,
     /// Directories.
@@ -43,7 +41,6 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Phase::Scan => "scan and files",
-            Phase::Files => "files",
             Phase::Links => "hard links",
             Phase::Directories => "directories",
             Phase::Finish => "finish",

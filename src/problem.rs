@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clfs_format::limits::{NAME_BYTES, SYMLINK_TARGET_BYTES};
 
@@ -15,7 +16,7 @@ pub enum Reason {
     Vanished,
     /// Size or modification time changed twice between the look at it and the read.
     Changed,
-    /// Something of another type stands in its place now.
+    /// Something else stands in its place now: another type or, for a link, another inode.
     TypeChanged,
     /// A symlink whose target is longer than the format holds.
     LinkTargetTooLong,
@@ -65,7 +66,7 @@ impl fmt::Display for Reason {
             Reason::PermissionDenied => write!(f, "no permission to read it"),
             Reason::Vanished => write!(f, "it is not there any more"),
             Reason::Changed => write!(f, "changed while it was read"),
-            Reason::TypeChanged => write!(f, "something of another type is in its place now"),
+            Reason::TypeChanged => write!(f, "something else is in its place now"),
             Reason::LinkTargetTooLong => {
                 write!(
                     f,
@@ -112,6 +113,41 @@ impl Problem {
             reason,
             errno: Some(errno.raw_os_error()),
         }
+    }
+}
+
+/// Whether an error tells of this process's limits rather than of the entry: it would meet any
+/// other entry too.
+pub fn is_exhaustion(errno: rustix::io::Errno) -> bool {
+    use rustix::io::Errno;
+    matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
+}
+
+/// How many entries may fail in one run, on top of those that an earlier run left.
+#[derive(Debug)]
+pub struct ProblemLimit {
+    at: Option<u64>,
+    reached: AtomicBool,
+}
+
+impl ProblemLimit {
+    /// A limit of `at_most` further problems, or none.
+    pub fn new(at_most: Option<u64>, problems_before: u64) -> Self {
+        ProblemLimit {
+            at: at_most.map(|limit| problems_before.saturating_add(limit)),
+            reached: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether so many problems are too many; remembered.
+    pub fn is_reached(&self, problems: u64) -> bool {
+        let reached = self.at.is_some_and(|limit| problems >= limit);
+        self.reached.fetch_or(reached, Ordering::AcqRel) || reached
+    }
+
+    /// Whether it was reached before.
+    pub fn was_reached(&self) -> bool {
+        self.reached.load(Ordering::Acquire)
     }
 }
 

@@ -41,7 +41,7 @@ impl From<Status> for ExitCode {
 /// How often a line of figures is printed.
 const FIGURES_EVERY: Duration = Duration::from_secs(5);
 
-/// How long a run may take to come to rest after a signal; outcomes are stored meanwhile.
+/// How long a run may take to come to rest once it is to stop; outcomes are stored meanwhile.
 const STOP_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Runs the command with the process's arguments.
@@ -94,15 +94,18 @@ fn load(arguments: &Arguments) -> Result<Status, Failure> {
         let monitor = Arc::clone(&monitor);
         Arc::new(move |notice: &Notice<'_>| monitor.event(&Event::Container(notice)))
     };
+    raise_descriptor_limit();
     let mode = arguments.mode();
     let load = prepare(options, mode, notices)?;
     monitor.start_log();
     monitor.event(&load.started_event(mode));
     stop_on_signals(&load, &monitor);
+    let held = end_when_held(&load, &monitor);
     let summary = {
         let _figures = terminal::print_figures(Arc::clone(load.progress()), FIGURES_EVERY);
         load.run(monitor.as_ref())
     };
+    held.abort();
     match summary {
         Ok(summary) => {
             for line in terminal::summary_lines(&summary, load.state()) {
@@ -121,6 +124,19 @@ fn load(arguments: &Arguments) -> Result<Status, Failure> {
             Err(failure)
         }
     }
+}
+
+/// Raises the soft limit of open files to the hard one (getrlimit(2)): the soft one is often 1,024
+/// for programs that use select(2), which this one does not.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    // Where that is not allowed, the limit stays as it is, and is enough for the defaults.
+    let _: rustix::io::Result<()> = setrlimit(Resource::Nofile, raised);
 }
 
 /// The first signal asks the run to stop, the second ends the process.
@@ -142,17 +158,21 @@ fn stop_on_signals(load: &Load, monitor: &Arc<Reporter>) {
             if asked_before {
                 std::process::exit(i32::from(Status::Failed as u8));
             }
-            monitor.event(&Event::Stopping);
             stop.request();
-            let monitor = Arc::clone(&monitor);
-            tokio::spawn(async move {
-                tokio::time::sleep(STOP_PATIENCE).await;
-                // A thread may be held by a source that does not answer. What is done is stored.
-                monitor.event(&Event::StoppedWaiting);
-                std::process::exit(i32::from(Status::Failed as u8));
-            });
+            monitor.event(&Event::Stopping);
         }
     });
+}
+
+/// Ends the process when a run that is to stop, for whatever reason, does not come to rest: a
+/// thread may be held by a source that does not answer. What is done is stored by then.
+fn end_when_held(load: &Load, monitor: &Arc<Reporter>) -> tokio::task::JoinHandle<()> {
+    let (stop, monitor) = (Arc::clone(load.stop()), Arc::clone(monitor));
+    load.runtime().spawn(async move {
+        stop.requested(STOP_PATIENCE).await;
+        monitor.event(&Event::StoppedWaiting);
+        std::process::exit(i32::from(Status::Failed as u8));
+    })
 }
 
 /// Events to the terminal and the log.

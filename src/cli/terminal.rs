@@ -149,22 +149,22 @@ pub(super) fn summary_lines(summary: &Summary, state: &State) -> Vec<String> {
 
 fn end_line(summary: &Summary, state: &State) -> String {
     let problems = summary.problems;
-    let log = state.log_path();
-    let log = log.display();
+    let list = state.folder().join("problems.txt");
+    let list = list.display();
     match summary.end {
         End::Finished => "done: the container is whole and can be attached".to_owned(),
         End::WasFinished => {
             "done: this transfer was finished before; nothing was left to do".to_owned()
         }
         End::FinishedWithout => format!(
-            "done without {problems} entries that failed (see {log}): the container is whole but for them"
+            "done without {problems} entries that failed (see {list}): the container is whole but for them"
         ),
         End::Problems => format!(
-            "at rest: {problems} entries failed (see {log}); mend them and run the same command without --new, \
+            "at rest: {problems} entries failed (see {list}); mend them and run the same command without --new, \
              or add --skip-failed to finish without them"
         ),
         End::TooManyProblems => format!(
-            "stopped: {problems} entries failed (see {log}), which is the limit of --max-errors; mend them, \
+            "stopped: {problems} entries failed (see {list}), which is the limit of --max-errors; mend them, \
              then run the same command without --new"
         ),
         End::Stopped => "stopped: run the same command without --new to go on".to_owned(),

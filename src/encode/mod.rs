@@ -78,7 +78,7 @@ impl From<StateError> for EncodeError {
 
 impl From<rustix::io::Errno> for EncodeError {
     fn from(errno: rustix::io::Errno) -> Self {
-        EncodeError::Problem(Problem::from_errno(errno))
+        OpenError::from(errno).into()
     }
 }
 
@@ -87,6 +87,19 @@ impl From<FormatError> for EncodeError {
     /// be left, and one that is must not stop the others.
     fn from(_: FormatError) -> Self {
         EncodeError::Problem(Problem::new(Reason::NotRepresentable))
+    }
+}
+
+/// A name that leads to another inode now says nothing of the one that the other names have.
+fn same_inode(
+    entry: &Entry,
+    encoded: Result<Encoded, EncodeError>,
+) -> Result<Encoded, EncodeError> {
+    match encoded {
+        Err(EncodeError::Changed(found)) if found.inode != entry.attributes.inode => Err(
+            EncodeError::Problem(Problem::new(Reason::TypeChanged)),
+        ),
+        encoded => encoded,
     }
 }
 
@@ -163,7 +176,7 @@ impl Encoder {
         for parent in self.reader.link_parents(entry.id)? {
             back.push(self.directory_handle(parent)?);
         }
-        let mut encoded = self.inode(entry, &back, sink);
+        let mut encoded = same_inode(entry, self.inode(entry, &back, sink));
         // Another name leads to the same inode when the first is gone.
         let mut names = self.reader.link_places(entry.id)?.into_iter();
         while let Err(EncodeError::Problem(Problem {
@@ -172,7 +185,7 @@ impl Encoder {
         })) = encoded
             && let Some((parent, name)) = names.next()
         {
-            encoded = self.inode_at(entry, parent, &name, &back, sink);
+            encoded = same_inode(entry, self.inode_at(entry, parent, &name, &back, sink));
         }
         encoded
     }

@@ -87,6 +87,17 @@ pub enum Refusal {
         /// The source.
         tree: PathBuf,
     },
+    /// A state folder and a container of which one lies in the other.
+    #[error(
+        "the state folder {} and the container's folder {} lie one in the other: a container holds blobs only; choose a folder elsewhere",
+        .state.display(), .blobs.display()
+    )]
+    StateInContainer {
+        /// The state folder.
+        state: PathBuf,
+        /// The container's folder.
+        blobs: PathBuf,
+    },
     /// A token that will not do.
     #[error("the SAS token cannot be used: {0}")]
     Token(#[from] SasProblem),

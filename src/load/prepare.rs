@@ -86,6 +86,12 @@ pub fn prepare_with(
     if let ContainerLocation::Folder { path } = &options.container {
         check_overlap("the container's folder", path, &source)?;
     }
+    if let ContainerLocation::Folder { path } = &options.container {
+        let (state, blobs) = (real_path(&options.state), real_path(path));
+        if state.starts_with(&blobs) || blobs.starts_with(&state) {
+            return Err(Refusal::StateInContainer { state, blobs }.into());
+        }
+    }
     if let ContainerLocation::Azure { sas, .. } = &options.container {
         sas.check(SystemTime::now(), Permissions::ALL)
             .map_err(Refusal::Token)?;
@@ -307,11 +313,13 @@ fn check_settings(options: &LoadOptions, settings: &Settings) -> Result<(), Refu
         }),
     };
     let source = source_folder(&options.source)?;
-    conflict(
-        "the source",
-        settings.source.display().to_string(),
-        source.display().to_string(),
-    )?;
+    if settings.source != source {
+        return Err(Refusal::Conflict {
+            option: "the source",
+            begun: settings.source.display().to_string(),
+            given: source.display().to_string(),
+        });
+    }
     conflict(
         "the container",
         settings.container.clone(),

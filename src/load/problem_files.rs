@@ -51,6 +51,13 @@ pub(super) fn write(state: &State) -> Result<(), LoadError> {
         for problem in &problems {
             let path = reader.path(problem.id)?.join(&b'/');
             lists.add(&path, problem).map_err(failed(folder))?;
+            // An inode that cannot be loaded is missing under all its names.
+            for (parent, name) in reader.link_places(problem.id)? {
+                let mut path = reader.path(parent)?;
+                path.push(name);
+                let path = path.join(&b'/');
+                lists.add(&path, problem).map_err(failed(folder))?;
+            }
         }
     }
     lists.publish(folder).map_err(failed(folder))

@@ -37,6 +37,10 @@ impl Ledger {
         self.outstanding.iter().copied()
     }
 
+    pub(super) fn outstanding_count(&self) -> usize {
+        self.outstanding.len()
+    }
+
     pub(super) fn settle(&mut self, id: EntryId) {
         self.outstanding.remove(&id);
     }

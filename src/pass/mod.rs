@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::encode::{EncodeContext, LargeFile};
 use crate::entry::{Entry, SourceAttributes};
 use crate::monitor::{Monitor, Progress};
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemLimit};
 use crate::state::{Pass, State, StateError};
 use crate::stop::{StopFlag, StopOnPanic};
 use crate::upload::{Delivered, Receipt, ReceiptEnd, Uploader};
@@ -39,8 +39,8 @@ pub struct PassRun<'a> {
     pub threads: usize,
     /// Whether entries that failed in an earlier run are tried again.
     pub retry_problems: bool,
-    /// Stops when this many entries have a problem.
-    pub max_problems: Option<u64>,
+    /// Stops the run when too many entries fail.
+    pub limit: &'a ProblemLimit,
     /// Asks whether more entries can come, and waits for them.
     pub more: &'a dyn MoreEntries,
     /// Looked at between two pieces of work.
@@ -152,6 +152,16 @@ impl Failure {
     }
 }
 
+struct CloseOnPanic<'a>(&'a WorkQueue);
+
+impl Drop for CloseOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.close(true);
+        }
+    }
+}
+
 impl PassRun<'_> {
     /// Runs the pass to its end, or until the run is asked to stop.
     ///
@@ -184,6 +194,9 @@ impl PassRun<'_> {
                 drop(messages.send(Message::AllTaken));
                 drop(messages);
             });
+            // However settling ends, the other threads must not wait for it.
+            let _stop = StopOnPanic(self.stop);
+            let _close = CloseOnPanic(&queue);
             let settled = settler::settle(self, &outcomes, &ledger, &queue);
             if let Err(error) = settled {
                 failure.set(error, self.stop);

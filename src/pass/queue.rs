@@ -35,6 +35,9 @@ struct Lane {
     next: u64,
 }
 
+/// Large files that are open and not read whole; a thread that took an entry may add one more.
+const OPEN_FILES: usize = 16;
+
 /// Entries that wait. Enough for all threads, few enough to be nothing in memory.
 const WAITING: usize = 256;
 
@@ -68,11 +71,14 @@ impl WorkQueue {
     /// The next piece of work; none when the queue is closed and empty.
     ///
     /// At most `segment_readers` threads read segments while entries wait, so that small files
-    /// go on beside large ones.
+    /// go on beside large ones; all of them when [`OPEN_FILES`] are waiting to be read, as each
+    /// further entry may be another.
     pub(super) fn take(&self, segment_readers: usize) -> Option<Work> {
         let mut inner = self.inner();
         loop {
-            let lane_allowed = inner.readers < segment_readers || inner.entries.is_empty();
+            let lane_allowed = inner.readers < segment_readers
+                || inner.entries.is_empty()
+                || inner.large.len() >= OPEN_FILES;
             if lane_allowed && let Some(work) = inner.next_segment() {
                 return Some(work);
             }
@@ -93,12 +99,14 @@ impl WorkQueue {
         self.changed.notify_all();
     }
 
-    /// Nothing more will be pushed. Waiting entries are dropped when `drop_waiting`.
+    /// Nothing more will be pushed. What waits is dropped when `drop_waiting`: it stays
+    /// outstanding for the next run.
     pub(super) fn close(&self, drop_waiting: bool) {
         let mut inner = self.inner();
         inner.closed = true;
         if drop_waiting {
             inner.entries.clear();
+            inner.large.clear();
         }
         self.changed.notify_all();
     }

@@ -165,8 +165,7 @@ impl Settler<'_> {
             });
         }
         if !batch.failed.is_empty()
-            && let Some(limit) = self.run.max_problems
-            && self.reader.problem_count()? >= limit
+            && self.run.limit.is_reached(self.reader.problem_count()?)
         {
             self.run.stop.request();
         }

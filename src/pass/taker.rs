@@ -1,6 +1,7 @@
 //! Takes entries from the state into the queue.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::ledger::Ledger;
 use super::queue::WorkQueue;
@@ -10,6 +11,10 @@ use crate::state::{FileBatch, Pass, Reader, StateError};
 
 /// Entries read at once.
 const BATCH: u32 = 512;
+/// Entries taken and not settled: what a pass keeps in memory and stores with each batch.
+const OUTSTANDING: usize = 8192;
+/// How often the taker looks whether the settler caught up.
+const SETTLER_LOOK: Duration = Duration::from_millis(2);
 
 /// Takes what an earlier run left, what failed in one, then everything else.
 pub(super) fn take(
@@ -70,6 +75,7 @@ impl Taker<'_> {
                 return Ok(());
             };
             after = last.id;
+            self.wait_for_settler();
             self.with_ledger(|ledger| ledger.take(entries.iter().map(|entry| entry.id), 0));
             for entry in entries {
                 if !self.push(entry) {
@@ -84,10 +90,11 @@ impl Taker<'_> {
             if self.run.stop.is_requested() {
                 return Ok(());
             }
-            // Asked before the look, so that entries which come in between are not missed.
+            self.wait_for_settler();
             let batch = self.next()?;
             if batch.entries.is_empty() {
                 self.with_ledger(|ledger| ledger.take(std::iter::empty(), batch.cursor));
+                // One more look after the last word, for entries that came in between.
                 if !self.run.more.wait() && self.next()?.entries.is_empty() {
                     return Ok(());
                 }
@@ -110,6 +117,15 @@ impl Taker<'_> {
             Pass::Files => self.reader.next_files(after, BATCH),
             Pass::Links => self.reader.next_inodes(after, BATCH),
             Pass::Directories => self.reader.next_directories(after, BATCH),
+        }
+    }
+
+    /// Waits while too much is taken and not settled; the settler works in batches.
+    fn wait_for_settler(&self) {
+        while self.with_ledger(|ledger| ledger.outstanding_count()) > OUTSTANDING
+            && !self.run.stop.is_requested()
+        {
+            std::thread::sleep(SETTLER_LOOK);
         }
     }
 

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use crate::entry::EntryId;
 use crate::problem::{Problem, Reason};
 use crate::source::{Directory, NameList, OpenError, SourceTree, SpoolError};
+use crate::stop::StopFlag;
 use crate::state::{FoundEntry, Reader, StateError};
 
 /// Entries in one piece of a listing.
@@ -23,6 +24,8 @@ pub(super) enum Piece {
     },
     /// The directory cannot be listed; the last piece.
     Problem(Problem),
+    /// The run is stopping; the last piece.
+    Stopped,
     /// The run cannot go on; the last piece.
     Error(StateError),
 }
@@ -50,6 +53,7 @@ pub(super) struct Lister<'a> {
     pub(super) reader: Reader,
     pub(super) spool_folder: &'a Path,
     pub(super) preserve_hardlinks: bool,
+    pub(super) stop: &'a StopFlag,
 }
 
 impl Lister<'_> {
@@ -69,18 +73,23 @@ impl Lister<'_> {
         &self,
         directory: EntryId,
     ) -> Result<(std::sync::Arc<Directory>, NameList, Option<Vec<u8>>), Piece> {
-        let _asking = self.source.ask(directory);
+        let asking = self.source.ask(directory);
         let open = self.source.directory(directory)?;
         // A large directory is recorded in chunks: what an earlier run recorded stays.
         let after = self.reader.last_recorded_name(directory)?;
-        let names = NameList::read(&open, self.spool_folder)
+        let go_on = || {
+            asking.renew();
+            !self.stop.is_requested()
+        };
+        let names = NameList::read(&open, self.spool_folder, &go_on)
             .map_err(|error| self.name_list_failed(error))?;
         Ok((open, names, after))
     }
 
     fn name_list_failed(&self, error: SpoolError) -> Piece {
         match error {
-            SpoolError::Source(errno) => Piece::Problem(Problem::from_errno(errno)),
+            SpoolError::Source(errno) => OpenError::from(errno).into(),
+            SpoolError::Stopped => Piece::Stopped,
             SpoolError::Spool(error) => Piece::Error(StateError::spool(self.spool_folder, error)),
         }
     }
@@ -132,7 +141,10 @@ impl Lister<'_> {
         let seen = open.look_at(&name);
         drop(asking);
         match seen {
-            Ok(seen) => Some(FoundEntry::Known(seen.entry(name, self.preserve_hardlinks))),
+            Ok(seen) => {
+                let entry = self.source.entry(seen, name, self.preserve_hardlinks);
+                Some(FoundEntry::Known(entry))
+            }
             Err(Errno::NOENT) => None,
             Err(errno) => failed(name, Problem::from_errno(errno)),
         }

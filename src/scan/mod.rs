@@ -13,9 +13,11 @@ use std::sync::mpsc::{Receiver, RecvError, SyncSender, TryRecvError, sync_channe
 use std::sync::{Mutex, PoisonError};
 
 use crate::crash_point::{CrashPoint, crash_point};
+use clfs_format::limits::NAME_BYTES;
+
 use crate::entry::EntryId;
 use crate::monitor::{Event, Monitor, Progress};
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemLimit, Reason};
 use crate::source::{OpenError, Seen, SourceTree};
 use crate::state::{ListingChunk, Reader, State, StateError, UnknownEntry};
 use crate::stop::StopFlag;
@@ -42,8 +44,8 @@ pub struct Scan<'a> {
     pub retry_problems: bool,
     /// Threads that list.
     pub threads: usize,
-    /// Stops when this many entries have a problem.
-    pub max_problems: Option<u64>,
+    /// Stops the run when too many entries fail.
+    pub limit: &'a ProblemLimit,
     /// Looked at between two directories.
     pub stop: &'a StopFlag,
     /// Figures.
@@ -78,9 +80,6 @@ impl Scan<'_> {
     /// When the state cannot be read or written. What the source refuses is a stored problem.
     pub fn run(&self) -> Result<ScanEnd, StateError> {
         let reader = self.state.reader()?;
-        if self.retry_problems {
-            self.identify(&reader)?;
-        }
         std::thread::scope(|threads| {
             let (jobs, queue) = sync_channel(LISTED_AHEAD);
             let queue: Jobs = Arc::new(Mutex::new(queue));
@@ -90,6 +89,7 @@ impl Scan<'_> {
                     reader: self.state.reader()?,
                     spool_folder: self.state.folder(),
                     preserve_hardlinks: self.preserve_hardlinks,
+                    stop: self.stop,
                 };
                 let queue = Arc::clone(&queue);
                 threads.spawn(move || {
@@ -114,8 +114,13 @@ impl Scan<'_> {
 }
 
 impl Scan<'_> {
-    /// Looks again at entries whose attributes an earlier run could not read.
-    fn identify(&self, reader: &Reader) -> Result<(), StateError> {
+    /// Looks again at entries whose attributes an earlier run could not read. To be called before
+    /// a pass takes entries: their ids lie behind its cursor.
+    ///
+    /// # Errors
+    /// When the state cannot be read or written.
+    pub fn identify(&self) -> Result<(), StateError> {
+        let reader = self.state.reader()?;
         let mut after = EntryId::new(0);
         loop {
             let unknown = reader.unknown_entries(after, 1024)?;
@@ -129,7 +134,8 @@ impl Scan<'_> {
                 }
                 match self.look_at(entry) {
                     Ok(seen) => {
-                        let found = seen.entry(entry.name.clone(), self.preserve_hardlinks);
+                        let name = entry.name.clone();
+                        let found = self.source.entry(seen, name, self.preserve_hardlinks);
                         self.state.identify(entry, &found)?;
                     }
                     Err(OpenError::Problem(problem)) => {
@@ -142,6 +148,9 @@ impl Scan<'_> {
     }
 
     fn look_at(&self, entry: &UnknownEntry) -> Result<Seen, OpenError> {
+        if entry.name.len() > NAME_BYTES {
+            return Err(Problem::new(Reason::NameTooLong).into());
+        }
         let _asking = self.source.ask(entry.id);
         let directory = self.source.directory(entry.parent)?;
         Ok(directory.look_at(&entry.name)?)
@@ -243,6 +252,8 @@ impl Committer<'_> {
                 self.commit()?;
                 self.fail(directory, problem)?;
             }
+            // The next look at the stop flag ends the scan.
+            Piece::Stopped => self.waiting.clear(),
             Piece::Error(error) => return Err(error),
         }
         Ok(())
@@ -259,9 +270,7 @@ impl Committer<'_> {
             path: &path.join(&b'/'),
             problem,
         });
-        if let Some(limit) = self.scan.max_problems
-            && self.reader.problem_count()? >= limit
-        {
+        if self.scan.limit.is_reached(self.reader.problem_count()?) {
             self.scan.stop.request();
         }
         Ok(())

@@ -70,6 +70,17 @@ impl Activity {
     }
 }
 
+impl Asking<'_> {
+    /// The source answered, and is asked again.
+    pub fn renew(&self) {
+        let mut calls = self.activity.calls();
+        if let Some(call) = calls.iter_mut().find(|call| call.entry == self.entry) {
+            call.since = Instant::now();
+            call.reported = false;
+        }
+    }
+}
+
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
         let mut calls = self.activity.calls();

@@ -29,6 +29,8 @@ pub enum SpoolError {
     Source(Errno),
     /// The spool in the state folder cannot be written or read.
     Spool(io::Error),
+    /// The caller did not want to go on.
+    Stopped,
 }
 
 impl From<Errno> for SpoolError {
@@ -56,14 +58,22 @@ impl NameList {
     ///
     /// # Errors
     /// When the directory cannot be listed, or the spool not written.
-    pub fn read(directory: &Directory, spool_folder: &Path) -> Result<Self, SpoolError> {
-        Self::read_in_runs(directory, spool_folder, RUN_BYTES)
+    ///
+    /// `go_on` is asked after each answer of the source; when it says no, the listing ends with
+    /// [`SpoolError::Stopped`].
+    pub fn read(
+        directory: &Directory,
+        spool_folder: &Path,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Self, SpoolError> {
+        Self::read_in_runs(directory, spool_folder, RUN_BYTES, go_on)
     }
 
     fn read_in_runs(
         directory: &Directory,
         spool_folder: &Path,
         run_bytes: usize,
+        go_on: &dyn Fn() -> bool,
     ) -> Result<Self, SpoolError> {
         let opened = directory.open_for_listing()?;
         let mut buffer = Vec::with_capacity(DIRENTS_BUFFER);
@@ -76,10 +86,12 @@ impl NameList {
                 entry => entry?,
             };
             let name = entry.file_name().to_bytes();
-            if name == b"." || name == b".." {
-                continue;
+            if name != b"." && name != b".." {
+                run.push(name);
             }
-            run.push(name);
+            if entries.is_buffer_empty() && !go_on() {
+                return Err(SpoolError::Stopped);
+            }
             if run.bytes() >= run_bytes {
                 let spool = match &mut spool {
                     Some(spool) => spool,
@@ -333,7 +345,7 @@ mod tests {
         let tree = SourceTree::open(source.path(), Box::new(NoPlaces)).unwrap();
         let root = tree.directory(EntryId::ROOT).unwrap();
         for run_bytes in [64, 1000, RUN_BYTES] {
-            let mut list = NameList::read_in_runs(&root, spool.path(), run_bytes).unwrap();
+            let mut list = NameList::read_in_runs(&root, spool.path(), run_bytes, &|| true).unwrap();
             assert_eq!(list.merge.runs.is_empty(), run_bytes == RUN_BYTES);
             let mut names = Vec::new();
             while let Some(name) = list.next_name().unwrap() {

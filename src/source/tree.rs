@@ -13,8 +13,8 @@ use lru::LruCache;
 use rustix::fs::{Mode, OFlags, open, openat};
 use rustix::io::Errno;
 
-use crate::entry::EntryId;
-use crate::problem::{Problem, Reason};
+use crate::entry::{EntryId, NewEntry};
+use crate::problem::{Problem, Reason, is_exhaustion};
 use crate::state::StateError;
 
 /// Directories kept open. A listing works through siblings, so few are needed; the bound keeps
@@ -53,6 +53,9 @@ impl From<StateError> for OpenError {
 
 impl From<Errno> for OpenError {
     fn from(errno: Errno) -> Self {
+        if is_exhaustion(errno) {
+            return OpenError::State(StateError::Exhausted(errno.into()));
+        }
         OpenError::Problem(Problem::from_errno(errno))
     }
 }
@@ -71,6 +74,7 @@ pub struct Directory {
 /// The source of a transfer.
 pub struct SourceTree {
     root: Arc<Directory>,
+    root_device: u64,
     places: Mutex<Box<dyn Places>>,
     activity: Activity,
     open: Mutex<LruCache<EntryId, Arc<Directory>>>,
@@ -89,12 +93,25 @@ impl SourceTree {
             parent: EntryId::ROOT,
             descriptor: open(path, DIRECTORY, Mode::empty())?,
         };
+        let root_device = Seen::open(&root.descriptor)?.key.device;
         Ok(SourceTree {
             root: Arc::new(root),
+            root_device,
             places: Mutex::new(places),
             activity: Activity::default(),
             open: Mutex::new(LruCache::new(OPEN_DIRECTORIES)),
         })
+    }
+
+    /// The entry to record for what was seen under `name`.
+    ///
+    /// The root's own device counts as 0: NFS, btrfs and overlays number devices anew at each mount,
+    /// and a transfer may outlive one.
+    pub fn entry(&self, mut seen: Seen, name: Vec<u8>, preserve_hardlinks: bool) -> NewEntry {
+        if seen.key.device == self.root_device {
+            seen.key.device = 0;
+        }
+        seen.entry(name, preserve_hardlinks)
     }
 
     /// Notes that the source is asked for `entry`, until the guard is dropped. Nothing but calls to

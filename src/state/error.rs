@@ -40,7 +40,7 @@ pub enum StateError {
     Locked(PathBuf),
     /// The file is not what we wrote.
     #[error(
-        "the state database {} is damaged ({what}): restore it from a copy, or start anew with --new, another state folder and an empty container",
+        "the state database {} is damaged ({what}): start anew with --new, another state folder and an empty container",
         .path.display()
     )]
     Corrupt {
@@ -68,6 +68,11 @@ pub enum StateError {
         .0.display()
     )]
     DiskFull(PathBuf),
+    /// The process's limits, not the state's: it ends a run all the same.
+    #[error(
+        "this process cannot open or hold more ({0}): raise its limits (such as ulimit -n), then run the same command without --new"
+    )]
+    Exhausted(io::Error),
     /// Anything else about the folder.
     #[error("cannot {action} {}: {source}", .path.display())]
     Io {

@@ -55,7 +55,15 @@ impl State {
             transaction
                 .prepare_cached("DELETE FROM entry WHERE id = ?1 AND mode = ?2")?
                 .execute(params![stored(unknown.id.get()), UNKNOWN_MODE])?;
-            recording::record_known(transaction, unknown.id, unknown.parent, entry)
+            recording::record_known(transaction, unknown.id, unknown.parent, entry)?;
+            // A further name of an inode is not loaded by itself.
+            transaction
+                .prepare_cached(
+                    "DELETE FROM problem WHERE id = ?1 AND EXISTS
+                     (SELECT 1 FROM entry WHERE id = ?1 AND owner <> id)",
+                )?
+                .execute([stored(unknown.id.get())])
+                .map(drop)
         })
     }
 

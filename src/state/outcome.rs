@@ -68,7 +68,7 @@ impl State {
                 transaction
                     .prepare_cached(
                         "UPDATE entry SET mode = ?2, uid = ?3, gid = ?4, size = ?5,
-                                          mtime = ?6, ctime = ?7, atime = ?8
+                                          mtime = ?6, ctime = ?7, atime = ?8, inode = ?9
                          WHERE id = ?1",
                     )?
                     .execute(params![
@@ -80,6 +80,7 @@ impl State {
                         stored_time(attributes.mtime),
                         stored_time(attributes.ctime),
                         stored_time(attributes.atime),
+                        stored(attributes.inode),
                     ])?;
             }
             settlement.progress.store(transaction, settlement.pass)?;

@@ -319,7 +319,7 @@ impl Reader {
     ) -> Result<Vec<DirectoryEntry>, StateError> {
         // A link counts as its inode does: when the first name has a problem, none is there.
         self.rows(
-            "SELECT e.id, e.name, e.mode, o.id, o.parent
+            "SELECT e.id, e.name, o.mode, o.id, o.parent
              FROM extent x
              JOIN entry e ON e.id >= max(x.first, ?2 + 1) AND e.id < x.first + x.count
              JOIN entry o ON o.id = coalesce(e.owner, e.id)

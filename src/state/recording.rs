@@ -185,7 +185,7 @@ impl<'a> Recording<'a> {
     fn known(&mut self, id: EntryId, parent: EntryId, entry: &NewEntry) -> rusqlite::Result<()> {
         let attributes = &entry.attributes;
         let owner = match entry.link {
-            Some(key) => Some(self.link(id, key)?),
+            Some(key) => Some(self.link(id, key, attributes.mode)?),
             None => None,
         };
         self.transaction
@@ -268,26 +268,32 @@ impl<'a> Recording<'a> {
     ///
     /// An inode in the container holds at most [`LINKS`] names; the next name of the same source
     /// inode begins a further object.
-    fn link(&mut self, id: EntryId, key: LinkKey) -> rusqlite::Result<EntryId> {
-        let last: Option<(i64, i64)> = self
+    ///
+    /// A source may give the number of a deleted inode to a new one while the scan runs: one of
+    /// another type is another inode.
+    fn link(&mut self, id: EntryId, key: LinkKey, mode: u16) -> rusqlite::Result<EntryId> {
+        let known: Option<i64> = self
             .transaction
             .prepare_cached(
-                "SELECT owner, links FROM inode WHERE device = ?1 AND inode = ?2
-                 ORDER BY owner DESC LIMIT 1",
+                "SELECT inode.owner FROM inode JOIN entry ON entry.id = inode.owner
+                 WHERE inode.device = ?1 AND inode.inode = ?2 AND links < ?3
+                 AND (mode & 0xf000) = (?4 & 0xf000)
+                 ORDER BY inode.owner DESC LIMIT 1",
             )?
-            .query_row(params![stored(key.device), stored(key.inode)], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
+            .query_row(
+                params![stored(key.device), stored(key.inode), LINKS as i64, mode],
+                |row| row.get(0),
+            )
             .optional()?;
-        let owner = match last {
-            Some((owner, links)) if links < LINKS as i64 => {
+        let owner = match known {
+            Some(owner) => {
                 self.transaction
                     .prepare_cached("UPDATE inode SET links = links + 1 WHERE owner = ?1")?
                     .execute([owner])?;
                 self.links.reopen(EntryId::new(row::loaded(owner)));
                 owner
             }
-            _ => {
+            None => {
                 self.transaction
                     .prepare_cached(
                         "INSERT INTO inode (owner, device, inode, links) VALUES (?1, ?2, ?3, 1)",

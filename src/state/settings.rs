@@ -35,6 +35,8 @@ const COMPRESSION: &str = "compression";
 const HARDLINKS: &str = "preserve_hardlinks";
 /// The bucket object is in the container: it is ours.
 const BEGUN: &str = "begun";
+/// All but what goes last is in the container; the root may be.
+const FINISHING: &str = "finishing";
 /// The root is in the container: the transfer is over.
 const FINISHED: &str = "finished";
 
@@ -116,6 +118,22 @@ impl State {
     /// When the database cannot be written.
     pub fn set_begun(&self) -> Result<(), StateError> {
         self.write(|transaction| put(transaction, BEGUN, &[1]))
+    }
+
+    /// Whether only the last objects are missing, or not even those.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn is_finishing(&self) -> Result<bool, StateError> {
+        self.flag(FINISHING)
+    }
+
+    /// Notes that only the last objects are missing.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn set_finishing(&self) -> Result<(), StateError> {
+        self.write(|transaction| put(transaction, FINISHING, &[1]))
     }
 
     /// Whether the transfer is over.

@@ -360,3 +360,108 @@ fn a_row_that_no_version_of_ours_writes_is_damage() {
     let path = reader.path(EntryId::new(1000));
     assert!(matches!(path, Err(StateError::Corrupt { .. })), "{path:?}");
 }
+
+#[test]
+fn an_inode_number_of_another_type_is_another_inode() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = new_state(folder.path());
+    let link = |name, file_type| NewEntry {
+        link: Some(LinkKey {
+            device: 1,
+            inode: 2,
+        }),
+        ..entry(name, file_type)
+    };
+    let reused = vec![link("a", FileType::Regular), link("b", FileType::Symlink)];
+    state.record(&[chunk(ROOT, reused, true)]).unwrap();
+    let owners = state.reader().unwrap().next_inodes(0, 9).unwrap();
+    assert_eq!(owners.entries.len(), 2);
+}
+
+#[test]
+fn a_name_that_is_identified_later_is_loaded_or_joins_its_inode() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = new_state(folder.path());
+    let link = |name| NewEntry {
+        link: Some(LinkKey {
+            device: 1,
+            inode: 2,
+        }),
+        ..entry(name, FileType::Regular)
+    };
+    let failed = |name: &[u8]| FoundEntry::Failed {
+        name: name.to_vec(),
+        problem: Problem::new(Reason::InputOutput),
+    };
+    let entries = vec![
+        FoundEntry::Known(link("a")),
+        failed(b"b"),
+        failed(b"c"),
+        failed(b"d"),
+    ];
+    let listing = ListingChunk {
+        directory: EntryId::ROOT,
+        entries,
+        last: true,
+    };
+    state.record(&[listing]).unwrap();
+    let reader = state.reader().unwrap();
+    assert_eq!(reader.unexplored_count().unwrap(), 3);
+    let unknown = reader.unknown_entries(EntryId::new(0), 9).unwrap();
+    state.identify(&unknown[0], &link("b")).unwrap();
+    state
+        .identify(&unknown[1], &entry("c", FileType::Regular))
+        .unwrap();
+    state
+        .identify(&unknown[2], &entry("d", FileType::Directory))
+        .unwrap();
+    let problems = reader.problems(EntryId::new(0), 9).unwrap();
+    let ids: Vec<u64> = problems.iter().map(|problem| problem.id.get()).collect();
+    // The link is loaded with its inode; file and directory keep theirs until they are done.
+    assert_eq!(ids, [1002, 1003]);
+    assert_eq!(reader.link_parents(EntryId::new(1000)).unwrap().len(), 2);
+    let retried = reader
+        .failed_entries(Pass::Files, EntryId::new(0), 1003, 9)
+        .unwrap();
+    assert_eq!(retried.len(), 1);
+    assert_eq!(
+        reader.next_unlisted(1000, 9, true).unwrap(),
+        [EntryId::new(1003)]
+    );
+    assert_eq!(reader.next_unlisted(1000, 9, false).unwrap(), []);
+}
+
+#[test]
+fn a_directory_that_is_listed_in_part_keeps_its_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = new_state(folder.path());
+    let known = vec![entry("dir", FileType::Directory)];
+    state.record(&[chunk(ROOT, known, true)]).unwrap();
+    let dir = EntryId::new(1000);
+    let part = vec![entry("a", FileType::Regular)];
+    state.record(&[chunk(1000, part, false)]).unwrap();
+    state
+        .listing_failed(dir, &Problem::new(Reason::InputOutput))
+        .unwrap();
+    let reader = state.reader().unwrap();
+    let settled = Settled {
+        id: dir,
+        bytes_read: 0,
+        bytes_put: 1,
+        objects: 1,
+    };
+    let settlement = Settlement {
+        pass: Pass::Directories,
+        progress: PassProgress {
+            cursor: 1000,
+            outstanding: vec![],
+        },
+        done: vec![settled],
+        failed: vec![],
+        refreshed: vec![],
+    };
+    state.settle(&settlement).unwrap();
+    assert_eq!(reader.problem_count().unwrap(), 1);
+    state.record(&[chunk(1000, vec![], true)]).unwrap();
+    assert_eq!(reader.problem_count().unwrap(), 0);
+}

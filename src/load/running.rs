@@ -1,0 +1,214 @@
+//! The phases of a running load.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::found::{Found, OnDrop};
+use super::{End, Load, LoadError, finish};
+use crate::encode::{EncodeContext, Encoder};
+use crate::entry::EntryId;
+use crate::monitor::{Event, Monitor, Phase};
+use crate::pass::{MoreEntries, NoMore, PassRun};
+use crate::problem::ProblemLimit;
+use crate::scan::{Scan, ScanEnd};
+use crate::state::{Counter, Pass, Reader, StateError};
+use crate::upload::Uploader;
+
+/// A running load.
+pub(super) struct Running<'a> {
+    pub(super) load: &'a Load,
+    pub(super) context: &'a Arc<EncodeContext>,
+    pub(super) uploader: &'a Arc<Uploader>,
+    pub(super) limit: ProblemLimit,
+    pub(super) monitor: &'a dyn Monitor,
+}
+
+impl Running<'_> {
+    /// All phases, one after the other.
+    pub(super) fn phases(&self) -> Result<End, LoadError> {
+        let (load, options) = (self.load, &self.load.options);
+        let reader = load.state.reader()?;
+        if !load.state.is_finishing()? {
+            if let Some(early) = self.load_tree(&reader)? {
+                return Ok(early);
+            }
+            load.state.set_finishing()?;
+        }
+        // From here on the root may be in the container: nothing is tried again, the end is.
+        self.monitor.event(&Event::Phase(Phase::Finish));
+        match load.finish(self.context) {
+            // The wait for a container that is away was ended, not the run by a failure.
+            Err(LoadError::Container(error))
+                if error.is_transient() && options.stop.is_requested() =>
+            {
+                return Ok(End::Stopped);
+            }
+            finished => finished?,
+        }
+        Ok(match reader.problem_count()? {
+            0 => End::Finished,
+            _ => End::FinishedWithout,
+        })
+    }
+
+    /// Everything but what is put last. Returns how the run ended, if it goes no further.
+    fn load_tree(&self, reader: &Reader) -> Result<Option<End>, LoadError> {
+        let (load, options) = (self.load, &self.load.options);
+        self.monitor.event(&Event::Phase(Phase::Scan));
+        self.scan_and_files()?;
+        if options.stop.is_requested() {
+            return self.stopped().map(Some);
+        }
+        self.warn()?;
+        // All names of an inode must be known before it goes: those in a directory that could
+        // not be listed are not.
+        if options.skip_failed || reader.unexplored_count()? == 0 {
+            self.monitor.event(&Event::Phase(Phase::Links));
+            self.pass(Pass::Links, &NoMore)?;
+        }
+        if options.stop.is_requested() {
+            return self.stopped().map(Some);
+        }
+        let left_out = reader.problem_count()?;
+        // Without its root a tree is nothing that could be finished without.
+        if left_out > 0 && !options.skip_failed || reader.has_problem(EntryId::ROOT)? {
+            return Ok(Some(End::Problems));
+        }
+        self.monitor.event(&Event::Phase(Phase::Directories));
+        self.delete_leftovers()?;
+        load.state.begin_directories()?;
+        self.pass(Pass::Directories, &NoMore)?;
+        if options.stop.is_requested() {
+            return self.stopped().map(Some);
+        }
+        // A directory that failed here is missing in one that is in the container already.
+        Ok((reader.problem_count()? != left_out).then_some(End::Problems))
+    }
+
+    /// Walks the source, and loads files as they are found.
+    fn scan_and_files(&self) -> Result<(), StateError> {
+        let found = Found::default();
+        let (load, options) = (self.load, &self.load.options);
+        let scan = Scan {
+            state: &load.state,
+            source: &self.context.source,
+            preserve_hardlinks: load.settings.preserve_hardlinks,
+            retry_problems: options.retry_problems,
+            threads: options.scan_threads,
+            limit: &self.limit,
+            stop: &load.options.stop,
+            progress: &load.progress,
+            monitor: self.monitor,
+            committed: &|| found.notify(false),
+        };
+        if options.retry_problems {
+            scan.identify()?;
+        }
+        std::thread::scope(|threads| {
+            let scanning = threads.spawn(|| {
+                // However the scan ends, the pass must not wait for more.
+                let _over = OnDrop(|| found.notify(true));
+                let end = scan.run();
+                if !matches!(end, Ok(ScanEnd::Complete)) {
+                    load.options.stop.request();
+                }
+                end
+            });
+            let loaded = self.pass(Pass::Files, &found);
+            let scanned = match scanning.join() {
+                Ok(scanned) => scanned,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            scanned.map(drop).and(loaded)
+        })
+    }
+
+    fn pass(&self, pass: Pass, more: &dyn MoreEntries) -> Result<(), StateError> {
+        let (load, options) = (self.load, &self.load.options);
+        PassRun {
+            pass,
+            state: &load.state,
+            context: self.context,
+            uploader: self.uploader,
+            threads: options.encode_threads,
+            retry_problems: options.retry_problems,
+            limit: &self.limit,
+            more,
+            stop: &load.options.stop,
+            progress: &load.progress,
+            monitor: self.monitor,
+        }
+        .run()
+    }
+
+    /// Deletes what attempts at entries that are left out may have put.
+    fn delete_leftovers(&self) -> Result<(), LoadError> {
+        let mut encoder = Encoder::new(Arc::clone(self.context), self.load.state.reader()?);
+        let reader = self.load.state.reader()?;
+        let mut after = EntryId::new(0);
+        loop {
+            let problems = reader.problems(after, 1024)?;
+            let Some(last) = problems.last() else {
+                return Ok(());
+            };
+            after = last.id;
+            for problem in &problems {
+                let Some(entry) = reader.entry(problem.id)? else {
+                    continue;
+                };
+                let blobs = encoder.leftovers(&entry).map_err(finish::internal)?;
+                if !self.uploader.delete_all(blobs.into_iter()) {
+                    return self
+                        .uploader
+                        .take_failure()
+                        .map_or(Ok(()), |error| Err(error.into()));
+                }
+            }
+        }
+    }
+
+    /// Tells of entries that the source does not answer for, until `over`.
+    pub(super) fn watch_source(&self, over: &std::sync::mpsc::Receiver<()>) {
+        use std::sync::mpsc::RecvTimeoutError;
+        let patience = self.load.options.source_patience;
+        let Ok(reader) = self.load.state.reader() else {
+            return;
+        };
+        let every = (patience / 4).max(Duration::from_millis(50));
+        while over.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+            for stalled in self.context.source.stalled(patience) {
+                let path = reader.path(stalled.entry).unwrap_or_default().join(&b'/');
+                self.monitor.event(&Event::SourceStalled {
+                    path: &path,
+                    since: stalled.since,
+                });
+            }
+        }
+    }
+
+    /// Tells what the whole tree has that the format cannot hold.
+    fn warn(&self) -> Result<(), StateError> {
+        let reader = self.load.state.reader()?;
+        let clamped = reader.totals()?.get(Counter::ClampedTimes);
+        if clamped > 0 {
+            self.monitor
+                .event(&Event::ClampedTimes { entries: clamped });
+        }
+        let split = reader.split_inode_count()?;
+        if split > 0 {
+            self.monitor.event(&Event::SplitInodes { inodes: split });
+        }
+        Ok(())
+    }
+
+    /// Why the run stopped.
+    fn stopped(&self) -> Result<End, LoadError> {
+        if let Some(error) = self.uploader.take_failure() {
+            return Err(error.into());
+        }
+        Ok(match self.limit.was_reached() {
+            true => End::TooManyProblems,
+            false => End::Stopped,
+        })
+    }
+}

@@ -196,7 +196,7 @@ fn a_certificate_that_is_not_trusted() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tls");
     let certificate = folder.join("certificate.pem");
     let server = Azurite::start_with_tls(&certificate, &folder.join("key.pem"));
-    let (ran, _) = over_tls(&server.endpoint(), None, &[]);
+    let (ran, _) = over_tls(&server.endpoint(), None, &["--retry-patience", "5"]);
     let ran = ran.refused(
         1,
         "the TLS connection is not trustworthy: check this host's certificates",
@@ -215,7 +215,7 @@ fn a_certificate_that_is_not_trusted() {
 fn a_server_that_speaks_no_tls() {
     let server = Azurite::shared();
     let endpoint = server.endpoint().replace("http:", "https:");
-    let (ran, _) = over_tls(&endpoint, None, &[]);
+    let (ran, _) = over_tls(&endpoint, None, &["--retry-patience", "5"]);
     let ran = ran.refused(1, "the TLS connection is not trustworthy");
     assert!(
         !ran.stderr.contains("trying") && !ran.stderr.contains("tried"),

@@ -14,14 +14,14 @@ use support::wire::Wire;
 
 /// Does `fault` to the first put of every `every`-th object.
 fn now_and_then(every: u64, fault: Fault) -> Script {
-    let puts = Mutex::new(0);
+    let puts = Mutex::new(0u64);
     Box::new(move |call| {
         if call.operation != Operation::Put || call.attempt > 1 {
             return None;
         }
         let mut puts = puts.lock().unwrap();
         *puts += 1;
-        (*puts % every == 0).then(|| fault.clone())
+        puts.is_multiple_of(every).then(|| fault.clone())
     })
 }
 

@@ -101,16 +101,17 @@ fn size(bytes: u64) -> String {
     }
 }
 
-fn type_name(file_type: FileType) -> &'static str {
-    match file_type {
-        FileType::Directory => "directories",
-        FileType::Regular => "files",
-        FileType::Symlink => "symlinks",
-        FileType::Block => "block devices",
-        FileType::Character => "character devices",
-        FileType::Socket => "sockets",
-        FileType::Fifo => "fifos",
-    }
+fn type_name(file_type: FileType, count: u64) -> &'static str {
+    let (one, several) = match file_type {
+        FileType::Directory => ("directory", "directories"),
+        FileType::Regular => ("file", "files"),
+        FileType::Symlink => ("symlink", "symlinks"),
+        FileType::Block => ("block device", "block devices"),
+        FileType::Character => ("character device", "character devices"),
+        FileType::Socket => ("socket", "sockets"),
+        FileType::Fifo => ("fifo", "fifos"),
+    };
+    if count == 1 { one } else { several }
 }
 
 /// The end of a run in a few lines.
@@ -121,7 +122,7 @@ pub(super) fn summary_lines(summary: &Summary, state: &State) -> Vec<String> {
         .into_iter()
         .map(|file_type| (totals.get(Counter::Found(file_type)), file_type))
         .filter(|(count, _)| *count > 0)
-        .map(|(count, file_type)| format!("{count} {}", type_name(file_type)))
+        .map(|(count, file_type)| format!("{count} {}", type_name(file_type, count)))
         .collect();
     let mut entries = format!("{} entries: {}", totals.entries(), types.join(", "));
     let links = totals.get(Counter::FoundLinks);

@@ -26,7 +26,7 @@ pub enum InvalidSas {
     Empty,
     /// There is no `sig` field.
     #[error(
-        "the SAS token has no signature (sig=...): it seems to be cut off; quote the token, since the shell ends a word at '&'"
+        "the SAS token has no signature (field sig): it seems to be cut off; quote the token, since the shell ends a word at '&'"
     )]
     NoSignature,
     /// The signature is empty.

@@ -99,7 +99,7 @@ pub enum Refusal {
         blobs: PathBuf,
     },
     /// A token that will not do.
-    #[error("the SAS token cannot be used: {0}")]
+    #[error(transparent)]
     Token(#[from] SasProblem),
     /// A resume with another option than the transfer was begun with.
     #[error(

@@ -1,8 +1,8 @@
 //! A load: wires scan, passes, encoder, uploader and state; the only file that knows all of them.
 
 mod error;
-mod found;
 mod finish;
+mod found;
 mod prepare;
 mod problem_files;
 mod running;

@@ -96,9 +96,9 @@ fn same_inode(
     encoded: Result<Encoded, EncodeError>,
 ) -> Result<Encoded, EncodeError> {
     match encoded {
-        Err(EncodeError::Changed(found)) if found.inode != entry.attributes.inode => Err(
-            EncodeError::Problem(Problem::new(Reason::TypeChanged)),
-        ),
+        Err(EncodeError::Changed(found)) if found.inode != entry.attributes.inode => {
+            Err(EncodeError::Problem(Problem::new(Reason::TypeChanged)))
+        }
         encoded => encoded,
     }
 }

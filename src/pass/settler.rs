@@ -164,9 +164,7 @@ impl Settler<'_> {
                 problem: *problem,
             });
         }
-        if !batch.failed.is_empty()
-            && self.run.limit.is_reached(self.reader.problem_count()?)
-        {
+        if !batch.failed.is_empty() && self.run.limit.is_reached(self.reader.problem_count()?) {
             self.run.stop.request();
         }
         Ok(())

@@ -8,8 +8,8 @@ use rustix::io::Errno;
 use crate::entry::EntryId;
 use crate::problem::{Problem, Reason};
 use crate::source::{Directory, NameList, OpenError, SourceTree, SpoolError};
-use crate::stop::StopFlag;
 use crate::state::{FoundEntry, Reader, StateError};
+use crate::stop::StopFlag;
 
 /// Entries in one piece of a listing.
 const CHUNK_ENTRIES: usize = 1024;

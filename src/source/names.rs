@@ -345,7 +345,8 @@ mod tests {
         let tree = SourceTree::open(source.path(), Box::new(NoPlaces)).unwrap();
         let root = tree.directory(EntryId::ROOT).unwrap();
         for run_bytes in [64, 1000, RUN_BYTES] {
-            let mut list = NameList::read_in_runs(&root, spool.path(), run_bytes, &|| true).unwrap();
+            let mut list =
+                NameList::read_in_runs(&root, spool.path(), run_bytes, &|| true).unwrap();
             assert_eq!(list.merge.runs.is_empty(), run_bytes == RUN_BYTES);
             let mut names = Vec::new();
             while let Some(name) = list.next_name().unwrap() {

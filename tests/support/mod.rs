@@ -5,6 +5,7 @@
 pub mod azurite;
 pub mod command;
 pub mod fault_proxy;
+pub mod faulty_source;
 pub mod sink;
 pub mod tree;
 pub mod wire;

@@ -1,0 +1,350 @@
+//! A source that fails on demand: a tree in memory, mounted with FUSE, whose answers rules change.
+//!
+//! rustix makes its system calls itself, so a preloaded library would not be asked; the kernel
+//! asks this file system whoever calls.
+
+mod filesystem;
+mod tree;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use fuser::{BackgroundSession, Config, Errno, MountOption, SessionACL};
+
+use filesystem::Mounted;
+use tree::{Body, Tree};
+
+/// What the kernel asks for on behalf of a system call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// Any call that names the entry: one of these for each statx(2), openat(2), readlinkat(2).
+    Lookup,
+    /// statx(2), after the lookup of its name.
+    Stat,
+    /// openat(2) of a file or directory, without `O_PATH`.
+    Open,
+    /// pread(2).
+    Read,
+    /// getdents64(2).
+    List,
+    /// readlinkat(2).
+    ReadLink,
+}
+
+/// What happens at a call.
+#[derive(Clone, Copy, Debug)]
+pub enum Act {
+    /// It fails.
+    Fail(Errno),
+    /// It does not return until [`FaultySource::release`].
+    Hang,
+    /// The file has another size first.
+    Resize(u64),
+    /// The file's content and mtime change first.
+    Change,
+    /// The name is gone first.
+    Remove,
+    /// A directory stands there first.
+    BecomeDirectory,
+}
+
+/// When something happens.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    path: Vec<u8>,
+    call: Call,
+    act: Act,
+    at: u64,
+    skip: u64,
+    times: u64,
+}
+
+impl Fault {
+    /// At each `call` on `path`.
+    pub fn new(path: &str, call: Call, act: Act) -> Self {
+        Self::at_bytes(path.as_bytes(), call, act)
+    }
+
+    /// The same for a path that is not UTF-8.
+    pub fn at_bytes(path: &[u8], call: Call, act: Act) -> Self {
+        Fault {
+            path: path.to_vec(),
+            call,
+            act,
+            at: 0,
+            skip: 0,
+            times: u64::MAX,
+        }
+    }
+
+    /// Only when a read goes beyond that byte, or a listing reaches that entry.
+    pub fn at(self, at: u64) -> Self {
+        Fault { at, ..self }
+    }
+
+    /// Not the first `skip` times.
+    pub fn after(self, skip: u64) -> Self {
+        Fault { skip, ..self }
+    }
+
+    /// Only once.
+    pub fn once(self) -> Self {
+        Fault { times: 1, ..self }
+    }
+}
+
+/// A fault with the inode, directory and name that its path led to.
+struct Rule {
+    number: u64,
+    place: (u64, Vec<u8>),
+    fault: Fault,
+}
+
+type Answer = Box<dyn FnOnce(Result<(), Errno>) + Send>;
+
+#[derive(Default)]
+struct Held {
+    answers: Vec<Answer>,
+    ever: usize,
+}
+
+struct Shared {
+    tree: Mutex<Tree>,
+    rules: Mutex<Vec<Rule>>,
+    held: Mutex<Held>,
+    calls: Mutex<HashMap<(u64, Call), u64>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn tree(&self) -> MutexGuard<'_, Tree> {
+        locked(&self.tree)
+    }
+
+    fn look_up(
+        &self,
+        parent: u64,
+        name: &[u8],
+        answer: impl FnOnce(Result<(), Errno>) + Send + 'static,
+    ) {
+        let number = self.tree().child(parent, name);
+        if let Some(number) = number {
+            self.count(number, Call::Lookup);
+        }
+        self.judge(Call::Lookup, 0, answer, |rule| {
+            rule.place.0 == parent && rule.place.1 == name
+        });
+    }
+
+    fn ask(
+        &self,
+        number: u64,
+        call: Call,
+        at: u64,
+        answer: impl FnOnce(Result<(), Errno>) + Send + 'static,
+    ) {
+        self.count(number, call);
+        self.judge(call, at, answer, |rule| rule.number == number);
+    }
+
+    fn count(&self, number: u64, call: Call) {
+        *locked(&self.calls).entry((number, call)).or_default() += 1;
+    }
+
+    fn judge(
+        &self,
+        call: Call,
+        at: u64,
+        answer: impl FnOnce(Result<(), Errno>) + Send + 'static,
+        meant: impl Fn(&Rule) -> bool,
+    ) {
+        let mut judged = Ok(());
+        for rule in locked(&self.rules).iter_mut() {
+            if !(meant(rule) && rule.fault.call == call && at >= rule.fault.at) {
+                continue;
+            }
+            if rule.fault.skip > 0 {
+                rule.fault.skip -= 1;
+                continue;
+            }
+            if rule.fault.times == 0 {
+                continue;
+            }
+            rule.fault.times -= 1;
+            match rule.fault.act {
+                Act::Fail(errno) => judged = Err(errno),
+                Act::Hang => {
+                    let mut held = locked(&self.held);
+                    held.ever += 1;
+                    held.answers.push(Box::new(answer));
+                    return;
+                }
+                Act::Resize(size) => self.tree().resize(rule.number, size),
+                Act::Change => self.tree().touch(rule.number),
+                Act::Remove => self.tree().remove(rule.place.0, &rule.place.1),
+                Act::BecomeDirectory => self.tree().replace_by_directory(rule.number),
+            }
+        }
+        answer(judged);
+    }
+
+    /// Where the next fault behind `at` is.
+    fn next_fault(&self, number: u64, call: Call, at: u64) -> u64 {
+        let rules = locked(&self.rules);
+        let ahead = rules
+            .iter()
+            .filter(|rule| rule.number == number && rule.fault.call == call)
+            .map(|rule| rule.fault.at)
+            .filter(|fault| *fault > at);
+        ahead.min().unwrap_or(u64::MAX)
+    }
+}
+
+/// A mounted tree; unmounted when dropped.
+pub struct FaultySource {
+    shared: Arc<Shared>,
+    session: Option<BackgroundSession>,
+}
+
+impl FaultySource {
+    /// Why it cannot be used here, if so.
+    pub fn obstacle() -> Option<String> {
+        if !rustix::process::geteuid().is_root() {
+            return Some("mounting needs the superuser".to_owned());
+        }
+        let device = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/fuse");
+        device.err().map(|error| format!("/dev/fuse: {error}"))
+    }
+
+    /// Mounts an empty tree.
+    pub fn mount(at: &Path) -> Self {
+        let shared = Arc::new(Shared {
+            tree: Mutex::new(Tree::new()),
+            rules: Mutex::default(),
+            held: Mutex::default(),
+            calls: Mutex::default(),
+        });
+        let mut config = Config::default();
+        config.mount_options = vec![MountOption::FSName("faulty-source".to_owned())];
+        config.acl = SessionACL::All;
+        let session = fuser::spawn_mount(Mounted(Arc::clone(&shared)), at, &config).unwrap();
+        FaultySource {
+            shared,
+            session: Some(session),
+        }
+    }
+
+    /// Adds a file, and the directories on the way to it.
+    pub fn file(&self, path: impl AsRef<[u8]>, size: u64) {
+        self.shared.tree().add(path.as_ref(), Body::File { size });
+    }
+
+    /// Adds a symlink.
+    pub fn symlink(&self, path: &str, target: &[u8]) {
+        let body = Body::Symlink(target.to_vec());
+        self.shared.tree().add(path.as_bytes(), body);
+    }
+
+    /// Adds an empty directory.
+    pub fn directory(&self, path: &str) {
+        let body = Body::Directory(BTreeMap::new());
+        self.shared.tree().add(path.as_bytes(), body);
+    }
+
+    /// Gives the file `to` another name.
+    pub fn link(&self, path: &str, to: &str) {
+        self.shared.tree().link(path.as_bytes(), to.as_bytes());
+    }
+
+    /// Adds a fault on a path that is there.
+    pub fn fault(&self, fault: Fault) {
+        let place = self.shared.tree().resolve(&fault.path);
+        let (number, directory, name) = place.expect("a fault on a path that is not there");
+        locked(&self.shared.rules).push(Rule {
+            number,
+            place: (directory, name),
+            fault,
+        });
+    }
+
+    /// Ends all faults; names that are gone come back, changed files stay as they are.
+    pub fn heal(&self) {
+        locked(&self.shared.rules).clear();
+        self.shared.tree().restore();
+        self.release();
+    }
+
+    /// Looks at the tree without its faults, names that are gone among them.
+    pub fn without_faults<T>(&self, look: impl FnOnce() -> T) -> T {
+        let rules = std::mem::take(&mut *locked(&self.shared.rules));
+        let removed = self.shared.tree().restore();
+        let seen = look();
+        let mut tree = self.shared.tree();
+        for (directory, name) in removed {
+            tree.remove(directory, &name);
+        }
+        *locked(&self.shared.rules) = rules;
+        seen
+    }
+
+    /// Takes a name away for good, until [`heal`](Self::heal).
+    pub fn remove(&self, path: &str) {
+        let mut tree = self.shared.tree();
+        let (_, directory, name) = tree.resolve(path.as_bytes()).unwrap();
+        tree.remove(directory, &name);
+    }
+
+    /// Gives a file another size.
+    pub fn resize(&self, path: &str, to: u64) {
+        let mut tree = self.shared.tree();
+        let (number, ..) = tree.resolve(path.as_bytes()).unwrap();
+        tree.resize(number, to);
+    }
+
+    /// Bytes of a file.
+    pub fn size(&self, path: &str) -> u64 {
+        let tree = self.shared.tree();
+        let (number, ..) = tree.resolve(path.as_bytes()).unwrap();
+        tree.attributes(number).size
+    }
+
+    /// Lets all calls go on that hang.
+    pub fn release(&self) {
+        let held = std::mem::take(&mut locked(&self.shared.held).answers);
+        held.into_iter().for_each(|answer| answer(Ok(())));
+    }
+
+    /// How often the kernel made `call` on what stands at `path`.
+    pub fn calls(&self, path: &str, call: Call) -> u64 {
+        let (number, ..) = self.shared.tree().resolve(path.as_bytes()).unwrap();
+        let calls = locked(&self.shared.calls);
+        calls.get(&(number, call)).copied().unwrap_or(0)
+    }
+
+    /// Waits until a call hangs.
+    pub fn wait_for_hang(&self) {
+        let since = Instant::now();
+        while locked(&self.shared.held).ever == 0 {
+            assert!(since.elapsed() < Duration::from_secs(60), "nothing hangs");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for FaultySource {
+    fn drop(&mut self) {
+        self.heal();
+        if let Some(session) = self.session.take() {
+            // A failed test may leave files open in it; the process ends soon after.
+            drop(session.umount_and_join());
+        }
+    }
+}

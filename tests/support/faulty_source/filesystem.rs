@@ -1,0 +1,121 @@
+//! The FUSE side of a faulty source: every request is judged, then answered, refused or held.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fuser::{
+    Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, LockOwner, OpenFlags,
+    ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry, ReplyOpen, Request,
+};
+
+use super::tree::Body;
+use super::{Call, Shared};
+
+/// Nothing may be cached: each call of the command must come through.
+const NOT_CACHED: Duration = Duration::ZERO;
+
+pub(super) struct Mounted(pub(super) Arc<Shared>);
+
+impl Filesystem for Mounted {
+    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let (shared, parent, name) = (Arc::clone(&self.0), parent.0, name.as_bytes().to_vec());
+        self.0.look_up(parent, &name.clone(), move |judged| {
+            let tree = shared.tree();
+            match judged.and(tree.child(parent, &name).ok_or(Errno::ENOENT)) {
+                Ok(number) => reply.entry(&NOT_CACHED, &tree.attributes(number), Generation(0)),
+                Err(errno) => reply.error(errno),
+            }
+        });
+    }
+
+    fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        let shared = Arc::clone(&self.0);
+        self.0
+            .ask(number.0, Call::Stat, 0, move |judged| match judged {
+                Ok(()) => reply.attr(&NOT_CACHED, &shared.tree().attributes(number.0)),
+                Err(errno) => reply.error(errno),
+            });
+    }
+
+    fn readlink(&self, _: &Request, number: INodeNo, reply: ReplyData) {
+        let shared = Arc::clone(&self.0);
+        self.0.ask(number.0, Call::ReadLink, 0, move |judged| {
+            match (judged, &shared.tree().node(number.0).body) {
+                (Ok(()), Body::Symlink(target)) => reply.data(target),
+                (Ok(()), _) => reply.error(Errno::EINVAL),
+                (Err(errno), _) => reply.error(errno),
+            }
+        });
+    }
+
+    fn open(&self, _: &Request, number: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        self.0
+            .ask(number.0, Call::Open, 0, move |judged| match judged {
+                Ok(()) => reply.opened(FileHandle(0), FopenFlags::FOPEN_DIRECT_IO),
+                Err(errno) => reply.error(errno),
+            });
+    }
+
+    fn read(
+        &self,
+        _: &Request,
+        number: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let shared = Arc::clone(&self.0);
+        let end = offset + u64::from(size);
+        self.0
+            .ask(number.0, Call::Read, end, move |judged| match judged {
+                Ok(()) => {
+                    let content = shared.tree().content(number.0, offset, u64::from(size));
+                    reply.data(&content);
+                }
+                Err(errno) => reply.error(errno),
+            });
+    }
+
+    fn opendir(&self, _: &Request, number: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        self.0
+            .ask(number.0, Call::Open, 0, move |judged| match judged {
+                Ok(()) => reply.opened(FileHandle(0), FopenFlags::empty()),
+                Err(errno) => reply.error(errno),
+            });
+    }
+
+    fn readdir(
+        &self,
+        _: &Request,
+        number: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let shared = Arc::clone(&self.0);
+        self.0.ask(number.0, Call::List, offset, move |judged| {
+            if let Err(errno) = judged {
+                return reply.error(errno);
+            }
+            // A piece ends where the next fault is, so that names before it get through.
+            let limit = shared.next_fault(number.0, Call::List, offset);
+            let tree = shared.tree();
+            let Body::Directory(names) = &tree.node(number.0).body else {
+                return reply.error(Errno::ENOTDIR);
+            };
+            let rest = names.iter().zip(1..).skip(offset as usize);
+            for ((name, child), next) in rest {
+                let kind = tree.attributes(*child).kind;
+                if next > limit || reply.add(INodeNo(*child), next, kind, OsStr::from_bytes(name)) {
+                    break;
+                }
+            }
+            reply.ok();
+        });
+    }
+}

@@ -1,0 +1,15 @@
+//! What the source refuses becomes a stored problem: the other entries are loaded, the lists in the
+//! state folder say what is missing, and a resume or `--skip-failed` leaves nothing behind.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../checker/mod.rs"]
+mod checker;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod changing;
+mod fixture;
+mod limits;
+mod links;
+mod permissions;
+mod refused;

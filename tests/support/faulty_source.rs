@@ -7,7 +7,8 @@ mod filesystem;
 mod tree;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -207,6 +208,7 @@ impl Shared {
 
 /// A mounted tree; unmounted when dropped.
 pub struct FaultySource {
+    path: PathBuf,
     shared: Arc<Shared>,
     session: Option<BackgroundSession>,
 }
@@ -237,6 +239,7 @@ impl FaultySource {
         config.acl = SessionACL::All;
         let session = fuser::spawn_mount(Mounted(Arc::clone(&shared)), at, &config).unwrap();
         FaultySource {
+            path: at.to_path_buf(),
             shared,
             session: Some(session),
         }
@@ -342,9 +345,10 @@ impl FaultySource {
 impl Drop for FaultySource {
     fn drop(&mut self) {
         self.heal();
-        if let Some(session) = self.session.take() {
-            // A failed test may leave files open in it; the process ends soon after.
-            drop(session.umount_and_join());
-        }
+        // umount(2) is EBUSY while the command of a failed test still ends: detach it instead.
+        let mut detach = Command::new("umount");
+        detach.arg("-l").arg(&self.path).stderr(Stdio::null());
+        drop(detach.status());
+        drop(self.session.take());
     }
 }

@@ -55,7 +55,7 @@ pub(super) struct Arguments {
     /// resume as begun]
     #[arg(long, value_name = "0|1", alias = "preserve_hardlinks", value_parser = parse_switch, action = ArgAction::Set)]
     preserve_hardlinks: Option<bool>,
-    /// Stop when so many entries have failed; 0: never
+    /// Stop when so many entries have failed in this run, those that failed before left out; 0: never
     #[arg(long, value_name = "N", alias = "max_errors", default_value_t = 50)]
     max_errors: u64,
     /// 1: a resume tries failed entries again; 0: it leaves them

@@ -102,7 +102,7 @@ impl Running<'_> {
             committed: &|| found.notify(false),
         };
         if options.retry_problems {
-            scan.identify()?;
+            scan.look_again()?;
         }
         std::thread::scope(|threads| {
             let scanning = threads.spawn(|| {

@@ -53,7 +53,7 @@ struct EncoderThread<'a> {
 
 impl EncoderThread<'_> {
     fn entry(&mut self, task: Task) -> Result<(), StateError> {
-        let again = task.again;
+        let (again, failed_before) = (task.again, task.failed_before);
         let entry = task.entry.clone();
         let receipt = Arc::new(Receipt::new(OutcomeSender {
             task,
@@ -61,6 +61,11 @@ impl EncoderThread<'_> {
         }));
         if self.run.stop.is_requested() {
             receipt.seal(Verdict::Abandoned);
+            return Ok(());
+        }
+        // Whoever mended it may have changed mode or owner too.
+        if failed_before && let Some(fresh) = self.encoder.fresh_attributes(&entry) {
+            receipt.seal(Verdict::Changed(fresh));
             return Ok(());
         }
         let sink = self.run.uploader.sink(&receipt);

@@ -73,6 +73,8 @@ struct Task {
     entry: Entry,
     /// It changed once since the scan and has fresh attributes.
     again: bool,
+    /// It failed in an earlier run.
+    failed_before: bool,
 }
 
 /// A large file on its way.

@@ -132,6 +132,7 @@ impl Settler<'_> {
                 let mut task = task;
                 task.entry.attributes = attributes;
                 task.again = true;
+                task.failed_before = false;
                 self.batch.refreshed.push(task);
             }
         }

@@ -55,7 +55,7 @@ impl Taker<'_> {
             match entry {
                 None => self.with_ledger(|ledger| ledger.settle(id)),
                 Some(entry) => {
-                    if !self.push(entry) {
+                    if !self.push(entry, false) {
                         return Ok(());
                     }
                 }
@@ -78,7 +78,7 @@ impl Taker<'_> {
             self.wait_for_settler();
             self.with_ledger(|ledger| ledger.take(entries.iter().map(|entry| entry.id), 0));
             for entry in entries {
-                if !self.push(entry) {
+                if !self.push(entry, true) {
                     return Ok(());
                 }
             }
@@ -104,7 +104,7 @@ impl Taker<'_> {
                 ledger.take(batch.entries.iter().map(|entry| entry.id), batch.cursor);
             });
             for entry in batch.entries {
-                if !self.push(entry) {
+                if !self.push(entry, false) {
                     return Ok(());
                 }
             }
@@ -130,11 +130,12 @@ impl Taker<'_> {
     }
 
     /// False when the run is stopping.
-    fn push(&self, entry: Entry) -> bool {
+    fn push(&self, entry: Entry, failed_before: bool) -> bool {
         !self.run.stop.is_requested()
             && self.queue.push(Task {
                 entry,
                 again: false,
+                failed_before,
             })
     }
 

@@ -5,6 +5,7 @@
 //! A directory is listed only when its own row is committed: what the container says of its
 //! access time was noted before the scan could change it.
 
+mod again;
 mod lister;
 
 use std::collections::VecDeque;
@@ -13,13 +14,11 @@ use std::sync::mpsc::{Receiver, RecvError, SyncSender, TryRecvError, sync_channe
 use std::sync::{Mutex, PoisonError};
 
 use crate::crash_point::{CrashPoint, crash_point};
-use clfs_format::limits::NAME_BYTES;
-
 use crate::entry::EntryId;
 use crate::monitor::{Event, Monitor, Progress};
-use crate::problem::{Problem, ProblemLimit, Reason};
-use crate::source::{OpenError, Seen, SourceTree};
-use crate::state::{ListingChunk, Reader, State, StateError, UnknownEntry};
+use crate::problem::{Problem, ProblemLimit};
+use crate::source::SourceTree;
+use crate::state::{ListingChunk, Reader, State, StateError};
 use crate::stop::StopFlag;
 
 use lister::{Lister, Piece};
@@ -114,46 +113,22 @@ impl Scan<'_> {
 }
 
 impl Scan<'_> {
-    /// Looks again at entries whose attributes an earlier run could not read. To be called before
-    /// a pass takes entries: their ids lie behind its cursor.
-    ///
-    /// # Errors
-    /// When the state cannot be read or written.
-    pub fn identify(&self) -> Result<(), StateError> {
-        let reader = self.state.reader()?;
-        let mut after = EntryId::new(0);
-        loop {
-            let unknown = reader.unknown_entries(after, 1024)?;
-            let Some(last) = unknown.last() else {
-                return Ok(());
-            };
-            after = last.id;
-            for entry in &unknown {
-                if self.stop.is_requested() {
-                    return Ok(());
-                }
-                match self.look_at(entry) {
-                    Ok(seen) => {
-                        let name = entry.name.clone();
-                        let found = self.source.entry(seen, name, self.preserve_hardlinks);
-                        self.state.identify(entry, &found)?;
-                    }
-                    Err(OpenError::Problem(problem)) => {
-                        self.state.still_unknown(entry.id, &problem)?;
-                    }
-                    Err(OpenError::State(error)) => return Err(error),
-                }
-            }
+    /// Tells of an entry that failed, and stops when those are too many.
+    fn report(
+        &self,
+        reader: &Reader,
+        path: &[Vec<u8>],
+        problem: Problem,
+    ) -> Result<(), StateError> {
+        Progress::add(&self.progress.failed, 1);
+        self.monitor.event(&Event::Problem {
+            path: &path.join(&b'/'),
+            problem,
+        });
+        if self.limit.is_reached(reader.problem_count()?) {
+            self.stop.request();
         }
-    }
-
-    fn look_at(&self, entry: &UnknownEntry) -> Result<Seen, OpenError> {
-        if entry.name.len() > NAME_BYTES {
-            return Err(Problem::new(Reason::NameTooLong).into());
-        }
-        let _asking = self.source.ask(entry.id);
-        let directory = self.source.directory(entry.parent)?;
-        Ok(directory.look_at(&entry.name)?)
+        Ok(())
     }
 }
 
@@ -261,19 +236,8 @@ impl Committer<'_> {
 
     fn fail(&mut self, directory: EntryId, problem: Problem) -> Result<(), StateError> {
         self.scan.state.listing_failed(directory, &problem)?;
-        self.report(&self.reader.path(directory)?, problem)
-    }
-
-    fn report(&self, path: &[Vec<u8>], problem: Problem) -> Result<(), StateError> {
-        Progress::add(&self.scan.progress.failed, 1);
-        self.scan.monitor.event(&Event::Problem {
-            path: &path.join(&b'/'),
-            problem,
-        });
-        if self.scan.limit.is_reached(self.reader.problem_count()?) {
-            self.scan.stop.request();
-        }
-        Ok(())
+        self.scan
+            .report(&self.reader, &self.reader.path(directory)?, problem)
     }
 
     fn commit(&mut self) -> Result<(), StateError> {
@@ -298,7 +262,7 @@ impl Committer<'_> {
         for (name, problem) in failed {
             let mut path = self.reader.path(chunk.directory)?;
             path.push(name.to_vec());
-            self.report(&path, problem)?;
+            self.scan.report(&self.reader, &path, problem)?;
         }
         Ok(())
     }

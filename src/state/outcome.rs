@@ -1,6 +1,6 @@
 //! Settling what became of entries.
 
-use rusqlite::params;
+use rusqlite::{Transaction, params};
 
 use super::counter::{Counter, Increments};
 use super::row::{stored, stored_time};
@@ -65,23 +65,7 @@ impl State {
                 problems::store(transaction, *id, problem)?;
             }
             for (id, attributes) in &settlement.refreshed {
-                transaction
-                    .prepare_cached(
-                        "UPDATE entry SET mode = ?2, uid = ?3, gid = ?4, size = ?5,
-                                          mtime = ?6, ctime = ?7, atime = ?8, inode = ?9
-                         WHERE id = ?1",
-                    )?
-                    .execute(params![
-                        stored(id.get()),
-                        attributes.mode,
-                        attributes.uid,
-                        attributes.gid,
-                        stored(attributes.size),
-                        stored_time(attributes.mtime),
-                        stored_time(attributes.ctime),
-                        stored_time(attributes.atime),
-                        stored(attributes.inode),
-                    ])?;
+                refresh(transaction, *id, attributes)?;
             }
             settlement.progress.store(transaction, settlement.pass)?;
             crash_point(CrashPoint::SettleUncommitted);
@@ -90,4 +74,37 @@ impl State {
         crash_point(CrashPoint::SettleCommitted);
         Ok(())
     }
+
+    /// Gives an entry that waits to be tried again the attributes that it has now.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn refresh(&self, id: EntryId, attributes: &SourceAttributes) -> Result<(), StateError> {
+        self.write(|transaction| refresh(transaction, id, attributes))
+    }
+}
+
+fn refresh(
+    transaction: &Transaction<'_>,
+    id: EntryId,
+    attributes: &SourceAttributes,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "UPDATE entry SET mode = ?2, uid = ?3, gid = ?4, size = ?5,
+                              mtime = ?6, ctime = ?7, atime = ?8, inode = ?9
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            stored(id.get()),
+            attributes.mode,
+            attributes.uid,
+            attributes.gid,
+            stored(attributes.size),
+            stored_time(attributes.mtime),
+            stored_time(attributes.ctime),
+            stored_time(attributes.atime),
+            stored(attributes.inode),
+        ])
+        .map(drop)
 }

@@ -216,6 +216,27 @@ impl Reader {
         )
     }
 
+    /// Directories with a problem that are not listed.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn failed_directories(
+        &self,
+        after: EntryId,
+        at_most: u32,
+    ) -> Result<Vec<Entry>, StateError> {
+        self.rows(
+            &format!(
+                "SELECT {ENTRY_COLUMNS} FROM entry WHERE id IN
+                 (SELECT problem.id FROM problem JOIN directory USING (id)
+                  WHERE listed = 0 AND problem.id > ?1 ORDER BY problem.id LIMIT ?2)
+                 ORDER BY id"
+            ),
+            params![stored(after.get()), at_most],
+            row::entry,
+        )
+    }
+
     /// Whether an entry has a problem.
     ///
     /// # Errors

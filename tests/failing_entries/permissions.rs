@@ -5,9 +5,10 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::process::Output;
 
+use crate::checker::{CompareOptions, FolderBlobs, check, compare};
 use crate::fixture::{Paths, listed_problems, missing, paths};
 use crate::support::command::{Scratch, clfsload};
-use crate::support::tree::is_superuser;
+use crate::support::tree::{is_superuser, walk_source};
 
 /// A user without any rights: nobody.
 const UID: u32 = 65_534;
@@ -109,4 +110,49 @@ fn what_the_user_may_not_read() {
     scratch.resume("t", &[]).expect(0);
     assert_eq!(missing(&scratch, "t", false), Paths::new());
     assert_eq!(listed_problems(&scratch, "t").len(), 0);
+}
+
+#[test]
+fn what_is_mended_with_chmod_has_its_new_mode() {
+    if !is_superuser() {
+        eprintln!("skipped: becoming another user needs the superuser");
+        return;
+    }
+    mended_with_chmod(&["file", "closed"]);
+    // Files with several names are read when all directories are listed.
+    mended_with_chmod(&["file", "large"]);
+}
+
+fn mended_with_chmod(failing: &[&str]) {
+    let scratch = Scratch::new();
+    let source = scratch.source();
+    fs::create_dir(source.join("closed")).unwrap();
+    for path in ["file", "closed/inside", "large"] {
+        fs::write(source.join(path), vec![7; 20_000]).unwrap();
+    }
+    let mode = |path: &str, mode: u32| {
+        fs::set_permissions(source.join(path), Permissions::from_mode(mode)).unwrap();
+    };
+    fs::hard_link(source.join("large"), source.join("name")).unwrap();
+    for path in failing {
+        mode(path, 0o700);
+    }
+    fs::set_permissions(scratch.path(""), Permissions::from_mode(0o755)).unwrap();
+    for folder in ["containers", "t"] {
+        fs::create_dir(scratch.path(folder)).unwrap();
+        chown(scratch.path(folder), Some(UID), Some(UID)).unwrap();
+    }
+    expect(&load(&scratch, &["--new", "--preserve_hardlinks", "1"]), 3);
+    for path in failing {
+        mode(path, 0o755);
+    }
+    expect(&load(&scratch, &[]), 0);
+    let checked = check(&FolderBlobs(scratch.container("t")));
+    checked.assert_clean();
+    let options = CompareOptions {
+        hardlinks: true,
+        ..CompareOptions::default()
+    };
+    let differences = compare(&walk_source(&source), &checked.tree, options);
+    assert!(differences.is_empty(), "{differences:#?}");
 }

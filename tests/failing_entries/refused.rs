@@ -235,3 +235,14 @@ fn a_name_that_vanishes_between_listing_and_look_is_no_problem() {
     fixture.source.heal();
     assert_eq!(fixture.missing("t"), paths(["small/file-07"]));
 }
+
+#[test]
+fn a_name_that_fails_again_is_told_again() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    let fault = Fault::new("small/file-03", Call::Lookup, Act::Fail(Errno::EIO));
+    fixture.source.fault(fault);
+    fixture.load("t", &[]).refused(3, "small/file-03");
+    fixture.resume("t", &[]).refused(3, "small/file-03");
+}

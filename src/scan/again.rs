@@ -1,0 +1,88 @@
+//! Looks again at what an earlier run could not look at, or not list.
+
+use clfs_format::limits::NAME_BYTES;
+
+use super::Scan;
+use crate::entry::EntryId;
+use crate::problem::{Problem, Reason};
+use crate::source::{OpenError, Seen};
+use crate::state::{Reader, StateError};
+
+/// Rows read at once.
+const BATCH: u32 = 1024;
+
+impl Scan<'_> {
+    /// Gives entries that failed earlier the attributes that they have now: whoever mended them
+    /// may have done so with chmod. To be called before a pass takes entries: their ids lie behind
+    /// its cursor.
+    ///
+    /// # Errors
+    /// When the state cannot be read or written.
+    pub fn look_again(&self) -> Result<(), StateError> {
+        let reader = self.state.reader()?;
+        self.identify(&reader)?;
+        self.refresh_directories(&reader)
+    }
+
+    /// Entries of which only the name is known.
+    fn identify(&self, reader: &Reader) -> Result<(), StateError> {
+        let mut after = EntryId::new(0);
+        loop {
+            let unknown = reader.unknown_entries(after, BATCH)?;
+            let Some(last) = unknown.last() else {
+                return Ok(());
+            };
+            after = last.id;
+            for entry in &unknown {
+                if self.stop.is_requested() {
+                    return Ok(());
+                }
+                match self.look_at(entry.id, entry.parent, &entry.name) {
+                    Ok(seen) => {
+                        let name = entry.name.clone();
+                        let found = self.source.entry(seen, name, self.preserve_hardlinks);
+                        self.state.identify(entry, &found)?;
+                    }
+                    Err(OpenError::Problem(problem)) => {
+                        self.state.still_unknown(entry.id, &problem)?;
+                        self.report(reader, &reader.path(entry.id)?, problem)?;
+                    }
+                    Err(OpenError::State(error)) => return Err(error),
+                }
+            }
+        }
+    }
+
+    /// Directories that could not be listed. That they still cannot is for the listing to tell.
+    fn refresh_directories(&self, reader: &Reader) -> Result<(), StateError> {
+        let mut after = EntryId::ROOT;
+        loop {
+            let directories = reader.failed_directories(after, BATCH)?;
+            let Some(last) = directories.last() else {
+                return Ok(());
+            };
+            after = last.id;
+            for entry in &directories {
+                if self.stop.is_requested() {
+                    return Ok(());
+                }
+                match self.look_at(entry.id, entry.parent, &entry.name) {
+                    Ok(seen) if seen.attributes.file_type == entry.attributes.file_type => {
+                        self.state.refresh(entry.id, &seen.attributes)?;
+                    }
+                    Ok(_) | Err(OpenError::Problem(_)) => {}
+                    Err(OpenError::State(error)) => return Err(error),
+                }
+            }
+        }
+    }
+
+    fn look_at(&self, id: EntryId, parent: EntryId, name: &[u8]) -> Result<Seen, OpenError> {
+        if name.len() > NAME_BYTES {
+            return Err(Problem::new(Reason::NameTooLong).into());
+        }
+        let _asking = self.source.ask(id);
+        let directory = self.source.directory(parent)?;
+        Ok(directory.look_at(name)?)
+    }
+}

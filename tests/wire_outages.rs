@@ -64,7 +64,8 @@ fn a_service_that_is_away_for_a_while() {
         .lines()
         .find(|line| line.contains("answers again after"));
     println!("{}", over.unwrap());
-    assert!(proxy.tries().values().all(|tries| *tries <= 2));
+    // Nothing reaches a service that is away; at either end of the outage a try may break off.
+    assert!(proxy.tries().values().all(|tries| *tries <= 3));
 }
 
 #[test]

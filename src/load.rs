@@ -121,6 +121,11 @@ impl Load {
         &self.progress
     }
 
+    /// Ends without waiting for calls that a file system holds.
+    pub fn leave(self) {
+        self.runtime.shutdown_background();
+    }
+
     /// The threads that requests run on.
     pub fn runtime(&self) -> &tokio::runtime::Runtime {
         &self.runtime

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::container::notice::Notice;
 use crate::container::sas::redacted;
-use crate::load::{Load, LoadError, prepare};
+use crate::load::{Load, LoadError, Summary, prepare};
 use crate::monitor::{Event, Monitor};
 
 use arguments::Arguments;
@@ -106,6 +106,17 @@ fn load(arguments: &Arguments) -> Result<Status, Failure> {
         load.run(monitor.as_ref())
     };
     held.abort();
+    let status = end(&load, &monitor, summary);
+    load.leave();
+    status
+}
+
+/// Tells how the run ended.
+fn end(
+    load: &Load,
+    monitor: &Reporter,
+    summary: Result<Summary, LoadError>,
+) -> Result<Status, Failure> {
     match summary {
         Ok(summary) => {
             for line in terminal::summary_lines(&summary, load.state()) {

@@ -71,18 +71,18 @@ impl Encoder {
     ///
     /// # Errors
     /// When the state cannot be read.
-    pub fn leftovers(&mut self, entry: &Entry) -> Result<Vec<BlobName>, EncodeError> {
+    pub fn leftovers(
+        &mut self,
+        entry: &Entry,
+    ) -> Result<impl Iterator<Item = BlobName>, EncodeError> {
         let file_type = entry.attributes.file_type;
-        if file_type == FileType::Directory {
-            return Ok(Vec::new());
-        }
         let owner = self.directory_handle(entry.parent)?;
         let identity = &self.context.identity;
         let handle = identity.filehandle(entry.id, entry.parent, file_type);
-        let mut blobs = vec![BlobName::from(&entity_name(handle, file_type, owner))];
-        if file_type == FileType::Regular {
-            blobs.extend(obsolete_blobs(identity, entry, entry.attributes.size, 0));
-        }
-        Ok(blobs)
+        let inode = (file_type != FileType::Directory)
+            .then(|| BlobName::from(&entity_name(handle, file_type, owner)));
+        let segments = (file_type == FileType::Regular)
+            .then(|| obsolete_blobs(identity, entry, entry.attributes.size, 0));
+        Ok(inode.into_iter().chain(segments.into_iter().flatten()))
     }
 }

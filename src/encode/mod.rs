@@ -191,15 +191,16 @@ impl Encoder {
     }
 
     /// The attributes that an entry has now, if they are others than the state's and it is still
-    /// the same: access times aside, which reading changes. What keeps one from looking is for the
+    /// the same: access times aside, which reading changes. `linked`: another inode under the name
+    /// says nothing of the one that the other names have. What keeps one from looking is for the
     /// encoding to tell.
-    pub fn fresh_attributes(&self, entry: &Entry) -> Option<SourceAttributes> {
+    pub fn fresh_attributes(&self, entry: &Entry, linked: bool) -> Option<SourceAttributes> {
         let source = &self.context.source;
         let _asking = source.ask(entry.id);
         let directory = source.directory(entry.parent).ok()?;
         let known = entry.attributes;
         let mut seen = directory.look_at(&entry.name).ok()?.attributes;
-        let same = seen.file_type == known.file_type && seen.inode == known.inode;
+        let same = seen.file_type == known.file_type && (!linked || seen.inode == known.inode);
         seen.atime = known.atime;
         (same && seen != known).then_some(seen)
     }

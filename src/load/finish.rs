@@ -86,6 +86,8 @@ impl Load {
             BlobName::new(LOG_NAME).map_err(|error| LoadError::Internal(error.to_string()))?;
         self.runtime
             .block_on(self.container.put(&name, PutBody::log(log)))?;
+        // From here on the root may be in the container: a resume tries nothing again, but ends.
+        self.state.set_finishing()?;
         crash_point(CrashPoint::BeforeRoot);
         let root = self
             .state

@@ -28,13 +28,11 @@ impl Running<'_> {
     pub(super) fn phases(&self) -> Result<End, LoadError> {
         let (load, options) = (self.load, &self.load.options);
         let reader = load.state.reader()?;
-        if !load.state.is_finishing()? {
-            if let Some(early) = self.load_tree(&reader)? {
-                return Ok(early);
-            }
-            load.state.set_finishing()?;
+        if !load.state.is_finishing()?
+            && let Some(early) = self.load_tree(&reader)?
+        {
+            return Ok(early);
         }
-        // From here on the root may be in the container: nothing is tried again, the end is.
         self.monitor.event(&Event::Phase(Phase::Finish));
         match load.finish(self.context) {
             // The wait for a container that is away was ended, not the run by a failure.
@@ -153,11 +151,14 @@ impl Running<'_> {
             };
             after = last.id;
             for problem in &problems {
+                if self.load.options.stop.is_requested() {
+                    return Ok(());
+                }
                 let Some(entry) = reader.entry(problem.id)? else {
                     continue;
                 };
                 let blobs = encoder.leftovers(&entry).map_err(finish::internal)?;
-                if !self.uploader.delete_all(blobs.into_iter()) {
+                if !self.uploader.delete_all(blobs) {
                     return self
                         .uploader
                         .take_failure()

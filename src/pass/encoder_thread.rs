@@ -64,7 +64,8 @@ impl EncoderThread<'_> {
             return Ok(());
         }
         // Whoever mended it may have changed mode or owner too.
-        if failed_before && let Some(fresh) = self.encoder.fresh_attributes(&entry) {
+        let linked = self.run.pass == Pass::Links;
+        if failed_before && let Some(fresh) = self.encoder.fresh_attributes(&entry, linked) {
             receipt.seal(Verdict::Changed(fresh));
             return Ok(());
         }

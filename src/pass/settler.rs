@@ -131,7 +131,8 @@ impl Settler<'_> {
                 }
                 let mut task = task;
                 task.entry.attributes = attributes;
-                task.again = true;
+                // A fresh look at what failed before is not a change during the read.
+                task.again = !task.failed_before;
                 task.failed_before = false;
                 self.batch.refreshed.push(task);
             }

@@ -68,7 +68,10 @@ impl Scan<'_> {
                 }
                 match self.look_at(entry.id, entry.parent, &entry.name) {
                     Ok(seen) if seen.attributes.file_type == entry.attributes.file_type => {
-                        self.state.refresh(entry.id, &seen.attributes)?;
+                        let mut fresh = seen.attributes;
+                        // Listing it in an earlier run may have changed that one.
+                        fresh.atime = entry.attributes.atime;
+                        self.state.refresh(entry.id, &fresh)?;
                     }
                     Ok(_) | Err(OpenError::Problem(_)) => {}
                     Err(OpenError::State(error)) => return Err(error),

@@ -19,6 +19,7 @@ use crate::state::StateError;
 
 /// Directories kept open. A listing works through siblings, so few are needed; the bound keeps
 /// well below the usual limit of 1,024 descriptors.
+// Evaluated when this is compiled: 256 is not 0.
 const OPEN_DIRECTORIES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
 /// Tells where an entry stands: its directory and its name there.

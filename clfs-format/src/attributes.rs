@@ -2,6 +2,7 @@
 
 use crate::buffer::ObjectBuffer;
 use crate::cursor::Cursor;
+use crate::deviations::Deviations;
 use crate::error::{Corrupt, FormatError};
 use crate::handle::{Handle, HandleType};
 
@@ -129,14 +130,27 @@ impl Attributes {
         buffer.end(handle)
     }
 
-    pub(crate) fn decode(handle: Handle<'_>) -> Result<Self, FormatError> {
+    /// More attributes than are known, as the length says, are passed over.
+    pub(crate) fn decode(
+        handle: Handle<'_>,
+        deviations: &mut Deviations,
+    ) -> Result<Self, FormatError> {
         let mut cursor = handle.cursor();
-        cursor.fixed(LENGTH, Corrupt::FixedValue)?;
+        let place = cursor.place();
+        let length = cursor.length()?;
+        let wrong = place.corrupt(Corrupt::FixedValue);
+        let more = length.checked_sub(LENGTH as usize).ok_or(wrong)?;
+        if more > 0 {
+            if length > cursor.remaining() {
+                return Err(wrong);
+            }
+            deviations.broken(wrong)?;
+        }
         let mode = cursor.u16()?;
         let object_type = cursor.u8()?;
         let place = cursor.place();
         if cursor.u8()? != 0 {
-            return Err(place.corrupt(Corrupt::NotZero));
+            deviations.broken(place.corrupt(Corrupt::NotZero))?;
         }
         let mut attributes = Self {
             mode,
@@ -157,9 +171,13 @@ impl Attributes {
             nlink: cursor.u32()?,
             container_id: 0,
         };
-        cursor.fixed(0, Corrupt::NotZero)?;
+        let place = cursor.place();
+        if cursor.u32()? != 0 {
+            deviations.broken(place.corrupt(Corrupt::NotZero))?;
+        }
         attributes.container_id = cursor.u64()?;
-        cursor.finish()?;
+        cursor.take(more)?;
+        deviations.allow(cursor.finish())?;
         Ok(attributes)
     }
 }

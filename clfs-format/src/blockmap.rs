@@ -4,6 +4,8 @@
 use std::ops::Range;
 
 use crate::buffer::ObjectBuffer;
+use crate::cursor::Cursor;
+use crate::deviations::Deviations;
 use crate::error::{Corrupt, FormatError, Limit, Part, Place, Unsupported};
 use crate::filehandle::Filehandle;
 use crate::handle::{Handle, HandleType};
@@ -58,7 +60,8 @@ pub struct BlockMap {
     pub first_segment: u32,
     /// Bytes of the others: [`FILE_SEGMENT_BYTES`] or [`DIRECTORY_SEGMENT_BYTES`].
     pub other_segment: u32,
-    /// Block 0: the entity's own filehandle.
+    /// Block 0: the entity's own filehandle. In what an inspection gave it is what was read, and
+    /// [`Filehandle::NULL`] for what is none.
     pub handle: Filehandle,
     /// Blocks 1 to at most 1023.
     pub direct: Vec<BlockId>,
@@ -86,7 +89,8 @@ impl BlockMap {
         let place = Place::new(Part::Handle(HandleType::BlockMap), 0);
         let blocks = 1 + self.direct.len();
         place.limit(Limit::DirectBlocks, blocks as u64)?;
-        self.check(place)?;
+        self.check_sizes([place; 2], &mut Deviations::Refused)?;
+        self.check_order(place)?;
         if self.direct.iter().any(BlockId::is_none) {
             return Err(place.corrupt(Corrupt::NullId));
         }
@@ -105,10 +109,16 @@ impl BlockMap {
         buffer.end(handle)
     }
 
-    pub(crate) fn decode(handle: Handle<'_>) -> Result<Self, FormatError> {
+    /// `own` is the filehandle in the object's name.
+    pub(crate) fn decode(
+        handle: Handle<'_>,
+        own: Filehandle,
+        deviations: &mut Deviations,
+    ) -> Result<Self, FormatError> {
         let mut cursor = handle.cursor();
         let place = cursor.place();
         let first_segment = cursor.u32()?;
+        let other_place = cursor.place();
         let other_segment = cursor.u32()?;
         let count_place = cursor.place();
         let blocks = cursor.count(BLOCK_ID_BYTES)?;
@@ -116,7 +126,7 @@ impl BlockMap {
         if blocks == 0 {
             return Err(count_place.corrupt(Corrupt::BlockMapCount));
         }
-        let handle = cursor.filehandle()?;
+        let handle = decode_own(&mut cursor, own, deviations)?;
         let mut direct = Vec::with_capacity(blocks - 1);
         for _ in 1..blocks {
             direct.push(cursor.some_block_id()?);
@@ -126,7 +136,7 @@ impl BlockMap {
         for root in &mut roots {
             *root = cursor.block_id()?;
         }
-        cursor.finish()?;
+        deviations.allow(cursor.finish())?;
         let map = Self {
             first_segment,
             other_segment,
@@ -134,19 +144,33 @@ impl BlockMap {
             direct,
             roots,
         };
-        map.check(place)?;
+        map.check_sizes([place, other_place], deviations)?;
+        map.check_order(place)?;
         Ok(map)
     }
 
-    /// The segment sizes, and that a tree is used only when all before it is full: as far as the
-    /// map alone can tell.
-    fn check(&self, place: Place) -> Result<(), FormatError> {
+    /// Segment sizes other than the format's say what a reader must reckon with; 0 says nothing.
+    fn check_sizes(
+        &self,
+        [first_place, other_place]: [Place; 2],
+        deviations: &mut Deviations,
+    ) -> Result<(), FormatError> {
         if u64::from(self.first_segment) != FIRST_SEGMENT_BYTES {
-            return Err(place.unsupported(Unsupported::SegmentSize(self.first_segment)));
+            let size = Unsupported::SegmentSize(self.first_segment);
+            deviations.broken(first_place.unsupported(size))?;
         }
         if ![FILE_SEGMENT_BYTES, DIRECTORY_SEGMENT_BYTES].contains(&u64::from(self.other_segment)) {
-            return Err(place.unsupported(Unsupported::SegmentSize(self.other_segment)));
+            let size = other_place.unsupported(Unsupported::SegmentSize(self.other_segment));
+            if self.other_segment == 0 {
+                return Err(size);
+            }
+            deviations.broken(size)?;
         }
+        Ok(())
+    }
+
+    /// That a tree is used only when all before it is full: as far as the map alone can tell.
+    fn check_order(&self, place: Place) -> Result<(), FormatError> {
         let direct_full = 1 + self.direct.len() == DIRECT_BLOCKS;
         let used = self.roots.iter().take_while(|root| !root.is_none()).count();
         let used_at_all = self.roots.iter().filter(|root| !root.is_none()).count();
@@ -154,6 +178,34 @@ impl BlockMap {
             return Err(place.corrupt(Corrupt::BlockMapGap));
         }
         Ok(())
+    }
+}
+
+/// Block 0, which says once more whose map this is.
+fn decode_own(
+    cursor: &mut Cursor<'_>,
+    own: Filehandle,
+    deviations: &mut Deviations,
+) -> Result<Filehandle, FormatError> {
+    let place = cursor.place();
+    match Filehandle::from_bytes_at(cursor.raw_id()?, place) {
+        Ok(handle) => {
+            if handle != own {
+                deviations.broken(place.corrupt(Corrupt::OwnHandle))?;
+            }
+            Ok(handle)
+        }
+        // Of another length: then it may not be an id at all, nor what follows.
+        Err(
+            error @ FormatError::Corrupt {
+                kind: Corrupt::IdLength,
+                ..
+            },
+        ) => Err(error),
+        Err(error) => {
+            deviations.broken(error)?;
+            Ok(Filehandle::NULL)
+        }
     }
 }
 

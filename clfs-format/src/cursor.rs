@@ -87,11 +87,16 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// A u16 length and the bytes of an id.
+    pub(crate) fn raw_id(&mut self) -> Result<&'a [u8], FormatError> {
+        let length = self.u16()?;
+        self.take(usize::from(length))
+    }
+
     /// A u16 length and a filehandle.
     pub(crate) fn filehandle(&mut self) -> Result<Filehandle, FormatError> {
         let place = self.place;
-        let length = self.u16()?;
-        Filehandle::from_bytes_at(self.take(usize::from(length))?, place)
+        Filehandle::from_bytes_at(self.raw_id()?, place)
     }
 
     /// A u16 length, 16, and a block's id.
@@ -131,7 +136,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn length(&mut self) -> Result<usize, FormatError> {
+    /// A u32 that counts bytes or elements.
+    pub(crate) fn length(&mut self) -> Result<usize, FormatError> {
         let place = self.place;
         usize::try_from(self.u32()?).map_err(|_| place.corrupt(Corrupt::Truncated))
     }

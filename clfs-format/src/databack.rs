@@ -1,6 +1,7 @@
 //! The back pointer of segments and indirect blocks: the DATABACK handle (docs/format.md section 5).
 
 use crate::buffer::ObjectBuffer;
+use crate::deviations::Deviations;
 use crate::error::FormatError;
 use crate::filehandle::Filehandle;
 use crate::handle::{HEADER_BYTES, Handle, HandleType};
@@ -28,12 +29,15 @@ impl DataBack {
         buffer.end_small(handle);
     }
 
-    pub(crate) fn decode(handle: Handle<'_>) -> Result<Self, FormatError> {
+    pub(crate) fn decode(
+        handle: Handle<'_>,
+        deviations: &mut Deviations,
+    ) -> Result<Self, FormatError> {
         let mut cursor = handle.cursor();
         let ctime_seconds = cursor.u32()?;
         let offset = cursor.u64()?;
         let owner = cursor.filehandle()?;
-        cursor.finish()?;
+        deviations.allow(cursor.finish())?;
         Ok(Self {
             ctime_seconds,
             offset,

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 use crate::buffer::ObjectBuffer;
 use crate::cursor::Cursor;
+use crate::deviations::Deviations;
+use crate::entries::{DirEntriesIter, RawDirEntries};
 use crate::error::{Corrupt, FormatError, Limit, Part, Place};
 use crate::filehandle::Filehandle;
 use crate::handle::{Handle, HandleType};
@@ -42,22 +44,22 @@ impl<'a> DirEntry<'a> {
         bytes.extend_from_slice(handle);
         Ok(())
     }
-
-    fn decode(cursor: &mut Cursor<'a>) -> Result<Self, FormatError> {
-        let place = cursor.place();
-        let name = cursor.counted_bytes()?;
-        check_name(name, place)?;
-        let handle = cursor.filehandle()?;
-        Ok(Self { name, handle })
-    }
 }
 
 /// The rules for the last component of a path.
 pub(crate) fn check_name(name: &[u8], place: Place) -> Result<(), FormatError> {
+    check_name_length(name, place)?;
+    check_name_bytes(name, place)
+}
+
+pub(crate) fn check_name_length(name: &[u8], place: Place) -> Result<(), FormatError> {
     if name.is_empty() {
         return Err(place.corrupt(Corrupt::NameEmpty));
     }
-    place.limit(Limit::NameBytes, name.len() as u64)?;
+    place.limit(Limit::NameBytes, name.len() as u64)
+}
+
+pub(crate) fn check_name_bytes(name: &[u8], place: Place) -> Result<(), FormatError> {
     if name.iter().any(|byte| matches!(byte, 0 | b'/')) {
         return Err(place.corrupt(Corrupt::NameByte));
     }
@@ -80,11 +82,15 @@ impl<'a> DirEntries<'a> {
         &self.0
     }
 
-    /// The entries in order. After an error nothing more comes.
+    /// The entries in order. After an entry that breaks a rule the next one comes; after bytes that
+    /// cannot be taken apart nothing more does.
     pub fn iter(&self) -> DirEntriesIter<'_> {
-        DirEntriesIter {
-            cursor: Some(Cursor::new(&self.0, Part::Handle(HandleType::Dirents), 0)),
-        }
+        DirEntriesIter(self.iter_raw())
+    }
+
+    /// The same, and what is there of an entry that breaks a rule.
+    pub fn iter_raw(&self) -> RawDirEntries<'_> {
+        RawDirEntries::new(Cursor::new(&self.0, Part::Entry, 0))
     }
 
     /// What the segment contributes to the size of its directory: 4 + bytes.
@@ -103,14 +109,28 @@ impl<'a> DirEntries<'a> {
         buffer.end(handle)
     }
 
-    /// Every entry is checked here.
-    pub(crate) fn decode(handle: Handle<'a>, limit: Limit) -> Result<Self, FormatError> {
-        let mut cursor = handle.cursor();
-        cursor.place().limit(limit, cursor.remaining() as u64)?;
-        while !cursor.is_empty() {
-            DirEntry::decode(&mut cursor)?;
+    /// Every entry is checked here. The null filehandle in an entry has always been let pass by the
+    /// strict decoder.
+    pub(crate) fn decode(
+        handle: Handle<'a>,
+        limit: Limit,
+        deviations: &mut Deviations,
+    ) -> Result<Self, FormatError> {
+        let bytes = handle.content;
+        deviations.allow(handle.cursor().place().limit(limit, bytes.len() as u64))?;
+        for entry in RawDirEntries::new(Cursor::new(bytes, Part::Entry, handle.offset)) {
+            match entry.map_err(|bad| bad.error) {
+                Ok(_) => {}
+                Err(
+                    error @ FormatError::Corrupt {
+                        kind: Corrupt::NullId,
+                        ..
+                    },
+                ) => deviations.tolerated(error),
+                Err(error) => deviations.broken(error)?,
+            }
         }
-        Ok(Self(Cow::Borrowed(handle.content)))
+        Ok(Self(Cow::Borrowed(bytes)))
     }
 }
 
@@ -120,25 +140,6 @@ impl<'e> IntoIterator for &'e DirEntries<'_> {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
-    }
-}
-
-/// The entries of one segment; offsets in its errors count bytes of the encoded entries.
-#[derive(Debug, Clone)]
-pub struct DirEntriesIter<'a> {
-    cursor: Option<Cursor<'a>>,
-}
-
-impl<'a> Iterator for DirEntriesIter<'a> {
-    type Item = Result<DirEntry<'a>, FormatError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let cursor = self.cursor.as_mut().filter(|cursor| !cursor.is_empty())?;
-        let entry = DirEntry::decode(cursor);
-        if entry.is_err() {
-            self.cursor = None;
-        }
-        Some(entry)
     }
 }
 

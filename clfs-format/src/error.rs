@@ -45,6 +45,19 @@ impl FormatError {
             | Self::Limit { place, .. } => *place,
         }
     }
+
+    /// Whether both say the same of the same structure, be it at another offset.
+    pub(crate) fn same_rule(&self, other: &Self) -> bool {
+        let same = match (self, other) {
+            (Self::Corrupt { kind, .. }, Self::Corrupt { kind: other, .. }) => kind == other,
+            (Self::Unsupported { kind, .. }, Self::Unsupported { kind: other, .. }) => {
+                kind == other
+            }
+            (Self::Limit { limit, .. }, Self::Limit { limit: other, .. }) => limit == other,
+            _ => false,
+        };
+        same && self.place().part == other.place().part
+    }
 }
 
 /// A place in a blob: the structure, and the offset in it.
@@ -114,6 +127,8 @@ pub enum Part {
     Payload,
     /// The content of a handle.
     Handle(HandleType),
+    /// One entry of a directory, in a DIRENTS handle.
+    Entry,
     /// An indirect tree as a whole.
     IndirectTree,
 }
@@ -125,7 +140,7 @@ impl Part {
             Self::Id => 2,
             Self::Wrapper | Self::Frame => 3,
             Self::ObjectName => 4,
-            Self::Payload | Self::Handle(_) => 5,
+            Self::Payload | Self::Handle(_) | Self::Entry => 5,
             Self::IndirectTree => 6,
         }
     }
@@ -140,6 +155,7 @@ impl fmt::Display for Part {
             Self::Frame => f.write_str("LZ4 frame"),
             Self::Payload => f.write_str("payload"),
             Self::Handle(kind) => write!(f, "{kind} handle"),
+            Self::Entry => f.write_str("directory entry"),
             Self::IndirectTree => f.write_str("tree of indirect blocks"),
         }
     }
@@ -176,6 +192,9 @@ pub enum Corrupt {
     /// A handle that this object must not have.
     #[error("an object of this kind has no such handle")]
     HandleUnexpected,
+    /// A handle stands after one that it must come before. Strict decoders let it pass.
+    #[error("the handle stands after one that it must come before")]
+    HandleOrder,
     /// A fixed number of the format has another value.
     #[error("a fixed number of the format has another value")]
     FixedValue,
@@ -203,7 +222,7 @@ pub enum Corrupt {
     /// The object type of the attributes is not that of the object's name or content.
     #[error("the object type does not fit the object's name or content")]
     TypeMismatch,
-    /// Block 0 of the block map or the name disagree about the filehandle.
+    /// Block 0 of the block map and the object's name disagree about the filehandle.
     #[error("block 0 of the block map is not the object's own filehandle")]
     OwnHandle,
     /// A directory segment whose DATA handle is not empty.
@@ -227,6 +246,16 @@ pub enum Corrupt {
     /// The LZ4 frame does not begin as one.
     #[error("the LZ4 frame's magic number is wrong")]
     FrameMagic,
+    /// The LZ4 frame does not begin with the seven bytes that the format's frames begin with. It
+    /// can be read all the same.
+    #[error("the LZ4 frame's header is not the format's")]
+    FrameHeader,
+    /// The LZ4 frame holds a stored block, which the cache cannot read.
+    #[error("the LZ4 frame holds a stored block, which the cache cannot read")]
+    FrameStored,
+    /// A compressed blob is not smaller than the uncompressed one would be.
+    #[error("the compressed blob is not smaller than the uncompressed one would be")]
+    NotSmaller,
     /// A checksum of the LZ4 frame is wrong.
     #[error("a checksum of the LZ4 frame is wrong")]
     FrameChecksum,

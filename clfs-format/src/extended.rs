@@ -2,6 +2,7 @@
 //! which consists of nothing else (section 6).
 
 use crate::buffer::ObjectBuffer;
+use crate::deviations::Deviations;
 use crate::error::{Corrupt, FormatError, Limit, Part, Place};
 use crate::handle::{Handle, HandleType, Handles};
 
@@ -47,7 +48,10 @@ impl ExtendedAttributes {
         buffer.end(handle)
     }
 
-    pub(crate) fn decode(handle: Handle<'_>) -> Result<Self, FormatError> {
+    pub(crate) fn decode(
+        handle: Handle<'_>,
+        deviations: &mut Deviations,
+    ) -> Result<Self, FormatError> {
         let mut cursor = handle.cursor();
         let place = cursor.place();
         let count = cursor.count(LEAST_PAIR_BYTES)?;
@@ -62,7 +66,7 @@ impl ExtendedAttributes {
         for _ in 0..count {
             pairs.push((text()?, text()?));
         }
-        cursor.finish()?;
+        deviations.allow(cursor.finish())?;
         Ok(Self(pairs))
     }
 }
@@ -110,10 +114,13 @@ impl Bucket {
         self.attributes.encode(buffer)
     }
 
-    pub(crate) fn decode(mut handles: Handles<'_>) -> Result<Self, FormatError> {
+    pub(crate) fn decode(
+        mut handles: Handles<'_>,
+        deviations: &mut Deviations,
+    ) -> Result<Self, FormatError> {
         let attributes = handles.require(HandleType::ExtendedAttributes)?;
-        let attributes = ExtendedAttributes::decode(attributes)?;
-        handles.finish()?;
+        let attributes = ExtendedAttributes::decode(attributes, deviations)?;
+        handles.finish(deviations)?;
         Ok(Self { attributes })
     }
 }

@@ -10,6 +10,7 @@ use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 use twox_hash::XxHash32;
 
 use crate::cursor::Cursor;
+use crate::deviations::Deviations;
 use crate::error::{Corrupt, FormatError, Limit, Part, Unsupported};
 
 /// Bytes of input in one block of the frames that are written.
@@ -107,9 +108,14 @@ pub(crate) fn decompress(
     frame: &[u8],
     offset: usize,
     limit: usize,
+    deviations: &mut Deviations,
 ) -> Result<Vec<u8>, FormatError> {
     let mut cursor = Cursor::new(frame, Part::Frame, offset);
+    let start = cursor.place();
     let header = read_header(&mut cursor)?;
+    if !frame.starts_with(&HEADER) {
+        deviations.tolerated(start.corrupt(Corrupt::FrameHeader));
+    }
     if let Some(size) = header.content_size {
         let place = cursor.place();
         place.limit(Limit::PayloadBytes(limit as u64), size)?;
@@ -131,6 +137,7 @@ pub(crate) fn decompress(
         }
         let left = limit - content.len();
         if word & STORED != 0 {
+            deviations.tolerated(place.corrupt(Corrupt::FrameStored));
             content.extend_from_slice(block);
         } else {
             let room = output_room(block.len(), header.block_bytes, left);

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::cursor::Cursor;
-use crate::error::{Corrupt, FormatError, Part, Unsupported};
+use crate::deviations::Deviations;
+use crate::error::{Corrupt, FormatError, Part, Place, Unsupported};
 
 pub(crate) const MAGIC: u32 = 0x0301_6005;
 /// magic, padded length, real length, type, zero: a u32 each.
@@ -56,6 +57,22 @@ impl HandleType {
         Self::ExtendedAttributes,
         Self::Name,
     ];
+
+    /// The place among the handles of an object. Section 6 gives an order for each kind of object;
+    /// this one agrees with all of them.
+    fn rank(self) -> u8 {
+        match self {
+            Self::Attributes => 0,
+            Self::BlockMap => 1,
+            Self::Back => 2,
+            Self::Name => 3,
+            Self::Dirents => 4,
+            Self::Data => 5,
+            Self::Indirect => 6,
+            Self::DataBack => 7,
+            Self::ExtendedAttributes => 8,
+        }
+    }
 
     fn from_code(code: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|t| *t as u32 == code)
@@ -129,96 +146,184 @@ impl<'a> Handle<'a> {
     }
 }
 
-/// The handles of a payload, by type.
+/// The handles of a payload.
 #[derive(Debug)]
 pub(crate) struct Handles<'a> {
-    known: [Option<Handle<'a>>; HandleType::COUNT],
+    /// The first of each known type, in the order of the payload.
+    known: [Option<Slot<'a>>; HandleType::COUNT],
     end: usize,
+    /// Where and why the payload stops being a sequence of handles.
+    damage: Option<FormatError>,
+}
+
+#[derive(Debug, Copy, Clone)]
+struct Slot<'a> {
+    handle: Handle<'a>,
+    taken: bool,
 }
 
 impl<'a> Handles<'a> {
-    /// Takes a payload apart. Types that a loader never writes are put into `unknown`.
+    /// Takes a payload apart. Types that a loader never writes are put into `unknown`. Where
+    /// deviations are listed this does not fail: the handles before the damage are kept.
     pub(crate) fn read(
         payload: &'a [u8],
         unknown: &mut Vec<UnknownHandle>,
+        deviations: &mut Deviations,
     ) -> Result<Self, FormatError> {
         let mut cursor = Cursor::new(payload, Part::Payload, 0);
-        let mut known = [None; HandleType::COUNT];
-        let mut end = 0;
+        let mut handles = Self {
+            known: [None; HandleType::COUNT],
+            end: 0,
+            damage: None,
+        };
         while !cursor.is_empty() {
             let place = cursor.place();
-            let (code, content) = read_handle(&mut cursor)?;
+            let (code, content) = match read_handle(&mut cursor, deviations) {
+                Ok(handle) => handle,
+                Err(damage) if deviations.are_listed() => {
+                    handles.damage = Some(damage);
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
+            let offset = std::mem::replace(&mut handles.end, payload.len() - cursor.remaining());
             let Some(kind) = HandleType::from_code(code) else {
                 unknown.push(UnknownHandle {
                     code,
-                    offset: end,
+                    offset,
                     length: content.len(),
                 });
-                end = payload.len() - cursor.remaining();
                 continue;
             };
             let handle = Handle {
                 kind,
                 content,
-                offset: end + HEADER_BYTES,
+                offset: offset + HEADER_BYTES,
             };
-            let slot = known.iter_mut().zip(HandleType::ALL);
-            for (slot, _) in slot.filter(|(_, slot_kind)| *slot_kind == kind) {
-                if slot.replace(handle).is_some() {
-                    return Err(place.corrupt(Corrupt::HandleTwice));
+            if !handles.insert(handle) {
+                deviations.broken(place.corrupt(Corrupt::HandleTwice))?;
+            }
+        }
+        Ok(handles)
+    }
+
+    /// False when there is one of this type already: the first counts.
+    fn insert(&mut self, handle: Handle<'a>) -> bool {
+        for slot in &mut self.known {
+            match slot {
+                Some(other) if other.handle.kind == handle.kind => return false,
+                Some(_) => {}
+                None => {
+                    *slot = Some(Slot {
+                        handle,
+                        taken: false,
+                    });
+                    return true;
                 }
             }
-            end = payload.len() - cursor.remaining();
         }
-        Ok(Self { known, end })
+        // There are as many slots as types.
+        false
     }
 
-    /// The handle of a type; an error when it is missing.
+    /// The handle of a type; an error when it is missing: the damage, if it may lie behind that.
     pub(crate) fn require(&mut self, kind: HandleType) -> Result<Handle<'a>, FormatError> {
-        self.take(kind).ok_or_else(|| {
-            crate::error::Place::new(Part::Handle(kind), self.end).corrupt(Corrupt::HandleMissing)
-        })
+        let missing = self.damage.unwrap_or_else(|| self.missing(kind));
+        self.take(kind).ok_or(missing)
     }
 
-    /// The handle of a type if it is there.
-    pub(crate) fn take(&mut self, kind: HandleType) -> Option<Handle<'a>> {
-        self.known
-            .iter_mut()
-            .find_map(|slot| slot.take_if(|handle| handle.kind == kind))
+    /// The handle of a type that the object must have, but can be read without.
+    pub(crate) fn expect(
+        &mut self,
+        kind: HandleType,
+        deviations: &mut Deviations,
+    ) -> Result<Option<Handle<'a>>, FormatError> {
+        let handle = self.take(kind);
+        if handle.is_none() && self.damage.is_none() {
+            deviations.broken(self.missing(kind))?;
+        }
+        Ok(handle)
+    }
+
+    /// Where the payload stops being a sequence of handles.
+    pub(crate) fn damage(&self) -> Option<FormatError> {
+        self.damage
     }
 
     /// Whether there is a handle of the type.
     pub(crate) fn has(&self, kind: HandleType) -> bool {
-        self.known
-            .iter()
-            .flatten()
-            .any(|handle| handle.kind == kind)
+        let mut known = self.known.iter().flatten();
+        known.any(|slot| slot.handle.kind == kind)
     }
 
-    /// An error when a handle was not taken: this object has no such handle.
-    pub(crate) fn finish(self) -> Result<(), FormatError> {
-        match self.known.iter().flatten().next() {
-            None => Ok(()),
-            Some(handle) => Err(handle.cursor().corrupt(Corrupt::HandleUnexpected)),
+    /// Judges the handles as a whole: those that were not taken, which this object must not have,
+    /// and the order of the others.
+    pub(crate) fn finish(self, deviations: &mut Deviations) -> Result<(), FormatError> {
+        let mut before = None;
+        for Slot { handle, taken } in self.known.iter().flatten() {
+            let place = handle.cursor().place();
+            if !taken {
+                deviations.broken(place.corrupt(Corrupt::HandleUnexpected))?;
+                continue;
+            }
+            let rank = handle.kind.rank();
+            if before.is_some_and(|before| rank < before) {
+                deviations.tolerated(place.corrupt(Corrupt::HandleOrder));
+            }
+            before = Some(rank);
         }
+        Ok(())
+    }
+
+    fn take(&mut self, kind: HandleType) -> Option<Handle<'a>> {
+        let mut known = self.known.iter_mut().flatten();
+        let slot = known.find(|slot| slot.handle.kind == kind)?;
+        slot.taken = true;
+        Some(slot.handle)
+    }
+
+    fn missing(&self, kind: HandleType) -> FormatError {
+        Place::new(Part::Handle(kind), self.end).corrupt(Corrupt::HandleMissing)
     }
 }
 
-fn read_handle<'a>(cursor: &mut Cursor<'a>) -> Result<(u32, &'a [u8]), FormatError> {
+/// Type and content of the next handle. Where deviations are listed, what fails here is damage: it
+/// is not known where the handle ends.
+fn read_handle<'a>(
+    cursor: &mut Cursor<'a>,
+    deviations: &mut Deviations,
+) -> Result<(u32, &'a [u8]), FormatError> {
+    let bytes_left = cursor.remaining() as u64;
     cursor.fixed(MAGIC, Corrupt::HandleMagic)?;
     let length_place = cursor.place();
     let padded = u64::from(cursor.u32()?);
     let real = u64::from(cursor.u32()?);
-    if padded != (HEADER_BYTES as u64 + real).next_multiple_of(ALIGNMENT as u64) {
-        return Err(length_place.corrupt(Corrupt::HandleLength));
+    let least = HEADER_BYTES as u64 + real;
+    if padded != least.next_multiple_of(ALIGNMENT as u64) {
+        let wrong = length_place.corrupt(Corrupt::HandleLength);
+        // More padding than needed still leads to the next handle.
+        let leads_on = (least..=bytes_left).contains(&padded);
+        if !leads_on || !padded.is_multiple_of(ALIGNMENT as u64) {
+            return Err(wrong);
+        }
+        deviations.broken(wrong)?;
     }
     let code = cursor.u32()?;
-    cursor.fixed(0, Corrupt::NotZero)?;
-    let real = usize::try_from(real).map_err(|_| cursor.corrupt(Corrupt::Truncated))?;
-    let content = cursor.take(real)?;
+    let zero_place = cursor.place();
+    if cursor.u32()? != 0 {
+        deviations.broken(zero_place.corrupt(Corrupt::NotZero))?;
+    }
+    let length =
+        |bytes| usize::try_from(bytes).map_err(|_| length_place.corrupt(Corrupt::Truncated));
+    let content = cursor.take(length(real)?)?;
+    let padding = length(padded - least)?;
+    if padding > cursor.remaining() {
+        deviations.broken(cursor.corrupt(Corrupt::Truncated))?;
+    }
     let place = cursor.place();
-    if cursor.take(padding(real))?.iter().any(|byte| *byte != 0) {
-        return Err(place.corrupt(Corrupt::NotZero));
+    let padding = cursor.take(padding.min(cursor.remaining()))?;
+    if padding.iter().any(|byte| *byte != 0) {
+        deviations.broken(place.corrupt(Corrupt::NotZero))?;
     }
     Ok((code, content))
 }
@@ -227,7 +332,7 @@ fn read_handle<'a>(cursor: &mut Cursor<'a>) -> Result<(u32, &'a [u8]), FormatErr
 pub(crate) fn refuse(unknown: &[UnknownHandle]) -> Result<(), FormatError> {
     match unknown.first() {
         None => Ok(()),
-        Some(handle) => Err(crate::error::Place::new(Part::Payload, handle.offset)
+        Some(handle) => Err(Place::new(Part::Payload, handle.offset)
             .unsupported(Unsupported::HandleType(handle.code))),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::buffer::ObjectBuffer;
 use crate::databack::DataBack;
+use crate::deviations::Deviations;
 use crate::error::{Corrupt, FormatError, Limit, Part, Place};
 use crate::handle::{HEADER_BYTES, HandleType, Handles};
 use crate::id::BlockId;
@@ -44,7 +45,10 @@ impl IndirectBlock {
         Ok(())
     }
 
-    pub(crate) fn decode(mut handles: Handles<'_>) -> Result<Self, FormatError> {
+    pub(crate) fn decode(
+        mut handles: Handles<'_>,
+        deviations: &mut Deviations,
+    ) -> Result<Self, FormatError> {
         let mut cursor = handles.require(HandleType::Indirect)?.cursor();
         let place = cursor.place();
         let count = cursor.count(POINTER_BYTES)?;
@@ -53,9 +57,9 @@ impl IndirectBlock {
         for _ in 0..count {
             pointers.push(cursor.some_block_id()?);
         }
-        cursor.finish()?;
-        let data_back = DataBack::decode(handles.require(HandleType::DataBack)?)?;
-        handles.finish()?;
+        deviations.allow(cursor.finish())?;
+        let data_back = DataBack::decode(handles.require(HandleType::DataBack)?, deviations)?;
+        handles.finish(deviations)?;
         Ok(Self {
             pointers,
             data_back,

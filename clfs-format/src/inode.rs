@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use crate::attributes::Attributes;
 use crate::blockmap::BlockMap;
 use crate::buffer::ObjectBuffer;
-use crate::directory::{DirEntries, check_name};
+use crate::deviations::Deviations;
+use crate::directory::{DirEntries, check_name, check_name_bytes, check_name_length};
 use crate::error::{Corrupt, FormatError, Limit, Part, Place};
 use crate::extended::ExtendedAttributes;
 use crate::filehandle::{FileType, Filehandle};
@@ -92,50 +93,58 @@ impl<'a> Inode<'a> {
         }
     }
 
-    /// `object_type` is the one in the object's name.
+    /// `own` and `object_type` are those in the object's name.
     pub(crate) fn decode(
+        own: Filehandle,
         object_type: ObjectType,
         mut handles: Handles<'a>,
+        deviations: &mut Deviations,
     ) -> Result<Self, FormatError> {
         let vattr = handles.require(HandleType::Attributes)?;
-        let attributes = Attributes::decode(vattr)?;
-        let place = vattr.cursor().place();
+        let attributes = Attributes::decode(vattr, deviations)?;
         let file_type = FileType::from_object_type(object_type)
             .filter(|_| attributes.object_type == object_type.code())
-            .ok_or_else(|| place.corrupt(Corrupt::TypeMismatch))?;
-        let block_map = BlockMap::decode(handles.require(HandleType::BlockMap)?)?;
+            .ok_or_else(|| vattr.cursor().corrupt(Corrupt::TypeMismatch))?;
+        let block_map = handles.require(HandleType::BlockMap)?;
+        let block_map = BlockMap::decode(block_map, own, deviations)?;
         let back = match file_type {
-            FileType::Directory => Vec::new(),
-            _ => decode_back(handles.require(HandleType::Back)?)?,
+            FileType::Directory => None,
+            _ => handles.expect(HandleType::Back, deviations)?,
         };
-        let name = decode_name(handles.require(HandleType::Name)?, &block_map)?;
+        let back = match back {
+            None => Vec::new(),
+            Some(back) => decode_back(back, deviations)?,
+        };
+        let name = match handles.expect(HandleType::Name, deviations)? {
+            None => &[],
+            Some(name) => decode_name(name, own.is_root(), deviations)?,
+        };
         let content = match file_type {
             FileType::Regular | FileType::Symlink => {
                 let data = handles.require(HandleType::Data)?;
-                Content::Data(Cow::Borrowed(decode_data(data, data_limit(file_type))?))
+                let data = decode_data(data, data_limit(file_type), deviations)?;
+                Content::Data(Cow::Borrowed(data))
             }
             FileType::Directory => {
                 let entries = handles.require(HandleType::Dirents)?;
-                let entries = DirEntries::decode(entries, Limit::FirstSegmentBytes)?;
-                if block_map.handle.is_root() {
-                    let attributes = handles.require(HandleType::ExtendedAttributes)?;
-                    Content::Root(entries, ExtendedAttributes::decode(attributes)?)
+                let entries = DirEntries::decode(entries, Limit::FirstSegmentBytes, deviations)?;
+                if own.is_root() {
+                    let attributes = decode_root_attributes(&mut handles, deviations)?;
+                    Content::Root(entries, attributes)
                 } else {
                     Content::Directory(entries)
                 }
             }
             _ => Content::None,
         };
-        handles.finish()?;
-        let inode = Self {
+        handles.finish(deviations)?;
+        Ok(Self {
             attributes,
             block_map,
             back: Cow::Owned(back),
             name: Cow::Borrowed(name),
             content,
-        };
-        inode.check(place)?;
-        Ok(inode)
+        })
     }
 
     /// That type, content and block map belong together.
@@ -164,28 +173,49 @@ impl<'a> Inode<'a> {
 
     fn encode_name(&self, buffer: &mut ObjectBuffer) -> Result<(), FormatError> {
         let place = Place::new(Part::Handle(HandleType::Name), 0);
-        check_own_name(&self.name, &self.block_map, place)?;
+        if !may_be_empty(&self.name, self.block_map.handle.is_root()) {
+            check_name(&self.name, place)?;
+        }
         let handle = buffer.begin(HandleType::Name);
         buffer.counted_bytes(&self.name);
         buffer.end(handle)
     }
 }
 
-fn decode_name<'a>(handle: Handle<'a>, map: &BlockMap) -> Result<&'a [u8], FormatError> {
+/// The name is no more than a help: one that breaks the rules is kept as it is.
+fn decode_name<'a>(
+    handle: Handle<'a>,
+    root: bool,
+    deviations: &mut Deviations,
+) -> Result<&'a [u8], FormatError> {
     let mut cursor = handle.cursor();
     let place = cursor.place();
-    let name = cursor.counted_bytes()?;
-    cursor.finish()?;
-    check_own_name(name, map, place)?;
+    let Some(name) = deviations.allow(cursor.counted_bytes())? else {
+        return Ok(&[]);
+    };
+    deviations.allow(cursor.finish())?;
+    if !may_be_empty(name, root) {
+        deviations.allow(check_name_length(name, place))?;
+        deviations.allow(check_name_bytes(name, place))?;
+    }
     Ok(name)
 }
 
 /// The root alone may have no name: its source may be `/`.
-fn check_own_name(name: &[u8], map: &BlockMap, place: Place) -> Result<(), FormatError> {
-    if name.is_empty() && map.handle.is_root() {
-        return Ok(());
-    }
-    check_name(name, place)
+fn may_be_empty(name: &[u8], root: bool) -> bool {
+    name.is_empty() && root
+}
+
+fn decode_root_attributes(
+    handles: &mut Handles<'_>,
+    deviations: &mut Deviations,
+) -> Result<ExtendedAttributes, FormatError> {
+    let handle = handles.expect(HandleType::ExtendedAttributes, deviations)?;
+    let Some(handle) = handle else {
+        return Ok(ExtendedAttributes::default());
+    };
+    let attributes = ExtendedAttributes::decode(handle, deviations);
+    Ok(deviations.allow(attributes)?.unwrap_or_default())
 }
 
 fn data_limit(file_type: FileType) -> Limit {
@@ -206,15 +236,25 @@ fn encode_back(back: &[Filehandle], buffer: &mut ObjectBuffer) -> Result<(), For
     buffer.end(handle)
 }
 
-fn decode_back(handle: Handle<'_>) -> Result<Vec<Filehandle>, FormatError> {
+/// Those that can be read: the entity is the same without them.
+fn decode_back(
+    handle: Handle<'_>,
+    deviations: &mut Deviations,
+) -> Result<Vec<Filehandle>, FormatError> {
     let mut cursor = handle.cursor();
     let place = cursor.place();
-    let count = cursor.count(LEAST_BACK_BYTES)?;
-    place.limit(Limit::Links, count as u64)?;
+    let Some(count) = deviations.allow(cursor.count(LEAST_BACK_BYTES))? else {
+        return Ok(Vec::new());
+    };
+    deviations.allow(place.limit(Limit::Links, count as u64))?;
     let mut back = Vec::with_capacity(count);
     for _ in 0..count {
-        back.push(cursor.filehandle()?);
+        let place = cursor.place();
+        let Some(bytes) = deviations.allow(cursor.raw_id())? else {
+            return Ok(back);
+        };
+        back.extend(deviations.allow(Filehandle::from_bytes_at(bytes, place))?);
     }
-    cursor.finish()?;
+    deviations.allow(cursor.finish())?;
     Ok(back)
 }

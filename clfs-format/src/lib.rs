@@ -13,7 +13,9 @@ mod blockmap;
 mod buffer;
 mod cursor;
 mod databack;
+mod deviations;
 mod directory;
+mod entries;
 mod error;
 mod extended;
 mod filehandle;
@@ -23,6 +25,7 @@ mod hash;
 mod id;
 mod indirect;
 mod inode;
+mod inspect;
 pub mod limits;
 mod name;
 mod object;
@@ -37,7 +40,8 @@ pub use blockmap::{
 };
 pub use buffer::{ObjectBuffer, SegmentBuffer};
 pub use databack::DataBack;
-pub use directory::{DirEntries, DirEntriesIter, DirEntry, DirectorySegmenter, DirectorySegments};
+pub use directory::{DirEntries, DirEntry, DirectorySegmenter, DirectorySegments};
+pub use entries::{BadEntry, DirEntriesIter, RawDirEntries};
 pub use error::{Corrupt, FormatError, Limit, Part, Place, Unsupported};
 pub use extended::{Bucket, ExtendedAttributes};
 pub use filehandle::{FileType, Filehandle, FilehandleFields};
@@ -46,6 +50,7 @@ pub use hash::{fnv1, hash64, murmur2};
 pub use id::{BlockId, ObjectId, ObjectType, WellKnownId};
 pub use indirect::IndirectBlock;
 pub use inode::{Content, Inode};
+pub use inspect::Inspection;
 pub use limits::{
     DIRECT_BLOCKS, DIRECTORY_MANAGERS, DIRECTORY_SEGMENT_BYTES, FILE_SEGMENT_BYTES,
     FIRST_SEGMENT_BYTES, FIRST_SEQUENCE, FIRST_VERSION, POINTERS_PER_INDIRECT,
@@ -53,4 +58,4 @@ pub use limits::{
 pub use name::{NameKind, ObjectName};
 pub use object::Object;
 pub use segment::{DirectorySegment, FileSegment};
-pub use wrapper::{Compression, Lz4Encoder, unwrap};
+pub use wrapper::{Compression, Lz4Encoder, Unwrapped, inspect_wrapper, unwrap};

@@ -49,5 +49,9 @@ pub const NO_SNAPSHOT: u32 = 0xFFFF_FFFF;
 /// full file segment (8 MiB and 88 bytes); the rest is slack.
 pub const PAYLOAD_BYTES: usize = 9 << 20;
 
+/// Most deviations that an inspection lists for one object or blob. A bound of ours: of one rule
+/// in one structure it lists the first few, so that this is enough for all rules of an object.
+pub const DEVIATIONS: usize = 64;
+
 /// Most pairs in an EXTATTRS handle. A bound of ours: a bucket has four pairs and one for each log.
 pub const EXTENDED_ATTRIBUTES: usize = 4096;

@@ -1,8 +1,10 @@
 //! Any object: which decoder a name asks for (docs/format.md section 6).
 
 use crate::buffer::ObjectBuffer;
+use crate::deviations::Deviations;
 use crate::error::{Corrupt, FormatError, Part, Place, Unsupported};
 use crate::extended::Bucket;
+use crate::filehandle::Filehandle;
 use crate::handle::{HandleType, Handles, UnknownHandle, refuse};
 use crate::id::{ObjectId, ObjectType, WellKnownId};
 use crate::indirect::IndirectBlock;
@@ -48,43 +50,11 @@ impl<'a> Object<'a> {
         name: &ObjectName,
         payload: &'a [u8],
     ) -> Result<(Self, Vec<UnknownHandle>), FormatError> {
+        let decoder = Decoder::of(name)?;
         let mut unknown = Vec::new();
-        let object_type = name.object_type();
-        let place = Place::new(Part::ObjectName, 0);
-        let unsupported = place.unsupported(Unsupported::ObjectType(u16::from(object_type.code())));
-        let object = match (&name.id, object_type) {
-            (ObjectId::WellKnown(WellKnownId::Bucket), _) => {
-                Self::Bucket(Bucket::decode(Handles::read(payload, &mut unknown)?)?)
-            }
-            (ObjectId::WellKnown(other), _) => {
-                let kind = Unsupported::WellKnownObject(other.code());
-                return Err(place.unsupported(kind));
-            }
-            (_, ObjectType::Tombstone | ObjectType::Special | ObjectType::HardLink) => {
-                return Err(unsupported);
-            }
-            (ObjectId::Block(_), ObjectType::Segment) => {
-                let handles = Handles::read(payload, &mut unknown)?;
-                if handles.has(HandleType::Dirents) {
-                    Self::DirectorySegment(DirectorySegment::decode(handles)?)
-                } else {
-                    Self::FileSegment(FileSegment::decode(handles)?)
-                }
-            }
-            (ObjectId::Block(_), ObjectType::Indirect) => Self::IndirectBlock(
-                IndirectBlock::decode(Handles::read(payload, &mut unknown)?)?,
-            ),
-            (ObjectId::Entity(handle), _) => {
-                let handles = Handles::read(payload, &mut unknown)?;
-                let inode = Inode::decode(object_type, handles)?;
-                if inode.block_map.handle != *handle {
-                    let place = Place::new(Part::Handle(HandleType::BlockMap), 0);
-                    return Err(place.corrupt(Corrupt::OwnHandle));
-                }
-                Self::Inode(inode)
-            }
-            (ObjectId::Block(_), _) => return Err(place.corrupt(Corrupt::TypeMismatch)),
-        };
+        let mut deviations = Deviations::Refused;
+        let handles = Handles::read(payload, &mut unknown, &mut deviations)?;
+        let object = decoder.decode(handles, &mut deviations)?;
         Ok((object, unknown))
     }
 
@@ -99,6 +69,55 @@ impl<'a> Object<'a> {
             Self::DirectorySegment(segment) => segment.encode(buffer),
             Self::IndirectBlock(block) => block.encode(buffer),
             Self::Bucket(bucket) => bucket.encode(buffer),
+        }
+    }
+}
+
+/// What a name says about the payload.
+pub(crate) enum Decoder {
+    Inode(Filehandle, ObjectType),
+    Segment,
+    IndirectBlock,
+    Bucket,
+}
+
+impl Decoder {
+    pub(crate) fn of(name: &ObjectName) -> Result<Self, FormatError> {
+        let place = Place::new(Part::ObjectName, 0);
+        let object_type = name.object_type();
+        match (&name.id, object_type) {
+            (ObjectId::WellKnown(WellKnownId::Bucket), _) => Ok(Self::Bucket),
+            (ObjectId::WellKnown(other), _) => {
+                Err(place.unsupported(Unsupported::WellKnownObject(other.code())))
+            }
+            (_, ObjectType::Tombstone | ObjectType::Special | ObjectType::HardLink) => {
+                let code = u16::from(object_type.code());
+                Err(place.unsupported(Unsupported::ObjectType(code)))
+            }
+            (ObjectId::Block(_), ObjectType::Segment) => Ok(Self::Segment),
+            (ObjectId::Block(_), ObjectType::Indirect) => Ok(Self::IndirectBlock),
+            (ObjectId::Entity(handle), _) => Ok(Self::Inode(*handle, object_type)),
+            (ObjectId::Block(_), _) => Err(place.corrupt(Corrupt::TypeMismatch)),
+        }
+    }
+
+    pub(crate) fn decode<'a>(
+        &self,
+        handles: Handles<'a>,
+        deviations: &mut Deviations,
+    ) -> Result<Object<'a>, FormatError> {
+        match self {
+            Self::Inode(own, object_type) => {
+                Inode::decode(*own, *object_type, handles, deviations).map(Object::Inode)
+            }
+            Self::Segment if handles.has(HandleType::Dirents) => {
+                DirectorySegment::decode(handles, deviations).map(Object::DirectorySegment)
+            }
+            Self::Segment => FileSegment::decode(handles, deviations).map(Object::FileSegment),
+            Self::IndirectBlock => {
+                IndirectBlock::decode(handles, deviations).map(Object::IndirectBlock)
+            }
+            Self::Bucket => Bucket::decode(handles, deviations).map(Object::Bucket),
         }
     }
 }

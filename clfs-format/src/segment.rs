@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::buffer::ObjectBuffer;
 use crate::databack::DataBack;
+use crate::deviations::Deviations;
 use crate::directory::DirEntries;
 use crate::error::{Corrupt, FormatError, Limit, Part, Place};
 use crate::handle::{HEADER_BYTES, Handle, HandleType, Handles};
@@ -20,12 +21,16 @@ pub(crate) fn encode_data(
     buffer.end(handle)
 }
 
-pub(crate) fn decode_data(handle: Handle<'_>, limit: Limit) -> Result<&[u8], FormatError> {
+pub(crate) fn decode_data<'a>(
+    handle: Handle<'a>,
+    limit: Limit,
+    deviations: &mut Deviations,
+) -> Result<&'a [u8], FormatError> {
     let mut cursor = handle.cursor();
     let place = cursor.place();
     let data = cursor.counted_bytes()?;
-    cursor.finish()?;
-    place.limit(limit, data.len() as u64)?;
+    deviations.allow(cursor.finish())?;
+    deviations.allow(place.limit(limit, data.len() as u64))?;
     Ok(data)
 }
 
@@ -55,11 +60,14 @@ impl<'a> FileSegment<'a> {
         Ok(())
     }
 
-    pub(crate) fn decode(mut handles: Handles<'a>) -> Result<Self, FormatError> {
+    pub(crate) fn decode(
+        mut handles: Handles<'a>,
+        deviations: &mut Deviations,
+    ) -> Result<Self, FormatError> {
         let data = handles.require(HandleType::Data)?;
-        let data = decode_data(data, Limit::FileSegmentBytes)?;
-        let data_back = DataBack::decode(handles.require(HandleType::DataBack)?)?;
-        handles.finish()?;
+        let data = decode_data(data, Limit::FileSegmentBytes, deviations)?;
+        let data_back = DataBack::decode(handles.require(HandleType::DataBack)?, deviations)?;
+        handles.finish(deviations)?;
         Ok(Self {
             data: Cow::Borrowed(data),
             data_back,
@@ -93,15 +101,22 @@ impl<'a> DirectorySegment<'a> {
         Ok(())
     }
 
-    pub(crate) fn decode(mut handles: Handles<'a>) -> Result<Self, FormatError> {
+    pub(crate) fn decode(
+        mut handles: Handles<'a>,
+        deviations: &mut Deviations,
+    ) -> Result<Self, FormatError> {
         let entries = handles.require(HandleType::Dirents)?;
-        let entries = DirEntries::decode(entries, Limit::DirectorySegmentBytes)?;
-        let data = handles.require(HandleType::Data)?;
-        if !decode_data(data, Limit::DirectorySegmentBytes)?.is_empty() {
-            return Err(data.cursor().corrupt(Corrupt::DataNotEmpty));
+        let entries = DirEntries::decode(entries, Limit::DirectorySegmentBytes, deviations)?;
+        if let Some(data) = handles.expect(HandleType::Data, deviations)? {
+            let not_empty = data.cursor().corrupt(Corrupt::DataNotEmpty);
+            // What is in it does not matter to the entries.
+            let bytes = decode_data(data, Limit::DirectorySegmentBytes, deviations);
+            if deviations.allow(bytes)?.is_some_and(|b| !b.is_empty()) {
+                deviations.broken(not_empty)?;
+            }
         }
-        let data_back = DataBack::decode(handles.require(HandleType::DataBack)?)?;
-        handles.finish()?;
+        let data_back = DataBack::decode(handles.require(HandleType::DataBack)?, deviations)?;
+        handles.finish(deviations)?;
         Ok(Self { entries, data_back })
     }
 }

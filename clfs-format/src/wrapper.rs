@@ -7,7 +7,8 @@ use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_outpu
 
 use crate::buffer::ObjectBuffer;
 use crate::cursor::Cursor;
-use crate::error::{FormatError, Limit, Part, Place, Unsupported};
+use crate::deviations::Deviations;
+use crate::error::{Corrupt, FormatError, Limit, Part, Place, Unsupported};
 use crate::frame;
 
 /// u16 encryption, u16 compression.
@@ -106,6 +107,43 @@ impl fmt::Debug for Lz4Encoder {
 /// encryption, for a compression other than LZ4, and for frames with a dictionary; Limit when the
 /// payload would be longer than `limit`.
 pub fn unwrap(blob: &[u8], limit: usize) -> Result<Cow<'_, [u8]>, FormatError> {
+    let (payload, _) = read(blob, limit, &mut Deviations::Refused)?;
+    Ok(payload)
+}
+
+/// What looking at a blob gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unwrapped<'a> {
+    /// The payload, borrowed when it is not compressed.
+    pub payload: Cow<'a, [u8]>,
+    /// How the blob holds it.
+    pub compression: Compression,
+    /// Rules of section 3 that the blob breaks, in order of place; offsets count bytes of the blob.
+    /// At most [`crate::limits::DEVIATIONS`], and of stored blocks the first four.
+    pub deviations: Vec<FormatError>,
+}
+
+/// Like [`unwrap`], and says which rules of section 3 the blob breaks though it can be read:
+/// [`Corrupt::FrameHeader`], [`Corrupt::FrameStored`] and [`Corrupt::NotSmaller`].
+///
+/// # Errors
+/// As [`unwrap`].
+pub fn inspect_wrapper(blob: &[u8], limit: usize) -> Result<Unwrapped<'_>, FormatError> {
+    let mut deviations = Deviations::listed();
+    let (payload, compression) = read(blob, limit, &mut deviations)?;
+    Ok(Unwrapped {
+        payload,
+        compression,
+        deviations: deviations.into_list(),
+    })
+}
+
+fn read<'a>(
+    blob: &'a [u8],
+    limit: usize,
+    deviations: &mut Deviations,
+) -> Result<(Cow<'a, [u8]>, Compression), FormatError> {
     let mut cursor = Cursor::new(blob, Part::Wrapper, 0);
     let encryption = cursor.u16()?;
     if encryption != NO_ENCRYPTION {
@@ -118,9 +156,15 @@ pub fn unwrap(blob: &[u8], limit: usize) -> Result<Cow<'_, [u8]>, FormatError> {
     match compression {
         NO_COMPRESSION => {
             place.limit(Limit::PayloadBytes(limit as u64), stored.len() as u64)?;
-            Ok(Cow::Borrowed(stored))
+            Ok((Cow::Borrowed(stored), Compression::Disabled))
         }
-        LZ4 => frame::decompress(stored, WRAPPER_BYTES, limit).map(Cow::Owned),
+        LZ4 => {
+            let payload = frame::decompress(stored, WRAPPER_BYTES, limit, deviations)?;
+            if stored.len() >= payload.len() {
+                deviations.tolerated(place.corrupt(Corrupt::NotSmaller));
+            }
+            Ok((Cow::Owned(payload), Compression::Lz4))
+        }
         other => Err(place.unsupported(Unsupported::Compression(other))),
     }
 }

@@ -44,13 +44,24 @@ pub struct BlockMapReader {
     /// A list that is not full was read to its end: no block may follow.
     ended: bool,
     left: u64,
+    /// Data blocks still to be passed over in the tree that is being read.
+    skip: u64,
 }
 
 impl BlockMapReader {
     /// `most` is the number of data blocks that the entity may have besides the inode's: for a
     /// file [`crate::file_segment_count`] of its size.
     pub fn new(map: &BlockMap, most: u64) -> Self {
-        Self {
+        Self::starting_at(map, most, 1)
+    }
+
+    /// The same from block `first` on, counted from 1. Trees and subtrees that lie wholly before it
+    /// are passed over without being fetched: every list but the last is full (section 6 "BMAP"), so
+    /// at most one indirect block for each level comes before the first data block. That the lists
+    /// passed over are full is not checked; a segment's DATABACK offset tells whether it is the one.
+    pub fn starting_at(map: &BlockMap, most: u64, first: u64) -> Self {
+        let before = first.saturating_sub(1);
+        let mut reader = Self {
             ended: 1 + map.direct.len() < DIRECT_BLOCKS,
             direct: map.direct.clone().into_iter(),
             roots: map.roots,
@@ -58,7 +69,29 @@ impl BlockMapReader {
             open: Vec::new(),
             met: [0; TREES],
             asked_for: false,
-            left: most,
+            left: most.saturating_sub(before),
+            skip: 0,
+        };
+        // At most 1023.
+        let direct = before.min(map.direct.len() as u64);
+        advance(&mut reader.direct, direct);
+        if !reader.ended {
+            reader.skip = before - direct;
+            reader.pass_over_trees();
+        }
+        reader
+    }
+
+    fn pass_over_trees(&mut self) {
+        while let Some(root) = self.roots.get(self.trees_begun) {
+            let Some(left) = self.skip.checked_sub(blocks_under(self.trees_begun + 1)) else {
+                return;
+            };
+            if root.is_none() {
+                return;
+            }
+            self.skip = left;
+            self.trees_begun += 1;
         }
     }
 
@@ -115,11 +148,29 @@ impl BlockMapReader {
             return Err(self.corrupt(Corrupt::BlockMapCount));
         }
         self.asked_for = false;
-        self.open.push(OpenBlock {
-            full: pointers.len() == POINTERS_PER_INDIRECT,
-            pointers: pointers.into_iter(),
-        });
+        let full = pointers.len() == POINTERS_PER_INDIRECT;
+        let mut pointers = pointers.into_iter();
+        self.pass_over_pointers(&mut pointers);
+        self.open.push(OpenBlock { pointers, full });
         Ok(())
+    }
+
+    /// Passes over the pointers of the next block to be opened that lead to unwanted data only.
+    fn pass_over_pointers(&mut self, pointers: &mut std::vec::IntoIter<BlockId>) {
+        let depth = self.open.len();
+        let levels_below = self.trees_begun.saturating_sub(depth + 1);
+        let passed = self.skip / blocks_under(levels_below);
+        self.skip %= blocks_under(levels_below);
+        if passed >= pointers.len() as u64 {
+            // The blocks end before the one that is wanted.
+            self.skip = 0;
+        }
+        advance(pointers, passed);
+        for (below, met) in self.met.iter_mut().skip(depth + 1).enumerate() {
+            if below < levels_below {
+                *met += passed * blocks_under(below);
+            }
+        }
     }
 
     fn data(&mut self, id: BlockId) -> Result<BlockStep, FormatError> {
@@ -154,5 +205,19 @@ impl BlockMapReader {
 
     fn corrupt(&self, kind: Corrupt) -> FormatError {
         self.place().corrupt(kind)
+    }
+}
+
+/// Data blocks under a full subtree of this many levels, at most 4; a data block itself has none.
+fn blocks_under(levels: usize) -> u64 {
+    (0..levels).fold(1, |blocks: u64, _| {
+        blocks.saturating_mul(POINTERS_PER_INDIRECT as u64)
+    })
+}
+
+/// Drops `count` ids, or all.
+fn advance(ids: &mut std::vec::IntoIter<BlockId>, count: u64) {
+    if let Some(last) = count.checked_sub(1) {
+        ids.nth(usize::try_from(last).unwrap_or(usize::MAX));
     }
 }

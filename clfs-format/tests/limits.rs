@@ -1,67 +1,13 @@
 //! Rules and limits: each is broken once, and the error names it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod samples;
+
 use std::borrow::Cow;
 
 use clfs_format::limits::*;
 use clfs_format::*;
-
-fn handle(file_type: FileType, sequence: u64) -> Filehandle {
-    let fields = FilehandleFields {
-        container_id: 0x1234_5678,
-        parent_directory_manager: 0,
-        directory_manager: 7,
-        file_type,
-        sequence,
-        random: sequence * 0x9e37_79b9,
-    };
-    fields.filehandle().unwrap()
-}
-
-fn block(i: u64) -> BlockId {
-    BlockId(u128::from(i).to_be_bytes())
-}
-
-fn file() -> Inode<'static> {
-    let own = handle(FileType::Regular, 1001);
-    Inode {
-        attributes: Attributes {
-            object_type: ObjectType::Regular.code(),
-            ..Attributes::default()
-        },
-        block_map: BlockMap::single(own, 8 << 20),
-        back: Cow::Owned(vec![Filehandle::ROOT]),
-        name: Cow::Borrowed(b"file"),
-        content: Content::Data(Cow::Borrowed(b"content")),
-    }
-}
-
-fn directory() -> Inode<'static> {
-    let own = handle(FileType::Directory, 1002);
-    let entries = DirectorySegmenter::new(own, Filehandle::ROOT).finish().last;
-    Inode {
-        attributes: Attributes {
-            object_type: ObjectType::Directory.code(),
-            ..Attributes::default()
-        },
-        block_map: BlockMap::single(own, 262_144),
-        back: Cow::Owned(vec![]),
-        name: Cow::Borrowed(b"directory"),
-        content: Content::Directory(DirEntries::from_encoded(entries)),
-    }
-}
-
-fn name_of(inode: &Inode<'_>) -> ObjectName {
-    let object_type = ObjectType::from_code(inode.attributes.object_type.into()).unwrap();
-    ObjectName::entity(inode.block_map.handle, object_type, Filehandle::ROOT)
-}
-
-fn payload(inode: &Inode<'_>) -> Vec<u8> {
-    let mut buffer = ObjectBuffer::with_capacity(inode.payload_capacity());
-    inode.encode(&mut buffer).unwrap();
-    assert!(buffer.payload().len() <= inode.payload_capacity());
-    buffer.payload().to_vec()
-}
+use samples::*;
 
 fn encode_error(inode: &Inode<'_>) -> FormatError {
     let mut buffer = ObjectBuffer::with_capacity(0);
@@ -219,17 +165,6 @@ fn segment_sizes_other_than_the_formats_are_not_read() {
     let error = Object::decode(&name_of(&file()), &bytes).unwrap_err();
     let kind = Unsupported::SegmentSize((8 << 20) + 0x1000);
     assert!(matches!(error, FormatError::Unsupported { kind: k, .. } if k == kind));
-}
-
-/// A handle with this type and content.
-fn raw_handle(code: u32, content: &[u8]) -> Vec<u8> {
-    let real = u32::try_from(content.len()).unwrap();
-    let padded = (20 + real).next_multiple_of(8);
-    let header = [0x0301_6005, padded, real, code, 0].map(u32::to_le_bytes);
-    let mut bytes = header.concat();
-    bytes.extend_from_slice(content);
-    bytes.resize(padded as usize, 0);
-    bytes
 }
 
 #[test]

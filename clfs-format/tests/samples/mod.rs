@@ -1,0 +1,134 @@
+//! Small well-formed objects, and payloads put together by hand.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
+
+use std::borrow::Cow;
+
+use clfs_format::*;
+
+pub fn handle(file_type: FileType, sequence: u64) -> Filehandle {
+    let fields = FilehandleFields {
+        container_id: 0x1234_5678,
+        parent_directory_manager: 0,
+        directory_manager: 7,
+        file_type,
+        sequence,
+        random: sequence * 0x9e37_79b9,
+    };
+    fields.filehandle().unwrap()
+}
+
+pub fn block(i: u64) -> BlockId {
+    BlockId(u128::from(i).to_be_bytes())
+}
+
+pub fn file() -> Inode<'static> {
+    let own = handle(FileType::Regular, 1001);
+    Inode {
+        attributes: Attributes {
+            object_type: ObjectType::Regular.code(),
+            ..Attributes::default()
+        },
+        block_map: BlockMap::single(own, 8 << 20),
+        back: Cow::Owned(vec![Filehandle::ROOT]),
+        name: Cow::Borrowed(b"file"),
+        content: Content::Data(Cow::Borrowed(b"content")),
+    }
+}
+
+pub fn directory() -> Inode<'static> {
+    let own = handle(FileType::Directory, 1002);
+    let entries = DirectorySegmenter::new(own, Filehandle::ROOT).finish().last;
+    Inode {
+        attributes: Attributes {
+            object_type: ObjectType::Directory.code(),
+            ..Attributes::default()
+        },
+        block_map: BlockMap::single(own, 262_144),
+        back: Cow::Owned(vec![]),
+        name: Cow::Borrowed(b"directory"),
+        content: Content::Directory(DirEntries::from_encoded(entries)),
+    }
+}
+
+pub fn name_of(inode: &Inode<'_>) -> ObjectName {
+    let object_type = ObjectType::from_code(inode.attributes.object_type.into()).unwrap();
+    ObjectName::entity(inode.block_map.handle, object_type, Filehandle::ROOT)
+}
+
+pub fn payload(inode: &Inode<'_>) -> Vec<u8> {
+    let mut buffer = ObjectBuffer::with_capacity(inode.payload_capacity());
+    inode.encode(&mut buffer).unwrap();
+    assert!(buffer.payload().len() <= inode.payload_capacity());
+    buffer.payload().to_vec()
+}
+
+/// A handle with this type and content.
+pub fn raw_handle(code: u32, content: &[u8]) -> Vec<u8> {
+    let real = u32::try_from(content.len()).unwrap();
+    let padded = (20 + real).next_multiple_of(8);
+    let header = [0x0301_6005, padded, real, code, 0].map(u32::to_le_bytes);
+    let mut bytes = header.concat();
+    bytes.extend_from_slice(content);
+    bytes.resize(padded as usize, 0);
+    bytes
+}
+
+/// A count before what it counts.
+pub fn counted(bytes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(bytes.len()).unwrap();
+    [&length.to_le_bytes(), bytes].concat()
+}
+
+/// The handles of a well-formed payload, each with header and padding.
+pub fn split(mut payload: &[u8]) -> Vec<Vec<u8>> {
+    let mut handles = Vec::new();
+    while !payload.is_empty() {
+        let padded = u32::from_le_bytes(payload[4..8].try_into().unwrap());
+        let (handle, rest) = payload.split_at(padded as usize);
+        handles.push(handle.to_vec());
+        payload = rest;
+    }
+    handles
+}
+
+/// A DATABACK handle with the root for an owner.
+pub fn data_back() -> Vec<u8> {
+    raw_handle(
+        10,
+        &[&[0; 12], &[16, 0][..], Filehandle::ROOT.as_bytes()].concat(),
+    )
+}
+
+/// An encoded entry, whatever its name and filehandle are.
+pub fn entry(name: &[u8], handle: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(handle.len()).unwrap();
+    [&counted(name), &length.to_le_bytes()[..], handle].concat()
+}
+
+/// A rule that is broken at this place.
+pub fn broken(kind: Corrupt, part: Part, offset: u64) -> FormatError {
+    let place = Place { part, offset };
+    FormatError::Corrupt { kind, place }
+}
+
+/// The same in a handle's content.
+pub fn broken_in(kind: Corrupt, handle: HandleType, offset: u64) -> FormatError {
+    broken(kind, Part::Handle(handle), offset)
+}
+
+/// A limit that a handle's content is over.
+pub fn over(limit: Limit, value: u64, handle: HandleType, offset: u64) -> FormatError {
+    let part = Part::Handle(handle);
+    let place = Place { part, offset };
+    FormatError::Limit {
+        limit,
+        value,
+        place,
+    }
+}

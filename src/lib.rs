@@ -10,6 +10,7 @@ pub mod load;
 pub mod monitor;
 pub mod pass;
 pub mod problem;
+pub mod read;
 pub mod scan;
 pub mod source;
 pub mod state;

@@ -77,6 +77,11 @@ impl<'a> DirEntries<'a> {
         Self(bytes.into())
     }
 
+    /// The encoded entries, still borrowed where they were.
+    pub fn into_encoded(self) -> Cow<'a, [u8]> {
+        self.0
+    }
+
     /// The encoded entries.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -2,7 +2,7 @@
 
 use crate::cursor::Cursor;
 use crate::directory::{DirEntry, check_name};
-use crate::error::{Corrupt, FormatError, Place};
+use crate::error::{Corrupt, FormatError, Part, Place};
 use crate::filehandle::Filehandle;
 
 /// An entry that breaks a rule, or bytes that are no entry.
@@ -32,6 +32,11 @@ pub struct RawDirEntries<'a> {
 }
 
 impl<'a> RawDirEntries<'a> {
+    /// The entries in encoded form, such as [`crate::DirEntries::into_encoded`] gives them.
+    pub fn of(encoded: &'a [u8]) -> Self {
+        Self::new(Cursor::new(encoded, Part::Entry, 0))
+    }
+
     pub(crate) fn new(entries: Cursor<'a>) -> Self {
         Self {
             cursor: Some(entries),

@@ -53,5 +53,9 @@ pub const PAYLOAD_BYTES: usize = 9 << 20;
 /// in one structure it lists the first few, so that this is enough for all rules of an object.
 pub const DEVIATIONS: usize = 64;
 
+/// A payload limit for readers of inodes and indirect blocks, in bytes. What section 6 puts into them stays under
+/// 150 KiB, the root's extended attributes aside; the rest is room for what a cache adds.
+pub const INODE_PAYLOAD_BYTES: usize = 2 << 20;
+
 /// Most pairs in an EXTATTRS handle. A bound of ours: a bucket has four pairs and one for each log.
 pub const EXTENDED_ATTRIBUTES: usize = 4096;

@@ -2,9 +2,17 @@
 //! module prints.
 
 mod arguments;
+mod cat;
+mod command;
+mod du;
+mod extract;
+mod find;
 mod log_file;
+mod ls;
 mod sas_source;
+mod stat;
 mod terminal;
+mod verify;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -46,11 +54,14 @@ const STOP_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Runs the command with the process's arguments.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) => return arguments::explain(&error).into(),
+    let status = match command::is_command(std::env::args_os().nth(1).as_deref()) {
+        true => command::run(),
+        false => match Arguments::try_parse() {
+            Ok(arguments) => load(&arguments),
+            Err(error) => Ok(arguments::explain(&error)),
+        },
     };
-    match load(&arguments) {
+    match status {
         Ok(status) => status.into(),
         Err(failure) => {
             // A token in the wrong place, such as that of a path, is no token to what reports it.

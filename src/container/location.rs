@@ -10,7 +10,7 @@ use url::{Host, Url};
 use super::azure::{Azure, Patience};
 use super::folder::Folder;
 use super::notice::NoticeObserver;
-use super::sas::SasToken;
+use super::sas::{InvalidSas, SasToken};
 use super::token::TokenSource;
 use super::{Container, ContainerError};
 
@@ -70,6 +70,19 @@ pub enum LocationError {
     /// The URL has parts that do not belong there.
     #[error("the folder's URL must be of the form file:///PATH: {0:?}")]
     FolderUrl(String),
+    /// A container's URL that is none.
+    #[error(
+        "the container's URL {url:?} {problem}; it has the form https://ACCOUNT.blob.core.windows.net/CONTAINER, or is the path of a folder of blobs"
+    )]
+    Url {
+        /// The URL without query.
+        url: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The query of a container's URL is no token.
+    #[error("the SAS token in the container's URL: {0}")]
+    Sas(InvalidSas),
     /// A folder has no endpoint.
     #[error("a blob endpoint cannot be combined with a folder")]
     EndpointForFolder,

@@ -3,6 +3,7 @@
 //! [`Container`] is deliberately narrow, so that a further store is one file. Policy (retries) and
 //! tests (counting, faults) are wrappers around the trait.
 
+pub mod address;
 pub mod azure;
 pub mod counting;
 pub mod error;

@@ -1,0 +1,144 @@
+//! The commands that read a container.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::sas_source::sas_token;
+use super::{Failure, Status, arguments, terminal};
+use super::{cat, du, extract, find, ls, stat, verify};
+use crate::container::address::ContainerAddress;
+use crate::container::location::ContainerLocation;
+use crate::container::notice::Notice;
+use crate::monitor::Event;
+use crate::read::{OpenOptions, ReadError, Reader};
+use crate::stop::StopFlag;
+
+/// Reads CLFS containers: lists, verifies and extracts them.
+#[derive(Debug, Parser)]
+#[command(name = "clfsload", version, max_term_width = 100)]
+struct Words {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Ls(ls::Arguments),
+    Stat(stat::Arguments),
+    Cat(cat::Arguments),
+    Du(du::Arguments),
+    Find(find::Arguments),
+    Extract(extract::Arguments),
+    Verify(verify::Arguments),
+}
+
+/// Whether the first word of a command line is one of these commands; any other is the state folder
+/// of a load.
+pub(super) fn is_command(word: Option<&OsStr>) -> bool {
+    let names = ["ls", "stat", "cat", "du", "find", "extract", "verify"];
+    word.is_some_and(|word| names.iter().any(|name| word == *name))
+}
+
+/// Runs the command with the process's arguments.
+pub(super) fn run() -> Result<Status, Failure> {
+    let words = match Words::try_parse() {
+        Ok(words) => words,
+        Err(error) => return Ok(arguments::explain(&error)),
+    };
+    match &words.command {
+        Command::Ls(arguments) => ls::run(arguments),
+        Command::Stat(arguments) => stat::run(arguments),
+        Command::Cat(arguments) => cat::run(arguments),
+        Command::Du(arguments) => du::run(arguments),
+        Command::Find(arguments) => find::run(arguments),
+        Command::Extract(arguments) => extract::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
+    }
+}
+
+/// Where the container is, and how it is read.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ContainerWords {
+    /// The container: https://ACCOUNT.blob.core.windows.net/CONTAINER (a SAS token may follow as
+    /// its query), or the path of a folder of blobs
+    #[arg(value_name = "CONTAINER")]
+    container: OsString,
+    /// File whose only line is the SAS token (rights r and l); "-" reads it from standard input.
+    /// Without it AZURE_STORAGE_SAS_TOKEN is used
+    #[arg(long, value_name = "FILE")]
+    sas_token_file: Option<PathBuf>,
+    /// Keep the list of the container's names in this file, and use it when it is there: for
+    /// several commands on a container that does not change
+    #[arg(long, value_name = "FILE")]
+    index: Option<PathBuf>,
+    /// How long one request may keep failing for a passing reason before the command gives up
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    retry_patience: u64,
+}
+
+/// An open container, and what its calls run on.
+pub(super) struct Session {
+    pub(super) reader: Arc<Reader>,
+    pub(super) location: ContainerLocation,
+    pub(super) stop: Arc<StopFlag>,
+    /// Dropped last: calls of the reader run on it.
+    pub(super) runtime: tokio::runtime::Runtime,
+}
+
+impl ContainerWords {
+    /// Opens the container. With `whole` all its names are listed first: for commands that visit
+    /// most of it.
+    pub(super) fn open(&self, whole: bool) -> Result<Session, Failure> {
+        super::raise_descriptor_limit();
+        let address = ContainerAddress::parse(&self.container).map_err(Failure::usage)?;
+        let token = match (address.needs_token(), &self.sas_token_file) {
+            (false, _) => None,
+            (true, Some(file)) if file.as_os_str() == "-" => sas_token(Some("-"), None)?,
+            (true, file) => sas_token(None, file.as_deref())?,
+        };
+        let mut location = address.locate(token).map_err(Failure::usage)?;
+        if let Some(file) = &self.sas_token_file
+            && file.is_file()
+        {
+            location = location.with_sas_file(file.clone());
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure {
+                message: format!("the threads could not be started: {error}"),
+                status: Status::Failed,
+            })?;
+        let mut options = OpenOptions::default();
+        options.index = self.index.clone();
+        options.whole = whole;
+        options.retry.patience = Duration::from_secs(self.retry_patience);
+        let stop = Arc::clone(&options.stop);
+        let notices = Arc::new(|notice: &Notice<'_>| {
+            terminal::err(&format!("clfsload: {}", Event::Container(notice)));
+        });
+        let reader = runtime.block_on(Reader::open(&location, &options, notices))?;
+        Ok(Session {
+            reader: Arc::new(reader),
+            location,
+            stop,
+            runtime,
+        })
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        Failure {
+            message: error.to_string(),
+            status: match error {
+                ReadError::Token(_) => Status::Usage,
+                _ => Status::Failed,
+            },
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The segments of an entity in order, through its block map and indirect blocks.
+
+use std::sync::Arc;
+
+use clfs_format::{
+    BlockId, BlockMapReader, BlockStep, FileType, Filehandle, FormatError, Object, ObjectId,
+    ObjectName,
+};
+
+use super::{Entity, ReadError, Reader};
+
+/// The least that an entry adds to a directory's size in a segment of its own: 4, and 4 + 1 + 2 + 24
+/// for a name of one byte (docs/format.md sections 5 and 6).
+const LEAST_DIRECTORY_SEGMENT: u64 = 35;
+
+/// A segment and where it belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SegmentPlace {
+    /// The segment.
+    pub(super) id: BlockId,
+    /// What its DATABACK must say.
+    pub(super) offset: u64,
+}
+
+/// Gives the segments of an entity, those after the inode's, one by one.
+#[derive(Debug)]
+pub(super) struct Blocks {
+    reader: Arc<Reader>,
+    blob: ObjectName,
+    handle: Filehandle,
+    map: BlockMapReader,
+    /// Offset of the next segment.
+    offset: u64,
+    other_segment: u64,
+    failed: bool,
+}
+
+impl Entity {
+    /// Bytes of the first segment when it is full.
+    pub(super) fn first_segment(&self) -> u64 {
+        u64::from(self.block_map.first_segment)
+    }
+
+    /// Bytes of each other segment when it is full; never 0.
+    pub(super) fn other_segment(&self) -> u64 {
+        u64::from(self.block_map.other_segment).max(1)
+    }
+
+    /// The most segments that an entity of this size may have besides the inode's.
+    fn most_segments(&self) -> u64 {
+        let size = self.attributes.size;
+        match self.file_type {
+            FileType::Directory => size / LEAST_DIRECTORY_SEGMENT,
+            _ => size
+                .saturating_sub(self.first_segment())
+                .div_ceil(self.other_segment()),
+        }
+    }
+}
+
+impl Reader {
+    /// The segments of an entity from the one that holds the byte at `from` on (for a directory: 0).
+    pub(super) fn blocks(self: &Arc<Self>, entity: &Entity, from: u64) -> Blocks {
+        let skipped = from.saturating_sub(entity.first_segment()) / entity.other_segment();
+        let most = entity.most_segments();
+        Blocks {
+            reader: Arc::clone(self),
+            blob: entity.blob,
+            handle: entity.handle,
+            map: BlockMapReader::starting_at(&entity.block_map, most, skipped.saturating_add(1)),
+            offset: entity
+                .first_segment()
+                .saturating_add(skipped.saturating_mul(entity.other_segment())),
+            other_segment: entity.other_segment(),
+            failed: false,
+        }
+    }
+}
+
+impl Blocks {
+    /// The next segment; none after the last, and none after an error.
+    pub(super) async fn next(&mut self) -> Result<Option<SegmentPlace>, ReadError> {
+        if self.failed {
+            return Ok(None);
+        }
+        let step = self.step().await;
+        self.failed = step.is_err();
+        step
+    }
+
+    async fn step(&mut self) -> Result<Option<SegmentPlace>, ReadError> {
+        loop {
+            match self.map.next_step().map_err(|error| self.error(error))? {
+                BlockStep::End => return Ok(None),
+                BlockStep::Data(id) => {
+                    let offset = self.offset;
+                    self.offset = offset.saturating_add(self.other_segment);
+                    return Ok(Some(SegmentPlace { id, offset }));
+                }
+                BlockStep::Fetch { id, position } => {
+                    let pointers = self.indirect(id, position.offset()).await?;
+                    self.map
+                        .supply(pointers)
+                        .map_err(|error| self.error(error))?;
+                }
+            }
+        }
+    }
+
+    async fn indirect(&self, id: BlockId, offset: u64) -> Result<Vec<BlockId>, ReadError> {
+        let fetched = self.reader.fetch_id(&ObjectId::Block(id)).await?;
+        match fetched.inspect().object {
+            Ok(Object::IndirectBlock(block)) => {
+                belongs(&fetched.name, &block.data_back, self.handle, offset)?;
+                Ok(block.pointers)
+            }
+            Ok(_) => Err(ReadError::Misplaced {
+                blob: fetched.name.to_string(),
+                problem: format!("it is used as an indirect block of {}", self.blob),
+            }),
+            Err(error) => Err(fetched.error(error)),
+        }
+    }
+
+    fn error(&self, error: FormatError) -> ReadError {
+        ReadError::Format {
+            blob: self.blob.to_string(),
+            error,
+        }
+    }
+}
+
+/// That a segment or an indirect block says what the block map says.
+pub(super) fn belongs(
+    name: &ObjectName,
+    data_back: &clfs_format::DataBack,
+    owner: Filehandle,
+    offset: u64,
+) -> Result<(), ReadError> {
+    let problem = if data_back.owner != owner {
+        format!("its DATABACK names {}, not {owner}", data_back.owner)
+    } else if data_back.offset != offset {
+        format!(
+            "its DATABACK says offset {}, not {offset}",
+            data_back.offset
+        )
+    } else {
+        return Ok(());
+    };
+    Err(ReadError::Misplaced {
+        blob: name.to_string(),
+        problem,
+    })
+}

@@ -1,0 +1,278 @@
+//! Makes an index from a container's listing.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use clfs_format::{ObjectId, ObjectName};
+use futures::stream::{self, TryStreamExt};
+use rusqlite::{Connection, params};
+use tempfile::{Builder, TempPath};
+
+use super::schema::{self, NO_SNAPSHOT, ObjectKey};
+use super::{AsideReason, Index, IndexError, Listed};
+use crate::container::{BlobEntry, Container, ContainerError, ListMarker};
+use crate::read::ReadError;
+
+/// Names in one page: the most that Azure gives.
+const PAGE: u32 = 5000;
+/// Listings that run side by side.
+const STREAMS: usize = 16;
+/// Database pages that may wait in memory, in KiB.
+const CACHE_KIB: i64 = 64 * 1024;
+
+/// How the listing is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListingPlan {
+    /// One page after the other: for folders, which are read and sorted as a whole.
+    Sequential,
+    /// Several prefixes side by side, when there is more than one page.
+    Prefixes,
+}
+
+/// The prefixes that together cover every name that begins with a printable ASCII character: 16
+/// hexadecimal digits hold all objects, evenly, since names begin with a hash.
+fn prefixes() -> impl Iterator<Item = char> {
+    let hex = ('0'..='9').chain('A'..='F');
+    let others = ('!'..='~').filter(|c| !matches!(c, '0'..='9' | 'A'..='F'));
+    hex.chain(others)
+}
+
+impl Index {
+    /// Lists `container` into a new index. With `keep` it stays as that file, which must not exist;
+    /// otherwise it is a temporary file in `folder`.
+    ///
+    /// # Errors
+    /// When the container cannot be listed or the file cannot be written.
+    pub async fn build(
+        container: &Arc<dyn Container>,
+        identity: &str,
+        plan: ListingPlan,
+        keep: Option<&Path>,
+        folder: &Path,
+    ) -> Result<Self, ReadError> {
+        let place = keep.and_then(Path::parent).unwrap_or(folder);
+        let place = match place.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => place,
+        };
+        let failed = |error| ReadError::index(keep.unwrap_or(place), error);
+        let file = Builder::new()
+            .prefix(".clfsload-index-")
+            .tempfile_in(place)
+            .map_err(|error| failed(error.into()))?
+            .into_temp_path();
+        let writer = Writer::create(&file, identity).map_err(failed)?;
+        let writer = Arc::new(Mutex::new(writer));
+        list(container, plan, &writer).await?;
+        let connection = {
+            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+            writer.commit().map_err(failed)?;
+            drop(std::mem::replace(
+                &mut writer.connection,
+                Connection::open_in_memory().map_err(|error| failed(error.into()))?,
+            ));
+            Self::finish(file, keep, identity).map_err(failed)?
+        };
+        Ok(connection)
+    }
+
+    fn finish(file: TempPath, keep: Option<&Path>, identity: &str) -> Result<Self, IndexError> {
+        match keep {
+            Some(path) => {
+                file.persist(path).map_err(|error| error.error)?;
+                Self::open(path, identity)
+            }
+            None => {
+                let mut index = Self::open(&file, identity)?;
+                index._temporary = Some(file);
+                Ok(index)
+            }
+        }
+    }
+}
+
+async fn list(
+    container: &Arc<dyn Container>,
+    plan: ListingPlan,
+    writer: &Arc<Mutex<Writer>>,
+) -> Result<(), ReadError> {
+    let first = match plan {
+        ListingPlan::Sequential => return list_prefix(container, "", None, writer).await,
+        ListingPlan::Prefixes => container.list("", None, PAGE).await?,
+    };
+    if first.next.is_none() {
+        let mut run = Run::default();
+        run.add(first.blobs, writer).await?;
+        return run.end(writer).await;
+    }
+    // The page is thrown away: its names come again under their prefixes.
+    stream::iter(prefixes().map(Ok::<_, ReadError>))
+        .try_for_each_concurrent(STREAMS, |prefix| async move {
+            list_prefix(container, &prefix.to_string(), None, writer).await
+        })
+        .await
+}
+
+async fn list_prefix(
+    container: &Arc<dyn Container>,
+    prefix: &str,
+    mut from: Option<ListMarker>,
+    writer: &Arc<Mutex<Writer>>,
+) -> Result<(), ReadError> {
+    let mut run = Run::default();
+    loop {
+        let page = container.list(prefix, from, PAGE).await?;
+        run.add(page.blobs, writer).await?;
+        match page.next {
+            Some(next) => from = Some(next),
+            None => return run.end(writer).await,
+        }
+    }
+}
+
+/// Names in order. All names of an object follow each other, since they begin alike.
+#[derive(Default)]
+struct Run {
+    pending: Option<Listed>,
+}
+
+impl Run {
+    async fn add(
+        &mut self,
+        blobs: Vec<BlobEntry>,
+        writer: &Arc<Mutex<Writer>>,
+    ) -> Result<(), ReadError> {
+        let mut pending = self.pending.take();
+        let writer = Arc::clone(writer);
+        let written = tokio::task::spawn_blocking(move || {
+            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+            for blob in blobs {
+                writer.blob(blob, &mut pending)?;
+            }
+            Ok::<_, IndexError>(pending)
+        });
+        self.pending = join(written).await?;
+        Ok(())
+    }
+
+    async fn end(self, writer: &Arc<Mutex<Writer>>) -> Result<(), ReadError> {
+        let Some(pending) = self.pending else {
+            return Ok(());
+        };
+        let writer = Arc::clone(writer);
+        let written = tokio::task::spawn_blocking(move || {
+            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+            writer.object(&pending)
+        });
+        join(written).await
+    }
+}
+
+async fn join<T>(task: tokio::task::JoinHandle<Result<T, IndexError>>) -> Result<T, ReadError> {
+    match task.await {
+        Ok(result) => result.map_err(|error| ReadError::index(Path::new(""), error)),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(ReadError::Stopped),
+        },
+    }
+}
+
+/// The database while it is filled: one transaction, no journal, since a half-made index is thrown away.
+struct Writer {
+    connection: Connection,
+}
+
+impl Writer {
+    fn create(path: &Path, identity: &str) -> Result<Self, IndexError> {
+        let connection = Connection::open(path)?;
+        connection.pragma_update(None, "journal_mode", "OFF")?;
+        connection.pragma_update(None, "synchronous", "OFF")?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        schema::create(&connection, identity)?;
+        connection.execute_batch("BEGIN")?;
+        Ok(Self { connection })
+    }
+
+    fn commit(&mut self) -> Result<(), IndexError> {
+        Ok(self.connection.execute_batch("COMMIT")?)
+    }
+
+    /// Takes the next blob of a run.
+    fn blob(&mut self, blob: BlobEntry, pending: &mut Option<Listed>) -> Result<(), IndexError> {
+        let BlobEntry { name, size } = blob;
+        if name.ends_with(".txt") {
+            return self.aside(AsideReason::Log, &name, size, "");
+        }
+        let parsed = match ObjectName::parse(&name) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                let laid_out = name.contains('_') && name.contains('.');
+                let reason = match laid_out {
+                    true => AsideReason::BadName,
+                    false => AsideReason::Foreign,
+                };
+                return self.aside(reason, &name, size, &error.to_string());
+            }
+        };
+        if parsed.snapshot != NO_SNAPSHOT {
+            let detail = format!("{:08X}", parsed.snapshot);
+            return self.aside(AsideReason::Snapshot, &name, size, &detail);
+        }
+        let next = Listed { name: parsed, size };
+        let Some(before) = pending.replace(next) else {
+            return Ok(());
+        };
+        if before.name.id != parsed.id {
+            return self.object(&before);
+        }
+        let (winner, loser) = match before.name.version > parsed.version {
+            true => (before, next),
+            false => (next, before),
+        };
+        *pending = Some(winner);
+        let reason = match winner.name.version == loser.name.version {
+            true => AsideReason::Twin,
+            false => AsideReason::Leftover,
+        };
+        let (name, detail) = (loser.name.to_string(), winner.name.to_string());
+        self.aside(reason, &name, loser.size, &detail)
+    }
+
+    fn object(&mut self, object: &Listed) -> Result<(), IndexError> {
+        let id: &ObjectId = &object.name.id;
+        let (object_type, owner) = schema::type_and_owner(&object.name);
+        let mut statement = self.connection.prepare_cached(
+            "INSERT INTO object (key, type, owner, version, size) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?;
+        statement.execute(params![
+            ObjectKey::new(id).as_bytes(),
+            object_type,
+            owner,
+            object.name.version as i64,
+            object.size as i64,
+        ])?;
+        Ok(())
+    }
+
+    fn aside(
+        &mut self,
+        reason: AsideReason,
+        name: &str,
+        size: u64,
+        detail: &str,
+    ) -> Result<(), IndexError> {
+        let mut statement = self.connection.prepare_cached(
+            "INSERT INTO aside (reason, name, size, detail) VALUES (?1, ?2, ?3, ?4)",
+        )?;
+        statement.execute(params![reason as i64, name, size as i64, detail])?;
+        Ok(())
+    }
+}
+
+/// A listing that fails is a failure of reading.
+impl From<ContainerError> for ReadError {
+    fn from(error: ContainerError) -> Self {
+        Self::Container(error)
+    }
+}

@@ -1,0 +1,148 @@
+//! The tables of an index, and how an object's key and row are laid out.
+
+use clfs_format::{NameKind, ObjectId, ObjectName, ObjectType};
+use rusqlite::{Connection, Row, params};
+
+use super::{IndexError, Listed};
+
+/// `PRAGMA application_id`: "CLFI" in ASCII.
+const APPLICATION_ID: i64 = 0x434c_4649;
+/// `PRAGMA user_version`.
+const VERSION: i64 = 1;
+/// Snapshot number of an object that belongs to no snapshot (docs/format.md section 4).
+pub(super) const NO_SNAPSHOT: u32 = u32::MAX;
+const HASH_BYTES: usize = 8;
+
+/// - `object`: the current name of every object. A blob's name follows from its row. The key is
+///   hash64 (big-endian) and the id: the order in which a container lists its blobs, so that
+///   building the index appends.
+/// - `aside`: blobs that are no current object, with the reason.
+const TABLES: &str = "
+CREATE TABLE about (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE object (
+    key BLOB PRIMARY KEY,
+    type INTEGER NOT NULL,
+    owner INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    size INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE aside (
+    id INTEGER PRIMARY KEY,
+    reason INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
+";
+
+pub(super) fn create(connection: &Connection, container: &str) -> Result<(), IndexError> {
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", VERSION)?;
+    connection.execute_batch(TABLES)?;
+    connection.execute(
+        "INSERT INTO about VALUES ('container', ?1)",
+        params![container],
+    )?;
+    Ok(())
+}
+
+/// Refuses a database that is no index, an index of another version, or of another container.
+pub(super) fn check(connection: &Connection, container: &str) -> Result<(), IndexError> {
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    if pragma("application_id")? != APPLICATION_ID {
+        return Err(IndexError::NotAnIndex);
+    }
+    let version = pragma("user_version")?;
+    if version != VERSION {
+        return Err(IndexError::Version(version));
+    }
+    let of: String = connection.query_row(
+        "SELECT value FROM about WHERE name = 'container'",
+        [],
+        |row| row.get(0),
+    )?;
+    if of != container {
+        return Err(IndexError::OtherContainer(of));
+    }
+    Ok(())
+}
+
+/// The key of an object: its hash64, big-endian, and its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    bytes: [u8; HASH_BYTES + 24],
+    length: u8,
+}
+
+impl ObjectKey {
+    /// The key of `id`.
+    pub fn new(id: &ObjectId) -> Self {
+        let id_bytes = id.as_bytes();
+        let mut bytes = [0; HASH_BYTES + 24];
+        let (hash, rest) = bytes.split_at_mut(HASH_BYTES);
+        hash.copy_from_slice(&id.hash64().to_be_bytes());
+        // An id has 16 or 24 bytes (docs/format.md section 1).
+        for (to, from) in rest.iter_mut().zip(id_bytes) {
+            *to = *from;
+        }
+        let length = HASH_BYTES + id_bytes.len().min(24);
+        Self {
+            bytes,
+            length: length as u8,
+        }
+    }
+
+    /// 24 or 32 bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length.into()).unwrap_or(&self.bytes)
+    }
+
+    /// The id in a stored key.
+    ///
+    /// # Errors
+    /// When the bytes are no key.
+    pub fn id(bytes: &[u8]) -> Result<ObjectId, IndexError> {
+        let id = bytes.get(HASH_BYTES..).ok_or(IndexError::Row)?;
+        ObjectId::from_bytes(id).map_err(|_| IndexError::Row)
+    }
+}
+
+/// `key, type, owner, version, size` of a row.
+pub(super) fn listed(row: &Row<'_>) -> Result<Listed, IndexError> {
+    let key = row.get_ref(0)?.as_blob().map_err(|_| IndexError::Row)?;
+    let id = ObjectKey::id(key)?;
+    let code: u16 = row.get(1)?;
+    let object_type = ObjectType::from_code(code).ok_or(IndexError::Row)?;
+    let owner: i64 = row.get(2)?;
+    let known = matches!(id, ObjectId::WellKnown(known) if known.has_v1_name());
+    let kind = match known {
+        true => NameKind::V1,
+        false => NameKind::V2 {
+            object_type,
+            owner_hash: owner as u64,
+        },
+    };
+    Ok(Listed {
+        name: ObjectName {
+            id,
+            kind,
+            version: row.get::<_, i64>(3)? as u64,
+            snapshot: NO_SNAPSHOT,
+        },
+        size: row.get::<_, i64>(4)? as u64,
+    })
+}
+
+/// Type and owner hash as stored.
+pub(super) fn type_and_owner(name: &ObjectName) -> (u8, i64) {
+    match name.kind {
+        NameKind::V1 => (ObjectType::Special.code(), 0),
+        NameKind::V2 {
+            object_type,
+            owner_hash,
+        } => (object_type.code(), owner_hash as i64),
+    }
+}

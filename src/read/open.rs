@@ -1,0 +1,185 @@
+//! Opens a container for reading, and finds the blob of an object.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use clfs_format::{ObjectId, fnv1};
+use tokio::sync::Semaphore;
+
+use super::ReadError;
+use super::index::{Index, Listed, ListingPlan};
+use crate::container::Container;
+use crate::container::azure::Patience;
+use crate::container::location::ContainerLocation;
+use crate::container::notice::NoticeObserver;
+use crate::container::retry::{RetryPolicy, Retrying};
+use crate::container::sas::Permissions;
+use crate::stop::StopFlag;
+
+/// Requests at a time: enough to fill a machine's network at the latency of object storage (10 to
+/// 50 ms), below what makes one account slow down.
+const REQUESTS: usize = 64;
+/// Of them those for segments, which may unpack to 8 MiB each.
+const SEGMENT_REQUESTS: usize = 8;
+/// Names of one object that are looked at: a cache leaves a handful.
+const NAMES_OF_ONE_OBJECT: u32 = 1000;
+
+/// How a container is opened.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct OpenOptions {
+    /// An index that stays: used when it is there, made when it is not.
+    pub index: Option<PathBuf>,
+    /// Folder for an index that does not stay; the system's folder for temporary files by default.
+    pub temporary: Option<PathBuf>,
+    /// Whether all names are wanted. Otherwise an Azure container is asked for each object's
+    /// name, which is one request more for each object, but none for all the others.
+    pub whole: bool,
+    /// When to try again, and when to give up.
+    pub retry: RetryPolicy,
+    /// How long one request may take.
+    pub patience: Patience,
+    /// Ends waits when the command is to stop.
+    pub stop: Arc<StopFlag>,
+}
+
+/// Where the names of objects come from.
+#[derive(Debug)]
+enum Names {
+    /// All were listed.
+    Listed(Arc<Index>),
+    /// The container is asked each time: an object's name begins with its hash and id.
+    Asked,
+}
+
+/// A container that is read. Cheap to share; all calls may run side by side.
+#[derive(Debug)]
+pub struct Reader {
+    pub(super) container: Arc<dyn Container>,
+    names: Names,
+    pub(super) requests: Semaphore,
+    pub(super) segments: Semaphore,
+}
+
+impl Reader {
+    /// Opens the container at `location`. `notices` hears of outages and tokens.
+    ///
+    /// # Errors
+    /// When the container or the index cannot be opened, or the token does not permit reading.
+    pub async fn open(
+        location: &ContainerLocation,
+        options: &OpenOptions,
+        notices: NoticeObserver,
+    ) -> Result<Self, ReadError> {
+        if let ContainerLocation::Azure { sas, .. } = location {
+            sas.check(SystemTime::now(), Permissions::READ)
+                .map_err(ReadError::Token)?;
+        }
+        let opened = location.open_with(false, options.patience.clone(), Arc::clone(&notices))?;
+        let container = Retrying::new(opened, options.retry.clone())
+            .with_notices(notices)
+            .with_stop(Arc::clone(&options.stop));
+        // A folder is read and sorted as a whole whatever is asked, so it is asked once.
+        let (plan, whole) = match location {
+            ContainerLocation::Folder { .. } => (ListingPlan::Sequential, true),
+            ContainerLocation::Azure { .. } => (ListingPlan::Prefixes, options.whole),
+        };
+        let identity = location.identity();
+        Self::with_container(Arc::new(container), &identity, plan, whole, options).await
+    }
+
+    /// Reads `container`, which is of no kind that [`ContainerLocation`] knows, or wrapped.
+    ///
+    /// # Errors
+    /// When the container cannot be listed or the index cannot be used.
+    pub async fn with_container(
+        container: Arc<dyn Container>,
+        identity: &str,
+        plan: ListingPlan,
+        whole: bool,
+        options: &OpenOptions,
+    ) -> Result<Self, ReadError> {
+        let names = match &options.index {
+            Some(path) if path.exists() => {
+                let index =
+                    Index::open(path, identity).map_err(|error| ReadError::index(path, error))?;
+                Names::Listed(Arc::new(index))
+            }
+            None if !whole => Names::Asked,
+            keep => {
+                let folder = options.temporary.clone().unwrap_or_else(std::env::temp_dir);
+                let keep = keep.as_deref();
+                let index = Index::build(&container, identity, plan, keep, &folder).await?;
+                Names::Listed(Arc::new(index))
+            }
+        };
+        Ok(Self {
+            container,
+            names,
+            requests: Semaphore::new(REQUESTS),
+            segments: Semaphore::new(SEGMENT_REQUESTS),
+        })
+    }
+
+    /// The index, when all names were listed.
+    pub fn index(&self) -> Option<&Arc<Index>> {
+        match &self.names {
+            Names::Listed(index) => Some(index),
+            Names::Asked => None,
+        }
+    }
+
+    /// Where the blobs lie, for messages.
+    pub fn location(&self) -> &str {
+        self.container.location()
+    }
+
+    /// The blob that holds the current version of an object.
+    ///
+    /// # Errors
+    /// [`ReadError::Missing`] when there is none.
+    pub async fn locate(&self, id: &ObjectId) -> Result<Listed, ReadError> {
+        let found = match &self.names {
+            Names::Listed(index) => index
+                .find(id)
+                .map_err(|error| ReadError::index(index.path(), error))?,
+            Names::Asked => self.ask(id).await?,
+        };
+        found.ok_or(ReadError::Missing(*id))
+    }
+
+    async fn ask(&self, id: &ObjectId) -> Result<Option<Listed>, ReadError> {
+        let _permit = self.permit(&self.requests).await?;
+        let page = self
+            .container
+            .list(&prefix(id), None, NAMES_OF_ONE_OBJECT)
+            .await?;
+        let names = page.blobs.into_iter().filter_map(|blob| {
+            let name = clfs_format::ObjectName::parse(&blob.name).ok()?;
+            let counts = name.snapshot == u32::MAX && name.id == *id;
+            counts.then_some(Listed {
+                name,
+                size: blob.size,
+            })
+        });
+        Ok(names.max_by_key(|listed| listed.name.version))
+    }
+
+    pub(super) async fn permit<'a>(
+        &self,
+        semaphore: &'a Semaphore,
+    ) -> Result<tokio::sync::SemaphorePermit<'a>, ReadError> {
+        semaphore.acquire().await.map_err(|_| ReadError::Stopped)
+    }
+}
+
+/// What all names of an object begin with (docs/format.md section 4).
+fn prefix(id: &ObjectId) -> String {
+    match id {
+        ObjectId::WellKnown(known) if known.has_v1_name() => {
+            format!("{:08X}_{id}.", fnv1(id.as_bytes()))
+        }
+        _ => format!("{:016X}_{id}.", id.hash64()),
+    }
+}

@@ -1,0 +1,195 @@
+//! Content of files (docs/format.md section 6 "Regular file").
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use clfs_format::{FileType, ObjectId};
+use clfsload::read::{Entity, ReadError, Reader};
+
+use crate::fixture::{container, open, run};
+use crate::synthetic::Builder;
+
+const FIRST: u64 = 16_384;
+const SEGMENT: u64 = 8 << 20;
+const SIZE: u64 = FIRST + SEGMENT + 100;
+
+fn content() -> Vec<u8> {
+    (0..SIZE).map(|at| (at / 4096 + at % 251) as u8).collect()
+}
+
+/// A container with one file of three segments.
+fn build(size: u64) -> (Builder, clfs_format::Filehandle) {
+    let mut build = Builder::new();
+    let mut root = build.root();
+    let file = build.handle(root.handle, FileType::Regular);
+    root.add("file", file);
+    let bytes = content();
+    build.entity(file, &[root.handle], "file", &bytes[..size as usize]);
+    build.finish_directory(&root);
+    (build, file)
+}
+
+async fn read(
+    reader: &Arc<Reader>,
+    entity: &Arc<Entity>,
+    range: Range<u64>,
+) -> (Vec<u8>, Option<ReadError>) {
+    let mut content = reader.content(entity, range);
+    let mut bytes = Vec::new();
+    loop {
+        match content.next().await {
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk.bytes),
+            Ok(None) => return (bytes, None),
+            Err(error) => {
+                assert!(
+                    content.next().await.unwrap().is_none(),
+                    "more after an error"
+                );
+                return (bytes, Some(error));
+            }
+        }
+    }
+}
+
+#[test]
+fn ranges_around_the_borders_of_segments() {
+    run(async {
+        let (build, file) = build(SIZE);
+        let container = container(build.blobs).await;
+        let reader = open(&container, true).await.unwrap();
+        let entity = Arc::new(reader.entity(file).await.unwrap());
+        let whole = content();
+        let borders = [0, 1, FIRST, FIRST + SEGMENT, SIZE, SIZE + 10];
+        for from in borders {
+            for to in borders {
+                for (from, to) in [(from, to), (from.saturating_sub(1), to + 1)] {
+                    let gets = container.counts().gets.calls;
+                    let (found, error) = read(&reader, &entity, from..to).await;
+                    assert!(error.is_none(), "{error:?}");
+                    let end = to.min(SIZE) as usize;
+                    let expected = whole.get(from as usize..end).unwrap_or_default();
+                    assert!(found == expected, "{from}..{to}");
+                    let needed = [(FIRST, FIRST + SEGMENT), (FIRST + SEGMENT, SIZE)]
+                        .iter()
+                        .filter(|(start, end)| from < *end && to > *start && from < to)
+                        .count() as u64;
+                    let gets = container.counts().gets.calls - gets;
+                    assert_eq!(gets, needed, "requests for {from}..{to}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn damage_ends_the_content_where_it_is() {
+    run(async {
+        let (build, file) = build(SIZE);
+        let of_file = |name: &str, kind: &str| name.contains(kind);
+        let segments: Vec<String> = build
+            .blobs
+            .keys()
+            .filter(|name| of_file(name, ".0008."))
+            .cloned()
+            .collect();
+        assert_eq!(segments.len(), 2);
+        for lost in &segments {
+            let mut blobs = build.blobs.clone();
+            blobs.remove(lost);
+            let container = container(blobs).await;
+            let reader = open(&container, true).await.unwrap();
+            let entity = Arc::new(reader.entity(file).await.unwrap());
+            let (bytes, error) = read(&reader, &entity, 0..SIZE).await;
+            assert!(matches!(
+                error,
+                Some(ReadError::Missing(ObjectId::Block(_)))
+            ));
+            let whole = content();
+            assert!(bytes.len() as u64 >= FIRST && whole.starts_with(&bytes));
+            // What lies before the damage can be had.
+            let (bytes, error) = read(&reader, &entity, 0..FIRST).await;
+            assert!(error.is_none() && bytes.len() as u64 == FIRST);
+        }
+        // The two swapped: each says where it belongs.
+        let mut blobs = build.blobs.clone();
+        let [one, other] = [&segments[0], &segments[1]];
+        let (a, b) = (blobs[one].clone(), blobs[other].clone());
+        blobs.insert(one.clone(), b);
+        blobs.insert(other.clone(), a);
+        let container = container(blobs).await;
+        let reader = open(&container, true).await.unwrap();
+        let entity = Arc::new(reader.entity(file).await.unwrap());
+        let (bytes, error) = read(&reader, &entity, 0..SIZE).await;
+        assert_eq!(bytes.len() as u64, FIRST);
+        assert!(
+            matches!(error, Some(ReadError::Misplaced { .. })),
+            "{error:?}"
+        );
+    });
+}
+
+#[test]
+fn a_size_that_the_segments_do_not_hold() {
+    run(async {
+        let (build, file) = build(SIZE);
+        let container = container(build.blobs).await;
+        let reader = open(&container, true).await.unwrap();
+        let honest = reader.entity(file).await.unwrap();
+        for size in [
+            SIZE - 1,
+            SIZE + 1,
+            FIRST,
+            FIRST + SEGMENT,
+            SIZE + 2 * SEGMENT,
+            u64::MAX,
+        ] {
+            let mut entity = honest.clone();
+            entity.attributes.size = size;
+            let entity = Arc::new(entity);
+            let (bytes, error) = read(&reader, &entity, 0..u64::MAX).await;
+            // A file that claims less than a segment's border is whole as far as it goes.
+            let border = size == FIRST || size == FIRST + SEGMENT;
+            assert_eq!(error.is_none(), border, "{size}: {error:?}");
+            assert!(content().starts_with(&bytes));
+        }
+    });
+}
+
+#[test]
+fn a_blob_that_unpacks_to_more_than_an_object_is_refused() {
+    run(async {
+        let (mut build, file) = build(100);
+        let name = build
+            .blobs
+            .keys()
+            .find(|name| name.contains(&format!("_{file}.")))
+            .unwrap()
+            .clone();
+        // 3 MiB of zeros in an LZ4 frame: a few KiB.
+        let mut bomb = vec![0, 0, 1, 0];
+        let mut encoder = lz4_flex::frame::FrameEncoder::new(&mut bomb);
+        std::io::Write::write_all(&mut encoder, &vec![0; 3 << 20]).unwrap();
+        encoder.finish().unwrap();
+        assert!(bomb.len() < 64 << 10);
+        build.blobs.insert(name.clone(), bomb);
+        let small = container(build.blobs.clone()).await;
+        let error = open(&small, true)
+            .await
+            .unwrap()
+            .entity(file)
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("too large"), "{error}");
+        // A blob that is too large as it lies there is not even fetched.
+        build.blobs.insert(name, vec![0; 4 << 20]);
+        let large = container(build.blobs).await;
+        let error = open(&large, true)
+            .await
+            .unwrap()
+            .entity(file)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, ReadError::TooLarge { .. }), "{error}");
+        assert_eq!(large.counts().gets.calls, 0);
+    });
+}

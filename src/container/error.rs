@@ -229,9 +229,14 @@ impl ContainerError {
             ContainerErrorKind::TokenRejected => {
                 "the service does not accept the SAS token: check that it is complete, of this account and container, and already valid, and that the account's firewall lets this host in"
             }
-            ContainerErrorKind::PermissionMissing => {
-                "the SAS token does not permit this: it needs read, write, delete and list (rwdl) on the container"
-            }
+            ContainerErrorKind::PermissionMissing => match self.operation() {
+                Operation::Get | Operation::List => {
+                    "the SAS token does not permit this: it needs at least read and list (rl) on the container"
+                }
+                _ => {
+                    "the SAS token does not permit this: it needs read, write, delete and list (rwdl) on the container"
+                }
+            },
             ContainerErrorKind::Throttled { .. } => "the service asks to slow down",
             ContainerErrorKind::Server { .. } => "the service failed",
             ContainerErrorKind::Network(failure) => match failure {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clfs_format::{FormatError, ObjectId};
 
 use super::index::IndexError;
-use crate::container::ContainerError;
 use crate::container::sas::SasProblem;
+use crate::container::{ContainerError, ContainerErrorKind};
 use crate::monitor::Escaped;
 
 /// Why something could not be read. Holds no secret.
@@ -16,6 +16,14 @@ pub enum ReadError {
     /// The container failed.
     #[error("{0}")]
     Container(ContainerError),
+    /// A blob that was listed is not there.
+    #[error("{error}; it was there when the container was listed{}", stale(index))]
+    Gone {
+        /// What the container said.
+        error: ContainerError,
+        /// The kept index that named the blob.
+        index: Option<PathBuf>,
+    },
     /// No blob holds this object.
     #[error("the object {0} is not in the container")]
     Missing(ObjectId),
@@ -99,18 +107,33 @@ impl ReadError {
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Missing(_)
+            | Self::Gone { .. }
             | Self::Encrypted { .. }
             | Self::Format { .. }
             | Self::TooLarge { .. }
             | Self::Misplaced { .. }
             | Self::NoEntry { .. }
             | Self::NotADirectory { .. } => true,
-            Self::Container(error) => matches!(
-                error.kind(),
-                crate::container::ContainerErrorKind::BlobMissing
-                    | crate::container::ContainerErrorKind::TooLarge
-            ),
+            Self::Container(error) => *error.kind() == ContainerErrorKind::TooLarge,
             Self::Index { .. } | Self::NoRoot(_) | Self::Token(_) | Self::Stopped => false,
         }
+    }
+}
+
+/// A listing that fails is a failure of reading.
+impl From<ContainerError> for ReadError {
+    fn from(error: ContainerError) -> Self {
+        Self::Container(error)
+    }
+}
+
+/// What to do when an index names a blob that is gone.
+fn stale(index: &Option<PathBuf>) -> String {
+    match index {
+        None => String::new(),
+        Some(path) => format!(
+            ": the index {} is older than the container; remove it and run again",
+            path.display()
+        ),
     }
 }

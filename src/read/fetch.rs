@@ -79,8 +79,22 @@ impl Reader {
             let kind = ContainerErrorKind::Protocol;
             ContainerError::new(kind, Operation::Get, self.container.location())
         })?;
-        let bytes = self.container.get(&name).await?;
+        let bytes = self
+            .container
+            .get(&name)
+            .await
+            .map_err(|error| self.not_got(error))?;
         self.unwrap(listed, bytes, limit)
+    }
+
+    fn not_got(&self, error: ContainerError) -> ReadError {
+        match error.kind() {
+            ContainerErrorKind::BlobMissing => ReadError::Gone {
+                error,
+                index: self.kept_index(),
+            },
+            _ => ReadError::Container(error),
+        }
     }
 
     fn unwrap(&self, listed: &Listed, bytes: Bytes, limit: usize) -> Result<Fetched, ReadError> {

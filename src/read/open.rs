@@ -130,6 +130,12 @@ impl Reader {
         }
     }
 
+    /// The file of an index that was given by name.
+    pub(super) fn kept_index(&self) -> Option<PathBuf> {
+        let index = self.index().filter(|index| !index.is_temporary())?;
+        Some(index.path().to_path_buf())
+    }
+
     /// Where the blobs lie, for messages.
     pub fn location(&self) -> &str {
         self.container.location()

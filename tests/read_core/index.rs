@@ -210,6 +210,19 @@ fn a_kept_index_is_used_again_for_its_container_only() {
         );
         assert_eq!(all(reader.index().unwrap()), all(&built));
 
+        // A blob that is gone since: the index is blamed.
+        let lost = segment(7, 9).to_string();
+        container
+            .delete(&clfsload::container::BlobName::new(lost).unwrap())
+            .await
+            .unwrap();
+        let gone = reader.fetch_id(&ObjectId::Block(id(7))).await.unwrap_err();
+        assert!(matches!(gone, ReadError::Gone { .. }) && gone.is_damage());
+        assert!(
+            gone.to_string().contains("remove it and run again"),
+            "{gone}"
+        );
+
         let other = Index::open(&file, "elsewhere");
         assert!(matches!(other, Err(IndexError::OtherContainer(of)) if of == "here"));
         let foreign = folder.path().join("foreign");

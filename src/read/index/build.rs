@@ -10,7 +10,7 @@ use tempfile::{Builder, TempPath};
 
 use super::schema::{self, NO_SNAPSHOT, ObjectKey};
 use super::{AsideReason, Index, IndexError, Listed};
-use crate::container::{BlobEntry, Container, ContainerError, ListMarker};
+use crate::container::{BlobEntry, Container, ListMarker};
 use crate::read::ReadError;
 
 /// Names in one page: the most that Azure gives.
@@ -84,7 +84,7 @@ impl Index {
             }
             None => {
                 let mut index = Self::open(&file, identity)?;
-                index._temporary = Some(file);
+                index.temporary = Some(file);
                 Ok(index)
             }
         }
@@ -267,12 +267,5 @@ impl Writer {
         )?;
         statement.execute(params![reason as i64, name, size as i64, detail])?;
         Ok(())
-    }
-}
-
-/// A listing that fails is a failure of reading.
-impl From<ContainerError> for ReadError {
-    fn from(error: ContainerError) -> Self {
-        Self::Container(error)
     }
 }

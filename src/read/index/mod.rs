@@ -101,7 +101,7 @@ pub struct Index {
     connection: Mutex<Connection>,
     path: PathBuf,
     /// Removes the file in the end, unless it is to be kept.
-    _temporary: Option<TempPath>,
+    temporary: Option<TempPath>,
 }
 
 impl Index {
@@ -120,8 +120,13 @@ impl Index {
         Self {
             connection: Mutex::new(connection),
             path,
-            _temporary: temporary,
+            temporary,
         }
+    }
+
+    /// Whether the file goes when the index does.
+    pub fn is_temporary(&self) -> bool {
+        self.temporary.is_some()
     }
 
     /// The file, for attaching it to another database. It is not written any more.

@@ -1,0 +1,20 @@
+//! A small container, mutated by the input, read in every way there is.
+#![no_main]
+
+#[path = "../../tests/mutated_container/mutate.rs"]
+mod mutate;
+#[path = "../../tests/mutated_container/read_all.rs"]
+mod read_all;
+#[path = "../../tests/checker_damage/synthetic.rs"]
+#[allow(dead_code)]
+mod synthetic;
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+
+static BASE: LazyLock<mutate::Blobs> = LazyLock::new(mutate::base);
+
+fuzz_target!(|input: &[u8]| {
+    read_all::read_all(&mutate::mutate(&BASE, input));
+});

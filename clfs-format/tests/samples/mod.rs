@@ -132,3 +132,28 @@ pub fn over(limit: Limit, value: u64, handle: HandleType, offset: u64) -> Format
         place,
     }
 }
+
+/// The object, with exactly these deviations and no unknown handle; a strict decoder refuses it with
+/// the first of them.
+#[track_caller]
+pub fn read<'a>(name: &ObjectName, payload: &'a [u8], deviations: &[FormatError]) -> Object<'a> {
+    let seen = Object::inspect(name, payload);
+    assert_eq!(seen.deviations, deviations);
+    assert_eq!(seen.unknown, []);
+    let object = seen.object.unwrap();
+    match deviations.first() {
+        Some(first) => assert_eq!(Object::decode(name, payload), Err(*first)),
+        None => assert_eq!(Object::decode(name, payload).as_ref(), Ok(&object)),
+    }
+    object
+}
+
+/// The error of an object that cannot be read, nor by a strict decoder; no deviation besides.
+#[track_caller]
+pub fn unreadable(name: &ObjectName, payload: &[u8]) -> FormatError {
+    let seen = Object::inspect(name, payload);
+    assert_eq!(seen.deviations, []);
+    let error = seen.object.unwrap_err();
+    assert_eq!(Object::decode(name, payload), Err(error));
+    error
+}

@@ -85,6 +85,13 @@ fn names_and_payloads_round_trip() {
             assert_eq!(parsed.to_string(), name);
             let payload = unwrap(&blob, PAYLOAD_BYTES).unwrap();
             let object = Object::decode(&parsed, &payload).unwrap();
+            let wrapper = inspect_wrapper(&blob, PAYLOAD_BYTES).unwrap();
+            assert!(wrapper.payload == payload);
+            assert_eq!(wrapper.deviations, [], "{file} {name}");
+            let seen = Object::inspect(&parsed, &payload);
+            assert!(seen.object.as_ref() == Ok(&object), "{file} {name}");
+            assert_eq!(seen.deviations, [], "{file} {name}");
+            assert_eq!(seen.unknown, [], "{file} {name}");
             let mut buffer = ObjectBuffer::with_capacity(0);
             object.encode(&mut buffer).unwrap();
             assert!(buffer.payload() == &payload[..], "{file} {name}");

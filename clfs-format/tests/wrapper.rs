@@ -268,3 +268,91 @@ fn wrappers_that_cannot_be_read_say_why() {
         FormatError::Limit { value: 3, .. }
     ));
 }
+
+fn deviations(blob: &[u8]) -> Vec<FormatError> {
+    let seen = inspect_wrapper(blob, PAYLOAD_BYTES).unwrap();
+    assert_eq!(seen.compression, Compression::Lz4);
+    assert!(seen.payload == unwrap(blob, PAYLOAD_BYTES).unwrap());
+    seen.deviations
+}
+
+fn broken(kind: Corrupt, part: Part, offset: u64) -> FormatError {
+    let place = Place { part, offset };
+    FormatError::Corrupt { kind, place }
+}
+
+#[test]
+fn what_is_written_breaks_no_rule() {
+    for size in [3000, 262_064, 263_000, 600_000] {
+        let blob = Lz4Encoder::new().wrap(segment(&prose(size)), Compression::Lz4);
+        assert_eq!(deviations(&blob), []);
+        let blob = Lz4Encoder::new().wrap(segment(&prose(size)), Compression::Disabled);
+        let seen = inspect_wrapper(&blob, PAYLOAD_BYTES).unwrap();
+        assert_eq!(seen.compression, Compression::Disabled);
+        assert_eq!(seen.deviations, []);
+        assert!(matches!(seen.payload, Cow::Borrowed(_)));
+    }
+}
+
+#[test]
+fn frames_with_another_header() {
+    let header = broken(Corrupt::FrameHeader, Part::Frame, 4);
+    let ours = FrameInfo::new()
+        .block_mode(BlockMode::Linked)
+        .block_size(BlockSize::Max256KB);
+    let content = prose(300_000);
+    assert_eq!(deviations(&foreign(ours.clone(), &content)), []);
+    for info in [
+        ours.clone().block_mode(BlockMode::Independent),
+        ours.clone().block_size(BlockSize::Max64KB),
+        ours.clone().block_checksums(true),
+        ours.clone().content_checksum(true),
+        ours.content_size(Some(300_000)),
+    ] {
+        assert_eq!(deviations(&foreign(info, &content)), [header]);
+    }
+}
+
+#[test]
+fn stored_blocks_and_blobs_that_are_not_smaller() {
+    let info = FrameInfo::new()
+        .block_mode(BlockMode::Linked)
+        .block_size(BlockSize::Max256KB);
+    let not_smaller = broken(Corrupt::NotSmaller, Part::Wrapper, 2);
+    let stored = |offset| broken(Corrupt::FrameStored, Part::Frame, offset);
+    let block = 256_u64 << 10;
+    // The rest compresses well: the blob is smaller all the same.
+    let content = [noise(256 << 10), prose(600_000)].concat();
+    assert_eq!(deviations(&foreign(info.clone(), &content)), [stored(11)]);
+    let content = noise(300_000);
+    let all = [not_smaller, stored(11), stored(11 + 4 + block)];
+    assert_eq!(deviations(&foreign(info.clone(), &content)), all);
+    // A long row of them is told by its first four.
+    let content = noise(2 << 20);
+    let four = (0..4).map(|i| stored(11 + i * (4 + block)));
+    let all: Vec<_> = [not_smaller].into_iter().chain(four).collect();
+    assert_eq!(deviations(&foreign(info.clone(), &content)), all);
+    // Nothing needs a frame of 11 bytes.
+    assert_eq!(deviations(&foreign(info, b"")), [not_smaller]);
+    // As long as the uncompressed blob is not smaller yet. A block of 25 + n bytes: a literal, a
+    // match at distance 1 of 19 + n, five literals.
+    for (more, wanted) in [(0, &[not_smaller][..]), (1, &[not_smaller]), (2, &[])] {
+        let block = [0x1f, b'a', 1, 0, more, 0x50, 1, 2, 3, 4, 5];
+        let blob = [&[0, 0, 1, 0], &HEADER[..], &[11, 0, 0, 0], &block, &[0; 4]].concat();
+        let payload = unwrap(&blob, PAYLOAD_BYTES).unwrap();
+        assert_eq!(payload.len(), 25 + usize::from(more));
+        assert_eq!(blob.len(), 4 + 26);
+        assert_eq!(deviations(&blob), wanted, "{more}");
+    }
+}
+
+#[test]
+fn blobs_that_cannot_be_read_fail_in_both_ways() {
+    let good = foreign(FrameInfo::new(), &prose(1000));
+    let longer = [&good[..], &[0]].concat();
+    for blob in [&[1, 0, 0, 0][..], &[0, 0, 2, 0], b"", &good[..20], &longer] {
+        let error = inspect_wrapper(blob, PAYLOAD_BYTES).unwrap_err();
+        assert_eq!(unwrap(blob, PAYLOAD_BYTES), Err(error));
+    }
+    assert!(inspect_wrapper(&good, 999).is_err());
+}

@@ -1,6 +1,7 @@
-//! One check for each decoder, on any bytes: it does not panic, and what decodes survives encoding
-//! and decoding unchanged. Each says whether its input decoded. The fuzz targets (`fuzz/`) and the
-//! plain test `corpus` run the same functions.
+//! One check for each decoder, on any bytes: it does not panic, what decodes survives encoding and
+//! decoding unchanged, and inspection finds fault with just what the strict decoder refuses. Each
+//! says whether its input decoded. The fuzz targets (`fuzz/`) and the plain test `corpus` run the
+//! same functions.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -29,9 +30,19 @@ pub fn name(data: &[u8]) -> bool {
 
 /// The bytes are a blob.
 pub fn wrapper(data: &[u8]) -> bool {
-    let Ok(payload) = unwrap(data, PAYLOAD_LIMIT) else {
+    let unwrapped = unwrap(data, PAYLOAD_LIMIT);
+    let inspected = inspect_wrapper(data, PAYLOAD_LIMIT);
+    assert_eq!(
+        unwrapped.as_ref(),
+        inspected.as_ref().map(|seen| &seen.payload)
+    );
+    let (Ok(payload), Ok(inspected)) = (unwrapped, inspected) else {
         return false;
     };
+    check_list(&inspected.deviations);
+    if inspected.compression == Compression::Disabled {
+        assert_eq!(inspected.deviations, []);
+    }
     assert!(payload.len() <= PAYLOAD_LIMIT);
     // Nothing expands more than 255 times, and no more memory is kept than is used.
     assert!(payload.len() <= 255 * data.len());
@@ -41,7 +52,9 @@ pub fn wrapper(data: &[u8]) -> bool {
     let mut encoder = Lz4Encoder::new();
     for compression in [Compression::Disabled, Compression::Lz4] {
         let blob = encoder.wrap(ObjectBuffer::from_payload(&payload), compression);
-        assert_eq!(unwrap(&blob, PAYLOAD_LIMIT).unwrap(), payload);
+        let again = inspect_wrapper(&blob, PAYLOAD_LIMIT).unwrap();
+        assert_eq!(again.payload, payload);
+        assert_eq!(again.deviations, []);
         assert!(blob.len() <= 4 + payload.len());
     }
     true
@@ -72,9 +85,82 @@ pub fn object(data: &[u8]) -> bool {
     round_trip(&name, payload).is_some()
 }
 
+/// Bounded, in order, and no rule is told without end.
+fn check_list(deviations: &[FormatError]) {
+    assert!(deviations.len() <= limits::DEVIATIONS);
+    let offsets = deviations.iter().map(|rule| rule.place().offset);
+    assert!(offsets.is_sorted(), "{deviations:?}");
+}
+
+/// What the strict decoder lets pass.
+fn tolerated(rule: &FormatError) -> bool {
+    match rule {
+        FormatError::Corrupt { kind, place } => match kind {
+            Corrupt::HandleOrder => true,
+            Corrupt::NullId => place.part == Part::Entry,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Inspection and the strict decoder agree. Gives what the strict one gives.
+fn inspect<'a>(name: &ObjectName, payload: &'a [u8]) -> Option<(Object<'a>, Vec<UnknownHandle>)> {
+    let seen = Object::inspect(name, payload);
+    check_list(&seen.deviations);
+    assert!(seen.unknown.len() <= payload.len() / 20);
+    let strict = Object::decode_with_unknown(name, payload);
+    match &strict {
+        Ok((object, unknown)) => {
+            assert!(seen.deviations.iter().all(tolerated), "{seen:?}");
+            assert_eq!(seen.object.as_ref(), Ok(object));
+            assert_eq!(&seen.unknown, unknown);
+        }
+        Err(error) => {
+            // What it refuses is in the way of reading, or one of the deviations.
+            let told = seen.object.as_ref().err() == Some(error);
+            assert!(told || seen.deviations.contains(error), "{error}: {seen:?}");
+            assert!(!tolerated(error), "{error}");
+        }
+    }
+    if let Ok(Object::Inode(Inode {
+        content: Content::Directory(entries),
+        ..
+    })) = &seen.object
+    {
+        read_entries(entries);
+    }
+    strict.ok()
+}
+
+/// All entries, good and bad, in order and each from its own bytes.
+fn read_entries(entries: &DirEntries<'_>) {
+    let mut end = 0;
+    let mut raw = entries.iter_raw();
+    for entry in entries {
+        match (entry, raw.next().unwrap()) {
+            (Ok(entry), Ok(same)) => {
+                assert_eq!(entry, same);
+                end += entry.encoded_length();
+            }
+            (Err(error), Err(bad)) => {
+                assert_eq!(error, bad.error);
+                assert_eq!(error.place().part, Part::Entry);
+                assert_eq!(bad.offset, end as u64);
+                if let (Some(name), Some(handle)) = (bad.name, bad.handle) {
+                    end += 6 + name.len() + handle.len();
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(raw.next().is_none());
+    assert!(end <= entries.as_bytes().len());
+}
+
 /// Decodes, encodes, decodes and encodes again.
 fn round_trip<'a>(name: &ObjectName, payload: &'a [u8]) -> Option<Object<'a>> {
-    let (object, unknown) = Object::decode_with_unknown(name, payload).ok()?;
+    let (object, unknown) = inspect(name, payload)?;
     assert_eq!(Object::decode(name, payload).is_ok(), unknown.is_empty());
     let encode = |object: &Object<'_>| {
         let mut buffer = ObjectBuffer::with_capacity(0);
@@ -97,6 +183,7 @@ fn round_trip<'a>(name: &ObjectName, payload: &'a [u8]) -> Option<Object<'a>> {
 /// The bytes are entries of a directory.
 pub fn dirents(data: &[u8]) -> bool {
     let entries = DirEntries::from_encoded(data);
+    read_entries(&entries);
     let mut segmenter = DirectorySegmenter::new(Filehandle::ROOT, Filehandle::ROOT);
     let mut encoded = Vec::new();
     let mut pushed = 0;
@@ -152,8 +239,14 @@ pub fn block_map(data: &[u8]) -> bool {
 }
 
 fn walk(map: &BlockMap, data: &[u8]) {
+    for first in [1, 2, 1024, 5000, 1 << 24, u64::MAX] {
+        walk_from(map, data, first);
+    }
+}
+
+fn walk_from(map: &BlockMap, data: &[u8], first: u64) {
     let most = 20_000;
-    let mut reader = BlockMapReader::new(map, most);
+    let mut reader = BlockMapReader::starting_at(map, most, first);
     let (mut blocks, mut fetched) = (0, 0_usize);
     let mut lengths = data.iter().rev().cycle();
     loop {

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use clfs_format::{FileType, ObjectId};
-use clfsload::read::{Entity, ReadError, Reader};
+use clfsload::read::{Entity, First, ReadError, Reader};
 
 use crate::fixture::{container, open, run};
 use crate::synthetic::Builder;
@@ -110,21 +110,51 @@ fn damage_ends_the_content_where_it_is() {
             let (bytes, error) = read(&reader, &entity, 0..FIRST).await;
             assert!(error.is_none() && bytes.len() as u64 == FIRST);
         }
-        // The two swapped: each says where it belongs.
-        let mut blobs = build.blobs.clone();
-        let [one, other] = [&segments[0], &segments[1]];
-        let (a, b) = (blobs[one].clone(), blobs[other].clone());
-        blobs.insert(one.clone(), b);
-        blobs.insert(other.clone(), a);
-        let container = container(blobs).await;
-        let reader = open(&container, true).await.unwrap();
-        let entity = Arc::new(reader.entity(file).await.unwrap());
-        let (bytes, error) = read(&reader, &entity, 0..SIZE).await;
-        assert_eq!(bytes.len() as u64, FIRST);
-        assert!(
-            matches!(error, Some(ReadError::Misplaced { .. })),
-            "{error:?}"
-        );
+    });
+}
+
+/// Segments of the same length, so that only their DATABACKs tell them apart.
+#[test]
+fn a_segment_of_another_place_or_file_is_not_taken() {
+    run(async {
+        let size = FIRST + 2 * SEGMENT;
+        let mut build = Builder::new();
+        let mut root = build.root();
+        let [one, other] = [1, 2].map(|byte| {
+            let file = build.handle(root.handle, FileType::Regular);
+            root.add(format!("{byte}"), file);
+            let content = vec![byte; size as usize];
+            build.entity(file, &[root.handle], &format!("{byte}"), &content);
+            file
+        });
+        build.finish_directory(&root);
+        let owned = |file: clfs_format::Filehandle| {
+            let owner = format!(".0008.{:016X}.", file.hash64());
+            let mut names: Vec<String> = build
+                .blobs
+                .keys()
+                .filter(|name| name.contains(&owner))
+                .cloned()
+                .collect();
+            // Block ids of the builder ascend; names begin with a hash.
+            names.sort_by_key(|name| name[17..].to_owned());
+            names
+        };
+        let [own, foreign] = [owned(one), owned(other)];
+        for (to, from) in [(&own[0], &own[1]), (&own[0], &foreign[0])] {
+            let mut blobs = build.blobs.clone();
+            let content = blobs[from].clone();
+            blobs.insert(to.clone(), content);
+            let container = container(blobs).await;
+            let reader = open(&container, true).await.unwrap();
+            let entity = Arc::new(reader.entity(one).await.unwrap());
+            let (bytes, error) = read(&reader, &entity, 0..size).await;
+            assert_eq!(bytes.len() as u64, FIRST);
+            assert!(
+                matches!(error, Some(ReadError::Misplaced { .. })),
+                "{error:?}"
+            );
+        }
     });
 }
 
@@ -191,5 +221,29 @@ fn a_blob_that_unpacks_to_more_than_an_object_is_refused() {
             .unwrap_err();
         assert!(matches!(error, ReadError::TooLarge { .. }), "{error}");
         assert_eq!(large.counts().gets.calls, 0);
+    });
+}
+
+#[test]
+fn an_inode_that_holds_too_little_or_too_much() {
+    run(async {
+        let (build, file) = build(SIZE);
+        let container = container(build.blobs).await;
+        let reader = open(&container, true).await.unwrap();
+        let honest = reader.entity(file).await.unwrap();
+        let First::Data(data) = honest.first.clone() else {
+            panic!("no data");
+        };
+        let longer = [&data[..], b"x"].concat();
+        for data in [data.slice(1..), longer.into()] {
+            let mut entity = honest.clone();
+            entity.first = First::Data(data);
+            let (bytes, error) = read(&reader, &Arc::new(entity), 0..SIZE).await;
+            assert!(bytes.is_empty());
+            assert!(
+                matches!(error, Some(ReadError::Misplaced { .. })),
+                "{error:?}"
+            );
+        }
     });
 }

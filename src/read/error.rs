@@ -67,13 +67,13 @@ pub enum ReadError {
         problem: String,
     },
     /// A path that the container does not have.
-    #[error("{}: there is no such entry in the container", Escaped(path))]
+    #[error("/{}: there is no such entry in the container", Escaped(path))]
     NoEntry {
         /// The path.
         path: Vec<u8>,
     },
     /// A path whose parent is no directory.
-    #[error("{}: not a directory", Escaped(path))]
+    #[error("/{}: not a directory", Escaped(path))]
     NotADirectory {
         /// The path of what is none.
         path: Vec<u8>,

@@ -1,5 +1,5 @@
 //! Walks a tree of a container: depth first, in the order in which directories hold their entries,
-//! with the next directories fetched ahead.
+//! or of their names, with the next directories fetched ahead.
 //!
 //! A hostile container may name a directory twice, or a directory above itself; followed, such a
 //! tree has no end, or is exponentially larger than its container. So each directory is entered once;
@@ -30,6 +30,9 @@ pub struct WalkOptions {
     /// How many levels below the start are entered; 0: only the start's own entries are given.
     /// None: all.
     pub depth: Option<usize>,
+    /// The entries of a directory that has at most so many are given in the order of their names'
+    /// bytes; those of a larger one, and with 0 all, in the order in which the directory holds them.
+    pub sorted_up_to: usize,
     /// Entries that are passed over.
     pub prune: Option<Prune>,
 }
@@ -122,6 +125,26 @@ enum Pending {
     Leave(TreePath),
 }
 
+impl Step {
+    /// The name by which an entry is sorted.
+    fn name(&self) -> Option<&[u8]> {
+        match self {
+            Step::Entry { path, .. } | Step::Problem(WalkProblem::Again { path, .. }) => {
+                path.name()
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Pending {
+    fn name(&self) -> Option<&[u8]> {
+        match self {
+            Pending::Enter { path, .. } | Pending::Leave(path) => path.name(),
+        }
+    }
+}
+
 /// An inode that is being fetched.
 struct Ahead(JoinHandle<Result<Entity, ReadError>>);
 
@@ -137,6 +160,8 @@ struct Listing {
     segments: EntrySegments,
     /// Entries of the segment so far; `.` and `..` are the first two.
     position: usize,
+    /// Entries that wait to be sorted; none when the directory has too many for that.
+    unsorted: Option<Vec<Step>>,
     children: Vec<Pending>,
 }
 
@@ -231,6 +256,7 @@ impl Walk {
             path: path.clone(),
             segments,
             position: 0,
+            unsorted: (self.options.sorted_up_to > 0).then(Vec::new),
             children: Vec::new(),
         });
         self.stack.push(Pending::Leave(path.clone()));
@@ -249,6 +275,11 @@ impl Walk {
                 }
             }
             Ok(None) => {
+                if let Some(mut entries) = listing.unsorted {
+                    entries.sort_by(|a, b| a.name().cmp(&b.name()));
+                    self.ready.extend(entries);
+                    listing.children.sort_by(|a, b| a.name().cmp(&b.name()));
+                }
                 self.ready.push_back(Step::Listed { path: listing.path });
                 self.stack.extend(listing.children.into_iter().rev());
                 return Ok(());
@@ -300,7 +331,7 @@ impl Walk {
                 if !self.entered.insert(self.hasher.hash_one(entry.handle)) {
                     let handle = entry.handle;
                     let problem = WalkProblem::Again { path, handle };
-                    self.ready.push_back(Step::Problem(problem));
+                    self.give(listing, Step::Problem(problem));
                     return;
                 }
                 listing.children.push(Pending::Enter {
@@ -310,10 +341,27 @@ impl Walk {
                 });
             }
         }
-        self.ready.push_back(Step::Entry {
-            path,
-            handle: entry.handle,
-            file_type,
-        });
+        let handle = entry.handle;
+        self.give(
+            listing,
+            Step::Entry {
+                path,
+                handle,
+                file_type,
+            },
+        );
+    }
+
+    /// Gives an entry now, or holds it until it can be sorted.
+    fn give(&mut self, listing: &mut Listing, step: Step) {
+        let Some(unsorted) = &mut listing.unsorted else {
+            self.ready.push_back(step);
+            return;
+        };
+        unsorted.push(step);
+        if unsorted.len() > self.options.sorted_up_to {
+            self.ready
+                .extend(listing.unsorted.take().into_iter().flatten());
+        }
     }
 }

@@ -1,12 +1,16 @@
-//! The commands that read a container.
+//! The commands that read a container: their words, and what they have in common.
 
 use std::ffi::{OsStr, OsString};
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 
+use super::printer::Halt;
 use super::sas_source::sas_token;
 use super::{Failure, Status, arguments, terminal};
 use super::{cat, du, extract, find, ls, stat, verify};
@@ -86,7 +90,50 @@ pub(super) struct Session {
     pub(super) location: ContainerLocation,
     pub(super) stop: Arc<StopFlag>,
     /// Dropped last: calls of the reader run on it.
-    pub(super) runtime: tokio::runtime::Runtime,
+    pub(super) runtime: Runtime,
+}
+
+impl Session {
+    /// Does work that only reads, until it ends or the command is to stop.
+    pub(super) fn wait<T>(&self, work: impl Future<Output = Result<T, Halt>>) -> Result<T, Halt> {
+        self.runtime.block_on(until_stopped(&self.stop, work))
+    }
+}
+
+/// What `work` gives, or an error when the command is to stop before.
+async fn until_stopped<T, E: From<ReadError>>(
+    stop: &StopFlag,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    tokio::select! {
+        ended = work => ended,
+        () = stop.requested(Duration::ZERO) => Err(ReadError::Stopped.into()),
+    }
+}
+
+/// The first signal asks the command to stop, so that its temporary files are removed; the second
+/// ends the process.
+fn stop_on_signals(runtime: &Runtime, stop: &Arc<StopFlag>) {
+    let stop = Arc::clone(stop);
+    runtime.spawn(async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+        ) else {
+            // Without handlers, signals end the process.
+            return;
+        };
+        for asked_before in [false, true] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if asked_before {
+                std::process::exit(i32::from(Status::Failed as u8));
+            }
+            stop.request();
+        }
+    });
 }
 
 impl ContainerWords {
@@ -121,7 +168,9 @@ impl ContainerWords {
         let notices = Arc::new(|notice: &Notice<'_>| {
             terminal::err(&format!("clfsload: {}", Event::Container(notice)));
         });
-        let reader = runtime.block_on(Reader::open(&location, &options, notices))?;
+        stop_on_signals(&runtime, &stop);
+        let opening = Reader::open(&location, &options, notices);
+        let reader = runtime.block_on(until_stopped(&stop, opening))?;
         Ok(Session {
             reader: Arc::new(reader),
             location,

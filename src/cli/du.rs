@@ -1,22 +1,174 @@
-//! To be written.
+//! `clfsload du`: sums sizes.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use clap::ArgAction;
+use clfs_format::{FileType, Filehandle};
 
 use super::command::ContainerWords;
-use super::{Failure, Status};
+use super::printer::{Halt, OutputWords, Printer};
+use super::record::UsageRecord;
+use super::visit::{Event, Met, resolve, tree_paths, visit};
+use super::{Failure, Status, size};
+use crate::read::{Reader, TreePath, WalkOptions};
 
-/// To be written
+const EXAMPLES: &str = "\
+Examples:
+  clfsload du -hs /mnt/disk/mycontainer
+  clfsload du -d 2 --index names.db /mnt/disk/mycontainer /home
+
+A line has bytes, entries below, and path, with tabs between. Bytes are the sizes of files and symlinks;
+what has several names counts once, where it is met first. Directories themselves have no size here.
+Exit status: 0 all counted; 1 a PATH is not there, or the container failed; 3 damage kept something out.";
+
+/// Sums the sizes of what lies below directories
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES, disable_help_flag = true)]
 pub(super) struct Arguments {
     #[command(flatten)]
     place: ContainerWords,
+    /// Where to begin [default: the root directory]
+    #[arg(value_name = "PATH")]
+    paths: Vec<OsString>,
+    /// Print the sum of each PATH only
+    #[arg(short = 's', long, conflicts_with = "max_depth")]
+    summarize: bool,
+    /// Print directories at most so many levels below PATH
+    #[arg(short = 'd', long, value_name = "DEPTH")]
+    max_depth: Option<usize>,
+    /// Print sizes such as 1.5K
+    #[arg(short = 'h', long, conflicts_with = "json")]
+    human_readable: bool,
+    #[command(flatten)]
+    output: OutputWords,
+    /// Print help
+    #[arg(long, action = ArgAction::HelpShort)]
+    help: Option<bool>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
-    let session = arguments.place.open(true)?;
-    drop((
-        session.reader,
-        session.location,
-        session.stop,
-        session.runtime,
-    ));
-    Ok(Status::Done)
+    let paths = tree_paths(&arguments.paths);
+    let whole = paths.iter().any(|path| path.depth() == 0);
+    let mut printer = Printer::new(&arguments.output)?;
+    let session = arguments.place.open(whole)?;
+    let outcome = session.wait(sum_all(arguments, &session.reader, &paths, &mut printer));
+    printer.end(outcome)
+}
+
+async fn sum_all(
+    arguments: &Arguments,
+    reader: &Arc<Reader>,
+    paths: &[TreePath],
+    printer: &mut Printer,
+) -> Result<(), Halt> {
+    let mut sums = Sums {
+        arguments,
+        open: Vec::new(),
+        counted: HashSet::new(),
+    };
+    for path in paths {
+        let Some(resolved) = resolve(reader, path, printer).await? else {
+            continue;
+        };
+        if resolved.entity.file_type != FileType::Directory {
+            let sum = sums.own(&Met::resolved(&resolved));
+            sums.print(path, sum, printer)?;
+            continue;
+        }
+        visit(
+            reader,
+            resolved,
+            WalkOptions::default(),
+            |_, file_type| has_size(file_type),
+            printer,
+            |event, printer| sums.take(event, printer),
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// Types whose size is that of content; the size of a directory is that of its list of names.
+fn has_size(file_type: FileType) -> bool {
+    matches!(file_type, FileType::Regular | FileType::Symlink)
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    bytes: u64,
+    entries: u64,
+}
+
+impl Sum {
+    fn add(&mut self, other: Self) {
+        // A container may claim any sizes.
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.entries = self.entries.saturating_add(other.entries);
+    }
+}
+
+struct Sums<'a> {
+    arguments: &'a Arguments,
+    /// The directories on the way down.
+    open: Vec<Sum>,
+    /// Those with several names that were counted.
+    counted: HashSet<Filehandle>,
+}
+
+impl Sums<'_> {
+    fn take(&mut self, event: Event, printer: &mut Printer) -> Result<(), Halt> {
+        match event {
+            Event::Enter(_) => self.open.push(Sum::default()),
+            Event::Met(met) => {
+                let mut sum = self.own(&met);
+                sum.entries = 1;
+                if let Some(directory) = self.open.last_mut() {
+                    directory.add(sum);
+                }
+            }
+            Event::Leave(path) => {
+                let sum = self.open.pop().unwrap_or_default();
+                let depth = self.open.len();
+                if let Some(above) = self.open.last_mut() {
+                    above.add(sum);
+                }
+                let deepest = match self.arguments.summarize {
+                    true => Some(0),
+                    false => self.arguments.max_depth,
+                };
+                if deepest.is_none_or(|deepest| depth <= deepest) {
+                    self.print(&path, sum, printer)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What an entry adds by itself.
+    fn own(&mut self, met: &Met) -> Sum {
+        let inode = met.inode.as_deref();
+        let Some(entity) = inode.filter(|entity| has_size(entity.file_type)) else {
+            return Sum::default();
+        };
+        let again = entity.attributes.nlink > 1 && !self.counted.insert(entity.handle);
+        Sum {
+            bytes: if again { 0 } else { entity.attributes.size },
+            entries: 0,
+        }
+    }
+
+    fn print(&self, path: &TreePath, sum: Sum, printer: &mut Printer) -> Result<(), Halt> {
+        if printer.json() {
+            return printer.record(&UsageRecord::new(path, sum.bytes, sum.entries));
+        }
+        let bytes = match self.arguments.human_readable {
+            true => size::human(sum.bytes),
+            false => sum.bytes.to_string(),
+        };
+        let mut line = format!("{bytes}\t{}\t", sum.entries).into_bytes();
+        printer.append_path(&mut line, path);
+        printer.line(&line)
+    }
 }

@@ -1,22 +1,162 @@
-//! To be written.
+//! `clfsload find`: searches entries.
+
+use std::ffi::OsString;
+use std::sync::Arc;
 
 use super::command::ContainerWords;
-use super::{Failure, Status};
+use super::long_line::{self, LongStyle};
+use super::matching::{Bound, Filter, TypeLetter, time};
+use super::printer::{Halt, OutputWords, Printer};
+use super::record::EntryRecord;
+use super::visit::{Event, Met, SORTED_UP_TO, resolve, tree_paths, visit};
+use super::{Failure, Status, size};
+use crate::read::{Pattern, Reader, TreePath, WalkOptions};
 
-/// To be written
+const EXAMPLES: &str = "\
+Examples:
+  clfsload find /mnt/disk/mycontainer --name '*.h5' --size +1G
+  clfsload find -0 CONTAINER /home --type f --newer-than 2026-01-31 | xargs -0 clfsload cat CONTAINER
+  clfsload find CONTAINER --name '/home/*/.cache/**' --type f --older-than 90days
+
+A GLOB without '/' is compared with the name, one with '/' with the whole path; '**' is any number of
+directories. N alone means exactly, +N more than, -N less than. Options that ask for attributes read
+the inodes of those entries that the others leave.
+Exit status: 0 all searched; 1 a PATH is not there, or the container failed; 3 damage kept something out.";
+
+/// Searches entries by name, type, size, time and owner
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     #[command(flatten)]
     place: ContainerWords,
+    /// Where to begin [default: the root directory]
+    #[arg(value_name = "PATH")]
+    paths: Vec<OsString>,
+    /// The name, or with '/' the path, matches; may be given several times for one of several
+    #[arg(long = "name", value_name = "GLOB")]
+    names: Vec<Pattern>,
+    /// One of these types: f file, d directory, l symlink, b and c devices, s socket, p fifo
+    #[arg(long = "type", value_name = "f,d,…", value_enum, value_delimiter = ',')]
+    types: Vec<TypeLetter>,
+    /// The size in bytes; K, M, G and T stand for powers of 1024
+    #[arg(long, value_name = "[+-]N", allow_hyphen_values = true, value_parser = Bound::parse_with(size::parse))]
+    size: Option<Bound>,
+    /// Changed after this: 2026-01-31, "2026-01-31 12:00:00" (UTC), or an age such as 30days or 2h
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    newer_than: Option<std::time::SystemTime>,
+    /// Changed before this
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    older_than: Option<std::time::SystemTime>,
+    /// The number of the owner
+    #[arg(long, value_name = "N")]
+    uid: Option<u32>,
+    /// The number of the group
+    #[arg(long, value_name = "N")]
+    gid: Option<u32>,
+    /// The number of links
+    #[arg(long, value_name = "[+-]N", allow_hyphen_values = true, value_parser = Bound::parse_with(size::parse))]
+    links: Option<Bound>,
+    /// Descend at most so many levels below PATH
+    #[arg(long, value_name = "N")]
+    max_depth: Option<usize>,
+    /// Print attributes, as ls -l does
+    #[arg(short = 'l', long)]
+    long: bool,
+    #[command(flatten)]
+    output: OutputWords,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
-    let session = arguments.place.open(true)?;
-    drop((
-        session.reader,
-        session.location,
-        session.stop,
-        session.runtime,
-    ));
-    Ok(Status::Done)
+    let paths = tree_paths(&arguments.paths);
+    let whole = paths.iter().any(|path| path.depth() == 0) && arguments.max_depth.is_none();
+    let filter = Filter {
+        names: arguments.names.clone(),
+        types: arguments
+            .types
+            .iter()
+            .map(|letter| letter.file_type())
+            .collect(),
+        size: arguments.size,
+        newer_than: arguments.newer_than,
+        older_than: arguments.older_than,
+        uid: arguments.uid,
+        gid: arguments.gid,
+        links: arguments.links,
+    };
+    let mut printer = Printer::new(&arguments.output)?;
+    let session = arguments.place.open(whole)?;
+    let search = search(arguments, &filter, &session.reader, &paths, &mut printer);
+    let outcome = session.wait(search);
+    printer.end(outcome)
+}
+
+async fn search(
+    arguments: &Arguments,
+    filter: &Filter,
+    reader: &Arc<Reader>,
+    paths: &[TreePath],
+    printer: &mut Printer,
+) -> Result<(), Halt> {
+    let needs_inode = arguments.long || filter.needs_inode();
+    let found = |met: &Met, printer: &mut Printer| {
+        if !filter.accepts_entry(&met.path, met.file_type) {
+            return Ok(());
+        }
+        match &met.inode {
+            Some(entity) if !filter.accepts_inode(&entity.attributes) => Ok(()),
+            // Nobody knows; that its inode is damaged was told.
+            None if filter.needs_inode() => Ok(()),
+            _ => print(arguments, met, printer),
+        }
+    };
+    for path in paths {
+        let Some(resolved) = resolve(reader, path, printer).await? else {
+            continue;
+        };
+        found(&Met::resolved(&resolved), printer)?;
+        let mut options = WalkOptions::default();
+        options.sorted_up_to = SORTED_UP_TO;
+        match arguments.max_depth {
+            Some(0) => continue,
+            Some(depth) => options.depth = Some(depth - 1),
+            None => {}
+        }
+        visit(
+            reader,
+            resolved,
+            options,
+            |path, file_type| needs_inode && filter.accepts_entry(path, file_type),
+            printer,
+            |event, printer| match event {
+                Event::Met(met) => found(&met, printer),
+                _ => Ok(()),
+            },
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+fn print(arguments: &Arguments, met: &Met, printer: &mut Printer) -> Result<(), Halt> {
+    let inode = met.inode.as_deref().filter(|_| arguments.long);
+    if printer.json() {
+        let record = EntryRecord::new(&met.path, met.file_type, met.handle, inode);
+        return printer.record(&record);
+    }
+    let mut line = Vec::new();
+    if arguments.long {
+        let style = LongStyle {
+            full_time: false,
+            human: false,
+        };
+        match inode {
+            Some(entity) => long_line::append(&mut line, entity, style),
+            None => long_line::append_unknown(&mut line, met.file_type, style),
+        }
+    }
+    printer.append_path(&mut line, &met.path);
+    if let Some(entity) = inode {
+        long_line::append_target(&mut line, entity, printer);
+    }
+    printer.line(&line)
 }

@@ -1,22 +1,217 @@
-//! To be written.
+//! `clfsload ls`: lists directories.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use clap::ArgAction;
+use clfs_format::FileType;
 
 use super::command::ContainerWords;
+use super::long_line::{self, LongStyle};
+use super::printer::{Halt, OutputWords, Printer};
+use super::record::EntryRecord;
+use super::visit::{Event, Met, SORTED_UP_TO, resolve, tree_paths, visit};
 use super::{Failure, Status};
+use crate::read::{Reader, Resolved, TreePath, WalkOptions};
 
-/// To be written
+const EXAMPLES: &str = "\
+Examples:
+  clfsload ls /mnt/disk/mycontainer
+  clfsload ls -l --sas-token-file token https://myaccount.blob.core.windows.net/mycontainer /home
+  clfsload ls -lR --json --index names.db /mnt/disk/mycontainer > all.jsonl
+
+All names are listed, also those that begin with a dot, one a line. Owners are numbers, times UTC.
+Exit status: 0 all listed; 1 a PATH is not there, or the container failed; 3 damage kept something out.";
+
+/// Lists directories of a container
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES, disable_help_flag = true)]
 pub(super) struct Arguments {
     #[command(flatten)]
     place: ContainerWords,
+    /// What to list [default: the root directory]
+    #[arg(value_name = "PATH")]
+    paths: Vec<OsString>,
+    /// Mode, links, owner, group, size or device numbers, time of change, symlink targets
+    #[arg(short = 'l', long)]
+    long: bool,
+    /// List what lies below, too
+    #[arg(short = 'R', long, conflicts_with_all = ["zero", "directory"])]
+    recursive: bool,
+    /// List directories themselves, not what is in them
+    #[arg(short = 'd', long)]
+    directory: bool,
+    /// Mark types: directory/ symlink@ fifo| socket= and, with -l, executable*
+    #[arg(short = 'F', long)]
+    classify: bool,
+    /// Mark directories with a slash
+    #[arg(short = 'p')]
+    slash: bool,
+    /// Leave the order as stored; a directory of more than 100,000 entries is never sorted
+    #[arg(short = 'U')]
+    unsorted: bool,
+    /// With -l, times with nanoseconds
+    #[arg(long)]
+    full_time: bool,
+    /// With -l, sizes such as 1.5K
+    #[arg(short = 'h', long)]
+    human_readable: bool,
+    /// Is always so; accepted since fingers are used to it
+    #[arg(short = 'a', long, short_alias = 'A', hide = true)]
+    all: bool,
+    /// Likewise
+    #[arg(short = '1', hide = true)]
+    one: bool,
+    #[command(flatten)]
+    output: OutputWords,
+    /// Print help
+    #[arg(long, action = ArgAction::HelpShort)]
+    help: Option<bool>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
-    let session = arguments.place.open(true)?;
-    drop((
-        session.reader,
-        session.location,
-        session.stop,
-        session.runtime,
-    ));
-    Ok(Status::Done)
+    let paths = tree_paths(&arguments.paths);
+    let whole = arguments.recursive && paths.iter().any(|path| path.depth() == 0);
+    let mut printer = Printer::new(&arguments.output)?;
+    let session = arguments.place.open(whole)?;
+    let listing = list(arguments, &session.reader, &paths, &mut printer);
+    let outcome = session.wait(listing);
+    printer.end(outcome)
+}
+
+/// As GNU ls: first what is listed itself, then the directories.
+async fn list(
+    arguments: &Arguments,
+    reader: &Arc<Reader>,
+    paths: &[TreePath],
+    printer: &mut Printer,
+) -> Result<(), Halt> {
+    let mut directories = Vec::new();
+    let mut lines = Lines {
+        arguments,
+        headings: arguments.recursive || paths.len() > 1,
+        printed: false,
+    };
+    for path in paths {
+        let Some(resolved) = resolve(reader, path, printer).await? else {
+            continue;
+        };
+        if resolved.entity.file_type == FileType::Directory && !arguments.directory {
+            directories.push(resolved);
+        } else {
+            lines.entry(&Met::resolved(&resolved), true, printer)?;
+        }
+    }
+    for resolved in directories {
+        lines.directory(reader, resolved, printer).await?;
+    }
+    Ok(())
+}
+
+struct Lines<'a> {
+    arguments: &'a Arguments,
+    headings: bool,
+    /// Whether anything was printed.
+    printed: bool,
+}
+
+impl Lines<'_> {
+    async fn directory(
+        &mut self,
+        reader: &Arc<Reader>,
+        start: Resolved,
+        printer: &mut Printer,
+    ) -> Result<(), Halt> {
+        let mut options = WalkOptions::default();
+        if !self.arguments.recursive {
+            options.depth = Some(0);
+        }
+        if !self.arguments.unsorted {
+            options.sorted_up_to = SORTED_UP_TO;
+        }
+        let long = self.arguments.long;
+        visit(
+            reader,
+            start,
+            options,
+            |_, _| long,
+            printer,
+            |event, printer| match event {
+                Event::Enter(path) => self.heading(&path, printer),
+                Event::Met(met) => self.entry(&met, false, printer),
+                Event::Leave(_) => Ok(()),
+            },
+        )
+        .await
+    }
+
+    fn heading(&mut self, path: &TreePath, printer: &mut Printer) -> Result<(), Halt> {
+        if !self.headings || printer.json() || self.arguments.output.zero {
+            return Ok(());
+        }
+        if self.printed {
+            printer.line(b"")?;
+        }
+        self.printed = true;
+        let mut line = Vec::new();
+        printer.append_path(&mut line, path);
+        line.push(b':');
+        printer.line(&line)
+    }
+
+    fn entry(&mut self, met: &Met, whole_path: bool, printer: &mut Printer) -> Result<(), Halt> {
+        self.printed = true;
+        let inode = met.inode.as_deref().filter(|_| self.arguments.long);
+        if printer.json() {
+            let record = EntryRecord::new(&met.path, met.file_type, met.handle, inode);
+            return printer.record(&record);
+        }
+        let mut line = Vec::new();
+        if self.arguments.long {
+            let style = LongStyle {
+                full_time: self.arguments.full_time,
+                human: self.arguments.human_readable,
+            };
+            match inode {
+                Some(entity) => long_line::append(&mut line, entity, style),
+                None => long_line::append_unknown(&mut line, met.file_type, style),
+            }
+        }
+        match met.path.name() {
+            Some(name) if !whole_path => printer.append(&mut line, name),
+            _ => printer.append_path(&mut line, &met.path),
+        }
+        line.extend(self.mark(met));
+        if let Some(entity) = inode {
+            long_line::append_target(&mut line, entity, printer);
+        }
+        printer.line(&line)
+    }
+
+    /// What `-F` and `-p` put behind a name.
+    fn mark(&self, met: &Met) -> Option<u8> {
+        let Arguments {
+            classify,
+            slash,
+            long,
+            ..
+        } = *self.arguments;
+        let executable = || {
+            let inode = met.inode.as_deref();
+            inode.is_some_and(|entity| entity.attributes.mode & 0o111 != 0)
+        };
+        match met.file_type {
+            // The root's path ends in one.
+            FileType::Directory if met.path.depth() == 0 => None,
+            FileType::Directory if classify || slash => Some(b'/'),
+            _ if !classify => None,
+            // The arrow says it.
+            FileType::Symlink if long && met.inode.is_some() => None,
+            FileType::Symlink => Some(b'@'),
+            FileType::Fifo => Some(b'|'),
+            FileType::Socket => Some(b'='),
+            FileType::Regular if executable() => Some(b'*'),
+            _ => None,
+        }
+    }
 }

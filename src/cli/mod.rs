@@ -8,11 +8,18 @@ mod du;
 mod extract;
 mod find;
 mod log_file;
+mod long_line;
 mod ls;
+mod matching;
+mod printer;
+mod quoting;
+mod record;
 mod sas_source;
+mod size;
 mod stat;
 mod terminal;
 mod verify;
+mod visit;
 
 use std::process::ExitCode;
 use std::sync::Arc;

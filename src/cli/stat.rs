@@ -1,22 +1,161 @@
-//! To be written.
+//! `clfsload stat`: shows all that an inode says.
+
+use std::ffi::OsString;
+
+use clfs_format::FileType;
 
 use super::command::ContainerWords;
+use super::long_line::mode_text;
+use super::printer::{Halt, OutputWords, Printer};
+use super::quoting::NameStyle;
+use super::record::{StatRecord, rfc3339, trees};
+use super::visit::{resolve, tree_paths};
 use super::{Failure, Status};
+use crate::read::{Entity, Resolved};
 
-/// To be written
+const EXAMPLES: &str = "\
+Examples:
+  clfsload stat /mnt/disk/mycontainer /home/anna/data.csv
+  clfsload stat --json /mnt/disk/mycontainer / /home
+
+Symlinks are not followed. Rules of the format that an inode breaks stand in lines \"unusual\".
+Exit status: 0 all shown; 1 a PATH is not there, or the container failed; 3 an inode is damaged.";
+
+/// Shows what the inodes of entries say
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     #[command(flatten)]
     place: ContainerWords,
+    /// What to show
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<OsString>,
+    /// Print one JSON object a line; docs/reading.md lists the fields
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
-    let session = arguments.place.open(true)?;
-    drop((
-        session.reader,
-        session.location,
-        session.stop,
-        session.runtime,
-    ));
-    Ok(Status::Done)
+    let mut printer = Printer::new(&OutputWords {
+        json: arguments.json,
+        zero: false,
+        literal: false,
+    })?;
+    let session = arguments.place.open(false)?;
+    let reader = &session.reader;
+    let outcome = session.wait(async {
+        let mut first = true;
+        for path in tree_paths(&arguments.paths) {
+            if let Some(resolved) = resolve(reader, &path, &mut printer).await? {
+                show(&resolved, std::mem::take(&mut first), &mut printer)?;
+            }
+        }
+        Ok(())
+    });
+    printer.end(outcome)
+}
+
+fn show(resolved: &Resolved, first: bool, printer: &mut Printer) -> Result<(), Halt> {
+    if printer.json() {
+        return printer.record(&StatRecord::new(&resolved.path, &resolved.entity));
+    }
+    if !first {
+        printer.line(b"")?;
+    }
+    for (label, text) in fields(resolved) {
+        let mut line = format!("{label:>10}: ").into_bytes();
+        line.extend(text);
+        printer.line(&line)?;
+    }
+    Ok(())
+}
+
+/// Names in quotes also where the output is no terminal: a newline in one must not look like a field.
+fn quoted(name: &[u8]) -> Vec<u8> {
+    let mut line = Vec::new();
+    NameStyle::ShellEscape.append(&mut line, name);
+    line
+}
+
+fn fields(resolved: &Resolved) -> Vec<(&'static str, Vec<u8>)> {
+    let entity = &*resolved.entity;
+    let attributes = &entity.attributes;
+    let mut fields = vec![("path", quoted(&resolved.path.absolute()))];
+    let mut add = |label, text: String| fields.push((label, text.into_bytes()));
+    add("type", type_text(entity.file_type).to_owned());
+    add(
+        "mode",
+        format!(
+            "{:04o} {} (st_mode {:o})",
+            attributes.mode & 0o7777,
+            mode_text(entity.file_type, attributes.mode),
+            attributes.mode
+        ),
+    );
+    add(
+        "owner",
+        format!("uid {}, gid {}", attributes.uid, attributes.gid),
+    );
+    add("size", format!("{} bytes", attributes.size));
+    if attributes.used != attributes.size {
+        add("used", format!("{} bytes", attributes.used));
+    }
+    add("links", attributes.nlink.to_string());
+    if matches!(entity.file_type, FileType::Block | FileType::Character) {
+        let (major, minor) = (attributes.major, attributes.minor);
+        add("device", format!("major {major}, minor {minor}"));
+    }
+    add("modified", rfc3339(attributes.mtime));
+    add("changed", rfc3339(attributes.ctime));
+    add("accessed", rfc3339(attributes.atime));
+    add("inode", format!("{} in the source", attributes.file_id));
+    add("handle", entity.handle.to_string());
+    add("blob", entity.blob.to_string());
+    add("version", entity.blob.version.to_string());
+    add(
+        "container",
+        format!("id {}, fsid {}", attributes.container_id, attributes.fsid),
+    );
+    add("segments", segments_text(entity));
+    for parent in &entity.back {
+        add("named by", parent.to_string());
+    }
+    for (key, value) in &entity.extended.0 {
+        let pair = format!("{key}={value}");
+        add(
+            "extended",
+            String::from_utf8_lossy(&quoted(pair.as_bytes())).into_owned(),
+        );
+    }
+    for handle in &entity.unknown {
+        add("unknown", handle.to_string());
+    }
+    for deviation in &entity.deviations {
+        add("unusual", deviation.to_string());
+    }
+    let target = entity.target().map(|target| ("target", quoted(target)));
+    // Behind the path.
+    let names = target.into_iter().chain([("name", quoted(&entity.name))]);
+    fields.splice(1..1, names);
+    fields
+}
+
+fn type_text(file_type: FileType) -> &'static str {
+    match file_type {
+        FileType::Regular => "regular file",
+        FileType::Directory => "directory",
+        FileType::Symlink => "symlink",
+        FileType::Block => "block device",
+        FileType::Character => "character device",
+        FileType::Socket => "socket",
+        FileType::Fifo => "fifo",
+    }
+}
+
+fn segments_text(entity: &Entity) -> String {
+    let direct = entity.block_map.direct.len();
+    match trees(entity) {
+        0 => format!("{direct} besides the inode's"),
+        trees => format!("{direct} besides the inode's, and those of {trees} trees"),
+    }
 }

@@ -63,6 +63,13 @@ impl TreePath {
         self.components().join(&b'/')
     }
 
+    /// `/` and the components with `/` between them: how users write it.
+    pub fn absolute(&self) -> Vec<u8> {
+        let mut path = vec![b'/'];
+        path.append(&mut self.to_bytes());
+        path
+    }
+
     /// Components of a path that a person gave: empty ones and `.` do not count, a leading `/` is
     /// the root.
     pub fn parse(path: &[u8]) -> Self {
@@ -110,6 +117,8 @@ mod tests {
         assert_eq!(path.parent().map(TreePath::to_bytes), Some(b"a".to_vec()));
         assert_eq!(TreePath::root().to_bytes(), b"");
         assert_eq!(path.to_string(), "/a/b");
+        assert_eq!(path.absolute(), b"/a/b");
+        assert_eq!(TreePath::root().absolute(), b"/");
     }
 
     #[test]

@@ -1,0 +1,210 @@
+//! What the reading commands print: names and lines to standard output, problems to standard error,
+//! or one JSON object a line.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
+
+use serde::Serialize;
+
+use super::quoting::NameStyle;
+use super::record::ErrorRecord;
+use super::{Failure, Status, terminal};
+use crate::read::{ReadError, TreePath, WalkProblem};
+
+/// How results are printed.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct OutputWords {
+    /// Print one JSON object a line; docs/reading.md lists the fields
+    #[arg(long, conflicts_with_all = ["zero", "literal"])]
+    pub(super) json: bool,
+    /// End each line with a NUL byte instead of a newline, names as they are
+    #[arg(short = '0', long)]
+    pub(super) zero: bool,
+    /// On a terminal too, print names without quotes
+    #[arg(short = 'N', long)]
+    pub(super) literal: bool,
+}
+
+/// Why a command ends before its work is done.
+pub(super) enum Halt {
+    /// Whoever read standard output has had enough (`| head`).
+    Closed,
+    /// Something failed that has no part in a single entry.
+    Failed(Failure),
+}
+
+impl From<io::Error> for Halt {
+    /// An error of standard output.
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::Failed(Failure {
+                message: format!("standard output: {error}"),
+                status: Status::Failed,
+            }),
+        }
+    }
+}
+
+impl From<ReadError> for Halt {
+    fn from(error: ReadError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Prints what a reading command finds, and remembers what it could not read.
+pub(super) struct Printer {
+    out: BufWriter<File>,
+    terminal: bool,
+    style: NameStyle,
+    end: u8,
+    json: bool,
+    status: Status,
+}
+
+impl Printer {
+    pub(super) fn new(words: &OutputWords) -> Result<Self, Failure> {
+        let stdout = io::stdout();
+        let terminal = stdout.is_terminal();
+        let descriptor = stdout.as_fd().try_clone_to_owned();
+        let descriptor = descriptor.map_err(|error| Failure {
+            message: format!("standard output: {error}"),
+            status: Status::Failed,
+        })?;
+        Ok(Self {
+            out: BufWriter::new(File::from(descriptor)),
+            terminal,
+            style: NameStyle::suited(terminal, words.zero, words.literal),
+            end: if words.zero { 0 } else { b'\n' },
+            json: words.json,
+            status: Status::Done,
+        })
+    }
+
+    pub(super) fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Appends a name or a path as the output shows them.
+    pub(super) fn append(&self, line: &mut Vec<u8>, name: &[u8]) {
+        self.style.append(line, name);
+    }
+
+    /// Appends `/a/b`.
+    pub(super) fn append_path(&self, line: &mut Vec<u8>, path: &TreePath) {
+        self.style.append(line, &path.absolute());
+    }
+
+    /// Prints a line, without its end.
+    pub(super) fn line(&mut self, line: &[u8]) -> Result<(), Halt> {
+        self.out.write_all(line)?;
+        self.out.write_all(&[self.end])?;
+        self.show()
+    }
+
+    /// Prints bytes as they are.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Halt> {
+        Ok(self.out.write_all(bytes)?)
+    }
+
+    /// Prints a record as a line of JSON.
+    pub(super) fn record(&mut self, record: &impl Serialize) -> Result<(), Halt> {
+        serde_json::to_writer(&mut self.out, record).map_err(io::Error::from)?;
+        self.out.write_all(b"\n")?;
+        self.show()
+    }
+
+    /// A person waits for lines; a pipe for none in particular.
+    fn show(&mut self) -> Result<(), Halt> {
+        if self.terminal {
+            self.out.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Tells that something at `path` is left out because of damage.
+    pub(super) fn damaged(&mut self, path: &TreePath, problem: &dyn Display) -> Result<(), Halt> {
+        self.problem(Status::Problems, path, problem)
+    }
+
+    /// Tells that what was asked for at `path` cannot be done.
+    pub(super) fn refused(&mut self, path: &TreePath, problem: &dyn Display) -> Result<(), Halt> {
+        self.problem(Status::Failed, path, problem)
+    }
+
+    fn problem(
+        &mut self,
+        status: Status,
+        path: &TreePath,
+        problem: &dyn Display,
+    ) -> Result<(), Halt> {
+        self.say(status, &format!("{path}: {problem}"));
+        self.problem_record(path, problem)
+    }
+
+    fn problem_record(&mut self, path: &TreePath, problem: &dyn Display) -> Result<(), Halt> {
+        match self.json {
+            true => self.record(&ErrorRecord::new(path, problem)),
+            false => Ok(()),
+        }
+    }
+
+    fn say(&mut self, status: Status, text: &str) {
+        if self.status != Status::Failed {
+            self.status = status;
+        }
+        terminal::err(&format!("clfsload: {text}"));
+    }
+
+    /// Tells that the entry at `path` could not be read; an error that is no damage ends the command.
+    pub(super) fn unreadable(&mut self, path: &TreePath, error: ReadError) -> Result<(), Halt> {
+        match error {
+            // They name the path themselves.
+            ReadError::NoEntry { .. } | ReadError::NotADirectory { .. } => {
+                self.say(Status::Failed, &error.to_string());
+                self.problem_record(path, &error)
+            }
+            error if error.is_damage() => self.damaged(path, &error),
+            error => Err(error.into()),
+        }
+    }
+
+    /// Tells what a walk left out.
+    pub(super) fn left_out(&mut self, problem: WalkProblem) -> Result<(), Halt> {
+        match problem {
+            WalkProblem::Unreadable { path, error } => self.unreadable(&path, error),
+            WalkProblem::BadEntry { path, entry } => {
+                let mut text = format!("an entry in the blob {}: {}", entry.blob, entry.error);
+                if let Some(name) = &entry.name {
+                    text += &format!(
+                        "; its name is {:?}",
+                        crate::monitor::Escaped(name).to_string()
+                    );
+                }
+                if let Some(handle) = entry.handle {
+                    text += &format!("; it names {handle}");
+                }
+                self.damaged(&path, &text)
+            }
+            WalkProblem::NoChild { path } => self.damaged(
+                &path,
+                &"no entry can have this name, or its filehandle has no type",
+            ),
+            WalkProblem::Again { path, handle } => self.damaged(
+                &path,
+                &format!("the directory {handle} has another name too; it is not entered again"),
+            ),
+        }
+    }
+
+    /// The exit status, when everything was printed that could be.
+    pub(super) fn end(mut self, outcome: Result<(), Halt>) -> Result<Status, Failure> {
+        let flushed = self.out.flush().map_err(Halt::from);
+        match outcome.and(flushed) {
+            Ok(()) | Err(Halt::Closed) => Ok(self.status),
+            Err(Halt::Failed(failure)) => Err(failure),
+        }
+    }
+}

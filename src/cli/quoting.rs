@@ -1,0 +1,212 @@
+//! How names stand in lists: raw, or as a shell takes them.
+
+/// How a name is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NameStyle {
+    /// The bytes as they are: for programs.
+    Raw,
+    /// As GNU ls does on a terminal: names that a shell would not take as they are in quotes, what a
+    /// terminal must not see as `$'\n'`. Pasted into a shell, it gives the name.
+    ShellEscape,
+    /// On a terminal, when quotes are not wanted: `?` for what a terminal must not see.
+    Masked,
+}
+
+impl NameStyle {
+    /// What suits the output: quotes are for eyes only, and no name may steer a terminal.
+    pub(super) fn suited(terminal: bool, zero: bool, literal: bool) -> Self {
+        match (terminal, zero, literal) {
+            (_, true, _) | (false, ..) => Self::Raw,
+            (true, false, true) => Self::Masked,
+            (true, false, false) => Self::ShellEscape,
+        }
+    }
+
+    /// Appends a name or a path.
+    pub(super) fn append(self, line: &mut Vec<u8>, name: &[u8]) {
+        match self {
+            Self::Raw => line.extend_from_slice(name),
+            Self::ShellEscape => shell_escape(line, name),
+            Self::Masked => {
+                for piece in pieces(name) {
+                    match piece {
+                        Piece::Shown(text) => line.extend_from_slice(text.as_bytes()),
+                        Piece::Hidden(bytes) => line.resize(line.len() + bytes.len(), b'?'),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A part of a name.
+enum Piece<'a> {
+    /// A character that a terminal may see.
+    Shown(&'a str),
+    /// A control character, or what is no UTF-8.
+    Hidden(&'a [u8]),
+}
+
+fn pieces(name: &[u8]) -> impl Iterator<Item = Piece<'_>> {
+    name.utf8_chunks().flat_map(|chunk| {
+        let valid = chunk.valid();
+        let characters = valid.char_indices().map(move |(at, character)| {
+            let text = valid.get(at..at + character.len_utf8()).unwrap_or_default();
+            match hidden(character) {
+                true => Piece::Hidden(text.as_bytes()),
+                false => Piece::Shown(text),
+            }
+        });
+        let invalid = match chunk.invalid() {
+            [] => None,
+            bytes => Some(Piece::Hidden(bytes)),
+        };
+        characters.chain(invalid)
+    })
+}
+
+/// Control characters, line separators, and marks that turn the direction of what follows, which make
+/// a name look like another.
+fn hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+fn shell_escape(line: &mut Vec<u8>, name: &[u8]) {
+    let escapes = pieces(name).any(|piece| matches!(piece, Piece::Hidden(_)));
+    let apostrophe = name.contains(&b'\'');
+    if !escapes && !apostrophe && !needs_quotes(name) {
+        line.extend_from_slice(name);
+    } else if !escapes && apostrophe && name.iter().all(|byte| harmless(*byte)) {
+        line.push(b'"');
+        line.extend_from_slice(name);
+        line.push(b'"');
+    } else {
+        quote(line, name);
+    }
+}
+
+/// Single quotes, with `$'…'` in between.
+fn quote(line: &mut Vec<u8>, name: &[u8]) {
+    line.push(b'\'');
+    let mut escaping = false;
+    for piece in pieces(name) {
+        match piece {
+            Piece::Shown("'") => {
+                line.extend_from_slice(b"'\\''");
+                escaping = false;
+            }
+            Piece::Shown(text) => {
+                if std::mem::take(&mut escaping) {
+                    line.extend_from_slice(b"''");
+                }
+                line.extend_from_slice(text.as_bytes());
+            }
+            Piece::Hidden(bytes) => {
+                if !std::mem::replace(&mut escaping, true) {
+                    line.extend_from_slice(b"'$'");
+                }
+                for byte in bytes {
+                    escape(line, *byte);
+                }
+            }
+        }
+    }
+    line.push(b'\'');
+}
+
+fn escape(line: &mut Vec<u8>, byte: u8) {
+    let letter = match byte {
+        0x07 => b'a',
+        0x08 => b'b',
+        b'\t' => b't',
+        b'\n' => b'n',
+        0x0b => b'v',
+        0x0c => b'f',
+        b'\r' => b'r',
+        _ => {
+            line.extend_from_slice(format!("\\{byte:03o}").as_bytes());
+            return;
+        }
+    };
+    line.extend_from_slice(&[b'\\', letter]);
+}
+
+/// Whether a shell would take a name without control characters for something else.
+fn needs_quotes(name: &[u8]) -> bool {
+    match name {
+        [] | [b'#' | b'~', ..] | [b'{'] | [b'}'] => true,
+        _ => name
+            .iter()
+            .any(|byte| b" !\"$&()*;<=>?[\\^`|".contains(byte)),
+    }
+}
+
+/// Bytes that mean themselves between double quotes, so that an apostrophe needs no backslash.
+fn harmless(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte >= 0x80 || b" '%+,-./:@]_".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(style: NameStyle, name: &[u8]) -> String {
+        let mut line = Vec::new();
+        style.append(&mut line, name);
+        String::from_utf8_lossy(&line).into_owned()
+    }
+
+    #[test]
+    fn names_look_as_gnu_ls_shows_them() {
+        // What `ls --quoting-style=shell-escape` of coreutils 9.1 prints in a UTF-8 locale.
+        for (name, shown) in [
+            (&b"plain-1.txt"[..], "plain-1.txt"),
+            (b"\xc3\xbcml", "\u{fc}ml"),
+            (b"a b", "'a b'"),
+            (b"a\nb", "'a'$'\\n''b'"),
+            (b"\n", "''$'\\n'"),
+            (b"\x1b[31mred", "''$'\\033''[31mred'"),
+            (b"\xff\xfe", "''$'\\377\\376'"),
+            (b"not-utf8-\xff\xfe", "'not-utf8-'$'\\377\\376'"),
+            (b"it's", "\"it's\""),
+            (b"it's $5", "'it'\\''s $5'"),
+            (b"\n'", "''$'\\n'\\'''"),
+            (b"#a", "'#a'"),
+            (b"a#b~", "a#b~"),
+            (b"{", "'{'"),
+            (b"a{b}", "a{b}"),
+            (b"-l", "-l"),
+            (b"a\\b", "'a\\b'"),
+        ] {
+            assert_eq!(printed(NameStyle::ShellEscape, name), shown);
+        }
+    }
+
+    #[test]
+    fn no_name_steers_a_terminal() {
+        assert_eq!(printed(NameStyle::Masked, b"a\x1b[0m\xff\nb"), "a?[0m??b");
+        assert_eq!(printed(NameStyle::Masked, "a\u{202e}b".as_bytes()), "a???b");
+        for style in [NameStyle::ShellEscape, NameStyle::Masked] {
+            for byte in (0..=255u8).filter(|byte| !(b' '..=b'~').contains(byte)) {
+                let mut line = Vec::new();
+                style.append(&mut line, &[b'a', byte]);
+                assert!(line.iter().all(|byte| (b' '..=b'~').contains(byte)));
+            }
+        }
+        assert_eq!(printed(NameStyle::Raw, b"a\nb"), "a\nb");
+    }
+
+    #[test]
+    fn quotes_are_for_terminals_only() {
+        use NameStyle::*;
+        assert_eq!(NameStyle::suited(true, false, false), ShellEscape);
+        assert_eq!(NameStyle::suited(true, false, true), Masked);
+        assert_eq!(NameStyle::suited(true, true, false), Raw);
+        assert_eq!(NameStyle::suited(false, false, false), Raw);
+        assert_eq!(NameStyle::suited(false, false, true), Raw);
+    }
+}

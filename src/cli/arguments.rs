@@ -20,7 +20,8 @@ use crate::load::{LoadOptions, Mode};
 #[derive(Debug, Parser)]
 #[command(name = "clfsload", version, max_term_width = 100, after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Folder for the state of the transfer; needs about 150 bytes for each entry of the source
+    /// Folder for the state of the transfer; needs about 150 bytes for each entry of the source. One
+    /// that is called like a command is written ./ls
     #[arg(value_name = "STATE_DIR")]
     state: PathBuf,
     /// Folder to load
@@ -84,6 +85,15 @@ pub(super) struct Arguments {
 }
 
 const EXAMPLES: &str = "\
+Commands that read a container; clfsload COMMAND --help tells more:
+  ls       lists directories
+  stat     shows what inodes say
+  cat      writes the content of files to standard output
+  du       sums sizes
+  find     searches entries
+  extract  brings files out
+  verify   checks a container
+
 Examples:
   clfsload --new /var/clfsload/t1 /mnt/data myaccount mycontainer --sas-token-file token
   clfsload /var/clfsload/t1 /mnt/data myaccount mycontainer --sas-token-file token

@@ -2,7 +2,8 @@
 
 use std::ffi::{OsStr, OsString};
 use std::future::Future;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::sas_source::sas_token;
 use super::{Failure, Status, arguments, terminal};
 use super::{cat, du, extract, find, ls, stat, verify};
 use crate::container::address::ContainerAddress;
-use crate::container::location::ContainerLocation;
+use crate::container::location::{ContainerLocation, LocationError};
 use crate::container::notice::Notice;
 use crate::monitor::Event;
 use crate::read::{OpenOptions, ReadError, Reader};
@@ -67,19 +68,16 @@ pub(super) fn run() -> Result<Status, Failure> {
 /// Where the container is, and how it is read.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ContainerWords {
-    /// The container: https://ACCOUNT.blob.core.windows.net/CONTAINER (a SAS token may follow as
-    /// its query), or the path of a folder of blobs
+    /// https://ACCOUNT.blob.core.windows.net/CONTAINER, or the path of a folder of blobs
     #[arg(value_name = "CONTAINER")]
     container: OsString,
-    /// File whose only line is the SAS token (rights r and l); "-" reads it from standard input.
-    /// Without it AZURE_STORAGE_SAS_TOKEN is used
+    /// File with the SAS token, "-" for standard input [default: AZURE_STORAGE_SAS_TOKEN]
     #[arg(long, value_name = "FILE")]
     sas_token_file: Option<PathBuf>,
-    /// Keep the list of the container's names in this file, and use it when it is there: for
-    /// several commands on a container that does not change
+    /// Keep the list of the container's names in this file; use it if it is there
     #[arg(long, value_name = "FILE")]
     index: Option<PathBuf>,
-    /// How long one request may keep failing for a passing reason before the command gives up
+    /// How long a request may keep failing for passing reasons
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     retry_patience: u64,
 }
@@ -147,11 +145,19 @@ impl ContainerWords {
             (true, Some(file)) if file.as_os_str() == "-" => sas_token(Some("-"), None)?,
             (true, file) => sas_token(None, file.as_deref())?,
         };
-        let mut location = address.locate(token).map_err(Failure::usage)?;
+        let mut location = address.locate(token).map_err(|error| match error {
+            LocationError::SasMissing(_) => Failure::usage(format!(
+                "{error}: give it with --sas-token-file, in AZURE_STORAGE_SAS_TOKEN, or in the URL behind a '?'"
+            )),
+            error => Failure::usage(error),
+        })?;
         if let Some(file) = &self.sas_token_file
             && file.is_file()
         {
             location = location.with_sas_file(file.clone());
+        }
+        if let ContainerLocation::Folder { path } = &location {
+            check_folder(path)?;
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -178,6 +184,24 @@ impl ContainerWords {
             runtime,
         })
     }
+}
+
+/// A wrong word is most often taken for the path of a folder.
+fn check_folder(path: &Path) -> Result<(), Failure> {
+    let problem = match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => return Ok(()),
+        Ok(_) => "it is no folder".to_owned(),
+        Err(error) if error.kind() == ErrorKind::NotFound => "there is no such folder".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(Failure {
+        message: format!(
+            "{}: {problem}; CONTAINER is the path of a folder of blobs, or \
+             https://ACCOUNT.blob.core.windows.net/CONTAINER",
+            path.display()
+        ),
+        status: Status::Failed,
+    })
 }
 
 impl From<ReadError> for Failure {

@@ -10,7 +10,7 @@ use clfs_format::{FileType, Filehandle};
 use super::command::ContainerWords;
 use super::printer::{Halt, OutputWords, Printer};
 use super::record::UsageRecord;
-use super::visit::{Event, Met, resolve, tree_paths, visit};
+use super::visit::{Event, Met, SORTED_UP_TO, resolve, tree_paths, visit};
 use super::{Failure, Status, size};
 use crate::read::{Reader, TreePath, WalkOptions};
 
@@ -77,10 +77,12 @@ async fn sum_all(
             sums.print(path, sum, printer)?;
             continue;
         }
+        let mut options = WalkOptions::default();
+        options.sorted_up_to = SORTED_UP_TO;
         visit(
             reader,
             resolved,
-            WalkOptions::default(),
+            options,
             |_, file_type| has_size(file_type),
             printer,
             |event, printer| sums.take(event, printer),

@@ -81,9 +81,10 @@ fn fields(resolved: &Resolved) -> Vec<(&'static str, Vec<u8>)> {
     let entity = &*resolved.entity;
     let attributes = &entity.attributes;
     let mut fields = vec![("path", quoted(&resolved.path.absolute()))];
-    let mut add = |label, text: String| fields.push((label, text.into_bytes()));
-    add("type", type_text(entity.file_type).to_owned());
+    let add = |fields: &mut Vec<_>, label, text: String| fields.push((label, text.into_bytes()));
+    add(&mut fields, "type", type_text(entity.file_type).to_owned());
     add(
+        &mut fields,
         "mode",
         format!(
             "{:04o} {} (st_mode {:o})",
@@ -93,45 +94,52 @@ fn fields(resolved: &Resolved) -> Vec<(&'static str, Vec<u8>)> {
         ),
     );
     add(
+        &mut fields,
         "owner",
         format!("uid {}, gid {}", attributes.uid, attributes.gid),
     );
-    add("size", format!("{} bytes", attributes.size));
+    add(&mut fields, "size", attributes.size.to_string());
     if attributes.used != attributes.size {
-        add("used", format!("{} bytes", attributes.used));
+        add(&mut fields, "used", attributes.used.to_string());
     }
-    add("links", attributes.nlink.to_string());
+    add(&mut fields, "links", attributes.nlink.to_string());
     if matches!(entity.file_type, FileType::Block | FileType::Character) {
         let (major, minor) = (attributes.major, attributes.minor);
-        add("device", format!("major {major}, minor {minor}"));
+        add(
+            &mut fields,
+            "device",
+            format!("major {major}, minor {minor}"),
+        );
     }
-    add("modified", rfc3339(attributes.mtime));
-    add("changed", rfc3339(attributes.ctime));
-    add("accessed", rfc3339(attributes.atime));
-    add("inode", format!("{} in the source", attributes.file_id));
-    add("handle", entity.handle.to_string());
-    add("blob", entity.blob.to_string());
-    add("version", entity.blob.version.to_string());
+    add(&mut fields, "modified", rfc3339(attributes.mtime));
+    add(&mut fields, "changed", rfc3339(attributes.ctime));
+    add(&mut fields, "accessed", rfc3339(attributes.atime));
     add(
+        &mut fields,
+        "inode",
+        format!("{} in the source", attributes.file_id),
+    );
+    add(&mut fields, "handle", entity.handle.to_string());
+    add(&mut fields, "blob", entity.blob.to_string());
+    add(&mut fields, "version", entity.blob.version.to_string());
+    add(
+        &mut fields,
         "container",
         format!("id {}, fsid {}", attributes.container_id, attributes.fsid),
     );
-    add("segments", segments_text(entity));
+    add(&mut fields, "segments", segments_text(entity));
     for parent in &entity.back {
-        add("named by", parent.to_string());
+        add(&mut fields, "named by", parent.to_string());
     }
     for (key, value) in &entity.extended.0 {
-        let pair = format!("{key}={value}");
-        add(
-            "extended",
-            String::from_utf8_lossy(&quoted(pair.as_bytes())).into_owned(),
-        );
+        let [key, value] = [key, value].map(|text| quoted(text.as_bytes()));
+        fields.push(("extended", [key, value].join(&b" = "[..])));
     }
     for handle in &entity.unknown {
-        add("unknown", handle.to_string());
+        add(&mut fields, "unknown", handle.to_string());
     }
     for deviation in &entity.deviations {
-        add("unusual", deviation.to_string());
+        add(&mut fields, "unusual", deviation.to_string());
     }
     let target = entity.target().map(|target| ("target", quoted(target)));
     // Behind the path.

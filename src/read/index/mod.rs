@@ -18,6 +18,9 @@ use tempfile::TempPath;
 pub use build::ListingPlan;
 pub use schema::ObjectKey;
 
+/// Pages of the database that lookups keep in memory, in KiB.
+const CACHE_KIB: i64 = 32 * 1024;
+
 /// An object's blob as the container lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listed {
@@ -112,6 +115,9 @@ impl Index {
     pub fn open(path: &Path, container: &str) -> Result<Self, IndexError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        // One read transaction for good: otherwise every lookup takes and drops the file's lock.
+        connection.execute_batch("BEGIN")?;
         schema::check(&connection, container)?;
         Ok(Self::new(connection, path.to_path_buf(), None))
     }

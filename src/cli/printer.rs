@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use serde::Serialize;
 
 use super::quoting::NameStyle;
-use super::record::ErrorRecord;
+use super::record::{ErrorRecord, hex};
 use super::{Failure, Status, terminal};
 use crate::read::{ReadError, TreePath, WalkProblem};
 
@@ -183,8 +183,8 @@ impl Printer {
                         crate::monitor::Escaped(name).to_string()
                     );
                 }
-                if let Some(handle) = entry.handle {
-                    text += &format!("; it names {handle}");
+                if let Some(handle) = &entry.handle {
+                    text += &format!("; it names {}", hex(handle));
                 }
                 self.damaged(&path, &text)
             }

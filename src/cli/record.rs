@@ -17,8 +17,12 @@ fn text(bytes: &[u8]) -> String {
 fn hex_unless_text(bytes: &[u8]) -> Option<String> {
     match std::str::from_utf8(bytes) {
         Ok(_) => None,
-        Err(_) => Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+        Err(_) => Some(hex(bytes)),
     }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `2026-01-31T12:00:00.000000000Z`. A container may say a billion nanoseconds and more: they count

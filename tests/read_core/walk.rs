@@ -67,6 +67,38 @@ fn depth_first_in_stored_order() {
 }
 
 #[test]
+fn sorted_when_a_directory_is_small() {
+    run(async {
+        let mut build = Builder::new();
+        let mut root = build.root();
+        let mut few = build.directory(&mut root, "z");
+        for name in ["y", "b", "x"] {
+            let directory = build.directory(&mut few, name);
+            build.finish_directory(&directory);
+        }
+        let many = build.directory(&mut root, "a");
+        for directory in [&root, &few, &many] {
+            build.finish_directory(directory);
+        }
+        let reader = open(&container(build.blobs).await, true).await.unwrap();
+        let entries = async |sorted_up_to| {
+            let mut options = WalkOptions::default();
+            options.sorted_up_to = sorted_up_to;
+            let lines = walk(&reader, "/", options).await;
+            let steps = lines.iter().filter(|line| !line.starts_with(['=', '<']));
+            steps.cloned().collect::<Vec<_>>().join(" ")
+        };
+        let sorted = "> / /a /z > /a > /z /z/b /z/x /z/y > /z/b > /z/x > /z/y";
+        assert_eq!(entries(3).await, sorted);
+        // The larger directory stays as it is stored.
+        let partly = "> / /a /z > /a > /z /z/y /z/b /z/x > /z/y > /z/b > /z/x";
+        assert_eq!(entries(2).await, partly);
+        let stored = "> / /z /a > /z /z/y /z/b /z/x > /z/y > /z/b > /z/x > /a";
+        assert_eq!(entries(0).await, stored);
+    });
+}
+
+#[test]
 fn depth_and_pruning() {
     run(async {
         let container = tree().await;

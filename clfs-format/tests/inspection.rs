@@ -141,18 +141,25 @@ fn block_0_is_not_the_objects_own_handle() {
     let object = read(&name_of(&file()), &object, &[deviation]);
     assert_eq!(object, Object::Inode(wanted));
 
-    // It is the name that says which object is the root.
+    // It is the object's name that says which is the root, and so may lack a NAME of its own.
+    let no_name = raw_handle(16, &[0; 4]);
     let mut false_root = directory();
+    false_root.name = Cow::Borrowed(b"");
     false_root.block_map.handle = Filehandle::ROOT;
     let mut handles = split(&payload(&directory()));
     handles[1] = split(&payload(&root())).swap_remove(1);
+    handles[2] = no_name.clone();
+    let at = handles[..2].concat().len() as u64 + 20;
     let object = handles.concat();
-    let object = read(&name_of(&directory()), &object, &[deviation]);
+    let empty = broken_in(C::NameEmpty, H::Name, at);
+    let object = read(&name_of(&directory()), &object, &[deviation, empty]);
     assert_eq!(object, Object::Inode(false_root));
     let mut true_root = root();
+    true_root.name = Cow::Borrowed(b"");
     true_root.block_map.handle = directory().block_map.handle;
     let mut handles = split(&payload(&root()));
     handles[1] = split(&payload(&directory())).swap_remove(1);
+    handles[2] = no_name;
     let object = handles.concat();
     let object = read(&ObjectName::root(), &object, &[deviation]);
     assert_eq!(object, Object::Inode(true_root));

@@ -304,4 +304,15 @@ fn a_rule_broken_a_thousand_times_hides_no_other() {
     let last = 376 + 24 * 1000 + 20;
     deviations.push(broken_in(C::HandleUnexpected, H::ExtendedAttributes, last));
     file_with(&bytes, &deviations);
+    // Nor the same rule elsewhere.
+    let mut handles = file_handles();
+    for handle in &mut handles {
+        handle[16] = 1;
+    }
+    handles[0][7 + 20] = 1;
+    let zero = |offset| in_payload(C::NotZero, offset);
+    let attributes = broken_in(C::NotZero, H::Attributes, 27);
+    let rest = [128, 264, 312].map(|start| zero(start + 16));
+    let deviations = [&[zero(16), attributes][..], &rest].concat();
+    file_with(&handles.concat(), &deviations);
 }

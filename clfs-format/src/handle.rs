@@ -233,7 +233,7 @@ impl<'a> Handles<'a> {
     }
 
     /// The handle of a type that the object must have, but can be read without.
-    pub(crate) fn expect(
+    pub(crate) fn want(
         &mut self,
         kind: HandleType,
         deviations: &mut Deviations,

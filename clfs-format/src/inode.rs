@@ -29,6 +29,7 @@ pub struct Inode<'a> {
     /// which have no such handle.
     pub back: Cow<'a, [Filehandle]>,
     /// The last component of the path. Empty only for a root directory whose source has none (`/`).
+    /// What an inspection gave may be any bytes, and empty where there is no name.
     pub name: Cow<'a, [u8]>,
     /// The first segment.
     pub content: Content<'a>,
@@ -109,13 +110,13 @@ impl<'a> Inode<'a> {
         let block_map = BlockMap::decode(block_map, own, deviations)?;
         let back = match file_type {
             FileType::Directory => None,
-            _ => handles.expect(HandleType::Back, deviations)?,
+            _ => handles.want(HandleType::Back, deviations)?,
         };
         let back = match back {
             None => Vec::new(),
             Some(back) => decode_back(back, deviations)?,
         };
-        let name = match handles.expect(HandleType::Name, deviations)? {
+        let name = match handles.want(HandleType::Name, deviations)? {
             None => &[],
             Some(name) => decode_name(name, own.is_root(), deviations)?,
         };
@@ -210,7 +211,7 @@ fn decode_root_attributes(
     handles: &mut Handles<'_>,
     deviations: &mut Deviations,
 ) -> Result<ExtendedAttributes, FormatError> {
-    let handle = handles.expect(HandleType::ExtendedAttributes, deviations)?;
+    let handle = handles.want(HandleType::ExtendedAttributes, deviations)?;
     let Some(handle) = handle else {
         return Ok(ExtendedAttributes::default());
     };

@@ -107,7 +107,7 @@ impl<'a> DirectorySegment<'a> {
     ) -> Result<Self, FormatError> {
         let entries = handles.require(HandleType::Dirents)?;
         let entries = DirEntries::decode(entries, Limit::DirectorySegmentBytes, deviations)?;
-        if let Some(data) = handles.expect(HandleType::Data, deviations)? {
+        if let Some(data) = handles.want(HandleType::Data, deviations)? {
             let not_empty = data.cursor().corrupt(Corrupt::DataNotEmpty);
             // What is in it does not matter to the entries.
             let bytes = decode_data(data, Limit::DirectorySegmentBytes, deviations);

@@ -94,7 +94,7 @@ fn after_bytes_that_end_within_an_entry_nothing_comes() {
     for length in 1..next.len() {
         let bytes = [&whole, &next[..length]].concat();
         let entries = DirEntries::from_encoded(bytes);
-        let raw: Vec<_> = entries.iter_raw().collect();
+        let raw: Vec<_> = entries.iter_raw().take(9).collect();
         let [Ok(_), Err(bad)] = raw[..] else {
             panic!("{raw:?}");
         };
@@ -114,7 +114,8 @@ fn after_bytes_that_end_within_an_entry_nothing_comes() {
     let next = entry(b"a/b", own().as_bytes());
     let bytes = [&whole, &next[..20]].concat();
     let entries = DirEntries::from_encoded(bytes);
-    let bad: Vec<_> = entries.iter_raw().filter_map(Result::err).collect();
+    let raw = entries.iter_raw().take(9);
+    let bad: Vec<_> = raw.filter_map(Result::err).collect();
     let errors: Vec<_> = bad.iter().map(|bad| bad.error).collect();
     let both = [
         in_entry(C::NameByte, at),

@@ -161,15 +161,11 @@ impl BlockMapReader {
         let levels_below = self.trees_begun.saturating_sub(depth + 1);
         let passed = self.skip / blocks_under(levels_below);
         self.skip %= blocks_under(levels_below);
-        if passed >= pointers.len() as u64 {
-            // The blocks end before the one that is wanted.
-            self.skip = 0;
-        }
+        // If there are fewer, this list is not full, and no block may follow it.
         advance(pointers, passed);
+        // Fewer than 4096 are passed over, as `skip` is less than what the tree holds.
         for (below, met) in self.met.iter_mut().skip(depth + 1).enumerate() {
-            if below < levels_below {
-                *met += passed * blocks_under(below);
-            }
+            *met += passed * blocks_under(below);
         }
     }
 

@@ -258,9 +258,18 @@ fn gaps_on_the_way_are_found() {
     // What lies wholly before the start is not looked at.
     assert_eq!(gap(TREE_1 + N + 1, leaf), Ok(BlockStep::End));
     assert_eq!(gap(TREE_1 + 1, root), Ok(BlockStep::End));
-    // A direct list that is not full.
-    let mut short = map.map();
+    // A direct list that is not full, be the tree behind it of use or not.
+    let mut short = Lazy { count: TREE_1 }.map();
     short.direct.pop();
-    let mut reader = BlockMapReader::starting_at(&short, u64::MAX, TREE_1);
-    assert_eq!(reader.next_step(), Err(error));
+    for first in [1022 + 1, TREE_1, TREE_1 + 1] {
+        let mut reader = BlockMapReader::starting_at(&short, u64::MAX, first);
+        assert_eq!(reader.next_step(), Err(error), "{first}");
+    }
+    // Behind an empty tree there is nothing, from wherever one comes.
+    let mut empty = map.map();
+    empty.roots[0] = BlockId::NONE;
+    for first in [TREE_0 + 1, TREE_1 + 1] {
+        let mut reader = BlockMapReader::starting_at(&empty, u64::MAX, first);
+        assert_eq!(reader.next_step(), Ok(BlockStep::End), "{first}");
+    }
 }

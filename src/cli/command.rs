@@ -166,9 +166,11 @@ impl ContainerWords {
                 message: format!("the threads could not be started: {error}"),
                 status: Status::Failed,
             })?;
-        let mut options = OpenOptions::default();
-        options.index = self.index.clone();
-        options.whole = whole;
+        let mut options = OpenOptions {
+            index: self.index.clone(),
+            whole,
+            ..OpenOptions::default()
+        };
         options.retry.patience = Duration::from_secs(self.retry_patience);
         let stop = Arc::clone(&options.stop);
         let notices = Arc::new(|notice: &Notice<'_>| {

@@ -77,8 +77,10 @@ async fn sum_all(
             sums.print(path, sum, printer)?;
             continue;
         }
-        let mut options = WalkOptions::default();
-        options.sorted_up_to = SORTED_UP_TO;
+        let options = WalkOptions {
+            sorted_up_to: SORTED_UP_TO,
+            ..WalkOptions::default()
+        };
         visit(
             reader,
             resolved,

@@ -32,16 +32,22 @@ pub(super) struct Arguments {
     /// Where to begin [default: the root directory]
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
-    /// The name, or with '/' the path, matches; may be given several times for one of several
+    /// The name, or with '/' the path, matches; given several times: one of them does
     #[arg(long = "name", value_name = "GLOB")]
     names: Vec<Pattern>,
-    /// One of these types: f file, d directory, l symlink, b and c devices, s socket, p fifo
-    #[arg(long = "type", value_name = "f,d,…", value_enum, value_delimiter = ',')]
+    /// One of these types: f file, d directory, l symlink, b, c device, s socket, p fifo
+    #[arg(
+        long = "type",
+        value_name = "f,d,…",
+        hide_possible_values = true,
+        value_enum,
+        value_delimiter = ','
+    )]
     types: Vec<TypeLetter>,
     /// The size in bytes; K, M, G and T stand for powers of 1024
     #[arg(long, value_name = "[+-]N", allow_hyphen_values = true, value_parser = Bound::parse_with(size::parse))]
     size: Option<Bound>,
-    /// Changed after this: 2026-01-31, "2026-01-31 12:00:00" (UTC), or an age such as 30days or 2h
+    /// Changed after this: 2026-01-31, "2026-01-31 12:00:00" (UTC), or an age: 30days, 2h
     #[arg(long, value_name = "TIME", value_parser = time)]
     newer_than: Option<std::time::SystemTime>,
     /// Changed before this
@@ -114,13 +120,15 @@ async fn search(
             continue;
         };
         found(&Met::resolved(&resolved), printer)?;
-        let mut options = WalkOptions::default();
-        options.sorted_up_to = SORTED_UP_TO;
-        match arguments.max_depth {
-            Some(0) => continue,
-            Some(depth) => options.depth = Some(depth - 1),
-            None => {}
+        if arguments.max_depth == Some(0) {
+            continue;
         }
+        let options = WalkOptions {
+            // A walk's depth counts directories that are entered below the start.
+            depth: arguments.max_depth.map(|depth| depth.saturating_sub(1)),
+            sorted_up_to: SORTED_UP_TO,
+            ..WalkOptions::default()
+        };
         visit(
             reader,
             resolved,

@@ -122,13 +122,14 @@ impl Lines<'_> {
         start: Resolved,
         printer: &mut Printer,
     ) -> Result<(), Halt> {
-        let mut options = WalkOptions::default();
-        if !self.arguments.recursive {
-            options.depth = Some(0);
-        }
-        if !self.arguments.unsorted {
-            options.sorted_up_to = SORTED_UP_TO;
-        }
+        let options = WalkOptions {
+            depth: (!self.arguments.recursive).then_some(0),
+            sorted_up_to: match self.arguments.unsorted {
+                true => 0,
+                false => SORTED_UP_TO,
+            },
+            ..WalkOptions::default()
+        };
         let long = self.arguments.long;
         visit(
             reader,

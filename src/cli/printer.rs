@@ -175,8 +175,8 @@ impl Printer {
     pub(super) fn left_out(&mut self, problem: WalkProblem) -> Result<(), Halt> {
         match problem {
             WalkProblem::Unreadable { path, error } => self.unreadable(&path, error),
-            WalkProblem::BadEntry { path, entry } => {
-                let mut text = format!("an entry in the blob {}: {}", entry.blob, entry.error);
+            WalkProblem::BadEntry { path, blob, entry } => {
+                let mut text = format!("an entry in the blob {blob}: {}", entry.error);
                 if let Some(name) = &entry.name {
                     text += &format!(
                         "; its name is {:?}",

@@ -39,8 +39,6 @@ pub struct NamedHandle<'a> {
 /// An entry that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadEntry {
-    /// The blob that holds it.
-    pub blob: clfs_format::ObjectName,
     /// The rule; its place counts from the start of the segment's entries.
     pub error: FormatError,
     /// The name, as far as there is one.
@@ -58,7 +56,6 @@ impl Segment {
                 handle: entry.handle,
             }),
             Err(bad) => Err(BadEntry {
-                blob: self.blob,
                 error: bad.error,
                 name: bad.name.map(<[u8]>::to_vec),
                 handle: bad.handle.map(<[u8]>::to_vec),

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use clfs_format::{FileType, Filehandle};
+use clfs_format::{FileType, Filehandle, ObjectName};
 use tokio::task::JoinHandle;
 
 use super::directory::{BadEntry, EntrySegments};
@@ -86,6 +86,8 @@ pub enum WalkProblem {
     BadEntry {
         /// The directory.
         path: TreePath,
+        /// The blob that holds the entry.
+        blob: ObjectName,
         /// The entry.
         entry: BadEntry,
     },
@@ -271,7 +273,7 @@ impl Walk {
         match listing.segments.next().await {
             Ok(Some(segment)) => {
                 for entry in segment.entries() {
-                    self.entry(&mut listing, entry);
+                    self.entry(&mut listing, segment.blob, entry);
                 }
             }
             Ok(None) => {
@@ -295,14 +297,19 @@ impl Walk {
         Ok(())
     }
 
-    fn entry(&mut self, listing: &mut Listing, entry: Result<super::NamedHandle<'_>, BadEntry>) {
+    fn entry(
+        &mut self,
+        listing: &mut Listing,
+        blob: ObjectName,
+        entry: Result<super::NamedHandle<'_>, BadEntry>,
+    ) {
         let position = listing.position;
         listing.position += 1;
         let entry = match entry {
             Ok(entry) => entry,
             Err(entry) => {
                 let path = listing.path.clone();
-                let problem = WalkProblem::BadEntry { path, entry };
+                let problem = WalkProblem::BadEntry { path, blob, entry };
                 self.ready.push_back(Step::Problem(problem));
                 return;
             }

@@ -3,6 +3,7 @@
 
 mod cat;
 mod damage;
+mod documentation;
 mod golden;
 mod listing;
 mod names;

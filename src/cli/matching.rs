@@ -154,7 +154,7 @@ mod tests {
             let off = time(word).unwrap().duration_since(hour_ago).unwrap();
             assert!(off < Duration::from_secs(60), "{word}: {off:?}");
         }
-        for word in ["", "yesterday", "1970-13-01", "5", "9999999999years"] {
+        for word in ["", "yesterday", "1970-13-01", "5", "99999999999999years"] {
             assert!(time(word).is_err(), "{word}");
         }
     }

@@ -9,6 +9,10 @@ pub(super) fn parse(word: &str) -> Result<u64, String> {
     let suffix = word.get(digits.len()..).unwrap_or_default();
     let suffix = suffix.strip_suffix("iB").unwrap_or(suffix);
     let invalid = || format!("{word:?} is no size: give bytes, or a number with K, M, G or T");
+    // A number may begin with a plus in this language.
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(invalid());
+    }
     let number: u64 = digits.parse().map_err(|_| invalid())?;
     let mut characters = suffix.chars();
     let power = match (characters.next(), characters.next()) {
@@ -67,7 +71,7 @@ mod tests {
         assert_eq!(parse("3GiB"), Ok(3 << 30));
         assert_eq!(parse("15E"), Ok(15 << 60));
         for word in [
-            "", "K", "1X", "1KB", "-1", "1.5K", "1 K", "16E", "iB", "5iB", "\u{fc}",
+            "", "K", "1X", "1KB", "-1", "+1", "1.5K", "1 K", "16E", "iB", "5iB", "\u{fc}",
         ] {
             assert!(parse(word).is_err(), "{word:?}: {:?}", parse(word));
         }

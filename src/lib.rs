@@ -5,6 +5,7 @@ pub mod container;
 pub mod crash_point;
 pub mod encode;
 pub mod entry;
+pub mod extract;
 pub mod identity;
 pub mod load;
 pub mod monitor;

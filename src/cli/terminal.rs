@@ -84,7 +84,7 @@ fn figures(progress: &Progress, elapsed: Duration) -> String {
 }
 
 /// Bytes in a unit that suits them.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut value = bytes as f64;
     let mut shown = "B";

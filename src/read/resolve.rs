@@ -22,6 +22,18 @@ impl Reader {
     /// [`ReadError::NoEntry`] and [`ReadError::NotADirectory`] for paths that are not there. When an
     /// entry is not found, but a part of its directory could not be read, the error is about that.
     pub async fn resolve(self: &Arc<Self>, path: &TreePath) -> Result<Resolved, ReadError> {
+        self.resolve_through(path, |_| ()).await
+    }
+
+    /// As [`Reader::resolve`]; `passed` hears of every directory on the way, from the root on.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn resolve_through(
+        self: &Arc<Self>,
+        path: &TreePath,
+        mut passed: impl FnMut(Resolved),
+    ) -> Result<Resolved, ReadError> {
         let mut entity = Arc::new(self.root().await?);
         let mut at = TreePath::root();
         for component in path.components() {
@@ -35,8 +47,10 @@ impl Reader {
             let handle = handle.ok_or_else(|| ReadError::NoEntry {
                 path: next.to_bytes(),
             })?;
-            entity = Arc::new(self.entity(handle).await?);
-            at = next;
+            let inner = Arc::new(self.entity(handle).await?);
+            let path = std::mem::replace(&mut at, next);
+            let entity = std::mem::replace(&mut entity, inner);
+            passed(Resolved { path, entity });
         }
         Ok(Resolved { path: at, entity })
     }

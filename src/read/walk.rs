@@ -214,6 +214,21 @@ impl Walk {
         }
     }
 
+    /// Passes over the directory that was just given as [`Step::Enter`]: none of its entries comes,
+    /// nor does [`Step::Leave`]. After any other step there is nothing to pass over.
+    pub fn pass_over(&mut self) {
+        // Between Enter and the first entry nothing is ready, and Leave waits on top.
+        if self
+            .listing
+            .as_ref()
+            .is_some_and(|listing| listing.position == 0)
+            && self.ready.is_empty()
+        {
+            self.listing = None;
+            self.stack.pop();
+        }
+    }
+
     fn fetch_ahead(&mut self) {
         let next = self.stack.iter_mut().rev().take(READ_AHEAD);
         for pending in next {

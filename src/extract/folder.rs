@@ -1,0 +1,271 @@
+//! A directory below the destination, and what is done in it.
+//!
+//! Every call is relative to an open descriptor and takes one [`Component`]; no symlink is ever
+//! followed, so nothing in the container or in the destination leads out of it.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, chmodat, fstat,
+    linkat, mkdirat, mknodat, openat, openat2, renameat, renameat_with, statat, symlinkat,
+    unlinkat,
+};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::component::Component;
+
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
+
+/// How often openat2(2) is asked again when something was renamed meanwhile (`EAGAIN`).
+const RACES: usize = 100;
+
+/// How many temporary names are tried.
+const TEMPORARY_NAMES: usize = 100;
+
+/// What tells one file of a machine from another: `st_dev` and `st_ino`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileId {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+}
+
+impl FileId {
+    pub(super) fn of(stat: &Stat) -> Self {
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+        }
+    }
+}
+
+/// An open directory.
+#[derive(Debug)]
+pub(super) struct Folder {
+    descriptor: OwnedFd,
+}
+
+impl Folder {
+    /// Opens the destination: the one path that is taken as the user gave it.
+    pub(super) fn open_destination(path: &Path) -> Result<Self, Errno> {
+        let descriptor = retry_on_intr(|| openat(CWD, path, DIRECTORY, Mode::empty()))?;
+        Ok(Self { descriptor })
+    }
+
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+
+    pub(super) fn stat(&self) -> Result<Stat, Errno> {
+        fstat(&self.descriptor)
+    }
+
+    /// Opens a directory in it.
+    pub(super) fn open_folder(&self, name: &Component) -> Result<Self, Errno> {
+        let descriptor = self.open_beneath(name, DIRECTORY, Mode::empty())?;
+        Ok(Self { descriptor })
+    }
+
+    /// Opens a regular file in it for reading.
+    pub(super) fn open_file(&self, name: &Component) -> Result<OwnedFd, Errno> {
+        // O_NONBLOCK: a fifo that took the file's place must not hang the open.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        self.open_beneath(name, flags, Mode::empty())
+    }
+
+    /// Makes a file that is not there yet, for writing.
+    pub(super) fn create_file(&self, name: &Component) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        self.open_beneath(name, flags, Mode::RUSR | Mode::WUSR)
+    }
+
+    /// openat2(2) holds the kernel to what [`Component`] promises. Kernels before 5.6 do not have it,
+    /// and some containers forbid it; then `O_NOFOLLOW` has to do.
+    fn open_beneath(&self, name: &Component, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+        static FORBIDDEN: AtomicBool = AtomicBool::new(false);
+        let (name, flags) = (name.as_c_str(), flags | OFlags::NOFOLLOW);
+        let resolve =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        for _ in 0..RACES {
+            if FORBIDDEN.load(Relaxed) {
+                break;
+            }
+            match retry_on_intr(|| openat2(&self.descriptor, name, flags, mode, resolve)) {
+                Err(Errno::AGAIN) => {}
+                Err(Errno::NOSYS) => FORBIDDEN.store(true, Relaxed),
+                // Either a filter's word for "unknown", or an answer that openat(2) gives as well.
+                Err(Errno::PERM) => break,
+                opened => return opened,
+            }
+        }
+        retry_on_intr(|| openat(&self.descriptor, name, flags, mode))
+    }
+
+    /// What stands under a name; none when nothing does.
+    pub(super) fn look(&self, name: &Component) -> Result<Option<Stat>, Errno> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        match retry_on_intr(|| statat(&self.descriptor, name.as_c_str(), flags)) {
+            Err(Errno::NOENT) => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
+    pub(super) fn make_folder(&self, name: &Component) -> Result<(), Errno> {
+        mkdirat(&self.descriptor, name.as_c_str(), Mode::RWXU)
+    }
+
+    pub(super) fn make_symlink(&self, name: &Component, target: &CStr) -> Result<(), Errno> {
+        symlinkat(target, &self.descriptor, name.as_c_str())
+    }
+
+    pub(super) fn make_node(
+        &self,
+        name: &Component,
+        file_type: FileType,
+        device: u64,
+    ) -> Result<(), Errno> {
+        let mode = Mode::RUSR | Mode::WUSR;
+        mknodat(&self.descriptor, name.as_c_str(), file_type, mode, device)
+    }
+
+    /// Gives a file of another directory a name here. A symlink is linked itself.
+    pub(super) fn make_link(
+        &self,
+        name: &Component,
+        from: &Folder,
+        original: &Component,
+    ) -> Result<(), Errno> {
+        let (original, name) = (original.as_c_str(), name.as_c_str());
+        linkat(
+            &from.descriptor,
+            original,
+            &self.descriptor,
+            name,
+            AtFlags::empty(),
+        )
+    }
+
+    pub(super) fn target_of(&self, name: &Component) -> Result<Vec<u8>, Errno> {
+        rustix::fs::readlinkat(&self.descriptor, name.as_c_str(), Vec::new())
+            .map(std::ffi::CString::into_bytes)
+    }
+
+    /// Removes anything but a directory.
+    pub(super) fn remove(&self, name: &Component) -> Result<(), Errno> {
+        unlinkat(&self.descriptor, name.as_c_str(), AtFlags::empty())
+    }
+
+    /// Sets the permissions of anything but a symlink, without following one that takes its place:
+    /// fchmodat(2) would, and fchmod(2) does not take a descriptor that was opened with `O_PATH`,
+    /// the only way to open a socket or a file that may not be read.
+    pub(super) fn set_mode(&self, name: &Component, mode: Mode) -> Result<(), Errno> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let descriptor = self.open_beneath(name, flags, Mode::empty())?;
+        let stat = fstat(&descriptor)?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+            return Err(Errno::LOOP);
+        }
+        let path = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
+        chmodat(CWD, path, mode, AtFlags::empty())
+    }
+
+    /// Removes what killed runs left: regular files with names such as ours. Returns how many.
+    pub(super) fn sweep(&self) -> Result<u64, Errno> {
+        let mut left = Vec::new();
+        for entry in Dir::read_from(&self.descriptor)? {
+            if let Some(name) = Component::new(entry?.file_name().to_bytes())
+                && name.is_temporary()
+            {
+                left.push(name);
+            }
+        }
+        let mut removed = 0;
+        for name in left {
+            let stat = self.look(&name)?;
+            if stat.is_some_and(|stat| is_type(&stat, FileType::RegularFile)) {
+                self.remove(&name)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Whether nothing is in it.
+    pub(super) fn is_empty(&self) -> Result<bool, Errno> {
+        for entry in Dir::read_from(&self.descriptor)? {
+            if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+pub(super) fn is_type(stat: &Stat, file_type: FileType) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == file_type
+}
+
+/// Something that was made under a temporary name, and is removed unless it gets its own.
+#[derive(Debug)]
+pub(super) struct Temporary {
+    folder: Arc<Folder>,
+    name: Option<Component>,
+}
+
+impl Temporary {
+    /// Lets `make` make something under a name that is free; `make` must fail with `EEXIST` when
+    /// it is not.
+    pub(super) fn create<T>(
+        folder: &Arc<Folder>,
+        mut make: impl FnMut(&Component) -> Result<T, Errno>,
+    ) -> Result<(Self, T), Errno> {
+        for _ in 0..TEMPORARY_NAMES {
+            let name = Component::temporary();
+            match make(&name) {
+                Err(Errno::EXIST) => {}
+                made => {
+                    let made = made?;
+                    let folder = Arc::clone(folder);
+                    let name = Some(name);
+                    return Ok((Self { folder, name }, made));
+                }
+            }
+        }
+        Err(Errno::EXIST)
+    }
+
+    /// Its name meanwhile.
+    pub(super) fn name(&self) -> Result<&Component, Errno> {
+        self.name.as_ref().ok_or(Errno::NOENT)
+    }
+
+    /// Puts it in its place. What stands there is replaced, unless it is a directory (rename(2)).
+    pub(super) fn rename(mut self, to: &Component) -> Result<(), Errno> {
+        let here = &self.folder.descriptor;
+        renameat(here, self.name()?.as_c_str(), here, to.as_c_str())?;
+        self.name = None;
+        Ok(())
+    }
+
+    /// Puts it in its place if that is free; on `EEXIST` it can be tried with another name.
+    pub(super) fn rename_where_free(&mut self, to: &Component) -> Result<(), Errno> {
+        let (here, from) = (&self.folder.descriptor, self.name()?.as_c_str());
+        renameat_with(here, from, here, to.as_c_str(), RenameFlags::NOREPLACE)?;
+        self.name = None;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            // What cannot be removed now, the next run removes.
+            let _: Result<(), Errno> = self.folder.remove(name);
+        }
+    }
+}

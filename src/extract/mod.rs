@@ -1,0 +1,225 @@
+//! Brings a tree out of a container into a folder.
+//!
+//! A walk of the container feeds a bounded number of entries that are worked on side by side; a
+//! directory gets its attributes when everything in it is done. Every entry is made under a temporary
+//! name and then put in its place, so what stands under its own name is whole, and a further run passes
+//! it over. Nothing in a container is believed: see [`folder`] for what keeps it below the destination.
+//!
+//! The library prints nothing: an [`Observer`] hears of problems, [`Counters`] tell how far it is.
+
+mod claims;
+mod component;
+mod content;
+mod entry;
+mod folder;
+mod problem;
+mod record;
+mod run;
+mod scratch;
+mod summary;
+mod tree;
+mod walking;
+mod wanted;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::process::geteuid;
+
+use crate::read::{Pattern, Reader, TreePath};
+use crate::stop::StopFlag;
+
+pub use problem::{Action, ExtractError, LocalError, Problem, Reason};
+pub use record::RecordError;
+pub use summary::{Counters, Summary};
+pub use wanted::Owners;
+
+use record::Record;
+use run::Run;
+use scratch::Scratch;
+use tree::{Making, Tree};
+
+/// Where what is known of inodes is kept between runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordPlace {
+    /// In this file, which is made when it is missing.
+    File(PathBuf),
+    /// Nowhere: the next run fetches every inode again.
+    Nowhere,
+}
+
+/// What is brought out, where to, and how.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ExtractOptions {
+    /// The folder that everything goes into. It is made when it is missing.
+    pub destination: PathBuf,
+    /// What tells the container from others, for the record.
+    pub container: String,
+    /// What is brought out, with everything below; each keeps its whole path. None: everything.
+    pub paths: Vec<TreePath>,
+    /// Entries that are left out, with everything below them.
+    pub exclude: Vec<Pattern>,
+    /// Whether entries get the owners that they have in the container.
+    pub owners: Owners,
+    /// Whether the content of what is there is compared, not only its size and time.
+    pub checksum: bool,
+    /// Whether nothing is changed, only counted.
+    pub dry_run: bool,
+    /// Whether what can be read of damaged files is written under another name.
+    pub keep_damaged: bool,
+    /// Where what is known of inodes is kept.
+    pub record: RecordPlace,
+    /// Folder for temporary databases; the system's by default.
+    pub temporary: Option<PathBuf>,
+}
+
+impl ExtractOptions {
+    /// Brings out everything; the superuser sets owners.
+    pub fn new(destination: PathBuf, container: String) -> Self {
+        Self {
+            destination,
+            container,
+            paths: Vec::new(),
+            exclude: Vec::new(),
+            owners: match geteuid().is_root() {
+                true => Owners::Same,
+                false => Owners::Mine,
+            },
+            checksum: false,
+            dry_run: false,
+            keep_damaged: false,
+            record: RecordPlace::Nowhere,
+            temporary: None,
+        }
+    }
+
+    fn is_everything(&self) -> bool {
+        self.paths.is_empty() || self.paths.iter().any(|path| path.depth() == 0)
+    }
+}
+
+/// Hears of what happens. Calls come from several threads.
+pub trait Observer: Send + Sync {
+    /// Something was left out.
+    fn problem(&self, problem: &Problem);
+
+    /// The machine was started anew after a run that had not stored everything: what is there is
+    /// compared by content.
+    fn content_in_doubt(&self) {}
+}
+
+/// How an extraction ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was done, also when it ended early.
+    pub summary: Summary,
+    /// Why it ended early. What was left out is no reason.
+    pub end: Result<(), ExtractError>,
+}
+
+/// Extracts what `options` say. Must run on a tokio runtime of several threads.
+///
+/// `counters` may be read meanwhile. When `stop` is set, what is under way is given up, its
+/// temporary files are removed, and the outcome is [`ExtractError::Stopped`].
+pub async fn extract(
+    reader: &Arc<Reader>,
+    options: &ExtractOptions,
+    stop: Arc<StopFlag>,
+    counters: Arc<Counters>,
+    observer: Arc<dyn Observer>,
+) -> Outcome {
+    let prepared = prepare(reader, options, stop, Arc::clone(&counters), observer);
+    let end = match prepared {
+        Ok(prepared) => prepared.run(options).await,
+        Err(error) => Err(error),
+    };
+    Outcome {
+        summary: counters.summary(),
+        end,
+    }
+}
+
+struct Prepared {
+    run: Run,
+    /// The destination gets the root's attributes.
+    destination_is_ours: bool,
+    /// What an earlier run wrote may be lost.
+    in_doubt: bool,
+}
+
+fn prepare(
+    reader: &Arc<Reader>,
+    options: &ExtractOptions,
+    stop: Arc<StopFlag>,
+    counters: Arc<Counters>,
+    observer: Arc<dyn Observer>,
+) -> Result<Prepared, ExtractError> {
+    let making = Making {
+        dry_run: options.dry_run,
+        owners: options.owners,
+    };
+    let (tree, fresh) = Tree::open(options.destination.clone(), making)?;
+    let temporary = options.temporary.clone();
+    let temporary = temporary.unwrap_or_else(std::env::temp_dir);
+    let record = match &options.record {
+        RecordPlace::File(path) => Record::open(path, &options.container)?,
+        RecordPlace::Nowhere => Record::temporary(&temporary, &options.container)?,
+    };
+    let (mut destination_is_ours, mut in_doubt) = (false, false);
+    if !options.dry_run {
+        destination_is_ours = record.destination_is_ours(fresh)? && options.is_everything();
+        in_doubt = record.begin(&boot())?;
+    }
+    if in_doubt {
+        observer.content_in_doubt();
+    }
+    let run = Run::new(run::Parts {
+        reader: Arc::clone(reader),
+        tree,
+        record,
+        scratch: Scratch::create(&temporary)?,
+        checksum: options.checksum || in_doubt,
+        keep_damaged: options.keep_damaged,
+        superuser: geteuid().is_root(),
+        counters,
+        observer,
+        stop,
+    });
+    Ok(Prepared {
+        run,
+        destination_is_ours,
+        in_doubt,
+    })
+}
+
+impl Prepared {
+    async fn run(self, options: &ExtractOptions) -> Result<(), ExtractError> {
+        let run = Arc::new(self.run);
+        let mut walking = walking::Walking::new(&run, options, self.destination_is_ours);
+        let walked = walking.run(options).await;
+        walking.join().await;
+        let end = run.end(walked);
+        let all_done = end.is_ok();
+        let dry_run = options.dry_run;
+        let stored = run::blocking(move || {
+            if dry_run {
+                return run.record.flush();
+            }
+            run.tree.store()?;
+            // After a crash of the machine only a run to the end has looked at everything.
+            match all_done || !self.in_doubt {
+                true => run.record.stored(),
+                false => run.record.flush(),
+            }
+        });
+        let stored = stored.await.and_then(|stored| stored);
+        end.and(stored)
+    }
+}
+
+/// What tells this start of the machine from others (proc(5)); always the same where that is not told.
+fn boot() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    id.map(|id| id.trim().to_owned()).unwrap_or_default()
+}

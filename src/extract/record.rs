@@ -1,0 +1,418 @@
+//! What is known of a container's inodes from earlier extractions, so that a further run need not
+//! fetch the inodes of what is whole.
+//!
+//! An SQLite file with a row of about 70 bytes for each object. It tells nothing about the files
+//! below the destination, except which times their file system could not hold, so losing it costs
+//! requests, no more. What it must remember about the destination is whether data may have been lost
+//! by a crash of the machine: see [`Record::begin`].
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use clfs_format::{FileType, Filehandle, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use tempfile::TempPath;
+
+use super::problem::ExtractError;
+use super::wanted::Wanted;
+
+/// `PRAGMA application_id`: "CLFX" in ASCII.
+const APPLICATION_ID: i64 = 0x434c_4658;
+/// `PRAGMA user_version`.
+const VERSION: i64 = 1;
+/// Rows that a killed run may lose.
+const ROWS_OF_A_COMMIT: u32 = 200;
+const NANOSECONDS: i64 = 1_000_000_000;
+
+const TABLES: &str = "
+CREATE TABLE about (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE inode (
+    handle BLOB PRIMARY KEY,
+    version INTEGER NOT NULL,
+    type INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    mtime INTEGER NOT NULL,
+    mode INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    gid INTEGER NOT NULL,
+    nlink INTEGER NOT NULL,
+    major INTEGER NOT NULL,
+    minor INTEGER NOT NULL,
+    kept INTEGER
+) STRICT, WITHOUT ROWID;
+";
+
+/// Why a record cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The database failed.
+    #[error("{0}: remove it, and it is made again")]
+    Database(#[from] rusqlite::Error),
+    /// The file could not be made.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// Another program's file.
+    #[error("it is not a record of clfsload extract: give another file")]
+    NotARecord,
+    /// Written by another version of this program.
+    #[error(
+        "it has version {0}, which this program does not read: remove it, and it is made again"
+    )]
+    Version(i64),
+    /// It tells of another container.
+    #[error("it is the record of {0}: give another file, or remove it")]
+    OtherContainer(String),
+    /// A row that this program would not have written.
+    #[error("a row of it is damaged: remove it, and it is made again")]
+    Row,
+}
+
+/// What is known of an inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) wanted: Wanted,
+    /// The modification time that the destination's file system made of the wanted one.
+    pub(super) kept: Option<Timestamp>,
+}
+
+/// What is kept between runs.
+pub(super) struct Record {
+    database: Mutex<Database>,
+    path: PathBuf,
+    /// Removes the file in the end, unless it stays.
+    _temporary: Option<TempPath>,
+}
+
+struct Database {
+    connection: Connection,
+    /// Rows of the open transaction.
+    waiting: u32,
+}
+
+impl Record {
+    /// Opens or makes the record of `container` at `path`.
+    pub(super) fn open(path: &Path, container: &str) -> Result<Self, ExtractError> {
+        let database = Database::open(path, container).map_err(|error| ExtractError::Record {
+            path: path.to_path_buf(),
+            error,
+        })?;
+        Ok(Self::new(database, path.to_path_buf(), None))
+    }
+
+    /// One that goes when the run ends.
+    pub(super) fn temporary(folder: &Path, container: &str) -> Result<Self, ExtractError> {
+        let failed = |error| ExtractError::Record {
+            path: folder.to_path_buf(),
+            error,
+        };
+        let file = tempfile::Builder::new()
+            .prefix(".clfsload-record-")
+            .tempfile_in(folder)
+            .map_err(|error| failed(error.into()))?
+            .into_temp_path();
+        let database = Database::open(&file, container).map_err(failed)?;
+        Ok(Self::new(database, file.to_path_buf(), Some(file)))
+    }
+
+    fn new(database: Database, path: PathBuf, temporary: Option<TempPath>) -> Self {
+        Self {
+            database: Mutex::new(database),
+            path,
+            _temporary: temporary,
+        }
+    }
+
+    /// What is known of version `version` of an inode.
+    pub(super) fn find(
+        &self,
+        handle: Filehandle,
+        version: u64,
+    ) -> Result<Option<Known>, ExtractError> {
+        self.with(|database| {
+            let mut statement = database.connection.prepare_cached(
+                "SELECT type, size, mtime, mode, uid, gid, nlink, major, minor, kept FROM inode
+                 WHERE handle = ?1 AND version = ?2",
+            )?;
+            let row = params![handle.as_bytes(), version as i64];
+            let known = statement.query_row(row, |row| Ok(known(row))).optional()?;
+            known.transpose()
+        })
+    }
+
+    /// Remembers an inode.
+    pub(super) fn put(
+        &self,
+        handle: Filehandle,
+        version: u64,
+        known: &Known,
+    ) -> Result<(), ExtractError> {
+        let wanted = &known.wanted;
+        self.with(|database| {
+            database.begin()?;
+            let mut statement = database.connection.prepare_cached(
+                "INSERT OR REPLACE INTO inode VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            )?;
+            statement.execute(params![
+                handle.as_bytes(),
+                version as i64,
+                wanted.file_type.ftype(),
+                wanted.size as i64,
+                nanoseconds(wanted.mtime),
+                wanted.mode,
+                wanted.uid,
+                wanted.gid,
+                wanted.nlink,
+                wanted.major,
+                wanted.minor,
+                known.kept.map(nanoseconds),
+            ])?;
+            drop(statement);
+            database.waiting += 1;
+            match database.waiting >= ROWS_OF_A_COMMIT {
+                true => database.commit(),
+                false => Ok(()),
+            }
+        })
+    }
+
+    /// Notes that a run writes. Says whether an earlier one wrote what the machine may have lost:
+    /// files are not flushed one by one, so a crash before the end of a run may leave some with the
+    /// right size and time, and zeros inside. `boot` tells one start of the machine from another.
+    pub(super) fn begin(&self, boot: &str) -> Result<bool, ExtractError> {
+        self.with(|database| {
+            let before = database.about("unstored")?;
+            if before.is_none() {
+                database.set_about("unstored", boot)?;
+            }
+            Ok(before.is_some_and(|before| before != boot))
+        })
+    }
+
+    /// Notes that everything that was written is stored.
+    pub(super) fn stored(&self) -> Result<(), ExtractError> {
+        self.with(|database| {
+            database.commit()?;
+            let sql = "DELETE FROM about WHERE name = 'unstored'";
+            database.connection.execute(sql, [])?;
+            Ok(())
+        })
+    }
+
+    /// Whether the destination itself is to get the root's attributes: decided by the first run.
+    pub(super) fn destination_is_ours(&self, now: bool) -> Result<bool, ExtractError> {
+        self.with(|database| {
+            if let Some(before) = database.about("destination")? {
+                return Ok(before == "ours");
+            }
+            let value = if now { "ours" } else { "theirs" };
+            database.set_about("destination", value)?;
+            Ok(now)
+        })
+    }
+
+    /// Writes what waits.
+    pub(super) fn flush(&self) -> Result<(), ExtractError> {
+        self.with(Database::commit)
+    }
+
+    fn with<T>(
+        &self,
+        call: impl FnOnce(&mut Database) -> Result<T, RecordError>,
+    ) -> Result<T, ExtractError> {
+        let mut database: MutexGuard<'_, Database> =
+            self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        call(&mut database).map_err(|error| ExtractError::Record {
+            path: self.path.clone(),
+            error,
+        })
+    }
+}
+
+impl Database {
+    fn open(path: &Path, container: &str) -> Result<Self, RecordError> {
+        let connection = Connection::open(path)?;
+        let pragma =
+            |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let tables: i64 =
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        let database = match (pragma("application_id")?, tables) {
+            (0, 0) => {
+                connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+                connection.pragma_update(None, "user_version", VERSION)?;
+                connection.execute_batch(TABLES)?;
+                let database = Self::set_up(connection)?;
+                database.set_about("container", container)?;
+                database
+            }
+            (APPLICATION_ID, _) => match pragma("user_version")? {
+                VERSION => Self::set_up(connection)?,
+                version => return Err(RecordError::Version(version)),
+            },
+            _ => return Err(RecordError::NotARecord),
+        };
+        match database.about("container")? {
+            Some(of) if of == container => Ok(database),
+            Some(of) => Err(RecordError::OtherContainer(of)),
+            None => Err(RecordError::Row),
+        }
+    }
+
+    fn set_up(connection: Connection) -> Result<Self, RecordError> {
+        // With a log written ahead, commits wait for no disk, and a crash does no harm.
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        Ok(Self {
+            connection,
+            waiting: 0,
+        })
+    }
+
+    fn begin(&mut self) -> Result<(), RecordError> {
+        if self.waiting == 0 && self.connection.is_autocommit() {
+            self.connection.execute_batch("BEGIN")?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), RecordError> {
+        if !self.connection.is_autocommit() {
+            self.connection.execute_batch("COMMIT")?;
+        }
+        self.waiting = 0;
+        Ok(())
+    }
+
+    fn about(&self, name: &str) -> Result<Option<String>, RecordError> {
+        let sql = "SELECT value FROM about WHERE name = ?1";
+        let value = self
+            .connection
+            .query_row(sql, params![name], |row| row.get(0));
+        Ok(value.optional()?)
+    }
+
+    fn set_about(&self, name: &str, value: &str) -> Result<(), RecordError> {
+        let sql = "INSERT OR REPLACE INTO about VALUES (?1, ?2)";
+        self.connection.execute(sql, params![name, value])?;
+        Ok(())
+    }
+}
+
+fn known(row: &Row<'_>) -> Result<Known, RecordError> {
+    let file_type = FileType::from_ftype(row.get(0)?).ok_or(RecordError::Row)?;
+    let kept: Option<i64> = row.get(9)?;
+    Ok(Known {
+        wanted: Wanted {
+            file_type,
+            size: row.get::<_, i64>(1)? as u64,
+            mtime: timestamp(row.get(2)?)?,
+            mode: row.get(3)?,
+            uid: row.get(4)?,
+            gid: row.get(5)?,
+            nlink: row.get(6)?,
+            major: row.get(7)?,
+            minor: row.get(8)?,
+        },
+        kept: kept.map(timestamp).transpose()?,
+    })
+}
+
+/// Nanoseconds since 1970; what the format holds ends in 2106, far below the type's end in 2262.
+fn nanoseconds(time: Timestamp) -> i64 {
+    i64::from(time.seconds) * NANOSECONDS + i64::from(time.nanoseconds)
+}
+
+fn timestamp(nanoseconds: i64) -> Result<Timestamp, RecordError> {
+    let seconds = nanoseconds.div_euclid(NANOSECONDS);
+    Ok(Timestamp {
+        seconds: u32::try_from(seconds).map_err(|_| RecordError::Row)?,
+        // Below a second's.
+        nanoseconds: nanoseconds.rem_euclid(NANOSECONDS) as u32,
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn record(path: &Path) -> Record {
+        Record::open(path, "a container").unwrap()
+    }
+
+    #[test]
+    fn a_crash_of_the_machine_is_suspected_until_all_is_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record");
+        assert!(!record(&path).begin("boot 1").unwrap());
+        // Killed; the machine is still up.
+        assert!(!record(&path).begin("boot 1").unwrap());
+        // Killed again, and the machine was started anew: that stays so until a run ends well.
+        assert!(record(&path).begin("boot 2").unwrap());
+        let last = record(&path);
+        assert!(last.begin("boot 2").unwrap());
+        last.stored().unwrap();
+        assert!(!record(&path).begin("boot 3").unwrap());
+    }
+
+    #[test]
+    fn an_inode_is_known_in_its_version_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record");
+        let time = |seconds, nanoseconds| Timestamp {
+            seconds,
+            nanoseconds,
+        };
+        let known = Known {
+            wanted: Wanted {
+                file_type: FileType::Block,
+                size: u64::MAX,
+                mtime: Timestamp::MAX,
+                mode: 0o7777,
+                uid: u32::MAX - 1,
+                gid: 65_536,
+                nlink: 1023,
+                major: 4095,
+                minor: 1_048_575,
+            },
+            kept: Some(time(u32::MAX, 0)),
+        };
+        let first = record(&path);
+        first.put(Filehandle::ROOT, 9, &known).unwrap();
+        first.flush().unwrap();
+        let again = record(&path);
+        assert_eq!(again.find(Filehandle::ROOT, 9).unwrap(), Some(known));
+        assert_eq!(again.find(Filehandle::ROOT, 10).unwrap(), None);
+        assert_eq!(again.find(Filehandle::NULL, 9).unwrap(), None);
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record");
+        drop(record(&path));
+        let error = |path: &Path, container| match Record::open(path, container) {
+            Err(ExtractError::Record { error, .. }) => error,
+            other => unreachable!("{}", other.is_ok()),
+        };
+        assert!(matches!(
+            error(&path, "another"),
+            RecordError::OtherContainer(_)
+        ));
+        let foreign = folder.path().join("foreign");
+        let connection = Connection::open(&foreign).unwrap();
+        connection.execute_batch("CREATE TABLE t (x)").unwrap();
+        assert!(matches!(
+            error(&foreign, "a container"),
+            RecordError::NotARecord
+        ));
+        std::fs::write(&foreign, "no database at all, but a text of some length").unwrap();
+        assert!(matches!(
+            error(&foreign, "a container"),
+            RecordError::Database(_)
+        ));
+    }
+}

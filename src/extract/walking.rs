@@ -1,0 +1,294 @@
+//! Walks what is to be brought out and hands entries to tasks.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use clfs_format::{FileType, Filehandle};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::ExtractOptions;
+use super::component::Component;
+use super::entry::Entry;
+use super::problem::{ExtractError, Failure, Reason};
+use super::run::{Run, blocking};
+use super::summary::add;
+use super::tree::{Finish, Node};
+use crate::read::{
+    Entity, Pattern, ReadError, Resolved, Step, TreePath, Walk, WalkOptions, WalkProblem,
+};
+
+/// Entries that are worked on at a time: as many as the reader has requests under way.
+const ENTRIES: usize = 64;
+
+pub(super) struct Walking {
+    run: Arc<Run>,
+    exclude: Arc<Vec<Pattern>>,
+    destination_is_ours: bool,
+    /// Directories on the way to the given paths. They are finished in the end.
+    passed: HashMap<Vec<u8>, Arc<Node>>,
+    slots: Arc<Semaphore>,
+    tasks: JoinSet<()>,
+}
+
+impl Walking {
+    pub(super) fn new(run: &Arc<Run>, options: &ExtractOptions, destination_is_ours: bool) -> Self {
+        Self {
+            run: Arc::clone(run),
+            exclude: Arc::new(options.exclude.clone()),
+            destination_is_ours,
+            passed: HashMap::new(),
+            slots: Arc::new(Semaphore::new(ENTRIES)),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Waits for the tasks.
+    pub(super) async fn join(&mut self) {
+        while let Some(joined) = self.tasks.join_next().await {
+            self.joined(joined);
+        }
+        for (_, node) in self.passed.drain() {
+            self.run.release(&node).await;
+        }
+    }
+
+    pub(super) async fn run(&mut self, options: &ExtractOptions) -> Result<(), ExtractError> {
+        if options.is_everything() {
+            let entity = self.run.reader.root().await;
+            let entity = Arc::new(entity.map_err(ExtractError::Read)?);
+            let path = TreePath::root();
+            return self.walk(Resolved { path, entity }, None).await;
+        }
+        for path in apart(&options.paths) {
+            if self.run.halted() {
+                return Ok(());
+            }
+            if let Err(failure) = self.given(path).await {
+                self.run.failed(path.clone(), None, failure);
+            }
+        }
+        Ok(())
+    }
+
+    /// One of the paths that were asked for.
+    async fn given(&mut self, path: &TreePath) -> Result<(), Failure> {
+        let mut passed = Vec::new();
+        let reader = Arc::clone(&self.run.reader);
+        let found = reader
+            .resolve_through(path, |resolved| passed.push(resolved))
+            .await?;
+        let mut parent = None;
+        for directory in passed {
+            parent = Some(self.pass(parent, directory).await?);
+        }
+        if found.entity.file_type == FileType::Directory {
+            self.walk(found, parent).await?;
+            return Ok(());
+        }
+        if let Some(parent) = parent {
+            let (handle, file_type) = (found.entity.handle, found.entity.file_type);
+            self.entry(&parent, found.path, handle, file_type).await;
+        }
+        Ok(())
+    }
+
+    /// A directory on the way to a given path.
+    async fn pass(
+        &mut self,
+        parent: Option<Arc<Node>>,
+        directory: Resolved,
+    ) -> Result<Arc<Node>, Failure> {
+        let key = directory.path.to_bytes();
+        if let Some(node) = self.passed.get(&key) {
+            return Ok(Arc::clone(node));
+        }
+        let node = self.enter(parent, directory.path, &directory.entity);
+        let node = node.await?;
+        self.passed.insert(key, Arc::clone(&node));
+        Ok(node)
+    }
+
+    /// A directory and everything below it.
+    async fn walk(&mut self, start: Resolved, base: Option<Arc<Node>>) -> Result<(), ExtractError> {
+        let options = self.walk_options();
+        let reader = Arc::clone(&self.run.reader);
+        let mut walk = Walk::new(&reader, start, options);
+        let mut inside: Vec<Arc<Node>> = Vec::new();
+        // Second entries of a name: as long as the directories that hold them.
+        let mut refused: HashSet<Filehandle> = HashSet::new();
+        while !self.run.halted() {
+            let step = match walk.next().await {
+                Ok(Some(step)) => step,
+                Ok(None) => break,
+                Err(ReadError::Stopped) => return Err(ExtractError::Stopped),
+                Err(error) => return Err(ExtractError::Read(error)),
+            };
+            match step {
+                Step::Enter { path, entity } => {
+                    if refused.contains(&entity.handle) {
+                        walk.pass_over();
+                        continue;
+                    }
+                    let parent = inside.last().or(base.as_ref()).cloned();
+                    match self.enter(parent, path.clone(), &entity).await {
+                        Ok(node) => {
+                            self.run.scratch.forget_names()?;
+                            inside.push(node);
+                        }
+                        Err(failure) => {
+                            walk.pass_over();
+                            self.run.failed(path, Some(FileType::Directory), failure);
+                        }
+                    }
+                }
+                Step::Entry {
+                    path,
+                    handle,
+                    file_type,
+                } => {
+                    let name = path.name().unwrap_or_default();
+                    if !self.run.scratch.take_name(name)? {
+                        self.run
+                            .problem(path, Some(file_type), Reason::DuplicateName);
+                        if file_type == FileType::Directory {
+                            refused.insert(handle);
+                        }
+                    } else if file_type != FileType::Directory
+                        && let Some(parent) = inside.last().cloned()
+                    {
+                        self.entry(&parent, path, handle, file_type).await;
+                    }
+                }
+                Step::Listed { .. } => {}
+                Step::Leave { .. } => {
+                    if let Some(node) = inside.pop() {
+                        self.run.release(&node).await;
+                    }
+                }
+                Step::Problem(problem) => self.walk_problem(problem),
+            }
+        }
+        // From the innermost on; after an early end they are not finished.
+        while inside.pop().is_some() {}
+        Ok(())
+    }
+
+    fn walk_options(&self) -> WalkOptions {
+        let mut options = WalkOptions::default();
+        if !self.exclude.is_empty() {
+            let (exclude, run) = (Arc::clone(&self.exclude), Arc::clone(&self.run));
+            options.prune = Some(Box::new(move |path, _| {
+                let excluded = exclude.iter().any(|pattern| pattern.matches(path));
+                if excluded {
+                    add(&run.counters.excluded, 1);
+                }
+                excluded
+            }));
+        }
+        options
+    }
+
+    fn walk_problem(&self, problem: WalkProblem) {
+        let directory = Some(FileType::Directory);
+        let (path, file_type, reason) = match problem {
+            WalkProblem::Unreadable { path, error } => (path, directory, Reason::Read(error)),
+            WalkProblem::BadEntry { path, entry } => (path, directory, Reason::BadEntry(entry)),
+            WalkProblem::NoChild { path } => (path, None, Reason::Name),
+            WalkProblem::Again { path, .. } => (path, directory, Reason::SecondPath),
+        };
+        self.run.problem(path, file_type, reason);
+    }
+
+    /// Makes a directory.
+    async fn enter(
+        &self,
+        parent: Option<Arc<Node>>,
+        path: TreePath,
+        entity: &Arc<Entity>,
+    ) -> Result<Arc<Node>, Failure> {
+        if entity.file_type != FileType::Directory {
+            return Err(Reason::TypeMismatch.into());
+        }
+        if !entity.deviations.is_empty() {
+            add(&self.run.counters.deviating, 1);
+        }
+        let finish = Finish::of(entity);
+        let run = Arc::clone(&self.run);
+        let ours = self.destination_is_ours;
+        let entered = blocking(move || match parent {
+            Some(parent) => run.tree.enter(&parent, path, finish),
+            None => run.tree.root_node(ours.then_some(finish)),
+        });
+        let (node, swept) = entered.await??;
+        add(&self.run.counters.swept, swept);
+        Ok(node)
+    }
+
+    /// Hands anything but a directory to a task of its own.
+    async fn entry(
+        &mut self,
+        parent: &Arc<Node>,
+        path: TreePath,
+        handle: Filehandle,
+        file_type: FileType,
+    ) {
+        let Some(name) = path.name().and_then(Component::new) else {
+            self.run.problem(path, Some(file_type), Reason::Name);
+            return;
+        };
+        let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
+            return;
+        };
+        while let Some(joined) = self.tasks.try_join_next() {
+            self.joined(joined);
+        }
+        parent.hold();
+        let entry = Entry {
+            parent: Arc::clone(parent),
+            name,
+            path,
+            handle,
+            file_type,
+        };
+        let run = Arc::clone(&self.run);
+        self.tasks.spawn(async move {
+            entry.bring_out(&run).await;
+            run.release(&entry.parent).await;
+            drop(slot);
+        });
+    }
+
+    fn joined(&self, joined: Result<(), tokio::task::JoinError>) {
+        if joined.is_err() {
+            let path = TreePath::root();
+            self.run.failed(path, None, ExtractError::Thread.into());
+        }
+    }
+}
+
+/// The paths without those that lie below another, and each only once.
+fn apart(paths: &[TreePath]) -> Vec<&TreePath> {
+    let mut sorted: Vec<(Vec<&[u8]>, &TreePath)> =
+        paths.iter().map(|path| (path.components(), path)).collect();
+    sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
+    // What lies below a path follows it.
+    sorted.dedup_by(|(below, _), (above, _)| below.starts_with(above));
+    sorted.into_iter().map(|(_, path)| path).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_below_another_is_not_walked_twice() {
+        let given = ["a/b", "a b", "a", "c", "a/b/c", "c", "ab"];
+        let paths: Vec<TreePath> = given
+            .iter()
+            .map(|p| TreePath::parse(p.as_bytes()))
+            .collect();
+        let apart: Vec<Vec<u8>> = apart(&paths).into_iter().map(TreePath::to_bytes).collect();
+        assert_eq!(apart, [&b"a"[..], b"a b", b"ab", b"c"]);
+    }
+}

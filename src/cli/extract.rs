@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::command::{ContainerWords, Session};
 use super::terminal::{err, out, size};
@@ -21,7 +20,6 @@ use crate::extract::{
     Summary, extract,
 };
 use crate::read::{Pattern, TreePath};
-use crate::stop::StopFlag;
 
 /// Problems that are printed one by one.
 const PRINTED_PROBLEMS: u64 = 50;
@@ -85,7 +83,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
         )));
     }
     let options = arguments.options(&session, destination, paths);
-    stop_on_signals(&session);
+    tell_of_stop(&session);
     let reporter = Arc::new(Reporter::new(problems));
     let counters = Arc::new(Counters::default());
     let figures = print_figures(&session, &counters);
@@ -206,28 +204,12 @@ fn default_record(container: &str, destination: &Path) -> RecordPlace {
     }
 }
 
-/// The first signal asks the run to stop, the second ends the process.
-fn stop_on_signals(session: &Session) {
-    let stop: Arc<StopFlag> = Arc::clone(&session.stop);
+/// Says that the wish to stop was heard: ending takes a moment.
+fn tell_of_stop(session: &Session) {
+    let stop = Arc::clone(&session.stop);
     session.runtime.spawn(async move {
-        let (Ok(mut interrupt), Ok(mut terminate)) = (
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::terminate()),
-        ) else {
-            // Without handlers, signals end the process; the next run removes what is half written.
-            return;
-        };
-        for asked_before in [false, true] {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if asked_before {
-                std::process::exit(i32::from(Status::Failed as u8));
-            }
-            stop.request();
-            err("clfsload: stopping: what is half written is removed; once more stops at once");
-        }
+        stop.requested(Duration::ZERO).await;
+        err("clfsload: stopping: what is half written is removed; once more stops at once");
     });
 }
 
@@ -357,11 +339,13 @@ fn summary_lines(done: &Summary, dry_run: bool) -> Vec<String> {
         "{would}{} files, {} symlinks, {} fifos, sockets and devices, {} further names (links); {} directories",
         done.files, done.symlinks, done.specials, done.links, done.directories
     )];
+    let content = match dry_run {
+        true => format!("{} of content would be fetched", size(done.content_bytes)),
+        false => format!("{} of content fetched", size(done.content_bytes)),
+    };
     lines.push(format!(
-        "{} were whole before; {} inodes and {} of content fetched",
-        done.whole,
-        done.inodes_fetched,
-        size(done.content_bytes)
+        "{} were whole before; {} inodes and {content}",
+        done.whole, done.inodes_fetched,
     ));
     let mut note = |count: u64, text: &str| {
         if count > 0 {

@@ -174,7 +174,7 @@ impl<'a> Pieces<'a> {
             if self.run.halted() {
                 return Err(ExtractError::Stopped.into());
             }
-            match self.content.next().await {
+            match self.run.reading(self.content.next()).await {
                 Ok(Some(chunk)) => {
                     self.unreadable = 0;
                     self.at = chunk.offset.saturating_add(chunk.bytes.len() as u64);

@@ -12,6 +12,8 @@ mod component;
 mod content;
 mod entry;
 mod folder;
+mod linking;
+mod making;
 mod problem;
 mod record;
 mod run;

@@ -181,7 +181,13 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.reason)
+        match &self.reason {
+            // It begins with the path.
+            Reason::Read(error @ (ReadError::NoEntry { .. } | ReadError::NotADirectory { .. })) => {
+                write!(f, "{error}")
+            }
+            reason => write!(f, "{}: {reason}", self.path),
+        }
     }
 }
 
@@ -243,6 +249,15 @@ pub enum ExtractError {
     Stopped,
 }
 
+impl ExtractError {
+    pub(super) fn of_reading(error: ReadError) -> Self {
+        match error {
+            ReadError::Stopped => Self::Stopped,
+            error => Self::Read(error),
+        }
+    }
+}
+
 /// Why work on an entry ends: it alone, or the run.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -264,8 +279,7 @@ impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         match error {
             error if error.is_damage() => Reason::Read(error).into(),
-            ReadError::Stopped => ExtractError::Stopped.into(),
-            error => ExtractError::Read(error).into(),
+            error => ExtractError::of_reading(error).into(),
         }
     }
 }

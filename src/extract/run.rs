@@ -1,6 +1,7 @@
 //! What the tasks of one extraction share.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use clfs_format::FileType;
 use tokio::sync::{RwLock, Semaphore};
@@ -12,7 +13,7 @@ use super::record::Record;
 use super::scratch::Scratch;
 use super::summary::{Counters, add};
 use super::tree::{Node, Tree};
-use crate::read::{Reader, TreePath};
+use crate::read::{ReadError, Reader, TreePath};
 use crate::stop::StopFlag;
 
 /// What one permit of the budget stands for, in bytes.
@@ -77,6 +78,17 @@ impl Run {
         let units = bytes.min(BUDGET_OF_A_FILE).div_ceil(BUDGET_UNIT) as u32;
         let permit = self.budget.acquire_many(units).await;
         permit.map_err(|_| ExtractError::Stopped)
+    }
+
+    /// What `work` reads from the container, unless the run is asked to stop before.
+    pub(super) async fn reading<T>(
+        &self,
+        work: impl Future<Output = Result<T, ReadError>>,
+    ) -> Result<T, ReadError> {
+        tokio::select! {
+            read = work => read,
+            () = self.stop.requested(Duration::ZERO) => Err(ReadError::Stopped),
+        }
     }
 
     /// Tells of something that was left out.

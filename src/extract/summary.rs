@@ -29,7 +29,8 @@ macro_rules! counters {
 counters! {
     /// Regular files that were written.
     files,
-    /// Bytes of files' content that came from the container, whether written or compared.
+    /// Bytes of files' content that came from the container, whether written or compared. In a dry
+    /// run, unless content is compared, what would come.
     content_bytes,
     /// Directories that are finished: everything in them was tried, and they have their attributes.
     directories,

@@ -14,9 +14,7 @@ use super::problem::{ExtractError, Failure, Reason};
 use super::run::{Run, blocking};
 use super::summary::add;
 use super::tree::{Finish, Node};
-use crate::read::{
-    Entity, Pattern, ReadError, Resolved, Step, TreePath, Walk, WalkOptions, WalkProblem,
-};
+use crate::read::{Entity, Pattern, Resolved, Step, TreePath, Walk, WalkOptions, WalkProblem};
 
 /// Entries that are worked on at a time: as many as the reader has requests under way.
 const ENTRIES: usize = 64;
@@ -55,8 +53,8 @@ impl Walking {
 
     pub(super) async fn run(&mut self, options: &ExtractOptions) -> Result<(), ExtractError> {
         if options.is_everything() {
-            let entity = self.run.reader.root().await;
-            let entity = Arc::new(entity.map_err(ExtractError::Read)?);
+            let entity = self.run.reading(self.run.reader.root()).await;
+            let entity = Arc::new(entity.map_err(ExtractError::of_reading)?);
             let path = TreePath::root();
             return self.walk(Resolved { path, entity }, None).await;
         }
@@ -75,9 +73,8 @@ impl Walking {
     async fn given(&mut self, path: &TreePath) -> Result<(), Failure> {
         let mut passed = Vec::new();
         let reader = Arc::clone(&self.run.reader);
-        let found = reader
-            .resolve_through(path, |resolved| passed.push(resolved))
-            .await?;
+        let found = reader.resolve_through(path, |resolved| passed.push(resolved));
+        let found = self.run.reading(found).await?;
         let mut parent = None;
         for directory in passed {
             parent = Some(self.pass(parent, directory).await?);
@@ -118,11 +115,9 @@ impl Walking {
         // Second entries of a name: as long as the directories that hold them.
         let mut refused: HashSet<Filehandle> = HashSet::new();
         while !self.run.halted() {
-            let step = match walk.next().await {
-                Ok(Some(step)) => step,
-                Ok(None) => break,
-                Err(ReadError::Stopped) => return Err(ExtractError::Stopped),
-                Err(error) => return Err(ExtractError::Read(error)),
+            let step = self.run.reading(walk.next()).await;
+            let Some(step) = step.map_err(ExtractError::of_reading)? else {
+                break;
             };
             match step {
                 Step::Enter { path, entity } => {

@@ -171,7 +171,9 @@ impl<'a> Pieces<'a> {
 
     pub(super) async fn next(&mut self) -> Result<Option<Chunk>, Failure> {
         loop {
-            if self.run.halted() {
+            // What came with the inode is there already.
+            let first = u64::from(self.entity.block_map.first_segment);
+            if self.at >= first && self.at < self.size && self.run.halted() {
                 return Err(ExtractError::Stopped.into());
             }
             match self.run.reading(self.content.next()).await {

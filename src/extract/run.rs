@@ -86,6 +86,8 @@ impl Run {
         work: impl Future<Output = Result<T, ReadError>>,
     ) -> Result<T, ReadError> {
         tokio::select! {
+            // What is there already is taken.
+            biased;
             read = work => read,
             () = self.stop.requested(Duration::ZERO) => Err(ReadError::Stopped),
         }

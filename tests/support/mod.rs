@@ -6,6 +6,7 @@ pub mod azurite;
 pub mod command;
 pub mod fault_proxy;
 pub mod faulty_source;
+pub mod golden;
 pub mod sink;
 pub mod tree;
 pub mod wire;

@@ -1,0 +1,20 @@
+//! `clfsload extract`: what comes out of containers, sound, damaged and hostile ones.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../checker_damage/synthetic.rs"]
+#[allow(dead_code)]
+mod synthetic;
+
+mod damage;
+mod disks;
+mod fixture;
+mod golden;
+mod hostile;
+mod memory;
+mod resume;
+mod round_trip;
+mod standing;
+mod users;
+mod words;

@@ -1,0 +1,191 @@
+//! What stands in the destination already: left alone, put right or replaced.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use clfs_format::FileType;
+use clfsload::extract::Owners;
+
+use crate::fixture::{Counted, Place, container, contents, entity, file};
+use crate::support::tree::is_superuser;
+use crate::synthetic::Builder;
+
+/// `file`, `symlink`, `fifo`, and `directory/file`.
+fn sample() -> Counted {
+    let mut build = Builder::new();
+    let mut root = build.root();
+    let mut directory = build.directory(&mut root, "directory");
+    file(&mut build, &mut root, "file", b"content of the file");
+    entity(&mut build, &mut root, FileType::Symlink, "symlink", b"file");
+    entity(&mut build, &mut root, FileType::Fifo, "fifo", b"");
+    file(&mut build, &mut directory, "file", b"inside");
+    build.finish_directory(&directory);
+    build.finish_directory(&root);
+    container(build.blobs)
+}
+
+#[test]
+fn what_differs_is_replaced_and_what_is_foreign_stays() {
+    let (place, sample) = (Place::new(), sample());
+    fs::create_dir(place.destination()).unwrap();
+    fs::write(place.destination().join("file"), "older, of another size").unwrap();
+    fs::write(place.destination().join("foreign"), "stays").unwrap();
+    let other_name = place.path("other-name");
+    fs::hard_link(place.destination().join("file"), &other_name).unwrap();
+    let done = place.extract(&sample).with_problems(&[]);
+    assert_eq!((done.summary.files, done.summary.whole), (2, 0));
+    let found = contents(&place.destination());
+    assert_eq!(found["file"], Some(b"content of the file".to_vec()));
+    assert_eq!(found["foreign"], Some(b"stays".to_vec()));
+    // The old file was replaced, not written into.
+    assert_eq!(fs::read(other_name).unwrap(), b"older, of another size");
+}
+
+#[test]
+fn size_and_time_decide_and_content_on_demand() {
+    let (place, sample) = (Place::new(), sample());
+    place.extract(&sample).with_problems(&[]);
+    let path = place.destination().join("file");
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    fs::write(&path, b"CONTENT OF THE FILE").unwrap();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(time).unwrap();
+    // Same size and time: not seen without a look at the content.
+    let done = place.extract(&sample).with_problems(&[]);
+    assert_eq!((done.summary.files, done.summary.whole), (0, 4));
+    assert_eq!(fs::read(&path).unwrap(), b"CONTENT OF THE FILE");
+    let checksum = |place: &Place| place.extract_with(&sample, |o| o.checksum = true);
+    let done = checksum(&place).with_problems(&[]);
+    assert_eq!((done.summary.files, done.summary.whole), (1, 3));
+    assert_eq!(fs::read(&path).unwrap(), b"content of the file");
+
+    // Another time alone: with a look at the content only the time is put right.
+    let inode = fs::metadata(&path).unwrap().ino();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(time + std::time::Duration::from_nanos(1))
+        .unwrap();
+    let done = checksum(&place).with_problems(&[]);
+    assert_eq!(
+        (done.summary.files, done.summary.whole, done.summary.mended),
+        (0, 4, 1)
+    );
+    let metadata = fs::metadata(&path).unwrap();
+    assert_eq!(
+        (metadata.ino(), metadata.modified().unwrap()),
+        (inode, time)
+    );
+    // And without, the file is fetched again.
+    file.set_modified(time + std::time::Duration::from_nanos(1))
+        .unwrap();
+    assert_eq!(place.extract(&sample).ended().summary.files, 1);
+}
+
+#[test]
+fn permissions_and_owners_are_put_right() {
+    let (place, sample) = (Place::new(), sample());
+    place.extract(&sample).with_problems(&[]);
+    let path = place.destination().join("file");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    let done = place.extract(&sample).with_problems(&[]);
+    assert_eq!((done.summary.whole, done.summary.mended), (4, 1));
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o644);
+    if is_superuser() {
+        std::os::unix::fs::chown(&path, Some(7), Some(8)).unwrap();
+        assert_eq!(place.extract(&sample).ended().summary.mended, 1);
+        let owner = fs::metadata(&path).unwrap();
+        assert_eq!((owner.uid(), owner.gid()), (1000, 100));
+    }
+}
+
+#[test]
+fn owners_are_left_on_demand() {
+    let (place, sample) = (Place::new(), sample());
+    let done = place.extract_with(&sample, |options| options.owners = Owners::Mine);
+    done.with_problems(&[]);
+    let me = fs::metadata(place.path("record")).unwrap().uid();
+    for name in ["file", "directory", "directory/file", "fifo", "symlink"] {
+        let found = fs::symlink_metadata(place.destination().join(name)).unwrap();
+        assert_eq!(found.uid(), me, "{name}");
+    }
+}
+
+/// Leftovers of killed runs go; what only looks like one stays.
+#[test]
+fn leftovers_are_removed() {
+    let (place, sample) = (Place::new(), sample());
+    let inside = place.destination().join("directory");
+    fs::create_dir_all(&inside).unwrap();
+    let leftover = ".clfsload-0123abcd.tmp";
+    fs::write(inside.join(leftover), "half").unwrap();
+    fs::write(place.destination().join(leftover), "half").unwrap();
+    let stays = [".clfsload-0123abcd.tmp2", ".clfsload-0123ABCD.tmp"];
+    for name in stays {
+        fs::write(inside.join(name), "mine").unwrap();
+    }
+    fs::create_dir(inside.join(".clfsload-00000000.tmp")).unwrap();
+    std::os::unix::fs::symlink("x", inside.join(".clfsload-00000001.tmp")).unwrap();
+    let done = place.extract(&sample).with_problems(&[]);
+    assert_eq!(done.summary.swept, 2);
+    let names: Vec<String> = contents(&inside).into_keys().collect();
+    let mut expected = vec![".clfsload-00000000.tmp", ".clfsload-00000001.tmp", "file"];
+    expected.extend(stays);
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+}
+
+/// A folder that had something in it belongs to its owner; an empty one becomes the root.
+#[test]
+fn the_destination_itself() {
+    let sample = sample();
+    let mode = |place: &Place| fs::metadata(place.destination()).unwrap().mode() & 0o7777;
+    let theirs = Place::new();
+    fs::create_dir(theirs.destination()).unwrap();
+    fs::write(theirs.destination().join("mine"), "mine").unwrap();
+    fs::set_permissions(theirs.destination(), fs::Permissions::from_mode(0o1777)).unwrap();
+    theirs.extract(&sample).with_problems(&[]);
+    assert_eq!(mode(&theirs), 0o1777);
+    let ours = Place::new();
+    ours.extract(&sample).with_problems(&[]);
+    assert_eq!(mode(&ours), 0o644);
+    // It is not empty any more, and still ours.
+    fs::set_permissions(ours.destination(), fs::Permissions::from_mode(0o700)).unwrap();
+    ours.extract(&sample).with_problems(&[]);
+    assert_eq!(mode(&ours), 0o644);
+}
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let (place, sample) = (Place::new(), sample());
+    let dry = |place: &Place| place.extract_with(&sample, |options| options.dry_run = true);
+    let done = dry(&place).with_problems(&[]);
+    let summary = done.summary;
+    assert_eq!(
+        (summary.files, summary.symlinks, summary.specials),
+        (2, 1, 1)
+    );
+    assert_eq!(summary.content_bytes, 19 + 6);
+    assert!(!place.destination().exists());
+    place.extract(&sample).with_problems(&[]);
+    let path = place.destination().join("file");
+    fs::remove_file(&path).unwrap();
+    let before = crate::support::tree::walk_source(&place.destination());
+    let done = dry(&place).with_problems(&[]);
+    assert_eq!((done.summary.files, done.summary.whole), (1, 3));
+    let after = crate::support::tree::walk_source(&place.destination());
+    assert_eq!(before, after);
+}
+
+/// Two at once would remove each other's half-written files.
+#[test]
+fn one_extraction_at_a_time() {
+    let (place, sample) = (Place::new(), sample());
+    fs::create_dir(place.destination()).unwrap();
+    let held = fs::File::open(place.destination()).unwrap();
+    held.lock().unwrap();
+    let done = place.extract(&sample);
+    let error = done.end.unwrap_err().to_string();
+    assert!(error.contains("another clfsload extract"), "{error}");
+    assert!(contents(&place.destination()).is_empty());
+    drop(held);
+    place.extract(&sample).with_problems(&[]);
+}

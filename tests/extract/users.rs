@@ -1,0 +1,109 @@
+//! Extraction by somebody who is not the superuser.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::command::{Ran, Scratch};
+use crate::support::tree::{full, is_superuser, walk_source};
+
+/// nobody
+const USER: u32 = 65_534;
+
+/// A copy of the command that this user may run.
+fn command_for_all(scratch: &Scratch) -> PathBuf {
+    let command = scratch.path("clfsload");
+    fs::copy(env!("CARGO_BIN_EXE_clfsload"), &command).unwrap();
+    open_to_all(&command);
+    command
+}
+
+fn open_to_all(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+}
+
+#[test]
+fn owners_stay_and_devices_are_left_out() {
+    if !is_superuser() {
+        eprintln!("skipped: only the superuser can run it as somebody else");
+        return;
+    }
+    let scratch = Scratch::new();
+    full(&scratch.source());
+    scratch.load("t", &["--preserve_hardlinks", "1"]).expect(0);
+    open_to_all(&scratch.path(""));
+    let command = command_for_all(&scratch);
+    let home = scratch.path("home");
+    fs::create_dir(&home).unwrap();
+    open_to_all(&home);
+    let extract = |options: &[&str]| {
+        let mut command = Command::new(&command);
+        command
+            .uid(USER)
+            .gid(USER)
+            .env("HOME", &home)
+            .env_remove("XDG_CACHE_HOME")
+            .current_dir(&home)
+            .args(["extract", "--problems", "problems"])
+            .args(options)
+            .arg(scratch.container("t"))
+            .arg("out");
+        Ran::from(command.output().unwrap())
+    };
+    let ran = extract(&[]).expect(3);
+    let problems = fs::read_to_string(home.join("problems")).unwrap();
+    let mut lines: Vec<&str> = problems.lines().collect();
+    lines.sort_unstable();
+    let expected = ["block-7-300", "char-1-3", "char-4095-1048575"]
+        .map(|name| format!("/types/{name}: only the superuser can make devices"));
+    assert_eq!(lines, expected, "{ran:#?}");
+    for line in lines {
+        assert!(ran.stderr.contains(line), "{ran:#?}");
+    }
+
+    let (source, found) = (
+        walk_source(&scratch.source()),
+        walk_source(&home.join("out")),
+    );
+    assert_eq!(found.len(), source.len() - expected.len());
+    for (path, node) in &found {
+        let from = &source[path];
+        let name = path.escape_ascii();
+        assert_eq!((node.uid, node.gid), (USER, USER), "{name}");
+        assert_eq!(
+            (node.sha256, &node.target),
+            (from.sha256, &from.target),
+            "{name}"
+        );
+        // Without the owner its rights would be somebody else's.
+        if node.mode & 0o170_000 != 0o120_000 {
+            assert_eq!(node.mode, from.mode & !0o6000, "{name}");
+        }
+    }
+    // A record is kept in the user's cache.
+    let records = fs::read_dir(home.join(".cache/clfsload")).unwrap();
+    let records = records.map(|item| item.unwrap().file_name().into_string().unwrap());
+    let databases = records.filter(|name| name.ends_with(".sqlite")).count();
+    assert_eq!(databases, 1);
+
+    // The directories that keep their owner out are entered all the same.
+    let closed = home.join("out/modes/directory-0000");
+    assert_eq!(fs::metadata(&closed).unwrap().mode() & 0o7777, 0);
+    fs::remove_file(home.join("out/modes/file-0777")).unwrap();
+    let again = extract(&[]).expect(3);
+    assert!(
+        again.stdout.contains("brought out: 1 files, 0 symlinks"),
+        "{again:#?}"
+    );
+    assert_eq!(fs::metadata(&closed).unwrap().mode() & 0o7777, 0);
+
+    // Owners are set on demand, which this user may not; nothing comes out wrong.
+    fs::remove_dir_all(home.join("out")).unwrap();
+    let ran = extract(&["--same-owner"]).expect(3);
+    assert!(ran.stderr.contains("setting its owner"), "{ran:#?}");
+    for (path, node) in walk_source(&home.join("out")) {
+        assert_eq!(node.mode & 0o170_000, 0o040_000, "{}", path.escape_ascii());
+    }
+}

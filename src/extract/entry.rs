@@ -201,7 +201,7 @@ impl Entry {
                 let Some(folder) = found.await?.flatten() else {
                     return Ok(None);
                 };
-                let _budget = run.budget(wanted.size).await?;
+                let _budget = run.budget.take(wanted.size).await?;
                 is_same(run, entity, folder, self.name.clone()).await?
             }
             FileType::Symlink => {

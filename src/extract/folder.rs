@@ -87,22 +87,39 @@ impl Folder {
     /// openat2(2) holds the kernel to what [`Component`] promises. Kernels before 5.6 do not have it,
     /// and some containers forbid it; then `O_NOFOLLOW` has to do.
     fn open_beneath(&self, name: &Component, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
-        static FORBIDDEN: AtomicBool = AtomicBool::new(false);
-        let (name, flags) = (name.as_c_str(), flags | OFlags::NOFOLLOW);
-        let resolve =
-            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        for _ in 0..RACES {
-            if FORBIDDEN.load(Relaxed) {
-                break;
-            }
-            match retry_on_intr(|| openat2(&self.descriptor, name, flags, mode, resolve)) {
-                Err(Errno::AGAIN) => {}
-                Err(Errno::NOSYS) => FORBIDDEN.store(true, Relaxed),
-                // Either a filter's word for "unknown", or an answer that openat(2) gives as well.
-                Err(Errno::PERM) => break,
+        static MISSING: AtomicBool = AtomicBool::new(false);
+        if !MISSING.load(Relaxed) {
+            match self.open_resolved(name, flags, mode) {
+                Err(Errno::NOSYS) => MISSING.store(true, Relaxed),
+                // Either a filter's word for "unknown", or what openat(2) answers as well.
+                Err(Errno::PERM | Errno::AGAIN) => {}
                 opened => return opened,
             }
         }
+        self.open_unfollowed(name, flags, mode)
+    }
+
+    fn open_resolved(&self, name: &Component, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+        let resolve =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let (name, flags) = (name.as_c_str(), flags | OFlags::NOFOLLOW);
+        let mut opened = Err(Errno::AGAIN);
+        for _ in 0..RACES {
+            opened = retry_on_intr(|| openat2(&self.descriptor, name, flags, mode, resolve));
+            if !matches!(opened, Err(Errno::AGAIN)) {
+                break;
+            }
+        }
+        opened
+    }
+
+    fn open_unfollowed(
+        &self,
+        name: &Component,
+        flags: OFlags,
+        mode: Mode,
+    ) -> Result<OwnedFd, Errno> {
+        let (name, flags) = (name.as_c_str(), flags | OFlags::NOFOLLOW);
         retry_on_intr(|| openat(&self.descriptor, name, flags, mode))
     }
 
@@ -267,5 +284,65 @@ impl Drop for Temporary {
             // What cannot be removed now, the next run removes.
             let _: Result<(), Errno> = self.folder.remove(name);
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    type Open = fn(&Folder, &Component, OFlags, Mode) -> Result<OwnedFd, Errno>;
+
+    /// With openat2(2) and without: what a kernel lacks must not be what keeps us safe.
+    const WAYS: [Open; 3] = [
+        Folder::open_beneath,
+        Folder::open_resolved,
+        Folder::open_unfollowed,
+    ];
+
+    #[test]
+    fn symlinks_are_not_followed() {
+        let place = tempfile::tempdir().unwrap();
+        let (inside, outside) = (place.path().join("inside"), place.path().join("outside"));
+        std::fs::create_dir(&inside).unwrap();
+        std::fs::create_dir(&outside).unwrap();
+        std::fs::write(outside.join("file"), "precious").unwrap();
+        symlink(&outside, inside.join("to-folder")).unwrap();
+        symlink(outside.join("file"), inside.join("to-file")).unwrap();
+        symlink(outside.join("missing"), inside.join("dangling")).unwrap();
+        symlink("/proc/self/root", inside.join("magic")).unwrap();
+        let folder = Folder::open_destination(&inside).unwrap();
+        let create = OFlags::WRONLY | OFlags::CREATE;
+        for open in WAYS {
+            for name in ["to-folder", "to-file", "dangling", "magic"] {
+                let name = Component::new(name.as_bytes()).unwrap();
+                for flags in [DIRECTORY, OFlags::RDONLY, create, create | OFlags::EXCL] {
+                    let opened = open(&folder, &name, flags, Mode::RWXU);
+                    let opened = opened.map(drop).unwrap_err();
+                    let refused = [Errno::LOOP, Errno::NOTDIR, Errno::EXIST];
+                    assert!(refused.contains(&opened), "{name:?} {flags:?}: {opened}");
+                }
+            }
+        }
+        assert!(!outside.join("missing").exists());
+    }
+
+    #[test]
+    fn permissions_are_not_set_through_symlinks() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        symlink(&file, place.path().join("link")).unwrap();
+        let folder = Folder::open_destination(place.path()).unwrap();
+        let set = |name: &str| {
+            let name = Component::new(name.as_bytes()).unwrap();
+            folder.set_mode(&name, Mode::from_raw_mode(0o4755))
+        };
+        let mode = || std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((set("link"), mode()), (Err(Errno::LOOP), 0o600));
+        assert_eq!((set("file"), mode()), (Ok(()), 0o4755));
     }
 }

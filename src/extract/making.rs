@@ -83,7 +83,7 @@ impl Entry {
         wanted: Wanted,
     ) -> Result<Stat, Failure> {
         let nowhere = || Failure::from(Action::Open.failed(Errno::NOENT));
-        let _budget = run.budget(wanted.size).await?;
+        let _budget = run.budget.take(wanted.size).await?;
         let mut pieces = Pieces::new(run, entity, run.keep_damaged);
         let mut chunk = pieces.next().await?;
         let writer = self.inside(run, |_, folder, _| Ok(FileWriter::create(folder)?));

@@ -7,6 +7,7 @@
 //!
 //! The library prints nothing: an [`Observer`] hears of problems, [`Counters`] tell how far it is.
 
+mod budget;
 mod claims;
 mod component;
 mod content;

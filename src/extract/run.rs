@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clfs_format::FileType;
-use tokio::sync::{RwLock, Semaphore};
+use tokio::sync::RwLock;
 
 use super::Observer;
+use super::budget::Budget;
 use super::claims::Claims;
 use super::problem::{ExtractError, Failure, Problem, Reason};
 use super::record::Record;
@@ -15,13 +16,6 @@ use super::summary::{Counters, add};
 use super::tree::{Node, Tree};
 use crate::read::{ReadError, Reader, TreePath};
 use crate::stop::StopFlag;
-
-/// What one permit of the budget stands for, in bytes.
-const BUDGET_UNIT: u64 = 64 << 10;
-/// Bytes of segments that are fetched, waiting or being written: what 20 segments need.
-const BUDGET: u64 = 160 << 20;
-/// The most that one file asks for: four segments of 8 MiB fetched ahead and one being written.
-const BUDGET_OF_A_FILE: u64 = 40 << 20;
 
 pub(super) struct Parts {
     pub(super) reader: Arc<Reader>,
@@ -39,7 +33,8 @@ pub(super) struct Parts {
 pub(super) struct Run {
     parts: Parts,
     pub(super) claims: Claims,
-    budget: Semaphore,
+    /// For the content of files that is on its way.
+    pub(super) budget: Budget,
     /// Temporary names are used under the reading half; an entry of the container that has such a
     /// name itself is brought out under the writing half, when there are none.
     pub(super) temporary_names: RwLock<()>,
@@ -59,7 +54,7 @@ impl Run {
         Self {
             parts,
             claims: Claims::default(),
-            budget: Semaphore::new((BUDGET / BUDGET_UNIT) as usize),
+            budget: Budget::new(),
             temporary_names: RwLock::new(()),
             failed: Mutex::new(None),
         }
@@ -67,17 +62,6 @@ impl Run {
 
     pub(super) fn dry_run(&self) -> bool {
         self.tree.making().dry_run
-    }
-
-    /// Waits until so much of a file's content may be on its way.
-    pub(super) async fn budget(
-        &self,
-        bytes: u64,
-    ) -> Result<tokio::sync::SemaphorePermit<'_>, ExtractError> {
-        // At most 640.
-        let units = bytes.min(BUDGET_OF_A_FILE).div_ceil(BUDGET_UNIT) as u32;
-        let permit = self.budget.acquire_many(units).await;
-        permit.map_err(|_| ExtractError::Stopped)
     }
 
     /// What `work` reads from the container, unless the run is asked to stop before.

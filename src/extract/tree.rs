@@ -21,10 +21,10 @@ use super::problem::{Action, ExtractError, Failure, LocalError, Reason};
 use super::wanted::{Owners, Wanted};
 use crate::read::{Entity, TreePath};
 
-/// Directories that stay open: a walk works through siblings, so few are needed; the bound keeps well
-/// below the usual limit of 1,024 descriptors.
-// Evaluated when this is compiled: 256 is not 0.
-const OPEN_FOLDERS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+/// Directories that stay open: a walk works through siblings, so few are needed. With a file being
+/// written and a blob being read by each of 64 tasks, 256 descriptors are enough for everything.
+// Evaluated when this is compiled: 64 is not 0.
+const OPEN_FOLDERS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
 /// What an owner needs to fill a directory.
 const OWNER_MAY_ALL: u32 = 0o700;

@@ -12,7 +12,7 @@ use clfsload::extract::{
     Counters, ExtractError, ExtractOptions, Observer, Problem, RecordPlace, Summary, extract,
 };
 use clfsload::read::index::ListingPlan;
-use clfsload::read::{OpenOptions, Reader};
+use clfsload::read::{OpenOptions, Reader, TreePath};
 use clfsload::stop::StopFlag;
 
 use crate::synthetic::{Builder, Directory};
@@ -127,12 +127,35 @@ impl Place {
         self.extract_until(container, change, Arc::default())
     }
 
+    /// As on a service when single paths are given: the container is asked for each name.
+    pub(crate) fn extract_paths(
+        &self,
+        container: &(impl Container + Clone),
+        paths: &[&str],
+    ) -> Done {
+        let change = |options: &mut ExtractOptions| {
+            let paths = paths.iter().map(|path| TreePath::parse(path.as_bytes()));
+            options.paths = paths.collect();
+        };
+        self.run(container, change, Arc::default(), false)
+    }
+
     /// The same with a flag that stops it.
     pub(crate) fn extract_until(
         &self,
         container: &(impl Container + Clone),
         change: impl FnOnce(&mut ExtractOptions),
         stop: Arc<StopFlag>,
+    ) -> Done {
+        self.run(container, change, stop, true)
+    }
+
+    fn run(
+        &self,
+        container: &(impl Container + Clone),
+        change: impl FnOnce(&mut ExtractOptions),
+        stop: Arc<StopFlag>,
+        whole: bool,
     ) -> Done {
         let mut options = ExtractOptions::new(self.destination(), "memory".to_owned());
         options.record = RecordPlace::File(self.path("record"));
@@ -142,7 +165,7 @@ impl Place {
         let outcome = runtime().block_on(async {
             let open = OpenOptions::default();
             let plan = ListingPlan::Sequential;
-            let reader = Reader::with_container(container, "memory", plan, true, &open).await;
+            let reader = Reader::with_container(container, "memory", plan, whole, &open).await;
             let observer = Arc::clone(&heard) as Arc<dyn Observer>;
             let counters = Arc::new(Counters::default());
             extract(

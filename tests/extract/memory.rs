@@ -102,6 +102,50 @@ fn very_many_small_entries() {
     assert!(again.contains("101000 were whole"), "{again}");
 }
 
+/// Levels of a deep tree; the command may hold fewer descriptors.
+const LEVELS: usize = 1000;
+
+#[test]
+fn a_deep_tree_with_few_descriptors() {
+    let scratch = Scratch::in_memory();
+    let mut build = Builder::new();
+    let mut above = vec![build.root()];
+    for _ in 0..LEVELS {
+        let mut parent = above.pop().unwrap();
+        file(&mut build, &mut parent, "file", &[7; 20_000]);
+        let directory = build.directory(&mut parent, "d");
+        build.finish_directory(&parent);
+        above.push(directory);
+    }
+    build.finish_directory(&above.pop().unwrap());
+    write(&scratch, build);
+    // Both limits, so that the command cannot raise the soft one.
+    let output = std::process::Command::new("sh")
+        .arg("-c")
+        .arg("ulimit -S -n 256 && ulimit -H -n 256 && exec \"$@\"")
+        .args(["sh", env!("CARGO_BIN_EXE_clfsload"), "extract", "--record"])
+        .args([
+            scratch.path("record"),
+            scratch.container("t"),
+            scratch.path("out"),
+        ])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        said.contains("1000 files") && said.contains("1001 directories"),
+        "{said}"
+    );
+    // One whose attributes were set long after it was closed.
+    let middle = scratch.path("out").join("d/".repeat(LEVELS / 2));
+    let metadata = fs::metadata(middle).unwrap();
+    assert_eq!(
+        std::os::unix::fs::MetadataExt::mtime(&metadata),
+        1_500_000_001
+    );
+}
+
 /// Files that do not fit into memory together, of segments that compress to nothing.
 #[test]
 fn large_files_side_by_side() {

@@ -175,6 +175,20 @@ fn a_dry_run_changes_nothing() {
     assert_eq!(before, after);
 }
 
+/// Without a list of all names only what is asked for is asked about.
+#[test]
+fn single_paths_without_a_list_of_names() {
+    let (place, sample) = (Place::new(), sample());
+    let before = sample.counts();
+    let done = place.extract_paths(&sample, &["directory", "symlink", "missing"]);
+    done.with_problems(&[("missing", "no such entry")]);
+    let names: Vec<String> = contents(&place.destination()).into_keys().collect();
+    assert_eq!(names, ["directory", "directory/file", "symlink"]);
+    // The root for each path; the directory, its file, and the symlink, which was read on the way.
+    let gets = sample.counts().gets.calls - before.gets.calls;
+    assert_eq!(gets, 3 + 1 + 1 + 2);
+}
+
 /// Two at once would remove each other's half-written files.
 #[test]
 fn one_extraction_at_a_time() {

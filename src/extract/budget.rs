@@ -45,6 +45,6 @@ mod tests {
         tokio::pin!(small);
         assert!(futures::poll!(&mut small).is_pending());
         held.clear();
-        small.await.unwrap();
+        drop(small.await.unwrap());
     }
 }

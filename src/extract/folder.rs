@@ -319,7 +319,11 @@ mod tests {
             for name in ["to-folder", "to-file", "dangling", "magic"] {
                 let name = Component::new(name.as_bytes()).unwrap();
                 for flags in [DIRECTORY, OFlags::RDONLY, create, create | OFlags::EXCL] {
-                    let opened = open(&folder, &name, flags, Mode::RWXU);
+                    let mode = match flags.contains(OFlags::CREATE) {
+                        true => Mode::RWXU,
+                        false => Mode::empty(),
+                    };
+                    let opened = open(&folder, &name, flags, mode);
                     let opened = opened.map(drop).unwrap_err();
                     let refused = [Errno::LOOP, Errno::NOTDIR, Errno::EXIST];
                     assert!(refused.contains(&opened), "{name:?} {flags:?}: {opened}");

@@ -181,7 +181,7 @@ fn single_paths_without_a_list_of_names() {
     let (place, sample) = (Place::new(), sample());
     let before = sample.counts();
     let done = place.extract_paths(&sample, &["directory", "symlink", "missing"]);
-    done.with_problems(&[("missing", "no such entry")]);
+    done.with_problems(&[("/missing", "no such entry")]);
     let names: Vec<String> = contents(&place.destination()).into_keys().collect();
     assert_eq!(names, ["directory", "directory/file", "symlink"]);
     // The root for each path; the directory, its file, and the symlink, which was read on the way.

@@ -26,9 +26,21 @@ const PRINTED_PROBLEMS: u64 = 50;
 /// How often a line of figures is printed.
 const FIGURES_EVERY: Duration = Duration::from_secs(5);
 
-/// Bring a tree, or parts of it, out of a container into a folder
+const EXAMPLES: &str = "\
+Examples:
+  clfsload extract /mnt/disk/mycontainer /restored
+  clfsload extract https://ACCOUNT.blob.core.windows.net/CONTAINER home/ann --exclude '*.tmp' /restored
+  clfsload extract CONTAINER /restored --checksum --problems left-out.txt
+
+What ended early goes on when the same command is run again.
+Exit status: 0 all is out; 1 failed or stopped; 3 something was left out, and listed.";
+
+/// Brings a tree, or parts of it, out of a container into a folder
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "clfsload extract [OPTIONS] CONTAINER [PATH]... DEST")]
+#[command(
+    override_usage = "clfsload extract [OPTIONS] CONTAINER [PATH]... DEST",
+    after_help = EXAMPLES
+)]
 pub(super) struct Arguments {
     #[command(flatten)]
     place: ContainerWords,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use clfs_format::FileType;
+use clfs_format::{FileType, ObjectName};
 use rustix::io::Errno;
 
 use super::record::RecordError;
@@ -101,7 +101,12 @@ pub enum Reason {
     /// A name that cannot be used, such as `..` or one with a slash.
     Name,
     /// An entry that breaks a rule of the format.
-    BadEntry(BadEntry),
+    BadEntry {
+        /// The blob that holds the entry.
+        blob: ObjectName,
+        /// The entry.
+        entry: BadEntry,
+    },
     /// Its directory names it as one type, its inode is of another.
     TypeMismatch,
     /// A symlink without a target, or with a NUL in it.
@@ -136,8 +141,8 @@ impl fmt::Display for Reason {
                 f.write_str("it is a directory that has another path as well; it was brought out there")
             }
             Self::Name => f.write_str("this cannot be the name of a file"),
-            Self::BadEntry(entry) => {
-                write!(f, "an entry of it cannot be read: {}", entry.error)?;
+            Self::BadEntry { blob, entry } => {
+                write!(f, "an entry of it cannot be read: the blob {blob}: {}", entry.error)?;
                 match &entry.name {
                     Some(name) => write!(f, " (its name: {})", Escaped(name)),
                     None => Ok(()),

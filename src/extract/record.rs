@@ -1,7 +1,7 @@
 //! What is known of a container's inodes from earlier extractions, so that a further run need not
 //! fetch the inodes of what is whole.
 //!
-//! An SQLite file with a row of about 70 bytes for each object. It tells nothing about the files
+//! An SQLite file with a row of about 65 bytes for each object. It tells nothing about the files
 //! below the destination, except which times their file system could not hold, so losing it costs
 //! requests, no more. What it must remember about the destination is whether data may have been lost
 //! by a crash of the machine: see [`Record::begin`].

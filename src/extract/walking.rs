@@ -188,7 +188,9 @@ impl Walking {
         let directory = Some(FileType::Directory);
         let (path, file_type, reason) = match problem {
             WalkProblem::Unreadable { path, error } => (path, directory, Reason::Read(error)),
-            WalkProblem::BadEntry { path, entry } => (path, directory, Reason::BadEntry(entry)),
+            WalkProblem::BadEntry { path, blob, entry } => {
+                (path, directory, Reason::BadEntry { blob, entry })
+            }
             WalkProblem::NoChild { path } => (path, None, Reason::Name),
             WalkProblem::Again { path, .. } => (path, directory, Reason::SecondPath),
         };

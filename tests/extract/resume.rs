@@ -48,7 +48,7 @@ fn sample() -> Counted {
 }
 
 fn is_large(number: usize) -> bool {
-    number % (FILES / LARGE) == 0
+    number.is_multiple_of(FILES / LARGE)
 }
 
 /// Blobs of the file of that name.

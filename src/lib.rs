@@ -17,3 +17,4 @@ pub mod source;
 pub mod state;
 pub mod stop;
 pub mod upload;
+pub mod verify;

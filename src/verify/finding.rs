@@ -14,6 +14,8 @@ use crate::monitor::Escaped;
 pub struct Finding {
     /// The rule.
     pub rule: Rule,
+    /// How bad it is: that of the rule, or worse when nothing of the object could be read.
+    pub severity: Severity,
     /// The blob, as far as the finding is about one.
     pub blob: Option<String>,
     /// A path to the object: raw bytes, `/` between components, empty for the root. None when
@@ -24,11 +26,6 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// How bad it is.
-    pub fn severity(&self) -> Severity {
-        self.rule.severity()
-    }
-
     /// One line of JSON. `path_hex` has the exact bytes of a path that is not UTF-8, which `path`
     /// shows with replacement characters.
     pub fn json(&self) -> String {
@@ -46,7 +43,7 @@ impl Finding {
         let path = self.path.as_deref();
         let odd = path.filter(|path| std::str::from_utf8(path).is_err());
         let line = Line {
-            severity: self.severity().word(),
+            severity: self.severity.word(),
             rule: self.rule.name(),
             section: self.rule.section(),
             blob: self.blob.as_deref(),
@@ -65,10 +62,15 @@ impl Finding {
 impl fmt::Display for Finding {
     /// `error: /a/b (blob 00…): text [rule, section 6]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.severity())?;
+        write!(f, "{}: ", self.severity)?;
         match (&self.path, &self.blob) {
             (Some(path), Some(blob)) => {
-                write!(f, "/{} (blob {}): ", Escaped(path), Escaped(blob.as_bytes()))?;
+                write!(
+                    f,
+                    "/{} (blob {}): ",
+                    Escaped(path),
+                    Escaped(blob.as_bytes())
+                )?;
             }
             (Some(path), None) => write!(f, "/{}: ", Escaped(path))?,
             (None, Some(blob)) => write!(f, "blob {}: ", Escaped(blob.as_bytes()))?,
@@ -95,6 +97,7 @@ pub(super) enum PathOf {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) rule: Rule,
+    pub(super) severity: Severity,
     pub(super) blob: Option<String>,
     pub(super) path: PathOf,
     pub(super) text: String,
@@ -110,6 +113,7 @@ impl Found {
     ) -> Self {
         Self {
             rule,
+            severity: rule.severity(),
             blob: Some(blob.to_string()),
             path: PathOf::Entity(entity),
             text: text.into(),
@@ -120,6 +124,7 @@ impl Found {
     pub(super) fn blob(rule: Rule, blob: impl ToString, text: impl Into<String>) -> Self {
         Self {
             rule,
+            severity: rule.severity(),
             blob: Some(blob.to_string()),
             path: PathOf::Nothing,
             text: text.into(),
@@ -130,6 +135,7 @@ impl Found {
     pub(super) fn container(rule: Rule, text: impl Into<String>) -> Self {
         Self {
             rule,
+            severity: rule.severity(),
             blob: None,
             path: PathOf::Nothing,
             text: text.into(),
@@ -140,6 +146,7 @@ impl Found {
     pub(super) fn path(rule: Rule, path: Vec<u8>, text: impl Into<String>) -> Self {
         Self {
             rule,
+            severity: rule.severity(),
             blob: None,
             path: PathOf::Exactly(path),
             text: text.into(),
@@ -154,6 +161,7 @@ mod tests {
     fn finding(path: Option<&[u8]>) -> Finding {
         Finding {
             rule: Rule::Links,
+            severity: Severity::Error,
             blob: Some("00AB".to_owned()),
             path: path.map(<[u8]>::to_vec),
             text: "nlink is 3, but 2 entries name it".to_owned(),

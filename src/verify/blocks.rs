@@ -1,0 +1,265 @@
+//! The blocks of an entity in order, with what is wrong about the lists and trees that hold them
+//! (docs/format.md section 6 "BMAP").
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use clfs_format::{
+    BlockId, BlockMap, DIRECT_BLOCKS, DataBack, Filehandle, IndirectPosition, Object, ObjectId,
+    ObjectName, ObjectType, POINTERS_PER_INDIRECT,
+};
+
+use super::check::{Check, inspect_as, owner_hash};
+use super::deviation::{deviations, unreadable};
+use super::finding::Found;
+use super::rule::Rule;
+use super::scratch::Record;
+use crate::read::index::ObjectKey;
+use crate::read::{Fetched, ReadError};
+
+/// Records that are handed over together.
+const MANY: usize = 1024;
+
+/// To whom blocks belong.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Owner {
+    pub(super) blob: ObjectName,
+    pub(super) handle: Filehandle,
+    /// Seconds of its ctime.
+    pub(super) ctime: u32,
+}
+
+/// Walks the blocks of an entity. Nothing that is wrong ends it early: every indirect block that
+/// belongs to the entity is read once, so that circles end and the work is bounded by what is there.
+pub(super) struct Blocks {
+    check: Arc<Check>,
+    owner: Owner,
+    direct: std::vec::IntoIter<BlockId>,
+    roots: std::vec::IntoIter<BlockId>,
+    trees_begun: usize,
+    open: Vec<OpenBlock>,
+    met: HashSet<BlockId>,
+    /// A list that is not full was read to its end: no block may follow.
+    closed: bool,
+    /// Whether that was told.
+    told: bool,
+    /// Whether some blocks cannot be known, since an indirect block could not be read.
+    pub(super) incomplete: bool,
+    /// What was found since somebody took it.
+    pub(super) records: Vec<Record>,
+}
+
+struct OpenBlock {
+    pointers: std::vec::IntoIter<BlockId>,
+    full: bool,
+}
+
+impl Blocks {
+    pub(super) fn new(check: &Arc<Check>, owner: Owner, map: &BlockMap) -> Self {
+        Self {
+            check: Arc::clone(check),
+            owner,
+            closed: 1 + map.direct.len() < DIRECT_BLOCKS,
+            direct: map.direct.clone().into_iter(),
+            roots: map.roots.to_vec().into_iter(),
+            trees_begun: 0,
+            open: Vec::new(),
+            met: HashSet::new(),
+            told: false,
+            incomplete: false,
+            records: Vec::new(),
+        }
+    }
+
+    /// The next segment.
+    ///
+    /// # Errors
+    /// When the container fails.
+    pub(super) async fn next(&mut self) -> Result<Option<BlockId>, ReadError> {
+        loop {
+            if let Some(id) = self.direct.next() {
+                return Ok(Some(self.uses(id, ObjectType::Segment)));
+            }
+            let depth = self.open.len();
+            let Some(block) = self.open.last_mut() else {
+                let Some(root) = self.roots.next() else {
+                    return Ok(None);
+                };
+                self.trees_begun += 1;
+                match root.is_none() {
+                    true => self.closed = true,
+                    false => self.open_block(root, 0).await?,
+                }
+                continue;
+            };
+            match block.pointers.next() {
+                None => {
+                    self.closed |= !block.full;
+                    self.open.pop();
+                }
+                Some(id) if depth == self.trees_begun => {
+                    return Ok(Some(self.uses(id, ObjectType::Segment)));
+                }
+                Some(id) => self.open_block(id, depth).await?,
+            }
+        }
+    }
+
+    /// Hands over what was found when it is much.
+    ///
+    /// # Errors
+    /// When the ledger fails.
+    pub(super) async fn send_many(&mut self) -> Result<(), ReadError> {
+        match self.records.len() < MANY {
+            true => Ok(()),
+            false => {
+                self.check
+                    .records
+                    .send(std::mem::take(&mut self.records))
+                    .await
+            }
+        }
+    }
+
+    fn uses(&mut self, id: BlockId, object_type: ObjectType) -> BlockId {
+        self.records.push(Record::Block {
+            key: ObjectKey::new(&ObjectId::Block(id)),
+            owner: self.owner.handle,
+            object_type,
+        });
+        id
+    }
+
+    fn found(&mut self, rule: Rule, blob: &ObjectName, text: String) {
+        let found = Found::of(rule, blob, self.owner.handle, text);
+        self.records.push(found.into());
+    }
+
+    /// Opens an indirect block of the current tree, which has as many levels as its number says.
+    async fn open_block(&mut self, id: BlockId, depth: usize) -> Result<(), ReadError> {
+        self.uses(id, ObjectType::Indirect);
+        if self.closed && !std::mem::replace(&mut self.told, true) {
+            let text =
+                format!("the indirect block {id} is used, but the list before it is not full");
+            let blob = self.owner.blob;
+            self.found(Rule::BlockOrder, &blob, text);
+        }
+        // Blocks that are used twice, or not there, are found when all uses are known.
+        let listed = self.check.find(&ObjectId::Block(id))?;
+        let Some(listed) = listed.filter(|_| self.met.insert(id)) else {
+            self.incomplete = true;
+            return Ok(());
+        };
+        let fetched = match self.check.fetch(&listed).await? {
+            Ok(fetched) => fetched,
+            Err(error) => {
+                self.incomplete = true;
+                let found = unreadable(&error, &listed.name, Some(self.owner.handle));
+                self.records.push(found.into());
+                return Ok(());
+            }
+        };
+        let position = IndirectPosition {
+            // Both are at most 3.
+            tree: (self.trees_begun - 1) as u8,
+            depth: depth as u8,
+            index: 0,
+        };
+        match self
+            .owner
+            .block(&fetched, ObjectType::Indirect, &mut self.records)
+        {
+            Some(Object::IndirectBlock(block)) => {
+                let offset = position.offset();
+                self.owner
+                    .data_back(&fetched.name, &block.data_back, offset, &mut self.records);
+                // Read for one entity only: two that share it would be as good as a circle.
+                let named = owner_hash(&fetched.name) == Some(self.owner.handle.hash64());
+                if named || block.data_back.owner == self.owner.handle {
+                    self.open.push(OpenBlock {
+                        full: block.pointers.len() >= POINTERS_PER_INDIRECT,
+                        pointers: block.pointers.into_iter(),
+                    });
+                } else {
+                    self.incomplete = true;
+                }
+            }
+            _ => self.incomplete = true,
+        }
+        Ok(())
+    }
+}
+
+impl Owner {
+    /// The object in a blob that is used as a segment or an indirect block; none when it is another.
+    pub(super) fn block<'f>(
+        &self,
+        fetched: &'f Fetched,
+        used_as: ObjectType,
+        records: &mut Vec<Record>,
+    ) -> Option<Object<'f>> {
+        let (object, found) = inspected(fetched, used_as, Some(self.handle));
+        records.extend(found.into_iter().map(Record::from));
+        object
+    }
+
+    /// Judges to whom a block says that it belongs, and where.
+    pub(super) fn data_back(
+        &self,
+        blob: &ObjectName,
+        back: &DataBack,
+        offset: u64,
+        records: &mut Vec<Record>,
+    ) {
+        let mut must = |holds: bool, rule, text: String| {
+            if !holds {
+                records.push(Found::of(rule, blob, self.handle, text).into());
+            }
+        };
+        must(
+            back.owner == self.handle,
+            Rule::DataBackOwner,
+            format!(
+                "it says that it belongs to {}, but {} uses it",
+                back.owner, self.handle
+            ),
+        );
+        must(
+            back.offset == offset,
+            Rule::DataBackOffset,
+            format!("it says offset {}, but is used at {offset}", back.offset),
+        );
+        must(
+            back.ctime_seconds == self.ctime,
+            Rule::DataBackTime,
+            format!(
+                "it says a ctime of {}, the inode one of {}",
+                back.ctime_seconds, self.ctime
+            ),
+        );
+    }
+}
+
+/// The object in a blob, and all that is wrong with the blob by itself.
+pub(super) fn inspected(
+    fetched: &Fetched,
+    used_as: ObjectType,
+    entity: Option<Filehandle>,
+) -> (Option<Object<'_>>, Vec<Found>) {
+    let name = &fetched.name;
+    let inspection = inspect_as(fetched, used_as);
+    let mut found = deviations(&fetched.deviations, &[], name, entity);
+    found.extend(deviations(
+        &inspection.deviations,
+        &inspection.unknown,
+        name,
+        entity,
+    ));
+    match inspection.object {
+        Ok(object) => (Some(object), found),
+        Err(error) => {
+            found.push(unreadable(&fetched.error(error), name, entity));
+            (None, found)
+        }
+    }
+}

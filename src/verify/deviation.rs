@@ -91,9 +91,7 @@ fn of_name(kind: Corrupt) -> Rule {
 
 fn of_payload(kind: Corrupt, place: Place) -> Rule {
     match kind {
-        Corrupt::HandleTwice | Corrupt::HandleMissing | Corrupt::HandleUnexpected => {
-            Rule::HandleOrder
-        }
+        Corrupt::HandleTwice | Corrupt::HandleMissing | Corrupt::HandleUnexpected => Rule::Handles,
         // The reserved word lies 16 bytes into a handle. Padding never begins at a multiple of 8:
         // it ends at one and has at most 7 bytes.
         Corrupt::NotZero if !place.offset.is_multiple_of(ALIGNMENT) => Rule::Padding,
@@ -104,13 +102,10 @@ fn of_payload(kind: Corrupt, place: Place) -> Rule {
 fn of_handle(kind: Corrupt, handle: HandleType) -> Rule {
     use HandleType as H;
     match (kind, handle) {
-        (
-            Corrupt::HandleMissing
-            | Corrupt::HandleUnexpected
-            | Corrupt::HandleOrder
-            | Corrupt::HandleTwice,
-            _,
-        ) => Rule::HandleOrder,
+        (Corrupt::HandleMissing | Corrupt::HandleUnexpected | Corrupt::HandleTwice, _) => {
+            Rule::Handles
+        }
+        (Corrupt::HandleOrder, _) => Rule::HandleOrder,
         (Corrupt::NotZero, H::Attributes) => Rule::Reserved,
         (Corrupt::TypeMismatch, H::Attributes) => Rule::AttributeType,
         (Corrupt::NotTheRoot | Corrupt::LongRoot | Corrupt::OwnHandle, H::BlockMap) => {

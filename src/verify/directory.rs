@@ -158,7 +158,7 @@ impl Listing {
         let Some(Object::DirectorySegment(segment)) = object else {
             if object.is_some() {
                 let text = "a segment of a directory without entries in it";
-                self.found(Rule::HandleOrder, fetched, text);
+                self.found(Rule::Handles, fetched, text);
             }
             self.incomplete = true;
             return;
@@ -272,7 +272,7 @@ impl Listing {
         let links = self.directories.saturating_add(2);
         if u64::from(attributes.nlink) != links {
             let text = format!(
-                "nlink is {}, but with {} directories in it, it must be {links}",
+                "nlink is {}; with {} directories in it, it must be {links}",
                 attributes.nlink, self.directories
             );
             self.records.push(place.found(Rule::Links, text).into());

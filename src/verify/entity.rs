@@ -182,7 +182,7 @@ impl Check {
         let Some(Object::FileSegment(segment)) = object else {
             if object.is_some() {
                 let text = "it is used as a segment of a file and holds directory entries";
-                let found = Found::of(Rule::HandleOrder, &fetched.name, owner.handle, text);
+                let found = Found::of(Rule::Handles, &fetched.name, owner.handle, text);
                 records.push(found.into());
             }
             return Ok((None, records));
@@ -254,7 +254,7 @@ fn links(place: Place<'_>, inode: &Inode<'_>, namings: &Namings, found: &mut Vec
     let nlink = inode.attributes.nlink as usize;
     if nlink != back.len() || nlink == 0 || nlink > limits::LINKS {
         let text = format!(
-            "nlink is {nlink}, with {} back pointers (1 to {} are possible)",
+            "nlink is {nlink}; back pointers: {}, of which there may be 1 to {}",
             back.len(),
             limits::LINKS
         );
@@ -274,18 +274,16 @@ fn links(place: Place<'_>, inode: &Inode<'_>, namings: &Namings, found: &mut Vec
         let text = match namings.count == pointed.len() as u64 {
             true => "its back pointers are not the directories whose entries name it".to_owned(),
             false => format!(
-                "it has {} back pointers, but {} entries name it",
-                pointed.len(),
-                namings.count
+                "directory entries that name it: {}; back pointers: {}",
+                namings.count,
+                pointed.len()
             ),
         };
         found.push(place.found(Rule::BackPointers, text));
     }
-    if !namings
-        .first
-        .iter()
-        .any(|naming| naming.name == *inode.name)
-    {
+    // An empty NAME, or none, is the decoder's to tell.
+    let named = inode.name.is_empty() || namings.first.iter().any(|n| n.name == *inode.name);
+    if !named {
         let text = format!(
             "its NAME is \"{}\", which no entry says",
             Escaped(&inode.name)

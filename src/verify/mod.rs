@@ -27,6 +27,8 @@ mod outlet;
 mod pass;
 mod rule;
 mod scratch;
+mod source;
+mod stages;
 mod summary;
 
 use std::path::PathBuf;
@@ -41,12 +43,10 @@ pub use rule::{Rule, Severity};
 pub use scratch::ScratchError;
 pub use summary::{Compared, Summary};
 
-use check::{Check, Counters, blocking};
-use finding::Found;
-use identity::Identity;
 use outlet::Outlet;
-use pass::{directories, entities, orphans, recorded};
+use pass::PassError;
 use scratch::Scratch;
+use stages::Stages;
 
 /// What is checked.
 #[derive(Debug, Clone, Default)]
@@ -73,6 +73,14 @@ pub enum VerifyError {
         /// Why.
         error: ScratchError,
     },
+    /// There is no source to compare with.
+    #[error("the source {}: {error}", path.display())]
+    Source {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// The reader does not know all names.
     #[error("the container was opened without a list of its names")]
     NotListed,
@@ -88,113 +96,21 @@ pub async fn verify(
     sink: FindingSink,
 ) -> Result<Summary, VerifyError> {
     let index = Arc::clone(reader.index().ok_or(VerifyError::NotListed)?);
+    if let Some(path) = &options.source {
+        source::is_folder(path).map_err(|error| VerifyError::Source {
+            path: path.clone(),
+            error,
+        })?;
+    }
     let folder = Scratch::place(&index);
-    let scratch_failed = |error| VerifyError::Scratch {
-        folder: folder.clone(),
-        error,
-    };
-    let identity = Identity::of_container(reader, &index).await?;
     let mut outlet = Outlet::new(sink);
     outlet.summary.depth = options.depth;
-    let scratch = {
-        let index = Arc::clone(&index);
-        blocking(move || Scratch::create(&index)).await?
+    let done = async {
+        let stages = Stages::new(reader, index, options).await?;
+        stages.run(outlet).await
     };
-    let scratch = scratch.map_err(scratch_failed)?;
-    let counters = Arc::new(Counters::default());
-    let check = |records| {
-        Arc::new(Check {
-            reader: Arc::clone(reader),
-            index: Arc::clone(&index),
-            depth: options.depth,
-            identity,
-            records,
-            counters: Arc::clone(&counters),
-        })
-    };
-
-    let (scratch, mut outlet) = recorded(scratch, outlet, false, |records| {
-        directories(check(records))
+    done.await.map_err(|error| match error {
+        PassError::Read(error) => VerifyError::Read(error),
+        PassError::Scratch(error) => VerifyError::Scratch { folder, error },
     })
-    .await?
-    .map_err(scratch_failed)?;
-
-    let finished = Scratch::has_root(&index).map_err(scratch_failed)?;
-    let joined = {
-        let (index, counters) = (Arc::clone(&index), Arc::clone(&counters));
-        blocking(move || {
-            scratch.index_namings()?;
-            if !finished {
-                outlet.give(&scratch, unfinished())?;
-            }
-            scratch.give_kept(|found| outlet.give(&scratch, found))?;
-            let give = &mut |found| outlet.give(&scratch, found);
-            let unnamed = scratch.judge_directories(&index, finished, give)?;
-            Counters::add(&counters.unnamed, unnamed);
-            scratch.judge_sequences(&index, give)?;
-            scratch.judge_duplicates(&index, give)?;
-            scratch.judge_dangling_entries(&index, give)?;
-            Ok((scratch, outlet))
-        })
-        .await?
-    };
-    let (scratch, outlet) = joined.map_err(scratch_failed)?;
-
-    let namings = scratch.naming_reader().map_err(scratch_failed)?;
-    let (scratch, mut outlet) = recorded(scratch, outlet, true, |records| {
-        entities(check(records), namings, finished)
-    })
-    .await?
-    .map_err(scratch_failed)?;
-
-    let joined = {
-        let (index, counters) = (Arc::clone(&index), Arc::clone(&counters));
-        blocking(move || {
-            scratch.index_blocks()?;
-            scratch.judge_blocks(&index, &mut |found| outlet.give(&scratch, found))?;
-            let unused = scratch.gather_orphans()?;
-            if !finished {
-                Counters::add(&counters.unnamed, unused);
-                let unnamed = Counters::get(&counters.unnamed);
-                if unnamed > 0 {
-                    outlet.give(&scratch, without_root(unnamed))?;
-                }
-            }
-            Ok((scratch, outlet))
-        })
-        .await?
-    };
-    let (scratch, outlet) = joined.map_err(scratch_failed)?;
-
-    let unused = scratch.orphan_reader().map_err(scratch_failed)?;
-    let (scratch, mut outlet) = recorded(scratch, outlet, true, |records| {
-        orphans(check(records), unused, finished)
-    })
-    .await?
-    .map_err(scratch_failed)?;
-
-    let summary = &mut outlet.summary;
-    summary.objects = index.count().map_err(|error| ReadError::Index {
-        path: index.path().to_path_buf(),
-        error,
-    })?;
-    summary.blob_bytes = scratch.blob_bytes().map_err(scratch_failed)?;
-    summary.file_bytes = Counters::get(&counters.file_bytes);
-    summary.segments_unread = Counters::get(&counters.segments_unread);
-    Ok(outlet.summary)
-}
-
-fn unfinished() -> Found {
-    let text = "there is no root directory: the load into this container was not finished, or it is \
-                no CLFS container. Go on with the load (clfsload without --new); if the load is long \
-                over, the root's blob was lost";
-    Found::container(Rule::Unfinished, text)
-}
-
-fn without_root(unnamed: u64) -> Found {
-    let text = format!(
-        "{unnamed} objects are named or used by nothing, as is to be expected without a root; they are \
-         not listed"
-    );
-    Found::container(Rule::Orphan, text)
 }

@@ -20,20 +20,40 @@ use crate::read::index::{Listed, ObjectKey};
 /// Objects that are taken from the index together.
 const PAGE: usize = 1024;
 
+/// Why a pass ended early.
+#[derive(Debug)]
+pub(super) enum PassError {
+    /// The container or the index failed.
+    Read(ReadError),
+    /// The scratch database failed.
+    Scratch(ScratchError),
+}
+
+impl From<ReadError> for PassError {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl From<ScratchError> for PassError {
+    fn from(error: ScratchError) -> Self {
+        Self::Scratch(error)
+    }
+}
+
 /// Runs a pass while its reports are written down. With `located`, findings are given away at once;
 /// otherwise they are kept until paths are known.
 ///
 /// # Errors
-/// The outer error is the container's, the inner one the scratch database's, which comes first: when
-/// it fails, the pass only says that it was stopped.
+/// The database's error comes first: when it fails, the pass only says that it was stopped.
 pub(super) async fn recorded<F>(
     scratch: Scratch,
     mut outlet: Outlet,
     located: bool,
     pass: impl FnOnce(Recorder) -> F,
-) -> Result<Result<(Scratch, Outlet), ScratchError>, ReadError>
+) -> Result<(Scratch, Outlet), PassError>
 where
-    F: Future<Output = Result<(), ReadError>>,
+    F: Future<Output = Result<(), PassError>>,
 {
     let (records, batches) = Scratch::recorder();
     let ledger = blocking(move || {
@@ -42,19 +62,17 @@ where
             true => scratch.record(batches, Some(&mut give))?,
             false => scratch.record(batches, None)?,
         }
-        Ok((scratch, outlet))
+        Ok::<_, ScratchError>((scratch, outlet))
     });
     // Both at once: the ledger ends when the pass has dropped its recorders.
     let (recorded, passed) = tokio::join!(ledger, pass(records));
-    let recorded = recorded?;
-    if recorded.is_ok() {
-        passed?;
-    }
+    let recorded = recorded??;
+    passed?;
     Ok(recorded)
 }
 
 /// The first pass: names, the bucket object, and all directories.
-pub(super) async fn directories(check: Arc<Check>) -> Result<(), ReadError> {
+pub(super) async fn directories(check: Arc<Check>) -> Result<(), PassError> {
     let names = Arc::clone(&check);
     blocking(move || names.judge_names()).await??;
     let mut crew = Crew::default();
@@ -72,7 +90,7 @@ pub(super) async fn directories(check: Arc<Check>) -> Result<(), ReadError> {
             }
         }
     }
-    crew.finish().await
+    Ok(crew.finish().await?)
 }
 
 async fn page_after(
@@ -94,7 +112,7 @@ pub(super) async fn entities(
     check: Arc<Check>,
     mut namings: NamingReader,
     finished: bool,
-) -> Result<(), ReadError> {
+) -> Result<(), PassError> {
     let mut crew = Crew::default();
     let mut after = None;
     while let Some((page, last)) = page_after(&check, after).await? {
@@ -108,13 +126,12 @@ pub(super) async fn entities(
             (namings, page)
         })
         .await?;
-        // The ledger uses the same database and says why it fails.
-        for named in looked_up.map_err(|_| ReadError::Stopped)? {
+        for named in looked_up? {
             crew.start(Arc::clone(&check).judge_entity(named, finished))
                 .await?;
         }
     }
-    crew.finish().await
+    Ok(crew.finish().await?)
 }
 
 /// An entity that is no directory.
@@ -141,7 +158,7 @@ pub(super) async fn orphans(
     check: Arc<Check>,
     mut unused: OrphanReader,
     finished: bool,
-) -> Result<(), ReadError> {
+) -> Result<(), PassError> {
     let mut crew = Crew::default();
     let mut after: Option<ObjectKey> = None;
     loop {
@@ -151,7 +168,7 @@ pub(super) async fn orphans(
             (unused, page)
         })
         .await?;
-        let page = page.map_err(|_| ReadError::Stopped)?;
+        let page = page?;
         let Some(last) = page.last() else { break };
         after = Some(ObjectKey::new(last));
         for id in page {
@@ -159,7 +176,7 @@ pub(super) async fn orphans(
                 .await?;
         }
     }
-    crew.finish().await
+    Ok(crew.finish().await?)
 }
 
 impl Check {

@@ -155,7 +155,9 @@ rules! {
     6 {
         /// The owner hash in a blob's name.
         Owner Error "owner",
-        /// Which handles an object has, once each, in which order.
+        /// Which handles an object has, once each.
+        Handles Error "handles",
+        /// Their order.
         HandleOrder Warning "handle-order",
         /// The size is that of the content.
         Size Error "size",

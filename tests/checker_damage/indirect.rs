@@ -16,11 +16,11 @@ const INDIR: u32 = 7;
 const DATABACK: u32 = 10;
 
 #[derive(Clone)]
-struct Fixture {
-    container: Container,
+pub(crate) struct Fixture {
+    pub(crate) container: Container,
     wide: Vec<u8>,
     /// Root of tree 0, a leaf with 4096 pointers.
-    tree0: Vec<u8>,
+    pub(crate) tree0: Vec<u8>,
     /// Root of tree 1, and its leaves with 4096 pointers and 1.
     tree1: Vec<u8>,
     leaves: [Vec<u8>; 2],
@@ -39,7 +39,7 @@ fn data(container: &Container, id: &[u8], kind: u32) -> Vec<u8> {
     payload[found.data.clone()].to_vec()
 }
 
-fn fixture() -> Fixture {
+pub(crate) fn fixture() -> Fixture {
     let mut build = Builder::new();
     let mut root = build.root();
     let mut wide = build.directory(&mut root, "wide");
@@ -69,9 +69,9 @@ fn fixture() -> Fixture {
     }
 }
 
-type Case = (&'static str, &'static [Rule], fn(&mut Fixture));
+pub(crate) type Case = (&'static str, &'static [Rule], fn(&mut Fixture));
 
-const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     ("nothing", &[], |_| ()),
     // The original ends a tree so when its last leaf is full.
     ("an empty leaf at the end", &[], |f| {

@@ -135,7 +135,8 @@ fn of_named(
             let text = format!("its \"..\" is {dotdot}, which has no entry for it");
             found(Rule::Dots, text)?;
         }
-        if !any(&|naming| naming.name == said.name) {
+        // An empty NAME, or none, is the decoder's to tell.
+        if !said.name.is_empty() && !any(&|naming| naming.name == said.name) {
             let name = Escaped(&said.name);
             let text = format!("its NAME is \"{name}\", which no entry says");
             found(Rule::OwnName, text)?;
@@ -157,12 +158,6 @@ fn of_named(
 }
 
 impl Scratch {
-    /// The kept findings' paths need it; see [`Scratch::index_namings`].
-    pub(in crate::verify) fn has_root(index: &Index) -> Result<bool, ScratchError> {
-        let root = index.find(&ObjectId::Entity(Filehandle::ROOT));
-        Ok(root.map_err(|_| ScratchError::Row)?.is_some())
-    }
-
     /// Sequence numbers that several filehandles have (docs/format.md section 2).
     pub(in crate::verify) fn judge_sequences(
         &self,

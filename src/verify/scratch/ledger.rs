@@ -37,6 +37,13 @@ pub(in crate::verify) enum Record {
         owner: Filehandle,
         object_type: ObjectType,
     },
+    /// An entry that was compared with a source, and its inode there.
+    Link {
+        handle: Filehandle,
+        device: u64,
+        inode: u64,
+        path: Vec<u8>,
+    },
 }
 
 impl From<Found> for Record {
@@ -135,6 +142,15 @@ impl Scratch {
                 let owner = entity_key(owner);
                 let row = params![key.as_bytes(), owner.as_bytes(), object_type.code()];
                 prepare("INSERT INTO block VALUES (?1, ?2, ?3)")?.execute(row)?;
+            }
+            Record::Link {
+                handle,
+                device,
+                inode,
+                path,
+            } => {
+                let row = params![handle.as_bytes(), device as i64, inode as i64, path];
+                prepare("INSERT INTO link VALUES (?1, ?2, ?3, ?4)")?.execute(row)?;
             }
         }
         Ok(())

@@ -61,6 +61,35 @@ impl NamingReader {
     }
 }
 
+impl NamingReader {
+    /// The next `at_most` entries of a directory after a name, by name; once
+    /// [`Scratch::index_entries`] was called. Of entries with one name it gives one.
+    pub(in crate::verify) fn entries_after(
+        &self,
+        directory: Filehandle,
+        name: Option<&[u8]>,
+        at_most: usize,
+    ) -> Result<Vec<(Vec<u8>, Filehandle)>, ScratchError> {
+        // All names are after the empty one: none is empty.
+        let mut statement = self.0.prepare_cached(
+            "SELECT name, min(child) FROM naming WHERE parent = ?1 AND name > ?2
+             GROUP BY name ORDER BY name LIMIT ?3",
+        )?;
+        let key = entity_key(directory);
+        let mut rows = statement.query(params![
+            key.as_bytes(),
+            name.unwrap_or_default(),
+            at_most as i64
+        ])?;
+        let mut entries = Vec::new();
+        while let Some(row) = rows.next()? {
+            let child: Vec<u8> = row.get(1)?;
+            entries.push((row.get(0)?, entity_of(&child)?));
+        }
+        Ok(entries)
+    }
+}
+
 impl OrphanReader {
     /// The next blocks after a key.
     pub(in crate::verify) fn after(

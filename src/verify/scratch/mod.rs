@@ -30,6 +30,7 @@ const CACHE_KIB: i64 = 64 * 1024;
 /// - `block`: a segment or an indirect block (by its type's code), and the entity that uses it.
 /// - `edge`: the entries that name directories, once more, by the directory that holds them.
 /// - `reached`: directories to which a path leads from the root, and the last step of a shortest.
+/// - `link`: an entry that was compared with a source, and shares its object or its inode there.
 /// - `orphan`: blocks that nothing uses.
 /// - `found`: findings that wait until paths are known.
 const TABLES: &str = "
@@ -42,6 +43,9 @@ CREATE TABLE edge (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE reached (key BLOB PRIMARY KEY, parent BLOB NOT NULL, name BLOB NOT NULL)
     STRICT, WITHOUT ROWID;
+CREATE TABLE link (
+    handle BLOB NOT NULL, device INTEGER NOT NULL, inode INTEGER NOT NULL, path BLOB NOT NULL
+) STRICT;
 CREATE TABLE orphan (key BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE found (
     rule INTEGER NOT NULL,
@@ -145,6 +149,18 @@ impl Scratch {
         self.connection
             .execute_batch("CREATE INDEX block_key ON block (key, owner, type);")?;
         Ok(())
+    }
+
+    /// Makes the entries of directories ready to be given by name.
+    pub(super) fn index_entries(&self) -> Result<(), ScratchError> {
+        self.connection
+            .execute_batch("CREATE INDEX naming_parent ON naming (parent, name);")?;
+        Ok(())
+    }
+
+    /// Where it lies, and more may lie.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Bytes of all current objects' blobs.

@@ -1,0 +1,93 @@
+//! Every damage that the checker must find, verify must find as well.
+
+use std::collections::{BTreeSet, HashMap};
+
+use clfsload::verify::{Depth, Rule};
+
+use crate::checker::Rule as Checked;
+use crate::consequences::{consequences, counterpart};
+use crate::fixture::Fixture;
+use crate::run::verify_blobs;
+use crate::{Case, cases_content, cases_names, cases_tree, indirect};
+
+/// Where verify says something else than the checker, and why.
+const OTHERWISE: &[(&str, &[Rule])] = &[];
+
+fn expected(what: &str, rules: &[Checked]) -> BTreeSet<Rule> {
+    match OTHERWISE.iter().find(|(case, _)| *case == what) {
+        Some((_, rules)) => rules.iter().copied().collect(),
+        None => rules.iter().map(|rule| counterpart(*rule)).collect(),
+    }
+}
+
+/// What is wrong with what was found; none if nothing is.
+fn judged(what: &str, rules: &[Checked], blobs: &HashMap<String, Vec<u8>>) -> Option<String> {
+    let verified = verify_blobs(blobs, Depth::Full);
+    let (found, expected) = (verified.rules(), expected(what, rules));
+    let allowed: BTreeSet<Rule> = expected
+        .iter()
+        .flat_map(|rule| consequences(*rule).iter().copied())
+        .chain(expected.iter().copied())
+        .collect();
+    let missing: Vec<&Rule> = expected.difference(&found).collect();
+    let surplus: Vec<&Rule> = found.difference(&allowed).collect();
+    (!missing.is_empty() || !surplus.is_empty()).then(|| {
+        format!(
+            "{what}: expected {expected:?}; missing {missing:?}, surplus {surplus:?}\n    {}",
+            verified.shown()
+        )
+    })
+}
+
+fn run(cases: &[Case]) {
+    let sound = Fixture::new();
+    let wrong: Vec<String> = cases
+        .iter()
+        .filter_map(|(what, rules, damage)| {
+            let mut fixture = sound.clone();
+            damage(&mut fixture);
+            judged(what, rules, &fixture.container.blobs)
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_undamaged_container_is_clean() {
+    let fixture = Fixture::new();
+    for depth in [Depth::Full, Depth::Quick] {
+        let verified = verify_blobs(&fixture.container.blobs, depth);
+        assert_eq!(verified.findings, [], "{}", verified.shown());
+        assert!(verified.summary.is_clean());
+        let objects: u64 = verified.summary.objects.iter().map(|(_, n)| n).sum();
+        // All but the log.
+        assert_eq!(objects as usize, fixture.container.blobs.len() - 1);
+    }
+}
+
+#[test]
+fn damage_to_names_and_handles_is_found() {
+    run(cases_names::CASES);
+}
+
+#[test]
+fn damage_to_attributes_and_segments_is_found() {
+    run(cases_content::CASES);
+}
+
+#[test]
+fn damage_to_the_tree_is_found() {
+    run(cases_tree::CASES);
+}
+
+#[test]
+fn damage_to_indirect_blocks_is_found() {
+    let sound = indirect::fixture();
+    let mut wrong = Vec::new();
+    for (what, rules, damage) in indirect::CASES {
+        let mut fixture = sound.clone();
+        damage(&mut fixture);
+        wrong.extend(judged(what, rules, &fixture.container.blobs));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,34 @@
+//! `clfsload verify`: sound containers are clean, and no damage goes unnoticed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../checker/mod.rs"]
+mod checker;
+#[path = "../support/mod.rs"]
+mod support;
+
+#[path = "../checker_damage/cases_content.rs"]
+mod cases_content;
+#[path = "../checker_damage/cases_names.rs"]
+mod cases_names;
+#[path = "../checker_damage/cases_tree.rs"]
+mod cases_tree;
+#[path = "../checker_damage/edit.rs"]
+mod edit;
+#[path = "../checker_damage/fixture.rs"]
+mod fixture;
+#[path = "../checker_damage/indirect.rs"]
+mod indirect;
+#[path = "../checker_damage/synthetic.rs"]
+mod synthetic;
+
+mod consequences;
+mod damage;
+mod golden;
+mod run;
+
+/// What is damaged, the rules of the checker that are then broken, and how.
+type Case = (
+    &'static str,
+    &'static [checker::Rule],
+    fn(&mut fixture::Fixture),
+);

@@ -65,6 +65,10 @@ pub(super) struct Arguments {
     /// Finish without the entries that failed
     #[arg(long, alias = "skip_failed")]
     skip_failed: bool,
+    /// When the load is done, check the container as clfsload verify does; its findings give exit
+    /// status 3
+    #[arg(long)]
+    verify: bool,
     /// Seconds that the source may take for one call before that is told
     #[arg(long, value_name = "SECONDS", hide = true, default_value_t = 30)]
     source_patience: u64,
@@ -123,6 +127,23 @@ impl Arguments {
         match self.new {
             true => Mode::New,
             false => Mode::Resume,
+        }
+    }
+
+    /// Whether the container is to be verified when the load is done.
+    pub(super) fn verify(&self) -> bool {
+        self.verify
+    }
+
+    /// Where the container is, once more: the token may have ended during the load and another one
+    /// stand in its file. What a pipe gave cannot be asked for again.
+    pub(super) fn location_now(
+        &self,
+        before: ContainerLocation,
+    ) -> Result<ContainerLocation, Failure> {
+        match &self.sas_token_file {
+            Some(file) if file.is_file() => Ok(self.load_options()?.container),
+            _ => Ok(before),
         }
     }
 

@@ -28,10 +28,14 @@ use std::time::Duration;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::container::ContainerLocation;
 use crate::container::notice::Notice;
+use crate::container::retry::RetryPolicy;
 use crate::container::sas::redacted;
-use crate::load::{Load, LoadError, Summary, prepare};
+use crate::load::{End, Load, LoadError, Summary, prepare};
 use crate::monitor::{Event, Monitor};
+use crate::read::{OpenOptions, ReadError, Reader};
+use crate::verify::VerifyOptions;
 
 use arguments::Arguments;
 use log_file::LogFile;
@@ -107,6 +111,7 @@ impl From<LoadError> for Failure {
 
 fn load(arguments: &Arguments) -> Result<Status, Failure> {
     let options = arguments.load_options()?;
+    let (location, retry) = (options.container.clone(), options.retry.clone());
     let monitor = Arc::new(Reporter::new(options.state.join(crate::state::LOG_NAME)));
     let notices = {
         let monitor = Arc::clone(&monitor);
@@ -124,9 +129,51 @@ fn load(arguments: &Arguments) -> Result<Status, Failure> {
         load.run(monitor.as_ref())
     };
     held.abort();
-    let status = end(&load, &monitor, summary);
+    let status = end(&load, &monitor, summary).and_then(|end| {
+        let status = terminal::status(end);
+        match end {
+            End::Problems | End::TooManyProblems | End::Stopped => Ok(status),
+            _ if arguments.verify() => {
+                let location = arguments.location_now(location)?;
+                let verified = verify_loaded(&load, &location, retry, Arc::clone(&monitor))?;
+                Ok(match verified {
+                    Status::Done => status,
+                    worse => worse,
+                })
+            }
+            _ => {
+                terminal::out(&verify::advice(&location));
+                Ok(status)
+            }
+        }
+    });
     load.leave();
     status
+}
+
+/// Reads the container that was loaded and checks it.
+fn verify_loaded(
+    load: &Load,
+    location: &ContainerLocation,
+    retry: RetryPolicy,
+    monitor: Arc<Reporter>,
+) -> Result<Status, Failure> {
+    let mut options = OpenOptions::default();
+    options.whole = true;
+    options.retry = retry;
+    options.stop = Arc::clone(load.stop());
+    let notices = Arc::new(move |notice: &Notice<'_>| monitor.event(&Event::Container(notice)));
+    terminal::out("verifying the container");
+    load.runtime().block_on(async {
+        let checked = async {
+            let reader = Arc::new(Reader::open(location, &options, notices).await?);
+            verify::check(&reader, &VerifyOptions::default(), verify::Form::Lines).await
+        };
+        tokio::select! {
+            checked = checked => checked,
+            () = load.stop().requested(Duration::ZERO) => Err(ReadError::Stopped.into()),
+        }
+    })
 }
 
 /// Tells how the run ended.
@@ -134,14 +181,14 @@ fn end(
     load: &Load,
     monitor: &Reporter,
     summary: Result<Summary, LoadError>,
-) -> Result<Status, Failure> {
+) -> Result<End, Failure> {
     match summary {
         Ok(summary) => {
             for line in terminal::summary_lines(&summary, load.state()) {
                 terminal::out(&line);
                 monitor.log.line(crate::monitor::Level::Info, &line);
             }
-            Ok(terminal::status(summary.end))
+            Ok(summary.end)
         }
         Err(error) => {
             let mut failure = Failure::from(error);

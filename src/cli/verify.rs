@@ -1,16 +1,19 @@
 //! `clfsload verify`: findings as lines, figures at the end.
 
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::process::exit;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::command::{ContainerWords, Session};
-use super::{Failure, Status, terminal};
+use super::command::ContainerWords;
+use super::printer::Halt;
+use super::quoting::NameStyle;
+use super::{Failure, Status};
+use crate::container::ContainerLocation;
 use crate::read::Reader;
-use crate::verify::{Depth, Finding, Summary, VerifyError, VerifyOptions, verify};
+use crate::verify::{Depth, Finding, VerifyError, VerifyOptions, verify};
 
 /// Checks a container by every rule of the format, as fsck does a file system; changes nothing
 #[derive(Debug, Args)]
@@ -47,15 +50,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
     if arguments.quick {
         options.depth = Depth::Quick;
     }
-    let session = arguments.place.open(true)?;
     let form = match arguments.json {
         true => Form::Json,
         false => Form::Lines,
     };
-    let Session {
-        reader, runtime, ..
-    } = session;
-    runtime.block_on(check(&reader, &options, form))
+    let session = arguments.place.open(true)?;
+    let checked = session.wait(async {
+        let checked = check(&session.reader, &options, form).await;
+        checked.map_err(Halt::Failed)
+    });
+    checked.map_err(|halt| match halt {
+        Halt::Failed(failure) => failure,
+        Halt::Closed => not_printed(&ErrorKind::BrokenPipe.into()),
+    })
 }
 
 /// How findings are printed.
@@ -67,58 +74,77 @@ pub(super) enum Form {
     Json,
 }
 
-/// Verifies, prints and gives the exit status. The first SIGINT or SIGTERM ends it and removes what
-/// it has on disk; the second does not wait for that.
+/// Verifies, prints findings and figures, and gives the exit status.
+///
+/// # Errors
+/// When the container cannot be checked, or the findings cannot be printed.
 pub(super) async fn check(
     reader: &Arc<Reader>,
     options: &VerifyOptions,
     form: Form,
 ) -> Result<Status, Failure> {
-    let sink = Box::new(move |finding: &Finding| print(finding, form));
-    let summary = tokio::select! {
-        summary = verify(reader, options, sink) => summary?,
-        () = asked_to_end() => {
-            tokio::spawn(async {
-                asked_to_end().await;
-                exit(Status::Failed as i32);
-            });
-            let message = "stopped: nothing is known about the container; run it again".to_owned();
-            return Err(Failure { message, status: Status::Failed });
-        }
+    let output = Output::default();
+    let sink = {
+        let output = output.clone();
+        Box::new(move |finding: &Finding| match form {
+            Form::Lines => output.line(&finding.to_string()),
+            Form::Json => output.line(&finding.json()),
+        })
     };
-    show(&summary, form);
+    let summary = verify(reader, options, sink).await?;
+    match form {
+        Form::Lines => summary.lines().iter().for_each(|line| output.line(line)),
+        Form::Json => output.line(&summary.json()),
+    }
+    output.end()?;
     Ok(match summary.is_clean() {
         true => Status::Done,
         false => Status::Problems,
     })
 }
 
-async fn asked_to_end() {
-    let asked = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => Signal::recv(&mut signal).await,
-            // Without a handler the signal ends the process.
-            Err(_) => std::future::pending().await,
+/// Standard output, and the first error of writing to it: the check goes on, since its exit status
+/// may be all that is wanted, but findings that are lost are a failure.
+#[derive(Debug, Clone, Default)]
+struct Output(Arc<Mutex<Option<io::Error>>>);
+
+impl Output {
+    fn line(&self, line: &str) {
+        if let Err(error) = writeln!(io::stdout(), "{line}") {
+            self.first().get_or_insert(error);
         }
-    };
-    tokio::select! {
-        _ = asked(SignalKind::interrupt()) => {}
-        _ = asked(SignalKind::terminate()) => {}
+    }
+
+    fn end(&self) -> Result<(), Failure> {
+        match self.first().take() {
+            // Whoever read it has had enough (`| head`).
+            Some(error) if error.kind() != ErrorKind::BrokenPipe => Err(not_printed(&error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn first(&self) -> std::sync::MutexGuard<'_, Option<io::Error>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn print(finding: &Finding, form: Form) {
-    match form {
-        Form::Lines => terminal::out(&finding.to_string()),
-        Form::Json => terminal::out(&finding.json()),
+fn not_printed(error: &io::Error) -> Failure {
+    Failure {
+        message: format!("standard output: {error}"),
+        status: Status::Failed,
     }
 }
 
-fn show(summary: &Summary, form: Form) {
-    match form {
-        Form::Lines => summary.lines().iter().for_each(|line| terminal::out(line)),
-        Form::Json => terminal::out(&summary.json()),
+/// What to say after a load that was not verified: a line for a shell.
+pub(super) fn advice(location: &ContainerLocation) -> String {
+    let mut line = b"to check it: clfsload verify ".to_vec();
+    match location {
+        ContainerLocation::Folder { path } => {
+            NameStyle::ShellEscape.append(&mut line, path.as_os_str().as_bytes());
+        }
+        azure => line.extend_from_slice(azure.identity().as_bytes()),
     }
+    String::from_utf8_lossy(&line).into_owned()
 }
 
 impl From<VerifyError> for Failure {

@@ -110,7 +110,7 @@ impl Fixture {
 }
 
 /// The direct segments of an entity with a 24-byte filehandle.
-fn segments(container: &Container, handle: &[u8], count: usize) -> Vec<Vec<u8>> {
+pub(crate) fn segments(container: &Container, handle: &[u8], count: usize) -> Vec<Vec<u8>> {
     let payload = container.payload(handle);
     let (handles, _) = parse_handles(&payload);
     let map = handles.iter().find(|handle| handle.kind == 5).unwrap();

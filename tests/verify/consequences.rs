@@ -70,6 +70,20 @@ pub(crate) fn counterpart(rule: Checked) -> Rule {
 }
 
 /// What may be found besides, since it follows from the rule that was broken.
-pub(crate) fn consequences(_rule: Rule) -> &'static [Rule] {
-    &[]
+pub(crate) fn consequences(rule: Rule) -> &'static [Rule] {
+    match rule {
+        // An object without a name that counts is not there.
+        Rule::NameSyntax | Rule::NameHash | Rule::Snapshot => &[Rule::Dangling],
+        // The bucket object names the logs.
+        Rule::NameKind => &[Rule::Dangling, Rule::BucketMissing, Rule::Logs],
+        // Objects of the type that the name says are smaller.
+        Rule::ObjectType => &[Rule::TooLarge],
+        // The second use is at another offset, and of another length.
+        Rule::BlockTwice => &[Rule::DataBackOffset, Rule::Size],
+        // The inode holds more than it may.
+        Rule::SegmentLength => &[Rule::Size],
+        // Back pointers that cannot be read are none.
+        Rule::HandleContent => &[Rule::Links, Rule::BackPointers],
+        _ => &[],
+    }
 }

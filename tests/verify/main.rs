@@ -21,10 +21,17 @@ mod indirect;
 #[path = "../checker_damage/synthetic.rs"]
 mod synthetic;
 
+mod after_load;
+mod azure;
 mod consequences;
 mod damage;
+mod flips;
 mod golden;
+mod harmless;
+mod interrupted;
+mod memory;
 mod run;
+mod source;
 
 /// What is damaged, the rules of the checker that are then broken, and how.
 type Case = (

@@ -1,0 +1,76 @@
+//! Bits that no rule of the format covers: an object with one of them changed is as good as before,
+//! and there is no checksum that would tell. docs/verify.md lists them.
+
+use std::ops::Range;
+
+use crate::checker::parse_handles;
+
+const DATA: u32 = 2;
+const VATTR: u32 = 4;
+const EXTATTRS: u32 = 12;
+const NAME: u32 = 16;
+
+/// Fields of the attributes, counted from the length word in front of them.
+const MODE: Range<usize> = 4..6;
+const OWNER: Range<usize> = 12..20;
+const MTIME: Range<usize> = 36..44;
+const CTIME_SECONDS: Range<usize> = 44..48;
+const CTIME_NANOSECONDS: Range<usize> = 48..52;
+const ATIME: Range<usize> = 52..60;
+const FILE_ID: Range<usize> = 76..84;
+const DEVICE: Range<usize> = 84..92;
+
+/// What is known of the object whose bits are flipped.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Nature {
+    /// Its ctime stands in segments too.
+    pub(crate) segments: bool,
+    /// It is a block or character device.
+    pub(crate) device: bool,
+    /// It is the root, whose name stands nowhere else.
+    pub(crate) root: bool,
+}
+
+/// Whether a payload that became another may go unnoticed.
+pub(crate) fn may_go_unnoticed(before: &[u8], after: &[u8], nature: Nature) -> bool {
+    let pairs = before.iter().zip(after).enumerate();
+    let mut changed = pairs.filter(|(_, (before, after))| before != after);
+    before.len() == after.len()
+        && changed.all(|(at, (one, other))| is_free(before, at, one ^ other, nature))
+}
+
+fn is_free(payload: &[u8], at: usize, bits: u8, nature: Nature) -> bool {
+    let (handles, _) = parse_handles(payload);
+    let Some(handle) = handles.iter().find(|handle| handle.data.contains(&at)) else {
+        return false;
+    };
+    let within = at - handle.data.start;
+    match handle.kind {
+        // Behind the length: content is what it is.
+        DATA => within >= 4,
+        VATTR => is_free_attribute(within, bits, nature),
+        NAME => nature.root && within >= 4,
+        EXTATTRS => is_uuid(&payload[handle.data.clone()], within),
+        _ => false,
+    }
+}
+
+fn is_free_attribute(at: usize, bits: u8, nature: Nature) -> bool {
+    match at {
+        // The permissions; the upper four bits are the type.
+        at if at == MODE.start => true,
+        at if MODE.contains(&at) => bits & 0xf0 == 0,
+        at if CTIME_SECONDS.contains(&at) => !nature.segments,
+        at if DEVICE.contains(&at) => nature.device,
+        at => [OWNER, MTIME, CTIME_NANOSECONDS, ATIME, FILE_ID]
+            .iter()
+            .any(|field| field.contains(&at)),
+    }
+}
+
+/// Whether a byte lies in a UUID: 36 bytes behind their length.
+fn is_uuid(attributes: &[u8], at: usize) -> bool {
+    let starts = attributes.windows(4).enumerate();
+    let mut uuids = starts.filter(|(_, length)| *length == 36u32.to_le_bytes());
+    uuids.any(|(start, _)| (start + 4..start + 40).contains(&at))
+}

@@ -38,6 +38,8 @@ pub(super) struct Blocks {
     roots: std::vec::IntoIter<BlockId>,
     trees_begun: usize,
     open: Vec<OpenBlock>,
+    /// Number of the segment that was given last; the inode's own is number 0.
+    number: u64,
     met: HashSet<BlockId>,
     /// A list that is not full was read to its end: no block may follow.
     closed: bool,
@@ -64,6 +66,7 @@ impl Blocks {
             roots: map.roots.to_vec().into_iter(),
             trees_begun: 0,
             open: Vec::new(),
+            number: 0,
             met: HashSet::new(),
             told: false,
             incomplete: false,
@@ -71,14 +74,14 @@ impl Blocks {
         }
     }
 
-    /// The next segment.
+    /// The next segment and its number, which counts from 1.
     ///
     /// # Errors
     /// When the container fails.
-    pub(super) async fn next(&mut self) -> Result<Option<BlockId>, ReadError> {
+    pub(super) async fn next(&mut self) -> Result<Option<(u64, BlockId)>, ReadError> {
         loop {
             if let Some(id) = self.direct.next() {
-                return Ok(Some(self.uses(id, ObjectType::Segment)));
+                return Ok(Some(self.segment(id)));
             }
             let depth = self.open.len();
             let Some(block) = self.open.last_mut() else {
@@ -98,7 +101,7 @@ impl Blocks {
                     self.open.pop();
                 }
                 Some(id) if depth == self.trees_begun => {
-                    return Ok(Some(self.uses(id, ObjectType::Segment)));
+                    return Ok(Some(self.segment(id)));
                 }
                 Some(id) => self.open_block(id, depth).await?,
             }
@@ -121,13 +124,27 @@ impl Blocks {
         }
     }
 
-    fn uses(&mut self, id: BlockId, object_type: ObjectType) -> BlockId {
+    fn segment(&mut self, id: BlockId) -> (u64, BlockId) {
+        self.uses(id, ObjectType::Segment);
+        self.number = self.number.saturating_add(1);
+        (self.number, id)
+    }
+
+    /// Leaves out what lies below an indirect block that cannot be read. If anything follows it, it
+    /// was full: the numbers go on behind it.
+    fn leave_out(&mut self, depth: usize) {
+        let levels = self.trees_begun.saturating_sub(depth) as u32;
+        let below = (POINTERS_PER_INDIRECT as u64).saturating_pow(levels);
+        self.number = self.number.saturating_add(below);
+        self.incomplete = true;
+    }
+
+    fn uses(&mut self, id: BlockId, object_type: ObjectType) {
         self.records.push(Record::Block {
             key: ObjectKey::new(&ObjectId::Block(id)),
             owner: self.owner.handle,
             object_type,
         });
-        id
     }
 
     fn found(&mut self, rule: Rule, blob: &ObjectName, text: String) {
@@ -147,13 +164,13 @@ impl Blocks {
         // Blocks that are used twice, or not there, are found when all uses are known.
         let listed = self.check.find(&ObjectId::Block(id))?;
         let Some(listed) = listed.filter(|_| self.met.insert(id)) else {
-            self.incomplete = true;
+            self.leave_out(depth);
             return Ok(());
         };
         let fetched = match self.check.fetch(&listed).await? {
             Ok(fetched) => fetched,
             Err(error) => {
-                self.incomplete = true;
+                self.leave_out(depth);
                 let found = unreadable(&error, &listed.name, Some(self.owner.handle));
                 self.records.push(found.into());
                 return Ok(());
@@ -181,10 +198,10 @@ impl Blocks {
                         pointers: block.pointers.into_iter(),
                     });
                 } else {
-                    self.incomplete = true;
+                    self.leave_out(depth);
                 }
             }
-            _ => self.incomplete = true,
+            _ => self.leave_out(depth),
         }
         Ok(())
     }

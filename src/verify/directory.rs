@@ -105,16 +105,14 @@ impl Listing {
     async fn segments(&mut self, inode: &Inode<'_>) -> Result<(), ReadError> {
         let mut blocks = Blocks::new(&self.check, self.owner, &inode.block_map);
         let mut ahead: FuturesOrdered<BoxFuture<'static, SegmentRead>> = FuturesOrdered::new();
-        let mut index = 0;
         let mut over = false;
         loop {
             while ahead.len() < READ_AHEAD && !over {
-                let Some(id) = blocks.next().await? else {
+                let Some((number, id)) = blocks.next().await? else {
                     over = true;
                     break;
                 };
-                index += 1;
-                let offset = directory_segment_offset(index);
+                let offset = directory_segment_offset(number);
                 // What is not there is found when all uses are known.
                 let Some(listed) = self.check.find(&ObjectId::Block(id))? else {
                     self.incomplete = true;

@@ -1,5 +1,6 @@
 //! One entity that is no directory: its inode, who names it, its content (docs/format.md section 6).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use clfs_format::{
@@ -23,6 +24,8 @@ use crate::read::index::Listed;
 
 /// Segments of one file that are fetched ahead.
 const READ_AHEAD: usize = 4;
+/// Segments of one file that are not read again when the block map names them again.
+const RECENT: usize = 4096;
 
 /// An entity in the index, and the entries that name it.
 #[derive(Debug)]
@@ -107,20 +110,26 @@ impl Check {
         let mut blocks = Blocks::new(self, owner, &inode.block_map);
         let mut ahead: FuturesOrdered<BoxFuture<'static, SegmentRead>> = FuturesOrdered::new();
         let mut count: u64 = 0;
+        let mut recent = HashSet::new();
         let mut over = false;
         loop {
             while ahead.len() < READ_AHEAD && !over {
-                let Some(id) = blocks.next().await? else {
+                let Some((number, id)) = blocks.next().await? else {
                     over = true;
                     break;
                 };
-                let offset =
-                    FIRST_SEGMENT_BYTES.saturating_add(count.saturating_mul(FILE_SEGMENT_BYTES));
-                count += 1;
-                // More than the size needs are not read: the map may say the same one a thousand
-                // times. Neither is what is not there, which is found when all uses are known.
+                let offset = FIRST_SEGMENT_BYTES
+                    .saturating_add((number - 1).saturating_mul(FILE_SEGMENT_BYTES));
+                count = number;
+                // A map of a few bytes may name one segment a thousand times: neither is it read
+                // again, nor are more than the size needs. What is not there, and what is used
+                // twice, is found when all uses are known.
+                if recent.len() >= RECENT {
+                    recent.clear();
+                }
+                let wanted = number <= needed && recent.insert(id);
                 let listed = self.find(&ObjectId::Block(id))?;
-                let read = match listed.filter(|_| count <= needed) {
+                let read = match listed.filter(|_| wanted) {
                     Some(_) if self.depth == Depth::Quick => {
                         Counters::add(&self.counters.segments_unread, 1);
                         None
@@ -132,7 +141,7 @@ impl Check {
                     blocks.send_many().await?;
                     continue;
                 };
-                let (check, last) = (Arc::clone(self), count == needed);
+                let (check, last) = (Arc::clone(self), number == needed);
                 ahead.push_back(Box::pin(async move {
                     check.judge_segment(listed, owner, offset, last).await
                 }));

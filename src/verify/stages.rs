@@ -182,7 +182,7 @@ fn unfinished() -> Found {
 
 fn without_root(unnamed: u64) -> Found {
     let text = format!(
-        "{unnamed} objects are named or used by nothing, as is to be expected without a root; they are \
+        "objects that nothing names or uses, as is to be expected without a root: {unnamed}; they are \
          not listed"
     );
     Found::container(Rule::Orphan, text)

@@ -67,7 +67,7 @@ impl Summary {
             .collect();
         let total: u64 = self.objects.iter().map(|(_, count)| *count).sum();
         let mut lines = vec![format!(
-            "{total} objects in {} bytes of blobs: {}; files of {} bytes",
+            "objects: {total} in {} bytes of blobs: {}; files of {} bytes",
             self.blob_bytes,
             match objects.is_empty() {
                 true => "none".to_owned(),
@@ -97,11 +97,19 @@ impl Summary {
             lines.push(format!("{count} x {severity} [{rule}]"));
         }
         let [errors, warnings, notes] =
-            [Severity::Error, Severity::Warning, Severity::Note].map(|s| self.of_severity(s));
-        lines.push(match self.is_clean() {
-            true => format!("clean: no errors, no warnings, {notes} notes"),
-            false => format!("NOT clean: {errors} errors, {warnings} warnings, {notes} notes"),
-        });
+            [Severity::Error, Severity::Warning, Severity::Note].map(|severity| {
+                match self.of_severity(severity) {
+                    0 => format!("no {severity}s"),
+                    1 => format!("1 {severity}"),
+                    count => format!("{count} {severity}s"),
+                }
+            });
+        let clean = if self.is_clean() {
+            "clean"
+        } else {
+            "NOT clean"
+        };
+        lines.push(format!("{clean}: {errors}, {warnings}, {notes}"));
         lines
     }
 

@@ -78,8 +78,6 @@ pub(crate) fn consequences(rule: Rule) -> &'static [Rule] {
         Rule::NameKind => &[Rule::Dangling, Rule::BucketMissing, Rule::Logs],
         // Objects of the type that the name says are smaller.
         Rule::ObjectType => &[Rule::TooLarge],
-        // The second use is at another offset, and of another length.
-        Rule::BlockTwice => &[Rule::DataBackOffset, Rule::Size],
         // The inode holds more than it may.
         Rule::SegmentLength => &[Rule::Size],
         // Back pointers that cannot be read are none.

@@ -39,6 +39,33 @@ const OTHERWISE: &[(&str, &[Rule])] = &[
         &[Rule::BlockOrder, Rule::Orphan],
     ),
     ("a tree of a file that needs none", &[Rule::BlockOrder]),
+    (
+        "tree 2 instead of tree 1",
+        &[Rule::BlockOrder, Rule::Orphan],
+    ),
+    // The block cannot be read, nor then what it points to; names and links go with it.
+    (
+        "4097 pointers",
+        &[
+            Rule::BlockOrder,
+            Rule::Orphan,
+            Rule::OwnName,
+            Rule::BackPointers,
+        ],
+    ),
+    // How large the rest is, is not known.
+    (
+        "an indirect block in itself",
+        &[Rule::BlockTwice, Rule::Orphan, Rule::BackPointers],
+    ),
+    (
+        "a pointer of another width",
+        &[Rule::HandleContent, Rule::Orphan, Rule::BackPointers],
+    ),
+    (
+        "a leaf is missing",
+        &[Rule::Dangling, Rule::Orphan, Rule::BackPointers],
+    ),
     // One finding, which tells how many bytes the inode must hold.
     ("a short first segment", &[Rule::Size]),
     // Both entries name the object, as its back pointers say.

@@ -203,9 +203,10 @@ fn bytes_of_handles(container: &Container, id: &[u8]) -> Vec<usize> {
     let mut end = 0;
     for handle in handles {
         bytes.extend(end..handle.data.start);
-        let dense = handle.data.clone().take(160);
-        let sparse = handle.data.clone().skip(160);
-        bytes.extend(dense.chain(sparse.step_by(1 + handle.data.len() / 24)));
+        // As many as the attributes have.
+        let dense = handle.data.clone().take(108);
+        let sparse = handle.data.clone().skip(108);
+        bytes.extend(dense.chain(sparse.step_by(1 + handle.data.len() / 12)));
         end = handle.data.end;
     }
     bytes.extend(end..payload.len());
@@ -219,7 +220,7 @@ fn flips_in_wrappers_and_frames_are_noticed() {
     all_noticed(victims.iter().flat_map(|victim| {
         let length = container.blobs[&container.blob_name(&victim.id)].len();
         let start = 0..length.min(40);
-        let rest = (40..length).step_by(1 + length / 24);
+        let rest = (40..length).step_by(1 + length / 12);
         let end = length.saturating_sub(6).max(40)..length;
         flips(container, victim, start.chain(rest).chain(end))
     }));

@@ -77,3 +77,16 @@ fn json_is_one_object_a_line() {
     assert_eq!(summary["objects"]["directory"], 10);
     assert_eq!(Rule::ForeignBlob.severity(), Severity::Warning);
 }
+
+#[test]
+fn every_rule_is_documented() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/verify.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    for rule in Rule::ALL {
+        let section = rule
+            .section()
+            .map_or_else(|| "-".to_owned(), |n| n.to_string());
+        let row = format!("| `{}` | {section} | {} |", rule.name(), rule.severity());
+        assert!(page.contains(&row), "{row}");
+    }
+}

@@ -23,7 +23,6 @@ fn verify(scratch: &Scratch, options: &[&str]) -> crate::support::command::Ran {
 fn the_full_tree_is_what_was_loaded() {
     let scratch = Scratch::new();
     tree::full(&scratch.source());
-    tree::sparse(&scratch.source());
     scratch.load("t", &["--preserve_hardlinks", "1"]).expect(0);
     for depth in ["--full", "--quick"] {
         let ran = verify(&scratch, &[depth]).expect(0);
@@ -32,9 +31,26 @@ fn the_full_tree_is_what_was_loaded() {
             "{ran:#?}"
         );
         // 1,040 names of one file are two objects.
-        assert!(ran.stdout.contains("1 files of the source"), "{ran:#?}");
-        assert!(ran.stdout.contains("no warnings, 1 notes"), "{ran:#?}");
+        assert!(
+            ran.stdout.contains("several objects in the container: 1;"),
+            "{ran:#?}"
+        );
+        assert!(ran.stdout.contains("no warnings, 1 note"), "{ran:#?}");
     }
+}
+
+/// It has indirect blocks; a look at each of its thousand segments would take a minute.
+#[test]
+fn a_very_large_file() {
+    let scratch = Scratch::new();
+    tree::sparse(&scratch.source());
+    scratch.load("t", &[]).expect(0);
+    let ran = verify(&scratch, &["--quick"]).expect(0);
+    assert!(
+        ran.stdout.contains("the content of 1032 segments"),
+        "{ran:#?}"
+    );
+    assert!(ran.stdout.contains("1 indirect block,"), "{ran:#?}");
 }
 
 #[test]
@@ -44,7 +60,10 @@ fn without_links_there_is_one_note() {
     tree::hard_links(&links, 30);
     scratch.load("t", &[]).expect(0);
     let ran = verify(&scratch, &[]).expect(0);
-    assert!(ran.stdout.contains("3 files of the source"), "{ran:#?}");
+    assert!(
+        ran.stdout.contains("several objects in the container: 3;"),
+        "{ran:#?}"
+    );
     assert!(ran.stdout.contains("note [source-links-split]"), "{ran:#?}");
 }
 

@@ -39,8 +39,8 @@ impl Scratch {
         )?;
         if split > 0 {
             let text = format!(
-                "{split} files of the source with several names are several objects in the \
-                 container: links were not preserved, or there were more than an object can have"
+                "files with several names in the source that are several objects in the container: \
+                 {split}; links were not preserved, or there were more than an object can have"
             );
             give(Found::container(Rule::SourceLinksSplit, text))?;
         }

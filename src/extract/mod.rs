@@ -26,10 +26,11 @@ mod wanted;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::process::geteuid;
 
-use crate::read::{Pattern, Reader, TreePath};
+use crate::read::{Entity, Pattern, Reader, TreePath};
 use crate::stop::StopFlag;
 
 pub use problem::{Action, ExtractError, LocalError, Problem, Reason};
@@ -132,9 +133,17 @@ pub async fn extract(
     counters: Arc<Counters>,
     observer: Arc<dyn Observer>,
 ) -> Outcome {
-    let prepared = prepare(reader, options, stop, Arc::clone(&counters), observer);
+    let root = tokio::select! {
+        root = reader.root() => root.map_err(ExtractError::of_reading),
+        () = stop.requested(Duration::ZERO) => Err(ExtractError::Stopped),
+    };
+    // What is no container makes no destination.
+    let prepared = root.and_then(|root| {
+        let prepared = prepare(reader, options, stop, Arc::clone(&counters), observer);
+        Ok((prepared?, root))
+    });
     let end = match prepared {
-        Ok(prepared) => prepared.run(options).await,
+        Ok((prepared, root)) => prepared.run(options, root).await,
         Err(error) => Err(error),
     };
     Outcome {
@@ -197,10 +206,10 @@ fn prepare(
 }
 
 impl Prepared {
-    async fn run(self, options: &ExtractOptions) -> Result<(), ExtractError> {
+    async fn run(self, options: &ExtractOptions, root: Entity) -> Result<(), ExtractError> {
         let run = Arc::new(self.run);
         let mut walking = walking::Walking::new(&run, options, self.destination_is_ours);
-        let walked = walking.run(options).await;
+        let walked = walking.run(options, root).await;
         walking.join().await;
         let end = run.end(walked);
         let all_done = end.is_ok();

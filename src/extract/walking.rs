@@ -51,11 +51,13 @@ impl Walking {
         }
     }
 
-    pub(super) async fn run(&mut self, options: &ExtractOptions) -> Result<(), ExtractError> {
+    pub(super) async fn run(
+        &mut self,
+        options: &ExtractOptions,
+        root: Entity,
+    ) -> Result<(), ExtractError> {
         if options.is_everything() {
-            let entity = self.run.reading(self.run.reader.root()).await;
-            let entity = Arc::new(entity.map_err(ExtractError::of_reading)?);
-            let path = TreePath::root();
+            let (path, entity) = (TreePath::root(), Arc::new(root));
             return self.walk(Resolved { path, entity }, None).await;
         }
         for path in apart(&options.paths) {

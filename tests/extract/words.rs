@@ -127,8 +127,11 @@ fn the_command_line_is_checked() {
         "extract".as_ref(),
         scratch.source().as_os_str(),
         scratch.path("other").as_os_str(),
+        "--record".as_ref(),
+        scratch.path("other-record").as_os_str(),
     ]);
     ran.refused(1, "no CLFS container");
+    assert!(!scratch.path("other").exists() && !scratch.path("other-record").exists());
 }
 
 #[test]

@@ -158,10 +158,12 @@ fn verify_loaded(
     retry: RetryPolicy,
     monitor: Arc<Reporter>,
 ) -> Result<Status, Failure> {
-    let mut options = OpenOptions::default();
-    options.whole = true;
-    options.retry = retry;
-    options.stop = Arc::clone(load.stop());
+    let options = OpenOptions {
+        whole: true,
+        retry,
+        stop: Arc::clone(load.stop()),
+        ..OpenOptions::default()
+    };
     let notices = Arc::new(move |notice: &Notice<'_>| monitor.event(&Event::Container(notice)));
     terminal::out("verifying the container");
     load.runtime().block_on(async {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clfs_format::{
     BlockId, BlockMap, DIRECT_BLOCKS, DataBack, Filehandle, IndirectPosition, Object, ObjectId,
-    ObjectName, ObjectType, POINTERS_PER_INDIRECT,
+    ObjectName, ObjectType, POINTERS_PER_INDIRECT, limits::TREES,
 };
 
 use super::check::{Check, inspect_as, owner_hash};
@@ -35,7 +35,7 @@ pub(super) struct Blocks {
     check: Arc<Check>,
     owner: Owner,
     direct: std::vec::IntoIter<BlockId>,
-    roots: std::vec::IntoIter<BlockId>,
+    roots: <[BlockId; TREES] as IntoIterator>::IntoIter,
     trees_begun: usize,
     open: Vec<OpenBlock>,
     /// Number of the segment that was given last; the inode's own is number 0.
@@ -63,7 +63,7 @@ impl Blocks {
             owner,
             closed: 1 + map.direct.len() < DIRECT_BLOCKS,
             direct: map.direct.clone().into_iter(),
-            roots: map.roots.to_vec().into_iter(),
+            roots: map.roots.into_iter(),
             trees_begun: 0,
             open: Vec::new(),
             number: 0,

@@ -44,7 +44,7 @@ pub(super) struct Counters {
     pub(super) file_bytes: AtomicU64,
     /// Segments of files that were only looked up.
     pub(super) segments_unread: AtomicU64,
-    /// Objects that nothing names, in a container without a root.
+    /// Objects that nothing names, in a container without a root that can be read.
     pub(super) unnamed: AtomicU64,
 }
 

@@ -44,7 +44,7 @@ impl Check {
     pub(super) async fn judge_entity(
         self: Arc<Self>,
         named: Named,
-        finished: bool,
+        rooted: bool,
     ) -> Result<(), ReadError> {
         let Named {
             listed,
@@ -54,7 +54,7 @@ impl Check {
         } = named;
         let mut records = Vec::new();
         if namings.count == 0 {
-            match finished {
+            match rooted {
                 true => records.push(orphan(&listed, handle).into()),
                 false => Counters::add(&self.counters.unnamed, 1),
             }

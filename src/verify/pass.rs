@@ -111,7 +111,7 @@ async fn page_after(
 pub(super) async fn entities(
     check: Arc<Check>,
     mut namings: NamingReader,
-    finished: bool,
+    rooted: bool,
 ) -> Result<(), PassError> {
     let mut crew = Crew::default();
     let mut after = None;
@@ -127,7 +127,7 @@ pub(super) async fn entities(
         })
         .await?;
         for named in looked_up? {
-            crew.start(Arc::clone(&check).judge_entity(named, finished))
+            crew.start(Arc::clone(&check).judge_entity(named, rooted))
                 .await?;
         }
     }
@@ -157,7 +157,7 @@ fn named(namings: &NamingReader, listed: Listed) -> Result<Option<Named>, Scratc
 pub(super) async fn orphans(
     check: Arc<Check>,
     mut unused: OrphanReader,
-    finished: bool,
+    rooted: bool,
 ) -> Result<(), PassError> {
     let mut crew = Crew::default();
     let mut after: Option<ObjectKey> = None;
@@ -172,7 +172,7 @@ pub(super) async fn orphans(
         let Some(last) = page.last() else { break };
         after = Some(ObjectKey::new(last));
         for id in page {
-            crew.start(Arc::clone(&check).judge_orphan(id, finished))
+            crew.start(Arc::clone(&check).judge_orphan(id, rooted))
                 .await?;
         }
     }
@@ -180,7 +180,7 @@ pub(super) async fn orphans(
 }
 
 impl Check {
-    async fn judge_orphan(self: Arc<Self>, id: ObjectId, finished: bool) -> Result<(), ReadError> {
+    async fn judge_orphan(self: Arc<Self>, id: ObjectId, rooted: bool) -> Result<(), ReadError> {
         let Some(listed) = self.find(&id)? else {
             return Ok(());
         };
@@ -188,7 +188,7 @@ impl Check {
             return Ok(());
         }
         let mut records = Vec::new();
-        if finished {
+        if rooted {
             let text = "no file and no directory uses it";
             records.push(Found::blob(Rule::Orphan, listed.name, text).into());
         }

@@ -29,7 +29,7 @@ pub(super) struct Stages {
     source: Option<PathBuf>,
     identity: Option<Identity>,
     counters: Arc<Counters>,
-    /// Whether there is a root. Without one, most of what is there is named by nothing.
+    /// Whether there is a root.
     finished: bool,
 }
 
@@ -62,13 +62,14 @@ impl Stages {
 
         let (scratch, outlet) = carried;
         let namings = scratch.naming_reader()?;
-        let pass = |records| entities(self.check(records), namings, self.finished);
+        let rooted = scratch.knows_root()?;
+        let pass = |records| entities(self.check(records), namings, rooted);
         let carried = recorded(scratch, outlet, true, pass).await?;
         let carried = self.join_blocks(carried).await?;
 
         let (scratch, outlet) = carried;
         let unused = scratch.orphan_reader()?;
-        let pass = |records| orphans(self.check(records), unused, self.finished);
+        let pass = |records| orphans(self.check(records), unused, rooted);
         let mut carried = recorded(scratch, outlet, true, pass).await?;
         if let Some(source) = &self.source {
             carried = self.compare(source.clone(), carried).await?;
@@ -106,7 +107,7 @@ impl Stages {
                 give(unfinished())?;
             }
             scratch.give_kept(&mut *give)?;
-            let unnamed = scratch.judge_directories(&index, finished, give)?;
+            let unnamed = scratch.judge_directories(&index, give)?;
             Counters::add(&counters.unnamed, unnamed);
             scratch.judge_sequences(&index, give)?;
             scratch.judge_duplicates(&index, give)?;
@@ -119,13 +120,13 @@ impl Stages {
     /// Blocks against the entities that use them.
     async fn join_blocks(&self, carried: Carried) -> Result<Carried, PassError> {
         let (index, counters) = (Arc::clone(&self.index), Arc::clone(&self.counters));
-        let (finished, (scratch, mut outlet)) = (self.finished, carried);
+        let (scratch, mut outlet) = carried;
         joined(move || {
             scratch.index_blocks()?;
             let give = &mut |found| outlet.give(&scratch, found);
             scratch.judge_blocks(&index, give)?;
             let unused = scratch.gather_orphans()?;
-            if !finished {
+            if !scratch.knows_root()? {
                 let unnamed = unused + Counters::get(&counters.unnamed);
                 if unnamed > 0 {
                     give(without_root(unnamed))?;
@@ -182,8 +183,8 @@ fn unfinished() -> Found {
 
 fn without_root(unnamed: u64) -> Found {
     let text = format!(
-        "objects that nothing names or uses, as is to be expected without a root: {unnamed}; they are \
-         not listed"
+        "objects that nothing names or uses, as is to be expected without a root that can be \
+         read: {unnamed}; they are not listed"
     );
     Found::container(Rule::Orphan, text)
 }

@@ -11,7 +11,7 @@ use crate::run::verify_blobs;
 use crate::{Case, cases_content, cases_names, cases_tree, indirect};
 
 /// Where verify says something else than the checker, and why.
-const OTHERWISE: &[(&str, &[Rule])] = &[
+pub(crate) const OTHERWISE: &[(&str, &[Rule])] = &[
     // A handle that is missing or comes twice is not one in the wrong place.
     ("a handle twice", &[Rule::Handles]),
     ("a directory segment without DATA", &[Rule::Handles]),

@@ -14,6 +14,8 @@ mod cases_names;
 mod cases_tree;
 #[path = "../checker_damage/edit.rs"]
 mod edit;
+// The checker's own test uses more of it.
+#[allow(dead_code)]
 #[path = "../checker_damage/fixture.rs"]
 mod fixture;
 #[path = "../checker_damage/indirect.rs"]
@@ -30,6 +32,7 @@ mod golden;
 mod harmless;
 mod interrupted;
 mod memory;
+mod others;
 mod run;
 mod source;
 

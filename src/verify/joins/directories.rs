@@ -20,14 +20,20 @@ struct Said {
 }
 
 impl Scratch {
-    /// Judges all directories in the index; returns how many nothing names. In a container without
-    /// a root, that and whether a path leads to them is not told of each.
+    /// Whether the entries of the root are known. If not, nothing can be reached, and most of what
+    /// is there is named by nothing.
+    pub(in crate::verify) fn knows_root(&self) -> Result<bool, ScratchError> {
+        Ok(self.said(Filehandle::ROOT)?.is_some())
+    }
+
+    /// Judges all directories in the index; returns how many nothing names. Without a root that can
+    /// be read, that and whether a path leads to them is not told of each.
     pub(in crate::verify) fn judge_directories(
         &self,
         index: &Index,
-        finished: bool,
         give: Give<'_>,
     ) -> Result<u64, ScratchError> {
+        let rooted = self.knows_root()?;
         let mut unnamed = 0;
         let mut statement = self.connection.prepare(
             "SELECT key FROM names.object
@@ -53,7 +59,7 @@ impl Scratch {
                 _ if handle.is_root() => of_root(&listed, &namings, said.as_ref(), give)?,
                 0 => {
                     unnamed += 1;
-                    if finished {
+                    if rooted {
                         give(orphan(&listed, handle))?;
                     }
                 }
@@ -67,7 +73,7 @@ impl Scratch {
                 continue;
             }
             of_named(&listed, handle, &namings, said.as_ref(), give)?;
-            if finished && self.path(handle)?.is_none() {
+            if rooted && self.path(handle)?.is_none() {
                 let text = "no path leads to it from the root: a directory above it is named by \
                             nothing, or only from below itself";
                 give(found(Rule::Unreachable, text.to_owned()))?;

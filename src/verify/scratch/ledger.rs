@@ -52,6 +52,10 @@ impl From<Found> for Record {
     }
 }
 
+/// Takes findings whose paths can be looked up.
+pub(in crate::verify) type Locate<'l> =
+    &'l mut dyn FnMut(&Scratch, Found) -> Result<(), ScratchError>;
+
 /// Where tasks report to.
 #[derive(Debug, Clone)]
 pub(in crate::verify) struct Recorder(mpsc::Sender<Vec<Record>>);
@@ -89,7 +93,7 @@ impl Scratch {
     pub(in crate::verify) fn record(
         &self,
         mut batches: mpsc::Receiver<Vec<Record>>,
-        mut on_found: Option<&mut dyn FnMut(&Scratch, Found) -> Result<(), ScratchError>>,
+        mut on_found: Option<Locate<'_>>,
     ) -> Result<(), ScratchError> {
         let mut written = 0;
         self.connection.execute_batch("BEGIN")?;

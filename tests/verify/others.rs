@@ -1,0 +1,209 @@
+//! What the checker has no case for: objects of caches, provisional owners, circles, damaged orphans.
+
+use std::collections::BTreeSet;
+
+use clfsload::verify::{Depth, Rule, Severity};
+
+use crate::checker::{Rule as Checked, hash64};
+use crate::consequences::counterpart;
+use crate::damage::OTHERWISE;
+use crate::edit::v2_name;
+use crate::fixture::Fixture;
+use crate::run::verify_blobs;
+
+const DIRENTS: u32 = 3;
+
+/// A well-known id.
+fn known(last: u8) -> [u8; 16] {
+    let mut id = [0; 16];
+    id[15] = last;
+    id
+}
+
+fn rename_field(f: &mut Fixture, id: &[u8], number: usize, value: &str) {
+    f.container.rename(id, |name| {
+        let mut fields: Vec<&str> = name.split('.').collect();
+        fields[number] = value;
+        fields.join(".")
+    });
+}
+
+/// Exactly these rules are broken.
+type Case = (&'static str, &'static [Rule], fn(&mut Fixture));
+
+const CASES: &[Case] = &[
+    ("an inode under the owner 0x62", &[Rule::Provisional], |f| {
+        let owner = format!("{:016X}", hash64(&known(0x62)));
+        rename_field(f, &f.small.clone(), 2, &owner);
+    }),
+    (
+        "a directory under the owner 0x62",
+        &[Rule::Provisional],
+        |f| {
+            let owner = format!("{:016X}", hash64(&known(0x62)));
+            rename_field(f, &f.inner.clone(), 2, &owner);
+        },
+    ),
+    ("the space tracker", &[Rule::CacheObject], |f| {
+        let id = known(0x65);
+        let name = format!(
+            "{:08X}_{}.00000000009.FFFFFFFF.0001",
+            hash64(&id) >> 32,
+            crate::checker::hex(&id)
+        );
+        f.container.blobs.insert(name, b"not known".to_vec());
+    }),
+    ("a tombstone", &[Rule::CacheObject], |f| {
+        let mut id = f.small.clone();
+        id[8..16].copy_from_slice(&77_777u64.to_le_bytes());
+        let name = v2_name(&id, 10, hash64(&f.a));
+        f.container.blobs.insert(name, b"not known".to_vec());
+    }),
+    (
+        "a segment that nothing uses, and that is damaged",
+        &[Rule::Orphan, Rule::HandleHeader],
+        |f| {
+            let name = v2_name(&[0xab; 16], 8, hash64(&f.multi));
+            let blob = [0, 0, 0, 0, 1, 2, 3, 4].to_vec();
+            f.container.blobs.insert(name, blob);
+        },
+    ),
+    (
+        "a file that nothing names, and that is damaged",
+        &[Rule::Orphan, Rule::Used],
+        |f| {
+            let small = f.small.clone();
+            remove_entry(f, |f| f.a.clone(), &small);
+            f.container.attribute(&small, 60..68, 1);
+        },
+    ),
+    // `a` is named by `inner` only, which lies in `a`.
+    (
+        "a circle beside the tree",
+        &[
+            Rule::Unreachable,
+            Rule::Dots,
+            Rule::Owner,
+            Rule::OwnName,
+            Rule::DirectoryManager,
+        ],
+        |f| {
+            let (a, inner) = (f.a.clone(), f.inner.clone());
+            remove_entry(f, |f| f.root.clone(), &a);
+            add_entry(f, &inner, b"loop", &a);
+        },
+    ),
+    ("more than any inode", &[Rule::TooLarge], |f| {
+        // Nothing that an inode may be unpacks to so much.
+        f.container
+            .raw(&f.fifo.clone(), |blob| blob.resize(3 << 20, 0));
+    }),
+];
+
+/// Takes an entry out of a directory of one segment, and corrects size and nlink.
+fn remove_entry(f: &mut Fixture, pick: fn(&Fixture) -> Vec<u8>, handle: &[u8]) {
+    let directory = pick(f);
+    f.container.data(&directory, DIRENTS, |data| {
+        // Not `.`, which has the length of its name before it.
+        let at = (0..data.len()).find(|at| data[*at..].starts_with(handle));
+        let end = at.unwrap() + handle.len();
+        // u32 length, name, u16 length.
+        let start = (0..end)
+            .rev()
+            .find(|start| {
+                let length = data.get(*start..start + 4);
+                let name = end - handle.len() - 2;
+                length.is_some_and(|bytes| {
+                    let length = u32::from_le_bytes(bytes.try_into().unwrap()) as usize;
+                    start + 4 + length == name
+                })
+            })
+            .unwrap();
+        data.drain(start..end);
+    });
+    corrected(f, &directory, handle[6] == 1, |n| n - 1);
+}
+
+fn add_entry(f: &mut Fixture, directory: &[u8], name: &[u8], handle: &[u8]) {
+    let entry = crate::edit::entry(name, handle);
+    f.container
+        .data(directory, DIRENTS, |data| data.extend_from_slice(&entry));
+    corrected(f, directory, handle[6] == 1, |n| n + 1);
+}
+
+fn corrected(f: &mut Fixture, directory: &[u8], is_directory: bool, links: fn(u64) -> u64) {
+    let payload = f.container.payload(directory);
+    let (handles, _) = crate::checker::parse_handles(&payload);
+    let data = |kind| {
+        let found = handles.iter().find(|handle| handle.kind == kind).unwrap();
+        &payload[found.data.clone()]
+    };
+    let size = 4 + data(DIRENTS).len() as u64;
+    let nlink = u32::from_le_bytes(data(4)[92..96].try_into().unwrap());
+    f.container.attribute(directory, 20..28, size);
+    f.container.attribute(directory, 60..68, size);
+    if is_directory {
+        f.container
+            .attribute(directory, 92..96, links(nlink.into()));
+    }
+}
+
+#[test]
+fn just_these_rules_are_broken() {
+    let sound = Fixture::new();
+    let mut wrong = Vec::new();
+    for (what, expected, damage) in CASES {
+        let mut fixture = sound.clone();
+        damage(&mut fixture);
+        let verified = verify_blobs(&fixture.container.blobs, Depth::Full);
+        let expected: BTreeSet<Rule> = expected.iter().copied().collect();
+        if verified.rules() != expected {
+            let found = verified.rules();
+            wrong.push(format!("{what}: {found:?}\n    {}", verified.shown()));
+        }
+        let worst = expected.iter().map(|rule| rule.severity()).min().unwrap();
+        assert_eq!(
+            verified.summary.is_clean(),
+            worst == Severity::Note,
+            "{what}"
+        );
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Each encrypted object is told, and nothing else of it: that nothing names it is one line for all.
+#[test]
+fn an_encrypted_container() {
+    let mut fixture = Fixture::new();
+    let encrypted = fixture.container.blobs.len() as u64 - 1;
+    for (name, blob) in &mut fixture.container.blobs {
+        if !name.ends_with(".txt") {
+            blob[0] = 2;
+        }
+    }
+    let verified = verify_blobs(&fixture.container.blobs, Depth::Full);
+    let count = verified.summary.findings[&(Severity::Error, Rule::Encrypted)];
+    assert_eq!(count, encrypted, "{}", verified.shown());
+    assert!(verified.findings.iter().any(|finding| {
+        finding.text == "encrypted (2: AES-256-CBC with HMAC-SHA-512): it cannot be checked"
+    }));
+    let rules = verified.rules();
+    assert_eq!(rules, BTreeSet::from([Rule::Encrypted, Rule::Orphan]));
+    assert_eq!(verified.findings.len() as u64, encrypted + 1);
+}
+
+/// Each rule is broken by a case of some test.
+#[test]
+fn no_rule_is_without_a_case() {
+    let mut covered: BTreeSet<Rule> = Checked::ALL.iter().map(|r| counterpart(*r)).collect();
+    covered.extend(crate::indirect::covered().into_iter().map(counterpart));
+    covered.extend(OTHERWISE.iter().flat_map(|(_, rules)| rules.iter()));
+    covered.extend(CASES.iter().flat_map(|(_, rules, _)| rules.iter()));
+    // Names of the same version are in flips.rs, and the source in source.rs.
+    covered.insert(Rule::Twin);
+    let missing: Vec<&Rule> = Rule::ALL
+        .iter()
+        .filter(|rule| !covered.contains(rule) && rule.section().is_some())
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

@@ -42,10 +42,13 @@ impl Ran {
     }
 }
 
-/// The command, without a token in its environment.
+/// The command, without a token in its environment. What it keeps for its user it keeps among the
+/// files of the build.
 pub fn clfsload() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clfsload"));
     command.env_remove("AZURE_STORAGE_SAS_TOKEN");
+    let cache = concat!(env!("CARGO_TARGET_TMPDIR"), "/cache");
+    command.env("XDG_CACHE_HOME", cache);
     command
 }
 

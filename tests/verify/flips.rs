@@ -34,7 +34,7 @@ const SEGMENTED: Nature = Nature {
     root: false,
 };
 
-/// One of each kind, but an indirect block; every file has one name.
+/// One of each kind but those of the others; every file has one name.
 fn container() -> (Container, Vec<Victim>) {
     let mut build = Builder::new();
     let mut root = build.root();
@@ -52,22 +52,16 @@ fn container() -> (Container, Vec<Victim>) {
         handle
     };
     let small = named("small", FileType::Regular, &b"small text ".repeat(50));
-    let content = vec![7; 16_384 + (8 << 20) + 100];
-    let multi = named("multi", FileType::Regular, &content);
     let symlink = named("symlink", FileType::Symlink, b"target");
     let device = named("device", FileType::Block, b"");
     build.finish_directory(&many);
     build.finish_directory(&root);
     build.finish_bucket();
     let container = Container { blobs: build.blobs };
-    let segments = crate::fixture::segments(&container, multi.as_bytes(), 2);
     let entries = crate::fixture::segments(&container, many.handle.as_bytes(), 1);
     let plain = Nature::default();
     let victims = vec![
         victim("small file", small.as_bytes(), plain),
-        victim("file of several segments", multi.as_bytes(), SEGMENTED),
-        victim("segment in the middle", &segments[0], plain),
-        victim("last segment", &segments[1], plain),
         victim("directory", many.handle.as_bytes(), SEGMENTED),
         victim("segment of a directory", &entries[0], plain),
         victim(
@@ -88,6 +82,27 @@ fn container() -> (Container, Vec<Victim>) {
                 ..plain
             },
         ),
+    ];
+    (container, victims)
+}
+
+/// A file of three segments, one of them 8 MiB, apart from the others since it takes long to verify.
+fn container_with_segments() -> (Container, Vec<Victim>) {
+    let mut build = Builder::new();
+    let mut root = build.root();
+    let multi = build.handle(root.handle, FileType::Regular);
+    root.add("multi", multi);
+    let content = vec![7; 16_384 + (8 << 20) + 100];
+    build.entity(multi, &[root.handle], "multi", &content);
+    build.finish_directory(&root);
+    build.finish_bucket();
+    let container = Container { blobs: build.blobs };
+    let segments = crate::fixture::segments(&container, multi.as_bytes(), 2);
+    let plain = Nature::default();
+    let victims = vec![
+        victim("file of several segments", multi.as_bytes(), SEGMENTED),
+        victim("segment in the middle", &segments[0], plain),
+        victim("last segment", &segments[1], plain),
     ];
     (container, victims)
 }
@@ -215,8 +230,12 @@ fn bytes_of_handles(container: &Container, id: &[u8]) -> Vec<usize> {
 
 #[test]
 fn flips_in_wrappers_and_frames_are_noticed() {
-    let (container, victims) = container();
-    let (container, victims) = (&container, &victims);
+    for (container, victims) in [container(), container_with_segments()] {
+        flips_in_blobs_are_noticed(&container, &victims);
+    }
+}
+
+fn flips_in_blobs_are_noticed(container: &Container, victims: &[Victim]) {
     all_noticed(victims.iter().flat_map(|victim| {
         let length = container.blobs[&container.blob_name(&victim.id)].len();
         let start = 0..length.min(40);
@@ -228,12 +247,17 @@ fn flips_in_wrappers_and_frames_are_noticed() {
 
 #[test]
 fn flips_in_handles_are_noticed() {
-    let (container, victims) = container();
+    for (container, victims) in [container(), container_with_segments()] {
+        flips_in_payloads_are_noticed(&container, &victims);
+    }
+}
+
+fn flips_in_payloads_are_noticed(container: &Container, victims: &[Victim]) {
     let plain: Vec<Container> = victims
         .iter()
-        .map(|victim| uncompressed(&container, &victim.id))
+        .map(|victim| uncompressed(container, &victim.id))
         .collect();
-    let both = plain.iter().zip(&victims);
+    let both = plain.iter().zip(victims);
     all_noticed(both.flat_map(|(container, victim)| {
         let bytes = bytes_of_handles(container, &victim.id);
         flips(container, victim, bytes.into_iter())
@@ -253,8 +277,11 @@ fn flips_in_an_indirect_block_are_noticed() {
 
 #[test]
 fn lost_blobs_and_wrong_names_are_noticed() {
-    let [one, other] = [container(), container_with_an_indirect_block()];
-    for (container, victims) in [one, other] {
+    for (container, victims) in [
+        container(),
+        container_with_segments(),
+        container_with_an_indirect_block(),
+    ] {
         for victim in &victims {
             let found = |damage: &dyn Fn(&mut Container)| {
                 let mut damaged = container.clone();

@@ -106,6 +106,11 @@ impl ContainerAddress {
                         problem: "is empty",
                     });
                 }
+                // One folder, however it is spelled, is one container.
+                let path = path
+                    .canonicalize()
+                    .or_else(|_| std::path::absolute(&path))
+                    .unwrap_or(path);
                 Ok(ContainerLocation::Folder { path })
             }
         }
@@ -134,7 +139,10 @@ mod tests {
         assert_eq!(identity(emulator), emulator);
         assert_eq!(identity("file:///a/b%20c"), "file:///a/b c");
         assert_eq!(identity("/a/b?c"), "file:///a/b?c");
-        assert_eq!(identity("a"), "file://a");
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(identity("a"), format!("file://{}/a", here.display()));
+        assert_eq!(identity("src/../src"), identity("./src"));
+        assert_eq!(identity("src"), format!("file://{}/src", here.display()));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clfs_format::{
     BlockId, BlockMapReader, BlockStep, FileType, Filehandle, FormatError, Object, ObjectId,
-    ObjectName,
+    ObjectName, ObjectType,
 };
 
 use super::{Entity, ReadError, Reader};
@@ -108,17 +108,26 @@ impl Blocks {
     }
 
     async fn indirect(&self, id: BlockId, offset: u64) -> Result<Vec<BlockId>, ReadError> {
-        let fetched = self.reader.fetch_id(&ObjectId::Block(id)).await?;
+        let listed = self.reader.locate(&ObjectId::Block(id)).await?;
+        // Whatever else it is named as may be a thousand times larger.
+        if listed.name.object_type() != ObjectType::Indirect {
+            return Err(self.no_indirect_block(&listed.name));
+        }
+        let fetched = self.reader.fetch(&listed).await?;
         match fetched.inspect().object {
             Ok(Object::IndirectBlock(block)) => {
                 belongs(&fetched.name, &block.data_back, self.handle, offset)?;
                 Ok(block.pointers)
             }
-            Ok(_) => Err(ReadError::Misplaced {
-                blob: fetched.name.to_string(),
-                problem: format!("it is used as an indirect block of {}", self.blob),
-            }),
+            Ok(_) => Err(self.no_indirect_block(&fetched.name)),
             Err(error) => Err(fetched.error(error)),
+        }
+    }
+
+    fn no_indirect_block(&self, name: &ObjectName) -> ReadError {
+        ReadError::Misplaced {
+            blob: name.to_string(),
+            problem: format!("it is used as an indirect block of {}", self.blob),
         }
     }
 

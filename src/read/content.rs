@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use clfs_format::{FileType, Object, ObjectId};
-use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
 
+use super::ahead::Ahead;
 use super::blocks::{Blocks, SegmentPlace, belongs};
 use super::{Entity, First, ReadError, Reader};
 
@@ -48,7 +48,7 @@ pub struct FileContent {
     range: Range<u64>,
     blocks: Blocks,
     blocks_over: bool,
-    ahead: FuturesOrdered<BoxFuture<'static, Result<Chunk, ReadError>>>,
+    ahead: FuturesOrdered<Ahead<Chunk>>,
     /// Offset of the next byte to give.
     at: u64,
     failed: bool,
@@ -133,7 +133,7 @@ impl FileContent {
             match self.blocks.next().await {
                 Ok(Some(place)) if place.offset < self.range.end => {
                     let (reader, entity) = (Arc::clone(&self.reader), Arc::clone(&self.entity));
-                    self.ahead.push_back(Box::pin(async move {
+                    self.ahead.push_back(Ahead::start(async move {
                         reader.file_segment(&entity, place).await
                     }));
                 }
@@ -141,7 +141,8 @@ impl FileContent {
                 // What is on its way comes before this error, and may be all that is wanted.
                 Err(error) => {
                     self.blocks_over = true;
-                    self.ahead.push_back(Box::pin(async move { Err(error) }));
+                    self.ahead
+                        .push_back(Ahead::start(async move { Err(error) }));
                 }
             }
         }

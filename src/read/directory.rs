@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use clfs_format::{FileType, Filehandle, FormatError, Object, ObjectId, RawDirEntries};
-use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
 
+use super::ahead::Ahead;
 use super::blocks::{Blocks, SegmentPlace, belongs};
 use super::{Entity, First, ReadError, Reader};
 
@@ -71,7 +71,7 @@ pub struct EntrySegments {
     first: bool,
     blocks: Blocks,
     blocks_over: bool,
-    ahead: FuturesOrdered<BoxFuture<'static, Result<Segment, ReadError>>>,
+    ahead: FuturesOrdered<Ahead<Segment>>,
     unreadable: usize,
 }
 
@@ -142,7 +142,7 @@ impl EntrySegments {
             match self.blocks.next().await {
                 Ok(Some(place)) => {
                     let (reader, entity) = (Arc::clone(&self.reader), Arc::clone(&self.entity));
-                    self.ahead.push_back(Box::pin(async move {
+                    self.ahead.push_back(Ahead::start(async move {
                         reader.directory_segment(&entity, place).await
                     }));
                 }
@@ -150,7 +150,8 @@ impl EntrySegments {
                 // What is on its way belongs before this error.
                 Err(error) => {
                     self.blocks_over = true;
-                    self.ahead.push_back(Box::pin(async move { Err(error) }));
+                    self.ahead
+                        .push_back(Ahead::start(async move { Err(error) }));
                 }
             }
         }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clfs_format::{FormatError, ObjectId};
 
 use super::index::IndexError;
+use crate::container::ContainerError;
 use crate::container::sas::SasProblem;
-use crate::container::{ContainerError, ContainerErrorKind};
 use crate::monitor::Escaped;
 
 /// Why something could not be read. Holds no secret.
@@ -24,6 +24,12 @@ pub enum ReadError {
         /// The kept index that named the blob.
         index: Option<PathBuf>,
     },
+    /// The container has the blob and does not hand it out.
+    #[error("{0}")]
+    Unreadable(ContainerError),
+    /// An object has more names than any cache leaves.
+    #[error("the object {0} has too many names to look at")]
+    TooManyNames(ObjectId),
     /// No blob holds this object.
     #[error("the object {0} is not in the container")]
     Missing(ObjectId),
@@ -107,6 +113,8 @@ impl ReadError {
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Missing(_)
+            | Self::Unreadable(_)
+            | Self::TooManyNames(_)
             | Self::Gone { .. }
             | Self::Encrypted { .. }
             | Self::Format { .. }
@@ -114,8 +122,11 @@ impl ReadError {
             | Self::Misplaced { .. }
             | Self::NoEntry { .. }
             | Self::NotADirectory { .. } => true,
-            Self::Container(error) => *error.kind() == ContainerErrorKind::TooLarge,
-            Self::Index { .. } | Self::NoRoot(_) | Self::Token(_) | Self::Stopped => false,
+            Self::Container(_)
+            | Self::Index { .. }
+            | Self::NoRoot(_)
+            | Self::Token(_)
+            | Self::Stopped => false,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Fetches a blob and takes it out of its wrapper.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use bytes::Bytes;
 use clfs_format::{
     FormatError, Inspection, Object, ObjectId, ObjectName, ObjectType, Unsupported,
@@ -12,6 +14,9 @@ use crate::container::{BlobName, ContainerError, ContainerErrorKind, Operation};
 
 /// Bytes around a payload that is not compressed, and what an LZ4 frame may add.
 const WRAPPER_ROOM: u64 = 64 << 10;
+
+/// So many blobs in a row may be unreadable before the container counts as failed.
+const MOST_REFUSED: u32 = 100;
 
 /// An object out of its wrapper.
 #[derive(Debug, Clone)]
@@ -84,6 +89,7 @@ impl Reader {
             .get(&name)
             .await
             .map_err(|error| self.not_got(error))?;
+        self.refused.store(0, Relaxed);
         self.unwrap(listed, bytes, limit)
     }
 
@@ -93,6 +99,17 @@ impl Reader {
                 error,
                 index: self.kept_index(),
             },
+            // A bad sector, a blob in an archive tier, a file that belongs to somebody else: this
+            // blob is lost, others may be had. When none can, it is the container that fails.
+            ContainerErrorKind::Io
+            | ContainerErrorKind::Refused
+            | ContainerErrorKind::Conflict
+            | ContainerErrorKind::TooLarge
+            | ContainerErrorKind::Protocol
+                if self.refused.fetch_add(1, Relaxed) < MOST_REFUSED =>
+            {
+                ReadError::Unreadable(error)
+            }
             _ => ReadError::Container(error),
         }
     }

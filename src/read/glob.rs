@@ -13,7 +13,7 @@ use super::TreePath;
 /// one it is compared with the whole path from the root of the container; whether it begins with `/`
 /// makes no difference. `*` and `?` stop at `/`, `**` as a whole component does not. `[a-z]`, `[!a-z]`
 /// and `{a,b}` are possible; a backslash takes a special character for itself. `?` and `[…]` stand for
-/// one byte: names need not be UTF-8.
+/// one byte: names need not be UTF-8. A `/` at the end means nothing.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     matcher: GlobMatcher,
@@ -40,8 +40,9 @@ impl Pattern {
             pattern: pattern.to_owned(),
             problem,
         };
-        let whole_path = pattern.contains('/');
-        let from_root = pattern.strip_prefix('/').unwrap_or(pattern);
+        let given = pattern.strip_suffix('/').unwrap_or(pattern);
+        let whole_path = given.contains('/');
+        let from_root = given.strip_prefix('/').unwrap_or(given);
         if from_root.is_empty() {
             return Err(invalid("it is empty".to_owned()));
         }
@@ -98,6 +99,12 @@ mod tests {
         assert!(matches("[!a]*", b"bz"));
         assert!(!matches("[!a]*", b"az"));
         assert!(matches("\\*", b"*") && !matches("\\*", b"a"));
+    }
+
+    #[test]
+    fn a_slash_at_the_end_means_nothing() {
+        assert!(matches("tmp/", b"a/tmp") && matches("/a/tmp/", b"a/tmp"));
+        assert!(!matches("/tmp/", b"a/tmp"));
     }
 
     #[test]

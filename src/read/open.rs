@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::SystemTime;
 
 use clfs_format::{ObjectId, fnv1};
@@ -22,8 +23,10 @@ use crate::stop::StopFlag;
 const REQUESTS: usize = 64;
 /// Of them those for segments, which may unpack to 8 MiB each.
 const SEGMENT_REQUESTS: usize = 8;
-/// Names of one object that are looked at: a cache leaves a handful.
-const NAMES_OF_ONE_OBJECT: u32 = 1000;
+/// Names of one object in one page: a cache leaves a handful.
+const PAGE_OF_NAMES: u32 = 1000;
+/// Pages that are looked at before the search for an object is given up.
+const PAGES_OF_ONE_OBJECT: usize = 1000;
 
 /// How a container is opened.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +63,8 @@ pub struct Reader {
     names: Names,
     pub(super) requests: Semaphore,
     pub(super) segments: Semaphore,
+    /// Blobs in a row that the container would not hand out.
+    pub(super) refused: AtomicU32,
 }
 
 impl Reader {
@@ -119,6 +124,7 @@ impl Reader {
             names,
             requests: Semaphore::new(REQUESTS),
             segments: Semaphore::new(SEGMENT_REQUESTS),
+            refused: AtomicU32::new(0),
         })
     }
 
@@ -157,19 +163,26 @@ impl Reader {
 
     async fn ask(&self, id: &ObjectId) -> Result<Option<Listed>, ReadError> {
         let _permit = self.permit(&self.requests).await?;
-        let page = self
-            .container
-            .list(&prefix(id), None, NAMES_OF_ONE_OBJECT)
-            .await?;
-        let names = page.blobs.into_iter().filter_map(|blob| {
-            let name = clfs_format::ObjectName::parse(&blob.name).ok()?;
-            let counts = name.snapshot == u32::MAX && name.id == *id;
-            counts.then_some(Listed {
-                name,
-                size: blob.size,
-            })
-        });
-        Ok(names.max_by_key(|listed| listed.name.version))
+        let prefix = prefix(id);
+        let (mut from, mut best) = (None, None);
+        for _ in 0..PAGES_OF_ONE_OBJECT {
+            let page = self.container.list(&prefix, from, PAGE_OF_NAMES).await?;
+            let names = page.blobs.into_iter().filter_map(|blob| {
+                let name = clfs_format::ObjectName::parse(&blob.name).ok()?;
+                let counts = name.snapshot == u32::MAX && name.id == *id;
+                counts.then_some(Listed {
+                    name,
+                    size: blob.size,
+                })
+            });
+            best = best.into_iter().chain(names).max_by_key(|l| l.name.version);
+            // A page may be short, or empty, and still have a successor.
+            match page.next {
+                None => return Ok(best),
+                next => from = next,
+            }
+        }
+        Err(ReadError::TooManyNames(*id))
     }
 
     pub(super) async fn permit<'a>(

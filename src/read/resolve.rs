@@ -70,9 +70,17 @@ impl Reader {
         loop {
             match segments.next().await {
                 Ok(Some(segment)) => {
-                    let mut entries = segment.entries().filter_map(Result::ok);
-                    if let Some(found) = entries.find(|entry| entry.name == name) {
-                        return Ok(Some(found.handle));
+                    for entry in segment.entries() {
+                        match entry {
+                            Ok(entry) if entry.name == name => return Ok(Some(entry.handle)),
+                            Err(bad) if bad.name.as_deref() == Some(name) => {
+                                return Err(ReadError::Format {
+                                    blob: segment.blob.to_string(),
+                                    error: bad.error,
+                                });
+                            }
+                            _ => {}
+                        }
                     }
                 }
                 Ok(None) => break,

@@ -12,8 +12,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use clfs_format::{FileType, Filehandle, ObjectName};
-use tokio::task::JoinHandle;
 
+use super::ahead::Ahead;
 use super::directory::{BadEntry, EntrySegments};
 use super::{Entity, ReadError, Reader, Resolved, TreePath};
 
@@ -122,7 +122,7 @@ enum Pending {
     Enter {
         path: TreePath,
         handle: Filehandle,
-        ahead: Option<Ahead>,
+        ahead: Option<Ahead<Entity>>,
     },
     Leave(TreePath),
 }
@@ -144,15 +144,6 @@ impl Pending {
         match self {
             Pending::Enter { path, .. } | Pending::Leave(path) => path.name(),
         }
-    }
-}
-
-/// An inode that is being fetched.
-struct Ahead(JoinHandle<Result<Entity, ReadError>>);
-
-impl Drop for Ahead {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
@@ -239,9 +230,7 @@ impl Walk {
             } = pending
             {
                 let (reader, handle) = (Arc::clone(&self.reader), *handle);
-                *ahead = Some(Ahead(tokio::spawn(
-                    async move { reader.entity(handle).await },
-                )));
+                *ahead = Some(Ahead::start(async move { reader.entity(handle).await }));
             }
         }
     }
@@ -250,10 +239,10 @@ impl Walk {
         &mut self,
         path: TreePath,
         handle: Filehandle,
-        ahead: Option<Ahead>,
+        ahead: Option<Ahead<Entity>>,
     ) -> Result<(), ReadError> {
         let entity = match ahead {
-            Some(mut ahead) => (&mut ahead.0).await.unwrap_or(Err(ReadError::Stopped)),
+            Some(ahead) => ahead.await,
             None => self.reader.entity(handle).await,
         };
         match entity {

@@ -5,6 +5,7 @@
 #[allow(dead_code)]
 mod synthetic;
 
+mod awkward;
 mod content;
 mod fixture;
 mod index;

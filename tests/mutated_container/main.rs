@@ -13,7 +13,7 @@ use std::path::Path;
 use mutate::{base, mutate};
 use read_all::read_all;
 
-const INPUTS: u64 = 400;
+const INPUTS: u64 = 250;
 
 #[test]
 fn the_container_that_is_mutated_is_sound() {

@@ -1,12 +1,15 @@
 //! Reads everything that a container holds in every way there is.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use clfs_format::FileType;
 use clfsload::container::memory::InMemory;
 use clfsload::container::{BlobName, Container, PutBody};
+use clfsload::extract::{ExtractOptions, Observer, Problem, extract};
 use clfsload::read::index::ListingPlan;
 use clfsload::read::{OpenOptions, Reader, Step, Walk, WalkOptions};
+use clfsload::verify::{Depth, Finding, VerifyOptions, verify};
 
 use crate::mutate::Blobs;
 
@@ -16,7 +19,8 @@ const STEPS: usize = 10_000;
 /// Panics when a walk has no end; all else that is wrong with the container is an error that is
 /// looked at and dropped.
 pub(crate) fn read_all(blobs: &Blobs) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()
         .unwrap();
@@ -27,9 +31,53 @@ pub(crate) fn read_all(blobs: &Blobs) {
             let plan = ListingPlan::Prefixes;
             let shared = Arc::clone(&container);
             let opened = Reader::with_container(shared, "memory", plan, whole, &options).await;
-            walk(&Arc::new(opened.unwrap())).await;
+            let reader = Arc::new(opened.unwrap());
+            walk(&reader).await;
+            if whole {
+                verify_all(&reader).await;
+            }
+            extract_all(&reader).await;
         }
     });
+}
+
+async fn verify_all(reader: &Arc<Reader>) {
+    for depth in [Depth::Quick, Depth::Full] {
+        let mut options = VerifyOptions::default();
+        options.depth = depth;
+        let sink = Box::new(|finding: &Finding| drop(finding.to_string()));
+        let verified = verify(reader, &options, sink).await;
+        assert!(verified.is_ok(), "{verified:?}");
+    }
+}
+
+struct Deaf;
+
+impl Observer for Deaf {
+    fn problem(&self, problem: &Problem) {
+        drop(problem.to_string());
+    }
+}
+
+/// What is extracted lies in its folder, and nothing beside it.
+async fn extract_all(reader: &Arc<Reader>) {
+    let parent = tempfile::tempdir_in(scratch()).unwrap();
+    let options = ExtractOptions::new(parent.path().join("out"), "memory".to_owned());
+    let (stop, counters) = (Arc::default(), Arc::default());
+    let outcome = extract(reader, &options, stop, counters, Arc::new(Deaf)).await;
+    drop(format!("{outcome:?}"));
+    for entry in std::fs::read_dir(parent.path()).unwrap() {
+        assert_eq!(entry.unwrap().file_name(), "out");
+    }
+}
+
+/// Memory, where there is some: the fuzzer makes thousands of files.
+fn scratch() -> &'static Path {
+    let memory = Path::new("/dev/shm");
+    match memory.is_dir() {
+        true => memory,
+        false => Path::new("/tmp"),
+    }
 }
 
 pub(crate) async fn container(blobs: &Blobs) -> Arc<dyn Container> {

@@ -157,3 +157,39 @@ fn damage_to_indirect_blocks_is_found() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Without the content of files, everything but that is found.
+#[test]
+fn a_quick_look_finds_all_but_the_content_of_files() {
+    let sound = Fixture::new();
+    let quick = |what: &str| {
+        let all = [cases_names::CASES, cases_content::CASES, cases_tree::CASES];
+        let (_, _, damage) = all.iter().copied().flatten().find(|c| c.0 == what).unwrap();
+        let mut fixture = sound.clone();
+        damage(&mut fixture);
+        verify_blobs(&fixture.container.blobs, Depth::Quick)
+    };
+    let found = [
+        ("a short first segment", Rule::Size),
+        ("a segment is missing", Rule::Dangling),
+        ("a segment's owner is another file", Rule::Owner),
+        ("a segment called an indirect block", Rule::ObjectType),
+        ("a segment twice", Rule::BlockTwice),
+        ("an orphan segment", Rule::Orphan),
+        ("a segment that nothing needs", Rule::BlockCount),
+        ("offset of a directory's segment", Rule::DataBackOffset),
+    ];
+    for (what, rule) in found {
+        let verified = quick(what);
+        assert!(
+            verified.rules().contains(&rule),
+            "{what}: {}",
+            verified.shown()
+        );
+    }
+    for what in ["a short segment in the middle", "ctime of a segment"] {
+        let verified = quick(what);
+        assert_eq!(verified.findings, [], "{what}");
+        assert_eq!(verified.summary.segments_unread, 2);
+    }
+}

@@ -13,10 +13,10 @@ use tokio::task::JoinHandle;
 use super::ReadError;
 
 /// Ends its task when it is dropped.
-pub(super) struct Ahead<T>(JoinHandle<Result<T, ReadError>>);
+pub(crate) struct Ahead<T>(JoinHandle<Result<T, ReadError>>);
 
 impl<T: Send + 'static> Ahead<T> {
-    pub(super) fn start(
+    pub(crate) fn start(
         fetch: impl Future<Output = Result<T, ReadError>> + Send + 'static,
     ) -> Self {
         Self(tokio::spawn(fetch))

@@ -6,7 +6,7 @@
 //! a [`ReadError`] that names the blob and the place in it. Rules that an object breaks without
 //! becoming unreadable are kept with it ([`Entity::deviations`]) for those who care.
 
-mod ahead;
+pub(crate) mod ahead;
 mod blocks;
 mod content;
 mod directory;

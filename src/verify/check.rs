@@ -50,7 +50,9 @@ pub(super) struct Counters {
 
 impl Counters {
     pub(super) fn add(counter: &AtomicU64, more: u64) {
-        counter.fetch_add(more, Ordering::Relaxed);
+        // Sizes are what inodes claim.
+        let add = |sum: u64| Some(sum.saturating_add(more));
+        let _: Result<u64, u64> = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 
     pub(super) fn get(counter: &AtomicU64) -> u64 {

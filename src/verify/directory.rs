@@ -1,12 +1,12 @@
 //! One directory: its inode, its segments, its entries (docs/format.md section 6 "Directory").
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use clfs_format::{
     Content, DirEntries, FileType, Filehandle, Inode, Object, ObjectId, ObjectType,
     directory_segment_offset,
 };
-use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
 
 use super::blocks::{Blocks, Owner, inspected};
@@ -18,11 +18,16 @@ use super::inode::Place;
 use super::rule::Rule;
 use super::scratch::Record;
 use crate::monitor::Escaped;
+use crate::read::ahead::Ahead;
 use crate::read::index::Listed;
 use crate::read::{Fetched, ReadError};
 
 /// Segments of one directory that are fetched ahead.
 const READ_AHEAD: usize = 4;
+/// More than any payload of a directory's segment: 256 KiB of entries, a DATABACK, and what a cache may add.
+const SEGMENT_PAYLOAD_BYTES: usize = 320 << 10;
+/// Segments that are remembered, so that none is read twice.
+const RECENT: usize = 8192;
 
 impl Check {
     /// Judges a directory and records what it names.
@@ -104,7 +109,8 @@ impl Listing {
 
     async fn segments(&mut self, inode: &Inode<'_>) -> Result<(), ReadError> {
         let mut blocks = Blocks::new(&self.check, self.owner, &inode.block_map);
-        let mut ahead: FuturesOrdered<BoxFuture<'static, SegmentRead>> = FuturesOrdered::new();
+        let mut ahead: FuturesOrdered<Ahead<SegmentRead>> = FuturesOrdered::new();
+        let mut recent = HashSet::new();
         let mut over = false;
         loop {
             while ahead.len() < READ_AHEAD && !over {
@@ -113,6 +119,16 @@ impl Listing {
                     break;
                 };
                 let offset = directory_segment_offset(number);
+                // A map of a few bytes may name one segment a thousand times. That a block is used
+                // twice is told when all uses are known.
+                if recent.len() >= RECENT {
+                    recent.clear();
+                }
+                if !recent.insert(id) {
+                    self.incomplete = true;
+                    blocks.send_many().await?;
+                    continue;
+                }
                 // What is not there is found when all uses are known.
                 let Some(listed) = self.check.find(&ObjectId::Block(id))? else {
                     self.incomplete = true;
@@ -120,9 +136,9 @@ impl Listing {
                     continue;
                 };
                 let check = Arc::clone(&self.check);
-                ahead.push_back(Box::pin(async move {
+                ahead.push_back(Ahead::start(async move {
                     let fetched = check.fetch(&listed).await?;
-                    Ok((listed, offset, fetched))
+                    Ok((listed, offset, fetched.and_then(small)))
                 }));
             }
             let Some(read) = ahead.next().await else {
@@ -279,4 +295,15 @@ impl Listing {
 }
 
 /// A segment's blob, where it belongs, and what came of fetching it.
-type SegmentRead = Result<(Listed, u64, Result<Fetched, ReadError>), ReadError>;
+type SegmentRead = (Listed, u64, Result<Fetched, ReadError>);
+
+/// A segment of a directory is small; what is not, is not kept while it waits its turn.
+fn small(fetched: Fetched) -> Result<Fetched, ReadError> {
+    match fetched.payload.len() > SEGMENT_PAYLOAD_BYTES {
+        true => Err(ReadError::TooLarge {
+            blob: fetched.name.to_string(),
+            size: fetched.payload.len() as u64,
+        }),
+        false => Ok(fetched),
+    }
+}

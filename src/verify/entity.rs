@@ -7,7 +7,6 @@ use clfs_format::{
     Content, FILE_SEGMENT_BYTES, FIRST_SEGMENT_BYTES, FileType, Filehandle, Inode, Object,
     ObjectId, ObjectType, limits,
 };
-use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
 
 use super::blocks::{Blocks, Owner, inspected};
@@ -16,10 +15,11 @@ use super::deviation::unreadable;
 use super::finding::Found;
 use super::inode::{Place, needed_segments};
 use super::names::is_provisional;
-use super::rule::Rule;
+use super::rule::{Rule, Severity};
 use super::scratch::{Namings, Record};
 use crate::monitor::Escaped;
 use crate::read::ReadError;
+use crate::read::ahead::Ahead;
 use crate::read::index::Listed;
 
 /// Segments of one file that are fetched ahead.
@@ -108,7 +108,7 @@ impl Check {
             content.first(data.len() as u64);
         }
         let mut blocks = Blocks::new(self, owner, &inode.block_map);
-        let mut ahead: FuturesOrdered<BoxFuture<'static, SegmentRead>> = FuturesOrdered::new();
+        let mut ahead: FuturesOrdered<Ahead<Judged>> = FuturesOrdered::new();
         let mut count: u64 = 0;
         let mut recent = HashSet::new();
         let mut over = false;
@@ -142,7 +142,7 @@ impl Check {
                     continue;
                 };
                 let (check, last) = (Arc::clone(self), number == needed);
-                ahead.push_back(Box::pin(async move {
+                ahead.push_back(Ahead::start(async move {
                     check.judge_segment(listed, owner, offset, last).await
                 }));
             }
@@ -178,7 +178,7 @@ impl Check {
         owner: Owner,
         offset: u64,
         last: bool,
-    ) -> SegmentRead {
+    ) -> Result<Judged, ReadError> {
         let mut records = Vec::new();
         let fetched = match self.fetch(&listed).await? {
             Ok(fetched) => fetched,
@@ -212,7 +212,7 @@ impl Check {
 }
 
 /// How many bytes a segment holds, and what was found.
-type SegmentRead = Result<(Option<u64>, Vec<Record>), ReadError>;
+type Judged = (Option<u64>, Vec<Record>);
 
 /// What the segments of a file hold together.
 #[derive(Debug, Default)]
@@ -319,7 +319,11 @@ fn owner(place: Place<'_>, first: Filehandle, found: &mut Vec<Found>) {
             "byte 4 of its filehandle is {manager}, the directory manager of its owner {}",
             first.directory_manager()
         );
-        found.push(place.found(Rule::DirectoryManager, text));
+        // A cache that moves an entry cannot change its filehandle.
+        found.push(Found {
+            severity: Severity::Warning,
+            ..place.found(Rule::DirectoryManager, text)
+        });
     }
 }
 

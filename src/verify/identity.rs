@@ -49,7 +49,9 @@ impl Identity {
             let page = index.after(after.as_ref(), PAGE).map_err(failed)?;
             let Some(last) = page.last() else { break };
             after = Some(ObjectKey::new(&last.name.id));
-            let entities = page.into_iter().filter(|listed| entity(listed).is_some());
+            // The root has its vote already.
+            let others = page.into_iter().filter(|listed| listed.name.id != root);
+            let entities = others.filter(|listed| entity(listed).is_some());
             sample.extend(entities.take(SAMPLE - sample.len()));
         }
         let mut votes: HashMap<Self, usize> = HashMap::new();

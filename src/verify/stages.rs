@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clfs_format::{Filehandle, ObjectId};
+use clfs_format::{Filehandle, ObjectId, ObjectType};
 
 use super::VerifyOptions;
 use super::check::{Check, Counters, Depth, blocking};
@@ -41,7 +41,8 @@ impl Stages {
     ) -> Result<Self, PassError> {
         let identity = Identity::of_container(reader, &index).await?;
         let root = index.find(&ObjectId::Entity(Filehandle::ROOT));
-        let finished = root.map_err(|error| failed(&index, error))?.is_some();
+        let root = root.map_err(|error| failed(&index, error))?;
+        let finished = root.is_some_and(|root| root.name.object_type() == ObjectType::Directory);
         Ok(Self {
             reader: Arc::clone(reader),
             index,
@@ -112,6 +113,7 @@ impl Stages {
             scratch.judge_sequences(&index, give)?;
             scratch.judge_duplicates(&index, give)?;
             scratch.judge_dangling_entries(&index, give)?;
+            scratch.judge_entries_of_no_inode(&index, give)?;
             Ok((scratch, outlet))
         })
         .await

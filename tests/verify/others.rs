@@ -59,6 +59,22 @@ const CASES: &[Case] = &[
         let name = v2_name(&id, 10, hash64(&f.a));
         f.container.blobs.insert(name, b"not known".to_vec());
     }),
+    // What an entry names is lost, whatever stands in its place.
+    (
+        "a file that is a tombstone",
+        &[Rule::CacheObject, Rule::ObjectType],
+        |f| rename_field(f, &f.small.clone(), 1, "0010"),
+    ),
+    (
+        "a symlink that is a hard link object",
+        &[Rule::CacheObject, Rule::ObjectType],
+        |f| rename_field(f, &f.symlink.clone(), 1, "0012"),
+    ),
+    (
+        "a directory that is a special object",
+        &[Rule::CacheObject, Rule::ObjectType],
+        |f| rename_field(f, &f.inner.clone(), 1, "0011"),
+    ),
     (
         "a segment that nothing uses, and that is damaged",
         &[Rule::Orphan, Rule::HandleHeader],
@@ -172,6 +188,45 @@ fn just_these_rules_are_broken() {
 }
 
 /// Each encrypted object is told, and nothing else of it: that nothing names it is one line for all.
+#[test]
+fn a_root_that_is_a_tombstone_is_no_root() {
+    let mut f = Fixture::new();
+    rename_field(&mut f, &crate::fixture::Fixture::new().root, 1, "0010");
+    let verified = verify_blobs(&f.container.blobs, Depth::Quick);
+    assert!(
+        verified.rules().contains(&Rule::Unfinished),
+        "{}",
+        verified.shown()
+    );
+}
+
+/// A map of 18 KB that names one segment a thousand times is not read a thousand times.
+#[test]
+fn a_directory_of_one_segment_over_and_over() {
+    let mut f = Fixture::new();
+    let segment = f.many_segments[0].clone();
+    let id = [&16u16.to_le_bytes()[..], &segment].concat();
+    f.container.data(&f.many, 5, |map| {
+        // u32 first, u32 other, u32 count, block 0 in 26 bytes, then 18 for each segment.
+        let blocks = u32::from_le_bytes([map[8], map[9], map[10], map[11]]) as usize;
+        let rest = map.split_off(38 + 18 * (blocks - 1));
+        map.truncate(38);
+        map.extend(id.repeat(1023));
+        map[8..12].copy_from_slice(&1024u32.to_le_bytes());
+        map.extend(rest);
+    });
+    let verified = verify_blobs(&f.container.blobs, Depth::Quick);
+    let rules = verified.rules();
+    assert!(rules.contains(&Rule::BlockTwice), "{}", verified.shown());
+    let again = [Rule::DuplicateName, Rule::DataBackOffset];
+    assert!(!again.iter().any(|rule| rules.contains(rule)), "{rules:?}");
+    assert!(
+        verified.findings.len() < 50,
+        "{} findings",
+        verified.findings.len()
+    );
+}
+
 #[test]
 fn an_encrypted_container() {
     let mut fixture = Fixture::new();

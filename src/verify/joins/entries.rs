@@ -1,6 +1,6 @@
 //! Directory entries against each other and against the objects that are there.
 
-use clfs_format::{Filehandle, ObjectId};
+use clfs_format::{Filehandle, ObjectId, ObjectType};
 
 use super::Give;
 use crate::read::index::Index;
@@ -26,6 +26,35 @@ impl Scratch {
             let count: i64 = row.get(2)?;
             let text = format!("{count} entries of its directory have this name");
             give(of_entry(index, Rule::DuplicateName, directory, name, text)?)?;
+        }
+        Ok(())
+    }
+
+    /// Entries that name an object that is no inode: a tombstone, say. Whatever the entry stood for is lost.
+    pub(in crate::verify) fn judge_entries_of_no_inode(
+        &self,
+        index: &Index,
+        give: Give<'_>,
+    ) -> Result<(), ScratchError> {
+        let mut statement = self.connection.prepare(
+            "SELECT naming.child, naming.parent, naming.name, object.type
+             FROM naming JOIN names.object ON object.key = naming.child
+             WHERE object.type IN (?1, ?2, ?3)
+             ORDER BY naming.child",
+        )?;
+        let types = [
+            ObjectType::Tombstone,
+            ObjectType::Special,
+            ObjectType::HardLink,
+        ];
+        let mut rows = statement.query(types.map(ObjectType::code))?;
+        while let Some(row) = rows.next()? {
+            let child = entity_of(&row.get::<_, Vec<u8>>(0)?)?;
+            let directory = entity_of(&row.get::<_, Vec<u8>>(1)?)?;
+            let code: i64 = row.get(3)?;
+            let text = format!("its object {child} is of type {code}, which is no inode");
+            let name = row.get(2)?;
+            give(of_entry(index, Rule::ObjectType, directory, name, text)?)?;
         }
         Ok(())
     }

@@ -165,8 +165,9 @@ impl Scratch {
 
     /// Bytes of all current objects' blobs.
     pub(super) fn blob_bytes(&self) -> Result<u64, ScratchError> {
-        let sql = "SELECT coalesce(sum(size), 0) FROM names.object";
-        let sum: i64 = self.connection.query_row(sql, [], |row| row.get(0))?;
+        // sum() would overflow where sizes are lies; total() is a double.
+        let sql = "SELECT total(size) FROM names.object";
+        let sum: f64 = self.connection.query_row(sql, [], |row| row.get(0))?;
         Ok(sum as u64)
     }
 
@@ -258,7 +259,10 @@ pub(super) fn entity_of(key: &[u8]) -> Result<Filehandle, ScratchError> {
 /// A file as an SQLite URI that opens it for reading: bytes but letters and digits as `%HH`.
 fn read_only(path: &Path) -> String {
     let mut uri = String::from("file:");
-    for byte in path.as_os_str().as_bytes() {
+    let bytes = path.as_os_str().as_bytes();
+    // Two slashes would begin the name of a host.
+    let doubled = bytes.iter().take_while(|byte| **byte == b'/').count();
+    for byte in bytes.get(doubled.saturating_sub(1)..).unwrap_or(bytes) {
         match byte {
             b'/' | b'.' | b'-' | b'_' => uri.push(char::from(*byte)),
             byte if byte.is_ascii_alphanumeric() => uri.push(char::from(*byte)),

@@ -30,6 +30,17 @@ impl Scratch {
         })
     }
 
+    /// Whether a path leads from the root to a directory.
+    pub(in crate::verify) fn is_reached(
+        &self,
+        directory: Filehandle,
+    ) -> Result<bool, ScratchError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT 1 FROM reached WHERE key = ?1")?;
+        Ok(directory.is_root() || statement.exists(params![entity_key(directory).as_bytes()])?)
+    }
+
     /// A path to an entity; none when no directory that can be reached from the root names it.
     pub(in crate::verify) fn path(
         &self,

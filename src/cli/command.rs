@@ -41,10 +41,18 @@ enum Command {
     Verify(verify::Arguments),
 }
 
+/// For who gave too few words: the first one was taken for a state folder, or was none.
+pub(super) const OTHERS: &str = "\
+A load is: clfsload [--new] STATE_DIR SOURCE ACCOUNT CONTAINER
+The commands that read a container are ls, stat, cat, du, find, extract and verify:
+clfsload COMMAND --help tells more.";
+
 /// Whether the first word of a command line is one of these commands; any other is the state folder
 /// of a load.
 pub(super) fn is_command(word: Option<&OsStr>) -> bool {
-    let names = ["ls", "stat", "cat", "du", "find", "extract", "verify"];
+    let names = [
+        "ls", "stat", "cat", "du", "find", "extract", "verify", "help",
+    ];
     word.is_some_and(|word| names.iter().any(|name| word == *name))
 }
 

@@ -69,7 +69,13 @@ pub fn main() -> ExitCode {
         true => command::run(),
         false => match Arguments::try_parse() {
             Ok(arguments) => load(&arguments),
-            Err(error) => Ok(arguments::explain(&error)),
+            Err(error) => {
+                let status = arguments::explain(&error);
+                if error.kind() == clap::error::ErrorKind::MissingRequiredArgument {
+                    terminal::err(command::OTHERS);
+                }
+                Ok(status)
+            }
         },
     };
     match status {

@@ -61,7 +61,7 @@ pub(super) struct Arguments {
     /// Compare the content of what is there with the container's, instead of size and time
     #[arg(long)]
     checksum: bool,
-    /// Of damaged files write what can be read, as NAME.damaged, with holes for the rest
+    /// Of damaged files write what can be read, as NAME.damaged (a new file in each run), with holes for the rest
     #[arg(long)]
     keep_damaged: bool,
     /// Change nothing; count what would be done

@@ -75,6 +75,18 @@ impl FileWriter {
         fstat(&self.file).map_err(failed)
     }
 
+    /// Gives the remains of a damaged file its size, owner and permissions. They keep the time of
+    /// writing: with the file's own they would pass for it.
+    pub(super) fn complete_remains(
+        &self,
+        wanted: &Wanted,
+        owners: Owners,
+    ) -> Result<(), LocalError> {
+        retry_on_intr(|| ftruncate(&self.file, wanted.size))
+            .map_err(|errno| Action::Write.failed(errno))?;
+        wanted.set_rights_on(&self.file, owners)
+    }
+
     pub(super) fn into_temporary(self) -> Temporary {
         self.temporary
     }

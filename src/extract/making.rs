@@ -12,14 +12,10 @@ use super::content::{FileWriter, Pieces};
 use super::entry::{Entry, look};
 use super::folder::{Folder, Temporary};
 use super::problem::{Action, ExtractError, Failure, Reason};
+use super::remains::RemainsNames;
 use super::run::{Run, blocking};
 use super::wanted::Wanted;
 use crate::read::Entity;
-
-/// What the readable rest of a damaged file ends with.
-const DAMAGED: &str = ".damaged";
-/// Names that are tried for it.
-const DAMAGED_NAMES: u32 = 10;
 
 impl Entry {
     /// Makes what is not there, or is not what it should be.
@@ -94,29 +90,30 @@ impl Entry {
             chunk = pieces.next().await?;
         }
         let atime = entity.attributes.atime;
-        let damaged = pieces.gaps.is_some();
-        let placed = self.inside(run, move |run, folder, name| {
-            let stat = writer.complete(&wanted, atime, run.tree.making().owners)?;
+        let Some(gaps) = pieces.gaps else {
+            let placed = self.inside(run, move |run, _, name| {
+                let stat = writer.complete(&wanted, atime, run.tree.making().owners)?;
+                let writer = Arc::into_inner(writer).ok_or(ExtractError::Thread)?;
+                let placed = writer.into_temporary().rename(name);
+                placed.map_err(in_the_way)?;
+                Ok(stat)
+            });
+            return placed.await?.ok_or_else(nowhere);
+        };
+        let names = RemainsNames::of(self, run).await?;
+        let placed = self.inside(run, move |run, _, _| {
+            writer.complete_remains(&wanted, run.tree.making().owners)?;
             let writer = Arc::into_inner(writer).ok_or(ExtractError::Thread)?;
-            let temporary = writer.into_temporary();
-            if damaged {
-                let name = place_damaged(folder, temporary, name, &wanted)?;
-                return Ok((stat, Some(name)));
-            }
-            let placed = temporary.rename(name).map_err(in_the_way);
-            placed.map(|()| (stat, None))
+            names.place(writer.into_temporary())
         });
-        let (stat, damaged_name) = placed.await?.ok_or_else(nowhere)?;
-        match (pieces.gaps, damaged_name) {
-            (Some(gaps), Some(name)) => Err(Reason::KeptDamaged {
-                error: gaps.error,
-                name: name.as_bytes().to_vec(),
-                gaps: gaps.told,
-                gap_count: gaps.count,
-            }
-            .into()),
-            _ => Ok(stat),
+        let name = placed.await?.ok_or_else(nowhere)?;
+        Err(Reason::KeptDamaged {
+            error: gaps.error,
+            name: name.as_bytes().to_vec(),
+            gaps: gaps.told,
+            gap_count: gaps.count,
         }
+        .into())
     }
 }
 
@@ -143,33 +140,4 @@ fn place(
     let stat = look(folder, here)?.ok_or(placing(Errno::NOENT))?;
     temporary.rename(name).map_err(in_the_way)?;
     Ok(stat)
-}
-
-/// Puts the rest of a damaged file beside the place of the whole one. What a run before this put there
-/// is replaced, anything else is not.
-fn place_damaged(
-    folder: &Folder,
-    mut temporary: Temporary,
-    name: &Component,
-    wanted: &Wanted,
-) -> Result<Component, Failure> {
-    let placing = |errno| Action::Place.failed(errno);
-    for number in 1..=DAMAGED_NAMES {
-        let suffix = match number {
-            1 => DAMAGED.to_owned(),
-            number => format!("{DAMAGED}-{number}"),
-        };
-        let damaged = name.with_suffix(&suffix).ok_or(placing(Errno::INVAL))?;
-        match temporary.rename_where_free(&damaged) {
-            Ok(()) => return Ok(damaged),
-            Err(Errno::EXIST) => {}
-            Err(errno) => return Err(placing(errno).into()),
-        }
-        let there = folder.look(&damaged).map_err(placing)?;
-        if there.is_some_and(|stat| wanted.stands(&stat, None)) {
-            temporary.rename(&damaged).map_err(in_the_way)?;
-            return Ok(damaged);
-        }
-    }
-    Err(placing(Errno::EXIST).into())
 }

@@ -17,6 +17,7 @@ mod linking;
 mod making;
 mod problem;
 mod record;
+mod remains;
 mod run;
 mod scratch;
 mod summary;

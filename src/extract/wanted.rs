@@ -117,8 +117,7 @@ impl Wanted {
         Ok((Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid))))
     }
 
-    /// Sets owner, permissions and times of an open file or directory, in this order: chown(2) clears
-    /// set-user-ID and set-group-ID.
+    /// Sets owner, permissions and times of an open file or directory.
     pub(super) fn set_on(
         &self,
         open: impl AsFd,
@@ -126,14 +125,21 @@ impl Wanted {
         owners: Owners,
     ) -> Result<(), LocalError> {
         let open = open.as_fd();
+        self.set_rights_on(open, owners)?;
+        let times = self.times(atime);
+        futimens(open, &times).map_err(|errno| Action::SetTimes.failed(errno))
+    }
+
+    /// Sets owner and permissions of an open file or directory, in this order: chown(2) clears
+    /// set-user-ID and set-group-ID.
+    pub(super) fn set_rights_on(&self, open: impl AsFd, owners: Owners) -> Result<(), LocalError> {
+        let open = open.as_fd();
         if owners == Owners::Same {
             let (uid, gid) = self.ids()?;
             fchown(open, uid, gid).map_err(|errno| Action::SetOwner.failed(errno))?;
         }
         let mode = self.file_mode(owners);
-        fchmod(open, mode).map_err(|errno| Action::SetMode.failed(errno))?;
-        let times = self.times(atime);
-        futimens(open, &times).map_err(|errno| Action::SetTimes.failed(errno))
+        fchmod(open, mode).map_err(|errno| Action::SetMode.failed(errno))
     }
 
     /// The same for what cannot or need not be opened.

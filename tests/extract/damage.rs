@@ -111,6 +111,19 @@ fn inodes_of_files_and_directories() {
     assert_eq!(names(&place), ["big", "link"]);
 }
 
+fn kept(place: &Place, damaged: &Counted, name: &str) {
+    let gap = format!("the rest is in {name}, without {SEGMENT} bytes at {FIRST}");
+    let done = place.extract_with(damaged, |options| options.keep_damaged = true);
+    let done = done.with_problems(&[("/big", &gap)]);
+    assert_eq!(done.summary.kept_damaged, 1);
+    let mut expected = big_content();
+    expected[FIRST as usize..(FIRST + SEGMENT) as usize].fill(0);
+    let found = contents(&place.destination());
+    assert!(found[name] == Some(expected), "{name}: other content");
+    assert!(!found.contains_key("big"));
+}
+
+/// Remains replace nothing, not even those of a run before.
 #[test]
 fn what_can_be_read_is_kept_on_demand() {
     let sample = sample();
@@ -119,27 +132,59 @@ fn what_can_be_read_is_kept_on_demand() {
     let place = Place::new();
     std::fs::create_dir(place.destination()).unwrap();
     std::fs::write(place.destination().join("big.damaged"), "another's").unwrap();
-    let gap = format!("the rest is in big.damaged-2, without {SEGMENT} bytes at {FIRST}");
-    for _ in 0..2 {
-        // The second run replaces what the first one kept.
-        let done = place.extract_with(&damaged, |options| options.keep_damaged = true);
-        let done = done.with_problems(&[("/big", &gap)]);
-        assert_eq!(done.summary.kept_damaged, 1);
-        let found = contents(&place.destination());
-        let names: Vec<&String> = found.keys().collect();
-        let expected = [
-            "big.damaged",
-            "big.damaged-2",
-            "inner",
-            "inner/file",
-            "link",
-            "small",
-        ];
-        assert_eq!(names, expected);
-        assert_eq!(found["big.damaged"], Some(b"another's".to_vec()));
-        let mut expected = big_content();
-        expected[FIRST as usize..(FIRST + SEGMENT) as usize].fill(0);
-        assert!(found["big.damaged-2"] == Some(expected), "other content");
+    kept(&place, &damaged, "big.damaged-2");
+    kept(&place, &damaged, "big.damaged-3");
+    let found = contents(&place.destination());
+    assert_eq!(found["big.damaged"], Some(b"another's".to_vec()));
+    assert_eq!(found.len(), 7, "{:?}", found.keys());
+}
+
+/// Under a name that means another file they would pass for it, or be replaced by it.
+#[test]
+fn remains_leave_the_names_of_others() {
+    let mut build = Builder::new();
+    let mut root = build.root();
+    let big = file(&mut build, &mut root, "big", &big_content());
+    file(&mut build, &mut root, "big.damaged-2", b"another");
+    build.finish_directory(&root);
+    let sound = container(build.blobs);
+    let segment = segments_of(&sound, big)[0].clone();
+    let damaged = without(&sound, &segment);
+    let place = Place::new();
+    kept(&place, &damaged, "big.damaged");
+    kept(&place, &damaged, "big.damaged-3");
+    let found = contents(&place.destination());
+    assert_eq!(found["big.damaged-2"], Some(b"another".to_vec()));
+    // Before the other comes out.
+    std::fs::remove_file(place.destination().join("big.damaged-2")).unwrap();
+    let done = place.extract_with(&damaged, |options| {
+        options.keep_damaged = true;
+        options.exclude = vec!["big.damaged-2".parse().unwrap()];
+    });
+    done.with_problems(&[("/big", "the rest is in big.damaged-4,")]);
+}
+
+/// What a run kept is no whole file: neither where the container has one of that name, size and time,
+/// nor when it was moved to the name of its own.
+#[test]
+fn remains_never_pass_for_a_whole_file() {
+    let sample = sample();
+    let segment = segments_of(&sample.sound, sample.big)[0].clone();
+    let place = Place::new();
+    kept(&place, &without(&sample.sound, &segment), "big.damaged");
+    let mut build = Builder::new();
+    let mut root = build.root();
+    for name in ["big", "big.damaged"] {
+        file(&mut build, &mut root, name, &big_content());
+    }
+    build.finish_directory(&root);
+    let done = place.extract_with(&container(build.blobs), |options| {
+        options.record = clfsload::extract::RecordPlace::Nowhere;
+    });
+    assert_eq!(done.with_problems(&[]).summary.files, 2);
+    for name in ["big", "big.damaged"] {
+        let found = std::fs::read(place.destination().join(name)).unwrap();
+        assert!(found == big_content(), "{name}");
     }
 }
 

@@ -366,7 +366,7 @@ fn summary_lines(done: &Summary, dry_run: bool) -> Vec<String> {
     };
     note(
         done.mended,
-        "of what was whole had another owner, other permissions or times, which were put right",
+        "of what was whole had other permissions or times, which were put right",
     );
     note(
         done.copies,

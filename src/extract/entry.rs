@@ -168,15 +168,19 @@ impl Entry {
         done.await?.map(Some)
     }
 
-    /// What stands there, if it is what it should be; its owner and permissions are put right.
+    /// What stands there, if it is what it should be; its permissions are put right.
     async fn standing(&self, run: &Arc<Run>, known: Known) -> Result<Option<Stat>, Failure> {
+        let handle = self.handle;
         let stat = self.inside(run, move |run, folder, name| {
-            let stat = look(folder, name)?;
-            let stat = stat.filter(|stat| known.wanted.stands(stat, known.kept));
-            if let Some(stat) = &stat {
-                mend(run, folder, name, &known.wanted, stat)?;
+            let Some(stat) = look(folder, name)? else {
+                return Ok(None);
+            };
+            let stands = known.wanted.stands(&stat, known.kept);
+            if !stands || !may_stay(run, handle, &known.wanted, &stat, true)? {
+                return Ok(None);
             }
-            Ok(stat)
+            mend(run, folder, name, &known.wanted, &stat)?;
+            Ok(Some(stat))
         });
         Ok(stat.await?.flatten())
     }
@@ -189,6 +193,7 @@ impl Entry {
         known: Known,
     ) -> Result<Option<Stat>, Failure> {
         let wanted = known.wanted;
+        let handle = self.handle;
         let compared = match self.file_type {
             FileType::Regular => {
                 let found = self.inside(run, move |_, folder, name| {
@@ -226,7 +231,11 @@ impl Entry {
             let Some(stat) = look(folder, name)? else {
                 return Ok(None);
             };
-            if wanted.stands(&stat, known.kept) {
+            let stands = wanted.stands(&stat, known.kept);
+            if !may_stay(run, handle, &wanted, &stat, stands)? {
+                return Ok(None);
+            }
+            if stands {
                 mend(run, folder, name, &wanted, &stat)?;
             } else if !run.dry_run() {
                 wanted.set_at(folder, name, atime, run.tree.making().owners)?;
@@ -245,6 +254,31 @@ pub(super) fn look(folder: &Folder, name: &Component) -> Result<Option<Stat>, Fa
         Some(stat) if is_type(&stat, NodeType::Directory) => Err(Reason::InTheWay.into()),
         stat => Ok(stat),
     }
+}
+
+/// Whether what stands there may be what this entry becomes: it belongs to the right owner, and
+/// whatever else is linked to it are further names of this entry. Otherwise it is made anew, which
+/// separates it. `has_time`: its times need no change.
+fn may_stay(
+    run: &Run,
+    handle: Filehandle,
+    wanted: &Wanted,
+    stat: &Stat,
+    has_time: bool,
+) -> Result<bool, Failure> {
+    let owners = run.tree.making().owners;
+    if !wanted.has_owner(stat, owners) {
+        return Ok(false);
+    }
+    let links = stat.st_nlink;
+    if links <= 1 {
+        return Ok(true);
+    }
+    // Links that are not ours cannot be told from ours, so nothing is changed through one.
+    let unchanged = has_time && !wanted.differs(stat, owners);
+    Ok(unchanged
+        && links <= u64::from(wanted.nlink)
+        && run.scratch.take_shared(FileId::of(stat), handle)?)
 }
 
 fn mend(

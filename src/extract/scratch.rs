@@ -1,5 +1,6 @@
 //! What a run must remember that does not fit into memory: the names of the directory that is being
-//! listed, and the first path of every file with several.
+//! listed, the first path of every file with several, and which local files with several links were taken
+//! for which.
 //!
 //! A temporary database with a bounded cache: small ones never reach the disk.
 
@@ -23,6 +24,12 @@ CREATE TABLE link (
     path BLOB NOT NULL,
     device INTEGER NOT NULL,
     inode INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE shared (
+    device INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    handle BLOB NOT NULL,
+    PRIMARY KEY (device, inode)
 ) STRICT, WITHOUT ROWID;
 ";
 
@@ -134,6 +141,20 @@ impl Scratch {
         })
     }
 
+    /// Takes a local file with several links for one file of the container; false when it was taken
+    /// for another one: two files of the container must not be one here.
+    pub(super) fn take_shared(&self, id: FileId, handle: Filehandle) -> Result<bool, ExtractError> {
+        self.with(|connection| {
+            let place = params![id.device as i64, id.inode as i64, handle.as_bytes()];
+            connection
+                .prepare_cached("INSERT OR IGNORE INTO shared VALUES (?1, ?2, ?3)")?
+                .execute(place)?;
+            connection
+                .prepare_cached("SELECT handle = ?3 FROM shared WHERE device = ?1 AND inode = ?2")?
+                .query_row(place, |row| row.get(0))
+        })
+    }
+
     fn with<T>(
         &self,
         call: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -166,6 +187,18 @@ mod tests {
         }
         drop(scratch);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_local_file_is_one_file_of_the_container() {
+        let folder = tempfile::tempdir().unwrap();
+        let scratch = Scratch::create(folder.path()).unwrap();
+        let id = |device| FileId { device, inode: 7 };
+        for _ in 0..2 {
+            assert!(scratch.take_shared(id(1), Filehandle::ROOT).unwrap());
+            assert!(!scratch.take_shared(id(1), Filehandle::NULL).unwrap());
+            assert!(scratch.take_shared(id(2), Filehandle::NULL).unwrap());
+        }
     }
 
     #[test]

@@ -44,7 +44,7 @@ counters! {
     copies,
     /// Entries that were whole before, further names among them.
     whole,
-    /// Of them those whose owner or permissions were put right.
+    /// Of them those whose permissions or times were put right.
     mended,
     /// Entries that `--exclude` left out. What is below an excluded directory is not counted.
     excluded,

@@ -91,12 +91,16 @@ impl Wanted {
         rustix::fs::makedev(self.major, self.minor)
     }
 
-    /// Whether permissions or owner are others than they should be.
+    /// Whether permissions are others than they should be.
     pub(super) fn differs(&self, stat: &Stat, owners: Owners) -> bool {
-        let mode = self.file_type != FileType::Symlink
-            && stat.st_mode & 0o7777 != u32::from(self.mode_bits(owners));
-        let owner = owners == Owners::Same && (stat.st_uid, stat.st_gid) != (self.uid, self.gid);
-        mode || owner
+        self.file_type != FileType::Symlink
+            && stat.st_mode & 0o7777 != u32::from(self.mode_bits(owners))
+    }
+
+    /// Whether the one who owns what stands there is the one who should. Another may have it open
+    /// for writing: given away, with set-user-ID, it would do what that one writes.
+    pub(super) fn has_owner(&self, stat: &Stat, owners: Owners) -> bool {
+        owners == Owners::Mine || (stat.st_uid, stat.st_gid) == (self.uid, self.gid)
     }
 
     fn mode_bits(&self, owners: Owners) -> u16 {

@@ -187,8 +187,7 @@ impl Folder {
         if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
             return Err(Errno::LOOP);
         }
-        let path = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
-        chmodat(CWD, path, mode, AtFlags::empty())
+        set_mode_of(&descriptor, mode)
     }
 
     /// Removes what killed runs left: regular files with names such as ours. Returns how many.
@@ -221,6 +220,12 @@ impl Folder {
         }
         Ok(true)
     }
+}
+
+/// Sets the permissions of what was opened with `O_PATH`.
+pub(super) fn set_mode_of(descriptor: &OwnedFd, mode: Mode) -> Result<(), Errno> {
+    let path = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
+    chmodat(CWD, path, mode, AtFlags::empty())
 }
 
 pub(super) fn is_type(stat: &Stat, file_type: FileType) -> bool {

@@ -15,6 +15,7 @@ mod entry;
 mod folder;
 mod linking;
 mod making;
+mod opening;
 mod problem;
 mod record;
 mod remains;

@@ -13,10 +13,10 @@ use clfs_format::Timestamp;
 use lru::LruCache;
 use rustix::fs::{FileType, FlockOperation, Mode, Stat, flock};
 use rustix::io::Errno;
-use rustix::process::geteuid;
 
 use super::component::Component;
 use super::folder::{FileId, Folder, is_type};
+use super::opening::{OWNER_MAY_ALL, OpenedUp, keeps_owner_out};
 use super::problem::{Action, ExtractError, Failure, LocalError, Reason};
 use super::wanted::{Owners, Wanted};
 use crate::read::{Entity, TreePath};
@@ -25,9 +25,6 @@ use crate::read::{Entity, TreePath};
 /// written and a blob being read by each of 64 tasks, 256 descriptors are enough for everything.
 // Evaluated when this is compiled: 64 is not 0.
 const OPEN_FOLDERS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
-
-/// What an owner needs to fill a directory.
-const OWNER_MAY_ALL: u32 = 0o700;
 
 /// What a directory gets when everything in it is done.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +104,7 @@ pub(super) struct Making {
 #[derive(Debug)]
 pub(super) struct Tree {
     root: Option<Arc<Folder>>,
+    opened_up: Mutex<Option<OpenedUp>>,
     path: PathBuf,
     making: Making,
     next_number: AtomicU64,
@@ -128,6 +126,10 @@ impl Tree {
             path: path.clone(),
             errno,
         };
+        let opened_up = match making.dry_run {
+            true => None,
+            false => OpenedUp::destination(&path).map_err(failed)?,
+        };
         let root = match Folder::open_destination(&path) {
             Err(Errno::NOENT) if making.dry_run => None,
             Err(Errno::NOENT) => {
@@ -148,6 +150,7 @@ impl Tree {
         }
         let tree = Self {
             root: root.map(Arc::new),
+            opened_up: Mutex::new(opened_up),
             path,
             making,
             next_number: AtomicU64::new(1),
@@ -243,12 +246,8 @@ impl Tree {
             return Ok(Found { id, swept: 0 });
         }
         // An earlier run may have finished it with permissions that keep its owner out.
-        let owner = geteuid();
-        if !owner.is_root()
-            && stat.st_uid == owner.as_raw()
-            && stat.st_mode & OWNER_MAY_ALL != OWNER_MAY_ALL
-        {
-            let mode = Mode::from_raw_mode(stat.st_mode & 0o7777 | OWNER_MAY_ALL);
+        if keeps_owner_out(stat) {
+            let mode = Mode::from_raw_mode(stat.st_mode & 0o7777) | OWNER_MAY_ALL;
             let set = parent.set_mode(name, mode);
             set.map_err(|errno| Action::SetMode.failed(errno))?;
         }
@@ -314,6 +313,13 @@ impl Tree {
             let folder = self.folder(node)?;
             self.cache().pop(&node.number);
             wanted.set_on(folder.descriptor(), *atime, self.making.owners)?;
+            if node.parent.is_none() {
+                let opened_up = self.opened_up.lock();
+                let opened_up = opened_up.unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(opened_up) = opened_up {
+                    opened_up.has_others();
+                }
+            }
         }
         Ok(true)
     }

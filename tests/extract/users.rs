@@ -107,3 +107,51 @@ fn owners_stay_and_devices_are_left_out() {
         assert_eq!(node.mode & 0o170_000, 0o040_000, "{}", path.escape_ascii());
     }
 }
+
+/// The container's root lets nobody write, or not even read: then neither does the destination.
+#[test]
+fn a_closed_destination_is_gone_on_with() {
+    if !is_superuser() {
+        eprintln!("skipped: only the superuser can run it as somebody else");
+        return;
+    }
+    let scratch = Scratch::new();
+    for name in ["one", "two"] {
+        fs::write(scratch.source().join(name), name).unwrap();
+    }
+    open_to_all(&scratch.path(""));
+    let command = command_for_all(&scratch);
+    for mode in [0o555, 0o100, 0] {
+        let name = format!("t{mode}");
+        fs::set_permissions(scratch.source(), fs::Permissions::from_mode(mode)).unwrap();
+        scratch.load(&name, &[]).expect(0);
+        let home = scratch.path(&format!("home{mode}"));
+        fs::create_dir(&home).unwrap();
+        open_to_all(&home);
+        let out = home.join("out");
+        let extract = |words: &[&str]| {
+            let mut command = Command::new(&command);
+            command.uid(USER).gid(USER).current_dir(&home);
+            command.args(["extract", "--record", "record"]);
+            command.arg(scratch.container(&name)).args(words).arg("out");
+            Ran::from(command.output().unwrap())
+        };
+        let is = || fs::metadata(&out).unwrap().mode() & 0o7777;
+        extract(&[]).expect(0);
+        assert_eq!(is(), mode);
+        for words in [&[][..], &["two"]] {
+            fs::remove_file(out.join("two")).unwrap();
+            let ran = extract(words).expect(0);
+            assert!(ran.stdout.contains("brought out: 1 files"), "{ran:#?}");
+            assert_eq!(is(), mode, "{words:?}");
+        }
+        // One that is not the root's gets its own permissions back, also when nothing comes of it.
+        fs::set_permissions(&out, fs::Permissions::from_mode(0o300)).unwrap();
+        fs::remove_file(out.join("two")).unwrap();
+        extract(&["two"]).expect(0);
+        assert!(out.join("two").exists());
+        assert_eq!(is(), 0o300);
+        extract(&["missing"]).expect(3);
+        assert_eq!(is(), 0o300);
+    }
+}

@@ -16,8 +16,8 @@ use super::terminal::{err, out, size};
 use super::{Failure, Status};
 use crate::container::location::ContainerLocation;
 use crate::extract::{
-    Counters, ExtractError, ExtractOptions, Observer, Outcome, Owners, Problem, RecordPlace,
-    Summary, extract,
+    Counters, ExtractError, ExtractOptions, Observer, Outcome, Owners, Problem, RecordError,
+    RecordPlace, Summary, extract, real_path,
 };
 use crate::read::{Pattern, TreePath};
 
@@ -158,24 +158,6 @@ fn is_apart(location: &ContainerLocation, destination: &Path) -> bool {
     match path.canonicalize() {
         Ok(container) => !real_path(destination).starts_with(container),
         Err(_) => true,
-    }
-}
-
-/// The path without symlinks, of what may be missing yet.
-fn real_path(path: &Path) -> PathBuf {
-    if let Ok(real) = path.canonicalize() {
-        return real;
-    }
-    let parent = match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => return path.to_path_buf(),
-    };
-    let parent = parent.canonicalize();
-    let parent = parent.unwrap_or_else(|_| PathBuf::from("."));
-    match path.file_name() {
-        Some(name) => parent.join(name),
-        None => parent,
     }
 }
 
@@ -332,6 +314,12 @@ fn status(outcome: Outcome) -> Result<Status, Failure> {
         Err(error @ (ExtractError::Stopped | ExtractError::Local { .. })) => {
             Err(failed(error.to_string()))
         }
+        Err(
+            error @ ExtractError::Record {
+                error: RecordError::OtherDestination(_),
+                ..
+            },
+        ) => Err(Failure::usage(error.to_string())),
         Err(error @ (ExtractError::Destination { .. } | ExtractError::Record { .. })) => {
             Err(failed(error.to_string()))
         }

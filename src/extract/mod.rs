@@ -16,8 +16,10 @@ mod folder;
 mod linking;
 mod making;
 mod opening;
+mod place;
 mod problem;
 mod record;
+mod record_error;
 mod remains;
 mod run;
 mod scratch;
@@ -35,8 +37,9 @@ use rustix::process::geteuid;
 use crate::read::{Entity, Pattern, Reader, TreePath};
 use crate::stop::StopFlag;
 
+pub(crate) use place::real_path;
 pub use problem::{Action, ExtractError, LocalError, Problem, Reason};
-pub use record::RecordError;
+pub use record_error::RecordError;
 pub use summary::{Counters, Summary};
 pub use wanted::Owners;
 
@@ -180,10 +183,11 @@ fn prepare(
         RecordPlace::File(path) => Record::open(path, &options.container)?,
         RecordPlace::Nowhere => Record::temporary(&temporary, &options.container)?,
     };
+    record.bind(&place::real_path_text(&options.destination), tree.id()?)?;
     let (mut destination_is_ours, mut in_doubt) = (false, false);
     if !options.dry_run {
         destination_is_ours = record.destination_is_ours(fresh)? && options.is_everything();
-        in_doubt = record.begin(&boot())?;
+        in_doubt = record.begin(&boot(), record.was_empty() && !fresh)?;
     }
     if in_doubt {
         observer.content_in_doubt();

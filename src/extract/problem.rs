@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clfs_format::{FileType, ObjectName};
 use rustix::io::Errno;
 
-use super::record::RecordError;
+use super::record_error::RecordError;
 use crate::monitor::Escaped;
 use crate::problem::is_exhaustion;
 use crate::read::{BadEntry, ReadError, TreePath};

@@ -13,7 +13,9 @@ use clfs_format::{FileType, Filehandle, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tempfile::TempPath;
 
+use super::folder::FileId;
 use super::problem::ExtractError;
+use super::record_error::RecordError;
 use super::wanted::Wanted;
 
 /// `PRAGMA application_id`: "CLFX" in ASCII.
@@ -22,6 +24,8 @@ const APPLICATION_ID: i64 = 0x434c_4658;
 const VERSION: i64 = 1;
 /// Rows that a killed run may lose.
 const ROWS_OF_A_COMMIT: u32 = 200;
+/// Where the start of the machine is noted: no start is called so.
+const IN_DOUBT: &str = "in doubt";
 const NANOSECONDS: i64 = 1_000_000_000;
 
 const TABLES: &str = "
@@ -45,32 +49,6 @@ CREATE TABLE inode (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Why a record cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RecordError {
-    /// The database failed.
-    #[error("{0}: remove it, and it is made again")]
-    Database(#[from] rusqlite::Error),
-    /// The file could not be made.
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-    /// Another program's file.
-    #[error("it is not a record of clfsload extract: give another file")]
-    NotARecord,
-    /// Written by another version of this program.
-    #[error(
-        "it has version {0}, which this program does not read: remove it, and it is made again"
-    )]
-    Version(i64),
-    /// It tells of another container.
-    #[error("it is the record of {0}: give another file, or remove it")]
-    OtherContainer(String),
-    /// A row that this program would not have written.
-    #[error("a row of it is damaged: remove it, and it is made again")]
-    Row,
-}
-
 /// What is known of an inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Known {
@@ -83,6 +61,8 @@ pub(super) struct Known {
 pub(super) struct Record {
     database: Mutex<Database>,
     path: PathBuf,
+    /// There was a file, but nothing in it.
+    was_empty: bool,
     /// Removes the file in the end, unless it stays.
     _temporary: Option<TempPath>,
 }
@@ -96,11 +76,18 @@ struct Database {
 impl Record {
     /// Opens or makes the record of `container` at `path`.
     pub(super) fn open(path: &Path, container: &str) -> Result<Self, ExtractError> {
-        let database = Database::open(path, container).map_err(|error| ExtractError::Record {
+        let existed = path.exists();
+        let opened = Database::open(path, container).map_err(|error| ExtractError::Record {
             path: path.to_path_buf(),
             error,
-        })?;
-        Ok(Self::new(database, path.to_path_buf(), None))
+        });
+        let (database, made) = opened?;
+        Ok(Self {
+            database: Mutex::new(database),
+            path: path.to_path_buf(),
+            was_empty: existed && made,
+            _temporary: None,
+        })
     }
 
     /// One that goes when the run ends.
@@ -114,16 +101,46 @@ impl Record {
             .tempfile_in(folder)
             .map_err(|error| failed(error.into()))?
             .into_temp_path();
-        let database = Database::open(&file, container).map_err(failed)?;
-        Ok(Self::new(database, file.to_path_buf(), Some(file)))
+        let (database, _) = Database::open(&file, container).map_err(failed)?;
+        Ok(Self {
+            database: Mutex::new(database),
+            path: file.to_path_buf(),
+            was_empty: false,
+            _temporary: Some(file),
+        })
     }
 
-    fn new(database: Database, path: PathBuf, temporary: Option<TempPath>) -> Self {
-        Self {
-            database: Mutex::new(database),
-            path,
-            _temporary: temporary,
-        }
+    /// Whether there was a record without anything in it, as a run leaves it that was killed while
+    /// it was made: what else that run and those before it did is not known.
+    pub(super) fn was_empty(&self) -> bool {
+        self.was_empty
+    }
+
+    /// Binds it to a destination. `id` tells whether it is still the directory that it was; one
+    /// that was removed and made anew is decided about again.
+    pub(super) fn bind(&self, real_path: &str, id: Option<FileId>) -> Result<(), ExtractError> {
+        self.with(|database| {
+            match database.about("path")? {
+                Some(before) if before != real_path => {
+                    return Err(RecordError::OtherDestination(before));
+                }
+                Some(_) => {}
+                None => database.set_about("path", real_path)?,
+            }
+            let Some(FileId { device, inode }) = id else {
+                return Ok(());
+            };
+            let id = format!("{device}:{inode}");
+            let before = database.about("directory")?;
+            if before.as_ref() != Some(&id) {
+                if before.is_some() {
+                    let sql = "DELETE FROM about WHERE name = 'destination'";
+                    database.connection.execute(sql, [])?;
+                }
+                database.set_about("directory", &id)?;
+            }
+            Ok(())
+        })
     }
 
     /// What is known of version `version` of an inode.
@@ -181,14 +198,24 @@ impl Record {
 
     /// Notes that a run writes. Says whether an earlier one wrote what the machine may have lost:
     /// files are not flushed one by one, so a crash before the end of a run may leave some with the
-    /// right size and time, and zeros inside. `boot` tells one start of the machine from another.
-    pub(super) fn begin(&self, boot: &str) -> Result<bool, ExtractError> {
+    /// right size and time, and zeros inside. `boot` tells one start of the machine from another;
+    /// with `in_doubt` it is taken as lost whatever is noted. The note is on the disk when this returns.
+    pub(super) fn begin(&self, boot: &str, in_doubt: bool) -> Result<bool, ExtractError> {
         self.with(|database| {
+            database.commit()?;
             let before = database.about("unstored")?;
-            if before.is_none() {
-                database.set_about("unstored", boot)?;
+            if before.is_none() || in_doubt {
+                // FULL waits for the disk at the commit (sqlite.org/pragma.html#pragma_synchronous).
+                database
+                    .connection
+                    .pragma_update(None, "synchronous", "FULL")?;
+                let mark = if in_doubt { IN_DOUBT } else { boot };
+                database.set_about("unstored", mark)?;
+                database
+                    .connection
+                    .pragma_update(None, "synchronous", "NORMAL")?;
             }
-            Ok(before.is_some_and(|before| before != boot))
+            Ok(in_doubt || before.is_some_and(|before| before != boot))
         })
     }
 
@@ -233,42 +260,53 @@ impl Record {
 }
 
 impl Database {
-    fn open(path: &Path, container: &str) -> Result<Self, RecordError> {
+    /// Says too whether there was nothing in it.
+    fn open(path: &Path, container: &str) -> Result<(Self, bool), RecordError> {
         let connection = Connection::open(path)?;
         let pragma =
             |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let tables: i64 =
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-        let database = match (pragma("application_id")?, tables) {
-            (0, 0) => {
-                connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-                connection.pragma_update(None, "user_version", VERSION)?;
-                connection.execute_batch(TABLES)?;
-                let database = Self::set_up(connection)?;
-                database.set_about("container", container)?;
-                database
-            }
+        let is_new = match (pragma("application_id")?, tables) {
+            (0 | APPLICATION_ID, 0) => true,
             (APPLICATION_ID, _) => match pragma("user_version")? {
-                VERSION => Self::set_up(connection)?,
+                VERSION => false,
                 version => return Err(RecordError::Version(version)),
             },
             _ => return Err(RecordError::NotARecord),
         };
-        match database.about("container")? {
-            Some(of) if of == container => Ok(database),
+        // With a log written ahead, commits wait for no disk, and a crash does no harm. The step to it
+        // does wait: SQLite throws the log of an empty file away.
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        let database = Self {
+            connection,
+            waiting: 0,
+        };
+        let of = match is_new {
+            true => None,
+            false => database.about("container")?,
+        };
+        match of {
+            Some(of) if of == container => Ok((database, false)),
             Some(of) => Err(RecordError::OtherContainer(of)),
-            None => Err(RecordError::Row),
+            None => {
+                database.make(container)?;
+                Ok((database, true))
+            }
         }
     }
 
-    fn set_up(connection: Connection) -> Result<Self, RecordError> {
-        // With a log written ahead, commits wait for no disk, and a crash does no harm.
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-        Ok(Self {
-            connection,
-            waiting: 0,
-        })
+    /// Everything at once: a run that is killed meanwhile leaves a file with nothing in it.
+    fn make(&self, container: &str) -> Result<(), RecordError> {
+        let transaction = self.connection.unchecked_transaction()?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+        transaction.execute_batch("DROP TABLE IF EXISTS about; DROP TABLE IF EXISTS inode;")?;
+        transaction.execute_batch(TABLES)?;
+        self.set_about("container", container)?;
+        Ok(transaction.commit()?)
     }
 
     fn begin(&mut self) -> Result<(), RecordError> {

@@ -11,15 +11,86 @@ fn record(path: &Path) -> Record {
 fn a_crash_of_the_machine_is_suspected_until_all_is_stored() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("record");
-    assert!(!record(&path).begin("boot 1").unwrap());
+    assert!(!record(&path).begin("boot 1", false).unwrap());
     // Killed; the machine is still up.
-    assert!(!record(&path).begin("boot 1").unwrap());
+    assert!(!record(&path).begin("boot 1", false).unwrap());
     // Killed again, and the machine was started anew: that stays so until a run ends well.
-    assert!(record(&path).begin("boot 2").unwrap());
+    assert!(record(&path).begin("boot 2", false).unwrap());
     let last = record(&path);
-    assert!(last.begin("boot 2").unwrap());
+    assert!(last.begin("boot 2", false).unwrap());
     last.stored().unwrap();
-    assert!(!record(&path).begin("boot 3").unwrap());
+    assert!(!record(&path).begin("boot 3", false).unwrap());
+}
+
+/// Doubt stays over further kills until a run ends well.
+#[test]
+fn doubt_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("record");
+    std::fs::write(&path, "").unwrap();
+    let first = record(&path);
+    assert!(first.was_empty() && first.begin("boot 1", true).unwrap());
+    drop(first);
+    let second = record(&path);
+    assert!(!second.was_empty() && second.begin("boot 1", false).unwrap());
+    second.stored().unwrap();
+    assert!(!second.begin("boot 1", false).unwrap());
+    assert!(!record(&folder.path().join("another")).was_empty());
+}
+
+/// As kills while it was made have left it, also those of earlier programs.
+#[test]
+fn a_record_that_was_not_finished_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let halves = [
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA application_id = 1129072216",
+        "PRAGMA application_id = 1129072216; PRAGMA user_version = 1;
+         CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    ];
+    assert_eq!(APPLICATION_ID, 1_129_072_216);
+    for (number, sql) in halves.into_iter().enumerate() {
+        let path = folder.path().join(number.to_string());
+        let half = Connection::open(&path).unwrap();
+        half.execute_batch(sql).unwrap();
+        drop(half);
+        let made = record(&path);
+        assert!(made.was_empty(), "{sql}");
+        drop(made);
+        assert!(!record(&path).was_empty(), "{sql}");
+    }
+}
+
+#[test]
+fn a_record_belongs_to_one_destination() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = record(&folder.path().join("record"));
+    let id = |inode| Some(FileId { device: 1, inode });
+    record.bind("/one", None).unwrap();
+    record.bind("/one", id(1)).unwrap();
+    assert!(record.destination_is_ours(true).unwrap());
+    record.bind("/one", id(1)).unwrap();
+    record.bind("/one", None).unwrap();
+    assert!(record.destination_is_ours(false).unwrap());
+    // Removed and made anew, by somebody else.
+    record.bind("/one", id(2)).unwrap();
+    assert!(!record.destination_is_ours(false).unwrap());
+    let error = record.bind("/two", id(2)).unwrap_err().to_string();
+    assert!(error.contains("into /one: give another file"), "{error}");
+}
+
+#[test]
+fn advice_fits_the_error() {
+    let said = |code| {
+        let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+        RecordError::from(error).to_string()
+    };
+    assert!(said(rusqlite::ffi::SQLITE_FULL).contains("make room"));
+    assert!(said(rusqlite::ffi::SQLITE_BUSY).contains("another program"));
+    for code in [rusqlite::ffi::SQLITE_FULL, rusqlite::ffi::SQLITE_BUSY] {
+        assert!(!said(code).contains("remove"), "{}", said(code));
+    }
+    assert!(said(rusqlite::ffi::SQLITE_NOTADB).contains("remove"));
 }
 
 #[test]

@@ -159,6 +159,16 @@ impl Tree {
         Ok((tree, fresh))
     }
 
+    /// What the destination is; none in a dry run without one.
+    pub(super) fn id(&self) -> Result<Option<FileId>, ExtractError> {
+        let stat = self.root.as_ref().map(|root| root.stat()).transpose();
+        let stat = stat.map_err(|errno| ExtractError::Destination {
+            path: self.path.clone(),
+            errno,
+        })?;
+        Ok(stat.map(|stat| FileId::of(&stat)))
+    }
+
     pub(super) fn making(&self) -> Making {
         self.making
     }

@@ -243,6 +243,27 @@ fn after_the_machine_was_started_anew() {
     assert!(!place.extract(&sample).with_problems(&[]).in_doubt);
 }
 
+/// A run was killed while it made its record, and perhaps the machine went down with it.
+#[test]
+fn after_a_kill_before_the_record_was_made() {
+    let (sample, place) = (sample(), Place::new());
+    fs::write(place.path("record"), "").unwrap();
+    assert!(!place.extract(&sample).with_problems(&[]).in_doubt);
+    for suffix in ["", "-wal", "-shm"] {
+        drop(fs::remove_file(place.path(&format!("record{suffix}"))));
+    }
+    fs::write(place.path("record"), "").unwrap();
+    let stop = Arc::<StopFlag>::default();
+    let interrupted = Interrupted::new(&sample, 60, Then::Stop(Arc::clone(&stop)));
+    let done = place.extract_until(&interrupted, |_| (), stop);
+    assert!(done.in_doubt && done.end.is_err());
+    // What was not compared is in doubt still.
+    let done = place.extract(&sample).with_problems(&[]);
+    assert!(done.in_doubt);
+    assert_eq!(done.summary.whole, FILES as u64);
+    assert!(!place.extract(&sample).with_problems(&[]).in_doubt);
+}
+
 /// The process is killed while files come out, again and again; then it ends, and all is there.
 #[test]
 fn after_kills() {

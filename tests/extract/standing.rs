@@ -257,6 +257,20 @@ fn the_destination_itself() {
     assert_eq!(mode(&ours), 0o644);
 }
 
+/// Removed and made anew by somebody else it is not ours any more.
+#[test]
+fn a_destination_that_was_made_anew() {
+    let (place, sample) = (Place::new(), sample());
+    place.extract(&sample).with_problems(&[]);
+    fs::rename(place.destination(), place.path("old")).unwrap();
+    fs::create_dir(place.destination()).unwrap();
+    fs::write(place.destination().join("mine"), "mine").unwrap();
+    fs::set_permissions(place.destination(), fs::Permissions::from_mode(0o1777)).unwrap();
+    place.extract(&sample).with_problems(&[]);
+    let mode = fs::metadata(place.destination()).unwrap().mode();
+    assert_eq!(mode & 0o7777, 0o1777);
+}
+
 #[test]
 fn a_dry_run_changes_nothing() {
     let (place, sample) = (Place::new(), sample());

@@ -147,6 +147,18 @@ fn a_foreign_record_is_refused() {
     assert_eq!(kept, "somebody's notes, which must not be lost");
 }
 
+/// What a record knows of one destination is wrong for another.
+#[test]
+fn a_record_of_another_destination_is_refused() {
+    let scratch = sample();
+    extract(&scratch, &["out"]).expect(0);
+    extract(&scratch, &["other"]).refused(2, "it is the record of extracting into /");
+    assert_eq!(names(&scratch, "other"), <[String; 0]>::default());
+    // The same by another path.
+    std::os::unix::fs::symlink("out", scratch.path("link")).unwrap();
+    extract(&scratch, &["link"]).expect(0);
+}
+
 /// The list has all problems; standard error has the first ones.
 #[test]
 fn problems_are_listed() {

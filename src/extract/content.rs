@@ -236,7 +236,11 @@ pub(super) async fn is_same(
     name: Component,
 ) -> Result<bool, Failure> {
     let opened = blocking(move || folder.open_file(&name)).await?;
-    let file = Arc::new(opened.map_err(|errno| Action::Read.failed(errno))?);
+    let file = match opened {
+        // What may not be read, such as one's own file of mode 0200, is not known to be the same.
+        Err(Errno::ACCESS) => return Ok(false),
+        opened => Arc::new(opened.map_err(|errno| Action::Read.failed(errno))?),
+    };
     let mut pieces = Pieces::new(run, entity, false);
     while let Some(chunk) = pieces.next().await? {
         let file = Arc::clone(&file);

@@ -155,3 +155,35 @@ fn a_closed_destination_is_gone_on_with() {
         assert_eq!(is(), 0o300);
     }
 }
+
+/// What its owner may not read cannot be compared; it is made anew.
+#[test]
+fn files_that_may_not_be_read_are_not_the_same() {
+    if !is_superuser() {
+        eprintln!("skipped: only the superuser can run it as somebody else");
+        return;
+    }
+    let scratch = Scratch::new();
+    for (name, mode) in [("closed", 0o200), ("open", 0o600)] {
+        let path = scratch.source().join(name);
+        fs::write(&path, name).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    scratch.load("t", &[]).expect(0);
+    open_to_all(&scratch.path(""));
+    let command = command_for_all(&scratch);
+    let extract = |words: &[&str]| {
+        let mut command = Command::new(&command);
+        command.uid(USER).gid(USER).current_dir(scratch.path(""));
+        command.args(["extract", "--record", "record"]).args(words);
+        command.arg(scratch.container("t")).arg("out");
+        Ran::from(command.output().unwrap())
+    };
+    extract(&[]).expect(0);
+    let closed = scratch.path("out/closed");
+    fs::write(&closed, "CLOSED").unwrap();
+    let ran = extract(&["--checksum"]).expect(0);
+    assert!(ran.stdout.contains("brought out: 1 files"), "{ran:#?}");
+    assert_eq!(fs::read(&closed).unwrap(), b"closed");
+    assert_eq!(fs::metadata(&closed).unwrap().mode() & 0o7777, 0o200);
+}

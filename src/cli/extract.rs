@@ -301,6 +301,13 @@ impl Observer for Reporter {
              had not stored everything: the content of what is there is compared",
         );
     }
+
+    fn not_stored(&self) {
+        err(
+            "clfsload: so many file systems are mounted below the destination that some were not waited \
+             for: sync(1) stores them. If the machine fails before, the next run compares all content",
+        );
+    }
 }
 
 fn status(outcome: Outcome) -> Result<Status, Failure> {

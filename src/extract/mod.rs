@@ -11,6 +11,7 @@ mod budget;
 mod claims;
 mod component;
 mod content;
+mod disks;
 mod entry;
 mod folder;
 mod linking;
@@ -116,6 +117,10 @@ pub trait Observer: Send + Sync {
     /// The machine was started anew after a run that had not stored everything: what is there is
     /// compared by content.
     fn content_in_doubt(&self) {}
+
+    /// More file systems lie below the destination than can be waited for: what was written to some
+    /// of them may not be on the disk yet.
+    fn not_stored(&self) {}
 }
 
 /// How an extraction ended.
@@ -224,9 +229,12 @@ impl Prepared {
             if dry_run {
                 return run.record.flush();
             }
-            run.tree.store()?;
+            let all_stored = run.tree.store()?;
+            if !all_stored {
+                run.observer.not_stored();
+            }
             // After a crash of the machine only a run to the end has looked at everything.
-            match all_done || !self.in_doubt {
+            match all_stored && (all_done || !self.in_doubt) {
                 true => run.record.stored(),
                 false => run.record.flush(),
             }

@@ -15,6 +15,7 @@ use rustix::fs::{FileType, FlockOperation, Mode, Stat, flock};
 use rustix::io::Errno;
 
 use super::component::Component;
+use super::disks::Disks;
 use super::folder::{FileId, Folder, is_type};
 use super::opening::{OWNER_MAY_ALL, OpenedUp, keeps_owner_out};
 use super::problem::{Action, ExtractError, Failure, LocalError, Reason};
@@ -109,6 +110,7 @@ pub(super) struct Tree {
     making: Making,
     next_number: AtomicU64,
     open: Mutex<LruCache<u64, Arc<Folder>>>,
+    disks: Mutex<Disks>,
 }
 
 /// A directory as it was found or made.
@@ -155,6 +157,7 @@ impl Tree {
             making,
             next_number: AtomicU64::new(1),
             open: Mutex::new(LruCache::new(OPEN_FOLDERS)),
+            disks: Mutex::default(),
         };
         Ok((tree, fresh))
     }
@@ -183,6 +186,7 @@ impl Tree {
                 if !self.making.dry_run {
                     swept = root.sweep().map_err(|errno| Action::Remove.failed(errno))?;
                 }
+                self.note_disk(&stat, root);
                 Some(FileId::of(&stat))
             }
         };
@@ -262,10 +266,17 @@ impl Tree {
             set.map_err(|errno| Action::SetMode.failed(errno))?;
         }
         let folder = parent.open_folder(name);
-        let folder = folder.map_err(|errno| Action::Open.failed(errno))?;
+        let folder = Arc::new(folder.map_err(|errno| Action::Open.failed(errno))?);
+        // Another disk may be mounted there.
+        self.note_disk(stat, &folder);
         let swept = folder.sweep();
         let swept = swept.map_err(|errno| Action::Remove.failed(errno))?;
         Ok(Found { id, swept })
+    }
+
+    fn note_disk(&self, stat: &Stat, folder: &Arc<Folder>) {
+        let mut disks = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
+        disks.note(stat.st_dev, folder);
     }
 
     /// The directory itself.
@@ -334,12 +345,10 @@ impl Tree {
         Ok(true)
     }
 
-    /// Waits until everything that was written is on the disk: syncfs(2).
-    pub(super) fn store(&self) -> Result<(), ExtractError> {
-        let Some(root) = &self.root else {
-            return Ok(());
-        };
-        rustix::fs::syncfs(root.descriptor()).map_err(|errno| ExtractError::Sync {
+    /// Waits until everything that was written is on the disks; false when there are too many.
+    pub(super) fn store(&self) -> Result<bool, ExtractError> {
+        let disks = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
+        disks.store().map_err(|errno| ExtractError::Sync {
             path: self.path.clone(),
             errno,
         })

@@ -46,6 +46,7 @@ pub(crate) struct Done {
     /// Lines for people, sorted.
     pub(crate) problems: Vec<String>,
     pub(crate) in_doubt: bool,
+    pub(crate) not_stored: bool,
 }
 
 impl Done {
@@ -82,6 +83,7 @@ impl Done {
 struct Heard {
     problems: Mutex<Vec<String>>,
     in_doubt: Mutex<bool>,
+    not_stored: Mutex<bool>,
 }
 
 impl Observer for Heard {
@@ -91,6 +93,10 @@ impl Observer for Heard {
 
     fn content_in_doubt(&self) {
         *self.in_doubt.lock().unwrap() = true;
+    }
+
+    fn not_stored(&self) {
+        *self.not_stored.lock().unwrap() = true;
     }
 }
 
@@ -180,11 +186,13 @@ impl Place {
         let mut problems = std::mem::take(&mut *heard.problems.lock().unwrap());
         problems.sort();
         let in_doubt = *heard.in_doubt.lock().unwrap();
+        let not_stored = *heard.not_stored.lock().unwrap();
         Done {
             summary: outcome.summary,
             end: outcome.end,
             problems,
             in_doubt,
+            not_stored,
         }
     }
 }

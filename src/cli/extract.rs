@@ -107,11 +107,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
         Arc::clone(&reporter) as Arc<dyn Observer>,
     ));
     figures.abort();
-    reporter.finish(&outcome.summary, arguments.problems.as_deref())?;
+    let listed = reporter.finish(&outcome.summary, arguments.problems.as_deref());
     for line in summary_lines(&outcome.summary, options.dry_run) {
         out(&line);
     }
-    status(outcome)
+    // How it ended is told before a list that is not whole.
+    match (status(outcome), listed) {
+        (ended, Ok(())) => ended,
+        (Ok(_), Err(list)) => Err(list),
+        (Err(mut end), Err(list)) => {
+            end.message = format!("{}\n{}", end.message, list.message);
+            Err(end)
+        }
+    }
 }
 
 impl Arguments {

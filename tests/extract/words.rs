@@ -178,6 +178,18 @@ fn problems_are_listed() {
     assert!(container.exists());
 }
 
+/// The list fails; what was done is told all the same.
+#[test]
+fn a_list_of_problems_that_cannot_be_written() {
+    let scratch = sample();
+    let ran = extract(
+        &scratch,
+        &["--problems", "/dev/full", "missing", "a/b", "out"],
+    );
+    let ran = ran.refused(1, "/dev/full: the list of problems is not whole");
+    assert!(ran.stdout.contains("brought out: 2 files"), "{ran:#?}");
+}
+
 /// SIGINT: what is half written goes, and the same command goes on.
 #[test]
 fn an_interrupted_run_goes_on() {

@@ -189,11 +189,12 @@ fn prepare(
         RecordPlace::Nowhere => Record::temporary(&temporary, &options.container)?,
     };
     record.bind(&place::real_path_text(&options.destination), tree.id()?)?;
-    let (mut destination_is_ours, mut in_doubt) = (false, false);
-    if !options.dry_run {
-        destination_is_ours = record.destination_is_ours(fresh)? && options.is_everything();
-        in_doubt = record.begin(&boot(), record.was_empty() && !fresh)?;
-    }
+    let destination_is_ours =
+        record.destination_is_ours(fresh, options.dry_run)? && options.is_everything();
+    let in_doubt = match options.dry_run {
+        true => false,
+        false => record.begin(&boot(), record.was_empty() && !fresh)?,
+    };
     if in_doubt {
         observer.content_in_doubt();
     }

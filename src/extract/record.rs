@@ -229,11 +229,19 @@ impl Record {
         })
     }
 
-    /// Whether the destination itself is to get the root's attributes: decided by the first run.
-    pub(super) fn destination_is_ours(&self, now: bool) -> Result<bool, ExtractError> {
+    /// Whether the destination itself is to get the root's attributes: decided by the first run. A dry
+    /// run decides nothing.
+    pub(super) fn destination_is_ours(
+        &self,
+        now: bool,
+        dry_run: bool,
+    ) -> Result<bool, ExtractError> {
         self.with(|database| {
             if let Some(before) = database.about("destination")? {
                 return Ok(before == "ours");
+            }
+            if dry_run {
+                return Ok(now);
             }
             let value = if now { "ours" } else { "theirs" };
             database.set_about("destination", value)?;

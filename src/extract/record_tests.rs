@@ -68,13 +68,14 @@ fn a_record_belongs_to_one_destination() {
     let id = |inode| Some(FileId { device: 1, inode });
     record.bind("/one", None).unwrap();
     record.bind("/one", id(1)).unwrap();
-    assert!(record.destination_is_ours(true).unwrap());
+    assert!(!record.destination_is_ours(false, true).unwrap());
+    assert!(record.destination_is_ours(true, false).unwrap());
     record.bind("/one", id(1)).unwrap();
     record.bind("/one", None).unwrap();
-    assert!(record.destination_is_ours(false).unwrap());
+    assert!(record.destination_is_ours(false, false).unwrap());
     // Removed and made anew, by somebody else.
     record.bind("/one", id(2)).unwrap();
-    assert!(!record.destination_is_ours(false).unwrap());
+    assert!(!record.destination_is_ours(false, false).unwrap());
     let error = record.bind("/two", id(2)).unwrap_err().to_string();
     assert!(error.contains("into /one: give another file"), "{error}");
 }

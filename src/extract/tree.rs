@@ -141,14 +141,15 @@ impl Tree {
             opened => Some(opened.map_err(failed)?),
         };
         let mut fresh = true;
-        if let Some(root) = &root
-            && !making.dry_run
-        {
-            match flock(root.descriptor(), FlockOperation::NonBlockingLockExclusive) {
-                Err(Errno::WOULDBLOCK) => return Err(ExtractError::InUse(path)),
-                // Some network file systems have no locks; there the user has to take care.
-                _ => fresh = root.is_empty().map_err(failed)?,
+        if let Some(root) = &root {
+            // Some network file systems have no locks; there the user has to take care.
+            if !making.dry_run
+                && flock(root.descriptor(), FlockOperation::NonBlockingLockExclusive)
+                    == Err(Errno::WOULDBLOCK)
+            {
+                return Err(ExtractError::InUse(path));
             }
+            fresh = root.is_empty().map_err(failed)?;
         }
         let tree = Self {
             root: root.map(Arc::new),

@@ -282,8 +282,11 @@ fn a_dry_run_changes_nothing() {
         (2, 1, 1)
     );
     assert_eq!(summary.content_bytes, 19 + 6);
+    // The destination is one of them.
+    assert_eq!(summary.directories, 2);
     assert!(!place.destination().exists());
-    place.extract(&sample).with_problems(&[]);
+    let real = place.extract(&sample).with_problems(&[]).summary;
+    assert_eq!(real.directories, summary.directories);
     let path = place.destination().join("file");
     fs::remove_file(&path).unwrap();
     let before = crate::support::tree::walk_source(&place.destination());

@@ -108,8 +108,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
     ));
     figures.abort();
     let listed = reporter.finish(&outcome.summary, arguments.problems.as_deref());
-    for line in summary_lines(&outcome.summary, options.dry_run) {
-        out(&line);
+    // Nothing is told of a run that did not come to do anything.
+    if outcome.end.is_ok() || outcome.summary != Summary::default() {
+        for line in summary_lines(&outcome.summary, options.dry_run) {
+            out(&line);
+        }
     }
     // How it ended is told before a list that is not whole.
     match (status(outcome), listed) {
@@ -338,6 +341,7 @@ fn status(outcome: Outcome) -> Result<Status, Failure> {
         Err(error @ (ExtractError::Destination { .. } | ExtractError::Record { .. })) => {
             Err(failed(error.to_string()))
         }
+        Err(error) if outcome.summary == Summary::default() => Err(failed(error.to_string())),
         Err(error) => Err(failed(format!(
             "{error}\nwhat was brought out stays: run the same command again to go on"
         ))),

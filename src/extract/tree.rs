@@ -135,7 +135,9 @@ impl Tree {
         let root = match Folder::open_destination(&path) {
             Err(Errno::NOENT) if making.dry_run => None,
             Err(Errno::NOENT) => {
-                rustix::fs::mkdir(&path, Mode::RWXU).map_err(failed)?;
+                // With the usual mask, as any folder that a user makes.
+                let mode = Mode::RWXU | Mode::RWXG | Mode::RWXO;
+                rustix::fs::mkdir(&path, mode).map_err(failed)?;
                 Some(Folder::open_destination(&path).map_err(failed)?)
             }
             opened => Some(opened.map_err(failed)?),

@@ -227,7 +227,8 @@ fn a_kept_index_is_used_again_for_its_container_only() {
         assert!(matches!(other, Err(IndexError::OtherContainer(of)) if of == "here"));
         let foreign = folder.path().join("foreign");
         std::fs::write(&foreign, "some text, long enough to be no database at all").unwrap();
-        assert!(Index::open(&foreign, "here").is_err());
+        let text = Index::open(&foreign, "here");
+        assert!(matches!(text, Err(IndexError::NotAnIndex)), "{text:?}");
         let database = folder.path().join("database");
         let connection = rusqlite::Connection::open(&database).unwrap();
         connection.execute_batch("CREATE TABLE t (x)").unwrap();

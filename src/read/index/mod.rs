@@ -83,7 +83,7 @@ pub enum IndexError {
     #[error("{0}")]
     Io(#[from] std::io::Error),
     /// Another program's file.
-    #[error("it is not an index of clfsload")]
+    #[error("it is not an index of clfsload: give another file, which is made")]
     NotAnIndex,
     /// Written by another version of this program.
     #[error(
@@ -115,10 +115,14 @@ impl Index {
     pub fn open(path: &Path, container: &str) -> Result<Self, IndexError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
-        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-        // One read transaction for good: otherwise every lookup takes and drops the file's lock.
-        connection.execute_batch("BEGIN")?;
-        schema::check(&connection, container)?;
+        begin(&connection, container).map_err(|error| match error {
+            IndexError::Database(error)
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) =>
+            {
+                IndexError::NotAnIndex
+            }
+            error => error,
+        })?;
         Ok(Self::new(connection, path.to_path_buf(), None))
     }
 
@@ -232,4 +236,11 @@ impl Index {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Begins the one read transaction: otherwise every lookup takes and drops the file's lock.
+fn begin(connection: &Connection, container: &str) -> Result<(), IndexError> {
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.execute_batch("BEGIN")?;
+    schema::check(connection, container)
 }

@@ -159,7 +159,7 @@ mod tests {
         for word in [
             "https://account1.blob.core.windows.net",
             "https://account1.blob.core.windows.net/?sig=c2VjcmV0",
-            "https://account1.blob.core.windows.net/data?sig=c2VjcmV0",
+            "https://account1.blob.core.windows.net/data?sig=c2VjcmV0&sig=c2VjcmV0",
             "https://account1.blob.core.windows.net/data#x",
             "file://host/x",
             "file:///a?b",

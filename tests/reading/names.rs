@@ -128,6 +128,8 @@ fn on_terminal(scratch: &Scratch, words: &str) -> Vec<u8> {
         .replace("CONTAINER", scratch.container("c").to_str().unwrap());
     let output = Command::new("script")
         .args(["-qec", &line, "/dev/null"])
+        // script(1) gives the line to $SHELL, or to sh, which need not know $'…'.
+        .env("SHELL", "/bin/bash")
         .stdin(std::process::Stdio::null())
         .output()
         .unwrap();

@@ -68,6 +68,8 @@ pub struct Call {
     pub blob: String,
     /// 1 for the first request of this operation on this blob.
     pub attempt: u64,
+    /// The signature of the token that it came with, as it stands in the URL.
+    pub signature: String,
     pub fault: Option<Fault>,
     /// What the service answered, if the request reached it.
     pub status: Option<u16>,
@@ -201,7 +203,7 @@ impl Shared {
         }
     }
 
-    fn begin(&self, operation: Operation, blob: String) -> Call {
+    fn begin(&self, operation: Operation, blob: String, signature: String) -> Call {
         let mut record = self.record();
         let attempts = record
             .attempts
@@ -214,6 +216,7 @@ impl Shared {
             operation,
             blob,
             attempt,
+            signature,
             fault: None,
             status: None,
         };
@@ -260,7 +263,7 @@ fn serve(shared: &Shared, mut stream: &TcpStream) -> io::Result<()> {
     while let Some(head) = read_head(stream)? {
         let length = header(&head, "content-length").map_or(0, |length| length.parse().unwrap());
         let (operation, blob) = target(&head);
-        let call = shared.begin(operation, blob);
+        let call = shared.begin(operation, blob, signature(&head));
         let fault = (shared.script)(&call);
         shared.note(&call, |call| call.fault.clone_from(&fault));
         // Closing a socket with content unread resets the connection.
@@ -307,6 +310,12 @@ fn serve(shared: &Shared, mut stream: &TcpStream) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn signature(head: &str) -> String {
+    let (_, after) = head.split_once("sig=").unwrap_or_default();
+    let end = after.find(['&', ' ']).unwrap_or(after.len());
+    after[..end].to_owned()
 }
 
 /// The head of the next request; what follows it stays in the socket.

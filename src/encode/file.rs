@@ -89,10 +89,10 @@ impl Encoder {
         let asking = context.source.ask(entry.id);
         let file = place.open(&context.source)?;
         let mut content = std::mem::take(&mut self.content);
-        // One byte more than there should be: a file that grew shows itself.
-        content.resize(FIRST_SEGMENT_BYTES as usize + 1, 0);
-        let wanted = size as usize + 1;
-        let count = read_at(&file, content.get_mut(..wanted).unwrap_or_default(), 0)?;
+        content.resize(FIRST_SEGMENT_BYTES as usize, 0);
+        let wanted = content.get_mut(..size as usize).unwrap_or_default();
+        let count = read_at(&file, wanted, 0)?;
+        // A file that grew shows itself by its size.
         check_unchanged(&file, &entry.attributes)?;
         if count as u64 != size {
             // The attributes say it is unchanged, the content does not fit them.

@@ -1,5 +1,9 @@
 //! What the encoder threads take next: entries, and segments of large files.
 
+//!
+//! A thread is woken only when it waits and there is something for it: a wakeup costs more than
+//! the encoding of a small file.
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -17,7 +21,10 @@ pub(super) enum Work {
 #[derive(Default)]
 pub(super) struct WorkQueue {
     inner: Mutex<Inner>,
-    changed: Condvar,
+    /// Encoder threads wait here for work.
+    work: Condvar,
+    /// The taker waits here for places.
+    places: Condvar,
 }
 
 #[derive(Default)]
@@ -26,6 +33,10 @@ struct Inner {
     large: VecDeque<Lane>,
     /// Threads that read segments now.
     readers: usize,
+    /// Threads that wait for work.
+    idle: usize,
+    /// The taker waits for places.
+    full: bool,
     closed: bool,
 }
 
@@ -38,34 +49,40 @@ struct Lane {
 /// Large files that are open and not read whole; a thread that took an entry may add one more.
 const OPEN_FILES: usize = 16;
 
-/// Entries that wait. Enough for all threads, few enough to be nothing in memory.
-const WAITING: usize = 256;
+/// Entries that wait at most, beside the batch that filled the queue: enough for all threads, few
+/// enough to be nothing in memory.
+const WAITING: usize = 512;
 
 impl WorkQueue {
-    /// Adds an entry, waiting for a place. False when the queue is closed.
-    pub(super) fn push(&self, task: Task) -> bool {
+    /// Adds entries, waiting for places before. False when the queue is closed.
+    pub(super) fn push(&self, tasks: Vec<Task>) -> bool {
         let mut inner = self.inner();
         while inner.entries.len() >= WAITING && !inner.closed {
-            inner = self.wait(inner);
+            inner.full = true;
+            inner = wait(&self.places, inner);
         }
         if inner.closed {
             return false;
         }
-        inner.entries.push_back(task);
-        self.changed.notify_all();
+        let added = tasks.len();
+        inner.entries.extend(tasks);
+        self.wake(&inner, added);
         true
     }
 
     /// Adds an entry that is taken once more; it does not wait, as there are few.
     pub(super) fn push_again(&self, task: Task) {
-        self.inner().entries.push_front(task);
-        self.changed.notify_all();
+        let mut inner = self.inner();
+        inner.entries.push_front(task);
+        self.wake(&inner, 1);
     }
 
     /// Adds the segments of a file.
     pub(super) fn push_large(&self, file: Arc<LargeTask>) {
-        self.inner().large.push_back(Lane { file, next: 1 });
-        self.changed.notify_all();
+        let mut inner = self.inner();
+        let segments = usize::try_from(file.file.segments()).unwrap_or(usize::MAX);
+        inner.large.push_back(Lane { file, next: 1 });
+        self.wake(&inner, segments);
     }
 
     /// The next piece of work; none when the queue is closed and empty.
@@ -83,20 +100,24 @@ impl WorkQueue {
                 return Some(work);
             }
             if let Some(task) = inner.entries.pop_front() {
-                self.changed.notify_all();
+                if inner.full && inner.entries.len() <= WAITING / 2 {
+                    inner.full = false;
+                    self.places.notify_one();
+                }
                 return Some(Work::Entry(task));
             }
             if inner.closed {
                 return None;
             }
-            inner = self.wait(inner);
+            inner.idle += 1;
+            inner = wait(&self.work, inner);
+            inner.idle -= 1;
         }
     }
 
     /// A segment was read: its thread takes other work.
     pub(super) fn segment_done(&self) {
         self.inner().readers -= 1;
-        self.changed.notify_all();
     }
 
     /// Nothing more will be pushed. What waits is dropped when `drop_waiting`: it stays
@@ -108,18 +129,29 @@ impl WorkQueue {
             inner.entries.clear();
             inner.large.clear();
         }
-        self.changed.notify_all();
+        self.work.notify_all();
+        self.places.notify_all();
+    }
+
+    /// Wakes as many of the waiting threads as there are new pieces of work. None waits while there
+    /// is any: without entries every thread may read segments.
+    fn wake(&self, inner: &Inner, pieces: usize) {
+        match pieces.min(inner.idle) {
+            0 => {}
+            woken if woken == inner.idle => self.work.notify_all(),
+            woken => (0..woken).for_each(|_| self.work.notify_one()),
+        }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn wait<'a>(&self, inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
-        self.changed
-            .wait(inner)
-            .unwrap_or_else(PoisonError::into_inner)
-    }
+fn wait<'a>(condition: &Condvar, inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
+    condition
+        .wait(inner)
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Inner {

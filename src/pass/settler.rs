@@ -17,6 +17,9 @@ use crate::state::{Reader, Settled, Settlement, StateError};
 const BATCH: usize = 4096;
 /// The longest an outcome waits to be stored: what a crash may have to upload again.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long outcomes are let gather after one came, so that its sender need not wake this thread
+/// for each.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// Settles until the taker, the encoders and all uploads are through.
 pub(super) fn settle(
@@ -36,12 +39,10 @@ pub(super) fn settle(
     loop {
         let wait = due.saturating_duration_since(Instant::now());
         let over = match messages.recv_timeout(wait) {
-            Ok(Message::Outcome(outcome)) => {
-                settler.add(*outcome);
-                false
-            }
-            Ok(Message::AllTaken) => {
-                settler.ledger().set_complete();
+            Ok(message) => {
+                settler.hear(message);
+                std::thread::sleep(GATHER);
+                messages.try_iter().for_each(|message| settler.hear(message));
                 false
             }
             Err(RecvTimeoutError::Timeout) => false,
@@ -87,6 +88,13 @@ struct Settler<'a> {
 impl Settler<'_> {
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hear(&mut self, message: Message) {
+        match message {
+            Message::Outcome(outcome) => self.add(*outcome),
+            Message::AllTaken => self.ledger().set_complete(),
+        }
     }
 
     fn add(&mut self, outcome: Outcome) {

@@ -55,7 +55,7 @@ impl Taker<'_> {
             match entry {
                 None => self.with_ledger(|ledger| ledger.settle(id)),
                 Some(entry) => {
-                    if !self.push(entry, false) {
+                    if !self.push(vec![entry], false) {
                         return Ok(());
                     }
                 }
@@ -77,10 +77,8 @@ impl Taker<'_> {
             after = last.id;
             self.wait_for_settler();
             self.with_ledger(|ledger| ledger.take(entries.iter().map(|entry| entry.id), 0));
-            for entry in entries {
-                if !self.push(entry, true) {
-                    return Ok(());
-                }
+            if !self.push(entries, true) {
+                return Ok(());
             }
         }
     }
@@ -103,10 +101,8 @@ impl Taker<'_> {
             self.with_ledger(|ledger| {
                 ledger.take(batch.entries.iter().map(|entry| entry.id), batch.cursor);
             });
-            for entry in batch.entries {
-                if !self.push(entry, false) {
-                    return Ok(());
-                }
+            if !self.push(batch.entries, false) {
+                return Ok(());
             }
         }
     }
@@ -130,13 +126,13 @@ impl Taker<'_> {
     }
 
     /// False when the run is stopping.
-    fn push(&self, entry: Entry, failed_before: bool) -> bool {
-        !self.run.stop.is_requested()
-            && self.queue.push(Task {
-                entry,
-                again: false,
-                failed_before,
-            })
+    fn push(&self, entries: Vec<Entry>, failed_before: bool) -> bool {
+        let tasks = entries.into_iter().map(|entry| Task {
+            entry,
+            again: false,
+            failed_before,
+        });
+        !self.run.stop.is_requested() && self.queue.push(tasks.collect())
     }
 
     fn with_ledger<T>(&self, work: impl FnOnce(&mut Ledger) -> T) -> T {

@@ -1,20 +1,33 @@
 //! A bound on the bytes and the number of objects in memory.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
 
-/// The bound, shared by all threads.
+/// The bound, shared by all threads. Who comes first is served first, so that large objects are
+/// not kept waiting by small ones.
 #[derive(Debug)]
 pub struct Budget {
     bytes: u64,
     objects: usize,
     used: Mutex<Used>,
-    given_back: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Used {
     bytes: u64,
     objects: usize,
+    waiting: VecDeque<Waiting>,
+}
+
+/// A thread that waits for room.
+#[derive(Debug)]
+struct Waiting {
+    bytes: u64,
+    thread: Thread,
+    /// Set by who gave the room, under the lock.
+    granted: Arc<AtomicBool>,
 }
 
 impl Budget {
@@ -24,7 +37,6 @@ impl Budget {
             bytes,
             objects: objects.max(1),
             used: Mutex::default(),
-            given_back: Condvar::new(),
         }
     }
 
@@ -32,19 +44,31 @@ impl Budget {
     /// waits until it is alone.
     pub fn wait(self: &Arc<Self>, bytes: u64) -> Room {
         let bytes = bytes.min(self.bytes);
-        let mut used = self.used();
-        while used.objects >= self.objects || used.bytes + bytes > self.bytes {
-            used = self
-                .given_back
-                .wait(used)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        used.bytes += bytes;
-        used.objects += 1;
-        Room {
+        let room = Room {
             budget: Arc::clone(self),
             bytes,
+        };
+        let mut used = self.used();
+        if used.waiting.is_empty() && self.fits(&used, bytes) {
+            used.take(bytes);
+            return room;
         }
+        let granted = Arc::new(AtomicBool::new(false));
+        used.waiting.push_back(Waiting {
+            bytes,
+            thread: std::thread::current(),
+            granted: Arc::clone(&granted),
+        });
+        drop(used);
+        // park(3) of the standard library may return without reason.
+        while !granted.load(Ordering::Acquire) {
+            std::thread::park();
+        }
+        room
+    }
+
+    fn fits(&self, used: &Used, bytes: u64) -> bool {
+        used.objects < self.objects && used.bytes + bytes <= self.bytes
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
@@ -55,8 +79,28 @@ impl Budget {
         let mut used = self.used();
         used.bytes -= bytes;
         used.objects -= objects;
-        drop(used);
-        self.given_back.notify_all();
+        // Waking a thread for each object that leaves would cost more than the objects: a quarter
+        // of the room must be free.
+        let free_objects = self.objects - used.objects;
+        let free_bytes = self.bytes - used.bytes;
+        if free_objects < self.objects.div_ceil(4) || free_bytes < self.bytes / 4 {
+            return;
+        }
+        while let Some(next) = used.waiting.front()
+            && self.fits(&used, next.bytes)
+            && let Some(next) = used.waiting.pop_front()
+        {
+            used.take(next.bytes);
+            next.granted.store(true, Ordering::Release);
+            next.thread.unpark();
+        }
+    }
+}
+
+impl Used {
+    fn take(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        self.objects += 1;
     }
 }
 

@@ -180,17 +180,17 @@ impl ContainerLocation {
         match self {
             Self::Azure {
                 endpoint,
-                account,
                 container,
                 sas,
                 sas_file,
+                ..
             } => {
                 let tokens = match sas_file {
                     Some(file) => TokenSource::from_file(sas.clone(), file.clone()),
                     None => TokenSource::fixed(sas.clone()),
                 }
                 .with_notices(notices);
-                let azure = Azure::new(endpoint, account, container, tokens, patience)?;
+                let azure = Azure::new(endpoint, container, tokens, patience)?;
                 Ok(Arc::new(azure))
             }
             Self::Folder { path } => Ok(Arc::new(Folder::open(path, create)?)),

@@ -7,12 +7,15 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
+use url::form_urlencoded;
 
 /// A SAS token for a container or an account.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SasToken {
     /// Percent-decoded fields in the given order.
     fields: Vec<(String, String)>,
+    /// The fields as a request's query has them.
+    query: String,
     start: Option<SystemTime>,
     expiry: Option<SystemTime>,
 }
@@ -129,8 +132,8 @@ impl SasToken {
         let mut fields = Vec::new();
         for part in token.split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').ok_or(InvalidSas::Form)?;
-            let name = decode(name).ok_or(InvalidSas::Form)?;
-            let value = decode(value).ok_or(InvalidSas::Form)?;
+            let name = percent_decoded(name).ok_or(InvalidSas::Form)?;
+            let value = percent_decoded(value).ok_or(InvalidSas::Form)?;
             fields.push((name, value));
         }
         for known in KNOWN_FIELDS {
@@ -138,8 +141,12 @@ impl SasToken {
                 return Err(InvalidSas::Repeated(known));
             }
         }
+        let query = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(&fields)
+            .finish();
         let mut sas = Self {
             fields,
+            query,
             start: None,
             expiry: None,
         };
@@ -200,7 +207,12 @@ impl SasToken {
         }
     }
 
-    /// The fields that make up a request's query, percent-decoded, with the signature: not for messages.
+    /// A request's query, percent-encoded, with the signature: not for messages.
+    pub(crate) fn secret_query(&self) -> &str {
+        &self.query
+    }
+
+    /// The fields of [`SasToken::secret_query`], percent-decoded, with the signature: not for messages.
     pub(crate) fn secret_fields(&self) -> impl Iterator<Item = (&str, &str)> {
         self.fields
             .iter()
@@ -253,7 +265,7 @@ fn missing(granted: &str, needed: Permissions) -> String {
 }
 
 /// Percent-decoding. A `+` stays: portals hand out signatures whose Base64 `+` is escaped or bare, but never a space.
-fn decode(text: &str) -> Option<String> {
+pub(super) fn percent_decoded(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

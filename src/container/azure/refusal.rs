@@ -4,8 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::HeaderMap;
-use thiserror::Error;
+use http::HeaderMap;
 
 use super::super::ContainerErrorKind;
 use super::super::sas::SasToken;
@@ -14,8 +13,7 @@ use super::super::sas::SasToken;
 const MAX_DETAIL_CHARS: usize = 300;
 
 /// An answer with an unsuccessful status. Its texts hold no signature.
-#[derive(Debug, Error)]
-#[error("HTTP {status}")]
+#[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) status: u16,
     pub(super) code: Option<String>,
@@ -36,9 +34,7 @@ impl Refusal {
         let retry_after = header("retry-after")
             .and_then(|seconds| seconds.parse().ok())
             .map(Duration::from_secs);
-        let date = header("date")
-            .and_then(|date| azure_core::date::parse_rfc1123(&date).ok())
-            .map(SystemTime::from);
+        let date = header("date").and_then(|date| httpdate::parse_http_date(&date).ok());
         let code = header("x-ms-error-code").or_else(|| element(body, "Code"));
         Self {
             status,

@@ -24,14 +24,7 @@ fn patience() -> Patience {
 fn container(endpoint: &str) -> Azure {
     let sas = SasToken::parse(&format!("sr=c&sp=rwdl&sig={SIGNATURE_IN_URL}")).unwrap();
     let endpoint = Url::parse(endpoint).unwrap();
-    Azure::new(
-        &endpoint,
-        "account",
-        "data",
-        TokenSource::fixed(sas),
-        patience(),
-    )
-    .unwrap()
+    Azure::new(&endpoint, "data", TokenSource::fixed(sas), patience()).unwrap()
 }
 
 fn name() -> BlobName {
@@ -319,5 +312,5 @@ fn a_certificate_that_is_not_trusted_is_told() {
         std::io::ErrorKind::InvalidData,
         "invalid peer certificate: UnknownIssuer",
     );
-    assert_eq!(transport::classify(&reason), Some(NetworkFailure::Tls));
+    assert_eq!(broken::classify(&reason), Some(NetworkFailure::Tls));
 }

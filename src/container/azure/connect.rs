@@ -1,0 +1,184 @@
+//! Connections to the service: straight, or through the proxy that the environment names (`HTTPS_PROXY`,
+//! `ALL_PROXY`, `NO_PROXY`, as curl reads them).
+
+use std::error::Error as StdError;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Uri;
+use http_body_util::Full;
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, MaybeHttpsStream};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::{ClientConfig, RootCertStore};
+use tower_service::Service;
+use url::Url;
+
+use super::super::location::is_loopback;
+use super::Patience;
+
+/// Idle connections kept: more than requests are ever under way, since a new TLS connection costs more than a small put.
+const IDLE_CONNECTIONS: usize = 1024;
+
+/// Idle connections are closed before load balancers on the way forget them (Azure's after four minutes).
+const IDLE_TIME: Duration = Duration::from_secs(60);
+
+/// After so much silence, and as often again, the kernel asks whether the other side is still there.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// How many such questions may stay without an answer.
+const KEEPALIVE_TRIES: u32 = 3;
+
+/// What sends requests with their content in one piece.
+pub(super) type HttpClient = Client<Connector, Full<Bytes>>;
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+type Connecting<S> = Pin<Box<dyn Future<Output = Result<S, BoxError>> + Send>>;
+
+/// TCP, with TLS inside on the way to a proxy that wants it.
+type Way = MaybeHttpsStream<<HttpConnector as Service<Uri>>::Response>;
+
+/// A client for one endpoint.
+///
+/// It speaks HTTP/1.1 only, as Azure does; each request under way has a connection of its own.
+pub(super) fn client(endpoint: &Url, patience: &Patience) -> io::Result<HttpClient> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(patience.connect));
+    tcp.set_keepalive(Some(KEEPALIVE));
+    tcp.set_keepalive_interval(Some(KEEPALIVE));
+    tcp.set_keepalive_retries(Some(KEEPALIVE_TRIES));
+    // For content that nobody acknowledges.
+    tcp.set_tcp_user_timeout(Some(patience.silence));
+    let tls = tls(endpoint)?;
+    let route = match proxy(endpoint) {
+        None => Route::Straight(tcp),
+        Some(proxy) => Route::through(&proxy, HttpsConnector::from((tcp, tls.clone())))?,
+    };
+    let connector = Connector {
+        service: HttpsConnector::from((route, tls)),
+        limit: patience.connect,
+    };
+    Ok(Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .pool_idle_timeout(IDLE_TIME)
+        .pool_timer(TokioTimer::new())
+        .build(connector))
+}
+
+/// Trusts whom the system trusts.
+fn tls(endpoint: &Url) -> io::Result<ClientConfig> {
+    // The provider is named, since other crates of a program may bring in a second one.
+    let builder =
+        ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?;
+    let trusting = if endpoint.scheme() == "https" {
+        builder.with_native_roots()?
+    } else {
+        // An emulator on this host. Redirections are not followed, so TLS never comes up.
+        builder.with_root_certificates(RootCertStore::empty())
+    };
+    let mut config = trusting.with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// The proxy for an endpoint. Without TLS there is only this host ([`super::super::ContainerLocation`]), and no proxy.
+fn proxy(endpoint: &Url) -> Option<Intercept> {
+    if endpoint.scheme() != "https" || is_loopback(endpoint) {
+        return None;
+    }
+    let endpoint: Uri = endpoint.as_str().parse().ok()?;
+    Matcher::from_env().intercept(&endpoint)
+}
+
+/// How bytes get to the service.
+#[derive(Clone)]
+enum Route {
+    Straight(HttpConnector),
+    Tunnel(Tunnel<HttpsConnector<HttpConnector>>),
+}
+
+impl Route {
+    fn through(proxy: &Intercept, to_proxy: HttpsConnector<HttpConnector>) -> io::Result<Self> {
+        // The matcher keeps name and password apart from this.
+        let address = proxy.uri();
+        if !matches!(address.scheme_str(), Some("http" | "https")) {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("the proxy {address} of the environment is neither http nor https"),
+            ));
+        }
+        let tunnel = Tunnel::new(address.clone(), to_proxy);
+        Ok(Self::Tunnel(match proxy.basic_auth() {
+            Some(name_and_password) => tunnel.with_auth(name_and_password.clone()),
+            None => tunnel,
+        }))
+    }
+}
+
+impl Service<Uri> for Route {
+    type Response = Way;
+    type Error = BoxError;
+    type Future = Connecting<Way>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        match self {
+            Self::Straight(tcp) => tcp.poll_ready(context).map_err(Into::into),
+            Self::Tunnel(tunnel) => tunnel.poll_ready(context).map_err(Into::into),
+        }
+    }
+
+    fn call(&mut self, to: Uri) -> Connecting<Way> {
+        match self {
+            Self::Straight(tcp) => {
+                let connecting = tcp.call(to);
+                Box::pin(async move { Ok(MaybeHttpsStream::Http(connecting.await?)) })
+            }
+            Self::Tunnel(tunnel) => {
+                let connecting = tunnel.call(to);
+                Box::pin(async move { Ok(connecting.await?) })
+            }
+        }
+    }
+}
+
+/// Makes connections, each within a time: for the name, TCP, a proxy and TLS together.
+#[derive(Clone)]
+pub(super) struct Connector {
+    service: HttpsConnector<Route>,
+    limit: Duration,
+}
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<Way>;
+    type Error = BoxError;
+    type Future = Connecting<MaybeHttpsStream<Way>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let connecting = self.service.call(to);
+        let limit = self.limit;
+        Box::pin(async move {
+            match tokio::time::timeout(limit, connecting).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    let text = format!("no connection within {} s", limit.as_secs_f64());
+                    Err(io::Error::new(io::ErrorKind::TimedOut, text).into())
+                }
+            }
+        })
+    }
+}

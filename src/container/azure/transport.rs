@@ -3,6 +3,7 @@
 //! Errors of the HTTP client end here: only a kind and a text without the signature leave.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -71,8 +72,13 @@ impl Transport {
         let broken = |failure, detail| BrokenTransport { failure, detail };
         let base = RequestBase::new(container)
             .ok_or_else(|| broken(NetworkFailure::Other, "its URL has no host".to_owned()))?;
-        let client = connect::client(container, &patience)
-            .map_err(|error| broken(NetworkFailure::Tls, error.to_string()))?;
+        let client = connect::client(container, &patience).map_err(|error| {
+            let failure = match error.kind() {
+                io::ErrorKind::Unsupported => NetworkFailure::Other,
+                _ => NetworkFailure::Tls,
+            };
+            broken(failure, error.to_string())
+        })?;
         Ok(Self {
             client,
             base,

@@ -177,6 +177,7 @@ impl Load {
             identity: Identity::new(self.settings.seed),
             compression: self.settings.compression,
             source,
+            memory: Arc::default(),
         });
         let uploader = Arc::new(Uploader::new(
             Arc::clone(&self.container),

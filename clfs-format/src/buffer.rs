@@ -35,6 +35,11 @@ impl ObjectBuffer {
         self.0.get(WRAPPER_BYTES..).unwrap_or_default()
     }
 
+    /// Its memory, for the next one.
+    pub fn into_memory(self) -> Vec<u8> {
+        self.0
+    }
+
     /// Empties the buffer and keeps its memory.
     pub fn clear(&mut self) {
         self.0.truncate(WRAPPER_BYTES);
@@ -50,6 +55,15 @@ impl ObjectBuffer {
     /// # Errors
     /// Limit when `length` is over 8 MiB.
     pub fn file_segment(length: u32) -> Result<SegmentBuffer, FormatError> {
+        Self::file_segment_in(Vec::new(), length)
+    }
+
+    /// [`file_segment`](Self::file_segment) in memory that was used before. What it held stands in
+    /// the place of the data until that is filled.
+    ///
+    /// # Errors
+    /// Limit when `length` is over 8 MiB.
+    pub fn file_segment_in(memory: Vec<u8>, length: u32) -> Result<SegmentBuffer, FormatError> {
         let place = Place::new(Part::Handle(HandleType::Data), 0);
         place.limit(Limit::FileSegmentBytes, u64::from(length))?;
         // `length` is at most 8 MiB: it fits, and so do the sums below.
@@ -57,9 +71,12 @@ impl ObjectBuffer {
         let data_start = WRAPPER_BYTES + HEADER_BYTES + 4;
         let data_end = data_start + length;
         let room = data_end + padding(4 + length) + DataBack::MOST_HANDLE_BYTES;
-        // Zeroed memory of this size comes straight from the system, without a pass over it.
-        let mut bytes = vec![0; room];
-        bytes.truncate(data_end);
+        let mut bytes = match memory.capacity() < room {
+            // Zeroed memory of this size comes straight from the system, without a pass over it.
+            true => vec![0; room],
+            false => memory,
+        };
+        bytes.resize(data_end, 0);
         let mut header = Self::with_capacity(HEADER_BYTES + 4);
         let handle = header.begin(HandleType::Data);
         header.u32(length as u32);
@@ -144,7 +161,7 @@ pub struct SegmentBuffer {
 }
 
 impl SegmentBuffer {
-    /// The place of the data bytes, all zero at first.
+    /// The place of the data bytes, all of which are to be filled.
     pub fn data_mut(&mut self) -> &mut [u8] {
         self.buffer.0.get_mut(self.data_start..).unwrap_or_default()
     }

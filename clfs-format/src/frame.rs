@@ -41,24 +41,33 @@ pub(crate) fn append_one_block(block: &[u8], blob: &mut Vec<u8>) {
     blob.extend_from_slice(&END_MARK);
 }
 
-/// `wrapper` and a frame of linked blocks; none when a block would be stored or the blob would not
-/// be smaller than the wrapper and the payload. It gives up as soon as that is clear.
-pub(crate) fn compress_linked(wrapper: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(wrapper.len() + payload.len());
+/// `wrapper` and a frame of linked blocks in `memory`; the memory alone when a block would be stored
+/// or the blob would not be smaller than the wrapper and the payload. It gives up as soon as that
+/// is clear.
+pub(crate) fn compress_linked(
+    wrapper: &[u8],
+    payload: &[u8],
+    memory: Vec<u8>,
+) -> Result<Vec<u8>, Vec<u8>> {
+    let too_long = wrapper.len() + payload.len();
+    let mut bytes = memory;
+    bytes.clear();
+    bytes.reserve_exact(too_long);
     bytes.extend_from_slice(wrapper);
-    let sink = FrameSink {
+    let mut sink = FrameSink {
         next_block: bytes.len() + HEADER.len(),
-        too_long: wrapper.len() + payload.len(),
+        too_long,
         bytes,
     };
     let info = FrameInfo::new()
         .block_size(BlockSize::Max256KB)
         .block_mode(BlockMode::Linked);
-    let mut encoder = FrameEncoder::with_frame_info(info, sink);
-    encoder.write_all(payload).ok()?;
-    let mut bytes = encoder.finish().ok()?.bytes;
-    bytes.shrink_to_fit();
-    Some(bytes)
+    let mut encoder = FrameEncoder::with_frame_info(info, &mut sink);
+    let whole = encoder.write_all(payload).is_ok() && encoder.finish().is_ok();
+    match whole {
+        true => Ok(sink.bytes),
+        false => Err(sink.bytes),
+    }
 }
 
 /// Collects a frame and refuses what the cache cannot read or what is not worth it.
@@ -72,12 +81,12 @@ struct FrameSink {
 
 impl Write for FrameSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.bytes.extend_from_slice(bytes);
-        if self.bytes.len() >= self.too_long {
+        if self.bytes.len() + bytes.len() >= self.too_long {
             return Err(io::Error::other(
                 "the frame is not smaller than the payload",
             ));
         }
+        self.bytes.extend_from_slice(bytes);
         let rest = self.bytes.get(self.next_block..).unwrap_or_default();
         if let Some(word) = rest.first_chunk() {
             let length = u32::from_le_bytes(*word);

@@ -58,4 +58,4 @@ pub use limits::{
 pub use name::{NameKind, ObjectName};
 pub use object::Object;
 pub use segment::{DirectorySegment, FileSegment};
-pub use wrapper::{Compression, Lz4Encoder, Unwrapped, inspect_wrapper, unwrap};
+pub use wrapper::{Compression, Lz4Encoder, Unwrapped, Wrapped, inspect_wrapper, unwrap};

@@ -51,21 +51,56 @@ impl Lz4Encoder {
     /// the frame would be stored as it is, which the cache cannot read, or the blob would not
     /// become smaller. What comes out depends on the payload alone.
     pub fn wrap(&mut self, buffer: ObjectBuffer, compression: Compression) -> Vec<u8> {
-        let compressed = match compression {
-            Compression::Disabled => None,
-            Compression::Lz4 => self.compress(buffer.payload()),
-        };
-        compressed.unwrap_or_else(|| buffer.into_uncompressed())
+        let mut blob = self.wrap_in(buffer, compression, Vec::new()).blob;
+        blob.shrink_to_fit();
+        blob
     }
 
-    /// The compressed blob; none when the object must be stored with compression 0.
-    fn compress(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
+    /// [`wrap`](Self::wrap) with memory that was used before; where it is too small, other memory
+    /// is taken.
+    pub fn wrap_in(
+        &mut self,
+        buffer: ObjectBuffer,
+        compression: Compression,
+        memory: Vec<u8>,
+    ) -> Wrapped {
+        let compressed = match compression {
+            Compression::Disabled => Err(memory),
+            Compression::Lz4 => self.compress(buffer.payload(), memory),
+        };
+        match compressed {
+            Ok(blob) => Wrapped {
+                blob,
+                spare: buffer.into_memory(),
+            },
+            Err(spare) => Wrapped {
+                blob: buffer.into_memory(),
+                spare,
+            },
+        }
+    }
+
+    /// The compressed blob; the memory alone when the object must be stored with compression 0.
+    fn compress(&mut self, payload: &[u8], memory: Vec<u8>) -> Result<Vec<u8>, Vec<u8>> {
         let mut wrapper = [0; WRAPPER_BYTES];
         wrapper[2..].copy_from_slice(&LZ4.to_le_bytes());
         if payload.len() > frame::BLOCK_BYTES {
-            return frame::compress_linked(&wrapper, payload);
+            return frame::compress_linked(&wrapper, payload, memory);
         }
-        // One block: what the frame encoder would make of it, without its buffers of 576 KiB.
+        let Some(block) = self.compress_block(payload) else {
+            return Err(memory);
+        };
+        let mut blob = memory;
+        blob.clear();
+        blob.reserve_exact(WRAPPER_BYTES + frame::OVERHEAD_OF_ONE_BLOCK + block.len());
+        blob.extend_from_slice(&wrapper);
+        frame::append_one_block(block, &mut blob);
+        Ok(blob)
+    }
+
+    /// One block: what the frame encoder would make of it, without its buffers of 576 KiB. None when
+    /// the blob would not become smaller.
+    fn compress_block(&mut self, payload: &[u8]) -> Option<&[u8]> {
         let room = get_maximum_output_size(payload.len());
         if self.scratch.len() < room {
             self.scratch.resize(room, 0);
@@ -77,14 +112,18 @@ impl Lz4Encoder {
         };
         let length = compress_into_with_table(payload, &mut self.scratch, table).ok()?;
         let block = self.scratch.get(..length)?;
-        if frame::OVERHEAD_OF_ONE_BLOCK + block.len() >= payload.len() {
-            return None;
-        }
-        let mut blob = Vec::with_capacity(WRAPPER_BYTES + frame::OVERHEAD_OF_ONE_BLOCK + length);
-        blob.extend_from_slice(&wrapper);
-        frame::append_one_block(block, &mut blob);
-        Some(blob)
+        (frame::OVERHEAD_OF_ONE_BLOCK + block.len() < payload.len()).then_some(block)
     }
+}
+
+/// A blob, and memory that is not in use any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Wrapped {
+    /// Wrapper and payload.
+    pub blob: Vec<u8>,
+    /// The payload's memory, or what was given for the blob and not needed.
+    pub spare: Vec<u8>,
 }
 
 impl Default for Lz4Encoder {

@@ -13,6 +13,7 @@ use clfs_format::{
 
 use super::attributes::attributes;
 use super::file::{OTHER_SEGMENT, Place, check_unchanged, read_at};
+use super::memory::POOLED_BYTES;
 use super::{EncodeContext, EncodeError, Encoder, ObjectSink, entity_name};
 use crate::entry::Entry;
 use crate::source::Seen;
@@ -131,9 +132,14 @@ impl Encoder {
         let length = range.end - range.start;
         // The payload, and as much again while it is compressed.
         let room = sink.room(2 * (length + SEGMENT_BYTES));
-        let mut segment = ObjectBuffer::file_segment(length as u32)?;
-        let data = segment.data_mut();
         let context = std::sync::Arc::clone(&self.context);
+        let pooled = length >= POOLED_BYTES;
+        let memory = match pooled {
+            true => context.memory.take(),
+            false => Vec::new(),
+        };
+        let mut segment = ObjectBuffer::file_segment_in(memory, length as u32)?;
+        let data = segment.data_mut();
         let asking = context.source.ask(file.entry.id);
         if read_at(&file.file, data, range.start)? != data.len() {
             return Err(EncodeError::Changed(Seen::open(&file.file)?.attributes));
@@ -141,12 +147,11 @@ impl Encoder {
         drop(asking);
         let id = context.identity.segment(file.entry.id, index);
         let name = ObjectName::block(id, ObjectType::Segment, file.handle);
-        self.put(
-            &name,
-            segment.finish(file.data_back(range.start)),
-            room,
-            sink,
-        );
+        let segment = segment.finish(file.data_back(range.start));
+        match pooled {
+            true => self.put_segment(&name, segment, room, sink),
+            false => self.put(&name, segment, room, sink),
+        }
         Ok(())
     }
 

@@ -9,10 +9,12 @@ mod directory;
 mod file;
 mod large_file;
 mod leftovers;
+mod memory;
 mod names;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use clfs_format::{
     Compression, FileType, Filehandle, FormatError, Inode, Lz4Encoder, ObjectBuffer, ObjectName,
 };
@@ -27,6 +29,7 @@ use crate::state::{Reader, StateError};
 
 pub use large_file::{LargeFile, SegmentEnd};
 pub use leftovers::obsolete_blobs;
+pub use memory::SegmentMemory;
 pub use names::{bucket_name, entity_name, root_name};
 
 /// An object as the container gets it.
@@ -35,7 +38,9 @@ pub struct EncodedObject {
     /// Its blob name.
     pub name: BlobName,
     /// Wrapper and payload.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
+    /// The memory that `bytes` holds on to, in bytes: at least their length.
+    pub memory: u64,
 }
 
 /// Where objects go, one sink for each entity.
@@ -112,6 +117,8 @@ pub struct EncodeContext {
     pub compression: Compression,
     /// What is read.
     pub source: SourceTree,
+    /// What segments are built in.
+    pub memory: Arc<SegmentMemory>,
 }
 
 /// What became of an entry.
@@ -249,7 +256,32 @@ impl Encoder {
         sink: &S,
     ) {
         let bytes = self.lz4.wrap(buffer, self.context.compression);
-        let name = BlobName::from(name);
-        sink.put(EncodedObject { name, bytes }, room);
+        let object = EncodedObject {
+            name: BlobName::from(name),
+            memory: bytes.len() as u64,
+            bytes: bytes.into(),
+        };
+        sink.put(object, room);
+    }
+
+    /// [`put`](Self::put) for a segment whose memory came from the context's.
+    fn put_segment<S: ObjectSink>(
+        &mut self,
+        name: &ObjectName,
+        segment: ObjectBuffer,
+        room: S::Room,
+        sink: &S,
+    ) {
+        let memory = Arc::clone(&self.context.memory);
+        let wrapped = self
+            .lz4
+            .wrap_in(segment, self.context.compression, memory.take());
+        memory.give_back(wrapped.spare);
+        let object = EncodedObject {
+            name: BlobName::from(name),
+            memory: wrapped.blob.capacity() as u64,
+            bytes: memory.lend(wrapped.blob),
+        };
+        sink.put(object, room);
     }
 }

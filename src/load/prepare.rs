@@ -169,6 +169,7 @@ impl Load {
             identity,
             compression: self.settings.compression,
             source,
+            memory: Arc::default(),
         }))
     }
 }

@@ -42,7 +42,9 @@ pub(super) fn settle(
             Ok(message) => {
                 settler.hear(message);
                 std::thread::sleep(GATHER);
-                messages.try_iter().for_each(|message| settler.hear(message));
+                messages
+                    .try_iter()
+                    .for_each(|message| settler.hear(message));
                 false
             }
             Err(RecvTimeoutError::Timeout) => false,

@@ -212,7 +212,7 @@ impl<E: ReceiptEnd> ObjectSink for EntitySink<'_, E> {
 
     fn put(&self, object: EncodedObject, mut room: Room) {
         let length = object.bytes.len() as u64;
-        room.shrink(length);
+        room.shrink(object.memory);
         self.receipt.sent();
         let uploader = Arc::clone(self.uploader);
         let on_its_way = OnItsWay {

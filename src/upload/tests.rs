@@ -74,7 +74,8 @@ fn put_all(
     for name in names {
         let object = EncodedObject {
             name: BlobName::new(*name).unwrap(),
-            bytes: b"object".to_vec(),
+            bytes: Bytes::from_static(b"object"),
+            memory: 6,
         };
         sink.put(object, sink.room(6));
     }

@@ -1,0 +1,80 @@
+//! Memory of segments, used again and again.
+//!
+//! Fresh memory costs a page fault for every 4 KiB, which is more than reading and sending a segment
+//! costs, and what an allocator keeps of freed segments nobody bounds.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use clfs_format::FILE_SEGMENT_BYTES;
+
+/// Segments below this length get memory of their own: the memory of a full one would be wasted
+/// on them while they are on their way.
+pub(super) const POOLED_BYTES: u64 = FILE_SEGMENT_BYTES / 2;
+
+/// Memory that waits for its next use. There is never more than was in use at one time, which the
+/// sink's room bounds.
+#[derive(Debug, Default)]
+pub struct SegmentMemory(Mutex<Vec<Vec<u8>>>);
+
+impl SegmentMemory {
+    /// Memory of some segment before, or none.
+    pub(super) fn take(&self) -> Vec<u8> {
+        self.spare().pop().unwrap_or_default()
+    }
+
+    pub(super) fn give_back(&self, memory: Vec<u8>) {
+        if memory.capacity() as u64 >= POOLED_BYTES {
+            self.spare().push(memory);
+        }
+    }
+
+    /// `blob` as the container takes it; its memory comes back when it was sent.
+    pub(super) fn lend(self: &Arc<Self>, blob: Vec<u8>) -> Bytes {
+        Bytes::from_owner(Lent {
+            blob,
+            home: Arc::clone(self),
+        })
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Lent {
+    blob: Vec<u8>,
+    home: Arc<SegmentMemory>,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.blob
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.home.give_back(std::mem::take(&mut self.blob));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_comes_back_when_the_last_reader_is_gone() {
+        let pool = Arc::new(SegmentMemory::default());
+        let blob = vec![7; POOLED_BYTES as usize];
+        let address = blob.as_ptr();
+        let sent = pool.lend(blob);
+        let again = sent.clone();
+        drop(sent);
+        assert_eq!(pool.take().capacity(), 0, "it is still read");
+        drop(again);
+        assert_eq!(pool.take().as_ptr(), address);
+        pool.give_back(vec![0; 1000]);
+        assert_eq!(pool.take().capacity(), 0, "not worth keeping");
+    }
+}

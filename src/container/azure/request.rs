@@ -174,9 +174,11 @@ impl RequestBase {
                 marker,
                 at_most,
             } => {
-                target.push_str("?restype=container&comp=list");
+                target.push('?');
                 let start = target.len();
                 let mut query = form_urlencoded::Serializer::for_suffix(target, start);
+                query.append_pair("restype", "container");
+                query.append_pair("comp", "list");
                 if let Some(marker) = marker {
                     query.append_pair("marker", marker);
                 }

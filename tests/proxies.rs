@@ -85,7 +85,7 @@ fn load(environment: &[(&str, &str)]) -> Ran {
     std::fs::write(scratch.source().join("file"), "content").unwrap();
     let mut words = scratch.words("state", "a-container");
     words[2] = ACCOUNT.to_owned();
-    let endpoint = format!("https://storage.test/{ACCOUNT}");
+    let endpoint = format!("https://{ACCOUNT}.storage.test");
     let mut command = clfsload();
     for name in [
         "HTTPS_PROXY",
@@ -132,7 +132,7 @@ fn a_tunnel_through_a_proxy() {
     assert!(heads.len() >= 2, "{heads:?}");
     for head in heads {
         assert!(
-            head.starts_with("CONNECT storage.test:443 HTTP/1.1\r\n"),
+            head.starts_with("CONNECT devstoreaccount1.storage.test:443 HTTP/1.1\r\n"),
             "{head}"
         );
         // user:pass/word

@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod container;
 pub mod crash_point;
+pub mod crew;
 pub mod encode;
 pub mod entry;
 pub mod extract;

@@ -1,152 +1,205 @@
-//! Lists one directory: names in order, each with its attributes.
+//! A member of the crew: reads the names of a directory, or looks at some of them.
 
-use std::path::Path;
-use std::sync::mpsc::SyncSender;
+use std::ffi::CStr;
+use std::io;
+use std::sync::Arc;
+use std::thread::{Builder, Scope};
+use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::entry::EntryId;
+use super::Scan;
+use super::ahead::{Ahead, OpenListing, Ticket, Work};
+use super::piece::Piece;
+use crate::crew::{Advice, Crew, Member};
 use crate::problem::{Problem, Reason};
-use crate::source::{Directory, NameList, OpenError, SourceTree, SpoolError};
-use crate::state::{FoundEntry, Reader, StateError};
-use crate::stop::StopFlag;
+use crate::source::{Directory, DirentBuffer, NameList, NameStore, Names, OpenError, SpoolError};
+use crate::state::{FoundEntry, StateError, Unlisted};
 
-/// Entries in one piece of a listing.
-const CHUNK_ENTRIES: usize = 1024;
+/// Names that are looked at in one go. With a millisecond for each it is an eighth of a second;
+/// what it costs to hand a piece on is nothing against so many.
+pub(super) const PIECE_NAMES: usize = 128;
 
-/// What a lister sends on.
-#[derive(Debug)]
-pub(super) enum Piece {
-    /// Entries, in the order of their names.
-    Chunk {
-        entries: Vec<FoundEntry>,
-        last: bool,
-    },
-    /// The directory cannot be listed; the last piece.
-    Problem(Problem),
-    /// The run is stopping; the last piece.
-    Stopped,
-    /// The run cannot go on; the last piece.
-    Error(StateError),
+/// What the members of a crew have in common.
+pub(super) struct Listers<'a> {
+    pub(super) scan: &'a Scan<'a>,
+    pub(super) ahead: Ahead,
+    pub(super) crew: Crew,
+    pub(super) names: NameStore,
 }
 
-impl From<OpenError> for Piece {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Problem(problem) => Piece::Problem(problem),
-            OpenError::State(error) => Piece::Error(error),
+impl<'a> Listers<'a> {
+    pub(super) fn new(scan: &'a Scan<'a>) -> Self {
+        Listers {
+            scan,
+            ahead: Ahead::default(),
+            crew: Crew::new(scan.threads),
+            names: NameStore::new(scan.state.folder()),
         }
-    }
-}
-
-impl From<StateError> for Piece {
-    fn from(error: StateError) -> Self {
-        Piece::Error(error)
-    }
-}
-
-/// The receiver is gone: the scan stops.
-struct Gone;
-
-pub(super) struct Lister<'a> {
-    pub(super) source: &'a SourceTree,
-    pub(super) reader: Reader,
-    pub(super) spool_folder: &'a Path,
-    pub(super) preserve_hardlinks: bool,
-    pub(super) stop: &'a StopFlag,
-}
-
-impl Lister<'_> {
-    /// Lists a directory from where an earlier run left off.
-    pub(super) fn list(&self, directory: EntryId, pieces: &SyncSender<Piece>) {
-        match self.begin(directory) {
-            // A send fails only when the scan stops; nothing is lost by it.
-            Err(piece) => drop(pieces.send(piece)),
-            Ok((open, names, after)) => {
-                let _: Result<(), Gone> = self.send_entries(&open, names, after, pieces);
-            }
-        }
-    }
-
-    #[allow(clippy::type_complexity)]
-    fn begin(
-        &self,
-        directory: EntryId,
-    ) -> Result<(std::sync::Arc<Directory>, NameList, Option<Vec<u8>>), Piece> {
-        let asking = self.source.ask(directory);
-        let open = self.source.directory(directory)?;
-        // A large directory is recorded in chunks: what an earlier run recorded stays.
-        let after = self.reader.last_recorded_name(directory)?;
-        let go_on = || {
-            asking.renew();
-            !self.stop.is_requested()
-        };
-        let names = NameList::read(&open, self.spool_folder, &go_on)
-            .map_err(|error| self.name_list_failed(error))?;
-        Ok((open, names, after))
     }
 
     fn name_list_failed(&self, error: SpoolError) -> Piece {
         match error {
             SpoolError::Source(errno) => OpenError::from(errno).into(),
             SpoolError::Stopped => Piece::Stopped,
-            SpoolError::Spool(error) => Piece::Error(StateError::spool(self.spool_folder, error)),
+            SpoolError::Spool(error) => Piece::Error(StateError::spool(self.names.folder(), error)),
         }
     }
+}
 
-    fn send_entries(
-        &self,
-        open: &Directory,
-        mut names: NameList,
-        after: Option<Vec<u8>>,
-        pieces: &SyncSender<Piece>,
-    ) -> Result<(), Gone> {
-        let send = |piece| pieces.send(piece).map_err(|_| Gone);
-        let mut entries = Vec::new();
-        loop {
-            let name = match names.next_name() {
-                Ok(Some(name)) => name,
-                Ok(None) => {
-                    return send(Piece::Chunk {
-                        entries,
-                        last: true,
-                    });
+/// Brings one member more, if there may be one.
+///
+/// # Errors
+/// When the system has no more threads.
+pub(super) fn recruit<'scope>(
+    threads: &'scope Scope<'scope, '_>,
+    listers: &'scope Listers<'scope>,
+) -> io::Result<()> {
+    let Some(member) = listers.crew.join() else {
+        return Ok(());
+    };
+    let lister = move || {
+        let pace = Pace {
+            threads,
+            listers,
+            member,
+            is_one_too_many: false,
+        };
+        let buffer = DirentBuffer::default();
+        Lister { pace, buffer }.work();
+    };
+    Builder::new().spawn_scoped(threads, lister).map(drop)
+}
+
+struct Lister<'scope, 'env> {
+    pace: Pace<'scope, 'env>,
+    buffer: DirentBuffer,
+}
+
+/// How a member's calls go, and what follows for the crew.
+struct Pace<'scope, 'env> {
+    threads: &'scope Scope<'scope, 'env>,
+    listers: &'scope Listers<'scope>,
+    member: Member<'scope>,
+    is_one_too_many: bool,
+}
+
+impl Pace<'_, '_> {
+    fn count(&mut self, took: Duration) {
+        self.member.count(took);
+        match self.member.advice() {
+            Advice::Stay => {}
+            Advice::Grow => {
+                self.is_one_too_many = false;
+                if self.listers.ahead.is_short_of_members() {
+                    // Without another thread it goes on with those that there are.
+                    drop(recruit(self.threads, self.listers));
                 }
-                Err(error) => {
-                    return send(self.name_list_failed(SpoolError::Spool(error)));
-                }
+            }
+            Advice::Leave => self.is_one_too_many = true,
+        }
+    }
+}
+
+impl Lister<'_, '_> {
+    /// Works until there is no more, or until it is one too many.
+    fn work(mut self) {
+        while let Some((ticket, work)) = self.pace.listers.ahead.work() {
+            let opened = match work {
+                Work::Look(open) => Ok(open),
+                Work::List(unlisted) => self.list(&unlisted),
             };
-            if after.as_ref().is_some_and(|after| name <= *after) {
-                continue;
+            match opened {
+                Ok(open) => self.look(ticket, open),
+                Err(piece) => ticket.deliver(piece),
             }
-            entries.extend(self.look_at(open, name));
-            if entries.len() >= CHUNK_ENTRIES {
-                let entries = std::mem::take(&mut entries);
-                send(Piece::Chunk {
-                    entries,
-                    last: false,
-                })?;
+            if std::mem::take(&mut self.pace.is_one_too_many) {
+                match self.pace.member.leave() {
+                    Ok(()) => return,
+                    Err(member) => self.pace.member = member,
+                }
             }
         }
     }
 
-    /// None for a name that vanished between the listing and the look at it: it might as well
-    /// have vanished before.
-    fn look_at(&self, open: &Directory, name: Vec<u8>) -> Option<FoundEntry> {
-        let failed = |name, problem| Some(FoundEntry::Failed { name, problem });
-        if name.len() > clfs_format::limits::NAME_BYTES {
-            return failed(name, Problem::new(Reason::NameTooLong));
-        }
-        let asking = self.source.ask(open.id);
-        let seen = open.look_at(&name);
-        drop(asking);
-        match seen {
-            Ok(seen) => {
-                let entry = self.source.entry(seen, name, self.preserve_hardlinks);
-                Some(FoundEntry::Known(entry))
+    /// Reads the names of a directory, from where an earlier run left off.
+    fn list(&mut self, unlisted: &Unlisted) -> Result<Box<OpenListing>, Piece> {
+        let Lister { pace, buffer } = self;
+        let listers = pace.listers;
+        let source = listers.scan.source;
+        let asking = source.ask(unlisted.id);
+        let listable = source.listable(unlisted.id, unlisted.parent, &unlisted.name)?;
+        let mut go_on = || {
+            pace.count(asking.renew());
+            !listers.scan.stop.is_requested()
+        };
+        // What an earlier run recorded of a large directory stays.
+        let after = unlisted.after.as_deref();
+        let names = NameList::read(&listable, after, &listers.names, buffer, &mut go_on);
+        Ok(Box::new(OpenListing {
+            directory: Arc::clone(listable.directory()),
+            names: names.map_err(|error| listers.name_list_failed(error))?,
+        }))
+    }
+
+    /// Looks at the next names, and leaves those behind to whoever has time.
+    fn look(&mut self, mut ticket: Ticket<'_>, mut open: Box<OpenListing>) {
+        let names = match open.names.cut(PIECE_NAMES) {
+            Ok(names) => names,
+            Err(error) => {
+                return ticket
+                    .deliver(self.pace.listers.name_list_failed(SpoolError::Spool(error)));
             }
-            Err(Errno::NOENT) => None,
-            Err(errno) => failed(name, Problem::from_errno(errno)),
+        };
+        let directory = Arc::clone(&open.directory);
+        let last = open.names.is_over();
+        if last {
+            drop(open);
+        } else {
+            ticket.share(open);
         }
+        ticket.deliver(match self.entries(&directory, &names) {
+            Some(entries) => Piece::Chunk { entries, last },
+            None => Piece::Stopped,
+        });
+    }
+
+    /// None when the run stops.
+    fn entries(&mut self, directory: &Directory, names: &Names) -> Option<Vec<FoundEntry>> {
+        let scan = self.pace.listers.scan;
+        let mut entries = Vec::with_capacity(names.len());
+        if names.is_empty() {
+            return Some(entries);
+        }
+        let asking = scan.source.ask(directory.id);
+        for name in names.iter() {
+            if scan.stop.is_requested() {
+                return None;
+            }
+            entries.extend(look_at(scan, directory, name));
+            self.pace.count(asking.renew());
+        }
+        Some(entries)
+    }
+}
+
+/// None for a name that vanished between the listing and the look at it: it might as well have
+/// vanished before.
+fn look_at(scan: &Scan<'_>, directory: &Directory, name: &CStr) -> Option<FoundEntry> {
+    let failed = |problem| {
+        let name = name.to_bytes().to_vec();
+        Some(FoundEntry::Failed { name, problem })
+    };
+    if name.count_bytes() > clfs_format::limits::NAME_BYTES {
+        return failed(Problem::new(Reason::NameTooLong));
+    }
+    match directory.look(name) {
+        Ok(seen) => {
+            let name = name.to_bytes().to_vec();
+            let entry = scan.source.entry(seen, name, scan.preserve_hardlinks);
+            Some(FoundEntry::Known(entry))
+        }
+        Err(Errno::NOENT) => None,
+        Err(errno) => failed(Problem::from_errno(errno)),
     }
 }

@@ -2,30 +2,56 @@
 //!
 //! A network file system that does not answer holds a thread in the kernel for as long as it
 //! likes (nfs(5), `hard`): the call cannot be ended, but it can be told.
+//!
+//! This happens for each entry and more than once, so it takes no lock: a call has a slot of its
+//! own, which the same thread finds free again the next time.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::cell::Cell;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::entry::EntryId;
 
+/// Slots that are made at once: more than the threads of a load.
+const SLOTS: usize = 128;
+
+/// No entry has these ids; the root's is the lowest.
+const FREE: u64 = 0;
+const TAKEN: u64 = 1;
+
 /// The open calls.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Activity {
-    calls: Mutex<Vec<Call>>,
+    /// Times are counted from here.
+    begin: Instant,
+    slots: Slots,
 }
 
+/// Slots, and more of them once all are taken.
 #[derive(Debug)]
-struct Call {
-    entry: EntryId,
-    since: Instant,
-    reported: bool,
+struct Slots {
+    slots: [Slot; SLOTS],
+    more: OnceLock<Box<Slots>>,
+}
+
+/// One open call. A cache line of its own: others are written by other threads all the time.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Slot {
+    /// What is asked for, [`FREE`] or [`TAKEN`]. Written after `since`.
+    entry: AtomicU64,
+    /// Nanoseconds.
+    since: AtomicU64,
+    /// `since` of the call that was told of.
+    told: AtomicU64,
 }
 
 /// An entry that the source is being asked for, until dropped.
 #[derive(Debug)]
 pub struct Asking<'a> {
-    activity: &'a Activity,
-    entry: EntryId,
+    begin: Instant,
+    slot: &'a Slot,
 }
 
 /// An entry for which the source does not answer.
@@ -37,57 +63,120 @@ pub struct Stalled {
     pub since: Duration,
 }
 
+impl Default for Activity {
+    fn default() -> Self {
+        Activity {
+            begin: Instant::now(),
+            slots: Slots::new(),
+        }
+    }
+}
+
+impl Slots {
+    fn new() -> Self {
+        Slots {
+            slots: std::array::from_fn(|_| Slot::default()),
+            more: OnceLock::new(),
+        }
+    }
+
+    fn take(&self) -> &Slot {
+        let first = first_slot();
+        let mut slots = self;
+        loop {
+            let (before, from) = slots.slots.split_at(first);
+            let free = from.iter().chain(before).find(|slot| slot.take());
+            match free {
+                Some(slot) => return slot,
+                None => slots = slots.more.get_or_init(|| Box::new(Slots::new())),
+            }
+        }
+    }
+}
+
+/// Where this thread looks for a slot first: elsewhere than the others, mostly.
+fn first_slot() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static FIRST: Cell<usize> = Cell::new(THREADS.fetch_add(1, Ordering::Relaxed) % SLOTS);
+    }
+    FIRST.get()
+}
+
+impl Slot {
+    fn take(&self) -> bool {
+        // The look first: a failed exchange takes the cache line from its owner.
+        self.entry.load(Ordering::Relaxed) == FREE
+            && self
+                .entry
+                .compare_exchange(FREE, TAKEN, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// The call, if it is open for longer than `patience` and was not told of yet.
+    fn stalled(&self, now: u64, patience: Duration) -> Option<Stalled> {
+        // Acquire: `since` is that of this call, or of a later one, which has not stalled.
+        let entry = self.entry.load(Ordering::Acquire);
+        if entry == FREE || entry == TAKEN {
+            return None;
+        }
+        let since = self.since.load(Ordering::Relaxed);
+        let open = Duration::from_nanos(now.saturating_sub(since));
+        if open < patience || self.told.swap(since, Ordering::Relaxed) == since {
+            return None;
+        }
+        Some(Stalled {
+            entry: EntryId::new(entry),
+            since: open,
+        })
+    }
+}
+
+/// Nanoseconds since then; never 0, which no call was told of, and good for 584 years.
+fn nanoseconds(begin: Instant) -> u64 {
+    begin.elapsed().as_nanos() as u64 | 1
+}
+
 impl Activity {
     pub(super) fn ask(&self, entry: EntryId) -> Asking<'_> {
-        self.calls().push(Call {
-            entry,
-            since: Instant::now(),
-            reported: false,
-        });
+        let slot = self.slots.take();
+        slot.since.store(nanoseconds(self.begin), Ordering::Relaxed);
+        slot.entry.store(entry.get(), Ordering::Release);
         Asking {
-            activity: self,
-            entry,
+            begin: self.begin,
+            slot,
         }
     }
 
     /// Calls that are open for longer than `patience` and were not told of yet.
     pub(super) fn stalled(&self, patience: Duration) -> Vec<Stalled> {
-        self.calls()
-            .iter_mut()
-            .filter(|call| !call.reported && call.since.elapsed() >= patience)
-            .map(|call| {
-                call.reported = true;
-                Stalled {
-                    entry: call.entry,
-                    since: call.since.elapsed(),
-                }
-            })
+        let now = nanoseconds(self.begin);
+        std::iter::successors(Some(&self.slots), |slots| slots.more.get().map(Box::as_ref))
+            .flat_map(|slots| &slots.slots)
+            .filter_map(|slot| slot.stalled(now, patience))
             .collect()
-    }
-
-    fn calls(&self) -> MutexGuard<'_, Vec<Call>> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Asking<'_> {
-    /// The source answered, and is asked again.
-    pub fn renew(&self) {
-        let mut calls = self.activity.calls();
-        if let Some(call) = calls.iter_mut().find(|call| call.entry == self.entry) {
-            call.since = Instant::now();
-            call.reported = false;
-        }
+    /// The source answered, and is asked again. Returns how long it took.
+    pub fn renew(&self) -> Duration {
+        let now = nanoseconds(self.begin);
+        let since = self.slot.since.load(Ordering::Relaxed);
+        self.slot.since.store(now, Ordering::Relaxed);
+        Duration::from_nanos(now.saturating_sub(since))
+    }
+
+    /// The source answered. Returns how long it took.
+    pub fn end(self) -> Duration {
+        let since = self.slot.since.load(Ordering::Relaxed);
+        Duration::from_nanos(nanoseconds(self.begin).saturating_sub(since))
     }
 }
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        let mut calls = self.activity.calls();
-        // As many as there are threads: a search is nothing.
-        if let Some(index) = calls.iter().position(|call| call.entry == self.entry) {
-            calls.swap_remove(index);
-        }
+        self.slot.entry.store(FREE, Ordering::Release);
     }
 }
 
@@ -95,16 +184,47 @@ impl Drop for Asking<'_> {
 mod tests {
     use super::*;
 
+    fn entries(told: &[Stalled]) -> Vec<u64> {
+        let mut entries: Vec<u64> = told.iter().map(|stalled| stalled.entry.get()).collect();
+        entries.sort_unstable();
+        entries
+    }
+
     #[test]
     fn a_call_is_told_of_once_while_it_is_open() {
         let activity = Activity::default();
-        let entry = EntryId::new(1000);
-        let asking = activity.ask(entry);
+        let asking = activity.ask(EntryId::new(1000));
         assert_eq!(activity.stalled(Duration::from_secs(3600)), []);
-        let told = activity.stalled(Duration::ZERO);
-        assert_eq!(told.first().map(|stalled| stalled.entry), Some(entry));
+        assert_eq!(entries(&activity.stalled(Duration::ZERO)), [1000]);
         assert_eq!(activity.stalled(Duration::ZERO), []);
+        std::thread::sleep(Duration::from_micros(1));
+        asking.renew();
+        assert_eq!(entries(&activity.stalled(Duration::ZERO)), [1000]);
         drop(asking);
-        assert!(activity.calls().is_empty());
+        let _other = activity.ask(EntryId::new(1001));
+        assert_eq!(entries(&activity.stalled(Duration::ZERO)), [1001]);
+    }
+
+    #[test]
+    fn there_is_a_slot_for_every_call() {
+        let activity = Activity::default();
+        let ids = 1000..1000 + 3 * SLOTS as u64;
+        let open: Vec<_> = ids
+            .clone()
+            .map(|id| activity.ask(EntryId::new(id)))
+            .collect();
+        let told = activity.stalled(Duration::ZERO);
+        assert_eq!(entries(&told), ids.collect::<Vec<_>>());
+        drop(open);
+        let _last = activity.ask(EntryId::new(7000));
+        assert_eq!(entries(&activity.stalled(Duration::ZERO)), [7000]);
+        assert!(
+            activity
+                .slots
+                .slots
+                .iter()
+                .any(|slot| slot.entry.load(Ordering::Relaxed) == 7000),
+            "a slot that is free is taken again"
+        );
     }
 }

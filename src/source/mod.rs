@@ -10,6 +10,6 @@ mod stat;
 mod tree;
 
 pub use activity::{Asking, Stalled};
-pub use names::{NameList, SpoolError};
+pub use names::{DirentBuffer, NameList, NameStore, Names, SpoolError};
 pub use stat::Seen;
-pub use tree::{Directory, OpenError, Places, SourceTree};
+pub use tree::{Directory, Listable, OpenError, Places, SourceTree};

@@ -4,21 +4,32 @@
 //! read whole before any of it counts. Names beyond a bound of memory go into sorted runs in an
 //! unlinked file, and are merged when they are handed out.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+mod run;
+mod spool;
+
+use std::ffi::CStr;
+use std::io;
+use std::mem::MaybeUninit;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::RawDir;
 use rustix::io::Errno;
 
-use super::tree::{Directory, retry_interrupted};
+use super::tree::Listable;
+use run::Run;
+use spool::{Merge, Spool};
 
-/// Names are spooled in runs of this many bytes, those of their bookkeeping included.
+/// Names are spooled in runs of at most this many bytes, those of their bookkeeping included.
 const RUN_BYTES: usize = 8 << 20;
-/// Bookkeeping of a name in memory: where it begins and ends.
-const PER_NAME: usize = 8;
+/// What a listing may always take before it spools; beyond that it must get a share of
+/// [`NAMES_BYTES`].
+const FREE_BYTES: usize = 64 << 10;
+/// A share of [`NAMES_BYTES`].
+const SHARE_BYTES: usize = 256 << 10;
+/// What the names of all listings of a scan may take beside what is free for each.
+const NAMES_BYTES: usize = 64 << 20;
 /// getdents64(2) fills as much as it gets; NFS servers answer in pieces of up to 1 MiB.
 const DIRENTS_BUFFER: usize = 64 << 10;
 
@@ -45,64 +56,174 @@ impl From<io::Error> for SpoolError {
     }
 }
 
+/// Where names are kept: in memory while there is some left, then in files without a name.
+#[derive(Debug)]
+pub struct NameStore {
+    folder: PathBuf,
+    run_bytes: usize,
+    left: Arc<AtomicUsize>,
+}
+
+impl NameStore {
+    /// One that spools into `folder`.
+    pub fn new(folder: &Path) -> Self {
+        NameStore {
+            folder: folder.to_path_buf(),
+            run_bytes: RUN_BYTES,
+            left: Arc::new(AtomicUsize::new(NAMES_BYTES)),
+        }
+    }
+
+    /// The folder that it spools into.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// What one listing has of the memory for names.
+#[derive(Debug)]
+struct Shares {
+    left: Arc<AtomicUsize>,
+    taken: usize,
+}
+
+impl Shares {
+    fn take_one(&mut self) -> bool {
+        let step = |left: usize| left.checked_sub(SHARE_BYTES);
+        let order = Ordering::Relaxed;
+        let took = self.left.fetch_update(order, order, step).is_ok();
+        self.taken += if took { SHARE_BYTES } else { 0 };
+        took
+    }
+}
+
+impl Drop for Shares {
+    fn drop(&mut self) {
+        self.left.fetch_add(self.taken, Ordering::Relaxed);
+    }
+}
+
+/// What getdents64(2) writes into; good for one listing after the other.
+#[derive(Debug)]
+pub struct DirentBuffer(Box<[MaybeUninit<u8>]>);
+
+impl Default for DirentBuffer {
+    fn default() -> Self {
+        DirentBuffer(Box::new_uninit_slice(DIRENTS_BUFFER))
+    }
+}
+
+/// Names in one buffer.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// Each with the NUL that ends it.
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl Names {
+    fn push(&mut self, name: &[u8]) {
+        self.bytes.extend_from_slice(name);
+        // A piece is of some hundred names, each of 255 bytes at most.
+        self.ends.push(self.bytes.len() as u32);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The names, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = &CStr> {
+        let mut start = 0;
+        self.ends.iter().filter_map(move |&end| {
+            let name = self.bytes.get(start..end as usize)?;
+            start = end as usize;
+            CStr::from_bytes_with_nul(name).ok()
+        })
+    }
+}
+
 /// The names of a directory but `.` and `..`, ascending, each once.
 #[derive(Debug)]
 pub struct NameList {
-    merge: Merge,
-    last: Option<Vec<u8>>,
+    rest: Rest,
+    /// Given back with the names.
+    _shares: Shares,
+}
+
+#[derive(Debug)]
+enum Rest {
+    Memory(Run),
+    Spooled(Merge),
 }
 
 impl NameList {
-    /// Reads the whole directory. What does not fit into memory goes into a file without a name
-    /// in `spool_folder`.
-    ///
-    /// # Errors
-    /// When the directory cannot be listed, or the spool not written.
+    /// Reads the whole directory, and keeps the names behind `after`.
     ///
     /// `go_on` is asked after each answer of the source; when it says no, the listing ends with
     /// [`SpoolError::Stopped`].
+    ///
+    /// # Errors
+    /// When the directory cannot be listed, or the spool not written.
     pub fn read(
-        directory: &Directory,
-        spool_folder: &Path,
-        go_on: &dyn Fn() -> bool,
+        directory: &Listable,
+        after: Option<&[u8]>,
+        store: &NameStore,
+        buffer: &mut DirentBuffer,
+        go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Self, SpoolError> {
-        Self::read_in_runs(directory, spool_folder, RUN_BYTES, go_on)
-    }
-
-    fn read_in_runs(
-        directory: &Directory,
-        spool_folder: &Path,
-        run_bytes: usize,
-        go_on: &dyn Fn() -> bool,
-    ) -> Result<Self, SpoolError> {
-        let opened = directory.open_for_listing()?;
-        let mut buffer = Vec::with_capacity(DIRENTS_BUFFER);
-        let mut entries = RawDir::new(&opened, buffer.spare_capacity_mut());
+        let mut entries = RawDir::new(directory.descriptor(), &mut buffer.0);
         let mut run = Run::default();
         let mut spool: Option<Spool> = None;
+        let mut shares = Shares {
+            left: Arc::clone(&store.left),
+            taken: 0,
+        };
         while let Some(entry) = entries.next() {
             let entry = match entry {
                 Err(Errno::INTR) => continue,
                 entry => entry?,
             };
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
+            let name = entry.file_name().to_bytes_with_nul();
+            if name != b".\0" && name != b"..\0" && is_behind(name, after) {
                 run.push(name);
             }
             if entries.is_buffer_empty() && !go_on() {
                 return Err(SpoolError::Stopped);
             }
-            if run.bytes() >= run_bytes {
+            let bytes = run.bytes();
+            if bytes >= store.run_bytes || bytes >= FREE_BYTES + shares.taken && !shares.take_one()
+            {
                 let spool = match &mut spool {
                     Some(spool) => spool,
-                    none => none.insert(Spool::create(spool_folder)?),
+                    none => none.insert(Spool::create(&store.folder)?),
                 };
                 spool.write(&mut run)?;
             }
         }
         run.sort();
-        let merge = Merge::new(run, spool)?;
-        Ok(NameList { merge, last: None })
+        let rest = match spool {
+            None => Rest::Memory(run),
+            Some(spool) => Rest::Spooled(Merge::new(run, spool)?),
+        };
+        Ok(NameList {
+            rest,
+            _shares: shares,
+        })
+    }
+
+    /// Whether all names were handed out.
+    pub fn is_over(&self) -> bool {
+        match &self.rest {
+            Rest::Memory(run) => run.left() == 0,
+            Rest::Spooled(merge) => merge.is_over(),
+        }
     }
 
     /// The next name.
@@ -110,209 +231,48 @@ impl NameList {
     /// # Errors
     /// When the spool cannot be read.
     pub fn next_name(&mut self) -> io::Result<Option<Vec<u8>>> {
-        // readdir(3): an entry may come twice when the directory changes meanwhile.
-        while let Some(name) = self.merge.next()? {
-            if self.last.as_ref() != Some(&name) {
-                self.last = Some(name.clone());
-                return Ok(Some(name));
+        let mut names = Names::default();
+        while names.is_empty() && !self.is_over() {
+            match &mut self.rest {
+                Rest::Memory(run) => drop(run.next(|name| names.push(name))),
+                Rest::Spooled(merge) => merge.next(&mut names)?,
             }
         }
-        Ok(None)
-    }
-}
-
-/// Names in memory: one buffer, and where each name lies in it.
-#[derive(Debug, Default)]
-struct Run {
-    bytes: Vec<u8>,
-    places: Vec<(u32, u16)>,
-    /// How many were handed out.
-    taken: usize,
-}
-
-impl Run {
-    fn push(&mut self, name: &[u8]) {
-        // RUN_BYTES and NAME_MAX bound both numbers far below their types.
-        self.places
-            .push((self.bytes.len() as u32, name.len() as u16));
-        self.bytes.extend_from_slice(name);
+        Ok(names.iter().next().map(|name| name.to_bytes().to_vec()))
     }
 
-    fn bytes(&self) -> usize {
-        self.bytes.len() + self.places.len() * PER_NAME
-    }
-
-    fn name(&self, (start, length): (u32, u16)) -> &[u8] {
-        let start = start as usize;
-        self.bytes
-            .get(start..start + usize::from(length))
-            .unwrap_or_default()
-    }
-
-    fn sort(&mut self) {
-        let mut places = std::mem::take(&mut self.places);
-        places.sort_unstable_by(|a, b| self.name(*a).cmp(self.name(*b)));
-        self.places = places;
-    }
-
-    fn next(&mut self) -> Option<Vec<u8>> {
-        let place = *self.places.get(self.taken)?;
-        self.taken += 1;
-        Some(self.name(place).to_vec())
-    }
-}
-
-/// Sorted runs in one unlinked file: u16 length (little-endian), name, …
-#[derive(Debug)]
-struct Spool {
-    file: File,
-    /// Where each run begins; the last element is the end.
-    bounds: Vec<u64>,
-}
-
-impl Spool {
-    fn create(folder: &Path) -> Result<Self, SpoolError> {
-        // open(2), O_TMPFILE: the file never has a name, so a crash leaves nothing behind.
-        use rustix::fs::{Mode, OFlags, open};
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let file = match retry_interrupted(|| open(folder, flags, mode)) {
-            Ok(file) => File::from(file),
-            // Not every file system has O_TMPFILE.
-            Err(Errno::OPNOTSUPP | Errno::ISDIR) => unlinked_file(folder)?,
-            Err(errno) => return Err(SpoolError::Spool(errno.into())),
-        };
-        Ok(Spool {
-            file,
-            bounds: vec![0],
-        })
-    }
-
-    fn write(&mut self, run: &mut Run) -> io::Result<()> {
-        run.sort();
-        let mut writer = BufWriter::with_capacity(1 << 18, &self.file);
-        for &place in &run.places {
-            writer.write_all(&place.1.to_le_bytes())?;
-            writer.write_all(run.name(place))?;
-        }
-        writer.flush()?;
-        drop(writer);
-        self.bounds.push(self.file.stream_position()?);
-        run.bytes.clear();
-        run.places.clear();
-        Ok(())
-    }
-}
-
-fn unlinked_file(folder: &Path) -> io::Result<File> {
-    let path = folder.join(format!(
-        "names.{}.{:x}",
-        std::process::id(),
-        fastrand::u64(..)
-    ));
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(&path)?;
-    std::fs::remove_file(&path)?;
-    Ok(file)
-}
-
-/// A sorted run of the spool, read from its start to its end.
-#[derive(Debug)]
-struct RunReader {
-    reader: BufReader<ReadAt>,
-    left: u64,
-}
-
-#[derive(Debug)]
-struct ReadAt {
-    file: File,
-    position: u64,
-}
-
-impl Read for ReadAt {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = std::os::unix::fs::FileExt::read_at(&self.file, buffer, self.position)?;
-        self.position += count as u64;
-        Ok(count)
-    }
-}
-
-impl RunReader {
-    fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        let mut length = [0; 2];
-        self.reader.read_exact(&mut length)?;
-        let mut name = vec![0; usize::from(u16::from_le_bytes(length))];
-        self.reader.read_exact(&mut name)?;
-        self.left = self.left.saturating_sub(2 + name.len() as u64);
-        Ok(Some(name))
-    }
-}
-
-/// Merges the runs of the spool and the one in memory.
-#[derive(Debug)]
-struct Merge {
-    memory: Run,
-    runs: Vec<RunReader>,
-    /// The next name of each run; the one in memory is numbered behind those of the spool.
-    heads: BinaryHeap<Reverse<(Vec<u8>, usize)>>,
-}
-
-impl Merge {
-    fn new(memory: Run, spool: Option<Spool>) -> io::Result<Self> {
-        let mut runs = Vec::new();
-        if let Some(mut spool) = spool {
-            spool.file.seek(SeekFrom::Start(0))?;
-            // Buffers share what a run may take, so that many runs cost no more than one.
-            let buffer = (RUN_BYTES / spool.bounds.len()).clamp(4 << 10, 256 << 10);
-            for bounds in spool.bounds.windows(2) {
-                if let [start, end] = *bounds {
-                    let file = spool.file.try_clone()?;
-                    let at = ReadAt {
-                        file,
-                        position: start,
-                    };
-                    runs.push(RunReader {
-                        reader: BufReader::with_capacity(buffer, at),
-                        left: end - start,
-                    });
+    /// The next names: about `count`, none only at the end.
+    ///
+    /// # Errors
+    /// When the spool cannot be read.
+    pub fn cut(&mut self, count: usize) -> io::Result<Names> {
+        let mut names = Names::default();
+        match &mut self.rest {
+            Rest::Memory(run) => {
+                // What would be left is not worth another piece.
+                let count = match run.left() {
+                    left if left <= 2 * count => left,
+                    _ => count,
+                };
+                names.ends.reserve_exact(count);
+                for _ in 0..count {
+                    run.next(|name| names.push(name));
+                }
+            }
+            Rest::Spooled(merge) => {
+                while names.len() < count && !merge.is_over() {
+                    merge.next(&mut names)?;
                 }
             }
         }
-        let mut merge = Merge {
-            memory,
-            runs,
-            heads: BinaryHeap::new(),
-        };
-        for run in 0..=merge.runs.len() {
-            merge.refill(run)?;
-        }
-        Ok(merge)
+        Ok(names)
     }
+}
 
-    fn refill(&mut self, run: usize) -> io::Result<()> {
-        let name = match self.runs.get_mut(run) {
-            Some(reader) => reader.next()?,
-            None => self.memory.next(),
-        };
-        if let Some(name) = name {
-            self.heads.push(Reverse((name, run)));
-        }
-        Ok(())
-    }
-
-    fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let Some(Reverse((name, run))) = self.heads.pop() else {
-            return Ok(None);
-        };
-        self.refill(run)?;
-        Ok(Some(name))
-    }
+/// `name` ends with NUL, which is lower than any byte of a name.
+fn is_behind(name: &[u8], after: Option<&[u8]>) -> bool {
+    let name = name.strip_suffix(b"\0").unwrap_or(name);
+    after.is_none_or(|after| name > after)
 }
 
 #[cfg(test)]
@@ -330,30 +290,94 @@ mod tests {
         }
     }
 
+    /// A source with names that no readdir gives in order, and a folder for spools.
+    struct Fixture {
+        source: tempfile::TempDir,
+        spool: tempfile::TempDir,
+        names: Vec<Vec<u8>>,
+    }
+
+    impl Fixture {
+        fn new(count: u32) -> Self {
+            let source = tempfile::tempdir().unwrap();
+            let mut names: Vec<Vec<u8>> = (0..count)
+                .map(|n| format!("{:x}", n.wrapping_mul(2_654_435_761)).into_bytes())
+                .collect();
+            for name in &names {
+                let name = std::str::from_utf8(name).unwrap();
+                std::fs::write(source.path().join(name), "").unwrap();
+            }
+            names.sort();
+            Fixture {
+                source,
+                spool: tempfile::tempdir().unwrap(),
+                names,
+            }
+        }
+
+        fn store(&self, run_bytes: usize) -> NameStore {
+            NameStore {
+                run_bytes,
+                ..NameStore::new(self.spool.path())
+            }
+        }
+
+        fn read(&self, store: &NameStore, after: Option<&[u8]>) -> NameList {
+            let tree = SourceTree::open(self.source.path(), Box::new(NoPlaces)).unwrap();
+            let root = tree.listable(EntryId::ROOT, EntryId::ROOT, b"").unwrap();
+            let mut buffer = DirentBuffer::default();
+            NameList::read(&root, after, store, &mut buffer, &mut || true).unwrap()
+        }
+    }
+
+    fn rest(list: &mut NameList) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        while !list.is_over() {
+            let names = list.cut(30).unwrap();
+            assert!(names.len() <= 60);
+            all.extend(names.iter().map(|name| name.to_bytes().to_vec()));
+        }
+        assert!(list.cut(30).unwrap().is_empty());
+        all
+    }
+
     #[test]
     fn names_come_sorted_whether_spooled_or_not() {
-        let source = tempfile::tempdir().unwrap();
-        let spool = tempfile::tempdir().unwrap();
-        let mut expected: Vec<Vec<u8>> = (0..500)
-            .map(|n: u32| format!("{:x}", n.wrapping_mul(2_654_435_761)).into_bytes())
-            .collect();
-        for name in &expected {
-            let name = std::str::from_utf8(name).unwrap();
-            std::fs::write(source.path().join(name), "").unwrap();
-        }
-        expected.sort();
-        let tree = SourceTree::open(source.path(), Box::new(NoPlaces)).unwrap();
-        let root = tree.directory(EntryId::ROOT).unwrap();
+        let fixture = Fixture::new(500);
         for run_bytes in [64, 1000, RUN_BYTES] {
-            let mut list =
-                NameList::read_in_runs(&root, spool.path(), run_bytes, &|| true).unwrap();
-            assert_eq!(list.merge.runs.is_empty(), run_bytes == RUN_BYTES);
-            let mut names = Vec::new();
-            while let Some(name) = list.next_name().unwrap() {
-                names.push(name);
-            }
-            assert_eq!(names, expected, "runs of {run_bytes} bytes");
+            let mut list = fixture.read(&fixture.store(run_bytes), None);
+            let in_memory = matches!(list.rest, Rest::Memory(_));
+            assert_eq!(in_memory, run_bytes == RUN_BYTES);
+            assert_eq!(rest(&mut list), fixture.names, "runs of {run_bytes} bytes");
         }
-        assert_eq!(std::fs::read_dir(spool.path()).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(fixture.spool.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn names_that_are_recorded_are_left_out() {
+        let fixture = Fixture::new(500);
+        for run_bytes in [64, RUN_BYTES] {
+            let store = fixture.store(run_bytes);
+            let mut list = fixture.read(&store, fixture.names.get(99).map(Vec::as_slice));
+            assert_eq!(rest(&mut list), fixture.names.split_at(100).1);
+            let mut list = fixture.read(&store, fixture.names.last().map(Vec::as_slice));
+            assert!(list.is_over() && list.cut(9).unwrap().is_empty());
+        }
+    }
+
+    /// Whoever has no share spools early, and shares come back with the list.
+    #[test]
+    fn the_memory_for_names_is_shared() {
+        let fixture = Fixture::new(8000);
+        let store = fixture.store(RUN_BYTES);
+        store.left.store(SHARE_BYTES, Ordering::Relaxed);
+        let first = fixture.read(&store, None);
+        assert!(matches!(first.rest, Rest::Memory(_)));
+        assert_eq!(store.left.load(Ordering::Relaxed), 0);
+        let mut second = fixture.read(&store, None);
+        assert!(matches!(second.rest, Rest::Spooled(_)));
+        assert_eq!(rest(&mut second), fixture.names);
+        drop(first);
+        assert_eq!(store.left.load(Ordering::Relaxed), SHARE_BYTES);
     }
 }

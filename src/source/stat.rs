@@ -9,6 +9,10 @@ use rustix::io::Errno;
 
 use crate::entry::{DeviceNumber, LinkKey, NewEntry, SourceAttributes};
 
+/// What is asked for: all that is recorded. Not `STATX_BLOCKS`, for which a server may have to be
+/// asked.
+const ASKED: StatxFlags = StatxFlags::BASIC_STATS.difference(StatxFlags::BLOCKS);
+
 /// What one `statx(2)` told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
@@ -29,7 +33,7 @@ impl Seen {
     /// The error of the call; `EINVAL` for a type that no POSIX tree holds.
     pub fn at(directory: impl AsFd, name: &CStr) -> Result<Seen, Errno> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        Self::from_statx(&statx(directory, name, flags, StatxFlags::BASIC_STATS)?)
+        Self::from_statx(&statx(directory, name, flags, ASKED)?)
     }
 
     /// Looks at an open file.
@@ -38,7 +42,7 @@ impl Seen {
     /// As [`at`](Self::at).
     pub fn open(file: impl AsFd) -> Result<Seen, Errno> {
         let flags = AtFlags::EMPTY_PATH;
-        Self::from_statx(&statx(file, c"", flags, StatxFlags::BASIC_STATS)?)
+        Self::from_statx(&statx(file, c"", flags, ASKED)?)
     }
 
     fn from_statx(found: &Statx) -> Result<Seen, Errno> {

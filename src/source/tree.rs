@@ -1,6 +1,6 @@
 //! Directories of the source by id, and what is opened in them.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -68,8 +68,37 @@ pub struct Directory {
     pub id: EntryId,
     /// The directory that it lies in; the root lies in itself.
     pub parent: EntryId,
-    /// Opened with `O_PATH`: good for openat(2) and statx(2) relative to it.
+    /// Good for openat(2) and statx(2) relative to it: opened with `O_PATH`, or for reading where
+    /// it was listed.
     descriptor: OwnedFd,
+}
+
+/// A directory that is open for reading its names, from the first on.
+#[derive(Debug)]
+pub struct Listable {
+    directory: Arc<Directory>,
+    /// A descriptor of its own, where that of the directory does not read, or not from the start.
+    names: Option<OwnedFd>,
+}
+
+impl Listable {
+    /// A directory that is open already.
+    ///
+    /// # Errors
+    /// The error of openat(2).
+    pub fn of(directory: Arc<Directory>) -> Result<Self, Errno> {
+        let names = Some(directory.open_unread(c".", OFlags::DIRECTORY)?);
+        Ok(Listable { directory, names })
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    pub(super) fn descriptor(&self) -> &OwnedFd {
+        self.names.as_ref().unwrap_or(&self.directory.descriptor)
+    }
 }
 
 /// The source of a transfer.
@@ -160,6 +189,36 @@ impl SourceTree {
         Ok(directory)
     }
 
+    /// The directory `id`, which stands under `name` in `parent`, to be listed.
+    ///
+    /// One openat(2) gives the descriptor for the names and for the looks at them: each open costs
+    /// a call to the server.
+    ///
+    /// # Errors
+    /// As [`directory`](Self::directory), and when it may not be read.
+    pub fn listable(
+        &self,
+        id: EntryId,
+        parent: EntryId,
+        name: &[u8],
+    ) -> Result<Listable, OpenError> {
+        if let Some(directory) = self.cached(id) {
+            return Ok(Listable::of(directory)?);
+        }
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let name = component(name.to_vec())?;
+        let directory = Arc::new(Directory {
+            id,
+            parent,
+            descriptor: self.directory(parent)?.open_unread(&name, flags)?,
+        });
+        self.cache().put(id, Arc::clone(&directory));
+        Ok(Listable {
+            directory,
+            names: None,
+        })
+    }
+
     fn cached(&self, id: EntryId) -> Option<Arc<Directory>> {
         if id == EntryId::ROOT {
             return Some(Arc::clone(&self.root));
@@ -200,11 +259,6 @@ impl Directory {
         retry_interrupted(|| openat(&self.descriptor, name, flags, Mode::empty()))
     }
 
-    /// Opens the directory itself for listing.
-    pub(super) fn open_for_listing(&self) -> Result<OwnedFd, Errno> {
-        self.open_unread(c".", OFlags::DIRECTORY)
-    }
-
     /// Opens a regular file in it for reading.
     ///
     /// # Errors
@@ -222,7 +276,15 @@ impl Directory {
     /// # Errors
     /// The error of statx(2).
     pub fn look_at(&self, name: &[u8]) -> Result<Seen, Errno> {
-        Seen::at(&self.descriptor, &component(name.to_vec())?)
+        self.look(&component(name.to_vec())?)
+    }
+
+    /// [`look_at`](Self::look_at) with a name as the system call takes it.
+    ///
+    /// # Errors
+    /// The error of statx(2).
+    pub fn look(&self, name: &CStr) -> Result<Seen, Errno> {
+        Seen::at(&self.descriptor, name)
     }
 
     /// The target of a symlink in it.
@@ -236,7 +298,7 @@ impl Directory {
 
     /// Opens without changing the access time where that is allowed, so that reading does not
     /// change what a later run sees. open(2): `O_NOATIME` is `EPERM` for files of others.
-    fn open_unread(&self, name: &std::ffi::CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    fn open_unread(&self, name: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
         let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC;
         let try_open =
             |flags| retry_interrupted(|| openat(&self.descriptor, name, flags, Mode::empty()));

@@ -32,7 +32,7 @@ pub use identify::UnknownEntry;
 pub use outcome::{Settled, Settlement};
 pub use problems::StoredProblem;
 pub use progress::{Pass, PassProgress};
-pub use reader::{DirectoryEntry, FileBatch, InodeOwner, Reader};
+pub use reader::{DirectoryEntry, FileBatch, InodeOwner, Reader, Unlisted};
 pub use recording::{FoundEntry, ListingChunk};
 pub use settings::{Settings, compression_name};
 

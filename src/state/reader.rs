@@ -16,6 +16,19 @@ pub struct Reader {
     path: PathBuf,
 }
 
+/// A directory that is to be listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unlisted {
+    /// Its id.
+    pub id: EntryId,
+    /// The directory that it lies in.
+    pub parent: EntryId,
+    /// Its name there.
+    pub name: Vec<u8>,
+    /// The last name in it that is recorded: it was listed in part.
+    pub after: Option<Vec<u8>>,
+}
+
 /// The next files of a pass.
 #[derive(Debug)]
 pub struct FileBatch {
@@ -92,13 +105,25 @@ impl Reader {
         after: u64,
         at_most: u32,
         retry: bool,
-    ) -> Result<Vec<EntryId>, StateError> {
+    ) -> Result<Vec<Unlisted>, StateError> {
         self.rows(
-            "SELECT id FROM directory WHERE id > ?1 AND listed = 0
+            "SELECT entry.id, entry.parent, entry.name,
+             (SELECT last.name FROM entry AS last WHERE last.id =
+              (SELECT first + count - 1 FROM extent WHERE extent.directory = directory.id
+               ORDER BY first DESC LIMIT 1))
+             FROM directory JOIN entry ON entry.id = directory.id
+             WHERE directory.id > ?1 AND listed = 0
              AND (?3 OR NOT EXISTS (SELECT 1 FROM problem WHERE problem.id = directory.id))
-             ORDER BY id LIMIT ?2",
+             ORDER BY directory.id LIMIT ?2",
             params![stored(after), at_most, retry],
-            |row| row::id(row, 0),
+            |row| {
+                Ok(Unlisted {
+                    id: row::id(row, 0)?,
+                    parent: row::id(row, 1)?,
+                    name: row.get(2)?,
+                    after: row.get(3)?,
+                })
+            },
         )
     }
 
@@ -116,23 +141,6 @@ impl Reader {
                 )?
                 .query_row([], |row| row.get(0))
                 .map(row::loaded)
-        })
-    }
-
-    /// The name of the last entry that is recorded of a directory.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn last_recorded_name(&self, directory: EntryId) -> Result<Option<Vec<u8>>, StateError> {
-        self.query(|connection| {
-            connection
-                .prepare_cached(
-                    "SELECT name FROM entry WHERE id =
-                     (SELECT first + count - 1 FROM extent WHERE directory = ?1
-                      ORDER BY first DESC LIMIT 1)",
-                )?
-                .query_row([stored(directory.get())], |row| row.get(0))
-                .optional()
         })
     }
 

@@ -26,6 +26,14 @@ pub enum FoundEntry {
 }
 
 impl FoundEntry {
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        match self {
+            FoundEntry::Known(entry) => entry.attributes.file_type == FileType::Directory,
+            FoundEntry::Failed { .. } => false,
+        }
+    }
+
     /// The name and the problem of a failed one.
     pub fn failure(&self) -> Option<(&[u8], Problem)> {
         match self {

@@ -139,15 +139,21 @@ fn a_directory_in_chunks_knows_where_it_stands() {
     let folder = tempfile::tempdir().unwrap();
     let state = new_state(folder.path());
     let reader = state.reader().unwrap();
-    assert_eq!(reader.last_recorded_name(EntryId::ROOT).unwrap(), None);
+    let root = Unlisted {
+        id: EntryId::ROOT,
+        parent: EntryId::ROOT,
+        name: b"source".to_vec(),
+        after: None,
+    };
+    let in_part = Unlisted {
+        after: Some(b"a".to_vec()),
+        ..root.clone()
+    };
+    assert_eq!(reader.next_unlisted(0, 9, true).unwrap(), [root]);
     state
         .record(&[chunk(ROOT, vec![entry("a", FileType::Regular)], false)])
         .unwrap();
-    assert_eq!(
-        reader.last_recorded_name(EntryId::ROOT).unwrap(),
-        Some(b"a".to_vec())
-    );
-    assert_eq!(reader.next_unlisted(0, 9, true).unwrap(), [EntryId::ROOT]);
+    assert_eq!(reader.next_unlisted(0, 9, true).unwrap(), [in_part]);
     state
         .record(&[chunk(ROOT, vec![entry("b", FileType::Regular)], true)])
         .unwrap();
@@ -424,10 +430,12 @@ fn a_name_that_is_identified_later_is_loaded_or_joins_its_inode() {
         .failed_entries(Pass::Files, EntryId::new(0), 1003, 9)
         .unwrap();
     assert_eq!(retried.len(), 1);
-    assert_eq!(
-        reader.next_unlisted(1000, 9, true).unwrap(),
-        [EntryId::new(1003)]
-    );
+    let unlisted = reader.next_unlisted(1000, 9, true).unwrap();
+    let ids: Vec<u64> = unlisted
+        .iter()
+        .map(|directory| directory.id.get())
+        .collect();
+    assert_eq!(ids, [1003]);
     assert_eq!(reader.next_unlisted(1000, 9, false).unwrap(), []);
 }
 

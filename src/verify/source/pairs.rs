@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use clfs_format::{FileType, Filehandle};
@@ -11,7 +11,9 @@ use rustix::io::Errno;
 use super::places::PlaceTable;
 use super::{ROOT_PATH, is_root};
 use crate::entry::EntryId;
-use crate::source::{Directory, NameList, OpenError, Seen, SourceTree, SpoolError};
+use crate::source::{
+    Directory, DirentBuffer, Listable, NameList, NameStore, OpenError, Seen, SourceTree, SpoolError,
+};
 use crate::verify::finding::Found;
 use crate::verify::rule::Rule;
 use crate::verify::scratch::{NamingReader, ScratchError};
@@ -63,7 +65,8 @@ pub(in crate::verify) struct Pairs {
     source: SourceTree,
     places: PlaceTable,
     namings: NamingReader,
-    spool: PathBuf,
+    spool: NameStore,
+    dirents: DirentBuffer,
     last: Option<EntryId>,
     open: Option<OpenDirectory>,
 }
@@ -106,7 +109,8 @@ impl Pairs {
             source,
             places,
             namings,
-            spool: folder.to_path_buf(),
+            spool: NameStore::new(folder),
+            dirents: DirentBuffer::default(),
             last: None,
             open: None,
         })
@@ -205,7 +209,13 @@ impl Pairs {
                 handle,
             });
         }
-        let mut names = match NameList::read(&directory, &self.spool, &|| true) {
+        let read = Listable::of(Arc::clone(&directory))
+            .map_err(SpoolError::from)
+            .and_then(|listable| {
+                let buffer = &mut self.dirents;
+                NameList::read(&listable, None, &self.spool, buffer, &mut || true)
+            });
+        let mut names = match read {
             Ok(names) => names,
             Err(SpoolError::Spool(error)) => return Err(error.into()),
             Err(SpoolError::Source(errno)) => {

@@ -1,0 +1,191 @@
+//! Commits listings in the order of ids.
+
+use std::time::{Duration, Instant};
+
+use super::ahead::{Ahead, LISTED_AHEAD, Turn};
+use super::piece::Piece;
+use super::{Scan, ScanEnd};
+use crate::crash_point::{CrashPoint, crash_point};
+use crate::entry::EntryId;
+use crate::monitor::Progress;
+use crate::problem::Problem;
+use crate::state::{FoundEntry, ListingChunk, Reader, StateError};
+
+/// Entries in one transaction.
+const BATCH_ENTRIES: usize = 8192;
+/// How long entries wait for others to be committed with: each commit flushes the disk, and writes
+/// whole pages.
+const BATCH_WAIT: Duration = Duration::from_millis(50);
+/// When nothing comes back from the source for so long, all members may be held by calls that do
+/// not return: one more goes on with the rest.
+const QUIET: Duration = Duration::from_millis(100);
+
+pub(super) struct Committer<'a> {
+    scan: &'a Scan<'a>,
+    reader: Reader,
+    ahead: &'a Ahead,
+    /// Brings one member more.
+    recruit: &'a dyn Fn(),
+    /// Pieces that had come back when there was a look at it, and when that was.
+    delivered: (u64, Instant),
+    /// The last directory that was given to the listers.
+    cursor: u64,
+    /// No directory was found behind the cursor since the last commit.
+    exhausted: bool,
+    batch: Vec<ListingChunk>,
+    batch_entries: usize,
+    batch_began: Instant,
+    /// The batch has directories, which can be listed when it is committed.
+    batch_has_directories: bool,
+}
+
+impl<'a> Committer<'a> {
+    pub(super) fn new(
+        scan: &'a Scan<'a>,
+        reader: Reader,
+        ahead: &'a Ahead,
+        recruit: &'a dyn Fn(),
+    ) -> Self {
+        let now = Instant::now();
+        Committer {
+            scan,
+            reader,
+            ahead,
+            recruit,
+            delivered: (0, now),
+            cursor: 0,
+            exhausted: false,
+            batch: Vec::new(),
+            batch_entries: 0,
+            batch_began: now,
+            batch_has_directories: false,
+        }
+    }
+
+    pub(super) fn run(&mut self) -> Result<ScanEnd, StateError> {
+        let mut pieces = Vec::new();
+        loop {
+            if self.scan.stop.is_requested() {
+                self.commit()?;
+                return Ok(ScanEnd::Stopped);
+            }
+            self.hand_out()?;
+            let patience = match self.batch.is_empty() {
+                true => QUIET,
+                false => BATCH_WAIT.saturating_sub(self.batch_began.elapsed()),
+            };
+            let room = BATCH_ENTRIES.saturating_sub(self.batch_entries);
+            let wants_busy = self.batch_has_directories;
+            match self.ahead.turn(room, patience, wants_busy, &mut pieces) {
+                Turn::Ready => {}
+                Turn::Later => {
+                    self.commit()?;
+                    self.go_around_stalls();
+                }
+                Turn::Empty if self.batch.is_empty() => return Ok(ScanEnd::Complete),
+                Turn::Empty => self.commit()?,
+            }
+            for (directory, piece) in pieces.drain(..) {
+                if self.scan.stop.is_requested() {
+                    break;
+                }
+                if matches!(piece, Piece::Stopped) {
+                    self.commit()?;
+                    return Ok(ScanEnd::Stopped);
+                }
+                self.take(directory, piece)?;
+            }
+            if self.batch_entries >= BATCH_ENTRIES {
+                self.commit()?;
+            }
+        }
+    }
+
+    /// Gives directories to the crew, as far ahead as is allowed.
+    fn hand_out(&mut self) -> Result<(), StateError> {
+        let room = self.ahead.room();
+        // Some at once: each time is a query.
+        if self.exhausted || room < LISTED_AHEAD / 4 {
+            return Ok(());
+        }
+        let retry = self.scan.retry_problems;
+        let unlisted = self.reader.next_unlisted(self.cursor, room as u32, retry)?;
+        self.exhausted = unlisted.len() < room;
+        if let Some(last) = unlisted.last() {
+            self.cursor = last.id.get();
+            self.ahead.add(unlisted);
+        }
+        Ok(())
+    }
+
+    /// Calls that do not return hold members of the crew, who cannot tell how slow they are.
+    fn go_around_stalls(&mut self) {
+        let (before, since) = self.delivered;
+        let delivered = self.ahead.delivered();
+        if delivered != before {
+            self.delivered = (delivered, Instant::now());
+        } else if since.elapsed() >= QUIET && self.ahead.is_short_of_members() {
+            self.delivered = (delivered, Instant::now());
+            (self.recruit)();
+        }
+    }
+
+    fn take(&mut self, directory: EntryId, piece: Piece) -> Result<(), StateError> {
+        match piece {
+            Piece::Chunk { entries, last } => {
+                if self.batch.is_empty() {
+                    self.batch_began = Instant::now();
+                }
+                self.batch_entries += entries.len();
+                self.batch_has_directories |= entries.iter().any(FoundEntry::is_directory);
+                self.batch.push(ListingChunk {
+                    directory,
+                    entries,
+                    last,
+                });
+            }
+            Piece::Problem(problem) => {
+                self.commit()?;
+                self.fail(directory, problem)?;
+            }
+            // Seen before.
+            Piece::Stopped => {}
+            Piece::Error(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, directory: EntryId, problem: Problem) -> Result<(), StateError> {
+        self.scan.state.listing_failed(directory, &problem)?;
+        self.scan
+            .report(&self.reader, &self.reader.path(directory)?, problem)
+    }
+
+    fn commit(&mut self) -> Result<(), StateError> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        crash_point(CrashPoint::ScanListed);
+        self.scan.state.record(&self.batch)?;
+        crash_point(CrashPoint::ScanCommitted);
+        Progress::add(&self.scan.progress.found, self.batch_entries as u64);
+        for chunk in std::mem::take(&mut self.batch) {
+            self.report_names(&chunk)?;
+        }
+        self.batch_entries = 0;
+        self.batch_has_directories = false;
+        self.exhausted = false;
+        (self.scan.committed)();
+        Ok(())
+    }
+
+    fn report_names(&self, chunk: &ListingChunk) -> Result<(), StateError> {
+        let failed = chunk.entries.iter().filter_map(|found| found.failure());
+        for (name, problem) in failed {
+            let mut path = self.reader.path(chunk.directory)?;
+            path.push(name.to_vec());
+            self.scan.report(&self.reader, &path, problem)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,54 @@
+//! A piece of a directory's listing, as it goes to the committer.
+
+use crate::problem::Problem;
+use crate::source::OpenError;
+use crate::state::{FoundEntry, StateError};
+
+/// What a member of the crew brings back.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// Entries, in the order of their names.
+    Chunk {
+        entries: Vec<FoundEntry>,
+        last: bool,
+    },
+    /// The directory cannot be listed; the last piece.
+    Problem(Problem),
+    /// The run is stopping; the last piece.
+    Stopped,
+    /// The run cannot go on; the last piece.
+    Error(StateError),
+}
+
+impl Piece {
+    /// How many entries it has.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Piece::Chunk { entries, .. } => entries.len(),
+            Piece::Problem(_) | Piece::Stopped | Piece::Error(_) => 0,
+        }
+    }
+
+    /// Whether the directory has no more.
+    pub(super) fn is_last(&self) -> bool {
+        match self {
+            Piece::Chunk { last, .. } => *last,
+            Piece::Problem(_) | Piece::Stopped | Piece::Error(_) => true,
+        }
+    }
+}
+
+impl From<OpenError> for Piece {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Problem(problem) => Piece::Problem(problem),
+            OpenError::State(error) => Piece::Error(error),
+        }
+    }
+}
+
+impl From<StateError> for Piece {
+    fn from(error: StateError) -> Self {
+        Piece::Error(error)
+    }
+}

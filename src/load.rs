@@ -50,7 +50,7 @@ pub struct LoadOptions {
     pub preserve_hardlinks: Option<bool>,
     /// The seed of a new transfer; random without.
     pub seed: Option<Seed>,
-    /// Threads that list directories.
+    /// The most threads that list directories; there are fewer while the source answers quickly.
     pub scan_threads: usize,
     /// Threads that read and encode.
     pub encode_threads: usize,
@@ -75,8 +75,9 @@ pub struct LoadOptions {
 impl LoadOptions {
     /// The defaults.
     ///
-    /// Threads wait for the source more than they compute: 8 list, so that an NFS server that
-    /// answers in a millisecond gives 8,000 entries a second and more; 8 read.
+    /// At most 64 threads list: an NFS server that answers in a millisecond then gives 64,000 entries
+    /// a second, about as many as the database takes beside all else, and more threads would only
+    /// take memory and descriptors. 8 read.
     pub fn new(state: PathBuf, source: PathBuf, container: ContainerLocation) -> Self {
         LoadOptions {
             state,
@@ -85,7 +86,7 @@ impl LoadOptions {
             compression: None,
             preserve_hardlinks: None,
             seed: None,
-            scan_threads: 8,
+            scan_threads: 64,
             encode_threads: 8,
             limits: UploadLimits::default(),
             retry: RetryPolicy::default(),

@@ -2,7 +2,7 @@
 
 use clfs_format::limits::LINKS;
 use clfs_format::{FIRST_SEQUENCE, FileType};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, params};
 
 use super::counter::{Counter, Increments};
 use super::row::{self, stored, stored_device, stored_time};
@@ -143,6 +143,8 @@ impl LinksProgress {
 
 struct Recording<'a> {
     transaction: &'a Transaction<'a>,
+    /// The one statement that runs for each entry: a look into the cache costs a hash of its text.
+    insert: CachedStatement<'a>,
     next: u64,
     links: LinksProgress,
     increments: Increments,
@@ -156,6 +158,11 @@ impl<'a> Recording<'a> {
         let after = highest.map_or(0, |highest| row::loaded(highest) + 1);
         Ok(Recording {
             transaction,
+            insert: transaction.prepare_cached(
+                "INSERT INTO entry (id, parent, name, mode, uid, gid, size,
+                                    mtime, ctime, atime, inode, device, owner)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            )?,
             next: after.max(FIRST_SEQUENCE),
             links: LinksProgress::load(transaction)?,
             increments: Increments::default(),
@@ -196,27 +203,21 @@ impl<'a> Recording<'a> {
             Some(key) => Some(self.link(id, key, attributes.mode)?),
             None => None,
         };
-        self.transaction
-            .prepare_cached(
-                "INSERT INTO entry (id, parent, name, mode, uid, gid, size,
-                                    mtime, ctime, atime, inode, device, owner)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-            )?
-            .execute(params![
-                stored(id.get()),
-                stored(parent.get()),
-                entry.name,
-                attributes.mode,
-                attributes.uid,
-                attributes.gid,
-                stored(attributes.size),
-                stored_time(attributes.mtime),
-                stored_time(attributes.ctime),
-                stored_time(attributes.atime),
-                stored(attributes.inode),
-                stored_device(attributes.device, attributes.file_type),
-                owner.map(|owner| stored(owner.get())),
-            ])?;
+        self.insert.execute(params![
+            stored(id.get()),
+            stored(parent.get()),
+            entry.name,
+            attributes.mode,
+            attributes.uid,
+            attributes.gid,
+            stored(attributes.size),
+            stored_time(attributes.mtime),
+            stored_time(attributes.ctime),
+            stored_time(attributes.atime),
+            stored(attributes.inode),
+            stored_device(attributes.device, attributes.file_type),
+            owner.map(|owner| stored(owner.get())),
+        ])?;
         if attributes.file_type == FileType::Directory {
             self.transaction
                 .prepare_cached("INSERT INTO directory (id, listed) VALUES (?1, 0)")?

@@ -9,6 +9,7 @@ mod tree;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -111,7 +112,17 @@ struct Held {
     ever: usize,
 }
 
+/// Answers to lookups that are given later.
+#[derive(Default)]
+struct Slow {
+    answers: Option<Sender<(Instant, Box<dyn FnOnce() + Send>)>>,
+    delay: Duration,
+    inside: usize,
+    most: usize,
+}
+
 struct Shared {
+    slow: Mutex<Slow>,
     tree: Mutex<Tree>,
     rules: Mutex<Vec<Rule>>,
     held: Mutex<Held>,
@@ -128,7 +139,7 @@ impl Shared {
     }
 
     fn look_up(
-        &self,
+        self: &Arc<Self>,
         parent: u64,
         name: &[u8],
         answer: impl FnOnce(Result<(), Errno>) + Send + 'static,
@@ -137,9 +148,34 @@ impl Shared {
         if let Some(number) = number {
             self.count(number, Call::Lookup);
         }
-        self.judge(Call::Lookup, 0, answer, |rule| {
+        self.judge(Call::Lookup, 0, self.later(answer), |rule| {
             rule.place.0 == parent && rule.place.1 == name
         });
+    }
+
+    /// Gives the answer when the source's delay is over; others are asked for meanwhile.
+    fn later(
+        self: &Arc<Self>,
+        answer: impl FnOnce(Result<(), Errno>) + Send + 'static,
+    ) -> impl FnOnce(Result<(), Errno>) + Send + 'static {
+        let shared = Arc::clone(self);
+        move |judged| {
+            let mut slow = locked(&shared.slow);
+            let Some(answers) = slow.answers.clone() else {
+                drop(slow);
+                return answer(judged);
+            };
+            slow.inside += 1;
+            slow.most = slow.most.max(slow.inside);
+            let due = Instant::now() + slow.delay;
+            drop(slow);
+            let counted = Arc::clone(&shared);
+            let answer = move || {
+                locked(&counted.slow).inside -= 1;
+                answer(judged);
+            };
+            answers.send((due, Box::new(answer))).unwrap();
+        }
     }
 
     fn ask(
@@ -229,6 +265,7 @@ impl FaultySource {
     /// Mounts an empty tree.
     pub fn mount(at: &Path) -> Self {
         let shared = Arc::new(Shared {
+            slow: Mutex::default(),
             tree: Mutex::new(Tree::new()),
             rules: Mutex::default(),
             held: Mutex::default(),
@@ -276,6 +313,26 @@ impl FaultySource {
             place: (directory, name),
             fault,
         });
+    }
+
+    /// Answers each lookup that late, however many come at the same time.
+    pub fn slow_down(&self, delay: Duration) {
+        let (answers, waiting) = channel::<(Instant, Box<dyn FnOnce() + Send>)>();
+        // All wait equally long, so they are due in the order in which they came.
+        std::thread::spawn(move || {
+            for (due, answer) in waiting {
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                answer();
+            }
+        });
+        let mut slow = locked(&self.shared.slow);
+        slow.answers = Some(answers);
+        slow.delay = delay;
+    }
+
+    /// The most lookups that were inside the source at the same time since it is slow.
+    pub fn most_inside(&self) -> usize {
+        locked(&self.shared.slow).most
     }
 
     /// Ends all faults; names that are gone come back, changed files stay as they are.

@@ -8,6 +8,7 @@ pub mod azure;
 pub mod counting;
 pub mod error;
 pub mod folder;
+pub mod limit;
 pub mod location;
 pub mod memory;
 mod name;

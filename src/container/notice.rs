@@ -36,6 +36,16 @@ pub enum Notice<'a> {
         /// Tries of theirs that failed.
         tries: u64,
     },
+    /// The service asks for fewer requests.
+    ThrottleBegins {
+        /// Requests in a second from now on.
+        pace: u64,
+    },
+    /// It has taken as many as there were for a while.
+    ThrottleEnds {
+        /// From the first request that it would not take.
+        lasted: Duration,
+    },
     /// The token ends before long.
     TokenEnds {
         /// When.
@@ -58,10 +68,13 @@ impl Notice<'_> {
     /// Whether somebody should know now, other than as the normal course.
     pub fn is_warning(&self) -> bool {
         match self {
-            Notice::OutageBegins { .. } | Notice::OutageLasts { .. } | Notice::TokenEnds { .. } => {
-                true
-            }
-            Notice::OutageEnds { .. } | Notice::TokenRenewed { .. } => false,
+            Notice::OutageBegins { .. }
+            | Notice::OutageLasts { .. }
+            | Notice::ThrottleBegins { .. }
+            | Notice::TokenEnds { .. } => true,
+            Notice::OutageEnds { .. }
+            | Notice::ThrottleEnds { .. }
+            | Notice::TokenRenewed { .. } => false,
         }
     }
 }
@@ -101,6 +114,16 @@ impl fmt::Display for Notice<'_> {
                 span(*lasted),
                 counted(*calls, "request was", "requests were"),
                 counted(*tries, "failed try", "failed tries")
+            ),
+            Notice::ThrottleBegins { pace } => write!(
+                f,
+                "the service asks for fewer requests: going on with about {pace} a second, and with more as \
+                 soon as it takes them"
+            ),
+            Notice::ThrottleEnds { lasted } => write!(
+                f,
+                "the service takes as many requests as there are again, after {}",
+                span(*lasted)
             ),
             Notice::TokenEnds { at, left, file } => {
                 write!(

@@ -1,0 +1,511 @@
+//! The limiter of one container: places for requests, meters, and the task that drives them.
+
+use std::fmt;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+use super::super::notice::{Notice, NoticeObserver};
+use super::super::{ContainerError, ContainerErrorKind, NetworkFailure};
+use super::climb::Bounds;
+use super::law::{Law, Measured};
+use super::meter::{Meter, Supply};
+
+/// The most requests at the same time that the limiter tries. At the 50 ms of a distant region they
+/// make 20,000 requests a second, which is what a storage account takes; each is a connection, whose
+/// buffers take some 30 KiB here.
+pub const MOST_REQUESTS: usize = 1024;
+/// Where it begins: enough for 6,400 requests a second at an answer time of 10 ms.
+const FIRST_REQUESTS: usize = 64;
+/// Requests that a line may be too thin for still go on: so many at least.
+const LEAST_REQUESTS: usize = 4;
+/// Objects that are read, compressed or wait while as many again are uploaded.
+const AHEAD: usize = 2;
+/// Where few requests are allowed, threads still read ahead.
+const LEAST_OBJECTS: usize = 32;
+/// How often tokens come.
+const TICK: Duration = Duration::from_millis(10);
+/// Answers that make an epoch; with fewer it lasts up to [`SLOW_EPOCH`].
+const ENOUGH: u64 = 200;
+/// See [`ENOUGH`].
+const SLOW_EPOCH: Duration = Duration::from_secs(2);
+/// Tokens of the pace that lie ready: a machine that is busy serves its tasks late.
+const PACE_READY: Duration = Duration::from_millis(100);
+/// Bytes that a line at rest may take at once, at any bandwidth limit.
+const BURST_BYTES: f64 = (8 << 20) as f64;
+/// Throttling is told of no more often than this.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+
+/// How many requests may be on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Concurrency {
+    /// As many as bring throughput, up to `most`.
+    Adaptive {
+        /// No more than this; [`MOST_REQUESTS`] unless connections or descriptors are scarce.
+        most: usize,
+    },
+    /// So many.
+    Fixed(NonZeroUsize),
+}
+
+impl Concurrency {
+    fn bounds(self) -> Bounds {
+        match self {
+            Concurrency::Adaptive { most } => {
+                let most = most.max(1);
+                Bounds {
+                    least: LEAST_REQUESTS.min(most),
+                    start: FIRST_REQUESTS.min(most),
+                    most,
+                }
+            }
+            Concurrency::Fixed(number) => Bounds {
+                least: number.get(),
+                start: number.get(),
+                most: number.get(),
+            },
+        }
+    }
+}
+
+/// Figures of a limiter, for a display.
+#[derive(Debug, Default)]
+pub struct LimiterFigures {
+    /// Requests that may be on their way now.
+    pub concurrency: AtomicU64,
+    /// Requests that may begin in a second; 0 when the service has not throttled.
+    pub pace: AtomicU64,
+    /// Tries that the service turned away (429, 503, or 500 with `OperationTimedOut`) so far.
+    pub throttled: AtomicU64,
+}
+
+/// Bounds of what is asked of one container.
+pub struct Limiter {
+    places: Semaphore,
+    /// Places that are in use and go when they are given back.
+    surplus: AtomicUsize,
+    pace: Meter,
+    bandwidth: Meter,
+    counts: Counts,
+    figures: Arc<LimiterFigures>,
+    /// Objects that may be in memory.
+    objects: Arc<AtomicUsize>,
+    started: AtomicBool,
+    driving: Mutex<Driving>,
+}
+
+/// What has happened so far.
+#[derive(Debug, Default)]
+struct Counts {
+    tried: AtomicU64,
+    waited: AtomicU64,
+    answered: AtomicU64,
+    answer_micros: AtomicU64,
+    bytes: AtomicU64,
+    throttled: AtomicU64,
+    timed_out: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// [`Counts`] at one moment.
+#[derive(Debug, Clone, Copy, Default)]
+struct Totals {
+    tried: u64,
+    waited: u64,
+    answered: u64,
+    answer_micros: u64,
+    bytes: u64,
+    throttled: u64,
+    timed_out: u64,
+    failed: u64,
+}
+
+impl Counts {
+    fn totals(&self) -> Totals {
+        Totals {
+            tried: self.tried.load(Relaxed),
+            waited: self.waited.load(Relaxed),
+            answered: self.answered.load(Relaxed),
+            answer_micros: self.answer_micros.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            throttled: self.throttled.load(Relaxed),
+            timed_out: self.timed_out.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+        }
+    }
+}
+
+impl Totals {
+    /// What happened after `before`.
+    fn since(&self, before: &Totals, elapsed: Duration) -> Measured {
+        let answered = self.answered - before.answered;
+        let micros = self.answer_micros - before.answer_micros;
+        Measured {
+            elapsed,
+            tried: self.tried - before.tried,
+            waited: self.waited - before.waited,
+            answered,
+            bytes: self.bytes - before.bytes,
+            answer_time: Duration::from_micros(micros / answered.max(1)),
+            throttled: self.throttled - before.throttled,
+            timed_out: self.timed_out - before.timed_out,
+            failed: self.failed - before.failed,
+        }
+    }
+}
+
+struct Driving {
+    law: Law,
+    window: Window,
+    pace: Option<Supply>,
+    bandwidth: Option<Supply>,
+    notices: Option<NoticeObserver>,
+    /// Since when the service throttles.
+    throttled_since: Option<Instant>,
+    /// Whether that was told of; its end is told of only then.
+    told: bool,
+    last_told: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Window {
+    /// What comes in belongs to the settings before.
+    Settling { until: Instant },
+    /// An epoch.
+    Open { since: Instant, before: Totals },
+}
+
+impl Limiter {
+    /// A limiter at the beginning of what it can learn. `bandwidth` bounds the bytes of content put in
+    /// a second.
+    pub fn new(
+        concurrency: Concurrency,
+        bandwidth: Option<NonZeroU64>,
+        figures: Arc<LimiterFigures>,
+    ) -> Self {
+        let law = Law::new(concurrency.bounds());
+        let first = law.settings().concurrency;
+        let now = Instant::now();
+        let limiter = Limiter {
+            places: Semaphore::new(first),
+            surplus: AtomicUsize::new(0),
+            pace: Meter::new(),
+            bandwidth: Meter::new(),
+            counts: Counts::default(),
+            figures,
+            objects: Arc::default(),
+            started: AtomicBool::new(false),
+            driving: Mutex::new(Driving {
+                law,
+                window: Window::Open {
+                    since: now,
+                    before: Totals::default(),
+                },
+                pace: None,
+                bandwidth: bandwidth.map(|bytes| {
+                    let second = Duration::from_secs(1);
+                    Supply::new(bytes.get() as f64, second, BURST_BYTES, now)
+                }),
+                notices: None,
+                throttled_since: None,
+                told: false,
+                last_told: None,
+            }),
+        };
+        if bandwidth.is_some() {
+            limiter.bandwidth.impose();
+        }
+        limiter.publish(first, None);
+        limiter
+    }
+
+    /// Tells `observer` when the service begins to throttle, and when that is over.
+    pub fn set_notices(&self, observer: NoticeObserver) {
+        self.driving().notices = Some(observer);
+    }
+
+    /// How many objects may be in memory: as many as are on their way, and as many again that are read
+    /// or wait. Changes with the limit.
+    pub fn objects(&self) -> &Arc<AtomicUsize> {
+        &self.objects
+    }
+
+    /// Nothing is sent any more; calls that wait for a place are refused.
+    pub fn close(&self) {
+        self.places.close();
+        self.pace.close();
+        self.bandwidth.close();
+    }
+
+    /// Starts the task that drives it, once; the task ends with the limiter.
+    pub(super) fn start(self: &Arc<Self>) {
+        if !self.started.swap(true, Relaxed) {
+            tokio::spawn(drive(Arc::downgrade(self)));
+        }
+    }
+
+    /// Waits until a request with so many bytes to put may begin.
+    pub(super) async fn place(&self, bytes: u64) -> Result<Place<'_>, AcquireError> {
+        if bytes > 0 {
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            self.bandwidth.take(bytes).await?;
+        }
+        self.pace.take(1).await?;
+        self.counts.tried.fetch_add(1, Relaxed);
+        let permit = match self.places.try_acquire() {
+            Ok(permit) => permit,
+            Err(_) => {
+                self.counts.waited.fetch_add(1, Relaxed);
+                self.places.acquire().await?
+            }
+        };
+        Ok(Place {
+            limiter: self,
+            permit: Some(permit),
+            began: Instant::now(),
+        })
+    }
+
+    fn driving(&self) -> MutexGuard<'_, Driving> {
+        self.driving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, concurrency: usize, pace: Option<f64>) {
+        let objects = (concurrency * AHEAD).max(LEAST_OBJECTS);
+        self.objects.store(objects, Relaxed);
+        let figures = &self.figures;
+        figures.concurrency.store(concurrency as u64, Relaxed);
+        let pace = pace.map_or(0, |pace| pace.ceil() as u64);
+        figures.pace.store(pace, Relaxed);
+    }
+
+    /// One step of the driver; returns the time to the next.
+    fn step(&self, now: Instant) -> Duration {
+        let mut driving = self.driving();
+        if let Some(supply) = &mut driving.pace {
+            supply.fill(&self.pace, now);
+        }
+        if let Some(supply) = &mut driving.bandwidth {
+            supply.fill(&self.bandwidth, now);
+        }
+        let wait = match driving.window {
+            Window::Settling { until } if now < until => until - now,
+            Window::Settling { .. } => self.open(&mut driving, now),
+            Window::Open { since, before } => {
+                let (elapsed, epoch) = (now - since, driving.law.settings().epoch);
+                if elapsed < epoch {
+                    epoch - elapsed
+                } else {
+                    let measured = self.counts.totals().since(&before, elapsed);
+                    let ended = measured.answered + measured.throttled;
+                    match ended >= ENOUGH || elapsed >= SLOW_EPOCH {
+                        true => self.end_epoch(&mut driving, &measured, now),
+                        false => epoch / 2,
+                    }
+                }
+            }
+        };
+        match driving.pace.is_some() || driving.bandwidth.is_some() {
+            true => TICK,
+            // Timers have milliseconds.
+            false => wait.max(TICK),
+        }
+    }
+
+    fn open(&self, driving: &mut Driving, now: Instant) -> Duration {
+        driving.window = Window::Open {
+            since: now,
+            before: self.counts.totals(),
+        };
+        driving.law.settings().epoch
+    }
+
+    fn end_epoch(&self, driving: &mut Driving, measured: &Measured, now: Instant) -> Duration {
+        let before = driving.law.settings();
+        let settings = driving.law.epoch(measured);
+        self.resize(before.concurrency, settings.concurrency);
+        match settings.pace {
+            Some(pace) if before.pace != Some(pace) => {
+                let mut supply = Supply::new(pace, PACE_READY, f64::MAX, now);
+                if let Some(before) = driving.pace.take() {
+                    supply.go_on_from(&before);
+                }
+                driving.pace = Some(supply);
+                self.pace.impose();
+            }
+            Some(_) => {}
+            None => {
+                driving.pace = None;
+                self.pace.lift();
+            }
+        }
+        self.publish(settings.concurrency, settings.pace);
+        driving.tell(settings.pace, now);
+        if settings.settle.is_zero() {
+            return self.open(driving, now);
+        }
+        driving.window = Window::Settling {
+            until: now + settings.settle,
+        };
+        settings.settle
+    }
+
+    fn resize(&self, before: usize, now: usize) {
+        if now > before {
+            let more = now - before;
+            let kept = self.surplus.load(Relaxed).min(more);
+            // Only places that are given back lower it meanwhile.
+            let kept = (0..kept).filter(|_| self.drop_surplus()).count();
+            self.places.add_permits(more - kept);
+        } else {
+            let fewer = before - now;
+            let gone = self.places.forget_permits(fewer);
+            self.surplus.fetch_add(fewer - gone, Relaxed);
+        }
+    }
+
+    /// True when one place less is to go.
+    fn drop_surplus(&self) -> bool {
+        self.surplus
+            .fetch_update(Relaxed, Relaxed, |surplus| surplus.checked_sub(1))
+            .is_ok()
+    }
+}
+
+impl Driving {
+    /// Tells when throttling begins and when it is over.
+    fn tell(&mut self, pace: Option<f64>, now: Instant) {
+        let recently = self
+            .last_told
+            .is_some_and(|told| now.duration_since(told) < TOLD_EVERY);
+        let notice = match (pace, self.throttled_since) {
+            (Some(pace), since) => {
+                self.throttled_since = since.or(Some(now));
+                if self.told || recently {
+                    return;
+                }
+                self.told = true;
+                Notice::ThrottleBegins {
+                    pace: pace.ceil() as u64,
+                }
+            }
+            (None, Some(since)) => {
+                self.throttled_since = None;
+                if !std::mem::take(&mut self.told) {
+                    return;
+                }
+                Notice::ThrottleEnds {
+                    lasted: now.duration_since(since),
+                }
+            }
+            (None, None) => return,
+        };
+        self.last_told = Some(now);
+        if let Some(observer) = &self.notices {
+            observer(&notice);
+        }
+    }
+}
+
+/// Drives a limiter until it is gone.
+async fn drive(limiter: Weak<Limiter>) {
+    loop {
+        let wait = match limiter.upgrade() {
+            Some(limiter) => limiter.step(Instant::now()),
+            None => return,
+        };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// The place of a request that is on its way.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    limiter: &'a Limiter,
+    permit: Option<SemaphorePermit<'a>>,
+    began: Instant,
+}
+
+impl Place<'_> {
+    /// The request is over.
+    pub(super) fn settle<T>(self, outcome: &Result<T, ContainerError>, bytes: u64) {
+        let counts = &self.limiter.counts;
+        let error = match outcome {
+            Ok(_) => None,
+            Err(error) => Some(error),
+        };
+        match error.map(weight) {
+            None | Some(Weight::Answer) => {
+                let taken = self.began.elapsed().as_micros();
+                let taken = u64::try_from(taken).unwrap_or(u64::MAX);
+                counts.answered.fetch_add(1, Relaxed);
+                counts.answer_micros.fetch_add(taken, Relaxed);
+                if error.is_none() {
+                    counts.bytes.fetch_add(bytes, Relaxed);
+                }
+            }
+            Some(Weight::Throttled) => {
+                counts.throttled.fetch_add(1, Relaxed);
+                self.limiter.figures.throttled.fetch_add(1, Relaxed);
+            }
+            Some(Weight::TimedOut) => {
+                counts.timed_out.fetch_add(1, Relaxed);
+            }
+            Some(Weight::Failed) => {
+                counts.failed.fetch_add(1, Relaxed);
+            }
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if self.limiter.surplus.load(Relaxed) > 0
+            && self.limiter.drop_surplus()
+            && let Some(permit) = self.permit.take()
+        {
+            permit.forget();
+        }
+    }
+}
+
+/// What an error says about how much is asked of the service.
+enum Weight {
+    /// The service decided: no more than another answer.
+    Answer,
+    /// Too much is asked.
+    Throttled,
+    /// There was no answer in time.
+    TimedOut,
+    /// Nothing.
+    Failed,
+}
+
+fn weight(error: &ContainerError) -> Weight {
+    match error.kind() {
+        ContainerErrorKind::Throttled { .. } => Weight::Throttled,
+        // A partition of the service that is overloaded ("Scalability and performance targets for Blob
+        // storage").
+        ContainerErrorKind::Server { .. }
+            if error.status() == Some(500) && error.code() == Some("OperationTimedOut") =>
+        {
+            Weight::Throttled
+        }
+        ContainerErrorKind::Network(NetworkFailure::Timeout) => Weight::TimedOut,
+        _ if error.is_transient() => Weight::Failed,
+        _ => Weight::Answer,
+    }
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter")
+            .field("figures", &self.figures)
+            .finish_non_exhaustive()
+    }
+}

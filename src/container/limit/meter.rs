@@ -1,0 +1,97 @@
+//! A rate: tokens come in small portions, and whoever wants to go on takes some.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::sync::{AcquireError, Semaphore};
+use tokio::time::Instant;
+
+/// More than those who wait can want.
+const PLENTY: usize = Semaphore::MAX_PERMITS / 2;
+
+/// Where tokens are taken. Who comes first gets them first.
+#[derive(Debug)]
+pub(super) struct Meter {
+    tokens: Semaphore,
+    in_force: AtomicBool,
+}
+
+/// Where tokens come from; there is one for each meter.
+#[derive(Debug)]
+pub(super) struct Supply {
+    per_second: f64,
+    /// The most that lie ready while nobody takes any.
+    ready: f64,
+    /// Less than one token.
+    carried: f64,
+    filled: Instant,
+}
+
+impl Meter {
+    /// A meter that lets everything through.
+    pub(super) fn new() -> Self {
+        Meter {
+            tokens: Semaphore::new(0),
+            in_force: AtomicBool::new(false),
+        }
+    }
+
+    /// Waits for so many tokens, if a rate is in force.
+    pub(super) async fn take(&self, tokens: u32) -> Result<(), AcquireError> {
+        if self.in_force.load(Relaxed) {
+            // What is taken is used up.
+            self.tokens.acquire_many(tokens).await?.forget();
+        }
+        Ok(())
+    }
+
+    /// From now on tokens are needed.
+    pub(super) fn impose(&self) {
+        if !self.in_force.swap(true, Relaxed) {
+            self.tokens.forget_permits(usize::MAX);
+        }
+    }
+
+    /// No tokens are needed any more; those who wait for some get them.
+    pub(super) fn lift(&self) {
+        if self.in_force.swap(false, Relaxed) {
+            self.tokens.add_permits(PLENTY);
+        }
+    }
+
+    /// Whoever waits is refused.
+    pub(super) fn close(&self) {
+        self.tokens.close();
+    }
+}
+
+impl Supply {
+    /// So many tokens a second, of which those of `ready` lie ready at most.
+    pub(super) fn new(per_second: f64, ready: Duration, at_most: f64, now: Instant) -> Self {
+        Supply {
+            per_second,
+            ready: (per_second * ready.as_secs_f64()).min(at_most).max(1.0),
+            carried: 0.0,
+            filled: now,
+        }
+    }
+
+    /// Takes over from the supply of another rate, so that no time is lost or counted twice.
+    pub(super) fn go_on_from(&mut self, before: &Supply) {
+        self.carried = before.carried;
+        self.filled = before.filled;
+    }
+
+    /// Brings the tokens that have come since the last time.
+    pub(super) fn fill(&mut self, meter: &Meter, now: Instant) {
+        let passed = now.duration_since(self.filled).as_secs_f64();
+        self.filled = now;
+        // After a long pause of this thread no more comes than may lie ready.
+        let come = (self.carried + passed * self.per_second).min(self.ready);
+        let whole = come.floor();
+        self.carried = come - whole;
+        // While somebody waits, none lie ready.
+        let room = (self.ready as usize).saturating_sub(meter.tokens.available_permits());
+        meter.tokens.add_permits((whole as usize).min(room));
+    }
+}

@@ -1,0 +1,140 @@
+//! How many requests a second, once a service asks for fewer.
+//!
+//! What a service carries out while it turns others away is what it can do: its ceiling. The pace
+//! goes a little below it, comes back to just under it within some seconds and stays there. After a
+//! while it looks beyond: carefully where a ceiling was met several times, fast where it has gone.
+//! The shape is that of CUBIC (RFC 9438 section 4): fast, flat at the ceiling, then fast again.
+
+use std::time::Duration;
+
+use super::law::Measured;
+
+/// The pace right below a ceiling, as a share of it.
+const UNDER: f64 = 0.98;
+/// The least and the most of a ceiling that is cut off when it is met; in between twice the share of
+/// requests that were turned away.
+const CUT: (f64, f64) = (0.04, 0.10);
+/// The most by which one epoch may lower the pace: it may have been a bad one.
+const LOWEST: f64 = 1.0 / 8.0;
+/// When hardly anything is carried out, this is no rate to go by.
+const BLIND: f64 = 0.05;
+/// The slowest pace, in requests a second.
+const SLOWEST: f64 = 4.0;
+/// How long a pace stays at or below a ceiling that was met for the first time.
+const FIRST_PLATEAU: Duration = Duration::from_secs(5);
+/// A ceiling met again is left alone twice as long, up to this.
+const LONGEST_PLATEAU: Duration = Duration::from_secs(60);
+/// Two ceilings this close are the same.
+const SAME: f64 = 0.15;
+/// The growth in each second beyond a ceiling, which doubles with each of them.
+const GROWTH: f64 = 0.02;
+/// Seconds for which the growth does not double beyond a ceiling that was met again: services that
+/// let bursts through must have time to say no.
+const CAREFUL: f64 = 10.0;
+/// The most growth from one epoch to the next.
+const FASTEST: f64 = 1.25;
+/// Requests use the pace if they are this share of it.
+const IN_USE: f64 = 0.8;
+/// A pace that was not used for so long is lifted.
+const UNUSED: Duration = Duration::from_secs(60);
+
+/// The pace, if there is one.
+#[derive(Debug, Default)]
+pub(super) struct Pace(Option<Paced>);
+
+#[derive(Debug)]
+struct Paced {
+    pace: f64,
+    /// What the service carried out when it last turned requests away.
+    ceiling: f64,
+    /// The pace right after that.
+    from: f64,
+    /// For how long the pace was used since then.
+    used: Duration,
+    /// For how long it has not been used.
+    unused: Duration,
+    plateau: Duration,
+    /// Whether the ceiling was met before.
+    again: bool,
+}
+
+impl Pace {
+    /// An epoch is over; returns the pace of the next one.
+    pub(super) fn epoch(&mut self, measured: &Measured) -> Option<f64> {
+        if measured.throttled > 0 {
+            self.0 = Some(self.cut(measured));
+        } else if let Some(paced) = &mut self.0
+            && !paced.go_on(measured)
+        {
+            self.0 = None;
+        }
+        self.0.as_ref().map(|paced| paced.pace)
+    }
+
+    fn cut(&self, measured: &Measured) -> Paced {
+        let ended = measured.answered + measured.throttled;
+        let share = measured.throttled as f64 / ended as f64;
+        let carried_out = measured.per_second(measured.answered);
+        let before = self.0.as_ref();
+        let reference = before.map_or(measured.per_second(ended), |paced| paced.pace);
+        let floor = (reference * LOWEST).max(SLOWEST);
+        if share > 1.0 - BLIND {
+            return Paced {
+                pace: floor,
+                ceiling: before.map_or(reference, |paced| paced.ceiling),
+                from: floor,
+                used: Duration::ZERO,
+                unused: Duration::ZERO,
+                plateau: FIRST_PLATEAU,
+                again: false,
+            };
+        }
+        let ceiling = carried_out.max(floor);
+        let again = before
+            .is_some_and(|before| (ceiling / before.ceiling.max(1e-3) - 1.0).abs() <= SAME);
+        let plateau = match before {
+            Some(before) if again => (before.plateau * 2).min(LONGEST_PLATEAU),
+            _ => FIRST_PLATEAU,
+        };
+        let pace = (ceiling * (1.0 - (2.0 * share).clamp(CUT.0, CUT.1))).max(SLOWEST);
+        Paced {
+            pace,
+            ceiling,
+            from: pace,
+            used: Duration::ZERO,
+            unused: Duration::ZERO,
+            plateau,
+            again,
+        }
+    }
+}
+
+impl Paced {
+    /// An epoch without complaints. False when the pace has been of no use for long.
+    fn go_on(&mut self, measured: &Measured) -> bool {
+        if measured.per_second(measured.tried) < self.pace * IN_USE {
+            self.unused += measured.elapsed;
+            return self.unused < UNUSED;
+        }
+        self.unused = Duration::ZERO;
+        self.used += measured.elapsed;
+        let under = (self.ceiling * UNDER).max(self.from);
+        let wanted = match self.plateau.checked_sub(self.used) {
+            Some(left) => {
+                let left = left.as_secs_f64() / self.plateau.as_secs_f64();
+                under - (under - self.from) * left.powi(3)
+            }
+            None => under * beyond((self.used - self.plateau).as_secs_f64(), self.again),
+        };
+        self.pace = wanted.min(self.pace * FASTEST);
+        true
+    }
+}
+
+/// How far beyond a ceiling the pace is, so many seconds after it left it.
+fn beyond(seconds: f64, again: bool) -> f64 {
+    let careful = if again { CAREFUL } else { 0.0 };
+    // The exponent is bounded, as the pace is by `FASTEST`.
+    let doubling = (seconds - careful).clamp(0.0, 12.0);
+    (1.0 + GROWTH * seconds.min(careful)) * (GROWTH * (doubling.exp2() - 1.0)).exp()
+}

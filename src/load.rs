@@ -15,6 +15,7 @@ use std::time::Duration;
 use clfs_format::Compression;
 
 use crate::container::Container;
+use crate::container::limit::Limiter;
 use crate::container::azure::Patience;
 use crate::container::location::ContainerLocation;
 use crate::container::retry::RetryPolicy;
@@ -107,6 +108,7 @@ pub struct Load {
     state: State,
     settings: Settings,
     container: Arc<dyn Container>,
+    limiter: Arc<Limiter>,
     runtime: tokio::runtime::Runtime,
     progress: Arc<Progress>,
 }
@@ -183,7 +185,8 @@ impl Load {
         let uploader = Arc::new(Uploader::new(
             Arc::clone(&self.container),
             self.runtime.handle().clone(),
-            self.options.limits,
+            Arc::clone(&self.limiter),
+            self.options.limits.bytes,
             Arc::clone(&self.options.stop),
             Arc::clone(&self.progress),
         ));

@@ -4,9 +4,11 @@
 //! log and JSON all take it from there.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::container::limit::LimiterFigures;
 use crate::container::notice::Notice;
 use crate::problem::Problem;
 
@@ -225,6 +227,8 @@ pub struct Progress {
     pub bytes_put: AtomicU64,
     /// Objects uploaded in this run.
     pub objects: AtomicU64,
+    /// What the limiter of the container allows now.
+    pub limiter: Arc<LimiterFigures>,
 }
 
 impl Progress {

@@ -1,5 +1,6 @@
 //! The words of the command.
 
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::container::location::ContainerLocation;
 use crate::container::sas::redacted;
 use crate::identity::Seed;
 use crate::load::{LoadOptions, Mode};
+use crate::upload::UploadLimits;
 
 /// Loads a folder into an empty Azure Blob container in CLFS format, for an Avere cache to attach.
 ///
@@ -80,6 +82,28 @@ pub(super) struct Arguments {
         default_value_t = 600
     )]
     retry_patience: u64,
+    /// Requests at the same time [default: as many as bring throughput, found out while it runs, up to
+    /// 1024]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    concurrency: Option<u16>,
+    /// Bytes of content to upload in a second at most, with K, M or G for powers of 1024 (bytes, not bits)
+    /// [default: no limit]
+    #[arg(long, value_name = "RATE", alias = "bandwidth_limit", value_parser = parse_rate)]
+    bandwidth_limit: Option<NonZeroU64>,
+    /// Memory for files and objects on their way, with K, M or G; at least 32M. The rest of the program
+    /// takes about as much again as the default
+    #[arg(long, value_name = "SIZE", value_parser = super::size::parse, default_value = "64M")]
+    memory: u64,
+    /// Threads that read and compress files. More of them help where the source takes long for each call
+    #[arg(
+        long,
+        value_name = "N",
+        visible_alias = "worker_thread_count",
+        alias = "worker-thread-count",
+        value_parser = clap::value_parser!(u16).range(1..=256),
+        default_value_t = 8
+    )]
+    worker_threads: u16,
     /// Milliseconds without an answer after which a request is made again
     #[arg(long, value_name = "MILLISECONDS", hide = true)]
     answer_timeout: Option<u64>,
@@ -113,6 +137,17 @@ enum CompressionWord {
     Lz4,
     Disabled,
 }
+
+fn parse_rate(word: &str) -> Result<NonZeroU64, String> {
+    let rate = super::size::parse(word)?;
+    // So that an object of 8 MiB is on its way before the service's patience ends.
+    NonZeroU64::new(rate)
+        .filter(|rate| rate.get() >= SLOWEST_RATE)
+        .ok_or_else(|| format!("at least {}K is needed", SLOWEST_RATE >> 10))
+}
+
+/// The lowest bandwidth limit.
+const SLOWEST_RATE: u64 = 64 << 10;
 
 fn parse_switch(word: &str) -> Result<bool, String> {
     match word {
@@ -180,6 +215,12 @@ impl Arguments {
         if let Some(timeout) = self.answer_timeout {
             options.request_patience.silence = Duration::from_millis(timeout);
         }
+        options.limits = UploadLimits {
+            concurrency: self.concurrency.and_then(|n| NonZeroUsize::new(n.into())),
+            bandwidth: self.bandwidth_limit,
+            bytes: self.memory,
+        };
+        options.encode_threads = self.worker_threads.into();
         options.source_patience = Duration::from_secs(self.source_patience);
         Ok(options)
     }

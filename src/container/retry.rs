@@ -63,6 +63,9 @@ impl RetryPolicy {
     }
 }
 
+/// Tries of one call that a service turns away before this counts as an outage.
+const THROTTLED_TRIES: u32 = 6;
+
 /// A call failed and will be tried again.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -177,8 +180,12 @@ impl<C: Container> Retrying<C> {
                 Some(delay) if !self.stop.is_requested() => delay,
                 _ => return Err(error.with_tries(attempt, elapsed)),
             };
-            waiting.get_or_insert_with(|| self.outage.enter());
-            self.outage.failed(&error, patience);
+            // What throttles is told of by the limiter (`super::limit`); here only if it lasts.
+            let throttled = matches!(error.kind(), ContainerErrorKind::Throttled { .. });
+            if waiting.is_some() || !throttled || attempt >= THROTTLED_TRIES {
+                waiting.get_or_insert_with(|| self.outage.enter());
+                self.outage.failed(&error, patience);
+            }
             if let Some(observer) = &self.observer {
                 observer(&RetryEvent {
                     operation,

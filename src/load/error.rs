@@ -1,6 +1,7 @@
 //! Why a load did not reach its end.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use crate::container::ContainerError;
@@ -101,6 +102,27 @@ pub enum Refusal {
     /// A token that will not do.
     #[error(transparent)]
     Token(#[from] SasProblem),
+    /// Too little memory to work with.
+    #[error(
+        "{given} bytes of memory for what is on its way are too few: give --memory at least {}M, as one piece of a large file and its compressed form take that much",
+        .least >> 20
+    )]
+    Memory {
+        /// What was given.
+        given: u64,
+        /// The least.
+        least: u64,
+    },
+    /// More requests than this process may open connections.
+    #[error(
+        "{given} requests at the same time need as many open files, beside some 140 others, and this process may open {open_files}: raise the limit (ulimit -n) or give a lower --concurrency"
+    )]
+    Descriptors {
+        /// What was given.
+        given: NonZeroUsize,
+        /// The limit of open files.
+        open_files: u64,
+    },
     /// A resume with another option than the transfer was begun with.
     #[error(
         "this transfer was begun with {option} {begun}: leave {option} out, or give {begun}, not {given}"

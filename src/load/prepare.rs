@@ -5,18 +5,29 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use clfs_format::{Compression, FileType};
+use rustix::process::{Resource, getrlimit};
 
 use super::{Load, LoadError, LoadOptions, Refusal};
+use crate::container::limit::{Concurrency, Limited, Limiter, MOST_REQUESTS};
 use crate::container::location::ContainerLocation;
 use crate::container::notice::{Notice, NoticeObserver};
 use crate::container::retry::Retrying;
 use crate::container::sas::Permissions;
 use crate::container::token::TOLD_AHEAD;
 use crate::container::{Container, ContainerError};
+use crate::monitor::Progress;
 use crate::encode::{EncodeContext, bucket_name};
 use crate::identity::{Identity, Seed};
 use crate::source::{Seen, SourceTree};
 use crate::state::{Settings, State, StateError, compression_name};
+use crate::upload::UploadLimits;
+
+/// Files that are open beside the connections: of the source, the state and its readers.
+const OTHER_DESCRIPTORS: u64 = 136;
+/// Requests at the same time where hardly any files may be open.
+const FEWEST_REQUESTS: usize = 16;
+/// Requests at the same time to a folder.
+const FOLDER_REQUESTS: usize = 64;
 
 /// Whether a transfer begins or goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,14 +49,17 @@ pub fn prepare(
     mode: Mode,
     notices: NoticeObserver,
 ) -> Result<Load, LoadError> {
-    prepare_with(options, mode, |options| {
+    prepare_limited(options, mode, |options, limiter| {
         warn_of_end(&options.container, &notices);
+        limiter.set_notices(Arc::clone(&notices));
         let opened = options.container.open_with(
             mode == Mode::New,
             options.request_patience.clone(),
             Arc::clone(&notices),
         )?;
-        let patient = Retrying::new(opened, options.retry.clone())
+        // Below the retries: a call that waits for its next try holds up no other.
+        let limited = Limited::new(opened, limiter);
+        let patient = Retrying::new(limited, options.retry.clone())
             .with_notices(notices)
             .with_stop(Arc::clone(&options.stop));
         Ok(Arc::new(patient))
@@ -81,6 +95,18 @@ pub fn prepare_with(
     mode: Mode,
     open: impl FnOnce(&LoadOptions) -> Result<Arc<dyn Container>, ContainerError>,
 ) -> Result<Load, LoadError> {
+    prepare_limited(options, mode, |options, limiter| {
+        Ok(Arc::new(Limited::new(open(options)?, limiter)))
+    })
+}
+
+/// `open` puts the limiter between the requests and what sends them.
+fn prepare_limited(
+    options: LoadOptions,
+    mode: Mode,
+    open: impl FnOnce(&LoadOptions, Arc<Limiter>) -> Result<Arc<dyn Container>, ContainerError>,
+) -> Result<Load, LoadError> {
+    let concurrency = concurrency(&options)?;
     let source = source_folder(&options.source)?;
     check_overlap("the state folder", &options.state, &source)?;
     if let ContainerLocation::Folder { path } = &options.container {
@@ -123,9 +149,12 @@ pub fn prepare_with(
             path: options.state.clone(),
             source,
         })?;
+    let progress = Arc::<Progress>::default();
+    let figures = Arc::clone(&progress.limiter);
+    let limiter = Arc::new(Limiter::new(concurrency, options.limits.bandwidth, figures));
     let container = {
         let _inside = runtime.enter();
-        open(&options)?
+        open(&options, Arc::clone(&limiter))?
     };
     let state = match resumed {
         Some(state) => state,
@@ -140,11 +169,39 @@ pub fn prepare_with(
         state,
         settings,
         container,
+        limiter,
         runtime,
-        progress: Arc::default(),
+        progress,
     };
     load.claim_container()?;
     Ok(load)
+}
+
+/// How many requests may be on their way, by the options and by what this process may open.
+fn concurrency(options: &LoadOptions) -> Result<Concurrency, Refusal> {
+    if options.limits.bytes < UploadLimits::LEAST_BYTES {
+        return Err(Refusal::Memory {
+            given: options.limits.bytes,
+            least: UploadLimits::LEAST_BYTES,
+        });
+    }
+    let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let free = usize::try_from(open_files.saturating_sub(OTHER_DESCRIPTORS)).unwrap_or(usize::MAX);
+    if let Some(given) = options.limits.concurrency {
+        return match given.get() <= free {
+            true => Ok(Concurrency::Fixed(given)),
+            false => Err(Refusal::Descriptors { given, open_files }),
+        };
+    }
+    let most = match options.container {
+        ContainerLocation::Azure { .. } => MOST_REQUESTS,
+        // Each put of a folder is a thread that waits for the disk; flushes are shared.
+        ContainerLocation::Folder { .. } => FOLDER_REQUESTS,
+    };
+    // Where few files may be open, some requests must do, and the folder of the state is in need too.
+    Ok(Concurrency::Adaptive {
+        most: most.min(free.max(FEWEST_REQUESTS)),
+    })
 }
 
 impl Load {

@@ -1,7 +1,7 @@
 //! A bound on the bytes and the number of objects in memory.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 
@@ -10,7 +10,7 @@ use std::thread::Thread;
 #[derive(Debug)]
 pub struct Budget {
     bytes: u64,
-    objects: usize,
+    objects: Arc<AtomicUsize>,
     used: Mutex<Used>,
 }
 
@@ -31,11 +31,12 @@ struct Waiting {
 }
 
 impl Budget {
-    /// Room for so many bytes and objects; at least one object always has room.
-    pub fn new(bytes: u64, objects: usize) -> Self {
+    /// Room for so many bytes, and for as many objects as `objects` says at the moment; at least one
+    /// object always has room.
+    pub fn new(bytes: u64, objects: Arc<AtomicUsize>) -> Self {
         Budget {
             bytes,
-            objects: objects.max(1),
+            objects,
             used: Mutex::default(),
         }
     }
@@ -68,7 +69,11 @@ impl Budget {
     }
 
     fn fits(&self, used: &Used, bytes: u64) -> bool {
-        used.objects < self.objects && used.bytes + bytes <= self.bytes
+        used.objects < self.objects() && used.bytes + bytes <= self.bytes
+    }
+
+    fn objects(&self) -> usize {
+        self.objects.load(Ordering::Relaxed).max(1)
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
@@ -81,9 +86,11 @@ impl Budget {
         used.objects -= objects;
         // Waking a thread for each object that leaves would cost more than the objects: a quarter
         // of the room must be free.
-        let free_objects = self.objects - used.objects;
+        let objects = self.objects();
+        // The bound on objects may have fallen below what is on its way.
+        let free_objects = objects.saturating_sub(used.objects);
         let free_bytes = self.bytes - used.bytes;
-        if free_objects < self.objects.div_ceil(4) || free_bytes < self.bytes / 4 {
+        if free_objects < objects.div_ceil(4) || free_bytes < self.bytes / 4 {
             return;
         }
         while let Some(next) = used.waiting.front()
@@ -143,7 +150,7 @@ mod tests {
     #[test]
     fn bytes_and_objects_are_bounded() {
         let short = Duration::from_millis(50);
-        let budget = Arc::new(Budget::new(100, 2));
+        let budget = Arc::new(Budget::new(100, Arc::new(AtomicUsize::new(2))));
         let mut first = budget.wait(80);
         let second = waits(&budget, 30);
         assert!(second.recv_timeout(short).is_err(), "110 bytes of 100");
@@ -157,7 +164,7 @@ mod tests {
 
     #[test]
     fn an_object_larger_than_the_budget_goes_alone() {
-        let budget = Arc::new(Budget::new(100, 10));
+        let budget = Arc::new(Budget::new(100, Arc::new(AtomicUsize::new(10))));
         let small = budget.wait(1);
         let huge = waits(&budget, 1000);
         assert!(huge.recv_timeout(Duration::from_millis(50)).is_err());

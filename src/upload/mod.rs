@@ -1,14 +1,16 @@
-//! The upload: objects into the container, many at a time, within bounds of bytes and count.
+//! The upload: objects into the container, within bounds of bytes and count. How many are on their
+//! way at the same time is the limiter's business, below the container's retries.
 
 mod budget;
 mod receipt;
 
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
+use crate::container::limit::Limiter;
 use crate::container::{BlobKind, BlobName, Container, ContainerError, PutBody};
 use crate::crash_point::{CrashPoint, crash_point};
 use crate::encode::{EncodedObject, ObjectSink};
@@ -18,29 +20,37 @@ use crate::stop::StopFlag;
 pub use budget::{Budget, Room};
 pub use receipt::{Delivered, Receipt, ReceiptEnd};
 
-/// Bounds of what is on its way. Not adaptive yet: one setting for all networks.
+/// Bounds of what is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UploadLimits {
-    /// Requests at the same time.
-    pub requests: usize,
-    /// Objects that are read, compressed or uploaded at the same time.
-    pub objects: usize,
-    /// Their bytes, in memory.
+    /// Requests at the same time; as many as bring throughput without.
+    pub concurrency: Option<NonZeroUsize>,
+    /// Bytes of content put in a second; any number without.
+    pub bandwidth: Option<NonZeroU64>,
+    /// Bytes of the objects that are read, compressed or uploaded at the same time; at least
+    /// [`UploadLimits::LEAST_BYTES`].
     pub bytes: u64,
 }
 
+impl UploadLimits {
+    /// One file segment of 8 MiB with its compressed form, and small objects beside it.
+    pub const LEAST_BYTES: u64 = 32 << 20;
+}
+
 impl Default for UploadLimits {
-    /// 64 requests keep a network with an answer time of 10 ms at 6,400 objects a second; as many
-    /// objects again may wait for a request. 64 MiB hold three file segments with their
-    /// compressed forms.
+    /// 64 MiB hold three file segments with their compressed forms, or thousands of small objects.
     fn default() -> Self {
         UploadLimits {
-            requests: 64,
-            objects: 128,
+            concurrency: None,
+            bandwidth: None,
             bytes: 64 << 20,
         }
     }
 }
+
+/// What an object on its way takes beside its bytes: its task, the request and the buffers of the
+/// connection.
+const OBJECT_OVERHEAD: u64 = 8 << 10;
 
 /// Deletions at the same time.
 const DELETIONS: usize = 16;
@@ -50,7 +60,7 @@ const DELETIONS: usize = 16;
 pub struct Uploader {
     container: Arc<dyn Container>,
     runtime: Handle,
-    requests: Semaphore,
+    limiter: Arc<Limiter>,
     budget: Arc<Budget>,
     stop: Arc<StopFlag>,
     progress: Arc<Progress>,
@@ -60,19 +70,21 @@ pub struct Uploader {
 }
 
 impl Uploader {
-    /// An uploader on the threads of `runtime`. A put that fails for good asks the run to stop.
+    /// An uploader on the threads of `runtime`, with room for so many bytes. `limiter` is the one below
+    /// `container`. A put that fails for good asks the run to stop.
     pub fn new(
         container: Arc<dyn Container>,
         runtime: Handle,
-        limits: UploadLimits,
+        limiter: Arc<Limiter>,
+        bytes: u64,
         stop: Arc<StopFlag>,
         progress: Arc<Progress>,
     ) -> Self {
         Uploader {
             container,
             runtime,
-            requests: Semaphore::new(limits.requests.max(1)),
-            budget: Arc::new(Budget::new(limits.bytes, limits.objects)),
+            budget: Arc::new(Budget::new(bytes, Arc::clone(limiter.objects()))),
+            limiter,
             stop,
             progress,
             failed: AtomicBool::new(false),
@@ -122,10 +134,6 @@ impl Uploader {
     }
 
     async fn delete(&self, blob: &BlobName) -> bool {
-        // The semaphore is never closed.
-        let Ok(_request) = self.requests.acquire().await else {
-            return false;
-        };
         if self.failed.load(Ordering::Acquire) {
             return false;
         }
@@ -144,6 +152,7 @@ impl Uploader {
                 self.failed.store(true, Ordering::Release);
                 self.failure().get_or_insert(error);
                 self.stop.request();
+                self.limiter.close();
                 None
             }
         }
@@ -151,10 +160,6 @@ impl Uploader {
 
     /// Puts one blob; true when it is in the container.
     async fn put(&self, name: &BlobName, body: PutBody) -> bool {
-        // The semaphore is never closed.
-        let Ok(_request) = self.requests.acquire().await else {
-            return false;
-        };
         if self.failed.load(Ordering::Acquire) {
             return false;
         }
@@ -207,12 +212,12 @@ impl<E: ReceiptEnd> ObjectSink for EntitySink<'_, E> {
     type Room = Room;
 
     fn room(&self, bytes: u64) -> Room {
-        self.uploader.budget.wait(bytes)
+        self.uploader.budget.wait(bytes + OBJECT_OVERHEAD)
     }
 
     fn put(&self, object: EncodedObject, mut room: Room) {
         let length = object.bytes.len() as u64;
-        room.shrink(object.memory);
+        room.shrink(object.memory + OBJECT_OVERHEAD);
         self.receipt.sent();
         let uploader = Arc::clone(self.uploader);
         let on_its_way = OnItsWay {

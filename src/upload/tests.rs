@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::*;
+use crate::container::limit::{Concurrency, Limited, MOST_REQUESTS};
 use crate::container::memory::InMemory;
 use crate::container::{ListMarker, ListPage};
 
@@ -61,10 +62,14 @@ fn put_all(
 ) -> (Receiver<Delivered>, Arc<StopFlag>, Arc<Uploader>) {
     let runtime = Box::leak(Box::new(tokio::runtime::Runtime::new().unwrap()));
     let stop = Arc::new(StopFlag::default());
+    let _inside = runtime.enter();
+    let concurrency = Concurrency::Adaptive { most: MOST_REQUESTS };
+    let limiter = Arc::new(Limiter::new(concurrency, None, Arc::default()));
     let uploader = Arc::new(Uploader::new(
-        Arc::new(container),
+        Arc::new(Limited::new(container, Arc::clone(&limiter))),
         runtime.handle().clone(),
-        UploadLimits::default(),
+        limiter,
+        UploadLimits::default().bytes,
         Arc::clone(&stop),
         Arc::default(),
     ));

@@ -25,7 +25,7 @@ use super::super::location::is_loopback;
 use super::Patience;
 
 /// Idle connections kept: more than requests are ever under way, since a new TLS connection costs more than a small put.
-const IDLE_CONNECTIONS: usize = 1024;
+const IDLE_CONNECTIONS: usize = 4096;
 
 /// Idle connections are closed before load balancers on the way forget them (Azure's after four minutes).
 const IDLE_TIME: Duration = Duration::from_secs(60);

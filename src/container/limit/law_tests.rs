@@ -299,12 +299,13 @@ fn settles_under_the_rate_of_a_service_that_throttles() {
             let what = format!("{cap:?} at {delay} s: {throughput}, {away} turned away");
             assert!(throughput > 0.85 * rate, "{what}");
             assert!(away < 0.01, "{what}");
-            // No oscillation: what is sent stays near what is taken.
+            // No oscillation: what is sent stays near what is taken, but for the seconds in which a
+            // bucket lets a burst through.
             let strays = run.seconds[60..600]
                 .iter()
                 .filter(|second| (second.0 / throughput - 1.0).abs() > 0.15)
                 .count();
-            assert!(strays <= 5, "{what}, {strays} seconds far off");
+            assert!(strays <= 10, "{what}, {strays} seconds far off");
         }
     }
 }

@@ -1,1 +1,282 @@
-//! x
+//! The limiter at work, in tokio's paused time: what is allowed is what reaches the container.
+
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::*;
+use crate::container::notice::NoticeObserver;
+use crate::container::retry::{RetryPolicy, Retrying};
+
+/// Answers after a time, and turns away what comes above a rate.
+#[derive(Debug)]
+struct Service {
+    delay: Duration,
+    /// Requests a second, and the tokens of its bucket since a moment; 0: any number.
+    rate: AtomicU64,
+    bucket: Mutex<(f64, Instant)>,
+    down: AtomicBool,
+    inside: AtomicUsize,
+    most_inside: AtomicUsize,
+    taken: AtomicU64,
+    turned_away: AtomicU64,
+}
+
+impl Service {
+    fn new(delay: Duration, rate: u64) -> Arc<Service> {
+        Arc::new(Service {
+            delay,
+            rate: AtomicU64::new(rate),
+            bucket: Mutex::new((0.0, Instant::now())),
+            down: AtomicBool::new(false),
+            inside: AtomicUsize::new(0),
+            most_inside: AtomicUsize::new(0),
+            taken: AtomicU64::new(0),
+            turned_away: AtomicU64::new(0),
+        })
+    }
+
+    fn has_token(&self) -> bool {
+        let rate = self.rate.load(SeqCst) as f64;
+        if rate == 0.0 {
+            return true;
+        }
+        let mut bucket = self.bucket.lock().unwrap();
+        let now = Instant::now();
+        let (tokens, since) = *bucket;
+        let tokens = (tokens + rate * now.duration_since(since).as_secs_f64()).min(rate * 0.1);
+        let taken = tokens >= 1.0;
+        *bucket = (if taken { tokens - 1.0 } else { tokens }, now);
+        taken
+    }
+
+    async fn answer(&self) -> Result<(), ContainerError> {
+        let inside = self.inside.fetch_add(1, SeqCst) + 1;
+        self.most_inside.fetch_max(inside, SeqCst);
+        let error = |kind| Err(ContainerError::new(kind, Operation::Put, "service"));
+        let outcome = if self.down.load(SeqCst) {
+            error(ContainerErrorKind::Network(NetworkFailure::Connect))
+        } else if self.has_token() {
+            sleep(self.delay).await;
+            self.taken.fetch_add(1, SeqCst);
+            Ok(())
+        } else {
+            sleep(self.delay / 4).await;
+            self.turned_away.fetch_add(1, SeqCst);
+            error(ContainerErrorKind::Throttled { retry_after: None })
+        };
+        self.inside.fetch_sub(1, SeqCst);
+        outcome
+    }
+}
+
+#[async_trait]
+impl Container for Service {
+    fn location(&self) -> &str {
+        "service"
+    }
+    async fn put(&self, _: &BlobName, _: PutBody) -> Result<(), ContainerError> {
+        self.answer().await
+    }
+    async fn get(&self, _: &BlobName) -> Result<Bytes, ContainerError> {
+        self.answer().await.map(|()| Bytes::new())
+    }
+    async fn list(
+        &self,
+        _: &str,
+        _: Option<ListMarker>,
+        _: u32,
+    ) -> Result<ListPage, ContainerError> {
+        self.answer().await.map(|()| ListPage {
+            blobs: Vec::new(),
+            next: None,
+        })
+    }
+    async fn delete(&self, _: &BlobName) -> Result<(), ContainerError> {
+        self.answer().await
+    }
+}
+
+const ADAPTIVE: Concurrency = Concurrency::Adaptive { most: 1024 };
+
+fn limiter(concurrency: Concurrency) -> Arc<Limiter> {
+    Arc::new(Limiter::new(concurrency, None, Arc::default()))
+}
+
+/// Puts as fast as it may, with so many objects at hand, until what is returned is dropped.
+fn load(container: impl Container, limiter: &Arc<Limiter>, bytes: usize) -> JoinSet<()> {
+    let container = Arc::new(container);
+    let body = Bytes::from(vec![0; bytes]);
+    let mut tasks = JoinSet::new();
+    for number in 0..2 * MOST_REQUESTS {
+        let (container, limiter, body) = (Arc::clone(&container), Arc::clone(limiter), body.clone());
+        tasks.spawn(async move {
+            let name = BlobName::new("name").unwrap();
+            loop {
+                if number < limiter.objects().load(SeqCst) {
+                    // What fails for good ends a run; here it is the end of one object.
+                    let _ = container.put(&name, PutBody::object(body.clone())).await;
+                } else {
+                    sleep(Duration::from_millis(20)).await;
+                }
+            }
+        });
+    }
+    tasks
+}
+
+fn retrying(service: &Arc<Service>, limiter: &Arc<Limiter>) -> Retrying<Limited<Arc<Service>>> {
+    let limited = Limited::new(Arc::clone(service), Arc::clone(limiter));
+    Retrying::new(limited, RetryPolicy::default())
+}
+
+/// What comes through in a second, in the next so many.
+async fn throughput(service: &Service, seconds: u64) -> f64 {
+    let before = service.taken.load(SeqCst);
+    sleep(Duration::from_secs(seconds)).await;
+    (service.taken.load(SeqCst) - before) as f64 / seconds as f64
+}
+
+#[tokio::test(start_paused = true)]
+async fn throughput_follows_concurrency() {
+    let service = Service::new(Duration::from_millis(50), 0);
+    let limiter = limiter(ADAPTIVE);
+    let _load = load(retrying(&service, &limiter), &limiter, 100);
+    sleep(Duration::from_secs(5)).await;
+    let found = throughput(&service, 2).await;
+    // 1,024 at a time in 50 ms, or 51 with the milliseconds of timers.
+    assert!(found > 16_000.0, "{found}");
+    assert_eq!(service.most_inside.load(SeqCst), 1024);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fixed_number_is_never_exceeded() {
+    let service = Service::new(Duration::from_millis(10), 0);
+    let limiter = limiter(Concurrency::Fixed(NonZeroUsize::new(7).unwrap()));
+    let _load = load(retrying(&service, &limiter), &limiter, 100);
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(service.most_inside.load(SeqCst), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_throttles_gets_what_it_takes_and_recovers() {
+    let service = Service::new(Duration::from_millis(10), 500);
+    let figures = Arc::<LimiterFigures>::default();
+    let limiter = Arc::new(Limiter::new(ADAPTIVE, None, Arc::clone(&figures)));
+    let told = Arc::<Mutex<Vec<String>>>::default();
+    let observer: NoticeObserver = {
+        let told = Arc::clone(&told);
+        Arc::new(move |notice| told.lock().unwrap().push(notice.to_string()))
+    };
+    limiter.set_notices(Arc::clone(&observer));
+    let container = retrying(&service, &limiter).with_notices(observer);
+    let _load = load(container, &limiter, 100);
+    sleep(Duration::from_secs(20)).await;
+    let before = service.turned_away.load(SeqCst);
+    let taken = throughput(&service, 200).await;
+    let away = service.turned_away.load(SeqCst) - before;
+    assert!(taken > 0.85 * 500.0, "{taken}");
+    assert!((away as f64) < 0.01 * taken * 200.0, "{away}");
+    let pace = figures.pace.load(SeqCst);
+    assert!((425..=575).contains(&pace), "{pace}");
+    assert_eq!(
+        figures.throttled.load(SeqCst),
+        service.turned_away.load(SeqCst)
+    );
+    // One word for it, and none for each of those that were repeated.
+    assert_eq!(told.lock().unwrap().len(), 1, "{:#?}", told.lock().unwrap());
+    assert!(told.lock().unwrap()[0].contains("asks for fewer requests"));
+
+    service.rate.store(0, SeqCst);
+    sleep(Duration::from_secs(120)).await;
+    let free = throughput(&service, 2).await;
+    assert!(free > 5_000.0, "{free}");
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(figures.pace.load(SeqCst), 0);
+    let last = told.lock().unwrap().last().cloned().unwrap();
+    assert!(last.contains("as many requests as there are"), "{last}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_costs_its_own_time_only() {
+    let service = Service::new(Duration::from_millis(20), 0);
+    let limiter = limiter(Concurrency::Adaptive { most: 256 });
+    let _load = load(retrying(&service, &limiter), &limiter, 100);
+    sleep(Duration::from_secs(10)).await;
+    let before = throughput(&service, 2).await;
+    service.down.store(true, SeqCst);
+    sleep(Duration::from_secs(10)).await;
+    service.down.store(false, SeqCst);
+    // The calls that failed wait for up to 12 seconds by then.
+    sleep(Duration::from_secs(15)).await;
+    let after = throughput(&service, 2).await;
+    assert!(after > 0.9 * before, "{before}, then {after}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bandwidth_limit_holds() {
+    let service = Service::new(Duration::from_millis(10), 0);
+    let rate = NonZeroU64::new(1 << 20);
+    let limiter = Arc::new(Limiter::new(ADAPTIVE, rate, Arc::default()));
+    let load = load(retrying(&service, &limiter), &limiter, 100_000);
+    sleep(Duration::from_secs(5)).await;
+    let bytes = throughput(&service, 60).await * 100_000.0;
+    assert!((bytes / f64::from(1 << 20) - 1.0).abs() < 0.03, "{bytes}");
+    drop(load);
+    // After a rest no more than a second's worth goes at once; a body larger than that goes too.
+    sleep(Duration::from_secs(60)).await;
+    let container = retrying(&service, &limiter);
+    let began = Instant::now();
+    let large = PutBody::object(vec![0; 8 << 20]);
+    container
+        .put(&BlobName::new("large").unwrap(), large)
+        .await
+        .unwrap();
+    let took = began.elapsed().as_secs_f64();
+    assert!((6.9..7.2).contains(&took), "{took}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_smaller_limit_holds_once_what_is_on_its_way_is_back() {
+    let service = Service::new(Duration::from_millis(100), 0);
+    // The law leaves a fixed limit alone, so that only this test moves it.
+    let limiter = limiter(Concurrency::Fixed(NonZeroUsize::new(64).unwrap()));
+    let _load = load(retrying(&service, &limiter), &limiter, 100);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(service.inside.load(SeqCst), 64);
+    limiter.resize(64, 8);
+    sleep(Duration::from_millis(101)).await;
+    assert_eq!(service.inside.load(SeqCst), 8);
+    // Grown again before all surplus places were back.
+    limiter.resize(8, 100);
+    limiter.resize(100, 8);
+    limiter.resize(8, 20);
+    sleep(Duration::from_millis(101)).await;
+    assert_eq!(service.inside.load(SeqCst), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_limiter_refuses_those_who_wait() {
+    let service = Service::new(Duration::from_secs(1), 0);
+    let limiter = limiter(Concurrency::Fixed(NonZeroUsize::new(1).unwrap()));
+    let container = Arc::new(Limited::new(Arc::clone(&service), Arc::clone(&limiter)));
+    let mut calls = JoinSet::new();
+    for _ in 0..3 {
+        let container = Arc::clone(&container);
+        calls.spawn(async move { container.delete(&BlobName::new("name").unwrap()).await });
+    }
+    sleep(Duration::from_millis(500)).await;
+    limiter.close();
+    let mut done = 0;
+    while let Some(outcome) = calls.join_next().await {
+        match outcome.unwrap() {
+            Ok(()) => done += 1,
+            Err(error) => assert!(error.to_string().contains("not sent"), "{error}"),
+        }
+    }
+    assert_eq!((done, service.taken.load(SeqCst)), (1, 1));
+}

@@ -355,7 +355,7 @@ impl Limiter {
         settings.settle
     }
 
-    fn resize(&self, before: usize, now: usize) {
+    pub(super) fn resize(&self, before: usize, now: usize) {
         if now > before {
             let more = now - before;
             let kept = self.surplus.load(Relaxed).min(more);

@@ -26,12 +26,12 @@ const FIRST_PLATEAU: Duration = Duration::from_secs(5);
 const LONGEST_PLATEAU: Duration = Duration::from_secs(60);
 /// Two ceilings this close are the same.
 const SAME: f64 = 0.15;
-/// The growth in each second beyond a ceiling, which doubles with each of them.
+/// The growth in the first second beyond a ceiling; it doubles with each further one.
 const GROWTH: f64 = 0.02;
-/// Seconds for which the growth does not double beyond a ceiling that was met again: services that
-/// let bursts through must have time to say no.
-const CAREFUL: f64 = 10.0;
-/// The most growth from one epoch to the next.
+/// Beyond a ceiling that was met again the growth is this in each second at first, and for so many:
+/// services that let bursts through must have time to say no.
+const CAREFUL: (f64, f64) = (0.01, 15.0);
+/// The most growth beyond a ceiling from one epoch to the next.
 const FASTEST: f64 = 1.25;
 /// Requests use the pace if they are this share of it.
 const IN_USE: f64 = 0.8;
@@ -119,22 +119,24 @@ impl Paced {
         self.unused = Duration::ZERO;
         self.used += measured.elapsed;
         let under = (self.ceiling * UNDER).max(self.from);
-        let wanted = match self.plateau.checked_sub(self.used) {
+        self.pace = match self.plateau.checked_sub(self.used) {
             Some(left) => {
                 let left = left.as_secs_f64() / self.plateau.as_secs_f64();
                 under - (under - self.from) * left.powi(3)
             }
-            None => under * beyond((self.used - self.plateau).as_secs_f64(), self.again),
+            None => {
+                let beyond = beyond((self.used - self.plateau).as_secs_f64(), self.again);
+                (under * beyond).min(self.pace * FASTEST)
+            }
         };
-        self.pace = wanted.min(self.pace * FASTEST);
         true
     }
 }
 
 /// How far beyond a ceiling the pace is, so many seconds after it left it.
 fn beyond(seconds: f64, again: bool) -> f64 {
-    let careful = if again { CAREFUL } else { 0.0 };
+    let (growth, careful) = if again { CAREFUL } else { (0.0, 0.0) };
     // The exponent is bounded, as the pace is by `FASTEST`.
     let doubling = (seconds - careful).clamp(0.0, 12.0);
-    (1.0 + GROWTH * seconds.min(careful)) * (GROWTH * (doubling.exp2() - 1.0)).exp()
+    (1.0 + growth * seconds.min(careful)) * (GROWTH * (doubling.exp2() - 1.0)).exp()
 }

@@ -19,6 +19,8 @@ const WORTH: f64 = 1.1;
 const AS_GOOD: f64 = 0.97;
 /// Epochs that are compared.
 const EPOCHS: u32 = 2;
+/// A trial under which nothing waits for the limit for so long is kept: it is not what holds things up.
+const ENOUGH_ROOM: Duration = Duration::from_secs(5);
 /// The rest between trials after one that succeeded; it doubles with each that did not.
 const SHORTEST_REST: Duration = Duration::from_secs(1);
 /// New connections cost handshakes: no trial more often than once a minute in the long run.
@@ -48,6 +50,8 @@ pub(super) struct Climb {
     limit: usize,
     rest: Duration,
     up_next: bool,
+    /// For how long nothing has waited for the limit.
+    roomy: Duration,
     phase: Phase,
 }
 
@@ -99,6 +103,7 @@ impl Climb {
             limit: bounds.start,
             rest: SHORTEST_REST,
             up_next: true,
+            roomy: Duration::ZERO,
             phase: Phase::Opening { before: None },
         }
     }
@@ -119,7 +124,15 @@ impl Climb {
         } else if measured.is_limited() {
             let work = measured.answered as f64 + measured.bytes as f64 / BYTES_OF_A_PUT;
             let throughput = work / measured.elapsed.as_secs_f64().max(1e-3);
+            self.roomy = Duration::ZERO;
             self.limited(throughput, measured.elapsed);
+        } else {
+            self.roomy += measured.elapsed;
+            if self.limit != self.base && self.roomy >= ENOUGH_ROOM {
+                self.base = self.limit;
+                self.up_next = !self.up_next;
+                self.hold();
+            }
         }
         self.limit
     }

@@ -121,7 +121,7 @@ fn load(container: impl Container, limiter: &Arc<Limiter>, bytes: usize) -> Join
                     // What fails for good ends a run; here it is the end of one object.
                     let _ = container.put(&name, PutBody::object(body.clone())).await;
                 } else {
-                    sleep(Duration::from_millis(20)).await;
+                    sleep(Duration::from_millis(500)).await;
                 }
             }
         });
@@ -164,9 +164,10 @@ async fn a_fixed_number_is_never_exceeded() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_throttles_gets_what_it_takes_and_recovers() {
-    let service = Service::new(Duration::from_millis(10), 500);
+    let service = Service::new(Duration::from_millis(50), 300);
     let figures = Arc::<LimiterFigures>::default();
-    let limiter = Arc::new(Limiter::new(ADAPTIVE, None, Arc::clone(&figures)));
+    let concurrency = Concurrency::Adaptive { most: 64 };
+    let limiter = Arc::new(Limiter::new(concurrency, None, Arc::clone(&figures)));
     let told = Arc::<Mutex<Vec<String>>>::default();
     let observer: NoticeObserver = {
         let told = Arc::clone(&told);
@@ -179,10 +180,10 @@ async fn a_service_that_throttles_gets_what_it_takes_and_recovers() {
     let before = service.turned_away.load(SeqCst);
     let taken = throughput(&service, 200).await;
     let away = service.turned_away.load(SeqCst) - before;
-    assert!(taken > 0.85 * 500.0, "{taken}");
+    assert!(taken > 0.85 * 300.0, "{taken}");
     assert!((away as f64) < 0.01 * taken * 200.0, "{away}");
     let pace = figures.pace.load(SeqCst);
-    assert!((425..=575).contains(&pace), "{pace}");
+    assert!((255..=345).contains(&pace), "{pace}");
     assert_eq!(
         figures.throttled.load(SeqCst),
         service.turned_away.load(SeqCst)
@@ -194,7 +195,7 @@ async fn a_service_that_throttles_gets_what_it_takes_and_recovers() {
     service.rate.store(0, SeqCst);
     sleep(Duration::from_secs(120)).await;
     let free = throughput(&service, 2).await;
-    assert!(free > 5_000.0, "{free}");
+    assert!(free > 1_000.0, "{free}");
     sleep(Duration::from_secs(60)).await;
     assert_eq!(figures.pace.load(SeqCst), 0);
     let last = told.lock().unwrap().last().cloned().unwrap();
@@ -203,8 +204,8 @@ async fn a_service_that_throttles_gets_what_it_takes_and_recovers() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_costs_its_own_time_only() {
-    let service = Service::new(Duration::from_millis(20), 0);
-    let limiter = limiter(Concurrency::Adaptive { most: 256 });
+    let service = Service::new(Duration::from_millis(50), 0);
+    let limiter = limiter(Concurrency::Adaptive { most: 128 });
     let _load = load(retrying(&service, &limiter), &limiter, 100);
     sleep(Duration::from_secs(10)).await;
     let before = throughput(&service, 2).await;

@@ -15,8 +15,8 @@ use std::time::Duration;
 use clfs_format::Compression;
 
 use crate::container::Container;
-use crate::container::limit::Limiter;
 use crate::container::azure::Patience;
+use crate::container::limit::Limiter;
 use crate::container::location::ContainerLocation;
 use crate::container::retry::RetryPolicy;
 use crate::encode::EncodeContext;

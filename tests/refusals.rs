@@ -207,3 +207,46 @@ fn tokens_and_containers_that_azure_refuses() {
 
     azure(&scratch, &server, &name, &format!("?{good}")).expect(0);
 }
+
+#[test]
+fn bounds_that_are_too_narrow_or_too_wide() {
+    let scratch = scratch();
+    scratch
+        .load("t", &["--memory", "31M"])
+        .refused(2, "at least 32M");
+    let words = scratch.words("state", "container");
+    let output = std::process::Command::new("sh")
+        .arg("-c")
+        .arg("ulimit -S -n 1000 && ulimit -H -n 1000 && exec \"$0\" --new --concurrency 900 \"$@\"")
+        .arg(env!("CARGO_BIN_EXE_clfsload"))
+        .args(words)
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("may open 1000"), "{told}");
+    untouched(&scratch);
+}
+
+#[test]
+fn bounds_may_change_from_run_to_run() {
+    let scratch = scratch();
+    let narrow = [
+        "--memory",
+        "32M",
+        "--concurrency",
+        "1",
+        "--worker-threads",
+        "1",
+    ];
+    scratch.load("t", &narrow).expect(0);
+    let wide = [
+        "--memory",
+        "1G",
+        "--concurrency",
+        "99",
+        "--bandwidth-limit",
+        "1G",
+    ];
+    scratch.resume("t", &wide).expect(0);
+}

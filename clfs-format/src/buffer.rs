@@ -35,7 +35,7 @@ impl ObjectBuffer {
         self.0.get(WRAPPER_BYTES..).unwrap_or_default()
     }
 
-    /// Its memory, for the next one.
+    /// The blob with compression 0, wrapper and payload; or just memory for the next one.
     pub fn into_memory(self) -> Vec<u8> {
         self.0
     }
@@ -43,11 +43,6 @@ impl ObjectBuffer {
     /// Empties the buffer and keeps its memory.
     pub fn clear(&mut self) {
         self.0.truncate(WRAPPER_BYTES);
-    }
-
-    /// The blob with compression 0: wrapper and payload.
-    pub(crate) fn into_uncompressed(self) -> Vec<u8> {
-        self.0
     }
 
     /// Starts a file segment of `length` data bytes, which the caller reads straight into place.

@@ -266,4 +266,46 @@ mod tests {
         assert!(!options.retry_problems);
         assert_eq!(options.compression, Some(Compression::Disabled));
     }
+
+    fn options(words: &str) -> Result<LoadOptions, String> {
+        let line = format!("clfsload --new /s /d file:///c n {words}");
+        let arguments = Arguments::try_parse_from(line.split_whitespace());
+        match arguments.map_err(|error| error.to_string())?.load_options() {
+            Ok(options) => Ok(options),
+            Err(failure) => Err(failure.message),
+        }
+    }
+
+    #[test]
+    fn limits_are_read() {
+        let defaults = options("").unwrap();
+        assert_eq!(defaults.limits, UploadLimits::default());
+        assert_eq!(defaults.encode_threads, 8);
+        let given = options(
+            "--concurrency 300 --bandwidth-limit 10M --memory 1GiB --worker_thread_count 20",
+        );
+        let given = given.unwrap();
+        let expected = UploadLimits {
+            concurrency: NonZeroUsize::new(300),
+            bandwidth: NonZeroU64::new(10 << 20),
+            bytes: 1 << 30,
+        };
+        assert_eq!((given.limits, given.encode_threads), (expected, 20));
+        assert_eq!(options("--worker-threads 3").unwrap().encode_threads, 3);
+    }
+
+    #[test]
+    fn limits_that_make_no_sense_are_refused() {
+        for (words, told) in [
+            ("--concurrency 0", "1..=4096"),
+            ("--concurrency 5000", "1..=4096"),
+            ("--bandwidth-limit 0", "at least 64K"),
+            ("--bandwidth-limit 10Mbit", "is no size"),
+            ("--memory much", "is no size"),
+            ("--worker_thread_count 0", "1..=256"),
+        ] {
+            let refused = options(words).unwrap_err();
+            assert!(refused.contains(told), "{words}: {refused}");
+        }
+    }
 }

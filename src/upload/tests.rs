@@ -63,7 +63,9 @@ fn put_all(
     let runtime = Box::leak(Box::new(tokio::runtime::Runtime::new().unwrap()));
     let stop = Arc::new(StopFlag::default());
     let _inside = runtime.enter();
-    let concurrency = Concurrency::Adaptive { most: MOST_REQUESTS };
+    let concurrency = Concurrency::Adaptive {
+        most: MOST_REQUESTS,
+    };
     let limiter = Arc::new(Limiter::new(concurrency, None, Arc::default()));
     let uploader = Arc::new(Uploader::new(
         Arc::new(Limited::new(container, Arc::clone(&limiter))),

@@ -167,7 +167,8 @@ impl Run {
         sums.answered += answered;
         sums.throttled += throttled;
         let second = self.time as usize;
-        self.seconds.resize(self.seconds.len().max(second + 1), (0.0, 0.0));
+        self.seconds
+            .resize(self.seconds.len().max(second + 1), (0.0, 0.0));
         self.seconds[second].0 += answered;
         self.seconds[second].1 += throttled;
         self.time += STEP;
@@ -215,9 +216,9 @@ impl Run {
     /// The share of requests that were turned away.
     fn turned_away(&self, from: usize, to: usize) -> f64 {
         let seconds = &self.seconds[from..to];
-        let (taken, not): (f64, f64) = seconds
-            .iter()
-            .fold((0.0, 0.0), |sum, second| (sum.0 + second.0, sum.1 + second.1));
+        let (taken, not): (f64, f64) = seconds.iter().fold((0.0, 0.0), |sum, second| {
+            (sum.0 + second.0, sum.1 + second.1)
+        });
         not / (taken + not)
     }
 }
@@ -236,7 +237,8 @@ fn within_a_fifth_of_the_best_limit_at_any_answer_time() {
                 let mut run = Run::new(world, seed);
                 run.run(300.0);
                 let (soon, later) = (run.throughput(5, 15), run.throughput(15, 300));
-                let what = format!("{delay} s, noise {noise}, seed {seed}: {soon}, {later} of {best}");
+                let what =
+                    format!("{delay} s, noise {noise}, seed {seed}: {soon}, {later} of {best}");
                 assert!(soon > 0.8 * best && later > 0.85 * best, "{what}");
             }
         }
@@ -285,7 +287,12 @@ fn settles_under_the_rate_of_a_service_that_throttles() {
             Cap::Window { rate },
         ]
     };
-    for (rate, delay) in [(500.0, 0.01), (2_000.0, 0.01), (5_000.0, 0.0), (5_000.0, 0.05)] {
+    for (rate, delay) in [
+        (500.0, 0.01),
+        (2_000.0, 0.01),
+        (5_000.0, 0.0),
+        (5_000.0, 0.05),
+    ] {
         for cap in caps(rate) {
             let world = World {
                 delay,
@@ -298,7 +305,7 @@ fn settles_under_the_rate_of_a_service_that_throttles() {
             let (throughput, away) = (run.throughput(30, 600), run.turned_away(30, 600));
             let what = format!("{cap:?} at {delay} s: {throughput}, {away} turned away");
             assert!(throughput > 0.85 * rate, "{what}");
-            assert!(away < 0.01, "{what}");
+            assert!(away < 0.002, "{what}");
             // No oscillation: what is sent stays near what is taken, but for the seconds in which a
             // bucket lets a burst through.
             let strays = run.seconds[60..600]
@@ -342,7 +349,10 @@ fn a_lower_rate_is_followed_within_seconds() {
     run.world.cap = cap(300.0);
     let from = run.time as usize;
     run.run(60.0);
-    let (away, throughput) = (run.turned_away(from + 6, from + 60), run.throughput(from + 6, from + 60));
+    let (away, throughput) = (
+        run.turned_away(from + 6, from + 60),
+        run.throughput(from + 6, from + 60),
+    );
     assert!(away < 0.02 && throughput > 240.0, "{away}, {throughput}");
 }
 
@@ -405,7 +415,10 @@ fn a_stray_refusal_on_a_quiet_day_does_not_slow_the_busy_one() {
     };
     let mut run = Run::new(world, 1);
     run.run(10.0);
-    run.world.cap = Some(Cap::Bucket { rate: 40.0, seconds: 0.0 });
+    run.world.cap = Some(Cap::Bucket {
+        rate: 40.0,
+        seconds: 0.0,
+    });
     run.run(1.0);
     run.world.cap = None;
     run.run(30.0);

@@ -90,8 +90,8 @@ impl Pace {
             };
         }
         let ceiling = carried_out.max(floor);
-        let again = before
-            .is_some_and(|before| (ceiling / before.ceiling.max(1e-3) - 1.0).abs() <= SAME);
+        let again =
+            before.is_some_and(|before| (ceiling / before.ceiling.max(1e-3) - 1.0).abs() <= SAME);
         let plateau = match before {
             Some(before) if again => (before.plateau * 2).min(LONGEST_PLATEAU),
             _ => FIRST_PLATEAU,

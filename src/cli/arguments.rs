@@ -94,14 +94,14 @@ pub(super) struct Arguments {
     /// takes about as much again as the default
     #[arg(long, value_name = "SIZE", value_parser = super::size::parse, default_value = "64M")]
     memory: u64,
-    /// Threads that read and compress files. More of them help where the source takes long for each call
+    /// The most threads that read and compress files; there are fewer where the source answers quickly
     #[arg(
         long,
         value_name = "N",
         visible_alias = "worker_thread_count",
         alias = "worker-thread-count",
         value_parser = clap::value_parser!(u16).range(1..=256),
-        default_value_t = 8
+        default_value_t = 64
     )]
     worker_threads: u16,
     /// Milliseconds without an answer after which a request is made again
@@ -280,7 +280,7 @@ mod tests {
     fn limits_are_read() {
         let defaults = options("").unwrap();
         assert_eq!(defaults.limits, UploadLimits::default());
-        assert_eq!(defaults.encode_threads, 8);
+        assert_eq!(defaults.encode_threads, 64);
         let given = options(
             "--concurrency 300 --bandwidth-limit 10M --memory 1GiB --worker_thread_count 20",
         );

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use clfs_format::limits::SYMLINK_TARGET_BYTES;
 use clfs_format::{
@@ -63,7 +64,10 @@ impl Encoder {
         };
         match attributes.file_type {
             FileType::Regular if attributes.size > FIRST_SEGMENT_BYTES => {
-                let file = LargeFile::open(&self.context, place, back)?;
+                let context = Arc::clone(&self.context);
+                let asking = context.source.ask(entry.id);
+                let file = LargeFile::open(&context, place, back)?;
+                self.answered(asking, FIRST_SEGMENT_BYTES);
                 Ok(Encoded::Large(Box::new(file)))
             }
             FileType::Regular => self.small_file(place, back, sink),
@@ -85,7 +89,7 @@ impl Encoder {
         let entry = place.entry;
         let size = entry.attributes.size;
         let room = sink.room(size + INODE_BYTES);
-        let context = std::sync::Arc::clone(&self.context);
+        let context = Arc::clone(&self.context);
         let asking = context.source.ask(entry.id);
         let file = place.open(&context.source)?;
         let mut content = std::mem::take(&mut self.content);
@@ -99,7 +103,7 @@ impl Encoder {
             return Err(EncodeError::Changed(Seen::open(&file)?.attributes));
         }
         drop(file);
-        drop(asking);
+        self.answered(asking, size);
         let data = content.get(..count).unwrap_or_default();
         let data = Content::Data(Cow::Borrowed(data));
         let put = self.put_single(entry, size, data, back, room, sink);
@@ -115,7 +119,7 @@ impl Encoder {
     ) -> Result<Encoded, EncodeError> {
         let entry = place.entry;
         let room = sink.room(INODE_BYTES + SYMLINK_TARGET_BYTES as u64);
-        let context = std::sync::Arc::clone(&self.context);
+        let context = Arc::clone(&self.context);
         let asking = context.source.ask(entry.id);
         let directory = context.source.directory(place.parent)?;
         let target = match directory.read_link(place.name) {
@@ -126,7 +130,7 @@ impl Encoder {
             }
             Err(errno) => return Err(errno.into()),
         };
-        drop(asking);
+        self.answered(asking, 0);
         if target.len() > SYMLINK_TARGET_BYTES {
             return Err(EncodeError::Problem(Problem::new(
                 Reason::LinkTargetTooLong,

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use clfs_format::{
@@ -56,7 +57,6 @@ impl LargeFile {
         back: &[Filehandle],
     ) -> Result<Self, EncodeError> {
         let entry = place.entry;
-        let _asking = context.source.ask(entry.id);
         let file = place.open(&context.source)?;
         check_unchanged(&file, &entry.attributes)?;
         let mut first = vec![0; FIRST_SEGMENT_BYTES as usize];
@@ -132,7 +132,7 @@ impl Encoder {
         let length = range.end - range.start;
         // The payload, and as much again while it is compressed.
         let room = sink.room(2 * (length + SEGMENT_BYTES));
-        let context = std::sync::Arc::clone(&self.context);
+        let context = Arc::clone(&self.context);
         let pooled = length >= POOLED_BYTES;
         let memory = match pooled {
             true => context.memory.take(),
@@ -144,7 +144,7 @@ impl Encoder {
         if read_at(&file.file, data, range.start)? != data.len() {
             return Err(EncodeError::Changed(Seen::open(&file.file)?.attributes));
         }
-        drop(asking);
+        self.answered(asking, length);
         let id = context.identity.segment(file.entry.id, index);
         let name = ObjectName::block(id, ObjectType::Segment, file.handle);
         let segment = segment.finish(file.data_back(range.start));
@@ -166,7 +166,7 @@ impl Encoder {
         sink: &S,
     ) -> Result<u64, EncodeError> {
         check_unchanged(&file.file, &file.entry.attributes)?;
-        let context = std::sync::Arc::clone(&self.context);
+        let context = Arc::clone(&self.context);
         let identity = &context.identity;
         let id = file.entry.id;
         let mut indirect_id = |position| identity.indirect(id, position);

@@ -13,6 +13,7 @@ mod memory;
 mod names;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use clfs_format::{
@@ -24,7 +25,7 @@ use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::{Entry, EntryId, SourceAttributes};
 use crate::identity::Identity;
 use crate::problem::{Problem, Reason};
-use crate::source::{OpenError, SourceTree};
+use crate::source::{Asking, OpenError, SourceTree};
 use crate::state::{Reader, StateError};
 
 pub use large_file::{LargeFile, SegmentEnd};
@@ -139,7 +140,13 @@ pub struct Encoder {
     content: Vec<u8>,
     /// The directory of the last entry; the next one is mostly in the same.
     last_directory: Option<(EntryId, Filehandle)>,
+    /// How long the source took since the caller asked, but for moving bytes.
+    source_time: Duration,
 }
+
+/// What a byte takes from memory, or from the fastest networks: a source that needs no longer is
+/// not waited for.
+const NANOSECONDS_A_BYTE: u64 = 1;
 
 impl Encoder {
     /// An encoder for one thread.
@@ -150,7 +157,20 @@ impl Encoder {
             lz4: Lz4Encoder::new(),
             content: Vec::new(),
             last_directory: None,
+            source_time: Duration::ZERO,
         }
+    }
+
+    /// How long the source took to answer since the last call of this: what many threads could wait
+    /// for at the same time.
+    pub fn take_source_time(&mut self) -> Duration {
+        std::mem::take(&mut self.source_time)
+    }
+
+    /// The source answered, with so many bytes.
+    fn answered(&mut self, asking: Asking<'_>, bytes: u64) {
+        let moving = Duration::from_nanos(bytes.saturating_mul(NANOSECONDS_A_BYTE));
+        self.source_time += asking.end().saturating_sub(moving);
     }
 
     /// Encodes an entry other than the root that has one name.

@@ -1,47 +1,56 @@
 //! One encoding thread of a pass.
 
+use std::io;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
+use std::thread::{Builder, Scope};
 
 use super::queue::{Work, WorkQueue};
-use super::{LargeTask, Message, OutcomeSender, PassRun, Task, Verdict};
+use super::{Failure, LargeTask, Message, OutcomeSender, PassRun, Task, Verdict};
 use crate::crash_point::{CrashPoint, crash_point};
+use crate::crew::{Advice, Crew, Member};
 use crate::encode::{EncodeError, Encoded, Encoder, SegmentEnd};
 use crate::problem::{Problem, Reason};
 use crate::state::{Pass, StateError};
+use crate::stop::StopOnPanic;
 use crate::upload::Receipt;
 
-/// Encodes until the queue is closed and empty.
-pub(super) fn work(
-    run: &PassRun<'_>,
-    queue: &WorkQueue,
+/// What the encoder threads of a pass have in common.
+pub(super) struct Encoders<'a> {
+    pub(super) run: &'a PassRun<'a>,
+    pub(super) queue: &'a WorkQueue,
+    pub(super) crew: Crew,
+    pub(super) failure: &'a Failure,
+}
+
+/// Starts one thread more, if there may be one.
+///
+/// # Errors
+/// When the system has no more threads.
+pub(super) fn recruit<'scope>(
+    threads: &'scope Scope<'scope, '_>,
+    encoders: &'scope Encoders<'scope>,
     messages: Sender<Message>,
-) -> Result<(), StateError> {
-    let mut thread = EncoderThread {
-        run,
-        queue,
-        encoder: Encoder::new(Arc::clone(run.context), run.state.reader()?),
-        messages,
+) -> io::Result<()> {
+    let Some(member) = encoders.crew.join() else {
+        return Ok(());
     };
-    // Half of the threads at most read segments while small files wait.
-    let segment_readers = run.threads.div_ceil(2);
-    let mut first_error = Ok(());
-    while let Some(work) = queue.take(segment_readers) {
-        let done = match work {
-            Work::Entry(task) => thread.entry(task),
-            Work::Segment(large, index) => {
-                let done = thread.segment(&large, index);
-                queue.segment_done();
-                done
+    let work = move || {
+        let _stop = StopOnPanic(encoders.run.stop);
+        let worked = encoders.run.state.reader().and_then(|reader| {
+            EncoderThread {
+                run: encoders.run,
+                queue: encoders.queue,
+                encoder: Encoder::new(Arc::clone(encoders.run.context), reader),
+                messages,
             }
-        };
-        if done.is_err() {
-            // The run stops; the queue is still emptied, so that no one waits for this thread.
-            run.stop.request();
-            first_error = first_error.and(done);
+            .work(threads, encoders, member)
+        });
+        if let Err(error) = worked {
+            encoders.failure.set(error, encoders.run.stop);
         }
-    }
-    first_error
+    };
+    Builder::new().spawn_scoped(threads, work).map(drop)
 }
 
 struct EncoderThread<'a> {
@@ -52,6 +61,48 @@ struct EncoderThread<'a> {
 }
 
 impl EncoderThread<'_> {
+    /// Encodes until the queue is closed and empty, or until this thread is one too many.
+    fn work<'scope>(
+        mut self,
+        threads: &'scope Scope<'scope, '_>,
+        encoders: &'scope Encoders<'scope>,
+        mut member: Member<'scope>,
+    ) -> Result<(), StateError> {
+        let mut first_error = Ok(());
+        // Half of the threads at most read segments while small files wait.
+        while let Some(work) = self.queue.take(encoders.crew.members().div_ceil(2)) {
+            let done = match work {
+                Work::Entry(task) => self.entry(task),
+                Work::Segment(large, index) => {
+                    let done = self.segment(&large, index);
+                    self.queue.segment_done();
+                    done
+                }
+            };
+            if done.is_err() {
+                // The run stops; the queue is still emptied, so that no one waits for this thread.
+                self.run.stop.request();
+                first_error = first_error.and(done);
+                continue;
+            }
+            member.count(self.encoder.take_source_time());
+            match member.advice() {
+                Advice::Stay => {}
+                Advice::Grow => {
+                    if self.queue.is_short_of_threads() && !self.run.uploader.is_short_of_room() {
+                        // Without another thread it goes on with those that there are.
+                        drop(recruit(threads, encoders, self.messages.clone()));
+                    }
+                }
+                Advice::Leave => match member.leave() {
+                    Ok(()) => return first_error,
+                    Err(stays) => member = stays,
+                },
+            }
+        }
+        first_error
+    }
+
     fn entry(&mut self, task: Task) -> Result<(), StateError> {
         let (again, failed_before) = (task.again, task.failed_before);
         let entry = task.entry.clone();

@@ -14,6 +14,7 @@ mod taker;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use crate::crew::Crew;
 use crate::encode::{EncodeContext, LargeFile};
 use crate::entry::{Entry, SourceAttributes};
 use crate::monitor::{Monitor, Progress};
@@ -22,6 +23,7 @@ use crate::state::{Pass, State, StateError};
 use crate::stop::{StopFlag, StopOnPanic};
 use crate::upload::{Delivered, Receipt, ReceiptEnd, Uploader};
 
+use encoder_thread::Encoders;
 use ledger::Ledger;
 use queue::WorkQueue;
 
@@ -35,7 +37,7 @@ pub struct PassRun<'a> {
     pub context: &'a Arc<EncodeContext>,
     /// Where objects go.
     pub uploader: &'a Arc<Uploader>,
-    /// Threads that encode.
+    /// The most threads that encode; there are fewer while the source answers quickly.
     pub threads: usize,
     /// Whether entries that failed in an earlier run are tried again.
     pub retry_problems: bool,
@@ -174,17 +176,19 @@ impl PassRun<'_> {
         let ledger = Mutex::new(Ledger::resume(reader.progress(self.pass)?));
         let queue = WorkQueue::default();
         let failure = Failure::default();
+        let encoders = Encoders {
+            run: self,
+            queue: &queue,
+            crew: Crew::new(self.threads),
+            failure: &failure,
+        };
+        let encoders = &encoders;
         std::thread::scope(|threads| {
             let (messages, outcomes) = std::sync::mpsc::channel();
-            for _ in 0..self.threads.max(1) {
-                let messages = messages.clone();
-                threads.spawn(|| {
-                    let _stop = StopOnPanic(self.stop);
-                    let worked = encoder_thread::work(self, &queue, messages);
-                    if let Err(error) = worked {
-                        failure.set(error, self.stop);
-                    }
-                });
+            for _ in 0..encoders.crew.few() {
+                if let Err(error) = encoder_thread::recruit(threads, encoders, messages.clone()) {
+                    failure.set(StateError::Exhausted(error), self.stop);
+                }
             }
             threads.spawn(|| {
                 let _stop = StopOnPanic(self.stop);

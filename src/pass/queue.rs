@@ -115,6 +115,12 @@ impl WorkQueue {
         }
     }
 
+    /// Whether there is work that no thread has time for.
+    pub(super) fn is_short_of_threads(&self) -> bool {
+        let inner = self.inner();
+        inner.idle == 0 && !(inner.entries.is_empty() && inner.large.is_empty())
+    }
+
     /// A segment was read: its thread takes other work.
     pub(super) fn segment_done(&self) {
         self.inner().readers -= 1;

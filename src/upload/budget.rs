@@ -68,6 +68,11 @@ impl Budget {
         room
     }
 
+    /// Whether somebody waits for room.
+    pub fn is_short(&self) -> bool {
+        !self.used().waiting.is_empty()
+    }
+
     fn fits(&self, used: &Used, bytes: u64) -> bool {
         used.objects < self.objects() && used.bytes + bytes <= self.bytes
     }

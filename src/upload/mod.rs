@@ -101,6 +101,11 @@ impl Uploader {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether encoders wait for room: then more of them would not bring more.
+    pub fn is_short_of_room(&self) -> bool {
+        self.budget.is_short()
+    }
+
     /// A sink for the objects of one entity.
     pub fn sink<'a, E: ReceiptEnd>(
         self: &'a Arc<Self>,

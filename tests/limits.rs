@@ -19,7 +19,7 @@ use support::command::{Scratch, clfsload};
 use support::sink::{Pace, Sink};
 
 /// The generous bound: uploads on their way may take 64 MiB, the names of the directories that are
-/// listed at the same time 8 × 8 MiB, the connections to the database 16 MiB and 17 × 1 MiB.
+/// listed at the same time 64 MiB, the connections to the database 16 MiB and some of 1 MiB.
 const PEAK: u64 = 256 << 20;
 
 /// With segments of 8 MiB on their way: glibc keeps freed ones in the arenas of the threads, which was

@@ -306,6 +306,64 @@ async fn an_answer_that_makes_no_sense_is_told() {
     }
 }
 
+#[tokio::test]
+async fn only_the_services_own_success_counts() {
+    let answers = [
+        "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 201 Created\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\nx-ms-request-id: 1\r\nConnection: close\r\n\r\n",
+    ];
+    for answer in answers {
+        let subject = container(&serve_text(answer));
+        for error in [
+            subject
+                .put(&name(), PutBody::object("x"))
+                .await
+                .unwrap_err(),
+            subject.delete(&name()).await.unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), &ContainerErrorKind::Protocol, "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_blob_is_taken_whole_or_not_at_all() {
+    let get = |answer| async move { container(&serve_text(answer)).get(&name()).await };
+    let whole = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc";
+    assert_eq!(get(whole).await.unwrap(), "abc");
+    // Without a length nobody knows whether this is all.
+    let open = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\n\r\nabc";
+    let error = get(open).await.unwrap_err();
+    assert_eq!(error.kind(), &ContainerErrorKind::Protocol, "{error}");
+    // Refused by its announced length, one byte over the bound.
+    let large = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nContent-Length: 268435457\r\n\r\nabc";
+    let error = get(large).await.unwrap_err();
+    assert_eq!(error.kind(), &ContainerErrorKind::TooLarge, "{error}");
+}
+
+#[tokio::test]
+async fn connections_are_used_again() {
+    let (sender, connections) = std::sync::mpsc::channel();
+    let endpoint = serve(move |mut stream| {
+        sender.send(()).unwrap();
+        std::thread::spawn(move || {
+            let answer = CREATED.replace("Connection: close\r\n", "");
+            while read_request(&mut stream).starts_with("PUT ") {
+                stream.read_exact(&mut [0; 3]).unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+    });
+    let subject = container(&endpoint);
+    for _ in 0..20 {
+        subject.put(&name(), PutBody::object("abc")).await.unwrap();
+    }
+    // The next put may come before the first connection is back among the idle ones.
+    let made = connections.try_iter().count();
+    assert!((1..=3).contains(&made), "{made} connections");
+}
+
 #[test]
 fn a_certificate_that_is_not_trusted_is_told() {
     let reason = std::io::Error::new(

@@ -16,6 +16,8 @@ use super::{Container, ContainerError};
 
 /// A container's place, and what opens it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+// There are one or two of it in a process.
+#[allow(clippy::large_enum_variant)]
 pub enum ContainerLocation {
     /// A container of an Azure storage account.
     Azure {

@@ -112,10 +112,13 @@ struct Held {
     ever: usize,
 }
 
+/// Gives an answer.
+type Answer = Box<dyn FnOnce() + Send>;
+
 /// Answers to lookups that are given later.
 #[derive(Default)]
 struct Slow {
-    answers: Option<Sender<(Instant, Box<dyn FnOnce() + Send>)>>,
+    answers: Option<Sender<(Instant, Answer)>>,
     delay: Duration,
     inside: usize,
     most: usize,

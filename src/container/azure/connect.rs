@@ -105,7 +105,7 @@ fn proxy(endpoint: &Url) -> Option<Intercept> {
 #[derive(Clone)]
 enum Route {
     Straight(HttpConnector),
-    Tunnel(Tunnel<HttpsConnector<HttpConnector>>),
+    Tunnel(Box<Tunnel<HttpsConnector<HttpConnector>>>),
 }
 
 impl Route {
@@ -119,10 +119,10 @@ impl Route {
             ));
         }
         let tunnel = Tunnel::new(address.clone(), to_proxy);
-        Ok(Self::Tunnel(match proxy.basic_auth() {
+        Ok(Self::Tunnel(Box::new(match proxy.basic_auth() {
             Some(name_and_password) => tunnel.with_auth(name_and_password.clone()),
             None => tunnel,
-        }))
+        })))
     }
 }
 

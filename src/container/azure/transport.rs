@@ -31,7 +31,7 @@ const MAX_REFUSAL_BYTES: u64 = 64 << 10;
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The service answered, and refused.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// There was no answer, or no whole one.
     Broken(BrokenTransport),
     /// The blob has more bytes than are taken.
@@ -134,7 +134,7 @@ impl Transport {
         };
         let status = answer.status();
         if !status.is_success() {
-            return Err(Failure::Refused(self.refusal(answer, sas).await));
+            return Err(Failure::Refused(Box::new(self.refusal(answer, sas).await)));
         }
         if let Call::Put { .. } | Call::Delete { .. } = call {
             return check(call, status, answer.headers()).map(|()| Bytes::new());

@@ -135,7 +135,7 @@ impl Run {
     }
 
     fn step(&mut self, sums: &mut Sums) {
-        if (self.time / STEP) as u64 % 10 == 0 {
+        if ((self.time / STEP) as u64).is_multiple_of(10) {
             let wave = self.random.f64() * 2.0 - 1.0;
             self.factor = 1.0 + self.world.noise * wave;
         }

@@ -435,10 +435,7 @@ impl Place<'_> {
     /// The request is over.
     pub(super) fn settle<T>(self, outcome: &Result<T, ContainerError>, bytes: u64) {
         let counts = &self.limiter.counts;
-        let error = match outcome {
-            Ok(_) => None,
-            Err(error) => Some(error),
-        };
+        let error = outcome.as_ref().err();
         match error.map(weight) {
             None | Some(Weight::Answer) => {
                 let taken = self.began.elapsed().as_micros();

@@ -102,5 +102,6 @@ impl<C: Container> Container for Limited<C> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 #[path = "limited_tests.rs"]
 mod tests;

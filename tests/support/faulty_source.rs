@@ -113,12 +113,12 @@ struct Held {
 }
 
 /// Gives an answer.
-type Answer = Box<dyn FnOnce() + Send>;
+type LateAnswer = Box<dyn FnOnce() + Send>;
 
 /// Answers to lookups that are given later.
 #[derive(Default)]
 struct Slow {
-    answers: Option<Sender<(Instant, Answer)>>,
+    answers: Option<Sender<(Instant, LateAnswer)>>,
     delay: Duration,
     inside: usize,
     most: usize,
@@ -320,7 +320,7 @@ impl FaultySource {
 
     /// Answers each lookup that late, however many come at the same time.
     pub fn slow_down(&self, delay: Duration) {
-        let (answers, waiting) = channel::<(Instant, Box<dyn FnOnce() + Send>)>();
+        let (answers, waiting) = channel::<(Instant, LateAnswer)>();
         // All wait equally long, so they are due in the order in which they came.
         std::thread::spawn(move || {
             for (due, answer) in waiting {

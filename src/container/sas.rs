@@ -13,9 +13,9 @@ use url::form_urlencoded;
 #[derive(Clone, PartialEq, Eq)]
 pub struct SasToken {
     /// Percent-decoded fields in the given order.
-    fields: Vec<(String, String)>,
+    fields: Box<[(String, String)]>,
     /// The fields as a request's query has them.
-    query: String,
+    query: Box<str>,
     start: Option<SystemTime>,
     expiry: Option<SystemTime>,
 }
@@ -145,8 +145,8 @@ impl SasToken {
             .extend_pairs(&fields)
             .finish();
         let mut sas = Self {
-            fields,
-            query,
+            fields: fields.into(),
+            query: query.into(),
             start: None,
             expiry: None,
         };

@@ -1,0 +1,187 @@
+//! The floor: a bare HTTP client that puts the same bytes from memory and does nothing else.
+//!
+//! What a load costs above it is the price of reading the source, encoding, and remembering.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+
+use crate::child::{Ended, own_cpu, run_whole};
+use crate::content::{Sequence, fill};
+use crate::sink::Sink;
+use crate::trees::{Kind, Shape};
+
+/// The first word of the process that is the floor.
+pub(crate) const ROLE: &str = "as-floor";
+
+/// Objects of a larger file; the bytes of a segment.
+const PIECE_BYTES: u64 = clfs_format::FILE_SEGMENT_BYTES;
+/// Bodies are cut from this many bytes: more than the caches of a processor, less than a tree.
+const POOL_BYTES: u64 = 32 << 20;
+/// More cost a little more CPU on a machine with two cores, fewer leave it idle.
+const CONNECTIONS: usize = 16;
+
+/// What the floor cost.
+#[derive(Debug, Clone)]
+pub(crate) struct Floor {
+    /// User and system time of the puts alone.
+    pub(crate) cpu: Duration,
+    pub(crate) wall: Duration,
+    pub(crate) peak: u64,
+    pub(crate) puts: u64,
+}
+
+/// Puts what the tree's files hold.
+pub(crate) fn run(sink: &Sink, kind: Kind) -> io::Result<Floor> {
+    let (reader, writer) = io::pipe()?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .arg(ROLE)
+        .arg(sink.port().to_string())
+        .arg(kind.name())
+        .stdin(Stdio::null())
+        .stdout(writer);
+    let Ended { status, peak, .. } = run_whole(&mut command, None)?;
+    // The pipe ends with the last of its writers.
+    drop(command);
+    let mut line = String::new();
+    BufReader::new(reader).read_line(&mut line)?;
+    let figures: Vec<u64> = line
+        .split_whitespace()
+        .map_while(|word| word.parse().ok())
+        .collect();
+    match (status, figures.as_slice()) {
+        (Some(0), [cpu, wall, puts]) => Ok(Floor {
+            cpu: Duration::from_micros(*cpu),
+            wall: Duration::from_micros(*wall),
+            peak,
+            puts: *puts,
+        }),
+        _ => Err(io::Error::other(format!(
+            "the floor ended with {status:?} and {line:?}"
+        ))),
+    }
+}
+
+/// The process: `words` are the sink's port and the tree's name. Figures and failures go where
+/// [`run`] reads them.
+pub(crate) fn put_all(words: &[OsString]) -> io::Result<()> {
+    if let Err(error) = measure(words) {
+        println!("{error}");
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+fn measure(words: &[OsString]) -> io::Result<()> {
+    let misused = || io::Error::other("the sink's port and the kind of tree are needed");
+    let [port, name] = words else {
+        return Err(misused());
+    };
+    let port: u16 = port
+        .to_str()
+        .and_then(|port| port.parse().ok())
+        .ok_or_else(misused)?;
+    let kind = Kind::named(name).ok_or_else(misused)?;
+    let bodies = Arc::new(bodies(kind.shape()));
+    // One thread costs less CPU than two, which wake each other.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (cpu, wall) = (own_cpu()?, Instant::now());
+    runtime.block_on(put(port, &bodies))?;
+    let (cpu, wall) = (own_cpu()? - cpu, wall.elapsed());
+    println!("{} {} {}", cpu.as_micros(), wall.as_micros(), bodies.len());
+    Ok(())
+}
+
+/// Bodies of the sizes of the tree's files, in pieces.
+fn bodies(shape: Shape) -> Vec<Bytes> {
+    let mut sequence = Sequence::new(1);
+    let mut pool = Vec::new();
+    let length = POOL_BYTES.min(shape.bytes().max(1));
+    fill(shape.likeness(), &mut sequence, length as usize, &mut pool);
+    let pool = Bytes::from(pool);
+    let mut at = 0;
+    let mut bodies = Vec::new();
+    for size in shape.sizes() {
+        let mut left = size;
+        loop {
+            let piece = left.min(PIECE_BYTES).min(length);
+            if at + piece > length {
+                at = 0;
+            }
+            bodies.push(pool.slice(at as usize..(at + piece) as usize));
+            at += piece;
+            left -= piece;
+            if left == 0 {
+                break;
+            }
+        }
+    }
+    bodies
+}
+
+async fn put(port: u16, bodies: &Arc<Vec<Bytes>>) -> io::Result<()> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let tasks: Vec<_> = (0..CONNECTIONS)
+        .map(|_| tokio::spawn(connection(port, Arc::clone(bodies), Arc::clone(&next))))
+        .collect();
+    for task in tasks {
+        task.await??;
+    }
+    Ok(())
+}
+
+/// Puts one body after the other, until all connections together have put all.
+async fn connection(port: u16, bodies: Arc<Vec<Bytes>>, next: Arc<AtomicUsize>) -> io::Result<()> {
+    let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.set_nodelay(true)?;
+    let (mut sender, connection) = http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream))
+        .await
+        .map_err(io::Error::other)?;
+    let driven = tokio::spawn(connection);
+    loop {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        let Some(body) = bodies.get(number) else {
+            break;
+        };
+        let request = Request::builder()
+            .method(Method::PUT)
+            .uri(format!(
+                "/account/container/{number:032x}.{number:032x}.floor?sv=2022-11-02&sr=c&sp=rwdl&sig=c2ln"
+            ))
+            .header("host", "127.0.0.1")
+            .header("x-ms-blob-type", "BlockBlob")
+            .header("x-ms-version", "2022-11-02")
+            .header("content-type", "application/octet-stream")
+            .body(Full::new(body.clone()))
+            .map_err(io::Error::other)?;
+        let answer = sender
+            .send_request(request)
+            .await
+            .map_err(io::Error::other)?;
+        if answer.status() != hyper::StatusCode::CREATED {
+            return Err(io::Error::other(format!(
+                "the sink says {}",
+                answer.status()
+            )));
+        }
+        answer
+            .into_body()
+            .collect()
+            .await
+            .map_err(io::Error::other)?;
+    }
+    drop(sender);
+    driven.await?.map_err(io::Error::other)
+}

@@ -2,7 +2,8 @@
 
 use crate::databack::DataBack;
 use crate::error::{FormatError, Limit, Part, Place};
-use crate::handle::{HEADER_BYTES, HandleType, MAGIC, padding};
+use crate::handle::{ALIGNMENT, HEADER_BYTES, HandleType, MAGIC, padding};
+use crate::limits::FILE_SEGMENT_BYTES;
 use crate::wrapper::WRAPPER_BYTES;
 
 /// A payload that grows behind the four bytes of the wrapper, so that an uncompressed object needs
@@ -16,6 +17,14 @@ pub struct ObjectBuffer(Vec<u8>);
 pub(crate) struct OpenHandle(usize, HandleType);
 
 impl ObjectBuffer {
+    /// Memory, in bytes, that is enough for any file segment, and for its blob.
+    pub const FILE_SEGMENT_MEMORY: usize = WRAPPER_BYTES
+        + HEADER_BYTES
+        + 4
+        + FILE_SEGMENT_BYTES as usize
+        + ALIGNMENT
+        + DataBack::MOST_HANDLE_BYTES;
+
     /// A buffer with room for `payload` bytes.
     pub fn with_capacity(payload: usize) -> Self {
         let mut bytes = Vec::with_capacity(WRAPPER_BYTES + payload);

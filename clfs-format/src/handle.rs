@@ -10,7 +10,7 @@ pub(crate) const MAGIC: u32 = 0x0301_6005;
 /// magic, padded length, real length, type, zero: a u32 each.
 pub(crate) const HEADER_BYTES: usize = 20;
 /// Header and content together are rounded up to a multiple of this.
-const ALIGNMENT: usize = 8;
+pub(crate) const ALIGNMENT: usize = 8;
 /// Most bytes in one handle: header and padding must fit the u32 of the padded length.
 pub(crate) const MOST_HANDLE_BYTES: u64 = u32::MAX as u64 - HEADER_BYTES as u64 - ALIGNMENT as u64;
 

@@ -105,7 +105,7 @@ fn measure(words: &[OsString]) -> io::Result<()> {
 }
 
 /// Bodies of the sizes of the tree's files, in pieces.
-fn bodies(shape: Shape) -> Vec<Bytes> {
+pub(crate) fn bodies(shape: Shape) -> Vec<Bytes> {
     let mut sequence = Sequence::new(1);
     let mut pool = Vec::new();
     let length = POOL_BYTES.min(shape.bytes().max(1));

@@ -9,6 +9,7 @@ mod content;
 mod floor;
 mod latency;
 mod load;
+mod lz4_alone;
 mod million;
 mod peers;
 mod rates;
@@ -51,6 +52,7 @@ fn begin(words: &[OsString]) -> io::Result<()> {
             None => Err(io::Error::other("no pace of the sink")),
         },
         Some((floor::ROLE, rest)) => floor::put_all(rest),
+        Some((lz4_alone::ROLE, rest)) => lz4_alone::compress_all(rest),
         Some((trees::ROLE, rest)) => trees::make(rest),
         Some((slow_source::ROLE, rest)) => slow_source::serve(rest),
         _ if !words.iter().any(|word| word == "--bench") => check::check(),

@@ -5,6 +5,7 @@ use std::io;
 use crate::child::Ended;
 use crate::floor::{self, Floor};
 use crate::load::{Build, Database, Load};
+use crate::lz4_alone;
 use crate::sink::{Pace, Report, Sink};
 use crate::table::{Figure, Table, megabytes};
 use crate::trees::{Kind, Tree};
@@ -137,7 +138,11 @@ pub(crate) fn compare(
         return Ok(());
     };
     let mut floors = Vec::new();
+    let mut alone: Vec<_> = kinds.iter().map(|kind| (*kind, Vec::new())).collect();
     for _ in 0..words.runs_or(3) {
+        for (kind, runs) in &mut alone {
+            runs.push(unit.of(lz4_alone::run(*kind)?, *kind));
+        }
         for (number, variant) in variants.iter_mut().enumerate() {
             if number % FLOOR_EVERY == 0 {
                 floors.push(floor::run(&Sink::start(Pace::AT_ONCE)?, of_floor)?);
@@ -164,6 +169,14 @@ pub(crate) fn compare(
     ]);
     table.row(floor_row(of_floor, &floors, unit));
     let floor = floor_figure(of_floor, &floors, unit).median();
+    for (kind, runs) in alone {
+        let cpu = Figure::of(runs);
+        table.row([
+            format!("lz4_flex alone, {}", kind.name()),
+            cpu.shown(unit.digits()),
+            format!("{:.1}", cpu.median() / floor),
+        ]);
+    }
     for variant in &variants {
         table.row(load_row(variant, unit, floor));
     }

@@ -140,8 +140,10 @@ fn prepare_limited(
             Some(state)
         }
     };
+    // A request costs less CPU than the entry that it is for: half of the cores are enough.
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(cores.div_ceil(2).max(2))
         .enable_all()
         .build()
         .map_err(|source| LoadError::Io {

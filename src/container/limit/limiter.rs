@@ -9,9 +9,10 @@ use std::time::Duration;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
+use super::super::ContainerError;
 use super::super::notice::{Notice, NoticeObserver};
-use super::super::{ContainerError, ContainerErrorKind, NetworkFailure};
 use super::climb::Bounds;
+use super::counts::{Counts, Totals, Weight};
 use super::law::{Law, Measured};
 use super::meter::{Meter, Supply};
 
@@ -97,66 +98,6 @@ pub struct Limiter {
     objects: Arc<AtomicUsize>,
     started: AtomicBool,
     driving: Mutex<Driving>,
-}
-
-/// What has happened so far.
-#[derive(Debug, Default)]
-struct Counts {
-    tried: AtomicU64,
-    waited: AtomicU64,
-    answered: AtomicU64,
-    answer_micros: AtomicU64,
-    bytes: AtomicU64,
-    throttled: AtomicU64,
-    timed_out: AtomicU64,
-    failed: AtomicU64,
-}
-
-/// [`Counts`] at one moment.
-#[derive(Debug, Clone, Copy, Default)]
-struct Totals {
-    tried: u64,
-    waited: u64,
-    answered: u64,
-    answer_micros: u64,
-    bytes: u64,
-    throttled: u64,
-    timed_out: u64,
-    failed: u64,
-}
-
-impl Counts {
-    fn totals(&self) -> Totals {
-        Totals {
-            tried: self.tried.load(Relaxed),
-            waited: self.waited.load(Relaxed),
-            answered: self.answered.load(Relaxed),
-            answer_micros: self.answer_micros.load(Relaxed),
-            bytes: self.bytes.load(Relaxed),
-            throttled: self.throttled.load(Relaxed),
-            timed_out: self.timed_out.load(Relaxed),
-            failed: self.failed.load(Relaxed),
-        }
-    }
-}
-
-impl Totals {
-    /// What happened after `before`.
-    fn since(&self, before: &Totals, elapsed: Duration) -> Measured {
-        let answered = self.answered - before.answered;
-        let micros = self.answer_micros - before.answer_micros;
-        Measured {
-            elapsed,
-            tried: self.tried - before.tried,
-            waited: self.waited - before.waited,
-            answered,
-            bytes: self.bytes - before.bytes,
-            answer_time: Duration::from_micros(micros / answered.max(1)),
-            throttled: self.throttled - before.throttled,
-            timed_out: self.timed_out - before.timed_out,
-            failed: self.failed - before.failed,
-        }
-    }
 }
 
 struct Driving {
@@ -434,28 +375,12 @@ pub(super) struct Place<'a> {
 impl Place<'_> {
     /// The request is over.
     pub(super) fn settle<T>(self, outcome: &Result<T, ContainerError>, bytes: u64) {
-        let counts = &self.limiter.counts;
-        let error = outcome.as_ref().err();
-        match error.map(weight) {
-            None | Some(Weight::Answer) => {
-                let taken = self.began.elapsed().as_micros();
-                let taken = u64::try_from(taken).unwrap_or(u64::MAX);
-                counts.answered.fetch_add(1, Relaxed);
-                counts.answer_micros.fetch_add(taken, Relaxed);
-                if error.is_none() {
-                    counts.bytes.fetch_add(bytes, Relaxed);
-                }
-            }
-            Some(Weight::Throttled) => {
-                counts.throttled.fetch_add(1, Relaxed);
-                self.limiter.figures.throttled.fetch_add(1, Relaxed);
-            }
-            Some(Weight::TimedOut) => {
-                counts.timed_out.fetch_add(1, Relaxed);
-            }
-            Some(Weight::Failed) => {
-                counts.failed.fetch_add(1, Relaxed);
-            }
+        let weight = self
+            .limiter
+            .counts
+            .count(outcome, self.began.elapsed(), bytes);
+        if weight == Weight::Throttled {
+            self.limiter.figures.throttled.fetch_add(1, Relaxed);
         }
     }
 }
@@ -468,34 +393,6 @@ impl Drop for Place<'_> {
         {
             permit.forget();
         }
-    }
-}
-
-/// What an error says about how much is asked of the service.
-enum Weight {
-    /// The service decided: no more than another answer.
-    Answer,
-    /// Too much is asked.
-    Throttled,
-    /// There was no answer in time.
-    TimedOut,
-    /// Nothing.
-    Failed,
-}
-
-fn weight(error: &ContainerError) -> Weight {
-    match error.kind() {
-        ContainerErrorKind::Throttled { .. } => Weight::Throttled,
-        // A partition of the service that is overloaded ("Scalability and performance targets for Blob
-        // storage").
-        ContainerErrorKind::Server { .. }
-            if error.status() == Some(500) && error.code() == Some("OperationTimedOut") =>
-        {
-            Weight::Throttled
-        }
-        ContainerErrorKind::Network(NetworkFailure::Timeout) => Weight::TimedOut,
-        _ if error.is_transient() => Weight::Failed,
-        _ => Weight::Answer,
     }
 }
 

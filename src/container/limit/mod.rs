@@ -6,6 +6,7 @@
 //! The `law` that joins both knows neither clock nor network.
 
 mod climb;
+mod counts;
 mod law;
 mod limiter;
 mod meter;

@@ -18,6 +18,9 @@ use std::time::Duration;
 /// microseconds; the fastest flash takes about this long.
 const SLOW: Duration = Duration::from_micros(50);
 
+/// A member whose call takes longer may never come back.
+pub const HELD: Duration = Duration::from_millis(100);
+
 /// A member draws its conclusions after this many calls: 1 ms each, a crew doubles in 32 ms.
 const CALLS: u32 = 32;
 
@@ -33,8 +36,12 @@ const HARDLY_SLOW: u32 = 4;
 pub struct Crew {
     members: AtomicUsize,
     few: usize,
-    most: usize,
+    /// Falls when the system has no more threads.
+    most: AtomicUsize,
 }
+
+/// Threads that are left to others when the system has no more: requests need some too.
+const LEFT_TO_OTHERS: usize = 8;
 
 /// A place in a crew, until dropped.
 #[derive(Debug)]
@@ -67,8 +74,14 @@ impl Crew {
         Crew {
             members: AtomicUsize::new(0),
             few: few.min(most),
-            most,
+            most: AtomicUsize::new(most),
         }
+    }
+
+    /// The system has no more threads: the crew stays below what it has now.
+    pub fn is_as_large_as_can_be(&self) {
+        let most = self.members().saturating_sub(LEFT_TO_OTHERS).max(self.few);
+        self.most.fetch_min(most, Ordering::Relaxed);
     }
 
     /// How many it begins with: as many as there are cores, from two to eight.
@@ -78,7 +91,7 @@ impl Crew {
 
     /// How many it may have.
     pub fn most(&self) -> usize {
-        self.most
+        self.most.load(Ordering::Relaxed)
     }
 
     /// How many it has.
@@ -88,7 +101,8 @@ impl Crew {
 
     /// One member more, if there may be.
     pub fn join(&self) -> Option<Member<'_>> {
-        let step = |members| (members < self.most).then_some(members + 1);
+        let most = self.most();
+        let step = |members| (members < most).then_some(members + 1);
         self.members
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step)
             .ok()?;
@@ -116,6 +130,7 @@ impl Member<'_> {
         let of_calls = u64::from(CALLS) * u64::from(self.slow) / u64::from(self.calls);
         (self.calls, self.slow) = (0, 0);
         match of_calls {
+            _ if self.crew.members() > self.crew.most() => Advice::Leave,
             slow if slow >= u64::from(MOSTLY_SLOW) => Advice::Grow,
             slow if slow < u64::from(HARDLY_SLOW) && self.crew.members() > self.crew.few => {
                 Advice::Leave
@@ -124,12 +139,13 @@ impl Member<'_> {
         }
     }
 
-    /// Leaves the crew, unless it has only the few that always stay.
+    /// Leaves the crew, unless it has only the few that always stay. Those that a call holds, which
+    /// are `held`, do not count: nobody knows whether they come back.
     ///
     /// # Errors
     /// The member, when it must stay.
-    pub fn leave(self) -> Result<(), Self> {
-        let few = self.crew.few;
+    pub fn leave(self, held: usize) -> Result<(), Self> {
+        let few = self.crew.few + held;
         let step = |members: usize| (members > few).then(|| members - 1);
         let members = &self.crew.members;
         match members.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step) {
@@ -194,7 +210,7 @@ mod tests {
         let mut stayed = Vec::new();
         while let Some(mut member) = members.pop() {
             match advice(&mut member, &[(CALLS, QUICK)]) {
-                Advice::Leave => assert!(member.leave().is_ok()),
+                Advice::Leave => assert!(member.leave(0).is_ok()),
                 other => {
                     assert_eq!(other, Advice::Stay);
                     stayed.push(member);
@@ -202,7 +218,25 @@ mod tests {
             }
         }
         assert_eq!((crew.members(), stayed.len()), (2, 2));
-        assert!(stayed.pop().unwrap().leave().is_err());
+        assert!(stayed.pop().unwrap().leave(0).is_err());
+    }
+
+    #[test]
+    fn who_is_held_by_a_call_is_not_one_of_the_few() {
+        let crew = Crew::between(2, 64);
+        let mut members: Vec<_> = (0..5).map(|_| crew.join().unwrap()).collect();
+        let held = 2;
+        assert!(members.pop().unwrap().leave(held).is_ok());
+        assert!(members.pop().unwrap().leave(held).is_err());
+    }
+
+    #[test]
+    fn a_system_without_more_threads_gets_some_back() {
+        let crew = Crew::between(2, 64);
+        let mut members: Vec<_> = (0..20).map(|_| crew.join().unwrap()).collect();
+        crew.is_as_large_as_can_be();
+        assert_eq!((crew.most(), crew.join().is_none()), (12, true));
+        assert_eq!(advice(&mut members[0], &[(CALLS, SLEPT)]), Advice::Leave);
     }
 
     #[test]

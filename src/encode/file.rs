@@ -93,10 +93,10 @@ impl Encoder {
         let asking = context.source.ask(entry.id);
         let file = place.open(&context.source)?;
         let mut content = std::mem::take(&mut self.content);
-        content.resize(FIRST_SEGMENT_BYTES as usize, 0);
-        let wanted = content.get_mut(..size as usize).unwrap_or_default();
-        let count = read_at(&file, wanted, 0)?;
-        // A file that grew shows itself by its size.
+        // One byte more than there should be: FUSE and the like may have a size that says nothing.
+        content.resize(FIRST_SEGMENT_BYTES as usize + 1, 0);
+        let wanted = content.get_mut(..size as usize + 1).unwrap_or_default();
+        let count = read_at_least(&file, wanted, 0, size as usize)?;
         check_unchanged(&file, &entry.attributes)?;
         if count as u64 != size {
             // The attributes say it is unchanged, the content does not fit them.
@@ -169,8 +169,22 @@ impl Encoder {
 
 /// Reads until `buffer` is full or the file ends; returns how much there was.
 pub(super) fn read_at(file: &OwnedFd, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    let all = buffer.len();
+    read_at_least(file, buffer, offset, all)
+}
+
+/// Reads once, and again until there is `enough` or the file ends; returns how much there was.
+fn read_at_least(
+    file: &OwnedFd,
+    buffer: &mut [u8],
+    offset: u64,
+    enough: usize,
+) -> Result<usize, Errno> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        if filled > 0 && filled >= enough {
+            break;
+        }
         match pread(file, rest, offset + filled as u64) {
             Ok(0) => break,
             Ok(count) => filled += count,

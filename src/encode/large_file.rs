@@ -131,7 +131,10 @@ impl Encoder {
         let range = file_segment_range(index, file.entry.attributes.size);
         let length = range.end - range.start;
         // The payload, and as much again while it is compressed.
-        let room = sink.room(2 * (length + SEGMENT_BYTES));
+        let room = sink.room(match length >= POOLED_BYTES {
+            true => 2 * ObjectBuffer::FILE_SEGMENT_MEMORY as u64,
+            false => 2 * (length + SEGMENT_BYTES),
+        });
         let context = Arc::clone(&self.context);
         let pooled = length >= POOLED_BYTES;
         let memory = match pooled {

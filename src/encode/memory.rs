@@ -12,12 +12,24 @@ use clfs_format::{FILE_SEGMENT_BYTES, ObjectBuffer};
 /// on them while they are on their way.
 pub(super) const POOLED_BYTES: u64 = FILE_SEGMENT_BYTES / 2;
 
-/// Memory that waits for its next use. There is never more than was in use at one time, which the
-/// sink's room bounds.
+/// Memory that waits for its next use.
 #[derive(Debug, Default)]
-pub struct SegmentMemory(Mutex<Vec<Vec<u8>>>);
+pub struct SegmentMemory {
+    spare: Mutex<Vec<Vec<u8>>>,
+    /// How many segments' memory may wait.
+    most: usize,
+}
 
 impl SegmentMemory {
+    /// Memory that keeps at most so many bytes for their next use.
+    pub fn keeping(bytes: u64) -> Self {
+        let most = bytes / ObjectBuffer::FILE_SEGMENT_MEMORY as u64;
+        SegmentMemory {
+            spare: Mutex::default(),
+            most: usize::try_from(most).unwrap_or(usize::MAX),
+        }
+    }
+
     /// Memory for any segment: that of one before, or new.
     pub(super) fn take(&self) -> Vec<u8> {
         let spare = self.spare().pop();
@@ -25,8 +37,9 @@ impl SegmentMemory {
     }
 
     pub(super) fn give_back(&self, memory: Vec<u8>) {
-        if memory.capacity() >= ObjectBuffer::FILE_SEGMENT_MEMORY {
-            self.spare().push(memory);
+        let mut spare = self.spare();
+        if memory.capacity() >= ObjectBuffer::FILE_SEGMENT_MEMORY && spare.len() < self.most {
+            spare.push(memory);
         }
     }
 
@@ -39,7 +52,7 @@ impl SegmentMemory {
     }
 
     fn spare(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -66,7 +79,7 @@ mod tests {
 
     #[test]
     fn memory_comes_back_when_the_last_reader_is_gone() {
-        let pool = Arc::new(SegmentMemory::default());
+        let pool = Arc::new(SegmentMemory::keeping(9 << 20));
         let blob = pool.take();
         let address = blob.as_ptr();
         let sent = pool.lend(blob);
@@ -79,5 +92,8 @@ mod tests {
         assert_eq!(next.as_ptr(), address);
         pool.give_back(vec![0; 1000]);
         assert!(pool.spare().is_empty(), "not enough for any segment");
+        pool.give_back(next);
+        pool.give_back(other);
+        assert_eq!(pool.spare().len(), 1, "more than is to be kept");
     }
 }

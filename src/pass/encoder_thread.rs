@@ -1,6 +1,5 @@
 //! One encoding thread of a pass.
 
-use std::io;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, Scope};
@@ -8,7 +7,7 @@ use std::thread::{Builder, Scope};
 use super::queue::{Work, WorkQueue};
 use super::{Failure, LargeTask, Message, OutcomeSender, PassRun, Task, Verdict};
 use crate::crash_point::{CrashPoint, crash_point};
-use crate::crew::{Advice, Crew, Member};
+use crate::crew::{Advice, Crew, HELD, Member};
 use crate::encode::{EncodeError, Encoded, Encoder, SegmentEnd};
 use crate::problem::{Problem, Reason};
 use crate::state::{Pass, StateError};
@@ -26,31 +25,33 @@ pub(super) struct Encoders<'a> {
 /// Starts one thread more, if there may be one.
 ///
 /// # Errors
-/// When the system has no more threads.
+/// When the system has no more threads, or no more files for its connection to the state.
 pub(super) fn recruit<'scope>(
     threads: &'scope Scope<'scope, '_>,
     encoders: &'scope Encoders<'scope>,
     messages: Sender<Message>,
-) -> io::Result<()> {
+) -> Result<(), StateError> {
     let Some(member) = encoders.crew.join() else {
         return Ok(());
     };
+    let run = encoders.run;
+    let thread = EncoderThread {
+        run,
+        queue: encoders.queue,
+        encoder: Encoder::new(Arc::clone(run.context), run.state.reader()?),
+        messages,
+    };
     let work = move || {
-        let _stop = StopOnPanic(encoders.run.stop);
-        let worked = encoders.run.state.reader().and_then(|reader| {
-            EncoderThread {
-                run: encoders.run,
-                queue: encoders.queue,
-                encoder: Encoder::new(Arc::clone(encoders.run.context), reader),
-                messages,
-            }
-            .work(threads, encoders, member)
-        });
-        if let Err(error) = worked {
-            encoders.failure.set(error, encoders.run.stop);
+        let _stop = StopOnPanic(run.stop);
+        if let Err(error) = thread.work(threads, encoders, member) {
+            encoders.failure.set(error, run.stop);
         }
     };
-    Builder::new().spawn_scoped(threads, work).map(drop)
+    let spawned = Builder::new().spawn_scoped(threads, work);
+    if spawned.is_err() {
+        encoders.crew.is_as_large_as_can_be();
+    }
+    spawned.map(drop).map_err(StateError::Exhausted)
 }
 
 struct EncoderThread<'a> {
@@ -85,7 +86,11 @@ impl EncoderThread<'_> {
                 first_error = first_error.and(done);
                 continue;
             }
-            member.count(self.encoder.take_source_time());
+            // What failed, and what needs no source, says nothing about it.
+            let took = self.encoder.take_source_time();
+            if !took.is_zero() {
+                member.count(took);
+            }
             match member.advice() {
                 Advice::Stay => {}
                 Advice::Grow => {
@@ -94,7 +99,7 @@ impl EncoderThread<'_> {
                         drop(recruit(threads, encoders, self.messages.clone()));
                     }
                 }
-                Advice::Leave => match member.leave() {
+                Advice::Leave => match member.leave(self.run.context.source.held(HELD)) {
                     Ok(()) => return first_error,
                     Err(stays) => member = stays,
                 },

@@ -13,6 +13,7 @@ mod taker;
 
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::Builder;
 
 use crate::crew::Crew;
 use crate::encode::{EncodeContext, LargeFile};
@@ -183,30 +184,33 @@ impl PassRun<'_> {
             failure: &failure,
         };
         let encoders = &encoders;
+        let fail = |error| failure.set(error, self.stop);
         std::thread::scope(|threads| {
+            // However this ends, the other threads must not wait for it.
+            let _stop = StopOnPanic(self.stop);
+            let _close = CloseOnPanic(&queue);
             let (messages, outcomes) = std::sync::mpsc::channel();
             for _ in 0..encoders.crew.few() {
-                if let Err(error) = encoder_thread::recruit(threads, encoders, messages.clone()) {
-                    failure.set(StateError::Exhausted(error), self.stop);
-                }
+                encoder_thread::recruit(threads, encoders, messages.clone()).unwrap_or_else(fail);
             }
-            threads.spawn(|| {
+            let more = messages.clone();
+            let take = || {
                 let _stop = StopOnPanic(self.stop);
-                let taken = taker::take(self, reader, &ledger, &queue);
-                if let Err(error) = taken {
-                    failure.set(error, self.stop);
-                }
+                taker::take(self, reader, &ledger, &queue).unwrap_or_else(fail);
                 // The settler is there until all senders are gone, this one too.
                 drop(messages.send(Message::AllTaken));
                 drop(messages);
-            });
-            // However settling ends, the other threads must not wait for it.
-            let _stop = StopOnPanic(self.stop);
-            let _close = CloseOnPanic(&queue);
-            let settled = settler::settle(self, &outcomes, &ledger, &queue);
-            if let Err(error) = settled {
-                failure.set(error, self.stop);
+            };
+            if let Err(error) = Builder::new().spawn_scoped(threads, take) {
+                fail(StateError::Exhausted(error));
             }
+            // It takes its sender along: the settler hears the end when that is gone too.
+            let recruit = move || {
+                // Without another thread it goes on with those that there are.
+                drop(encoder_thread::recruit(threads, encoders, more.clone()));
+            };
+            let recruit: Box<dyn Fn()> = Box::new(recruit);
+            settler::settle(self, &outcomes, &ledger, &queue, recruit).unwrap_or_else(fail);
             queue.close(self.stop.is_requested());
         });
         failure.into_result()

@@ -1,5 +1,4 @@
 //! What the encoder threads take next: entries, and segments of large files.
-
 //!
 //! A thread is woken only when it waits and there is something for it: a wakeup costs more than
 //! the encoding of a small file.
@@ -35,6 +34,8 @@ struct Inner {
     readers: usize,
     /// Threads that wait for work.
     idle: usize,
+    /// Pieces of work that were taken, ever.
+    taken: u64,
     /// The taker waits for places.
     full: bool,
     closed: bool,
@@ -97,9 +98,11 @@ impl WorkQueue {
                 || inner.entries.is_empty()
                 || inner.large.len() >= OPEN_FILES;
             if lane_allowed && let Some(work) = inner.next_segment() {
+                inner.taken += 1;
                 return Some(work);
             }
             if let Some(task) = inner.entries.pop_front() {
+                inner.taken += 1;
                 if inner.full && inner.entries.len() <= WAITING / 2 {
                     inner.full = false;
                     self.places.notify_one();
@@ -113,6 +116,11 @@ impl WorkQueue {
             inner = wait(&self.work, inner);
             inner.idle -= 1;
         }
+    }
+
+    /// Pieces of work that were taken, ever.
+    pub(super) fn taken(&self) -> u64 {
+        self.inner().taken
     }
 
     /// Whether there is work that no thread has time for.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::ledger::Ledger;
 use super::queue::WorkQueue;
 use super::{Message, Outcome, PassRun, Task, Verdict};
+use crate::crew::HELD;
 use crate::encode::obsolete_blobs;
 use crate::entry::EntryId;
 use crate::monitor::{Event, Progress};
@@ -27,6 +28,7 @@ pub(super) fn settle(
     messages: &Receiver<Message>,
     ledger: &Mutex<Ledger>,
     queue: &WorkQueue,
+    recruit: Box<dyn Fn() + '_>,
 ) -> Result<(), StateError> {
     let mut settler = Settler {
         run,
@@ -34,17 +36,23 @@ pub(super) fn settle(
         ledger,
         queue,
         batch: Batch::default(),
+        taken: (0, Instant::now()),
+        recruit: Some(recruit),
     };
     let mut due = Instant::now() + PATIENCE;
     loop {
-        let wait = due.saturating_duration_since(Instant::now());
+        let wait = due.saturating_duration_since(Instant::now()).min(HELD);
         let over = match messages.recv_timeout(wait) {
             Ok(message) => {
                 settler.hear(message);
                 std::thread::sleep(GATHER);
-                messages
-                    .try_iter()
-                    .for_each(|message| settler.hear(message));
+                // What comes while these are heard waits for the next store.
+                for message in messages.try_iter().take(BATCH) {
+                    settler.hear(message);
+                    if Instant::now() >= due {
+                        break;
+                    }
+                }
                 false
             }
             Err(RecvTimeoutError::Timeout) => false,
@@ -59,10 +67,12 @@ pub(super) fn settle(
         if stop || settler.ledger().is_over() {
             // Encoders end, then the last sender is gone and this loop ends too.
             queue.close(stop);
+            settler.recruit = None;
         }
         if over {
             return Ok(());
         }
+        settler.go_around_stalls();
     }
 }
 
@@ -85,11 +95,33 @@ struct Settler<'a> {
     ledger: &'a Mutex<Ledger>,
     queue: &'a WorkQueue,
     batch: Batch,
+    /// Pieces of work that had been taken when there was a look at it, and when that was.
+    taken: (u64, Instant),
+    /// Brings one encoder thread more. It holds a sender of messages: gone when the queue is closed.
+    recruit: Option<Box<dyn Fn() + 'a>>,
 }
 
 impl Settler<'_> {
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls that do not return hold encoder threads, who cannot tell how slow they are: one more
+    /// goes on with the rest.
+    fn go_around_stalls(&mut self) {
+        let (before, since) = self.taken;
+        let taken = self.queue.taken();
+        if taken != before {
+            self.taken = (taken, Instant::now());
+        } else if since.elapsed() >= HELD
+            && self.queue.is_short_of_threads()
+            && self.run.context.source.held(HELD) > 0
+        {
+            self.taken = (taken, Instant::now());
+            if let Some(recruit) = &self.recruit {
+                recruit();
+            }
+        }
     }
 
     fn hear(&mut self, message: Message) {

@@ -6,6 +6,7 @@ use super::ahead::{Ahead, LISTED_AHEAD, Turn};
 use super::piece::Piece;
 use super::{Scan, ScanEnd};
 use crate::crash_point::{CrashPoint, crash_point};
+use crate::crew::HELD;
 use crate::entry::EntryId;
 use crate::monitor::Progress;
 use crate::problem::Problem;
@@ -18,7 +19,7 @@ const BATCH_ENTRIES: usize = 8192;
 const BATCH_WAIT: Duration = Duration::from_millis(50);
 /// When nothing comes back from the source for so long, all members may be held by calls that do
 /// not return: one more goes on with the rest.
-const QUIET: Duration = Duration::from_millis(100);
+const QUIET: Duration = HELD;
 
 pub(super) struct Committer<'a> {
     scan: &'a Scan<'a>,
@@ -95,7 +96,7 @@ impl<'a> Committer<'a> {
                 }
                 self.take(directory, piece)?;
             }
-            if self.batch_entries >= BATCH_ENTRIES {
+            if self.batch_entries >= BATCH_ENTRIES || self.batch_began.elapsed() >= BATCH_WAIT {
                 self.commit()?;
             }
         }
@@ -136,7 +137,8 @@ impl<'a> Committer<'a> {
                 if self.batch.is_empty() {
                     self.batch_began = Instant::now();
                 }
-                self.batch_entries += entries.len();
+                // An empty directory is a row too.
+                self.batch_entries += entries.len() + 1;
                 self.batch_has_directories |= entries.iter().any(FoundEntry::is_directory);
                 self.batch.push(ListingChunk {
                     directory,
@@ -168,7 +170,8 @@ impl<'a> Committer<'a> {
         crash_point(CrashPoint::ScanListed);
         self.scan.state.record(&self.batch)?;
         crash_point(CrashPoint::ScanCommitted);
-        Progress::add(&self.scan.progress.found, self.batch_entries as u64);
+        let entries = self.batch.iter().map(|chunk| chunk.entries.len() as u64);
+        Progress::add(&self.scan.progress.found, entries.sum());
         for chunk in std::mem::take(&mut self.batch) {
             self.report_names(&chunk)?;
         }

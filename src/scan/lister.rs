@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::Scan;
 use super::ahead::{Ahead, OpenListing, Ticket, Work};
 use super::piece::Piece;
-use crate::crew::{Advice, Crew, Member};
+use crate::crew::{Advice, Crew, HELD, Member};
 use crate::problem::{Problem, Reason};
 use crate::source::{Directory, DirentBuffer, NameList, NameStore, Names, OpenError, SpoolError};
 use crate::state::{FoundEntry, StateError, Unlisted};
@@ -68,7 +68,11 @@ pub(super) fn recruit<'scope>(
         let buffer = DirentBuffer::default();
         Lister { pace, buffer }.work();
     };
-    Builder::new().spawn_scoped(threads, lister).map(drop)
+    let spawned = Builder::new().spawn_scoped(threads, lister);
+    if spawned.is_err() {
+        listers.crew.is_as_large_as_can_be();
+    }
+    spawned.map(drop)
 }
 
 struct Lister<'scope, 'env> {
@@ -114,7 +118,11 @@ impl Lister<'_, '_> {
                 Err(piece) => ticket.deliver(piece),
             }
             if std::mem::take(&mut self.pace.is_one_too_many) {
-                match self.pace.member.leave() {
+                match self
+                    .pace
+                    .member
+                    .leave(self.pace.listers.scan.source.held(HELD))
+                {
                     Ok(()) => return,
                     Err(member) => self.pace.member = member,
                 }

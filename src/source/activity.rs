@@ -113,8 +113,8 @@ impl Slot {
                 .is_ok()
     }
 
-    /// The call, if it is open for longer than `patience` and was not told of yet.
-    fn stalled(&self, now: u64, patience: Duration) -> Option<Stalled> {
+    /// The entry that is asked for, and how long it has been.
+    fn open(&self, now: u64) -> Option<(EntryId, Duration)> {
         // Acquire: `since` is that of this call, or of a later one, which has not stalled.
         let entry = self.entry.load(Ordering::Acquire);
         if entry == FREE || entry == TAKEN {
@@ -122,13 +122,17 @@ impl Slot {
         }
         let since = self.since.load(Ordering::Relaxed);
         let open = Duration::from_nanos(now.saturating_sub(since));
+        Some((EntryId::new(entry), open))
+    }
+
+    /// The call, if it is open for longer than `patience` and was not told of yet.
+    fn stalled(&self, now: u64, patience: Duration) -> Option<Stalled> {
+        let (entry, open) = self.open(now)?;
+        let since = self.since.load(Ordering::Relaxed);
         if open < patience || self.told.swap(since, Ordering::Relaxed) == since {
             return None;
         }
-        Some(Stalled {
-            entry: EntryId::new(entry),
-            since: open,
-        })
+        Some(Stalled { entry, since: open })
     }
 }
 
@@ -148,13 +152,25 @@ impl Activity {
         }
     }
 
+    /// How many calls are open for longer than that.
+    pub(super) fn held(&self, longer_than: Duration) -> usize {
+        let now = nanoseconds(self.begin);
+        self.slots()
+            .filter(|slot| slot.open(now).is_some_and(|(_, open)| open > longer_than))
+            .count()
+    }
+
     /// Calls that are open for longer than `patience` and were not told of yet.
     pub(super) fn stalled(&self, patience: Duration) -> Vec<Stalled> {
         let now = nanoseconds(self.begin);
-        std::iter::successors(Some(&self.slots), |slots| slots.more.get().map(Box::as_ref))
-            .flat_map(|slots| &slots.slots)
+        self.slots()
             .filter_map(|slot| slot.stalled(now, patience))
             .collect()
+    }
+
+    fn slots(&self) -> impl Iterator<Item = &Slot> {
+        std::iter::successors(Some(&self.slots), |slots| slots.more.get().map(Box::as_ref))
+            .flat_map(|slots| &slots.slots)
     }
 }
 

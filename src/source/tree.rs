@@ -150,6 +150,11 @@ impl SourceTree {
         self.activity.ask(entry)
     }
 
+    /// How many calls are open for longer than that.
+    pub fn held(&self, longer_than: Duration) -> usize {
+        self.activity.held(longer_than)
+    }
+
     /// Entries for which the source did not answer within `patience`; each is told once.
     pub fn stalled(&self, patience: Duration) -> Vec<Stalled> {
         self.activity.stalled(patience)
@@ -212,6 +217,9 @@ impl SourceTree {
             parent,
             descriptor: self.directory(parent)?.open_unread(&name, flags)?,
         });
+        // One that may be read but not searched has names and nothing else: that is its problem, not
+        // one of each name. The look at "." needs the same right as those at them.
+        directory.look(c".")?;
         self.cache().put(id, Arc::clone(&directory));
         Ok(Listable {
             directory,

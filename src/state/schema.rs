@@ -147,7 +147,7 @@ pub(super) fn set_up_writer(connection: &Connection) -> rusqlite::Result<()> {
 /// Sets up a connection that reads.
 pub(super) fn set_up_reader(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "query_only", true)?;
-    connection.pragma_update(None, "cache_size", -1024)?;
+    connection.pragma_update(None, "cache_size", -256)?;
     connection.busy_timeout(std::time::Duration::from_secs(30))
 }
 

@@ -4,9 +4,16 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
+use std::time::Duration;
 
-/// The bound, shared by all threads. Who comes first is served first, so that large objects are
-/// not kept waiting by small ones.
+/// An object of more than this part of the bytes is large: a segment, at the default.
+const LARGE: u64 = 8;
+/// Whoever waits looks for itself after this long: what is on its way may hang, and then nobody
+/// gives back enough to be called.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The bound, shared by all threads. Large objects and small ones wait apart, first come, first
+/// served: a large file that hangs must not keep small ones waiting, nor many small ones a large.
 #[derive(Debug)]
 pub struct Budget {
     bytes: u64,
@@ -16,9 +23,17 @@ pub struct Budget {
 
 #[derive(Debug, Default)]
 struct Used {
-    bytes: u64,
+    /// Of small and large objects.
+    bytes: [u64; 2],
     objects: usize,
-    waiting: VecDeque<Waiting>,
+    waiting: [VecDeque<Waiting>; 2],
+}
+
+/// Which of two an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Size {
+    Small,
+    Large,
 }
 
 /// A thread that waits for room.
@@ -41,40 +56,66 @@ impl Budget {
         }
     }
 
-    /// Waits until there is room for an object of so many bytes. One larger than the whole budget
-    /// waits until it is alone.
+    /// Waits until there is room for an object of so many bytes. One larger than what large objects
+    /// may have together waits until it is the only one of them.
     pub fn wait(self: &Arc<Self>, bytes: u64) -> Room {
-        let bytes = bytes.min(self.bytes);
+        let size = match bytes > self.share_of_small() {
+            true => Size::Large,
+            false => Size::Small,
+        };
+        let bytes = match size {
+            Size::Large => bytes.min(self.bytes - self.share_of_small()),
+            Size::Small => bytes,
+        };
         let room = Room {
             budget: Arc::clone(self),
             bytes,
+            size,
         };
         let mut used = self.used();
-        if used.waiting.is_empty() && self.fits(&used, bytes) {
-            used.take(bytes);
+        if used.waiting(size).is_empty() && self.fits(&used, size, bytes) {
+            used.take(size, bytes);
             return room;
         }
         let granted = Arc::new(AtomicBool::new(false));
-        used.waiting.push_back(Waiting {
+        used.waiting(size).push_back(Waiting {
             bytes,
             thread: std::thread::current(),
             granted: Arc::clone(&granted),
         });
         drop(used);
-        // park(3) of the standard library may return without reason.
-        while !granted.load(Ordering::Acquire) {
-            std::thread::park();
+        loop {
+            std::thread::park_timeout(LOOK);
+            if granted.load(Ordering::Acquire) {
+                return room;
+            }
+            self.grant(&mut self.used());
         }
-        room
     }
 
     /// Whether somebody waits for room.
     pub fn is_short(&self) -> bool {
-        !self.used().waiting.is_empty()
+        let used = self.used();
+        used.waiting.iter().any(|waiting| !waiting.is_empty())
     }
 
-    fn fits(&self, used: &Used, bytes: u64) -> bool {
-        used.objects < self.objects() && used.bytes + bytes <= self.bytes
+    /// What is left for small objects while large ones wait.
+    fn share_of_small(&self) -> u64 {
+        self.bytes / LARGE
+    }
+
+    fn fits(&self, used: &Used, size: Size, bytes: u64) -> bool {
+        let [small, large] = used.bytes;
+        let objects = self.objects();
+        let allowed = match size {
+            Size::Large => large + bytes <= self.bytes - self.share_of_small(),
+            // What is given back while large objects wait is for them, an object too.
+            Size::Small if used.large_waits() => {
+                small + bytes <= self.share_of_small() && used.objects + 1 < objects.max(2)
+            }
+            Size::Small => true,
+        };
+        allowed && used.objects < objects && small + large + bytes <= self.bytes
     }
 
     fn objects(&self) -> usize {
@@ -85,33 +126,49 @@ impl Budget {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn give_back(&self, bytes: u64, objects: usize) {
+    fn give_back(&self, size: Size, bytes: u64, objects: usize) {
         let mut used = self.used();
-        used.bytes -= bytes;
+        used.bytes[size as usize] -= bytes;
         used.objects -= objects;
         // Waking a thread for each object that leaves would cost more than the objects: a quarter
         // of the room must be free.
         let objects = self.objects();
         // The bound on objects may have fallen below what is on its way.
         let free_objects = objects.saturating_sub(used.objects);
-        let free_bytes = self.bytes - used.bytes;
-        if free_objects < objects.div_ceil(4) || free_bytes < self.bytes / 4 {
-            return;
+        let free_bytes = self.bytes - used.bytes.iter().sum::<u64>();
+        if free_objects >= objects.div_ceil(4) && free_bytes >= self.bytes / 4 {
+            self.grant(&mut used);
         }
-        while let Some(next) = used.waiting.front()
-            && self.fits(&used, next.bytes)
-            && let Some(next) = used.waiting.pop_front()
-        {
-            used.take(next.bytes);
-            next.granted.store(true, Ordering::Release);
-            next.thread.unpark();
+    }
+
+    /// Gives room to those who wait, as far as it goes.
+    fn grant(&self, used: &mut Used) {
+        for size in [Size::Large, Size::Small] {
+            while let Some(next) = used.waiting(size).front()
+                && let bytes = next.bytes
+                && self.fits(used, size, bytes)
+                && let Some(next) = used.waiting(size).pop_front()
+            {
+                used.take(size, bytes);
+                next.granted.store(true, Ordering::Release);
+                next.thread.unpark();
+            }
         }
     }
 }
 
 impl Used {
-    fn take(&mut self, bytes: u64) {
-        self.bytes += bytes;
+    fn large_waits(&self) -> bool {
+        let [_, large] = &self.waiting;
+        !large.is_empty()
+    }
+
+    fn waiting(&mut self, size: Size) -> &mut VecDeque<Waiting> {
+        &mut self.waiting[size as usize]
+    }
+
+    fn take(&mut self, size: Size, bytes: u64) {
+        self.bytes[size as usize] += bytes;
         self.objects += 1;
     }
 }
@@ -121,13 +178,14 @@ impl Used {
 pub struct Room {
     budget: Arc<Budget>,
     bytes: u64,
+    size: Size,
 }
 
 impl Room {
     /// Gives back what is not needed after all.
     pub fn shrink(&mut self, bytes: u64) {
         if bytes < self.bytes {
-            self.budget.give_back(self.bytes - bytes, 0);
+            self.budget.give_back(self.size, self.bytes - bytes, 0);
             self.bytes = bytes;
         }
     }
@@ -135,7 +193,7 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.budget.give_back(self.bytes, 1);
+        self.budget.give_back(self.size, self.bytes, 1);
     }
 }
 
@@ -143,7 +201,9 @@ impl Drop for Room {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    const SHORT: Duration = Duration::from_millis(120);
+    const LONG: Duration = Duration::from_secs(10);
 
     fn waits(budget: &Arc<Budget>, bytes: u64) -> std::sync::mpsc::Receiver<Room> {
         let (sender, receiver) = std::sync::mpsc::channel();
@@ -154,26 +214,67 @@ mod tests {
 
     #[test]
     fn bytes_and_objects_are_bounded() {
-        let short = Duration::from_millis(50);
         let budget = Arc::new(Budget::new(100, Arc::new(AtomicUsize::new(2))));
         let mut first = budget.wait(80);
         let second = waits(&budget, 30);
-        assert!(second.recv_timeout(short).is_err(), "110 bytes of 100");
-        first.shrink(60);
-        let second = second.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert!(second.recv_timeout(SHORT).is_err(), "110 bytes of 100");
+        first.shrink(50);
+        let second = second.recv_timeout(LONG).unwrap();
         let third = waits(&budget, 1);
-        assert!(third.recv_timeout(short).is_err(), "three objects of two");
+        assert!(third.recv_timeout(SHORT).is_err(), "three objects of two");
         drop(second);
-        let _third = third.recv_timeout(Duration::from_secs(10)).unwrap();
+        let _third = third.recv_timeout(LONG).unwrap();
     }
 
     #[test]
-    fn an_object_larger_than_the_budget_goes_alone() {
+    fn an_object_larger_than_the_budget_is_the_only_large_one() {
         let budget = Arc::new(Budget::new(100, Arc::new(AtomicUsize::new(10))));
-        let small = budget.wait(1);
-        let huge = waits(&budget, 1000);
-        assert!(huge.recv_timeout(Duration::from_millis(50)).is_err());
+        let first = budget.wait(1000);
+        let second = waits(&budget, 1000);
+        assert!(second.recv_timeout(SHORT).is_err());
+        drop(first);
+        second.recv_timeout(LONG).unwrap();
+    }
+
+    #[test]
+    fn what_hangs_leaves_room_for_the_others() {
+        let budget = Arc::new(Budget::new(100, Arc::new(AtomicUsize::new(32))));
+        // These are never given back.
+        let _hung = [budget.wait(28), budget.wait(28), budget.wait(28)];
+        let fourth = waits(&budget, 28);
+        assert!(fourth.recv_timeout(SHORT).is_err(), "112 bytes of 100");
+        let small = waits(&budget, 10);
+        let small = small.recv_timeout(LONG).unwrap();
+        // Of a small share there is no quarter that could become free.
+        let next = waits(&budget, 10);
+        assert!(next.recv_timeout(SHORT).is_err(), "20 bytes of 12");
         drop(small);
-        huge.recv_timeout(Duration::from_secs(10)).unwrap();
+        next.recv_timeout(LONG).unwrap();
+    }
+
+    #[test]
+    fn small_objects_do_not_keep_a_large_one_waiting() {
+        let budget = Arc::new(Budget::new(100, Arc::new(AtomicUsize::new(1000))));
+        let small: Vec<_> = (0..20).map(|_| budget.wait(5)).collect();
+        let large = waits(&budget, 80);
+        assert!(large.recv_timeout(SHORT).is_err());
+        let newcomer = waits(&budget, 5);
+        drop(small);
+        large.recv_timeout(LONG).unwrap();
+        newcomer.recv_timeout(LONG).unwrap();
+    }
+
+    #[test]
+    fn a_bound_that_falls_is_kept_and_one_that_rises_is_used() {
+        let objects = Arc::new(AtomicUsize::new(4));
+        let budget = Arc::new(Budget::new(100, Arc::clone(&objects)));
+        let mut used: Vec<_> = (0..4).map(|_| budget.wait(1)).collect();
+        objects.store(2, Ordering::Relaxed);
+        let next = waits(&budget, 1);
+        used.truncate(2);
+        assert!(next.recv_timeout(SHORT).is_err(), "three objects of two");
+        objects.store(3, Ordering::Relaxed);
+        // Nobody gives back: it looks for itself.
+        next.recv_timeout(LONG).unwrap();
     }
 }

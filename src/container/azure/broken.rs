@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
+use rustls::AlertDescription;
 use url::form_urlencoded;
 
 use super::super::NetworkFailure;
@@ -28,7 +29,7 @@ impl BrokenTransport {
         let mut innermost = error;
         loop {
             failure = failure.or_else(|| classify(innermost));
-            match innermost.source() {
+            match within(innermost) {
                 Some(reason) => innermost = reason,
                 None => break,
             }
@@ -47,7 +48,19 @@ impl BrokenTransport {
     }
 }
 
-pub(super) fn classify(reason: &(dyn StdError + 'static)) -> Option<NetworkFailure> {
+/// The error that another one wraps.
+fn within<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    // The source of an I/O error is what the error in it has as its source: that one itself would be skipped.
+    let wrapped = error
+        .downcast_ref::<io::Error>()
+        .and_then(|error| error.get_ref());
+    match wrapped {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
+}
+
+fn classify(reason: &(dyn StdError + 'static)) -> Option<NetworkFailure> {
     if let Some(error) = reason.downcast_ref::<io::Error>() {
         match error.kind() {
             io::ErrorKind::TimedOut => return Some(NetworkFailure::Timeout),
@@ -55,6 +68,7 @@ pub(super) fn classify(reason: &(dyn StdError + 'static)) -> Option<NetworkFailu
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable
             | io::ErrorKind::AddrNotAvailable => return Some(NetworkFailure::Connect),
+            // In a TLS handshake too: servers that restart and balancers that are full close without a word.
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::BrokenPipe
@@ -62,18 +76,19 @@ pub(super) fn classify(reason: &(dyn StdError + 'static)) -> Option<NetworkFailu
             _ => {}
         }
     }
-    if reason.is::<rustls::Error>() {
-        return Some(NetworkFailure::Tls);
+    if let Some(error) = reason.downcast_ref::<rustls::Error>() {
+        return Some(match error {
+            // A byte changed on the way, which TCP's checksum does not always see; the next connection may be sound.
+            rustls::Error::DecryptError
+            | rustls::Error::AlertReceived(AlertDescription::BadRecordMac) => NetworkFailure::Reset,
+            // Certificates that are not trusted, no version or cipher in common, another protocol than TLS.
+            _ => NetworkFailure::Tls,
+        });
     }
     // The resolver's errors have no type that could be named.
     let text = reason.to_string();
     if text.starts_with("dns error") || text.contains("failed to lookup address") {
         Some(NetworkFailure::Dns)
-    } else if text.contains("certificate")
-        || text.contains("handshake")
-        || text.contains("corrupt message")
-    {
-        Some(NetworkFailure::Tls)
     } else {
         None
     }
@@ -100,5 +115,61 @@ impl Secrets {
             text = text.replace(secret, "REDACTED");
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{CertificateError, InvalidMessage, PeerIncompatible};
+
+    use super::*;
+
+    /// As hyper-rustls wraps what tokio-rustls tells of a handshake.
+    fn in_handshake(
+        kind: io::ErrorKind,
+        error: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> BrokenTransport {
+        let error = io::Error::other(io::Error::new(kind, error));
+        BrokenTransport::new(&error, NetworkFailure::Connect, &Secrets::default())
+    }
+
+    #[test]
+    fn a_handshake_that_is_cut_off_may_succeed_the_next_time() {
+        let broken = in_handshake(io::ErrorKind::UnexpectedEof, "tls handshake eof");
+        assert_eq!(broken.failure, NetworkFailure::Reset);
+        assert_eq!(broken.detail, "tls handshake eof");
+        let broken = in_handshake(io::ErrorKind::ConnectionReset, "reset");
+        assert_eq!(broken.failure, NetworkFailure::Reset);
+        // Words do not decide.
+        let error = io::Error::other("a certificate, a handshake and a corrupt message");
+        assert_eq!(classify(&error), None);
+    }
+
+    #[test]
+    fn what_no_further_handshake_can_mend_is_told() {
+        let alert = rustls::Error::AlertReceived;
+        for (error, failure) in [
+            (CertificateError::UnknownIssuer.into(), NetworkFailure::Tls),
+            (CertificateError::Expired.into(), NetworkFailure::Tls),
+            (
+                alert(AlertDescription::HandshakeFailure),
+                NetworkFailure::Tls,
+            ),
+            (alert(AlertDescription::AccessDenied), NetworkFailure::Tls),
+            (
+                InvalidMessage::InvalidContentType.into(),
+                NetworkFailure::Tls,
+            ),
+            (
+                PeerIncompatible::NoCipherSuitesInCommon.into(),
+                NetworkFailure::Tls,
+            ),
+            (alert(AlertDescription::BadRecordMac), NetworkFailure::Reset),
+            (rustls::Error::DecryptError, NetworkFailure::Reset),
+        ] {
+            let text = error.to_string();
+            let broken = in_handshake(io::ErrorKind::InvalidData, error);
+            assert_eq!((broken.failure, broken.detail), (failure, text));
+        }
     }
 }

@@ -144,6 +144,25 @@ async fn a_server_without_tls_is_told() {
 }
 
 #[tokio::test]
+async fn a_server_that_closes_in_the_handshake_is_no_end() {
+    let endpoint = serve(|mut stream| {
+        // RFC 8446, 5.1: a record's type, version and length. What is not read would make the close a reset.
+        let mut head = [0; 5];
+        stream.read_exact(&mut head).unwrap();
+        let length = u16::from_be_bytes([head[3], head[4]]);
+        std::io::copy(&mut (&stream).take(length.into()), &mut std::io::sink()).unwrap();
+    });
+    let error = get_error(&endpoint.replace("http:", "https:")).await;
+    assert_eq!(
+        error.kind(),
+        &ContainerErrorKind::Network(NetworkFailure::Reset),
+        "{error}"
+    );
+    assert!(error.is_transient());
+    assert!(error.to_string().contains("tls handshake eof"), "{error}");
+}
+
+#[tokio::test]
 async fn silence_is_told_in_time() {
     let silent = serve(|stream| {
         std::thread::spawn(move || {
@@ -362,13 +381,4 @@ async fn connections_are_used_again() {
     // The next put may come before the first connection is back among the idle ones.
     let made = connections.try_iter().count();
     assert!((1..=3).contains(&made), "{made} connections");
-}
-
-#[test]
-fn a_certificate_that_is_not_trusted_is_told() {
-    let reason = std::io::Error::new(
-        std::io::ErrorKind::InvalidData,
-        "invalid peer certificate: UnknownIssuer",
-    );
-    assert_eq!(broken::classify(&reason), Some(NetworkFailure::Tls));
 }

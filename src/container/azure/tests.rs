@@ -382,3 +382,51 @@ async fn connections_are_used_again() {
     let made = connections.try_iter().count();
     assert!((1..=3).contains(&made), "{made} connections");
 }
+
+#[tokio::test]
+async fn a_connection_whose_answer_ends_later_is_used_again() {
+    let (sender, connections) = std::sync::mpsc::channel();
+    let endpoint = serve(move |mut stream| {
+        sender.send(()).unwrap();
+        std::thread::spawn(move || {
+            let answer = CREATED.replace(
+                "Connection: close\r\nContent-Length: 0",
+                "Transfer-Encoding: chunked",
+            );
+            while read_request(&mut stream).starts_with("PUT ") {
+                stream.read_exact(&mut [0; 3]).unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+                std::thread::sleep(Duration::from_millis(20));
+                // The last chunk, on a connection that the other side may have closed.
+                let _ = stream.write_all(b"0\r\n\r\n");
+            }
+        });
+    });
+    let subject = container(&endpoint);
+    for _ in 0..20 {
+        subject.put(&name(), PutBody::object("abc")).await.unwrap();
+    }
+    let made = connections.try_iter().count();
+    assert!((1..=3).contains(&made), "{made} connections");
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_end_holds_up_no_put() {
+    let answer = CREATED.replace(
+        "Connection: close\r\nContent-Length: 0",
+        "Transfer-Encoding: chunked",
+    );
+    let endpoint = serve(move |mut stream| {
+        read_request(&mut stream);
+        stream.write_all(answer.as_bytes()).unwrap();
+        // A chunk of one byte, time and again: never silent for long.
+        while stream.write_all(b"1\r\nx\r\n").is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let subject = container(&endpoint);
+    let name = name();
+    let put = subject.put(&name, PutBody::object(""));
+    let put = tokio::time::timeout(Duration::from_secs(5), put).await;
+    put.unwrap().unwrap();
+}

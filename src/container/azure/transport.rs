@@ -27,6 +27,12 @@ const MAX_LISTING_BYTES: u64 = 64 << 20;
 /// The largest body of a refusal that is read.
 const MAX_REFUSAL_BYTES: u64 = 64 << 10;
 
+/// The most that is read of an answer whose status says all, to use its connection again.
+const MAX_IGNORED_BYTES: u64 = 64 << 10;
+
+/// As long as a new connection may take on a long way: waiting for the end of such an answer saves no more.
+const IGNORED_TIME: Duration = Duration::from_secs(1);
+
 /// How a call failed.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -136,11 +142,18 @@ impl Transport {
         if !status.is_success() {
             return Err(Failure::Refused(Box::new(self.refusal(answer, sas).await)));
         }
-        if let Call::Put { .. } | Call::Delete { .. } = call {
-            return check(call, status, answer.headers()).map(|()| Bytes::new());
-        }
         let (head, body) = answer.into_parts();
-        let expected = body.size_hint().exact();
+        if let Call::Put { .. } | Call::Delete { .. } = call {
+            check(call, status, &head.headers)?;
+            // Azure's answers end with an empty last chunk, which may come later than the head. A connection whose
+            // answer is not read to its end is closed; only for that it is read.
+            if !body.is_end_stream() {
+                let rest = self.read(body, MAX_IGNORED_BYTES);
+                let _ = tokio::time::timeout(IGNORED_TIME, rest).await;
+            }
+            return Ok(Bytes::new());
+        }
+        let ends_with_the_connection = body.size_hint().exact().is_none();
         let at_most = match call {
             Call::Get { .. } => MAX_BLOB_BYTES,
             _ => MAX_LISTING_BYTES,
@@ -164,7 +177,7 @@ impl Transport {
         };
         check(call, status, &head.headers)?;
         // Content that ends with the connection may be cut off.
-        if expected.is_none() && matches!(call, Call::Get { .. }) {
+        if ends_with_the_connection && matches!(call, Call::Get { .. }) {
             return Err(Failure::Protocol("the answer has no length".to_owned()));
         }
         Ok(content)

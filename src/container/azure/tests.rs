@@ -351,6 +351,20 @@ async fn a_blob_is_taken_whole_or_not_at_all() {
     let get = |answer| async move { container(&serve_text(answer)).get(&name()).await };
     let whole = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc";
     assert_eq!(get(whole).await.unwrap(), "abc");
+    // The end of chunks is seen, and so is that it is missing.
+    let chunks = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n";
+    assert_eq!(get(chunks).await.unwrap(), "abc");
+    let cut = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n";
+    let error = get(cut).await.unwrap_err();
+    assert_eq!(
+        error.kind(),
+        &ContainerErrorKind::Network(NetworkFailure::Reset),
+        "{error}"
+    );
+    // Packed on the way, which nobody asked for.
+    let packed = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nTransfer-Encoding: gzip, chunked\r\n\r\n1\r\na\r\n0\r\n\r\n";
+    let error = get(packed).await.unwrap_err();
+    assert_eq!(error.kind(), &ContainerErrorKind::Protocol, "{error}");
     // Without a length nobody knows whether this is all.
     let open = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\n\r\nabc";
     let error = get(open).await.unwrap_err();

@@ -7,6 +7,8 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::header::TRANSFER_ENCODING;
+use http::response::Parts;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -153,7 +155,7 @@ impl Transport {
             }
             return Ok(Bytes::new());
         }
-        let ends_with_the_connection = body.size_hint().exact().is_none();
+        let ends_with_the_connection = body.size_hint().exact().is_none() && !is_chunked(&head);
         let at_most = match call {
             Call::Get { .. } => MAX_BLOB_BYTES,
             _ => MAX_LISTING_BYTES,
@@ -231,6 +233,14 @@ impl Transport {
             joined.freeze()
         })
     }
+}
+
+/// Whether the body comes in chunks, and as it is: then a cut shows without a length (RFC 9112, 7.1). Other codings
+/// were not asked for.
+fn is_chunked(head: &Parts) -> bool {
+    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    let only = codings.next().filter(|_| codings.next().is_none());
+    only.is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
 }
 
 /// Why a body could not be read.

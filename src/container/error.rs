@@ -88,7 +88,7 @@ pub enum ContainerErrorKind {
     DiskFull,
     /// The file system refused or failed.
     Io,
-    /// The answer could not be understood.
+    /// There is no request for this, or the answer could not be understood.
     Protocol,
 }
 
@@ -260,7 +260,7 @@ impl ContainerError {
             ContainerErrorKind::Refused => "the service refused",
             ContainerErrorKind::DiskFull => "no space is left: make room and run again",
             ContainerErrorKind::Io => "the file system failed",
-            ContainerErrorKind::Protocol => "the answer could not be understood",
+            ContainerErrorKind::Protocol => "request or answer make no sense",
         }
     }
 }

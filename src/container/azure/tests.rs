@@ -308,6 +308,22 @@ async fn a_404_without_the_services_code_is_no_missing_blob() {
 }
 
 #[tokio::test]
+async fn a_request_that_cannot_be_made_is_not_tried_again() {
+    // A URI has less than 64 KiB.
+    let sas = SasToken::parse(&format!("sr=c&sp=rwdl&sig={}", "A".repeat(70_000))).unwrap();
+    let endpoint = Url::parse("http://127.0.0.1:1/account").unwrap();
+    let subject = Azure::new(&endpoint, "data", TokenSource::fixed(sas), patience()).unwrap();
+    let error = subject.get(&name()).await.unwrap_err();
+    assert_eq!(error.kind(), &ContainerErrorKind::Protocol, "{error}");
+    assert!(!error.is_transient());
+    let text = error.to_string();
+    assert!(
+        text.contains("no request can be made") && !text.contains("AAAA"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn an_answer_that_makes_no_sense_is_told() {
     let endpoint =
         serve_text("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 9\r\n\r\n<html>hi!");

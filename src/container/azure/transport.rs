@@ -125,7 +125,7 @@ impl Transport {
         let request = self
             .base
             .request(call, sas)
-            .map_err(|error| broken(&error, NetworkFailure::Other))?;
+            .map_err(|error| Failure::Protocol(format!("no request can be made: {error}")))?;
         let sending = Duration::from_secs(call.content_bytes() / self.patience.slowest.max(1));
         let limit = self.patience.silence.saturating_add(sending);
         let answer = tokio::time::timeout(limit, self.client.request(request)).await;

@@ -164,11 +164,17 @@ fn a_proxy_that_lets_nobody_through() {
 }
 
 #[test]
-fn a_proxy_of_another_kind() {
-    let ran = load(&[("ALL_PROXY", "socks5://user:password@127.0.0.1:1080")]);
-    let ran = ran.refused(
-        1,
-        "the proxy socks5://127.0.0.1:1080/ of the environment is neither http nor https",
-    );
-    assert!(!ran.stderr.contains("password"), "{ran:#?}");
+fn a_proxy_that_cannot_be_used() {
+    for (value, told) in [
+        (
+            "socks5://user:secret@127.0.0.1:1080",
+            "is neither http nor https",
+        ),
+        ("http://user:se#cret@127.0.0.1:3128", "cannot be understood"),
+    ] {
+        let ran = load(&[("ALL_PROXY", value)]);
+        let told = format!("the proxy of the environment variable ALL_PROXY {told}");
+        let ran = ran.refused(1, &told);
+        assert!(!ran.stderr.contains("cret"), "{ran:#?}");
+    }
 }

@@ -1,5 +1,4 @@
-//! Connections to the service: straight, or through the proxy that the environment names (`HTTPS_PROXY`,
-//! `ALL_PROXY`, `NO_PROXY`, as curl reads them).
+//! Connections to the service: straight, or through the [`proxy`] that the environment names.
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -15,14 +14,13 @@ use hyper_rustls::{ConfigBuilderExt, HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use hyper_util::client::proxy::matcher::Intercept;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 use url::Url;
 
-use super::super::location::is_loopback;
-use super::Patience;
+use super::{Patience, proxy};
 
 /// Idle connections kept: more than requests are ever under way, since a new TLS connection costs more than a small put.
 const IDLE_CONNECTIONS: usize = 4096;
@@ -59,9 +57,9 @@ pub(super) fn client(endpoint: &Url, patience: &Patience) -> io::Result<HttpClie
     // For content that nobody acknowledges.
     tcp.set_tcp_user_timeout(Some(patience.silence));
     let tls = tls(endpoint)?;
-    let route = match proxy(endpoint) {
+    let route = match proxy::of_environment(endpoint)? {
         None => Route::Straight(tcp),
-        Some(proxy) => Route::through(&proxy, HttpsConnector::from((tcp, tls.clone())))?,
+        Some(proxy) => Route::through(&proxy, HttpsConnector::from((tcp, tls.clone()))),
     };
     let connector = Connector {
         service: HttpsConnector::from((route, tls)),
@@ -92,15 +90,6 @@ fn tls(endpoint: &Url) -> io::Result<ClientConfig> {
     Ok(config)
 }
 
-/// The proxy for an endpoint. Without TLS there is only this host ([`super::super::ContainerLocation`]), and no proxy.
-fn proxy(endpoint: &Url) -> Option<Intercept> {
-    if endpoint.scheme() != "https" || is_loopback(endpoint) {
-        return None;
-    }
-    let endpoint: Uri = endpoint.as_str().parse().ok()?;
-    Matcher::from_env().intercept(&endpoint)
-}
-
 /// How bytes get to the service.
 #[derive(Clone)]
 enum Route {
@@ -109,20 +98,13 @@ enum Route {
 }
 
 impl Route {
-    fn through(proxy: &Intercept, to_proxy: HttpsConnector<HttpConnector>) -> io::Result<Self> {
+    fn through(proxy: &Intercept, to_proxy: HttpsConnector<HttpConnector>) -> Self {
         // The matcher keeps name and password apart from this.
-        let address = proxy.uri();
-        if !matches!(address.scheme_str(), Some("http" | "https")) {
-            return Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                format!("the proxy {address} of the environment is neither http nor https"),
-            ));
-        }
-        let tunnel = Tunnel::new(address.clone(), to_proxy);
-        Ok(Self::Tunnel(Box::new(match proxy.basic_auth() {
+        let tunnel = Tunnel::new(proxy.uri().clone(), to_proxy);
+        Self::Tunnel(Box::new(match proxy.basic_auth() {
             Some(name_and_password) => tunnel.with_auth(name_and_password.clone()),
             None => tunnel,
-        })))
+        }))
     }
 }
 

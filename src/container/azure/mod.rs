@@ -7,6 +7,7 @@
 mod broken;
 mod connect;
 mod listing;
+mod proxy;
 mod refusal;
 mod request;
 mod transport;
@@ -62,7 +63,7 @@ impl Azure {
     /// Prepares the way to a container; asks the service nothing yet.
     ///
     /// `endpoint` is the account's blob endpoint. Fails when the system's TLS certificates cannot be loaded, or when
-    /// the environment names a proxy of a kind that is not known.
+    /// the environment names a proxy that cannot be used.
     pub fn new(
         endpoint: &Url,
         container: &str,

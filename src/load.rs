@@ -1,5 +1,6 @@
 //! A load: wires scan, passes, encoder, uploader and state; the only file that knows all of them.
 
+mod bounds;
 mod error;
 mod finish;
 mod found;

@@ -225,6 +225,7 @@ fn bounds_that_are_too_narrow_or_too_wide() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{told}");
     assert!(told.contains("may open 1000"), "{told}");
+    assert!(told.contains("at most 312"), "{told}");
     untouched(&scratch);
 }
 

@@ -219,7 +219,7 @@ fn raise_descriptor_limit() {
         current: maximum,
         maximum,
     };
-    // Where that is not allowed, the limit stays as it is, and is enough for the defaults.
+    // Where that is not allowed, the limit stays as it is, and the load makes fewer requests at the same time.
     let _: rustix::io::Result<()> = setrlimit(Resource::Nofile, raised);
 }
 

@@ -115,13 +115,17 @@ pub enum Refusal {
     },
     /// More requests than this process may open connections.
     #[error(
-        "{given} requests at the same time need as many open files, beside some 140 others, and this process may open {open_files}: raise the limit (ulimit -n) or give a lower --concurrency"
+        "{given} requests at the same time need as many open files, beside up to {others} of source and state, and this process may open {open_files}: raise the limit (ulimit -n) or give a --concurrency of at most {possible}"
     )]
     Descriptors {
         /// What was given.
         given: NonZeroUsize,
+        /// Files that may be open beside the connections.
+        others: u64,
         /// The limit of open files.
         open_files: u64,
+        /// The most requests that the limit allows.
+        possible: usize,
     },
     /// A resume with another option than the transfer was begun with.
     #[error(

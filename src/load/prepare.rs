@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use clfs_format::{Compression, FileType};
-use rustix::process::{Resource, getrlimit};
 
+use super::bounds::concurrency;
 use super::{Load, LoadError, LoadOptions, Refusal};
-use crate::container::limit::{Concurrency, Limited, Limiter, MOST_REQUESTS};
+use crate::container::limit::{Limited, Limiter};
 use crate::container::location::ContainerLocation;
 use crate::container::notice::{Notice, NoticeObserver};
 use crate::container::retry::Retrying;
@@ -20,14 +20,6 @@ use crate::identity::{Identity, Seed};
 use crate::monitor::Progress;
 use crate::source::{Seen, SourceTree};
 use crate::state::{Settings, State, StateError, compression_name};
-use crate::upload::UploadLimits;
-
-/// Files that are open beside the connections: of the source, the state and its readers.
-const OTHER_DESCRIPTORS: u64 = 136;
-/// Requests at the same time where hardly any files may be open.
-const FEWEST_REQUESTS: usize = 16;
-/// Requests at the same time to a folder.
-const FOLDER_REQUESTS: usize = 64;
 
 /// Whether a transfer begins or goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +77,9 @@ fn warn_of_end(container: &ContainerLocation, notices: &NoticeObserver) {
 
 /// [`prepare`] with the caller's way to open the container: for wrappers, and for containers that
 /// are none of [`ContainerLocation`]'s. `options.container` still is what the state remembers.
+///
+/// The limits of requests and bandwidth stand above what `open` gives: a call that is repeated in there keeps its
+/// place while it waits for the next try. [`prepare`] has them below its retries.
 ///
 /// `open` is called within the load's runtime.
 ///
@@ -177,33 +172,6 @@ fn prepare_limited(
     };
     load.claim_container()?;
     Ok(load)
-}
-
-/// How many requests may be on their way, by the options and by what this process may open.
-fn concurrency(options: &LoadOptions) -> Result<Concurrency, Refusal> {
-    if options.limits.bytes < UploadLimits::LEAST_BYTES {
-        return Err(Refusal::Memory {
-            given: options.limits.bytes,
-            least: UploadLimits::LEAST_BYTES,
-        });
-    }
-    let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let free = usize::try_from(open_files.saturating_sub(OTHER_DESCRIPTORS)).unwrap_or(usize::MAX);
-    if let Some(given) = options.limits.concurrency {
-        return match given.get() <= free {
-            true => Ok(Concurrency::Fixed(given)),
-            false => Err(Refusal::Descriptors { given, open_files }),
-        };
-    }
-    let most = match options.container {
-        ContainerLocation::Azure { .. } => MOST_REQUESTS,
-        // Each put of a folder is a thread that waits for the disk; flushes are shared.
-        ContainerLocation::Folder { .. } => FOLDER_REQUESTS,
-    };
-    // Where few files may be open, some requests must do, and the folder of the state is in need too.
-    Ok(Concurrency::Adaptive {
-        most: most.min(free.max(FEWEST_REQUESTS)),
-    })
 }
 
 impl Load {

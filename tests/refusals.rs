@@ -1,12 +1,16 @@
 //! Commands that cannot be carried out: one clear sentence, the exit status, and nothing written.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod checker;
 mod support;
 
+use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
+use checker::{FolderBlobs, check};
+use rustix::process::{Pid, Signal, kill_process};
 use support::azurite::{ACCOUNT, Azurite, container_sas, container_sas_between};
-use support::command::{Ran, Scratch, run};
+use support::command::{Ran, Scratch, clfsload, run};
 
 /// A scratch place with a source of one file.
 fn scratch() -> Scratch {
@@ -214,6 +218,12 @@ fn bounds_that_are_too_narrow_or_too_wide() {
     scratch
         .load("t", &["--memory", "31M"])
         .refused(2, "at least 32M");
+    scratch
+        .load("t", &["--memory", "32M", "--concurrency", "4096"])
+        .refused(2, "--memory of at least 33M");
+    scratch
+        .load("t", &["--memory", "20E"])
+        .refused(2, "too much: sizes are below 16E");
     let words = scratch.words("state", "container");
     let output = std::process::Command::new("sh")
         .arg("-c")
@@ -231,16 +241,43 @@ fn bounds_that_are_too_narrow_or_too_wide() {
 
 #[test]
 fn bounds_may_change_from_run_to_run() {
-    let scratch = scratch();
+    const FILES: usize = 40;
+    let scratch = Scratch::new();
+    for number in 0..FILES {
+        // 2.5 MiB in all: at 64 KiB a second they take long enough to be stopped in the middle.
+        let file = scratch.source().join(number.to_string());
+        std::fs::write(file, vec![number as u8; 64 << 10]).unwrap();
+    }
     let narrow = [
-        "--memory",
-        "32M",
-        "--concurrency",
-        "1",
-        "--worker-threads",
-        "1",
+        "--new",
+        "--compression=DISABLED",
+        "--memory=32M",
+        "--concurrency=1",
+        "--worker-threads=1",
+        "--bandwidth-limit=64K",
     ];
-    scratch.load("t", &narrow).expect(0);
+    let mut child = clfsload()
+        .args(scratch.words("t", "t"))
+        .args(narrow)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let blobs = || match std::fs::read_dir(scratch.container("t")) {
+        Ok(blobs) => blobs.count(),
+        Err(_) => 0,
+    };
+    while blobs() < 5 {
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "ended with {} blobs",
+            blobs()
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    Ran::from(child.wait_with_output().unwrap()).expect(1);
+    assert!(blobs() < FILES, "{} blobs", blobs());
     let wide = [
         "--memory",
         "1G",
@@ -250,4 +287,7 @@ fn bounds_may_change_from_run_to_run() {
         "1G",
     ];
     scratch.resume("t", &wide).expect(0);
+    let checked = check(&FolderBlobs(scratch.container("t")));
+    checked.assert_clean();
+    assert_eq!(checked.tree.len(), FILES + 1);
 }

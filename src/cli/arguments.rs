@@ -302,6 +302,11 @@ mod tests {
             ("--bandwidth-limit 0", "at least 64K"),
             ("--bandwidth-limit 10Mbit", "is no size"),
             ("--memory much", "is no size"),
+            ("--memory 16E", "'--memory <SIZE>': \"16E\" is too much"),
+            (
+                "--bandwidth-limit 99999P",
+                "is too much: sizes are below 16E",
+            ),
             ("--worker_thread_count 0", "1..=256"),
         ] {
             let refused = options(words).unwrap_err();

@@ -28,7 +28,7 @@ pub(super) fn parse(word: &str) -> Result<u64, String> {
     1024u64
         .checked_pow(power)
         .and_then(|unit| number.checked_mul(unit))
-        .ok_or_else(|| format!("{word:?} is more bytes than a file can have"))
+        .ok_or_else(|| format!("{word:?} is too much: sizes are below 16E"))
 }
 
 /// `999`, `1.5K`, `20M`: rounded up, as du does, so that nothing looks smaller than it is.

@@ -1,7 +1,5 @@
 //! How many requests may be on their way, by the options and by what this process may hold open.
 
-use std::num::NonZeroUsize;
-
 use rustix::process::{Resource, getrlimit};
 
 use super::{LoadOptions, Refusal};
@@ -24,6 +22,10 @@ const FURTHER_FILES: u64 = 32;
 const FEWEST_REQUESTS: usize = 16;
 /// Requests at the same time to a folder.
 const FOLDER_REQUESTS: usize = 64;
+
+/// What the smallest object on its way counts for: 8 KiB for its task, its request and its connection
+/// (`src/upload/mod.rs`), and an inode.
+const SMALLEST_OBJECT: u64 = (8 << 10) + 256;
 
 /// Files that may be open beside the connections: 688 by default.
 fn other_descriptors(options: &LoadOptions) -> u64 {
@@ -54,6 +56,14 @@ fn concurrency_with(options: &LoadOptions, open_files: u64) -> Result<Concurrenc
     let free = usize::try_from(open_files.saturating_sub(others)).unwrap_or(usize::MAX);
     let possible = free.max(FEWEST_REQUESTS);
     if let Some(given) = options.limits.concurrency {
+        let least = (given.get() as u64).saturating_mul(SMALLEST_OBJECT);
+        if options.limits.bytes < least {
+            return Err(Refusal::MemoryOfRequests {
+                given,
+                memory: options.limits.bytes,
+                least,
+            });
+        }
         if given.get() > possible {
             return Err(Refusal::Descriptors {
                 given,
@@ -77,6 +87,8 @@ fn concurrency_with(options: &LoadOptions, open_files: u64) -> Result<Concurrenc
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
     use crate::container::sas::SasToken;
 
@@ -104,6 +116,22 @@ mod tests {
         options.encode_threads = 4;
         assert_eq!(most(&options, 1024), 1024 - 688 + 60 * 4);
         assert_eq!(most(&self::options("file:///containers"), 1024), 64);
+    }
+
+    #[test]
+    fn requests_that_memory_does_not_allow_are_refused() {
+        let mut options = options("account");
+        let mut refused = |given, memory| {
+            options.limits.concurrency = NonZeroUsize::new(given);
+            options.limits.bytes = memory;
+            let refused = concurrency_with(&options, u64::MAX).err();
+            refused.map(|refusal| refusal.to_string())
+        };
+        let told = refused(4096, 32 << 20).unwrap();
+        assert!(told.contains("--memory of at least 33M"), "{told}");
+        for (given, memory) in [(4096, 33 << 20), (3900, 32 << 20), (4096, 64 << 20)] {
+            assert_eq!(refused(given, memory), None);
+        }
     }
 
     #[test]

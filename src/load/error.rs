@@ -113,6 +113,19 @@ pub enum Refusal {
         /// The least.
         least: u64,
     },
+    /// More requests than the memory has room for.
+    #[error(
+        "{given} requests at the same time find no room in {memory} bytes of memory, where each takes 8 KiB and its object: give a --memory of at least {}M (better several times that) or a lower --concurrency",
+        .least.div_ceil(1 << 20)
+    )]
+    MemoryOfRequests {
+        /// What was given.
+        given: NonZeroUsize,
+        /// The memory for objects on their way.
+        memory: u64,
+        /// The memory that the smallest objects would take.
+        least: u64,
+    },
     /// More requests than this process may open connections.
     #[error(
         "{given} requests at the same time need as many open files, beside up to {others} of source and state, and this process may open {open_files}: raise the limit (ulimit -n) or give a --concurrency of at most {possible}"

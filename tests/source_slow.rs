@@ -9,8 +9,8 @@ use std::time::Duration;
 use support::command::{SEED, Scratch, assert_same, blobs};
 use support::faulty_source::FaultySource;
 
-/// Calls at the same time that cannot come from few threads: eight read files meanwhile, and the
-/// scan begins with eight at most.
+/// Calls at the same time that cannot come from few threads: two read files meanwhile, and the scan
+/// begins with eight at most.
 const MANY: usize = 40;
 
 fn is_asked_by_many(fill: impl FnOnce(&FaultySource)) {
@@ -21,7 +21,7 @@ fn is_asked_by_many(fill: impl FnOnce(&FaultySource)) {
     let scratch = Scratch::in_memory();
     let source = FaultySource::mount(&scratch.source());
     fill(&source);
-    let options = ["--seed", SEED];
+    let options = ["--seed", SEED, "--worker-threads", "2"];
     scratch.load("quick", &options).expect(0);
     source.slow_down(Duration::from_millis(2));
     scratch.load("slow", &options).expect(0);

@@ -15,6 +15,8 @@ const PACED: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(5);
 /// Answer times in an epoch.
 const ANSWER_TIMES: u32 = 4;
+/// Services turn a request away now and then for reasons of their own. This share of them is no such stray.
+pub(super) const THROTTLED: f64 = 0.01;
 /// Answer times after a change until what is measured comes of it: a new connection takes one or
 /// two round trips more than the request itself.
 const SETTLE_TIMES: u32 = 3;
@@ -54,9 +56,19 @@ impl Measured {
         self.waited * 2 > self.tried
     }
 
+    /// Requests that got an answer of the service, whatever it was.
+    pub(super) fn ended(&self) -> u64 {
+        self.answered + self.throttled
+    }
+
+    /// Whether enough requests were turned away to say something of how many there are.
+    pub(super) fn is_throttled(&self) -> bool {
+        self.throttled > 0 && self.throttled as f64 >= THROTTLED * self.ended() as f64
+    }
+
     /// Whether so much failed that the answers say nothing.
     pub(super) fn is_disturbed(&self) -> bool {
-        self.throttled > 0 || self.failed + self.timed_out > self.answered
+        self.is_throttled() || self.failed + self.timed_out > self.answered
     }
 }
 

@@ -21,6 +21,9 @@ struct World {
     cap: Option<Cap>,
     /// No request gets through.
     down: bool,
+    /// The share of requests that is turned away whatever their number, and one more each so many seconds.
+    strays: f64,
+    stray_every: Option<f64>,
     /// How much throughput varies from one tenth of a second to the next, either way.
     noise: f64,
 }
@@ -45,6 +48,8 @@ impl Default for World {
             line: f64::INFINITY,
             cap: None,
             down: false,
+            strays: 0.0,
+            stray_every: None,
             noise: 0.0,
         }
     }
@@ -134,6 +139,24 @@ impl Run {
         }
     }
 
+    /// So many of the requests of a step are turned away by chance.
+    fn strays(&mut self, requests: f64) -> f64 {
+        let mut strays = 0.0;
+        if let Some(every) = self.world.stray_every
+            && (self.time / every) as u64 != ((self.time - STEP) / every) as u64
+        {
+            strays += 1.0;
+        }
+        // Poisson, by the product of uniform numbers; the mean is far below one.
+        let none = (-requests * self.world.strays).exp();
+        let mut product = self.random.f64();
+        while product > none {
+            strays += 1.0;
+            product *= self.random.f64();
+        }
+        strays
+    }
+
     fn step(&mut self, sums: &mut Sums) {
         if ((self.time / STEP) as u64).is_multiple_of(10) {
             let wave = self.random.f64() * 2.0 - 1.0;
@@ -161,7 +184,8 @@ impl Run {
             }
             false => {
                 let taken = self.taken(offered);
-                (taken, offered - taken)
+                let strays = self.strays(taken).min(taken);
+                (taken - strays, offered - taken + strays)
             }
         };
         sums.answered += answered;
@@ -427,6 +451,42 @@ fn a_stray_refusal_on_a_quiet_day_does_not_slow_the_busy_one() {
     run.run(60.0);
     let throughput = run.throughput(from + 30, from + 59);
     assert!(throughput > 0.8 * run.world.best(), "{throughput}");
+}
+
+#[test]
+fn refusals_that_have_nothing_to_do_with_the_rate_cost_little() {
+    let hours = 6;
+    for capacity in [200.0, 10_000.0] {
+        for (strays, stray_every) in [(1e-5, None), (1e-4, None), (1e-3, None), (0.0, Some(60.0))] {
+            // Once with no pace so far, once with one whose ceiling has gone.
+            for cap in [
+                None,
+                Some(Cap::Bucket {
+                    rate: capacity / 2.0,
+                    seconds: 0.0,
+                }),
+            ] {
+                let world = World {
+                    capacity,
+                    strays,
+                    stray_every,
+                    cap,
+                    noise: 0.1,
+                    ..World::default()
+                };
+                let mut run = Run::new(world, 1);
+                run.run(60.0);
+                run.world.cap = None;
+                run.run(300.0);
+                run.run(f64::from(hours) * 3600.0);
+                let end = run.time as usize;
+                let whole = run.throughput(360, end - 1) / capacity;
+                let last = run.throughput(end - 600, end - 1) / capacity;
+                let what = format!("{capacity}/s, {strays}, {stray_every:?}: {whole}, {last}");
+                assert!(whole > 0.85 && last > 0.85, "{what}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -5,9 +5,10 @@
 //! while it looks beyond: carefully where a ceiling was met several times, fast where it has gone.
 //! The shape is that of CUBIC (RFC 9438 section 4): fast, flat at the ceiling, then fast again.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::law::Measured;
+use super::law::{Measured, THROTTLED};
 
 /// The pace right below a ceiling, as a share of it.
 const UNDER: f64 = 0.98;
@@ -38,9 +39,20 @@ const IN_USE: f64 = 0.8;
 /// A pace that was not used for so long is lifted.
 const UNUSED: Duration = Duration::from_secs(60);
 
+/// Epochs that are looked at together for refusals.
+const RECENT: usize = 5;
+/// Fewer refusals in these epochs are strays, however few requests there were.
+const STRAYS: u64 = 3;
+/// From this share of them on there is no growth beyond the ceiling. Strays are rarer, also by chance.
+const GROWTH_ENDS: f64 = 0.002;
+
 /// The pace, if there is one.
 #[derive(Debug, Default)]
-pub(super) struct Pace(Option<Paced>);
+pub(super) struct Pace {
+    paced: Option<Paced>,
+    /// Of the last epochs since the last cut: requests that were answered in any way, and turned away.
+    recent: VecDeque<(u64, u64)>,
+}
 
 #[derive(Debug)]
 struct Paced {
@@ -56,27 +68,40 @@ struct Paced {
     plateau: Duration,
     /// Whether the ceiling was met before.
     again: bool,
+    /// Whether it was lowered in this plateau since few were turned away.
+    is_lowered: bool,
 }
 
 impl Pace {
     /// An epoch is over; returns the pace of the next one.
     pub(super) fn epoch(&mut self, measured: &Measured) -> Option<f64> {
-        if measured.throttled > 0 {
-            self.0 = Some(self.cut(measured));
-        } else if let Some(paced) = &mut self.0
-            && !paced.go_on(measured)
-        {
-            self.0 = None;
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
         }
-        self.0.as_ref().map(|paced| paced.pace)
+        self.recent
+            .push_back((measured.ended(), measured.throttled));
+        let sum = |(ended, away): (u64, u64), epoch: &(u64, u64)| (ended + epoch.0, away + epoch.1);
+        let (ended, away) = self.recent.iter().fold((0, 0), sum);
+        let share = away as f64 / ended.max(1) as f64;
+        let counts = measured.throttled > 0 && away >= STRAYS;
+        if counts && (measured.is_throttled() || share >= THROTTLED) {
+            self.paced = Some(self.cut(measured));
+            self.recent.clear();
+        } else if let Some(paced) = &mut self.paced {
+            if counts && share >= GROWTH_ENDS && paced.meet(measured, share) {
+                self.recent.clear();
+            } else if !paced.go_on(measured) {
+                self.paced = None;
+            }
+        }
+        self.paced.as_ref().map(|paced| paced.pace)
     }
 
     fn cut(&self, measured: &Measured) -> Paced {
-        let ended = measured.answered + measured.throttled;
-        let share = measured.throttled as f64 / ended as f64;
+        let share = measured.throttled as f64 / measured.ended() as f64;
         let carried_out = measured.per_second(measured.answered);
-        let before = self.0.as_ref();
-        let reference = before.map_or(measured.per_second(ended), |paced| paced.pace);
+        let before = self.paced.as_ref();
+        let reference = before.map_or(measured.per_second(measured.ended()), |paced| paced.pace);
         let floor = (reference * LOWEST).max(SLOWEST);
         if share > 1.0 - BLIND {
             return Paced {
@@ -87,11 +112,17 @@ impl Pace {
                 unused: Duration::ZERO,
                 plateau: FIRST_PLATEAU,
                 again: false,
+                is_lowered: false,
             };
         }
-        let ceiling = carried_out.max(floor);
-        let again =
-            before.is_some_and(|before| (ceiling / before.ceiling.max(1e-3) - 1.0).abs() <= SAME);
+        let found = before.map_or(carried_out, |before| {
+            before.carries(share, measured, carried_out)
+        });
+        let ceiling = found.max(floor);
+        let again = before.is_some_and(|before| {
+            let met = before.ceiling.min(before.pace).max(1e-3);
+            (ceiling / met - 1.0).abs() <= SAME
+        });
         let plateau = match before {
             Some(before) if again => (before.plateau * 2).min(LONGEST_PLATEAU),
             _ => FIRST_PLATEAU,
@@ -105,14 +136,50 @@ impl Pace {
             unused: Duration::ZERO,
             plateau,
             again,
+            is_lowered: false,
         }
     }
 }
 
 impl Paced {
+    fn is_used(&self, measured: &Measured) -> bool {
+        measured.per_second(measured.tried) >= self.pace * IN_USE
+    }
+
+    /// What the service can do, if it turned this share away. What it carried out is less where the client
+    /// had no more, and where the pace was just below the ceiling.
+    fn carries(&self, share: f64, measured: &Measured, carried_out: f64) -> f64 {
+        if self.is_used(measured) {
+            let left = self.ceiling * (1.0 - share);
+            left.clamp(carried_out, carried_out / (1.0 - CUT.0))
+        } else {
+            self.ceiling.min(self.pace) * (1.0 - share)
+        }
+    }
+
+    /// The service turned some away, but too few to show that it can do much less: growth ends. Once in a plateau the
+    /// ceiling itself may have been taken for too high. False when neither changes anything.
+    fn meet(&mut self, measured: &Measured, share: f64) -> bool {
+        if self.pace > self.ceiling {
+            self.ceiling = self.ceiling.max(measured.per_second(measured.answered));
+            self.plateau = (self.plateau * 2).min(LONGEST_PLATEAU);
+            self.used = Duration::ZERO;
+            self.again = true;
+            self.is_lowered = false;
+        } else if !self.is_lowered {
+            self.ceiling *= 1.0 - share;
+            self.is_lowered = true;
+        } else {
+            return false;
+        }
+        self.pace = self.pace.min(self.ceiling * UNDER).max(SLOWEST);
+        self.from = self.from.min(self.pace);
+        true
+    }
+
     /// An epoch without complaints. False when the pace has been of no use for long.
     fn go_on(&mut self, measured: &Measured) -> bool {
-        if measured.per_second(measured.tried) < self.pace * IN_USE {
+        if !self.is_used(measured) {
             self.unused += measured.elapsed;
             return self.unused < UNUSED;
         }

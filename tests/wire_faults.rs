@@ -60,29 +60,74 @@ fn errors_of_the_service() {
     rides_out(Fault::refusal(500, "InternalError"), "the service failed");
 }
 
+/// A load in which the service turns every fourth object away once: told once, and no outage.
+fn slows_down(fault: Fault) {
+    let wire = Wire::new();
+    let proxy = wire.proxy(now_and_then(4, fault.clone()));
+    let ran = wire.begin(&proxy, &[]).expect(0);
+    wire.assert_identical();
+    let disturbed = proxy.disturbed();
+    assert!(disturbed.len() >= 60, "{} faults only", disturbed.len());
+    assert_eq!(proxy.puts(), wire.objects() + disturbed.len());
+    for (blob, tries) in proxy.tries() {
+        let refused = disturbed.iter().any(|call| call.blob == blob);
+        assert_eq!(tries, 1 + usize::from(refused), "{blob}");
+    }
+    let told = ran.stderr.matches("the service asks for fewer requests");
+    assert_eq!(told.count(), 1, "{ran:#?}");
+    assert!(!ran.stderr.contains("trying again"), "{ran:#?}");
+    assert!(!ran.stdout.contains("answers again"), "{ran:#?}");
+    println!(
+        "{fault:?}: {} faults, {} puts of {} objects, identical",
+        disturbed.len(),
+        proxy.puts(),
+        wire.objects()
+    );
+}
+
 #[test]
 fn a_busy_service() {
-    rides_out(
-        Fault::refusal(503, "ServerBusy"),
-        "the service asks to slow down",
-    );
+    slows_down(Fault::refusal(503, "ServerBusy"));
 }
 
 #[test]
 fn a_busy_service_that_names_a_wait() {
     let started = std::time::Instant::now();
-    rides_out(
-        Fault::wait(503, "ServerBusy", 2),
-        "the service asks to slow down",
-    );
+    slows_down(Fault::wait(503, "ServerBusy", 2));
     assert!(started.elapsed() >= Duration::from_secs(2), "not waited");
 }
 
 #[test]
 fn too_many_requests() {
-    rides_out(
-        Fault::wait(429, "TooManyRequests", 1),
-        "the service asks to slow down",
+    slows_down(Fault::wait(429, "TooManyRequests", 1));
+}
+
+#[test]
+fn an_overloaded_partition() {
+    slows_down(Fault::refusal(500, "OperationTimedOut"));
+}
+
+/// One object is turned away again and again while all others go through: an outage of this request.
+#[test]
+fn a_service_that_stays_busy_for_one_object() {
+    let wire = Wire::new();
+    let first = Mutex::new(None);
+    let proxy = wire.proxy(Box::new(move |call: &Call| {
+        if call.operation != Operation::Put || call.attempt > 6 {
+            return None;
+        }
+        let mut first = first.lock().unwrap();
+        let chosen = first.get_or_insert_with(|| call.blob.clone());
+        (*chosen == call.blob).then(|| Fault::refusal(503, "ServerBusy"))
+    }));
+    let ran = wire.begin(&proxy, &[]).expect(0);
+    wire.assert_identical();
+    assert_eq!(proxy.disturbed().len(), 6);
+    let told = ran.stderr.matches("the service asks to slow down");
+    assert_eq!(told.count(), 1, "{ran:#?}");
+    assert!(
+        ran.stdout.contains("the container answers again after"),
+        "{ran:#?}"
     );
 }
 

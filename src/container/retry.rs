@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::limit::is_throttled;
 use super::notice::NoticeObserver;
 use super::outage::{Outage, Waiting};
 use super::{
@@ -181,8 +182,7 @@ impl<C: Container> Retrying<C> {
                 _ => return Err(error.with_tries(attempt, elapsed)),
             };
             // What throttles is told of by the limiter (`super::limit`); here only if it lasts.
-            let throttled = matches!(error.kind(), ContainerErrorKind::Throttled { .. });
-            if waiting.is_some() || !throttled || attempt >= THROTTLED_TRIES {
+            if waiting.is_some() || !is_throttled(&error) || attempt >= THROTTLED_TRIES {
                 waiting.get_or_insert_with(|| self.outage.enter());
                 self.outage.failed(&error, patience);
             }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use super::*;
+use crate::container::error::Answer;
 use crate::container::memory::InMemory;
 use crate::container::{ContainerErrorKind, NetworkFailure};
 
@@ -258,6 +259,32 @@ async fn faults_that_come_and_go_are_told_of_rarely() {
     // Six minutes: a beginning and an end every half one.
     let told = told.lock().unwrap();
     assert!((20..=28).contains(&told.len()), "{}: {told:#?}", told.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_throttles_is_an_outage_only_if_it_lasts() {
+    let busy = ContainerErrorKind::Throttled { retry_after: None };
+    for (times, notices) in [(THROTTLED_TRIES - 1, 0), (THROTTLED_TRIES, 2)] {
+        let failing = Failing::first(std::iter::repeat_n(busy.clone(), times as usize));
+        let (container, told) = told(RetryPolicy::default(), &Arc::default(), failing);
+        container.put(&name(), PutBody::object("x")).await.unwrap();
+        let told = told.lock().unwrap();
+        assert_eq!(told.len(), notices, "{told:#?}");
+    }
+}
+
+#[test]
+fn an_overloaded_partition_throttles_too() {
+    let error = |kind, status, code: &str| {
+        ContainerError::new(kind, Operation::Put, "service").with_answer(Answer {
+            status,
+            code: Some(code.to_owned()),
+            request_id: None,
+        })
+    };
+    assert!(is_throttled(&error(SERVER, 500, "OperationTimedOut")));
+    assert!(!is_throttled(&error(SERVER, 500, "InternalError")));
+    assert!(!is_throttled(&error(SERVER, 503, "OperationTimedOut")));
 }
 
 #[tokio::test(start_paused = true)]

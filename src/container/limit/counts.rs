@@ -104,16 +104,22 @@ pub(super) enum Weight {
     Failed,
 }
 
-fn weight(error: &ContainerError) -> Weight {
+/// Whether the service turned a request away since too much is asked of it.
+pub(in super::super) fn is_throttled(error: &ContainerError) -> bool {
     match error.kind() {
-        ContainerErrorKind::Throttled { .. } => Weight::Throttled,
+        ContainerErrorKind::Throttled { .. } => true,
         // A partition of the service that is overloaded ("Scalability and performance targets for Blob
         // storage").
-        ContainerErrorKind::Server { .. }
-            if error.status() == Some(500) && error.code() == Some("OperationTimedOut") =>
-        {
-            Weight::Throttled
+        ContainerErrorKind::Server { .. } => {
+            error.status() == Some(500) && error.code() == Some("OperationTimedOut")
         }
+        _ => false,
+    }
+}
+
+fn weight(error: &ContainerError) -> Weight {
+    match error.kind() {
+        _ if is_throttled(error) => Weight::Throttled,
         ContainerErrorKind::Network(NetworkFailure::Timeout) => Weight::TimedOut,
         _ if error.is_transient() => Weight::Failed,
         _ => Weight::Answer,

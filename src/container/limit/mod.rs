@@ -21,6 +21,7 @@ use super::{
     Operation, PutBody,
 };
 
+pub(super) use counts::is_throttled;
 pub use limiter::{Concurrency, Limiter, LimiterFigures, MOST_REQUESTS};
 
 /// A container with a bound on what is asked of it.

@@ -115,12 +115,7 @@ impl Climb {
     /// An epoch is over; returns the limit of the next one.
     pub(super) fn epoch(&mut self, measured: &Measured) -> usize {
         if measured.is_disturbed() {
-            // A thin line on which all requests share what there is gives none of them enough.
-            if measured.timed_out > measured.answered {
-                self.base = (self.base / 2).max(self.bounds.least);
-            }
-            self.limit = self.base;
-            self.hold();
+            self.disturbed(measured);
         } else if measured.is_limited() {
             let work = measured.answered as f64 + measured.bytes as f64 / BYTES_OF_A_PUT;
             let throughput = work / measured.elapsed.as_secs_f64().max(1e-3);
@@ -135,6 +130,19 @@ impl Climb {
             }
         }
         self.limit
+    }
+
+    fn disturbed(&mut self, measured: &Measured) {
+        // A thin line on which all requests share what there is gives none of them enough. A line that
+        // carries nothing for a while looks the same, so the limit doubles again as soon as that helps.
+        if measured.timed_out > measured.answered {
+            self.base = (self.base / 2).max(self.bounds.least);
+            self.rest = SHORTEST_REST;
+            self.phase = Phase::Opening { before: None };
+        } else {
+            self.hold();
+        }
+        self.limit = self.base;
     }
 
     fn limited(&mut self, throughput: f64, elapsed: Duration) {

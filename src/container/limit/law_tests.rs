@@ -19,8 +19,11 @@ struct World {
     line: f64,
     /// Requests a second above which the service turns requests away, and how they are counted.
     cap: Option<Cap>,
-    /// No request gets through.
+    /// No request gets through: each fails at once, or gets no answer in time.
     down: bool,
+    mute: bool,
+    /// Requests that share the line with more others than this have no answer in time.
+    patience: f64,
     /// The share of requests that is turned away whatever their number, and one more each so many seconds.
     strays: f64,
     stray_every: Option<f64>,
@@ -48,6 +51,8 @@ impl Default for World {
             line: f64::INFINITY,
             cap: None,
             down: false,
+            mute: false,
+            patience: f64::INFINITY,
             strays: 0.0,
             stray_every: None,
             noise: 0.0,
@@ -91,6 +96,7 @@ struct Sums {
     answered: f64,
     throttled: f64,
     failed: f64,
+    timed_out: f64,
     time: f64,
 }
 
@@ -177,10 +183,22 @@ impl Run {
         } else {
             sums.time += offered * world.delay;
         }
-        let (answered, throttled) = match world.down {
-            true => {
+        let crowd = settings.concurrency as f64;
+        let (answered, throttled) = match world.down || world.mute {
+            true if world.down => {
                 sums.failed += offered;
                 (0.0, 0.0)
+            }
+            // All places are in use until their time is up, some each second.
+            true => {
+                sums.timed_out += crowd * STEP / 10.0;
+                (0.0, 0.0)
+            }
+            false if crowd > world.patience => {
+                // The more share the line, the fewer of them are answered.
+                let answered = offered * world.patience / crowd / 2.0;
+                sums.timed_out += offered - answered;
+                (answered, 0.0)
             }
             false => {
                 let taken = self.taken(offered);
@@ -225,7 +243,7 @@ impl Run {
                 bytes: (sums.answered * self.world.bytes) as u64,
                 answer_time: Duration::from_secs_f64(answer_time),
                 throttled: sums.throttled.ceil() as u64,
-                timed_out: 0,
+                timed_out: sums.timed_out.ceil() as u64,
                 failed: sums.failed as u64,
             });
         }
@@ -396,6 +414,18 @@ fn an_outage_leaves_the_limits_as_they_were() {
     run.run(20.0);
     assert!(run.throughput(from + 1, from + 15) > 0.8 * best);
 
+    // A line that swallows everything for a minute halves the limit, but not for long.
+    let mut run = Run::new(world.clone(), 1);
+    run.run(30.0);
+    run.world.mute = true;
+    run.run(60.0);
+    assert_eq!(run.limit(), 4);
+    run.world.mute = false;
+    let from = run.time as usize + 1;
+    run.run(40.0);
+    let throughput = run.throughput(from + 10, from + 30);
+    assert!(throughput > 0.8 * best, "{throughput}");
+
     // A service that fails over answers 503 to everything for a while.
     let mut run = Run::new(world, 1);
     run.run(30.0);
@@ -507,6 +537,24 @@ fn requests_that_time_out_halve_the_limit_down_to_a_few() {
         .map(|_| law.epoch(&nothing_comes_through).concurrency)
         .collect();
     assert_eq!(limits, [32, 16, 8, 4, 4, 4]);
+}
+
+#[test]
+fn a_line_too_thin_for_many_requests_gets_few() {
+    // 20 MB/s for objects of 2 MB.
+    let world = World {
+        bytes: 2e6,
+        line: 20e6,
+        patience: 16.0,
+        ..World::default()
+    };
+    for seed in 0..8 {
+        let mut run = Run::new(world.clone(), seed);
+        run.run(600.0);
+        assert!(run.limit() <= 16, "{}", run.limit());
+        let throughput = run.throughput(60, 600);
+        assert!(throughput > 0.9 * 10.0, "{throughput}");
+    }
 }
 
 #[test]

@@ -22,7 +22,8 @@ use crate::stop::StopFlag;
 /// When to try again, and when to give up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// No new try starts later than this after the first one. Ten minutes: longer than Azure's fail-over of a storage node.
+    /// No new try is granted later than this after the first failure, but for the third one. Ten minutes: longer than
+    /// Azure's fail-over of a storage node.
     pub patience: Duration,
     /// The longest wait before the second try; it doubles with each further one. 200 ms.
     pub first_delay: Duration,
@@ -64,6 +65,9 @@ impl RetryPolicy {
     }
 }
 
+/// So many tries each call has, however short the patience: one may wait for long until the limiter
+/// (`super::limit`) lets it begin.
+const LEAST_TRIES: u32 = 3;
 /// Tries of one call that a service turns away before this counts as an outage.
 const THROTTLED_TRIES: u32 = 6;
 
@@ -147,7 +151,7 @@ impl<C: Container> Retrying<C> {
         blob: Option<&BlobName>,
         call: impl Fn() -> F + Send + Sync,
     ) -> Result<T, ContainerError> {
-        let started = Instant::now();
+        let mut first_failure = None;
         let mut waiting: Option<Waiting> = None;
         let mut attempt: u32 = 0;
         loop {
@@ -175,8 +179,12 @@ impl<C: Container> Retrying<C> {
             }
             attempt = attempt.saturating_add(1);
             let patience = self.patience(&error);
-            let elapsed = started.elapsed();
-            let left = patience.saturating_sub(elapsed);
+            let failing = *first_failure.get_or_insert_with(Instant::now);
+            let elapsed = failing.elapsed();
+            let left = match patience.saturating_sub(elapsed) {
+                Duration::ZERO if attempt < LEAST_TRIES => patience.min(self.policy.max_delay),
+                left => left,
+            };
             let delay = match self.policy.delay(attempt, &error, left) {
                 Some(delay) if !self.stop.is_requested() => delay,
                 _ => return Err(error.with_tries(attempt, elapsed)),
@@ -198,7 +206,7 @@ impl<C: Container> Retrying<C> {
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = self.stop.requested(Duration::ZERO) => {
-                    return Err(error.with_tries(attempt, started.elapsed()));
+                    return Err(error.with_tries(attempt, failing.elapsed()));
                 }
             }
         }

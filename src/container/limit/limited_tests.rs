@@ -20,6 +20,8 @@ struct Service {
     rate: AtomicU64,
     bucket: Mutex<(f64, Instant)>,
     down: AtomicBool,
+    /// So many of the next requests are turned away.
+    refusals: AtomicU64,
     inside: AtomicUsize,
     most_inside: AtomicUsize,
     taken: AtomicU64,
@@ -33,6 +35,7 @@ impl Service {
             rate: AtomicU64::new(rate),
             bucket: Mutex::new((0.0, Instant::now())),
             down: AtomicBool::new(false),
+            refusals: AtomicU64::new(0),
             inside: AtomicUsize::new(0),
             most_inside: AtomicUsize::new(0),
             taken: AtomicU64::new(0),
@@ -41,6 +44,10 @@ impl Service {
     }
 
     fn has_token(&self) -> bool {
+        let refuse = |left: u64| left.checked_sub(1);
+        if self.refusals.fetch_update(SeqCst, SeqCst, refuse).is_ok() {
+            return false;
+        }
         let rate = self.rate.load(SeqCst) as f64;
         if rate == 0.0 {
             return true;
@@ -246,6 +253,44 @@ async fn the_bandwidth_limit_holds() {
         .unwrap();
     let took = began.elapsed().as_secs_f64();
     assert!((6.9..7.2).contains(&took), "{took}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_tokens_costs_no_patience() {
+    // Each try waits for 700 s, longer than the patience.
+    for (refusals, passes) in [(1, true), (2, true), (3, false)] {
+        let service = Service::new(Duration::from_millis(10), 0);
+        service.refusals.store(refusals, SeqCst);
+        let rate = NonZeroU64::new(1000);
+        let limiter = Arc::new(Limiter::new(ADAPTIVE, rate, Arc::default()));
+        let container = retrying(&service, &limiter);
+        let began = Instant::now();
+        let content = PutBody::object(vec![0; 700_000]);
+        let outcome = container
+            .put(&BlobName::new("name").unwrap(), content)
+            .await;
+        assert_eq!(outcome.is_ok(), passes, "{refusals}: {outcome:?}");
+        let waited = 700 * (refusals + u64::from(passes)) - 2;
+        assert!(began.elapsed().as_secs() >= waited, "{:?}", began.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_place_costs_no_patience() {
+    let service = Service::new(Duration::from_secs(700), 0);
+    let limiter = limiter(Concurrency::Fixed(NonZeroUsize::new(1).unwrap()));
+    let container = Arc::new(retrying(&service, &limiter));
+    let name = BlobName::new("name").unwrap();
+    let first = {
+        let (container, name) = (Arc::clone(&container), name.clone());
+        tokio::spawn(async move { container.delete(&name).await })
+    };
+    sleep(Duration::from_millis(1)).await;
+    // They take 525 s together, after a wait of 700 s.
+    service.refusals.store(3, SeqCst);
+    container.delete(&name).await.unwrap();
+    first.await.unwrap().unwrap();
+    assert_eq!(service.turned_away.load(SeqCst), 3);
 }
 
 #[tokio::test(start_paused = true)]

@@ -34,9 +34,8 @@ const TICK: Duration = Duration::from_millis(10);
 const ENOUGH: u64 = 200;
 /// See [`ENOUGH`].
 const SLOW_EPOCH: Duration = Duration::from_secs(2);
-/// Tokens of the pace that lie ready: a machine that is busy serves its tasks late.
-const PACE_READY: Duration = Duration::from_millis(100);
-/// Bytes that a line at rest may take at once, at any bandwidth limit.
+/// Bytes that a line at rest may take at once, unless a bandwidth limit makes more of them in the time
+/// by which ticks may be late.
 const BURST_BYTES: f64 = (8 << 20) as f64;
 /// Throttling is told of no more often than this.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
@@ -149,8 +148,8 @@ impl Limiter {
                 },
                 pace: None,
                 bandwidth: bandwidth.map(|bytes| {
-                    let second = Duration::from_secs(1);
-                    Supply::new(bytes.get() as f64, second, BURST_BYTES, now)
+                    let second = bytes.get() as f64;
+                    Supply::new(second, second.min(BURST_BYTES), now)
                 }),
                 notices: None,
                 throttled_since: None,
@@ -272,7 +271,7 @@ impl Limiter {
         self.resize(before.concurrency, settings.concurrency);
         match settings.pace {
             Some(pace) if before.pace != Some(pace) => {
-                let mut supply = Supply::new(pace, PACE_READY, f64::MAX, now);
+                let mut supply = Supply::new(pace, 0.0, now);
                 if let Some(before) = driving.pace.take() {
                     supply.go_on_from(&before);
                 }

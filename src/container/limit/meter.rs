@@ -9,6 +9,9 @@ use tokio::time::Instant;
 /// More than those who wait can want.
 const PLENTY: usize = Semaphore::MAX_PERMITS / 2;
 
+/// A machine that is busy serves its tasks late, the one that brings tokens too: nothing is lost up to this.
+const LATE: Duration = Duration::from_millis(100);
+
 /// Where tokens are taken. Who comes first gets them first.
 #[derive(Debug)]
 pub(super) struct Meter {
@@ -66,11 +69,12 @@ impl Meter {
 }
 
 impl Supply {
-    /// So many tokens a second, of which those of `ready` lie ready at most.
-    pub(super) fn new(per_second: f64, ready: Duration, at_most: f64, now: Instant) -> Self {
+    /// So many tokens a second, of which `ready` lie ready at most, or those of [`LATE`] if they are more.
+    pub(super) fn new(per_second: f64, ready: f64, now: Instant) -> Self {
+        let least = (per_second * LATE.as_secs_f64()).max(1.0);
         Supply {
             per_second,
-            ready: (per_second * ready.as_secs_f64()).min(at_most).max(1.0),
+            ready: ready.max(least).min(PLENTY as f64),
             carried: 0.0,
             filled: now,
         }
@@ -93,5 +97,38 @@ impl Supply {
         // While somebody waits, none lie ready.
         let room = (self.ready as usize).saturating_sub(meter.tokens.available_permits());
         meter.tokens.add_permits((whole as usize).min(room));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a second brings with so much between two ticks, while somebody always waits.
+    fn brought(per_second: f64, burst: f64, tick: Duration) -> f64 {
+        let began = Instant::now();
+        let meter = Meter::new();
+        let mut supply = Supply::new(per_second, burst, began);
+        let (mut now, mut taken) = (began, 0);
+        while now - began < Duration::from_secs(1) {
+            now += tick;
+            supply.fill(&meter, now);
+            taken += meter.tokens.forget_permits(usize::MAX);
+        }
+        taken as f64 / (now - began).as_secs_f64()
+    }
+
+    #[test]
+    fn any_rate_is_reached_with_late_ticks_too() {
+        for rate in [1e3, 1e6, 1e9, 4.0 * f64::from(1 << 30), 1e12] {
+            for tick in [1, 10, 50, 100] {
+                let tick = Duration::from_millis(tick);
+                let brought = brought(rate, rate.min(f64::from(8 << 20)), tick);
+                let off = (brought / rate - 1.0).abs();
+                assert!(off < 0.01, "{rate} with {tick:?}: {brought}");
+            }
+        }
+        // Whatever stands in the option, tokens can be counted.
+        brought(u64::MAX as f64, 0.0, Duration::from_millis(100));
     }
 }

@@ -11,6 +11,7 @@ use super::law::Measured;
 pub(super) struct Counts {
     pub(super) tried: AtomicU64,
     pub(super) waited: AtomicU64,
+    pub(super) metered: AtomicU64,
     pub(super) answered: AtomicU64,
     pub(super) answer_micros: AtomicU64,
     pub(super) bytes: AtomicU64,
@@ -24,6 +25,7 @@ pub(super) struct Counts {
 pub(super) struct Totals {
     tried: u64,
     waited: u64,
+    metered: u64,
     answered: u64,
     answer_micros: u64,
     bytes: u64,
@@ -37,6 +39,7 @@ impl Counts {
         Totals {
             tried: self.tried.load(Relaxed),
             waited: self.waited.load(Relaxed),
+            metered: self.metered.load(Relaxed),
             answered: self.answered.load(Relaxed),
             answer_micros: self.answer_micros.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
@@ -81,6 +84,7 @@ impl Totals {
             elapsed,
             tried: self.tried - before.tried,
             waited: self.waited - before.waited,
+            metered: self.metered - before.metered,
             answered,
             bytes: self.bytes - before.bytes,
             answer_time: Duration::from_micros(micros / answered.max(1)),

@@ -30,6 +30,8 @@ pub(super) struct Measured {
     pub(super) tried: u64,
     /// Those of them that found as many on their way as are allowed.
     pub(super) waited: u64,
+    /// Requests that had a place and waited for the pace or the bandwidth limit.
+    pub(super) metered: u64,
     /// Requests that the service carried out, or refused for good.
     pub(super) answered: u64,
     /// Bytes of content that it took.
@@ -51,9 +53,9 @@ impl Measured {
     }
 
     /// Whether the limit held requests up. A client that has no more to send says nothing about
-    /// the limit.
+    /// the limit, nor does one that keeps to a rate: places are in use then while it waits.
     pub(super) fn is_limited(&self) -> bool {
-        self.waited * 2 > self.tried
+        self.waited * 2 > self.tried && self.metered * 10 <= self.tried
     }
 
     /// Requests that got an answer of the service, whatever it was.

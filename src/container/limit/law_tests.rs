@@ -93,6 +93,7 @@ struct Run {
 struct Sums {
     tried: f64,
     waited: f64,
+    metered: f64,
     answered: f64,
     throttled: f64,
     failed: f64,
@@ -181,6 +182,11 @@ impl Run {
             sums.waited += offered;
             sums.time += settings.concurrency as f64 * STEP;
         } else {
+            // Where the pace holds requests up, they hold places meanwhile.
+            if wanted < world.source {
+                sums.waited += offered;
+                sums.metered += offered;
+            }
             sums.time += offered * world.delay;
         }
         let crowd = settings.concurrency as f64;
@@ -239,6 +245,7 @@ impl Run {
                 elapsed: Duration::from_secs_f64(self.time - began),
                 tried: sums.tried as u64,
                 waited: sums.waited as u64,
+                metered: sums.metered as u64,
                 answered: sums.answered as u64,
                 bytes: (sums.answered * self.world.bytes) as u64,
                 answer_time: Duration::from_secs_f64(answer_time),

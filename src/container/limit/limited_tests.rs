@@ -276,6 +276,56 @@ async fn waiting_for_tokens_costs_no_patience() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_paid_for_before_there_is_a_place() {
+    let service = Service::new(Duration::from_millis(1), 0);
+    let concurrency = Concurrency::Fixed(NonZeroUsize::new(4).unwrap());
+    let limiter = Arc::new(Limiter::new(
+        concurrency,
+        NonZeroU64::new(1_000_000),
+        Arc::default(),
+    ));
+    let container = Arc::new(Limited::new(Arc::clone(&service), Arc::clone(&limiter)));
+    let mut stuck = Vec::new();
+    for _ in 0..4 {
+        stuck.push(limiter.place(0).await.unwrap());
+    }
+    let mut puts = JoinSet::new();
+    for _ in 0..100 {
+        let container = Arc::clone(&container);
+        puts.spawn(async move {
+            let content = PutBody::object(vec![0; 100_000]);
+            container
+                .put(&BlobName::new("name").unwrap(), content)
+                .await
+        });
+    }
+    sleep(Duration::from_secs(60)).await;
+    drop(stuck);
+    // A second's worth lies ready, and one more comes in each.
+    let seconds = [1, 5, 8];
+    for (after, of) in seconds.into_iter().zip([0, 1, 5]) {
+        sleep(Duration::from_secs(after - of)).await;
+        let taken = service.taken.load(SeqCst);
+        let allowed = 10 * (after + 1);
+        assert!(
+            (allowed - 4..=allowed).contains(&taken),
+            "{after} s: {taken}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bandwidth_limit_says_nothing_of_concurrency() {
+    let service = Service::new(Duration::from_millis(10), 0);
+    let figures = Arc::<LimiterFigures>::default();
+    let rate = NonZeroU64::new(10_000_000);
+    let limiter = Arc::new(Limiter::new(ADAPTIVE, rate, Arc::clone(&figures)));
+    let _load = load(retrying(&service, &limiter), &limiter, 1024, 100_000);
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!(figures.concurrency.load(SeqCst), 64);
+}
+
+#[tokio::test(start_paused = true)]
 async fn waiting_for_a_place_costs_no_patience() {
     let service = Service::new(Duration::from_secs(700), 0);
     let limiter = limiter(Concurrency::Fixed(NonZeroUsize::new(1).unwrap()));

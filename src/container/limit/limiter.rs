@@ -189,13 +189,9 @@ impl Limiter {
         }
     }
 
-    /// Waits until a request with so many bytes to put may begin.
+    /// Waits until a request with so many bytes to put may begin: for a place first, so that tokens are taken
+    /// when they are used.
     pub(super) async fn place(&self, bytes: u64) -> Result<Place<'_>, AcquireError> {
-        if bytes > 0 {
-            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-            self.bandwidth.take(bytes).await?;
-        }
-        self.pace.take(1).await?;
         self.counts.tried.fetch_add(1, Relaxed);
         let permit = match self.places.try_acquire() {
             Ok(permit) => permit,
@@ -204,11 +200,23 @@ impl Limiter {
                 self.places.acquire().await?
             }
         };
-        Ok(Place {
+        let mut place = Place {
             limiter: self,
             permit: Some(permit),
             began: Instant::now(),
-        })
+        };
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let mut held_up = false;
+        for (meter, tokens) in [(&self.pace, 1), (&self.bandwidth, bytes)] {
+            if tokens > 0 && !meter.try_take(tokens) {
+                if !std::mem::replace(&mut held_up, true) {
+                    self.counts.metered.fetch_add(1, Relaxed);
+                }
+                meter.take(tokens).await?;
+            }
+        }
+        place.began = Instant::now();
+        Ok(place)
     }
 
     fn driving(&self) -> MutexGuard<'_, Driving> {

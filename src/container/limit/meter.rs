@@ -39,10 +39,25 @@ impl Meter {
         }
     }
 
-    /// Waits for so many tokens, if a rate is in force.
+    /// Takes so many tokens, if a rate is in force. False if they must be waited for.
+    pub(super) fn try_take(&self, tokens: u32) -> bool {
+        if !self.in_force.load(Relaxed) {
+            return true;
+        }
+        // None are to be had while others wait.
+        match self.tokens.try_acquire_many(tokens) {
+            // What is taken is used up.
+            Ok(taken) => {
+                taken.forget();
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Waits for so many tokens.
     pub(super) async fn take(&self, tokens: u32) -> Result<(), AcquireError> {
         if self.in_force.load(Relaxed) {
-            // What is taken is used up.
             self.tokens.acquire_many(tokens).await?.forget();
         }
         Ok(())

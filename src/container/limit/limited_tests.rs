@@ -216,6 +216,36 @@ async fn a_service_that_throttles_gets_what_it_takes_and_recovers() {
     assert!(last.contains("as many requests as there are"), "{last}");
 }
 
+/// In real time, which does not wait for the thread of the observer.
+#[tokio::test]
+async fn an_observer_that_blocks_holds_nothing_up() {
+    let service = Service::new(Duration::from_millis(50), 150);
+    let limiter = limiter(Concurrency::Adaptive { most: 16 });
+    let meanwhile = Arc::new(Mutex::new(None));
+    let observer: NoticeObserver = {
+        let (service, meanwhile) = (Arc::clone(&service), Arc::clone(&meanwhile));
+        Arc::new(move |_| {
+            let before = service.taken.load(SeqCst);
+            std::thread::sleep(Duration::from_secs(2));
+            *meanwhile.lock().unwrap() = Some(service.taken.load(SeqCst) - before);
+        })
+    };
+    limiter.set_notices(observer);
+    let _load = load(retrying(&service, &limiter), &limiter, 16, 100);
+    let began = Instant::now();
+    let taken = loop {
+        sleep(Duration::from_millis(100)).await;
+        if let Some(taken) = *meanwhile.lock().unwrap() {
+            break taken;
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "nothing was told"
+        );
+    };
+    assert!(taken > 75, "{taken}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_outage_costs_its_own_time_only() {
     let service = Service::new(Duration::from_millis(50), 0);
@@ -321,8 +351,10 @@ async fn a_bandwidth_limit_says_nothing_of_concurrency() {
     let rate = NonZeroU64::new(10_000_000);
     let limiter = Arc::new(Limiter::new(ADAPTIVE, rate, Arc::clone(&figures)));
     let _load = load(retrying(&service, &limiter), &limiter, 1024, 100_000);
-    sleep(Duration::from_secs(120)).await;
-    assert_eq!(figures.concurrency.load(SeqCst), 64);
+    for _ in 0..600 {
+        sleep(Duration::from_millis(100)).await;
+        assert_eq!(figures.concurrency.load(SeqCst), 64);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,11 +10,12 @@ use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::super::ContainerError;
-use super::super::notice::{Notice, NoticeObserver};
+use super::super::notice::NoticeObserver;
 use super::climb::Bounds;
 use super::counts::{Counts, Totals, Weight};
 use super::law::{Law, Measured};
 use super::meter::{Meter, Supply};
+use super::telling::{Telling, Word};
 
 /// The most requests at the same time that the limiter tries. At the 50 ms of a distant region they
 /// make 20,000 requests a second, which is what a storage account takes; each is a connection, whose
@@ -37,8 +38,6 @@ const SLOW_EPOCH: Duration = Duration::from_secs(2);
 /// Bytes that a line at rest may take at once, unless a bandwidth limit makes more of them in the time
 /// by which ticks may be late.
 const BURST_BYTES: f64 = (8 << 20) as f64;
-/// Throttling is told of no more often than this.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// How many requests may be on their way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,12 +103,7 @@ struct Driving {
     window: Window,
     pace: Option<Supply>,
     bandwidth: Option<Supply>,
-    notices: Option<NoticeObserver>,
-    /// Since when the service throttles.
-    throttled_since: Option<Instant>,
-    /// Whether that was told of; its end is told of only then.
-    told: bool,
-    last_told: Option<Instant>,
+    telling: Telling,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -151,10 +145,7 @@ impl Limiter {
                     let second = bytes.get() as f64;
                     Supply::new(second, second.min(BURST_BYTES), now)
                 }),
-                notices: None,
-                throttled_since: None,
-                told: false,
-                last_told: None,
+                telling: Telling::default(),
             }),
         };
         if bandwidth.is_some() {
@@ -166,7 +157,7 @@ impl Limiter {
 
     /// Tells `observer` when the service begins to throttle, and when that is over.
     pub fn set_notices(&self, observer: NoticeObserver) {
-        self.driving().notices = Some(observer);
+        self.driving().telling.set_observer(observer);
     }
 
     /// How many objects may be in memory: as many as are on their way, and as many again that are read
@@ -232,9 +223,10 @@ impl Limiter {
         figures.pace.store(pace, Relaxed);
     }
 
-    /// One step of the driver; returns the time to the next.
-    fn step(&self, now: Instant) -> Duration {
+    /// One step of the driver; returns the time to the next, and what is to be told.
+    fn step(&self, now: Instant) -> (Duration, Option<Word>) {
         let mut driving = self.driving();
+        let mut word = None;
         if let Some(supply) = &mut driving.pace {
             supply.fill(&self.pace, now);
         }
@@ -252,17 +244,23 @@ impl Limiter {
                     let measured = self.counts.totals().since(&before, elapsed);
                     let ended = measured.answered + measured.throttled;
                     match ended >= ENOUGH || elapsed >= SLOW_EPOCH {
-                        true => self.end_epoch(&mut driving, &measured, now),
+                        true => {
+                            let wait = self.end_epoch(&mut driving, &measured, now);
+                            let pace = driving.law.settings().pace;
+                            word = driving.telling.epoch(pace, now);
+                            wait
+                        }
                         false => epoch / 2,
                     }
                 }
             }
         };
-        match driving.pace.is_some() || driving.bandwidth.is_some() {
+        let wait = match driving.pace.is_some() || driving.bandwidth.is_some() {
             true => TICK,
             // Timers have milliseconds.
             false => wait.max(TICK),
-        }
+        };
+        (wait, word)
     }
 
     fn open(&self, driving: &mut Driving, now: Instant) -> Duration {
@@ -293,7 +291,6 @@ impl Limiter {
             }
         }
         self.publish(settings.concurrency, settings.pace);
-        driving.tell(settings.pace, now);
         if settings.settle.is_zero() {
             return self.open(driving, now);
         }
@@ -325,48 +322,17 @@ impl Limiter {
     }
 }
 
-impl Driving {
-    /// Tells when throttling begins and when it is over.
-    fn tell(&mut self, pace: Option<f64>, now: Instant) {
-        let recently = self
-            .last_told
-            .is_some_and(|told| now.duration_since(told) < TOLD_EVERY);
-        let notice = match (pace, self.throttled_since) {
-            (Some(pace), since) => {
-                self.throttled_since = since.or(Some(now));
-                if self.told || recently {
-                    return;
-                }
-                self.told = true;
-                Notice::ThrottleBegins {
-                    pace: pace.ceil() as u64,
-                }
-            }
-            (None, Some(since)) => {
-                self.throttled_since = None;
-                if !std::mem::take(&mut self.told) {
-                    return;
-                }
-                Notice::ThrottleEnds {
-                    lasted: now.duration_since(since),
-                }
-            }
-            (None, None) => return,
-        };
-        self.last_told = Some(now);
-        if let Some(observer) = &self.notices {
-            observer(&notice);
-        }
-    }
-}
-
 /// Drives a limiter until it is gone.
 async fn drive(limiter: Weak<Limiter>) {
     loop {
-        let wait = match limiter.upgrade() {
+        let (wait, word) = match limiter.upgrade() {
             Some(limiter) => limiter.step(Instant::now()),
             None => return,
         };
+        if let Some(word) = word {
+            // Whoever hears it may wait for a terminal, and tokens must come meanwhile.
+            tokio::task::spawn_blocking(move || word.tell());
+        }
         tokio::time::sleep(wait).await;
     }
 }

@@ -11,6 +11,7 @@ mod law;
 mod limiter;
 mod meter;
 mod pace;
+mod telling;
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -15,8 +15,8 @@ const DOUBLED: f64 = 1.3;
 const STEP: f64 = 1.5;
 /// The growth for which a higher limit is kept. All of it would be 1.5.
 const WORTH: f64 = 1.1;
-/// A lower limit is kept if this much of the throughput is left.
-const AS_GOOD: f64 = 0.97;
+/// Lower limits may cost this share of the throughput, all of them together until a higher one is kept.
+const GIVEN_UP: f64 = 0.03;
 /// Epochs that are compared.
 const EPOCHS: u32 = 2;
 /// A trial under which nothing waits for the limit for so long is kept: it is not what holds things up.
@@ -49,6 +49,8 @@ pub(super) struct Climb {
     /// What is in force: the same, or a trial.
     limit: usize,
     rest: Duration,
+    /// The share of throughput that lower limits have cost since a higher one was kept.
+    given_up: f64,
     up_next: bool,
     /// For how long nothing has waited for the limit.
     roomy: Duration,
@@ -102,6 +104,7 @@ impl Climb {
             base: bounds.start,
             limit: bounds.start,
             rest: SHORTEST_REST,
+            given_up: 0.0,
             up_next: true,
             roomy: Duration::ZERO,
             phase: Phase::Opening { before: None },
@@ -135,9 +138,13 @@ impl Climb {
     fn disturbed(&mut self, measured: &Measured) {
         // A thin line on which all requests share what there is gives none of them enough. A line that
         // carries nothing for a while looks the same, so the limit doubles again as soon as that helps.
-        if measured.timed_out > measured.answered {
+        let overdone = measured.timed_out > measured.answered;
+        if overdone {
             self.base = (self.base / 2).max(self.bounds.least);
             self.rest = SHORTEST_REST;
+        }
+        if overdone || matches!(self.phase, Phase::Opening { .. }) {
+            self.given_up = 0.0;
             self.phase = Phase::Opening { before: None };
         } else {
             self.hold();
@@ -195,12 +202,16 @@ impl Climb {
                     let usual = before.max(after);
                     let wanted = match *tried > self.base {
                         true => usual * WORTH,
-                        false => usual * AS_GOOD,
+                        false => usual * (1.0 - GIVEN_UP + self.given_up),
                     };
                     match *during >= wanted {
                         true => {
                             // More of the same may help too.
                             self.up_next = *tried > self.base;
+                            self.given_up = match self.up_next {
+                                true => 0.0,
+                                false => self.given_up + (1.0 - *during / usual).max(0.0),
+                            };
                             self.base = *tried;
                             self.rest = SHORTEST_REST;
                         }
@@ -239,3 +250,7 @@ impl Climb {
         first.or(second)
     }
 }
+
+#[cfg(test)]
+#[path = "climb_tests.rs"]
+mod tests;

@@ -84,7 +84,9 @@ impl Pace {
         let (ended, away) = self.recent.iter().fold((0, 0), sum);
         let share = away as f64 / ended.max(1) as f64;
         let counts = measured.throttled > 0 && away >= STRAYS;
-        if counts && (measured.is_throttled() || share >= THROTTLED) {
+        // One call that is repeated alone says nothing of all others.
+        let is_many = measured.throttled >= STRAYS;
+        if is_many && (measured.is_throttled() || share >= THROTTLED) {
             self.paced = Some(self.cut(measured));
             self.recent.clear();
         } else if let Some(paced) = &mut self.paced {

@@ -11,6 +11,8 @@ mod law;
 mod limiter;
 mod meter;
 mod pace;
+#[cfg(test)]
+mod simulated;
 mod telling;
 
 use async_trait::async_trait;

@@ -19,8 +19,9 @@ const CUT: (f64, f64) = (0.04, 0.10);
 const LOWEST: f64 = 1.0 / 8.0;
 /// When hardly anything is carried out, this is no rate to go by.
 const BLIND: f64 = 0.05;
-/// The slowest pace, in requests a second.
-const SLOWEST: f64 = 4.0;
+/// The slowest pace, in requests a second. A storage account, and each blob of it, takes 500 ("Scalability
+/// and performance targets for Blob storage"); what is refused below this comes again by its own waits.
+const SLOWEST: f64 = 50.0;
 /// How long a pace stays at or below a ceiling that was met for the first time.
 const FIRST_PLATEAU: Duration = Duration::from_secs(5);
 /// A ceiling met again is left alone twice as long, up to this.

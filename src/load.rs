@@ -20,7 +20,7 @@ use crate::container::azure::Patience;
 use crate::container::limit::Limiter;
 use crate::container::location::ContainerLocation;
 use crate::container::retry::RetryPolicy;
-use crate::encode::{EncodeContext, SegmentMemory};
+use crate::encode::EncodeContext;
 use crate::identity::Identity;
 use crate::identity::Seed;
 use crate::monitor::{Event, Monitor, Progress};
@@ -181,8 +181,7 @@ impl Load {
             identity: Identity::new(self.settings.seed),
             compression: self.settings.compression,
             source,
-            // What spare memory there is beside all that is on its way.
-            memory: Arc::new(SegmentMemory::keeping(self.options.limits.bytes / 2)),
+            memory: Arc::default(),
         });
         let uploader = Arc::new(Uploader::new(
             Arc::clone(&self.container),

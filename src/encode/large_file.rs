@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use clfs_format::{
-    BlockMapBuilder, Content, DataBack, FIRST_SEGMENT_BYTES, FileType, Filehandle,
+    BlockMapBuilder, Compression, Content, DataBack, FIRST_SEGMENT_BYTES, FileType, Filehandle,
     FinishedIndirect, IndirectBlock, Inode, ObjectBuffer, ObjectName, ObjectType,
     file_segment_count, file_segment_range,
 };
@@ -130,13 +130,17 @@ impl Encoder {
         }
         let range = file_segment_range(index, file.entry.attributes.size);
         let length = range.end - range.start;
+        let pooled = length >= POOLED_BYTES;
+        let memory = match pooled {
+            true => ObjectBuffer::FILE_SEGMENT_MEMORY as u64,
+            false => length + SEGMENT_BYTES,
+        };
         // The payload, and as much again while it is compressed.
-        let room = sink.room(match length >= POOLED_BYTES {
-            true => 2 * ObjectBuffer::FILE_SEGMENT_MEMORY as u64,
-            false => 2 * (length + SEGMENT_BYTES),
+        let room = sink.room(match self.context.compression {
+            Compression::Disabled => memory,
+            Compression::Lz4 => 2 * memory,
         });
         let context = Arc::clone(&self.context);
-        let pooled = length >= POOLED_BYTES;
         let memory = match pooled {
             true => context.memory.take(),
             false => Vec::new(),

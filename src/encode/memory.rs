@@ -12,34 +12,41 @@ use clfs_format::{FILE_SEGMENT_BYTES, ObjectBuffer};
 /// on them while they are on their way.
 pub(super) const POOLED_BYTES: u64 = FILE_SEGMENT_BYTES / 2;
 
-/// Memory that waits for its next use.
+/// Memory that waits for its next use: no more than was in use at one time, which the sink's room
+/// bounds, and what is not needed any more goes with [`trim`](Self::trim).
 #[derive(Debug, Default)]
-pub struct SegmentMemory {
-    spare: Mutex<Vec<Vec<u8>>>,
-    /// How many segments' memory may wait.
-    most: usize,
+pub struct SegmentMemory(Mutex<Spare>);
+
+#[derive(Debug, Default)]
+struct Spare {
+    memory: Vec<Vec<u8>>,
+    /// The fewest that there were since the last trim: so many nobody needed.
+    fewest: usize,
 }
 
 impl SegmentMemory {
-    /// Memory that keeps at most so many bytes for their next use.
-    pub fn keeping(bytes: u64) -> Self {
-        let most = bytes / ObjectBuffer::FILE_SEGMENT_MEMORY as u64;
-        SegmentMemory {
-            spare: Mutex::default(),
-            most: usize::try_from(most).unwrap_or(usize::MAX),
-        }
+    /// Frees what was not needed since the last call of this.
+    pub fn trim(&self) {
+        let mut spare = self.spare();
+        let needed = spare.memory.len() - spare.fewest;
+        let unneeded = spare.memory.split_off(needed);
+        spare.fewest = needed;
+        drop(spare);
+        drop(unneeded);
     }
 
     /// Memory for any segment: that of one before, or new.
     pub(super) fn take(&self) -> Vec<u8> {
-        let spare = self.spare().pop();
-        spare.unwrap_or_else(|| vec![0; ObjectBuffer::FILE_SEGMENT_MEMORY])
+        let mut spare = self.spare();
+        let memory = spare.memory.pop();
+        spare.fewest = spare.fewest.min(spare.memory.len());
+        drop(spare);
+        memory.unwrap_or_else(|| vec![0; ObjectBuffer::FILE_SEGMENT_MEMORY])
     }
 
     pub(super) fn give_back(&self, memory: Vec<u8>) {
-        let mut spare = self.spare();
-        if memory.capacity() >= ObjectBuffer::FILE_SEGMENT_MEMORY && spare.len() < self.most {
-            spare.push(memory);
+        if memory.capacity() >= ObjectBuffer::FILE_SEGMENT_MEMORY {
+            self.spare().memory.push(memory);
         }
     }
 
@@ -51,8 +58,8 @@ impl SegmentMemory {
         })
     }
 
-    fn spare(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    fn spare(&self) -> MutexGuard<'_, Spare> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -79,7 +86,7 @@ mod tests {
 
     #[test]
     fn memory_comes_back_when_the_last_reader_is_gone() {
-        let pool = Arc::new(SegmentMemory::keeping(9 << 20));
+        let pool = Arc::new(SegmentMemory::default());
         let blob = pool.take();
         let address = blob.as_ptr();
         let sent = pool.lend(blob);
@@ -91,9 +98,23 @@ mod tests {
         let next = pool.take();
         assert_eq!(next.as_ptr(), address);
         pool.give_back(vec![0; 1000]);
-        assert!(pool.spare().is_empty(), "not enough for any segment");
-        pool.give_back(next);
-        pool.give_back(other);
-        assert_eq!(pool.spare().len(), 1, "more than is to be kept");
+        assert!(pool.spare().memory.is_empty(), "not enough for any segment");
+        drop(other);
+    }
+
+    #[test]
+    fn what_nobody_needed_for_a_while_goes() {
+        let pool = SegmentMemory::default();
+        let taken: Vec<_> = (0..4).map(|_| pool.take()).collect();
+        taken.into_iter().for_each(|memory| pool.give_back(memory));
+        pool.trim();
+        assert_eq!(pool.spare().memory.len(), 4, "all were in use");
+        // Two at a time from now on.
+        let two = [pool.take(), pool.take()];
+        two.into_iter().for_each(|memory| pool.give_back(memory));
+        pool.trim();
+        assert_eq!(pool.spare().memory.len(), 2);
+        pool.trim();
+        assert!(pool.spare().memory.is_empty(), "none was needed");
     }
 }

@@ -293,9 +293,12 @@ impl Encoder {
         sink: &S,
     ) {
         let memory = Arc::clone(&self.context.memory);
-        let wrapped = self
-            .lz4
-            .wrap_in(segment, self.context.compression, memory.take());
+        let compression = self.context.compression;
+        let second = match compression {
+            Compression::Disabled => Vec::new(),
+            Compression::Lz4 => memory.take(),
+        };
+        let wrapped = self.lz4.wrap_in(segment, compression, second);
         memory.give_back(wrapped.spare);
         let object = EncodedObject {
             name: BlobName::from(name),

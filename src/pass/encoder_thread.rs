@@ -91,10 +91,15 @@ impl EncoderThread<'_> {
             if !took.is_zero() {
                 member.count(took);
             }
-            match member.advice() {
+            let advice = match member.advice() {
+                // The container is what is waited for: others can read all that it takes.
+                Advice::Grow if self.run.uploader.is_short_of_room() => Advice::Leave,
+                advice => advice,
+            };
+            match advice {
                 Advice::Stay => {}
                 Advice::Grow => {
-                    if self.queue.is_short_of_threads() && !self.run.uploader.is_short_of_room() {
+                    if self.queue.is_short_of_threads() {
                         // Without another thread it goes on with those that there are.
                         drop(recruit(threads, encoders, self.messages.clone()));
                     }

@@ -62,6 +62,7 @@ pub(super) fn settle(
         let stop = run.stop.is_requested();
         if over || idle || settler.batch.len() >= BATCH || Instant::now() >= due {
             settler.store()?;
+            run.context.memory.trim();
             due = Instant::now() + PATIENCE;
         }
         if stop || settler.ledger().is_over() {

@@ -168,7 +168,17 @@ fn all_noticed(damages: impl Iterator<Item = Damage> + Send) {
     assert!(unnoticed.is_empty(), "{unnoticed:#?}");
     let (count, harmless) = (count.into_inner(), harmless.into_inner());
     println!("{count} damages, {harmless} of them to what no rule covers");
-    assert!(count > 100 && harmless * 2 < count, "{harmless} of {count}");
+    let enough = count * every() > 100 && harmless * 2 < count;
+    assert!(enough, "{harmless} of {count}");
+}
+
+/// Each flip is a whole container to verify: one byte in three, unless all are asked for. (Bits go
+/// by eights.)
+fn every() -> usize {
+    match std::env::var_os("CLFSLOAD_ALL_FLIPS") {
+        Some(_) => 1,
+        None => 3,
+    }
 }
 
 /// Flips one bit of each of these bytes of a blob, another in each.
@@ -179,7 +189,7 @@ fn flips<'c>(
 ) -> impl Iterator<Item = Damage> + Send + 'c {
     let name = container.blob_name(&victim.id);
     let before = container.payload(&victim.id);
-    bytes.map(move |at| {
+    bytes.step_by(every()).map(move |at| {
         let mut damaged = container.clone();
         let blob = damaged.blobs.get_mut(&name).unwrap();
         let bit = 1 << (at % 8);

@@ -3,6 +3,7 @@
 //! rustix makes its system calls itself, so a preloaded library would not be asked; the kernel
 //! asks this file system whoever calls.
 
+mod fault;
 mod filesystem;
 mod tree;
 
@@ -15,87 +16,9 @@ use std::time::{Duration, Instant};
 
 use fuser::{BackgroundSession, Config, Errno, MountOption, SessionACL};
 
+pub use fault::{Act, Call, Fault};
 use filesystem::Mounted;
 use tree::{Body, Tree};
-
-/// What the kernel asks for on behalf of a system call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Call {
-    /// Any call that names the entry: one of these for each statx(2), openat(2), readlinkat(2).
-    Lookup,
-    /// statx(2), after the lookup of its name.
-    Stat,
-    /// openat(2) of a file or directory, without `O_PATH`.
-    Open,
-    /// pread(2).
-    Read,
-    /// getdents64(2).
-    List,
-    /// readlinkat(2).
-    ReadLink,
-}
-
-/// What happens at a call.
-#[derive(Clone, Copy, Debug)]
-pub enum Act {
-    /// It fails.
-    Fail(Errno),
-    /// It does not return until [`FaultySource::release`].
-    Hang,
-    /// The file has another size first.
-    Resize(u64),
-    /// The file's content and mtime change first.
-    Change,
-    /// The name is gone first.
-    Remove,
-    /// A directory stands there first.
-    BecomeDirectory,
-}
-
-/// When something happens.
-#[derive(Clone, Debug)]
-pub struct Fault {
-    path: Vec<u8>,
-    call: Call,
-    act: Act,
-    at: u64,
-    skip: u64,
-    times: u64,
-}
-
-impl Fault {
-    /// At each `call` on `path`.
-    pub fn new(path: &str, call: Call, act: Act) -> Self {
-        Self::at_bytes(path.as_bytes(), call, act)
-    }
-
-    /// The same for a path that is not UTF-8.
-    pub fn at_bytes(path: &[u8], call: Call, act: Act) -> Self {
-        Fault {
-            path: path.to_vec(),
-            call,
-            act,
-            at: 0,
-            skip: 0,
-            times: u64::MAX,
-        }
-    }
-
-    /// Only when a read goes beyond that byte, or a listing reaches that entry.
-    pub fn at(self, at: u64) -> Self {
-        Fault { at, ..self }
-    }
-
-    /// Not the first `skip` times.
-    pub fn after(self, skip: u64) -> Self {
-        Fault { skip, ..self }
-    }
-
-    /// Only once.
-    pub fn once(self) -> Self {
-        Fault { times: 1, ..self }
-    }
-}
 
 /// A fault with the inode, directory and name that its path led to.
 struct Rule {

@@ -12,6 +12,7 @@ pub mod load;
 pub mod monitor;
 pub mod pass;
 pub mod problem;
+pub mod progress;
 pub mod read;
 pub mod scan;
 pub mod source;

@@ -11,7 +11,7 @@ mod summary;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clfs_format::Compression;
 
@@ -23,8 +23,9 @@ use crate::container::retry::RetryPolicy;
 use crate::encode::EncodeContext;
 use crate::identity::Identity;
 use crate::identity::Seed;
-use crate::monitor::{Event, Monitor, Progress};
+use crate::monitor::{Event, Monitor};
 use crate::problem::ProblemLimit;
+use crate::progress::{Observer, Progress};
 use crate::source::SourceTree;
 use crate::state::{Settings, State};
 use crate::stop::StopFlag;
@@ -155,8 +156,8 @@ impl Load {
     /// When the state or the container fails. Entries that fail are not an error but
     /// [`End::Problems`].
     pub fn run(&self, monitor: &dyn Monitor) -> Result<Summary, LoadError> {
-        let started = std::time::Instant::now();
-        let ran = self.run_phases(monitor);
+        let started = Instant::now();
+        let ran = self.run_phases(started, monitor);
         // However it ended, the lists say what the database says.
         let listed = problem_files::write(&self.state);
         let end = ran?;
@@ -164,7 +165,7 @@ impl Load {
         Summary::read(&self.state, end, started.elapsed(), &self.progress)
     }
 
-    fn run_phases(&self, monitor: &dyn Monitor) -> Result<End, LoadError> {
+    fn run_phases(&self, started: Instant, monitor: &dyn Monitor) -> Result<End, LoadError> {
         let problems_before = self.state.reader()?.problem_count()?;
         if self.state.is_finished()? {
             return Ok(match problems_before {
@@ -198,10 +199,20 @@ impl Load {
             limit: ProblemLimit::new(self.options.max_problems, problems_before),
             monitor,
         };
+        let observer = Observer {
+            progress: &self.progress,
+            state: &self.state,
+            reader: self.state.reader()?,
+            source: &context.source,
+            limiter: &self.limiter,
+            started,
+        };
         std::thread::scope(|threads| {
             let (_watching, over) = std::sync::mpsc::channel();
-            let running = &running;
+            let (_observing, no_more) = std::sync::mpsc::channel();
+            let (running, observer) = (&running, observer);
             threads.spawn(move || running.watch_source(&over));
+            threads.spawn(move || observer.run(&no_more, monitor));
             running.phases()
         })
     }

@@ -4,13 +4,13 @@
 //! log and JSON all take it from there.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::container::limit::LimiterFigures;
+use serde::{Deserialize, Serialize};
+
 use crate::container::notice::Notice;
 use crate::problem::Problem;
+use crate::progress::Snapshot;
 
 /// How grave an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,7 +26,8 @@ pub enum Level {
 }
 
 /// The phases of a load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Phase {
     /// Walking the source; files are loaded at the same time.
@@ -37,6 +38,11 @@ pub enum Phase {
     Directories,
     /// Log, bucket and root.
     Finish,
+}
+
+impl Phase {
+    /// All of them, in their order.
+    pub const ALL: [Phase; 4] = [Phase::Scan, Phase::Links, Phase::Directories, Phase::Finish];
 }
 
 impl fmt::Display for Phase {
@@ -202,6 +208,9 @@ impl fmt::Display for Escaped<'_> {
 pub trait Monitor: Send + Sync {
     /// Something happened.
     fn event(&self, event: &Event<'_>);
+
+    /// The figures of this moment; twice a second.
+    fn snapshot(&self, _: &Snapshot) {}
 }
 
 /// Hears nothing.
@@ -210,37 +219,6 @@ pub struct Silent;
 
 impl Monitor for Silent {
     fn event(&self, _: &Event<'_>) {}
-}
-
-/// Figures of a run so far, for a display; the database has the ones that count.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Entries recorded by the scan in this run.
-    pub found: AtomicU64,
-    /// Entries settled in this run.
-    pub done: AtomicU64,
-    /// Entries that failed in this run.
-    pub failed: AtomicU64,
-    /// Bytes read from the source in this run.
-    pub bytes_read: AtomicU64,
-    /// Bytes uploaded in this run.
-    pub bytes_put: AtomicU64,
-    /// Objects uploaded in this run.
-    pub objects: AtomicU64,
-    /// What the limiter of the container allows now.
-    pub limiter: Arc<LimiterFigures>,
-}
-
-impl Progress {
-    /// Adds to one of the figures.
-    pub fn add(figure: &AtomicU64, amount: u64) {
-        figure.fetch_add(amount, Ordering::Relaxed);
-    }
-
-    /// Reads one of the figures.
-    pub fn get(figure: &AtomicU64) -> u64 {
-        figure.load(Ordering::Relaxed)
-    }
 }
 
 #[cfg(test)]

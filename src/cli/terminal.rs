@@ -10,7 +10,8 @@ use clfs_format::FileType;
 
 use super::Status;
 use crate::load::{End, Summary};
-use crate::monitor::{Level, Progress};
+use crate::monitor::Level;
+use crate::progress::Progress;
 use crate::state::{Counter, State};
 
 /// A line to standard output. A terminal or pipe that is gone is no reason to end a transfer, so

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -122,9 +122,18 @@ impl<C: Container> Retrying<C> {
 
     /// Also tells `observer` when calls begin to fail, while they fail, and when they succeed again.
     pub fn with_notices(mut self, observer: NoticeObserver) -> Self {
-        let mut outage = Outage::default();
-        outage.set_observer(observer);
-        self.outage = Arc::new(outage);
+        // Nobody else has it before the first call.
+        if let Some(outage) = Arc::get_mut(&mut self.outage) {
+            outage.set_observer(observer);
+        }
+        self
+    }
+
+    /// Also keeps `gauge` at the number of calls that failed and wait for their next try.
+    pub fn with_gauge(mut self, gauge: Arc<AtomicUsize>) -> Self {
+        if let Some(outage) = Arc::get_mut(&mut self.outage) {
+            outage.set_gauge(gauge);
+        }
         self
     }
 

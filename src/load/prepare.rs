@@ -17,7 +17,7 @@ use crate::container::token::TOLD_AHEAD;
 use crate::container::{Container, ContainerError};
 use crate::encode::{EncodeContext, bucket_name};
 use crate::identity::{Identity, Seed};
-use crate::monitor::Progress;
+use crate::progress::Progress;
 use crate::source::{Seen, SourceTree};
 use crate::state::{Settings, State, StateError, compression_name};
 
@@ -41,7 +41,7 @@ pub fn prepare(
     mode: Mode,
     notices: NoticeObserver,
 ) -> Result<Load, LoadError> {
-    prepare_limited(options, mode, |options, limiter| {
+    prepare_limited(options, mode, |options, limiter, progress| {
         warn_of_end(&options.container, &notices);
         limiter.set_notices(Arc::clone(&notices));
         let opened = options.container.open_with(
@@ -53,6 +53,7 @@ pub fn prepare(
         let limited = Limited::new(opened, limiter);
         let patient = Retrying::new(limited, options.retry.clone())
             .with_notices(notices)
+            .with_gauge(Arc::clone(&progress.retrying))
             .with_stop(Arc::clone(&options.stop));
         Ok(Arc::new(patient))
     })
@@ -90,7 +91,7 @@ pub fn prepare_with(
     mode: Mode,
     open: impl FnOnce(&LoadOptions) -> Result<Arc<dyn Container>, ContainerError>,
 ) -> Result<Load, LoadError> {
-    prepare_limited(options, mode, |options, limiter| {
+    prepare_limited(options, mode, |options, limiter, _| {
         Ok(Arc::new(Limited::new(open(options)?, limiter)))
     })
 }
@@ -99,7 +100,11 @@ pub fn prepare_with(
 fn prepare_limited(
     options: LoadOptions,
     mode: Mode,
-    open: impl FnOnce(&LoadOptions, Arc<Limiter>) -> Result<Arc<dyn Container>, ContainerError>,
+    open: impl FnOnce(
+        &LoadOptions,
+        Arc<Limiter>,
+        &Progress,
+    ) -> Result<Arc<dyn Container>, ContainerError>,
 ) -> Result<Load, LoadError> {
     let concurrency = concurrency(&options)?;
     let source = source_folder(&options.source)?;
@@ -151,7 +156,7 @@ fn prepare_limited(
     let limiter = Arc::new(Limiter::new(concurrency, options.limits.bandwidth, figures));
     let container = {
         let _inside = runtime.enter();
-        open(&options, Arc::clone(&limiter))?
+        open(&options, Arc::clone(&limiter), &progress)?
     };
     let state = match resumed {
         Some(state) => state,
@@ -161,6 +166,7 @@ fn prepare_limited(
         }
     };
     let settings = state.settings()?;
+    progress.begin(&state.reader()?)?;
     let load = Load {
         options,
         state,

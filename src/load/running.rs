@@ -33,7 +33,7 @@ impl Running<'_> {
         {
             return Ok(early);
         }
-        self.monitor.event(&Event::Phase(Phase::Finish));
+        self.enter(Phase::Finish);
         match load.finish(self.context) {
             // The wait for a container that is away was ended, not the run by a failure.
             Err(LoadError::Container(error))
@@ -49,10 +49,15 @@ impl Running<'_> {
         })
     }
 
+    fn enter(&self, phase: Phase) {
+        self.load.progress.enter(phase);
+        self.monitor.event(&Event::Phase(phase));
+    }
+
     /// Everything but what is put last. Returns how the run ended, if it goes no further.
     fn load_tree(&self, reader: &Reader) -> Result<Option<End>, LoadError> {
         let (load, options) = (self.load, &self.load.options);
-        self.monitor.event(&Event::Phase(Phase::Scan));
+        self.enter(Phase::Scan);
         self.scan_and_files()?;
         if options.stop.is_requested() {
             return self.stopped().map(Some);
@@ -61,7 +66,7 @@ impl Running<'_> {
         // All names of an inode must be known before it goes: those in a directory that could
         // not be listed are not.
         if options.skip_failed || reader.unexplored_count()? == 0 {
-            self.monitor.event(&Event::Phase(Phase::Links));
+            self.enter(Phase::Links);
             self.pass(Pass::Links, &NoMore)?;
         }
         if options.stop.is_requested() {
@@ -72,7 +77,7 @@ impl Running<'_> {
         if left_out > 0 && !options.skip_failed || reader.has_problem(EntryId::ROOT)? {
             return Ok(Some(End::Problems));
         }
-        self.monitor.event(&Event::Phase(Phase::Directories));
+        self.enter(Phase::Directories);
         self.delete_leftovers()?;
         load.state.begin_directories()?;
         self.pass(Pass::Directories, &NoMore)?;
@@ -107,8 +112,9 @@ impl Running<'_> {
                 // However the scan ends, the pass must not wait for more.
                 let _over = OnDrop(|| found.notify(true));
                 let end = scan.run();
-                if !matches!(end, Ok(ScanEnd::Complete)) {
-                    load.options.stop.request();
+                match &end {
+                    Ok(ScanEnd::Complete) => load.progress.scan_is_complete(),
+                    _ => load.options.stop.request(),
                 }
                 end
             });

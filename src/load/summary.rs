@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::LoadError;
-use crate::monitor::Progress;
+use crate::progress::Progress;
 use crate::state::{State, Totals};
 
 /// How a run ended.

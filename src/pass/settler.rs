@@ -10,8 +10,9 @@ use super::{Message, Outcome, PassRun, Task, Verdict};
 use crate::crew::HELD;
 use crate::encode::obsolete_blobs;
 use crate::entry::EntryId;
-use crate::monitor::{Event, Progress};
+use crate::monitor::Event;
 use crate::problem::Problem;
+use crate::progress::Progress;
 use crate::state::{Reader, Settled, Settlement, StateError};
 
 /// Outcomes in one transaction.

@@ -8,8 +8,8 @@ use super::{Scan, ScanEnd};
 use crate::crash_point::{CrashPoint, crash_point};
 use crate::crew::HELD;
 use crate::entry::EntryId;
-use crate::monitor::Progress;
 use crate::problem::Problem;
+use crate::progress::Progress;
 use crate::state::{FoundEntry, ListingChunk, Reader, StateError};
 
 /// Entries in one transaction.
@@ -168,10 +168,12 @@ impl<'a> Committer<'a> {
             return Ok(());
         }
         crash_point(CrashPoint::ScanListed);
-        self.scan.state.record(&self.batch)?;
+        let recorded = self.scan.state.record(&self.batch)?;
         crash_point(CrashPoint::ScanCommitted);
-        let entries = self.batch.iter().map(|chunk| chunk.entries.len() as u64);
-        Progress::add(&self.scan.progress.found, entries.sum());
+        let progress = self.scan.progress;
+        Progress::add(&progress.found, recorded.entries);
+        Progress::add(&progress.links, recorded.links);
+        Progress::add(&progress.bytes_found, recorded.bytes);
         for chunk in std::mem::take(&mut self.batch) {
             self.report_names(&chunk)?;
         }

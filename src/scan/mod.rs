@@ -12,8 +12,9 @@ mod committer;
 mod lister;
 mod piece;
 
-use crate::monitor::{Event, Monitor, Progress};
+use crate::monitor::{Event, Monitor};
 use crate::problem::{Problem, ProblemLimit};
+use crate::progress::Progress;
 use crate::source::SourceTree;
 use crate::state::{Reader, State, StateError};
 use crate::stop::StopFlag;

@@ -63,6 +63,13 @@ impl Increments {
         }
     }
 
+    pub(super) fn get(&self, counter: Counter) -> u64 {
+        let mut known = self.0.iter();
+        known
+            .find(|(known, _)| *known == counter)
+            .map_or(0, |(_, sum)| *sum)
+    }
+
     pub(super) fn store(self, connection: &Connection) -> rusqlite::Result<()> {
         let mut statement = connection.prepare_cached(
             "INSERT INTO counter (name, value) VALUES (?1, ?2)

@@ -44,6 +44,23 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// How many entries there are of which only the name is known.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn unknown_count(&self) -> Result<u64, StateError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT count(*) FROM problem JOIN entry USING (id) WHERE mode = ?1",
+                )?
+                .query_row([UNKNOWN_MODE], |row| row.get(0))
+                .map(row::loaded)
+        })
+    }
+}
+
 impl State {
     /// Records the attributes of an entry of which only the name was known. Its problem stays
     /// until the entry is loaded or listed.

@@ -20,9 +20,12 @@ mod recording;
 mod row;
 mod schema;
 mod settings;
+mod work;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
@@ -32,9 +35,10 @@ pub use identify::UnknownEntry;
 pub use outcome::{Settled, Settlement};
 pub use problems::StoredProblem;
 pub use progress::{Pass, PassProgress};
-pub use reader::{DirectoryEntry, FileBatch, InodeOwner, Reader, Unlisted};
-pub use recording::{FoundEntry, ListingChunk};
+pub use reader::{DirectoryEntry, InodeOwner, Reader};
+pub use recording::{FoundEntry, ListingChunk, Recorded};
 pub use settings::{Settings, compression_name};
+pub use work::{FileBatch, Unlisted};
 
 use crate::crash_point::{CrashPoint, crash_point};
 use folder::StateFolder;
@@ -47,6 +51,8 @@ pub const LOG_NAME: &str = "output.txt";
 pub struct State {
     folder: StateFolder,
     writer: Mutex<Connection>,
+    /// Microseconds in transactions.
+    busy: AtomicU64,
 }
 
 impl State {
@@ -112,6 +118,7 @@ impl State {
         Ok(State {
             folder,
             writer: Mutex::new(connection),
+            busy: AtomicU64::new(0),
         })
     }
 
@@ -141,6 +148,11 @@ impl State {
         Reader::open(self.folder.database())
     }
 
+    /// How long transactions have been open altogether, their waits for the disk included.
+    pub fn busy(&self) -> Duration {
+        Duration::from_micros(self.busy.load(Ordering::Relaxed))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Connection> {
         // A panic of another writer rolled its transaction back: the connection is sound.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
@@ -152,12 +164,15 @@ impl State {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
         let mut connection = self.lock();
+        let began = Instant::now();
         let failed = |error| StateError::query(&self.folder.database(), error);
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failed)?;
         let result = work(&transaction)?;
         transaction.commit().map_err(failed)?;
+        let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.busy.fetch_add(took, Ordering::Relaxed);
         Ok(result)
     }
 

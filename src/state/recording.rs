@@ -57,6 +57,17 @@ pub struct ListingChunk {
 /// Columns of an entry whose attributes are not known.
 pub(super) const UNKNOWN_MODE: u16 = 0;
 
+/// What a batch of listings held.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Entries, those without attributes included.
+    pub entries: u64,
+    /// Those of them that are a further name of an inode.
+    pub links: u64,
+    /// Bytes of the regular files among the others.
+    pub bytes: u64,
+}
+
 impl State {
     /// Records pieces of listings: entries get the next ids, in the order given.
     ///
@@ -64,14 +75,20 @@ impl State {
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn record(&self, chunks: &[ListingChunk]) -> Result<(), StateError> {
+    pub fn record(&self, chunks: &[ListingChunk]) -> Result<Recorded, StateError> {
         self.write(|transaction| {
             let mut recording = Recording::begin(transaction)?;
             for chunk in chunks {
                 recording.chunk(chunk)?;
             }
             crash_point(CrashPoint::RecordUncommitted);
-            recording.end()
+            let recorded = Recorded {
+                entries: chunks.iter().map(|chunk| chunk.entries.len() as u64).sum(),
+                links: recording.increments.get(Counter::FoundLinks),
+                bytes: recording.increments.get(Counter::FoundBytes),
+            };
+            recording.end()?;
+            Ok(recorded)
         })
     }
 }

@@ -19,6 +19,8 @@ pub struct Budget {
     bytes: u64,
     objects: Arc<AtomicUsize>,
     used: Mutex<Used>,
+    /// Threads that wait, for a display.
+    waiting: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +55,15 @@ impl Budget {
             bytes,
             objects,
             used: Mutex::default(),
+            waiting: Arc::default(),
+        }
+    }
+
+    /// Keeps `gauge` at the number of threads that wait for room.
+    pub fn with_gauge(self, gauge: Arc<AtomicUsize>) -> Self {
+        Budget {
+            waiting: gauge,
+            ..self
         }
     }
 
@@ -84,9 +95,11 @@ impl Budget {
             granted: Arc::clone(&granted),
         });
         drop(used);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         loop {
             std::thread::park_timeout(LOOK);
             if granted.load(Ordering::Acquire) {
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
                 return room;
             }
             self.grant(&mut self.used());

@@ -14,7 +14,7 @@ use crate::container::limit::Limiter;
 use crate::container::{BlobKind, BlobName, Container, ContainerError, PutBody};
 use crate::crash_point::{CrashPoint, crash_point};
 use crate::encode::{EncodedObject, ObjectSink};
-use crate::monitor::Progress;
+use crate::progress::Progress;
 use crate::stop::StopFlag;
 
 pub use budget::{Budget, Room};
@@ -83,7 +83,10 @@ impl Uploader {
         Uploader {
             container,
             runtime,
-            budget: Arc::new(Budget::new(bytes, Arc::clone(limiter.objects()))),
+            budget: Arc::new(
+                Budget::new(bytes, Arc::clone(limiter.objects()))
+                    .with_gauge(Arc::clone(&progress.waiting_for_room)),
+            ),
             limiter,
             stop,
             progress,

@@ -9,13 +9,14 @@ use std::time::Duration;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use super::super::ContainerError;
 use super::super::notice::NoticeObserver;
+use super::super::{ContainerError, Operation};
 use super::climb::Bounds;
 use super::counts::{Counts, Totals, Weight};
 use super::law::{Law, Measured};
 use super::meter::{Meter, Supply};
 use super::telling::{Telling, Word};
+use crate::progress::Requests;
 
 /// The most requests at the same time that the limiter tries. At the 50 ms of a distant region they
 /// make 20,000 requests a second, which is what a storage account takes; each is a connection, whose
@@ -81,6 +82,25 @@ pub struct LimiterFigures {
     pub pace: AtomicU64,
     /// Tries that the service turned away (429, 503, or 500 with `OperationTimedOut`) so far.
     pub throttled: AtomicU64,
+    /// Tries that are over, by [`Operation`]: puts, gets, lists, deletes.
+    tries: [AtomicU64; 4],
+    /// Those of them that failed.
+    failed: AtomicU64,
+}
+
+impl LimiterFigures {
+    /// The tries that are over.
+    pub fn requests(&self) -> Requests {
+        let [puts, gets, lists, deletes] = self.tries.each_ref().map(|tries| tries.load(Relaxed));
+        Requests {
+            puts,
+            gets,
+            lists,
+            deletes,
+            failed: self.failed.load(Relaxed),
+            throttled: self.throttled.load(Relaxed),
+        }
+    }
 }
 
 /// Bounds of what is asked of one container.
@@ -208,6 +228,12 @@ impl Limiter {
         }
         place.began = Instant::now();
         Ok(place)
+    }
+
+    /// Requests that are on their way, or wait for tokens at a place of theirs.
+    pub fn in_flight(&self) -> u64 {
+        let places = self.figures.concurrency.load(Relaxed) + self.surplus.load(Relaxed) as u64;
+        places.saturating_sub(self.places.available_permits() as u64)
     }
 
     fn driving(&self) -> MutexGuard<'_, Driving> {
@@ -347,13 +373,30 @@ pub(super) struct Place<'a> {
 
 impl Place<'_> {
     /// The request is over.
-    pub(super) fn settle<T>(self, outcome: &Result<T, ContainerError>, bytes: u64) {
+    pub(super) fn settle<T>(
+        self,
+        operation: Operation,
+        outcome: &Result<T, ContainerError>,
+        bytes: u64,
+    ) {
         let weight = self
             .limiter
             .counts
             .count(outcome, self.began.elapsed(), bytes);
+        let figures = &self.limiter.figures;
+        let [puts, gets, lists, deletes] = &figures.tries;
+        let tries = match operation {
+            Operation::Put => puts,
+            Operation::Get | Operation::Open => gets,
+            Operation::List => lists,
+            Operation::Delete => deletes,
+        };
+        tries.fetch_add(1, Relaxed);
+        if outcome.is_err() {
+            figures.failed.fetch_add(1, Relaxed);
+        }
         if weight == Weight::Throttled {
-            self.limiter.figures.throttled.fetch_add(1, Relaxed);
+            figures.throttled.fetch_add(1, Relaxed);
         }
     }
 }

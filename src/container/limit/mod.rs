@@ -68,7 +68,7 @@ impl<C: Container> Container for Limited<C> {
             return Err(self.closed(Operation::Put, Some(name)));
         };
         let outcome = self.inner.put(name, content).await;
-        place.settle(&outcome, bytes);
+        place.settle(Operation::Put, &outcome, bytes);
         outcome
     }
 
@@ -78,7 +78,7 @@ impl<C: Container> Container for Limited<C> {
         };
         let outcome = self.inner.get(name).await;
         let bytes = outcome.as_ref().map_or(0, |content| content.len() as u64);
-        place.settle(&outcome, bytes);
+        place.settle(Operation::Get, &outcome, bytes);
         outcome
     }
 
@@ -92,7 +92,7 @@ impl<C: Container> Container for Limited<C> {
             return Err(self.closed(Operation::List, None));
         };
         let outcome = self.inner.list(prefix, from, at_most).await;
-        place.settle(&outcome, 0);
+        place.settle(Operation::List, &outcome, 0);
         outcome
     }
 
@@ -101,12 +101,12 @@ impl<C: Container> Container for Limited<C> {
             return Err(self.closed(Operation::Delete, Some(name)));
         };
         let outcome = self.inner.delete(name).await;
-        place.settle(&outcome, 0);
+        place.settle(Operation::Delete, &outcome, 0);
         outcome
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-#[path = "limited_tests.rs"]
+#[path = "limited_tests/mod.rs"]
 mod tests;

@@ -1,5 +1,7 @@
 //! The limiter at work, in tokio's paused time: what is allowed is what reaches the container.
 
+mod service;
+
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
@@ -11,102 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::*;
 use crate::container::notice::NoticeObserver;
 use crate::container::retry::{RetryPolicy, Retrying};
-
-/// Answers after a time, and turns away what comes above a rate.
-#[derive(Debug)]
-struct Service {
-    delay: Duration,
-    /// Requests a second, and the tokens of its bucket since a moment; 0: any number.
-    rate: AtomicU64,
-    bucket: Mutex<(f64, Instant)>,
-    down: AtomicBool,
-    /// So many of the next requests are turned away.
-    refusals: AtomicU64,
-    inside: AtomicUsize,
-    most_inside: AtomicUsize,
-    taken: AtomicU64,
-    turned_away: AtomicU64,
-}
-
-impl Service {
-    fn new(delay: Duration, rate: u64) -> Arc<Service> {
-        Arc::new(Service {
-            delay,
-            rate: AtomicU64::new(rate),
-            bucket: Mutex::new((0.0, Instant::now())),
-            down: AtomicBool::new(false),
-            refusals: AtomicU64::new(0),
-            inside: AtomicUsize::new(0),
-            most_inside: AtomicUsize::new(0),
-            taken: AtomicU64::new(0),
-            turned_away: AtomicU64::new(0),
-        })
-    }
-
-    fn has_token(&self) -> bool {
-        let refuse = |left: u64| left.checked_sub(1);
-        if self.refusals.fetch_update(SeqCst, SeqCst, refuse).is_ok() {
-            return false;
-        }
-        let rate = self.rate.load(SeqCst) as f64;
-        if rate == 0.0 {
-            return true;
-        }
-        let mut bucket = self.bucket.lock().unwrap();
-        let now = Instant::now();
-        let (tokens, since) = *bucket;
-        let tokens = (tokens + rate * now.duration_since(since).as_secs_f64()).min(rate * 0.1);
-        let taken = tokens >= 1.0;
-        *bucket = (if taken { tokens - 1.0 } else { tokens }, now);
-        taken
-    }
-
-    async fn answer(&self) -> Result<(), ContainerError> {
-        let inside = self.inside.fetch_add(1, SeqCst) + 1;
-        self.most_inside.fetch_max(inside, SeqCst);
-        let error = |kind| Err(ContainerError::new(kind, Operation::Put, "service"));
-        let outcome = if self.down.load(SeqCst) {
-            error(ContainerErrorKind::Network(NetworkFailure::Connect))
-        } else if self.has_token() {
-            sleep(self.delay).await;
-            self.taken.fetch_add(1, SeqCst);
-            Ok(())
-        } else {
-            sleep(self.delay / 4).await;
-            self.turned_away.fetch_add(1, SeqCst);
-            error(ContainerErrorKind::Throttled { retry_after: None })
-        };
-        self.inside.fetch_sub(1, SeqCst);
-        outcome
-    }
-}
-
-#[async_trait]
-impl Container for Service {
-    fn location(&self) -> &str {
-        "service"
-    }
-    async fn put(&self, _: &BlobName, _: PutBody) -> Result<(), ContainerError> {
-        self.answer().await
-    }
-    async fn get(&self, _: &BlobName) -> Result<Bytes, ContainerError> {
-        self.answer().await.map(|()| Bytes::new())
-    }
-    async fn list(
-        &self,
-        _: &str,
-        _: Option<ListMarker>,
-        _: u32,
-    ) -> Result<ListPage, ContainerError> {
-        self.answer().await.map(|()| ListPage {
-            blobs: Vec::new(),
-            next: None,
-        })
-    }
-    async fn delete(&self, _: &BlobName) -> Result<(), ContainerError> {
-        self.answer().await
-    }
-}
+use service::Service;
 
 const ADAPTIVE: Concurrency = Concurrency::Adaptive { most: 1024 };
 

@@ -1,0 +1,140 @@
+//! Snapshots that outlive the run, in the state folder: `history.jsonl` with one JSON object a line,
+//! and `progress.json` with the latest snapshot.
+//!
+//! Both are for people who look; nothing depends on them, and a run goes on without them.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::Snapshot;
+
+/// The file of all snapshots.
+pub const HISTORY_NAME: &str = "history.jsonl";
+/// The file of the latest.
+pub const LATEST_NAME: &str = "progress.json";
+const LATEST_UNFINISHED: &str = ".progress.json.tmp";
+
+/// The latest snapshot is written no more often than this.
+const LATEST_EVERY: Duration = Duration::from_secs(1);
+/// Of the history, as much as this is read, from its end.
+const READ_BYTES: u64 = 64 << 20;
+
+/// A line of the history.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Record {
+    /// A run begins.
+    Run {
+        /// Milliseconds since 1970.
+        at: u64,
+        /// The program's version.
+        version: String,
+        /// What it was asked for, without secrets: options and their values.
+        options: Vec<(String, String)>,
+    },
+    /// Figures of the run.
+    Snapshot(Snapshot),
+    /// The run came to its end.
+    End {
+        /// Milliseconds since 1970.
+        at: u64,
+        /// How, in words.
+        end: String,
+    },
+}
+
+/// Writes the history of a run.
+pub(super) struct History {
+    folder: PathBuf,
+    began: Instant,
+    last_kept: Option<Instant>,
+    last_written: Option<Instant>,
+}
+
+impl History {
+    pub(super) fn append_to(folder: &Path) -> Self {
+        History {
+            folder: folder.to_path_buf(),
+            began: Instant::now(),
+            last_kept: None,
+            last_written: None,
+        }
+    }
+
+    /// Keeps a snapshot, if it is time for one.
+    pub(super) fn keep(&mut self, snapshot: &Snapshot, last: bool) {
+        let now = Instant::now();
+        let due = |before: Option<Instant>, every: Duration| {
+            last || before.is_none_or(|before| now - before >= every)
+        };
+        if due(self.last_kept, interval(now - self.began)) {
+            self.last_kept = Some(now);
+            // As said above, a run goes on without.
+            drop(append(&self.folder, &Record::Snapshot(snapshot.clone())));
+        }
+        if due(self.last_written, LATEST_EVERY) {
+            self.last_written = Some(now);
+            drop(replace_latest(&self.folder, snapshot));
+        }
+    }
+}
+
+/// Between two snapshots that are kept: a second at first, then so that ten days have 1,900.
+fn interval(elapsed: Duration) -> Duration {
+    (elapsed / 200).max(Duration::from_secs(1))
+}
+
+/// Adds a line to the history.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn append(folder: &Path, record: &Record) -> io::Result<()> {
+    let mut line = serde_json::to_vec(record)?;
+    line.push(b'\n');
+    let mut options = OpenOptions::new();
+    let options = options.create(true).append(true).mode(0o600);
+    options.open(folder.join(HISTORY_NAME))?.write_all(&line)
+}
+
+fn replace_latest(folder: &Path, snapshot: &Snapshot) -> io::Result<()> {
+    let unfinished = folder.join(LATEST_UNFINISHED);
+    let mut options = OpenOptions::new();
+    let options = options.create(true).truncate(true).write(true).mode(0o600);
+    let mut text = serde_json::to_vec(snapshot)?;
+    text.push(b'\n');
+    options.open(&unfinished)?.write_all(&text)?;
+    std::fs::rename(&unfinished, folder.join(LATEST_NAME))
+}
+
+/// The history of a transfer, oldest record first; of a very long one its end. Lines that cannot be
+/// read, such as one that a crash cut off, are left out. Without a file there is none.
+///
+/// # Errors
+/// When the file is there and cannot be read.
+pub fn read(folder: &Path) -> io::Result<Vec<Record>> {
+    let mut file = match File::open(folder.join(HISTORY_NAME)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        file => file?,
+    };
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(READ_BYTES)))?;
+    let mut records = Vec::new();
+    for line in BufReader::new(file).split(b'\n') {
+        records.extend(serde_json::from_slice(&line?));
+    }
+    Ok(records)
+}
+
+/// The latest snapshot of a transfer, if there is one that can be read.
+pub fn latest(folder: &Path) -> Option<Snapshot> {
+    /// More than any snapshot has.
+    const MOST: u64 = 64 << 10;
+    let file = File::open(folder.join(LATEST_NAME)).ok()?;
+    serde_json::from_reader(file.take(MOST)).ok()
+}

@@ -1,0 +1,122 @@
+//! Figures of a run while it goes: counted by those who do the work, read by displays.
+//!
+//! The stages count in [`Progress`]; [`Observer`] makes a [`Snapshot`] of it twice a second, with
+//! rates and an estimate; [`history`] keeps snapshots in the state folder for `status` and `report`.
+
+pub mod history;
+mod observer;
+mod snapshot;
+mod votes;
+mod window;
+
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::container::limit::LimiterFigures;
+use crate::monitor::Phase;
+use crate::state::{Counter, Reader, StateError};
+
+pub use observer::Observer;
+pub use snapshot::{Limiting, Rates, Requests, Snapshot};
+
+/// Figures of a run so far; the database has the ones that count.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Entries recorded by the scan in this run.
+    pub found: AtomicU64,
+    /// Those of them that are a further name of a file.
+    pub links: AtomicU64,
+    /// Bytes of the regular files among them, further names left out.
+    pub bytes_found: AtomicU64,
+    /// Entries settled in this run.
+    pub done: AtomicU64,
+    /// Entries that failed in this run.
+    pub failed: AtomicU64,
+    /// Bytes read from the source in this run.
+    pub bytes_read: AtomicU64,
+    /// Bytes uploaded in this run.
+    pub bytes_put: AtomicU64,
+    /// Objects uploaded in this run.
+    pub objects: AtomicU64,
+    /// What the limiter of the container allows now.
+    pub limiter: Arc<LimiterFigures>,
+    /// Calls to the container that failed for a passing reason and wait for their next try.
+    pub retrying: Arc<AtomicUsize>,
+    /// Threads that wait for objects to leave before they read on.
+    pub waiting_for_room: Arc<AtomicUsize>,
+    phase: AtomicU8,
+    scan_complete: std::sync::atomic::AtomicBool,
+    before: OnceLock<Before>,
+}
+
+/// What earlier runs of the transfer did.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Before {
+    pub(crate) found: u64,
+    pub(crate) links: u64,
+    pub(crate) bytes_found: u64,
+    pub(crate) done: u64,
+    pub(crate) bytes_read: u64,
+    pub(crate) bytes_put: u64,
+    pub(crate) objects: u64,
+}
+
+impl Progress {
+    /// Adds to one of the figures.
+    pub fn add(figure: &AtomicU64, amount: u64) {
+        figure.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Reads one of the figures.
+    pub fn get(figure: &AtomicU64) -> u64 {
+        figure.load(Ordering::Relaxed)
+    }
+
+    /// What the run begins with.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub(crate) fn begin(&self, state: &Reader) -> Result<(), StateError> {
+        let totals = state.totals()?;
+        // Once in a run: a later call changes nothing.
+        let _: Result<(), Before> = self.before.set(Before {
+            found: totals.entries() + state.unknown_count()?,
+            links: totals.get(Counter::FoundLinks),
+            bytes_found: totals.get(Counter::FoundBytes),
+            done: totals.get(Counter::Done),
+            bytes_read: totals.get(Counter::BytesRead),
+            bytes_put: totals.get(Counter::BytesPut),
+            objects: totals.get(Counter::Objects),
+        });
+        Ok(())
+    }
+
+    pub(crate) fn before(&self) -> Before {
+        self.before.get().copied().unwrap_or_default()
+    }
+
+    /// The phase that the run is in.
+    pub fn phase(&self) -> Phase {
+        Phase::ALL
+            .into_iter()
+            .find(|phase| *phase as u8 == self.phase.load(Ordering::Relaxed))
+            .unwrap_or(Phase::Scan)
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+        if phase != Phase::Scan {
+            self.scan_is_complete();
+        }
+    }
+
+    /// All entries of the source are known.
+    pub(crate) fn scan_is_complete(&self) {
+        self.scan_complete.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether all entries of the source are known.
+    pub fn is_scan_complete(&self) -> bool {
+        self.scan_complete.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,195 @@
+//! Looks at a run four times a second, and tells its figures.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::history::History;
+use super::votes::{Look, Votes};
+use super::window::{Mark, Window};
+use super::{Progress, Rates, Snapshot};
+use crate::container::limit::Limiter;
+use crate::monitor::{Monitor, Phase};
+use crate::source::SourceTree;
+use crate::state::{Reader, State};
+
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Looks for a snapshot.
+const LOOKS_A_SNAPSHOT: u32 = 2;
+/// Snapshots for a question to the database.
+const SNAPSHOTS_A_QUERY: u32 = 4;
+/// What "now" is.
+const NOW: Duration = Duration::from_secs(10);
+/// What the estimate goes by: long enough to hold large files and small ones.
+const ESTIMATED_BY: Duration = Duration::from_secs(300);
+/// A call of the source that is open for longer went to a disk or to a server.
+const WAITING: Duration = Duration::from_millis(1);
+
+/// What a run consists of, to look at.
+pub struct Observer<'a> {
+    pub(crate) progress: &'a Progress,
+    pub(crate) state: &'a State,
+    pub(crate) reader: Reader,
+    pub(crate) source: &'a SourceTree,
+    pub(crate) limiter: &'a Limiter,
+    pub(crate) started: Instant,
+}
+
+impl Observer<'_> {
+    /// Looks until `over` is gone; the last snapshot is taken then.
+    pub(crate) fn run(self, over: &Receiver<()>, monitor: &dyn Monitor) {
+        let mut taking = Taking::new(self.state.folder(), self.started);
+        let mut looks = 0;
+        while over.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+            taking.look(&self);
+            looks += 1;
+            if looks % LOOKS_A_SNAPSHOT == 0 {
+                monitor.snapshot(taking.take(&self, false));
+            }
+        }
+        monitor.snapshot(taking.take(&self, true));
+    }
+}
+
+/// What is remembered from one look to the next.
+struct Taking {
+    votes: Votes,
+    now: Window,
+    estimate: Window,
+    /// Time, this process's processor time, and time in transactions, at the last look.
+    last: (Instant, Duration, Duration),
+    cpu_before: Duration,
+    problems: u64,
+    taken: u32,
+    history: History,
+    snapshot: Option<Snapshot>,
+}
+
+impl Taking {
+    fn new(folder: &Path, started: Instant) -> Self {
+        let cpu = processor_time();
+        Taking {
+            votes: Votes::default(),
+            now: Window::new(NOW),
+            estimate: Window::new(ESTIMATED_BY),
+            last: (started, cpu, Duration::ZERO),
+            cpu_before: cpu,
+            problems: 0,
+            taken: 0,
+            history: History::append_to(folder),
+            snapshot: None,
+        }
+    }
+
+    fn look(&mut self, run: &Observer<'_>) {
+        let (time, cpu, busy) = (Instant::now(), processor_time(), run.state.busy());
+        let (last_time, last_cpu, last_busy) = self.last;
+        self.last = (time, cpu, busy);
+        let elapsed = (time - last_time).as_secs_f64().max(1e-9);
+        let part = |spent: Duration, before: Duration| {
+            spent.saturating_sub(before).as_secs_f64() / elapsed
+        };
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let progress = run.progress;
+        self.votes.add(&Look {
+            retrying: progress.retrying.load(Ordering::Relaxed),
+            paced: Progress::get(&progress.limiter.pace) > 0,
+            waiting_for_room: progress.waiting_for_room.load(Ordering::Relaxed),
+            waiting_for_source: run.source.held(WAITING),
+            busy: part(cpu, last_cpu) / processors as f64,
+            in_transaction: part(busy, last_busy),
+        });
+    }
+
+    fn take(&mut self, run: &Observer<'_>, last: bool) -> &Snapshot {
+        if last || self.taken.is_multiple_of(SNAPSHOTS_A_QUERY) {
+            // What cannot be read now is told by those who need it.
+            self.problems = run.reader.problem_count().unwrap_or(self.problems);
+        }
+        self.taken = self.taken.wrapping_add(1);
+        let snapshot = self.figures(run);
+        self.history.keep(&snapshot, last);
+        self.snapshot.insert(snapshot)
+    }
+
+    fn figures(&mut self, run: &Observer<'_>) -> Snapshot {
+        let (progress, before) = (run.progress, run.progress.before());
+        let get = Progress::get;
+        let phase = progress.phase();
+        let mark = Mark {
+            elapsed: run.started.elapsed(),
+            entries: get(&progress.done),
+            bytes_read: get(&progress.bytes_read),
+            bytes_put: get(&progress.bytes_put),
+            cpu: processor_time().saturating_sub(self.cpu_before),
+        };
+        let recent = self.now.slide(mark);
+        let minutes_ago = self.estimate.slide(mark);
+        let found = before.found + get(&progress.found);
+        // Further names go with their inode, which comes when all are known.
+        let links = match phase {
+            Phase::Scan | Phase::Links => 0,
+            Phase::Directories | Phase::Finish => before.links + get(&progress.links),
+        };
+        let done = before.done + get(&progress.done) + links;
+        let mut snapshot = Snapshot {
+            at: milliseconds(SystemTime::now()),
+            elapsed_ms: u64::try_from(mark.elapsed.as_millis()).unwrap_or(u64::MAX),
+            phase,
+            scan_complete: progress.is_scan_complete(),
+            found,
+            // Directories that are put again, since other entries failed, count once more.
+            done: done.min(found.saturating_sub(self.problems)),
+            failed: self.problems,
+            bytes_found: before.bytes_found + get(&progress.bytes_found),
+            bytes_read: before.bytes_read + mark.bytes_read,
+            bytes_put: before.bytes_put + mark.bytes_put,
+            objects: before.objects + get(&progress.objects),
+            run_done: mark.entries,
+            run_bytes_put: mark.bytes_put,
+            now: mark.rates_since(&recent),
+            overall: mark.rates_since(&Mark::default()),
+            concurrency: get(&progress.limiter.concurrency),
+            in_flight: run.limiter.in_flight(),
+            pace: get(&progress.limiter.pace),
+            retrying: progress.retrying.load(Ordering::Relaxed) as u64,
+            requests: progress.limiter.requests(),
+            cpu: mark.processors_since(&recent),
+            limiting: self.votes.limiting(),
+            eta_seconds: None,
+        };
+        snapshot.eta_seconds = estimate(&snapshot, &mark.rates_since(&minutes_ago));
+        snapshot
+    }
+}
+
+/// Seconds that what is left takes: as long as its entries, or its bytes, whichever is more.
+fn estimate(snapshot: &Snapshot, rates: &Rates) -> Option<u64> {
+    if !snapshot.scan_complete {
+        return None;
+    }
+    let bytes = match snapshot.phase {
+        Phase::Scan | Phase::Links => snapshot.bytes_found.saturating_sub(snapshot.bytes_read),
+        Phase::Directories | Phase::Finish => 0,
+    };
+    let seconds = |left: u64, rate: f64| match left {
+        0 => Some(0.0),
+        left => (rate > 0.0).then(|| left as f64 / rate),
+    };
+    let entries = seconds(snapshot.pending(), rates.entries)?;
+    Some(entries.max(seconds(bytes, rates.bytes_read)?).ceil() as u64)
+}
+
+/// The time that processors spent on this process (clock_gettime(2), `CLOCK_PROCESS_CPUTIME_ID`).
+fn processor_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
+}
+
+fn milliseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

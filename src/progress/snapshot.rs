@@ -1,0 +1,146 @@
+//! What a display shows: the figures of one moment.
+
+use serde::{Deserialize, Serialize};
+
+use crate::monitor::Phase;
+
+/// The figures of a transfer at one moment, with rates and an estimate. Bytes are bytes; rates are
+/// per second.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Milliseconds since 1970.
+    pub at: u64,
+    /// Milliseconds since this run began.
+    pub elapsed_ms: u64,
+    /// Which phase it is in.
+    pub phase: Phase,
+    /// Whether all entries of the source are known: `found` and `bytes_found` are final then.
+    pub scan_complete: bool,
+    /// Entries of the source that are known, by all runs.
+    pub found: u64,
+    /// Entries that are in the container, by all runs.
+    pub done: u64,
+    /// Entries that have a problem now.
+    pub failed: u64,
+    /// Bytes of the regular files that are known.
+    pub bytes_found: u64,
+    /// Bytes of the files that are in the container.
+    pub bytes_read: u64,
+    /// Bytes uploaded: objects as they are stored, of all runs.
+    pub bytes_put: u64,
+    /// Objects uploaded, of all runs.
+    pub objects: u64,
+    /// Entries settled in this run.
+    pub run_done: u64,
+    /// Bytes uploaded in this run.
+    pub run_bytes_put: u64,
+    /// Rates over the last seconds.
+    pub now: Rates,
+    /// Rates over this run.
+    pub overall: Rates,
+    /// Requests that may be on their way at the same time.
+    pub concurrency: u64,
+    /// Requests that are on their way.
+    pub in_flight: u64,
+    /// Requests that may begin in a second; 0 when the service does not throttle.
+    pub pace: u64,
+    /// Calls that failed for a passing reason and wait for their next try.
+    pub retrying: u64,
+    /// Requests of this run.
+    pub requests: Requests,
+    /// Processors that this process kept busy over the last seconds.
+    pub cpu: f64,
+    /// What kept the run from being faster over the last seconds, if one thing stands out.
+    pub limiting: Option<Limiting>,
+    /// Seconds to the end, if it goes on as in the last minutes. None until the scan is complete,
+    /// and while nothing moves.
+    pub eta_seconds: Option<u64>,
+}
+
+/// Amounts in a second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    /// Entries settled.
+    pub entries: f64,
+    /// Bytes read from the source.
+    pub bytes_read: f64,
+    /// Bytes uploaded.
+    pub bytes_put: f64,
+}
+
+/// Requests to the container, each try counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Requests {
+    /// Blobs written.
+    pub puts: u64,
+    /// Blobs read.
+    pub gets: u64,
+    /// Pages listed.
+    pub lists: u64,
+    /// Blobs deleted.
+    pub deletes: u64,
+    /// Those of all of them that failed.
+    pub failed: u64,
+    /// Those of the failed ones that the service asked to come later.
+    pub throttled: u64,
+}
+
+impl Requests {
+    /// All of them.
+    pub fn all(&self) -> u64 {
+        self.puts + self.gets + self.lists + self.deletes
+    }
+}
+
+/// What keeps a run from being faster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Limiting {
+    /// Calls to the container fail and are repeated.
+    Container,
+    /// The service asks for fewer requests.
+    Throttling,
+    /// Objects wait for requests to end.
+    Network,
+    /// All processors are busy.
+    Cpu,
+    /// The source answers slowly.
+    Source,
+    /// The database waits for its disk.
+    State,
+}
+
+impl Limiting {
+    /// All of them.
+    pub const ALL: [Limiting; 6] = [
+        Limiting::Container,
+        Limiting::Throttling,
+        Limiting::Network,
+        Limiting::Cpu,
+        Limiting::Source,
+        Limiting::State,
+    ];
+}
+
+impl std::fmt::Display for Limiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Limiting::Container => "the container does not answer",
+            Limiting::Throttling => "the service throttles",
+            Limiting::Network => "network",
+            Limiting::Cpu => "CPU",
+            Limiting::Source => "source",
+            Limiting::State => "disk of the state",
+        })
+    }
+}
+
+impl Snapshot {
+    /// Entries that are neither in the container nor failed.
+    pub fn pending(&self) -> u64 {
+        self.found.saturating_sub(self.done + self.failed)
+    }
+}

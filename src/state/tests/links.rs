@@ -1,0 +1,134 @@
+//! Files with several names: whose inode it is, and what a later name changes.
+
+use super::*;
+
+#[test]
+fn the_first_name_owns_the_inode_and_1023_names_fill_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = new_state(folder.path());
+    let key = LinkKey {
+        device: 1,
+        inode: 2,
+    };
+    let names = (0..1030).map(|n| NewEntry {
+        link: Some(key),
+        ..entry(&format!("{n:04}"), FileType::Regular)
+    });
+    state.record(&[chunk(ROOT, names.collect(), true)]).unwrap();
+    let reader = state.reader().unwrap();
+    let owners = reader.next_inodes(0, 10).unwrap();
+    let ids: Vec<u64> = owners.entries.iter().map(|entry| entry.id.get()).collect();
+    assert_eq!(ids, [1000, 2023]);
+    assert_eq!(reader.link_parents(EntryId::new(1000)).unwrap().len(), 1023);
+    assert_eq!(reader.link_parents(EntryId::new(2023)).unwrap().len(), 7);
+    assert_eq!(reader.split_inode_count().unwrap(), 1);
+    assert!(reader.next_files(0, 10).unwrap().entries.is_empty());
+    let totals = reader.totals().unwrap();
+    assert_eq!(totals.get(Counter::FoundLinks), 1028);
+    assert_eq!(totals.get(Counter::FoundBytes), 20);
+}
+
+#[test]
+fn a_name_found_later_takes_its_inode_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = new_state(folder.path());
+    let link = |name| NewEntry {
+        link: Some(LinkKey {
+            device: 1,
+            inode: 2,
+        }),
+        ..entry(name, FileType::Regular)
+    };
+    let known = vec![entry("dir", FileType::Directory), link("one"), link("two")];
+    state.record(&[chunk(ROOT, known, true)]).unwrap();
+    let settled = Settlement {
+        pass: Pass::Links,
+        progress: PassProgress {
+            cursor: 1001,
+            outstanding: vec![],
+        },
+        done: vec![],
+        failed: vec![],
+        refreshed: vec![],
+    };
+    state.settle(&settled).unwrap();
+    state
+        .record(&[chunk(1000, vec![link("three")], true)])
+        .unwrap();
+    let reader = state.reader().unwrap();
+    let progress = reader.progress(Pass::Links).unwrap();
+    assert_eq!(progress.outstanding, [EntryId::new(1001)]);
+    assert_eq!(progress.cursor, 1001);
+}
+
+#[test]
+fn an_inode_number_of_another_type_is_another_inode() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = new_state(folder.path());
+    let link = |name, file_type| NewEntry {
+        link: Some(LinkKey {
+            device: 1,
+            inode: 2,
+        }),
+        ..entry(name, file_type)
+    };
+    let reused = vec![link("a", FileType::Regular), link("b", FileType::Symlink)];
+    state.record(&[chunk(ROOT, reused, true)]).unwrap();
+    let owners = state.reader().unwrap().next_inodes(0, 9).unwrap();
+    assert_eq!(owners.entries.len(), 2);
+}
+
+#[test]
+fn a_name_that_is_identified_later_is_loaded_or_joins_its_inode() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = new_state(folder.path());
+    let link = |name| NewEntry {
+        link: Some(LinkKey {
+            device: 1,
+            inode: 2,
+        }),
+        ..entry(name, FileType::Regular)
+    };
+    let failed = |name: &[u8]| FoundEntry::Failed {
+        name: name.to_vec(),
+        problem: Problem::new(Reason::InputOutput),
+    };
+    let entries = vec![
+        FoundEntry::Known(link("a")),
+        failed(b"b"),
+        failed(b"c"),
+        failed(b"d"),
+    ];
+    let listing = ListingChunk {
+        directory: EntryId::ROOT,
+        entries,
+        last: true,
+    };
+    state.record(&[listing]).unwrap();
+    let reader = state.reader().unwrap();
+    assert_eq!(reader.unexplored_count().unwrap(), 3);
+    let unknown = reader.unknown_entries(EntryId::new(0), 9).unwrap();
+    state.identify(&unknown[0], &link("b")).unwrap();
+    state
+        .identify(&unknown[1], &entry("c", FileType::Regular))
+        .unwrap();
+    state
+        .identify(&unknown[2], &entry("d", FileType::Directory))
+        .unwrap();
+    let problems = reader.problems(EntryId::new(0), 9).unwrap();
+    let ids: Vec<u64> = problems.iter().map(|problem| problem.id.get()).collect();
+    // The link is loaded with its inode; file and directory keep theirs until they are done.
+    assert_eq!(ids, [1002, 1003]);
+    assert_eq!(reader.link_parents(EntryId::new(1000)).unwrap().len(), 2);
+    let retried = reader
+        .failed_entries(Pass::Files, EntryId::new(0), 1003, 9)
+        .unwrap();
+    assert_eq!(retried.len(), 1);
+    let unlisted = reader.next_unlisted(1000, 9, true).unwrap();
+    let ids: Vec<u64> = unlisted
+        .iter()
+        .map(|directory| directory.id.get())
+        .collect();
+    assert_eq!(ids, [1003]);
+    assert_eq!(reader.next_unlisted(1000, 9, false).unwrap(), []);
+}

@@ -1,0 +1,224 @@
+//! The database's part of the invariants: ids by order alone, progress, settings.
+
+mod links;
+mod problems;
+
+use std::path::Path;
+
+use clfs_format::{Compression, FileType, Timestamp};
+
+use super::*;
+use crate::entry::{DeviceNumber, EntryId, LinkKey, NewEntry, SourceAttributes};
+use crate::identity::Seed;
+use crate::problem::{Problem, Reason};
+
+fn attributes(file_type: FileType, size: u64) -> SourceAttributes {
+    let mode = match file_type {
+        FileType::Directory => 0o040_755,
+        FileType::Symlink => 0o120_777,
+        FileType::Block => 0o060_600,
+        _ => 0o100_644,
+    };
+    let time = |seconds| Timestamp {
+        seconds,
+        nanoseconds: 999_999_999,
+    };
+    SourceAttributes {
+        file_type,
+        mode,
+        uid: u32::MAX,
+        gid: 7,
+        size,
+        mtime: time(u32::MAX),
+        ctime: time(1),
+        atime: time(0),
+        inode: u64::MAX,
+        device: match file_type {
+            FileType::Block => DeviceNumber {
+                major: u32::MAX,
+                minor: 300,
+            },
+            _ => DeviceNumber::default(),
+        },
+    }
+}
+
+fn entry(name: &str, file_type: FileType) -> NewEntry {
+    NewEntry {
+        name: name.as_bytes().to_vec(),
+        attributes: attributes(file_type, 10),
+        link: None,
+        clamped_times: 0,
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        seed: Seed::from_bytes([5; 16]),
+        source: "/a/source\n".into(),
+        container: "file:///c".to_owned(),
+        compression: Compression::Disabled,
+        preserve_hardlinks: true,
+        root: entry("source", FileType::Directory),
+    }
+}
+
+fn new_state(folder: &Path) -> State {
+    State::create(&folder.join("state"), &settings()).unwrap()
+}
+
+fn chunk(directory: u64, entries: Vec<NewEntry>, last: bool) -> ListingChunk {
+    ListingChunk {
+        directory: EntryId::new(directory),
+        entries: entries.into_iter().map(FoundEntry::Known).collect(),
+        last,
+    }
+}
+
+const ROOT: u64 = EntryId::ROOT.get();
+
+#[test]
+fn settings_and_attributes_come_back_as_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = new_state(folder.path());
+    let device = entry("device", FileType::Block);
+    state
+        .record(&[chunk(ROOT, vec![device.clone()], true)])
+        .unwrap();
+    drop(state);
+    let state = State::open(&folder.path().join("state")).unwrap();
+    assert_eq!(state.settings().unwrap(), settings());
+    let back = state
+        .reader()
+        .unwrap()
+        .entry(EntryId::new(1000))
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (back.name, back.attributes),
+        (device.name, device.attributes)
+    );
+    assert!(!state.is_finished().unwrap());
+    state.set_finished().unwrap();
+    assert!(state.is_finished().unwrap());
+}
+
+#[test]
+fn ids_follow_the_order_of_recording_however_it_is_batched() {
+    let names = |folder: &Path, batches: &[usize]| {
+        let state = new_state(folder);
+        let mut chunks = vec![
+            chunk(
+                ROOT,
+                vec![
+                    entry("a", FileType::Directory),
+                    entry("b", FileType::Regular),
+                ],
+                false,
+            ),
+            chunk(ROOT, vec![entry("c", FileType::Regular)], true),
+            chunk(1000, vec![entry("d", FileType::Regular)], true),
+        ]
+        .into_iter();
+        for &count in batches {
+            state
+                .record(&chunks.by_ref().take(count).collect::<Vec<_>>())
+                .unwrap();
+        }
+        let reader = state.reader().unwrap();
+        (1000..1004)
+            .map(|id| reader.path(EntryId::new(id)).unwrap().join(&b'/'))
+            .collect::<Vec<_>>()
+    };
+    let folder = || tempfile::tempdir().unwrap();
+    let expected = ["a", "b", "c", "a/d"].map(|path| path.as_bytes().to_vec());
+    assert_eq!(names(folder().path(), &[3]), expected);
+    assert_eq!(names(folder().path(), &[1, 1, 1]), expected);
+    assert_eq!(names(folder().path(), &[2, 1]), expected);
+}
+
+#[test]
+fn a_directory_in_chunks_knows_where_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = new_state(folder.path());
+    let reader = state.reader().unwrap();
+    let root = Unlisted {
+        id: EntryId::ROOT,
+        parent: EntryId::ROOT,
+        name: b"source".to_vec(),
+        after: None,
+    };
+    let in_part = Unlisted {
+        after: Some(b"a".to_vec()),
+        ..root.clone()
+    };
+    assert_eq!(reader.next_unlisted(0, 9, true).unwrap(), [root]);
+    state
+        .record(&[chunk(ROOT, vec![entry("a", FileType::Regular)], false)])
+        .unwrap();
+    assert_eq!(reader.next_unlisted(0, 9, true).unwrap(), [in_part]);
+    state
+        .record(&[chunk(ROOT, vec![entry("b", FileType::Regular)], true)])
+        .unwrap();
+    assert_eq!(reader.next_unlisted(0, 9, true).unwrap(), []);
+    let children = reader
+        .directory_entries(EntryId::ROOT, EntryId::new(0), 1)
+        .unwrap();
+    assert_eq!(children[0].name, b"a");
+    let rest = reader
+        .directory_entries(EntryId::ROOT, children[0].id, 9)
+        .unwrap();
+    assert_eq!(
+        rest.iter().map(|child| &child.name[..]).collect::<Vec<_>>(),
+        [b"b"]
+    );
+}
+
+#[test]
+fn one_process_a_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = new_state(folder.path());
+    let path = folder.path().join("state");
+    assert!(matches!(State::open(&path), Err(StateError::Locked(_))));
+    assert!(matches!(
+        State::create(&path, &settings()),
+        Err(StateError::Exists(_))
+    ));
+    drop(state);
+    State::open(&path).unwrap();
+    assert!(matches!(
+        State::open(&folder.path().join("none")),
+        Err(StateError::Missing(_))
+    ));
+}
+
+#[test]
+fn a_row_that_no_version_of_ours_writes_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = new_state(folder.path());
+    state
+        .record(&[chunk(ROOT, vec![entry("a", FileType::Regular)], true)])
+        .unwrap();
+    let reader = state.reader().unwrap();
+    for damage in [
+        "UPDATE entry SET mtime = -1 WHERE id = 1000",
+        "UPDATE entry SET mode = 1 WHERE id = 1000",
+        "UPDATE entry SET uid = -1, mode = 33188, mtime = 0 WHERE id = 1000",
+    ] {
+        state
+            .write(|transaction| transaction.execute_batch(damage))
+            .unwrap();
+        let read = reader.next_files(0, 9);
+        assert!(
+            matches!(read, Err(StateError::Corrupt { .. })),
+            "{damage}: {read:?}"
+        );
+    }
+    // A directory that lies in itself does not send a reader in circles.
+    let circle = "UPDATE entry SET parent = 1000 WHERE id = 1000";
+    state
+        .write(|transaction| transaction.execute_batch(circle))
+        .unwrap();
+    let path = reader.path(EntryId::new(1000));
+    assert!(matches!(path, Err(StateError::Corrupt { .. })), "{path:?}");
+}

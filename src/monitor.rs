@@ -3,6 +3,8 @@
 //! The library never prints. [`Event`]'s `Display` is the one wording of each event; terminal,
 //! log and JSON all take it from there.
 
+mod fields;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -23,6 +25,24 @@ pub enum Level {
     Warning,
     /// Something to act on.
     Error,
+}
+
+impl Level {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Debug => "debug",
+            Level::Info => "info",
+            Level::Warning => "warning",
+            Level::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 /// The phases of a load.

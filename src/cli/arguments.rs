@@ -2,18 +2,21 @@
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, ValueEnum};
 use clfs_format::Compression;
 
+use super::output::Output;
 use super::sas_source::sas_token;
 use super::{Failure, Status};
 use crate::container::location::ContainerLocation;
 use crate::container::sas::redacted;
 use crate::identity::Seed;
 use crate::load::{LoadOptions, Mode};
+use crate::monitor::Level;
 use crate::upload::UploadLimits;
 
 /// Loads a folder into an empty Azure Blob container in CLFS format, for an Avere cache to attach.
@@ -104,6 +107,21 @@ pub(super) struct Arguments {
         default_value_t = 64
     )]
     worker_threads: u16,
+    /// No figures while it runs, neither as a display on a terminal nor as lines
+    #[arg(long)]
+    no_progress: bool,
+    /// Where standard error is no terminal: seconds between two lines of figures
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    progress_interval: u64,
+    /// What goes into the log, STATE_DIR/output.txt
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        alias = "log_level",
+        value_enum,
+        default_value = "info"
+    )]
+    log_level: LevelWord,
     /// Milliseconds without an answer after which a request is made again
     #[arg(long, value_name = "MILLISECONDS", hide = true)]
     answer_timeout: Option<u64>,
@@ -138,6 +156,15 @@ enum CompressionWord {
     Disabled,
 }
 
+/// The words of `--log-level`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LevelWord {
+    Debug,
+    Info,
+    Warning,
+    Error,
+}
+
 fn parse_rate(word: &str) -> Result<NonZeroU64, String> {
     let rate = super::size::parse(word)?;
     // So that an object of 8 MiB is on its way before the service's patience ends.
@@ -163,6 +190,47 @@ impl Arguments {
             true => Mode::New,
             false => Mode::Resume,
         }
+    }
+
+    /// Where the load tells what it does.
+    pub(super) fn output(&self) -> Arc<dyn Output> {
+        let every = Duration::from_secs(self.progress_interval);
+        super::output::for_people(!self.no_progress, every)
+    }
+
+    /// The log in the state folder.
+    pub(super) fn log_path(&self) -> PathBuf {
+        self.state.join(crate::state::LOG_NAME)
+    }
+
+    /// The least grave events that go into the log.
+    pub(super) fn log_level(&self) -> Level {
+        match self.log_level {
+            LevelWord::Debug => Level::Debug,
+            LevelWord::Info => Level::Info,
+            LevelWord::Warning => Level::Warning,
+            LevelWord::Error => Level::Error,
+        }
+    }
+
+    /// The options that matter to whoever reads the history later; no secrets.
+    pub(super) fn told(&self) -> Vec<(String, String)> {
+        let mut told = Vec::new();
+        let mut tell = |name: &str, value: Option<String>| {
+            told.extend(value.map(|value| (name.to_owned(), value)));
+        };
+        tell("--new", self.new.then(String::new));
+        tell("--concurrency", self.concurrency.map(|n| n.to_string()));
+        tell(
+            "--bandwidth-limit",
+            self.bandwidth_limit.map(|n| n.to_string()),
+        );
+        tell("--memory", Some(self.memory.to_string()));
+        tell("--worker-threads", Some(self.worker_threads.to_string()));
+        tell("--max-errors", Some(self.max_errors.to_string()));
+        tell("--retry-patience", Some(self.retry_patience.to_string()));
+        tell("--skip-failed", self.skip_failed.then(String::new));
+        told
     }
 
     /// Whether the container is to be verified when the load is done.

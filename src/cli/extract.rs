@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::command::{ContainerWords, Session};
-use super::terminal::{err, out, size};
+use super::output::amount::size;
+use super::terminal::{err, out};
 use super::{Failure, Status};
 use crate::container::location::ContainerLocation;
 use crate::extract::{

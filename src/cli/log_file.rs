@@ -1,31 +1,48 @@
-//! The log in the state folder: one line an event.
+//! The log in the state folder: one line an event, `TIME LEVEL event key=value … "what people read"`.
+//!
+//! When it has grown to [`MOST_BYTES`] it becomes `output.txt.1`, that one `output.txt.2`, and so on;
+//! the oldest goes.
 
-use std::fs::{File, OpenOptions};
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use crate::monitor::Level;
+use serde_json::Value;
+
+use crate::monitor::{Event, Level};
+
+/// A log of this size is put aside. The end of it goes into the container, which takes 8 MiB.
+const MOST_BYTES: u64 = 64 << 20;
+/// As many are kept beside the one that is written.
+const KEPT: u32 = 4;
 
 /// The log file; lines wait in memory until the state folder is there.
 pub(super) struct LogFile {
     path: PathBuf,
+    least: Level,
     target: Mutex<Target>,
 }
 
 enum Target {
     Waiting(Vec<u8>),
-    Open(File),
+    Open {
+        file: File,
+        bytes: u64,
+    },
     /// It could not be opened or written: said once.
     Lost,
 }
 
 impl LogFile {
-    pub(super) fn new(path: PathBuf) -> Self {
+    /// Events below `least` are left out.
+    pub(super) fn new(path: PathBuf, least: Level) -> Self {
         LogFile {
             path,
+            least,
             target: Mutex::new(Target::Waiting(Vec::new())),
         }
     }
@@ -35,35 +52,46 @@ impl LogFile {
         let mut target = self.target();
         let waiting = match std::mem::replace(&mut *target, Target::Lost) {
             Target::Waiting(lines) => lines,
-            Target::Open(_) | Target::Lost => Vec::new(),
+            Target::Open { .. } | Target::Lost => Vec::new(),
         };
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&self.path)?;
-        file.write_all(&waiting)?;
-        *target = Target::Open(file);
+        let mut open = append_to(&self.path)?;
+        open.write(&self.path, &waiting)?;
+        *target = open;
         Ok(())
     }
 
-    /// Writes a line.
-    pub(super) fn line(&self, level: Level, text: &str) {
-        let word = match level {
-            Level::Debug => "debug",
-            Level::Info => "info",
-            Level::Warning => "warning",
-            Level::Error => "error",
-        };
+    /// Writes an event.
+    pub(super) fn event(&self, event: &Event<'_>) {
+        if event.level() >= self.least {
+            let fields = event.fields();
+            let fields = fields.iter().map(|(name, value)| (name.as_str(), value));
+            self.write(event.level(), event.name(), fields, &event.to_string());
+        }
+    }
+
+    /// Writes a line that belongs to no event.
+    pub(super) fn line(&self, level: Level, name: &str, text: &str) {
+        if level >= self.least {
+            self.write(level, name, std::iter::empty(), text);
+        }
+    }
+
+    fn write<'a>(
+        &self,
+        level: Level,
+        name: &str,
+        fields: impl Iterator<Item = (&'a str, &'a Value)>,
+        text: &str,
+    ) {
         let time = humantime::format_rfc3339_millis(SystemTime::now());
-        let line = format!("{time} {word} {text}\n");
+        let mut line = format!("{time} {level} {name}");
+        for (name, value) in fields {
+            // Into a String, which takes all.
+            let _: std::fmt::Result = write!(line, " {name}={}", shown(value));
+        }
+        let _: std::fmt::Result = writeln!(line, " {}", quoted(text));
         let mut target = self.target();
-        let written = match &mut *target {
-            Target::Waiting(lines) => lines.write_all(line.as_bytes()),
-            Target::Open(file) => file.write_all(line.as_bytes()),
-            Target::Lost => return,
-        };
-        if let Err(error) = written {
+        if let Err(error) = target.write(&self.path, line.as_bytes()) {
             *target = Target::Lost;
             super::terminal::err(&format!(
                 "clfsload: the log cannot be written: {error}; going on without"
@@ -73,5 +101,131 @@ impl LogFile {
 
     fn target(&self) -> MutexGuard<'_, Target> {
         self.target.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Target {
+    fn write(&mut self, path: &Path, line: &[u8]) -> io::Result<()> {
+        match self {
+            Target::Waiting(lines) => lines.extend_from_slice(line),
+            Target::Open { bytes, .. } if *bytes >= MOST_BYTES => {
+                put_aside(path)?;
+                *self = append_to(path)?;
+                return self.write(path, line);
+            }
+            Target::Open { file, bytes } => {
+                file.write_all(line)?;
+                *bytes += line.len() as u64;
+            }
+            Target::Lost => {}
+        }
+        Ok(())
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<Target> {
+    let mut options = OpenOptions::new();
+    let file = options.create(true).append(true).mode(0o600).open(path)?;
+    let bytes = file.metadata()?.len();
+    Ok(Target::Open { file, bytes })
+}
+
+/// Gives each log the name of the next older one.
+fn put_aside(path: &Path) -> io::Result<()> {
+    let name = |age: u32| match age {
+        0 => path.to_path_buf(),
+        age => {
+            let mut name = path.as_os_str().to_owned();
+            name.push(format!(".{age}"));
+            name.into()
+        }
+    };
+    for age in (0..KEPT).rev() {
+        match fs::rename(name(age), name(age + 1)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A value as it is, where it is one word; quoted where it is not.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) if is_word(text) => text.clone(),
+        value => value.to_string(),
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    let odd = |character: char| {
+        character.is_whitespace() || character.is_control() || matches!(character, '"' | '=')
+    };
+    !text.is_empty() && !text.contains(odd)
+}
+
+/// In quotes, on one line.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::problem::{Problem, Reason};
+
+    #[test]
+    fn a_line_has_time_level_name_fields_and_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let log = LogFile::new(path.clone(), Level::Info);
+        let problem = Problem::new(Reason::Vanished);
+        log.event(&Event::Problem {
+            path: b"a b\n",
+            problem,
+        });
+        log.event(&Event::Detail("not at this level"));
+        log.open().unwrap();
+        log.line(Level::Info, "end", "two\nlines");
+        let text = fs::read_to_string(path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let [first, second] = lines[..] else {
+            panic!("{text}");
+        };
+        let (_, rest) = first.split_once(' ').unwrap();
+        let message = Event::Problem {
+            path: b"a b\n",
+            problem,
+        }
+        .to_string();
+        let expected = format!(
+            "error problem path=\"a b\\\\x0a\" path_hex=6120620a reason=vanished {}",
+            quoted(&message)
+        );
+        assert_eq!(rest, expected);
+        assert!(second.ends_with(" info end \"two\\nlines\""), "{second}");
+    }
+
+    #[test]
+    fn a_log_that_is_full_is_put_aside_and_the_oldest_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        for age in 0..KEPT + 2 {
+            let full = File::create(&path).unwrap();
+            full.set_len(MOST_BYTES + u64::from(age)).unwrap();
+            let log = LogFile::new(path.clone(), Level::Info);
+            log.open().unwrap();
+            log.line(Level::Info, "end", "next");
+        }
+        let mut names: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["log", "log.1", "log.2", "log.3", "log.4"]);
+        let newest = fs::metadata(folder.path().join("log.1")).unwrap().len();
+        assert_eq!(newest, MOST_BYTES + u64::from(KEPT) + 1);
+        assert!(fs::metadata(&path).unwrap().len() < 200);
     }
 }

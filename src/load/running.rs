@@ -43,6 +43,7 @@ impl Running<'_> {
             }
             finished => finished?,
         }
+        load.progress.finish();
         Ok(match reader.problem_count()? {
             0 => End::Finished,
             _ => End::FinishedWithout,

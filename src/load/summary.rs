@@ -1,5 +1,6 @@
 //! How a run ended, in figures.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,19 @@ pub enum End {
     TooManyProblems,
     /// It was asked to stop.
     Stopped,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            End::Finished => "finished",
+            End::WasFinished => "was finished before",
+            End::FinishedWithout => "finished without failed entries",
+            End::Problems => "at rest with failed entries",
+            End::TooManyProblems => "stopped, as too many entries failed",
+            End::Stopped => "stopped",
+        })
+    }
 }
 
 /// The figures of a transfer.

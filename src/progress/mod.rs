@@ -9,7 +9,7 @@ mod snapshot;
 mod votes;
 mod window;
 
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::container::limit::LimiterFigures;
@@ -45,7 +45,8 @@ pub struct Progress {
     /// Threads that wait for objects to leave before they read on.
     pub waiting_for_room: Arc<AtomicUsize>,
     phase: AtomicU8,
-    scan_complete: std::sync::atomic::AtomicBool,
+    scan_complete: AtomicBool,
+    finished: AtomicBool,
     before: OnceLock<Before>,
 }
 
@@ -113,6 +114,16 @@ impl Progress {
     /// All entries of the source are known.
     pub(crate) fn scan_is_complete(&self) {
         self.scan_complete.store(true, Ordering::Relaxed);
+    }
+
+    /// The root is in the container.
+    pub(crate) fn finish(&self) {
+        self.finished.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the root is in the container, which comes last and is settled by itself.
+    pub fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Relaxed)
     }
 
     /// Whether all entries of the source are known.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -135,15 +135,19 @@ impl Taking {
             Phase::Scan | Phase::Links => 0,
             Phase::Directories | Phase::Finish => before.links + get(&progress.links),
         };
-        let done = before.done + get(&progress.done) + links;
+        let most_done = found.saturating_sub(self.problems);
+        let done = match progress.is_finished() {
+            true => most_done,
+            // Directories that are put again, since other entries failed, count once more.
+            false => most_done.min(before.done + get(&progress.done) + links),
+        };
         let mut snapshot = Snapshot {
-            at: milliseconds(SystemTime::now()),
+            at: super::history::now(),
             elapsed_ms: u64::try_from(mark.elapsed.as_millis()).unwrap_or(u64::MAX),
             phase,
             scan_complete: progress.is_scan_complete(),
             found,
-            // Directories that are put again, since other entries failed, count once more.
-            done: done.min(found.saturating_sub(self.problems)),
+            done,
             failed: self.problems,
             bytes_found: before.bytes_found + get(&progress.bytes_found),
             bytes_read: before.bytes_read + mark.bytes_read,
@@ -187,9 +191,4 @@ fn estimate(snapshot: &Snapshot, rates: &Rates) -> Option<u64> {
 /// The time that processors spent on this process (clock_gettime(2), `CLOCK_PROCESS_CPUTIME_ID`).
 fn processor_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
-}
-
-fn milliseconds(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

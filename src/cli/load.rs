@@ -1,0 +1,228 @@
+//! The load as a command: options in, events and figures out, an end as an exit status.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::arguments::Arguments;
+use super::log_file::LogFile;
+use super::output::{Ending, Output};
+use super::{Failure, Status, output, raise_descriptor_limit, terminal, verify};
+use crate::container::ContainerLocation;
+use crate::container::notice::Notice;
+use crate::container::retry::RetryPolicy;
+use crate::load::{End, Load, LoadError, Summary, prepare};
+use crate::monitor::{Event, Level, Monitor};
+use crate::progress::Snapshot;
+use crate::read::{OpenOptions, ReadError, Reader};
+use crate::verify::VerifyOptions;
+
+/// How long a run may take to come to rest once it is to stop; outcomes are stored meanwhile.
+const STOP_PATIENCE: Duration = Duration::from_secs(8);
+
+/// Runs a load.
+pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
+    let reporter = Arc::new(Reporter::new(arguments));
+    let status = load(arguments, &reporter);
+    if let Err(failure) = &status {
+        reporter.output.failure(&failure.message);
+    }
+    status
+}
+
+fn load(arguments: &Arguments, reporter: &Arc<Reporter>) -> Result<Status, Failure> {
+    let options = arguments.load_options()?;
+    let (location, retry) = (options.container.clone(), options.retry.clone());
+    let notices = {
+        let reporter = Arc::clone(reporter);
+        Arc::new(move |notice: &Notice<'_>| reporter.event(&Event::Container(notice)))
+    };
+    raise_descriptor_limit();
+    let mode = arguments.mode();
+    let load = prepare(options, mode, notices)?;
+    reporter.start_log();
+    load.note_run(arguments.told());
+    reporter.event(&load.started_event(mode));
+    stop_on_signals(&load, reporter);
+    let held = end_when_held(&load, reporter);
+    let summary = load.run(reporter.as_ref());
+    held.abort();
+    let status = end(arguments, &load, reporter, &location, summary).and_then(|end| {
+        let status = status(end);
+        if !(arguments.verify() && is_whole(end)) {
+            return Ok(status);
+        }
+        let location = arguments.location_now(location)?;
+        match verify_loaded(&load, &location, retry, reporter)? {
+            Status::Done => Ok(status),
+            worse => Ok(worse),
+        }
+    });
+    load.leave();
+    status
+}
+
+/// Tells how the run ended.
+fn end(
+    arguments: &Arguments,
+    load: &Load,
+    reporter: &Reporter,
+    location: &ContainerLocation,
+    summary: Result<Summary, LoadError>,
+) -> Result<End, Failure> {
+    match summary {
+        Ok(summary) => {
+            load.note_end(&summary.end.to_string());
+            let next = match is_whole(summary.end) && !arguments.verify() {
+                true => vec![verify::advice(location)],
+                false => Vec::new(),
+            };
+            let last = reporter.last();
+            let ending = Ending {
+                summary: &summary,
+                state: load.state(),
+                last: last.as_ref(),
+                next,
+            };
+            for line in output::summary_lines(&ending) {
+                reporter.log.line(Level::Info, "summary", &line);
+            }
+            reporter.output.end(&ending);
+            Ok(summary.end)
+        }
+        Err(error) => {
+            let mut failure = Failure::from(error);
+            load.note_end(&failure.message);
+            reporter.log.line(Level::Error, "failure", &failure.message);
+            failure.message +=
+                "\nat rest: when that is mended, run the same command without --new to go on";
+            Err(failure)
+        }
+    }
+}
+
+/// Whether there is a container that can be attached.
+fn is_whole(end: End) -> bool {
+    matches!(end, End::Finished | End::WasFinished | End::FinishedWithout)
+}
+
+fn status(end: End) -> Status {
+    match end {
+        End::Finished | End::WasFinished => Status::Done,
+        End::FinishedWithout | End::Problems => Status::Problems,
+        End::TooManyProblems | End::Stopped => Status::Failed,
+    }
+}
+
+/// Reads the container that was loaded and checks it.
+fn verify_loaded(
+    load: &Load,
+    location: &ContainerLocation,
+    retry: RetryPolicy,
+    reporter: &Arc<Reporter>,
+) -> Result<Status, Failure> {
+    let options = OpenOptions {
+        whole: true,
+        retry,
+        stop: Arc::clone(load.stop()),
+        ..OpenOptions::default()
+    };
+    reporter.output.line("verifying the container");
+    let notices = {
+        let reporter = Arc::clone(reporter);
+        Arc::new(move |notice: &Notice<'_>| reporter.event(&Event::Container(notice)))
+    };
+    load.runtime().block_on(async {
+        let checked = async {
+            let reader = Arc::new(Reader::open(location, &options, notices).await?);
+            verify::check(&reader, &VerifyOptions::default(), verify::Form::Lines).await
+        };
+        tokio::select! {
+            checked = checked => checked,
+            () = load.stop().requested(Duration::ZERO) => Err(ReadError::Stopped.into()),
+        }
+    })
+}
+
+/// The first signal asks the run to stop, the second ends the process.
+fn stop_on_signals(load: &Load, reporter: &Arc<Reporter>) {
+    let (stop, reporter) = (Arc::clone(load.stop()), Arc::clone(reporter));
+    load.runtime().spawn(async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+        ) else {
+            // Without handlers, signals end the process; the state is safe from that.
+            return;
+        };
+        for asked_before in [false, true] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if asked_before {
+                std::process::exit(i32::from(Status::Failed as u8));
+            }
+            stop.request();
+            reporter.event(&Event::Stopping);
+        }
+    });
+}
+
+/// Ends the process when a run that is to stop, for whatever reason, does not come to rest: a
+/// thread may be held by a source that does not answer. What is done is stored by then.
+fn end_when_held(load: &Load, reporter: &Arc<Reporter>) -> tokio::task::JoinHandle<()> {
+    let (stop, reporter) = (Arc::clone(load.stop()), Arc::clone(reporter));
+    load.runtime().spawn(async move {
+        stop.requested(STOP_PATIENCE).await;
+        reporter.event(&Event::StoppedWaiting);
+        std::process::exit(i32::from(Status::Failed as u8));
+    })
+}
+
+/// Events and figures to the output and the log.
+struct Reporter {
+    output: Arc<dyn Output>,
+    log: LogFile,
+    last: Mutex<Option<Snapshot>>,
+}
+
+impl Reporter {
+    fn new(arguments: &Arguments) -> Self {
+        Reporter {
+            output: arguments.output(),
+            log: LogFile::new(arguments.log_path(), arguments.log_level()),
+            last: Mutex::default(),
+        }
+    }
+
+    /// The state folder is there now: what was said so far goes into its log.
+    fn start_log(&self) {
+        if let Err(error) = self.log.open() {
+            terminal::err(&format!(
+                "clfsload: the log cannot be written: {error}; going on without"
+            ));
+        }
+    }
+
+    /// The figures of the last moment.
+    fn last(&self) -> Option<Snapshot> {
+        self.last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Monitor for Reporter {
+    fn event(&self, event: &Event<'_>) {
+        self.output.event(event);
+        self.log.event(event);
+    }
+
+    fn snapshot(&self, snapshot: &Snapshot) {
+        self.output.snapshot(snapshot);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(snapshot.clone());
+    }
+}

@@ -1,0 +1,129 @@
+//! The live display: a few lines at the bottom of a terminal that change twice a second.
+
+use std::io::IsTerminal;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Ending, Output, figures, lines, summary};
+use crate::cli::terminal::out;
+use crate::monitor::Event;
+use crate::progress::Snapshot;
+
+/// Redrawn no more often: over ssh each time is a packet.
+const REDRAWS_A_SECOND: u8 = 4;
+/// The bar is a thousand wide.
+const WHOLE: f64 = 1000.0;
+
+/// The display. What is printed beside it goes above.
+pub(in crate::cli) struct Live {
+    display: MultiProgress,
+    rows: Mutex<Option<Rows>>,
+}
+
+struct Rows {
+    bar: ProgressBar,
+    texts: [ProgressBar; 4],
+}
+
+impl Live {
+    /// Whether standard error is a terminal that can be redrawn.
+    pub(in crate::cli) fn is_possible() -> bool {
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        std::io::stderr().is_terminal() && !dumb
+    }
+
+    pub(in crate::cli) fn new() -> Self {
+        let target = ProgressDrawTarget::stderr_with_hz(REDRAWS_A_SECOND);
+        Live {
+            display: MultiProgress::with_draw_target(target),
+            rows: Mutex::new(None),
+        }
+    }
+
+    fn rows(&self) -> MutexGuard<'_, Option<Rows>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self) -> Rows {
+        let row = |template: &str| {
+            let bar = self.display.add(ProgressBar::new(WHOLE as u64));
+            bar.set_style(style(template));
+            bar
+        };
+        Rows {
+            bar: row(BAR),
+            texts: [row(TEXT), row(TEXT), row(TEXT), row(TEXT)],
+        }
+    }
+
+    /// Takes the display away for good: what comes after it stands in its place.
+    fn clear(&self) {
+        if let Some(rows) = self.rows().take() {
+            rows.bar.finish_and_clear();
+            rows.texts.iter().for_each(ProgressBar::finish_and_clear);
+        }
+        // A terminal that is gone is no reason to end a transfer.
+        drop(self.display.clear());
+    }
+}
+
+/// No row is as wide as the terminal on purpose: what a narrower one breaks in two cannot be taken
+/// away again.
+const TEXT: &str = "{msg}";
+const BAR: &str = "[{bar:40.green}] {msg}";
+
+impl Output for Live {
+    fn event(&self, event: &Event<'_>) {
+        self.display.suspend(|| lines::print(event));
+    }
+
+    fn snapshot(&self, snapshot: &Snapshot) {
+        let mut rows = self.rows();
+        let rows = rows.get_or_insert_with(|| self.begin());
+        let part = figures::part_done(snapshot);
+        // Never full before the end.
+        rows.bar
+            .set_position((part.unwrap_or(0.0) * WHOLE).min(WHOLE - 1.0) as u64);
+        let percent = part.map_or("…".to_owned(), |part| {
+            format!("{:.0} %", (part * 100.0).floor())
+        });
+        rows.bar.set_message(percent);
+        for (row, text) in rows.texts.iter().zip(figures::rows(snapshot)) {
+            row.set_message(text);
+        }
+    }
+
+    fn line(&self, line: &str) {
+        self.display.suspend(|| out(line));
+    }
+
+    fn end(&self, ending: &Ending<'_>) {
+        self.clear();
+        summary::lines(ending).iter().for_each(|line| out(line));
+    }
+
+    fn failure(&self, _: &str) {
+        self.clear();
+    }
+}
+
+/// The templates are constants, and a test shows that they are sound.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_templates_are_sound() {
+        for template in [TEXT, BAR] {
+            ProgressStyle::with_template(template).unwrap();
+        }
+    }
+}

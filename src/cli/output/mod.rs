@@ -1,0 +1,50 @@
+//! Where a load tells what it does: for people on a terminal or in a log of lines, and for machines.
+
+pub(super) mod amount;
+mod figures;
+mod lines;
+mod live;
+mod summary;
+
+use std::sync::Arc;
+
+use crate::load::Summary;
+use crate::monitor::Event;
+use crate::progress::Snapshot;
+use crate::state::State;
+
+use lines::Lines;
+use live::Live;
+pub(super) use summary::lines as summary_lines;
+
+/// A way of telling what a load does. All may be called from any thread.
+pub(super) trait Output: Send + Sync {
+    /// Something happened.
+    fn event(&self, event: &Event<'_>);
+    /// The figures of this moment, twice a second.
+    fn snapshot(&self, snapshot: &Snapshot);
+    /// A line of the normal course that belongs to no event.
+    fn line(&self, line: &str);
+    /// The run came to an end of its own. No snapshot comes after it.
+    fn end(&self, ending: &Ending<'_>);
+    /// The command failed. The message is printed by the caller, to standard error.
+    fn failure(&self, message: &str);
+}
+
+/// How a run ended, and what may be told of it.
+pub(super) struct Ending<'a> {
+    pub(super) summary: &'a Summary,
+    pub(super) state: &'a State,
+    /// The last figures.
+    pub(super) last: Option<&'a Snapshot>,
+    /// What to do next, in sentences.
+    pub(super) next: Vec<String>,
+}
+
+/// The output for a person.
+pub(super) fn for_people(progress: bool, every: std::time::Duration) -> Arc<dyn Output> {
+    match progress && Live::is_possible() {
+        true => Arc::new(Live::new()),
+        false => Arc::new(Lines::new(progress.then_some(every))),
+    }
+}

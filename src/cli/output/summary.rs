@@ -1,0 +1,165 @@
+//! The end of a run in a few lines: what was done, what failed, what it cost, what comes next.
+
+use clfs_format::FileType;
+
+use super::Ending;
+use super::amount::{count, counted, rate, size, span};
+use crate::entry::EntryId;
+use crate::load::{End, Summary};
+use crate::monitor::Escaped;
+use crate::progress::{Progress, Requests};
+use crate::state::{Counter, State, StateError};
+
+/// Failed entries that are shown; the files have all.
+const SHOWN_PROBLEMS: u32 = 10;
+
+/// The lines.
+pub(in crate::cli) fn lines(ending: &Ending<'_>) -> Vec<String> {
+    let Ending { summary, state, .. } = ending;
+    let mut lines = vec![entries(summary), bytes(summary), run(summary)];
+    lines.extend(requests(ending));
+    lines.extend(problems(summary, state));
+    lines.push(end_line(summary, state));
+    lines.extend(ending.next.iter().cloned());
+    lines
+}
+
+fn entries(summary: &Summary) -> String {
+    let totals = &summary.totals;
+    let types: Vec<String> = FileType::ALL
+        .into_iter()
+        .map(|file_type| (totals.get(Counter::Found(file_type)), file_type))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, file_type)| {
+            let (one, several) = type_names(file_type);
+            counted(count, one, several)
+        })
+        .collect();
+    let mut entries = counted(totals.entries(), "entry", "entries");
+    entries += &format!(": {}", types.join(", "));
+    let links = totals.get(Counter::FoundLinks);
+    if links > 0 {
+        entries += &format!(" ({} of them further names of a file)", count(links));
+    }
+    entries
+}
+
+fn bytes(summary: &Summary) -> String {
+    let totals = &summary.totals;
+    format!(
+        "{} read, {} uploaded in {}",
+        size(totals.get(Counter::BytesRead)),
+        size(totals.get(Counter::BytesPut)),
+        counted(totals.get(Counter::Objects), "object", "objects"),
+    )
+}
+
+fn run(summary: &Summary) -> String {
+    let seconds = summary.elapsed.as_secs_f64().max(0.001);
+    let put = Progress::get(&summary.progress.bytes_put) as f64 / seconds;
+    let done = Progress::get(&summary.progress.done) as f64 / seconds;
+    format!(
+        "this run: {}, {} entries/s, {}/s uploaded",
+        span(summary.elapsed),
+        rate(done),
+        size(put as u64)
+    )
+}
+
+/// What the run cost in requests: each is paid for.
+fn requests(ending: &Ending<'_>) -> Option<String> {
+    let requests = ending.last?.requests;
+    if requests.all() == 0 {
+        return None;
+    }
+    let Requests {
+        puts,
+        gets,
+        lists,
+        deletes,
+        failed,
+        throttled,
+    } = requests;
+    let mut kinds = Vec::new();
+    for (number, one, several) in [
+        (puts, "put", "puts"),
+        (gets, "get", "gets"),
+        (lists, "list", "lists"),
+        (deletes, "delete", "deletes"),
+    ] {
+        if number > 0 {
+            kinds.push(counted(number, one, several));
+        }
+    }
+    let mut line = format!("requests of this run: {}", kinds.join(", "));
+    if failed > 0 {
+        line += &format!("; {} failed and were repeated", count(failed));
+    }
+    if throttled > 0 {
+        line += &format!(", {} of them throttled by the service", count(throttled));
+    }
+    Some(line)
+}
+
+/// The first problems, with their paths.
+fn problems(summary: &Summary, state: &State) -> Vec<String> {
+    let shown = || -> Result<Vec<String>, StateError> {
+        let reader = state.reader()?;
+        let mut lines = Vec::new();
+        for stored in reader.problems(EntryId::new(0), SHOWN_PROBLEMS)? {
+            let path = reader.path(stored.id)?.join(&b'/');
+            lines.push(format!("  {}: {}", Escaped(&path), stored.problem));
+        }
+        Ok(lines)
+    };
+    if summary.problems == 0 {
+        return Vec::new();
+    }
+    let first = shown().unwrap_or_default();
+    let mut lines = vec![match summary.problems > first.len() as u64 {
+        true => format!(
+            "failed, the first {} of {}:",
+            first.len(),
+            count(summary.problems)
+        ),
+        false => "failed:".to_owned(),
+    }];
+    lines.extend(first);
+    lines
+}
+
+fn end_line(summary: &Summary, state: &State) -> String {
+    let problems = counted(summary.problems, "entry", "entries");
+    let list = state.folder().join("problems.txt");
+    let list = list.display();
+    match summary.end {
+        End::Finished => "done: the container is whole and can be attached".to_owned(),
+        End::WasFinished => {
+            "done: this transfer was finished before; nothing was left to do".to_owned()
+        }
+        End::FinishedWithout => format!(
+            "done without {problems} that failed (see {list}): the container is whole but for them"
+        ),
+        End::Problems => format!(
+            "at rest: {problems} failed (see {list}); mend them and run the same command without --new, \
+             or add --skip-failed to finish without them"
+        ),
+        End::TooManyProblems => format!(
+            "stopped: {problems} failed (see {list}), which is the limit of --max-errors; mend them, \
+             then run the same command without --new"
+        ),
+        End::Stopped => "stopped: run the same command without --new to go on".to_owned(),
+    }
+}
+
+fn type_names(file_type: FileType) -> (&'static str, &'static str) {
+    match file_type {
+        FileType::Directory => ("directory", "directories"),
+        FileType::Regular => ("file", "files"),
+        FileType::Symlink => ("symlink", "symlinks"),
+        FileType::Block => ("block device", "block devices"),
+        FileType::Character => ("character device", "character devices"),
+        FileType::Socket => ("socket", "sockets"),
+        FileType::Fifo => ("fifo", "fifos"),
+    }
+}

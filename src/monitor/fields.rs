@@ -1,0 +1,177 @@
+//! An event as a name and fields, for logs and JSON: the same whatever its wording is.
+
+use std::fmt::Display;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Map, Value};
+
+use super::{Escaped, Event};
+use crate::container::ContainerError;
+use crate::container::notice::Notice;
+
+/// Adds to the fields of an event.
+#[derive(Debug, Default)]
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.0.insert(name.to_owned(), value.into());
+        self
+    }
+
+    fn text(self, name: &str, value: impl Display) -> Self {
+        self.with(name, value.to_string())
+    }
+
+    fn some(self, name: &str, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    /// The path as lines show it, and its exact bytes where that is not its text.
+    fn path(self, path: &[u8]) -> Self {
+        let path = if path.is_empty() { b"." } else { path };
+        let shown = Escaped(path).to_string();
+        let hex = (shown.as_bytes() != path).then(|| {
+            path.iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+        });
+        self.with("path", shown).some("path_hex", hex)
+    }
+
+    fn error(self, error: &ContainerError) -> Self {
+        self.text("operation", error.operation())
+            .some("blob", error.blob())
+            .some("status", error.status())
+            .some("code", error.code())
+            .some("request_id", error.request_id())
+            .text("error", error)
+    }
+
+    fn seconds(self, name: &str, span: Duration) -> Self {
+        self.with(name, span.as_secs_f64())
+    }
+
+    fn time(self, name: &str, time: Option<SystemTime>) -> Self {
+        let shown = time.map(|time| humantime::format_rfc3339_seconds(time).to_string());
+        self.some(name, shown)
+    }
+}
+
+impl Event<'_> {
+    /// The name of this kind of event: kebab-case, and for good.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::Started { .. } => "started",
+            Event::Phase(_) => "phase",
+            Event::Problem { .. } => "problem",
+            Event::TakenAgain { .. } => "taken-again",
+            Event::ClampedTimes { .. } => "clamped-times",
+            Event::SplitInodes { .. } => "split-inodes",
+            Event::SourceStalled { .. } => "source-stalled",
+            Event::Stopping => "stopping",
+            Event::StoppedWaiting => "stopped-waiting",
+            Event::Detail(_) => "detail",
+            Event::Container(notice) => match notice {
+                Notice::OutageBegins { .. } => "outage-begins",
+                Notice::OutageLasts { .. } => "outage-lasts",
+                Notice::OutageEnds { .. } => "outage-ends",
+                Notice::ThrottleBegins { .. } => "throttle-begins",
+                Notice::ThrottleEnds { .. } => "throttle-ends",
+                Notice::TokenEnds { .. } => "token-ends",
+                Notice::TokenRenewed { .. } => "token-renewed",
+            },
+        }
+    }
+
+    /// What it says, in fields. No secrets: they never get as far as an event.
+    pub fn fields(&self) -> Map<String, Value> {
+        let fields = Fields::default();
+        let fields = match self {
+            Event::Started {
+                source,
+                container,
+                resumed,
+            } => fields
+                .text("source", source.display())
+                .with("container", *container)
+                .with("resumed", *resumed),
+            Event::Phase(phase) => fields.with("phase", serde_json::json!(phase)),
+            Event::Problem { path, problem } => fields
+                .path(path)
+                .with("reason", problem.reason.code())
+                .some("errno", problem.errno),
+            Event::TakenAgain { path } => fields.path(path),
+            Event::ClampedTimes { entries } => fields.with("entries", *entries),
+            Event::SplitInodes { inodes } => fields.with("inodes", *inodes),
+            Event::SourceStalled { path, since } => fields.path(path).seconds("seconds", *since),
+            Event::Stopping | Event::StoppedWaiting => fields,
+            Event::Detail(text) => fields.with("detail", *text),
+            Event::Container(notice) => notice_fields(fields, notice),
+        };
+        fields.0
+    }
+}
+
+fn notice_fields(fields: Fields, notice: &Notice<'_>) -> Fields {
+    match notice {
+        Notice::OutageBegins { error, patience } => {
+            fields.error(error).seconds("patience_seconds", *patience)
+        }
+        Notice::OutageLasts {
+            error,
+            lasting,
+            waiting,
+        } => fields
+            .error(error)
+            .seconds("seconds", *lasting)
+            .with("waiting", *waiting),
+        Notice::OutageEnds {
+            lasted,
+            calls,
+            tries,
+        } => fields
+            .seconds("seconds", *lasted)
+            .with("calls", *calls)
+            .with("tries", *tries),
+        Notice::ThrottleBegins { pace } => fields.with("pace", *pace),
+        Notice::ThrottleEnds { lasted } => fields.seconds("seconds", *lasted),
+        Notice::TokenEnds { at, left, file } => fields
+            .time("at", Some(*at))
+            .seconds("seconds_left", *left)
+            .some("file", file.map(|file| file.display().to_string())),
+        Notice::TokenRenewed { file, until } => {
+            fields.text("file", file.display()).time("until", *until)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::{Problem, Reason};
+
+    #[test]
+    fn a_path_that_is_not_its_text_has_its_bytes_too() {
+        let problem = Problem::new(Reason::Vanished);
+        let plain = Event::Problem {
+            path: b"a/b",
+            problem,
+        }
+        .fields();
+        assert_eq!(
+            Value::Object(plain),
+            serde_json::json!({"path": "a/b", "reason": "vanished"})
+        );
+        let odd = Event::Problem {
+            path: b"a\xff\n",
+            problem,
+        }
+        .fields();
+        assert_eq!(odd["path"], "a\\xff\\x0a");
+        assert_eq!(odd["path_hex"], "61ff0a");
+    }
+}

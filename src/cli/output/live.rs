@@ -68,9 +68,8 @@ impl Live {
     }
 }
 
-/// No row is as wide as the terminal on purpose: what a narrower one breaks in two cannot be taken
-/// away again.
-const TEXT: &str = "{msg}";
+/// Rows are cut to the width of the terminal, whatever it is now.
+const TEXT: &str = "{wide_msg}";
 const BAR: &str = "[{bar:40.green}] {msg}";
 
 impl Output for Live {

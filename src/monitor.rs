@@ -61,6 +61,16 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// The word for it in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Phase::Scan => "scan",
+            Phase::Links => "links",
+            Phase::Directories => "directories",
+            Phase::Finish => "finish",
+        }
+    }
+
     /// All of them, in their order.
     pub const ALL: [Phase; 4] = [Phase::Scan, Phase::Links, Phase::Directories, Phase::Finish];
 }

@@ -1,5 +1,6 @@
 //! The words of the command.
 
+use std::net::{SocketAddr, TcpListener};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,8 +10,9 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, ValueEnum};
 use clfs_format::Compression;
 
-use super::output::Output;
+use super::output::{Azcopy, Json, Output};
 use super::sas_source::sas_token;
+use super::verify::Form;
 use super::{Failure, Status};
 use crate::container::location::ContainerLocation;
 use crate::container::sas::redacted;
@@ -110,9 +112,18 @@ pub(super) struct Arguments {
     /// No figures while it runs, neither as a display on a terminal nor as lines
     #[arg(long)]
     no_progress: bool,
-    /// Where standard error is no terminal: seconds between two lines of figures
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
-    progress_interval: u64,
+    /// Seconds between two lines of figures, where there is no display [default: 30; JSON: 5]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    progress_interval: Option<u64>,
+    /// For people, or one JSON object a line (docs/output.md)
+    #[arg(long, value_name = "FORM", value_enum, default_value = "text")]
+    output: FormWord,
+    /// Print the lines that AzCopy's integration reads
+    #[arg(long, conflicts_with = "output")]
+    azcopy: bool,
+    /// Serve figures for Prometheus at http://ADDRESS:PORT/metrics; without ADDRESS for this host only
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = super::metrics::parse_address)]
+    metrics_listen: Option<SocketAddr>,
     /// What goes into the log, STATE_DIR/output.txt
     #[arg(
         long,
@@ -156,6 +167,13 @@ enum CompressionWord {
     Disabled,
 }
 
+/// The words of `--output`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FormWord {
+    Text,
+    Json,
+}
+
 /// The words of `--log-level`.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum LevelWord {
@@ -194,8 +212,32 @@ impl Arguments {
 
     /// Where the load tells what it does.
     pub(super) fn output(&self) -> Arc<dyn Output> {
-        let every = Duration::from_secs(self.progress_interval);
-        super::output::for_people(!self.no_progress, every)
+        let every = |default| Duration::from_secs(self.progress_interval.unwrap_or(default));
+        match self.output {
+            _ if self.azcopy => Arc::new(Azcopy::new()),
+            FormWord::Text => super::output::for_people(!self.no_progress, every(30)),
+            FormWord::Json => Arc::new(Json::new((!self.no_progress).then(|| every(5)))),
+        }
+    }
+
+    /// How findings of `--verify` are told.
+    pub(super) fn verify_form(&self) -> Form {
+        match self.output {
+            FormWord::Text => Form::Lines,
+            FormWord::Json => Form::Json,
+        }
+    }
+
+    /// Where figures are asked for.
+    pub(super) fn metrics(&self) -> Result<Option<TcpListener>, Failure> {
+        let Some(address) = self.metrics_listen else {
+            return Ok(None);
+        };
+        let listener = super::metrics::listen(address).map_err(|error| Failure {
+            message: format!("--metrics-listen {address}: {error}"),
+            status: Status::Failed,
+        })?;
+        Ok(Some(listener))
     }
 
     /// The log in the state folder.

@@ -1,12 +1,13 @@
 //! The load as a command: options in, events and figures out, an end as an exit status.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::arguments::Arguments;
 use super::log_file::LogFile;
+use super::metrics::Latest;
 use super::output::{Ending, Output};
 use super::{Failure, Status, output, raise_descriptor_limit, terminal, verify};
 use crate::container::ContainerLocation;
@@ -26,7 +27,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
     let reporter = Arc::new(Reporter::new(arguments));
     let status = load(arguments, &reporter);
     if let Err(failure) = &status {
-        reporter.output.failure(&failure.message);
+        reporter.output.failure(failure);
     }
     status
 }
@@ -39,9 +40,15 @@ fn load(arguments: &Arguments, reporter: &Arc<Reporter>) -> Result<Status, Failu
         Arc::new(move |notice: &Notice<'_>| reporter.event(&Event::Container(notice)))
     };
     raise_descriptor_limit();
+    let metrics = arguments.metrics()?;
     let mode = arguments.mode();
     let load = prepare(options, mode, notices)?;
     reporter.start_log();
+    if let Some(listener) = metrics {
+        let latest = Arc::clone(&reporter.last);
+        load.runtime()
+            .spawn(super::metrics::serve(listener, latest));
+    }
     load.note_run(arguments.told());
     reporter.event(&load.started_event(mode));
     stop_on_signals(&load, reporter);
@@ -54,10 +61,13 @@ fn load(arguments: &Arguments, reporter: &Arc<Reporter>) -> Result<Status, Failu
             return Ok(status);
         }
         let location = arguments.location_now(location)?;
-        match verify_loaded(&load, &location, retry, reporter)? {
-            Status::Done => Ok(status),
-            worse => Ok(worse),
-        }
+        let form = arguments.verify_form();
+        let status = match verify_loaded(&load, &location, retry, reporter, form)? {
+            Status::Done => status,
+            worse => worse,
+        };
+        reporter.output.verified(status);
+        Ok(status)
     });
     load.leave();
     status
@@ -74,7 +84,8 @@ fn end(
     match summary {
         Ok(summary) => {
             load.note_end(&summary.end.to_string());
-            let next = match is_whole(summary.end) && !arguments.verify() {
+            let verifies = is_whole(summary.end) && arguments.verify();
+            let next = match is_whole(summary.end) && !verifies {
                 true => vec![verify::advice(location)],
                 false => Vec::new(),
             };
@@ -84,6 +95,7 @@ fn end(
                 state: load.state(),
                 last: last.as_ref(),
                 next,
+                verifies,
             };
             for line in output::summary_lines(&ending) {
                 reporter.log.line(Level::Info, "summary", &line);
@@ -107,7 +119,7 @@ fn is_whole(end: End) -> bool {
     matches!(end, End::Finished | End::WasFinished | End::FinishedWithout)
 }
 
-fn status(end: End) -> Status {
+pub(super) fn status(end: End) -> Status {
     match end {
         End::Finished | End::WasFinished => Status::Done,
         End::FinishedWithout | End::Problems => Status::Problems,
@@ -121,6 +133,7 @@ fn verify_loaded(
     location: &ContainerLocation,
     retry: RetryPolicy,
     reporter: &Arc<Reporter>,
+    form: verify::Form,
 ) -> Result<Status, Failure> {
     let options = OpenOptions {
         whole: true,
@@ -136,7 +149,7 @@ fn verify_loaded(
     load.runtime().block_on(async {
         let checked = async {
             let reader = Arc::new(Reader::open(location, &options, notices).await?);
-            verify::check(&reader, &VerifyOptions::default(), verify::Form::Lines).await
+            verify::check(&reader, &VerifyOptions::default(), form).await
         };
         tokio::select! {
             checked = checked => checked,
@@ -185,7 +198,7 @@ fn end_when_held(load: &Load, reporter: &Arc<Reporter>) -> tokio::task::JoinHand
 struct Reporter {
     output: Arc<dyn Output>,
     log: LogFile,
-    last: Mutex<Option<Snapshot>>,
+    last: Latest,
 }
 
 impl Reporter {
@@ -193,7 +206,7 @@ impl Reporter {
         Reporter {
             output: arguments.output(),
             log: LogFile::new(arguments.log_path(), arguments.log_level()),
-            last: Mutex::default(),
+            last: Latest::default(),
         }
     }
 

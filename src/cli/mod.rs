@@ -12,6 +12,7 @@ mod log_file;
 mod long_line;
 mod ls;
 mod matching;
+mod metrics;
 mod output;
 mod printer;
 mod quoting;

@@ -114,6 +114,18 @@ pub enum Limiting {
 }
 
 impl Limiting {
+    /// The word for it in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Limiting::Container => "container",
+            Limiting::Throttling => "throttling",
+            Limiting::Network => "network",
+            Limiting::Cpu => "cpu",
+            Limiting::Source => "source",
+            Limiting::State => "state",
+        }
+    }
+
     /// All of them.
     pub const ALL: [Limiting; 6] = [
         Limiting::Container,

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Ending, Output, figures, summary};
+use crate::cli::Failure;
 use crate::cli::terminal::{err, out};
 use crate::monitor::{Event, Level};
 use crate::progress::Snapshot;
@@ -55,5 +56,5 @@ impl Output for Lines {
         summary::lines(ending).iter().for_each(|line| out(line));
     }
 
-    fn failure(&self, _: &str) {}
+    fn failure(&self, _: &Failure) {}
 }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Ending, Output, figures, lines, summary};
+use crate::cli::Failure;
 use crate::cli::terminal::out;
 use crate::monitor::Event;
 use crate::progress::Snapshot;
@@ -102,7 +103,7 @@ impl Output for Live {
         summary::lines(ending).iter().for_each(|line| out(line));
     }
 
-    fn failure(&self, _: &str) {
+    fn failure(&self, _: &Failure) {
         self.clear();
     }
 }

@@ -1,7 +1,9 @@
 //! Where a load tells what it does: for people on a terminal or in a log of lines, and for machines.
 
 pub(super) mod amount;
+mod azcopy;
 mod figures;
+mod json;
 mod lines;
 mod live;
 mod summary;
@@ -12,6 +14,8 @@ use crate::load::Summary;
 use crate::monitor::Event;
 use crate::progress::Snapshot;
 use crate::state::State;
+
+use super::{Failure, Status};
 
 use lines::Lines;
 use live::Live;
@@ -27,8 +31,10 @@ pub(super) trait Output: Send + Sync {
     fn line(&self, line: &str);
     /// The run came to an end of its own. No snapshot comes after it.
     fn end(&self, ending: &Ending<'_>);
+    /// What the run loaded was verified, and this is the exit status.
+    fn verified(&self, _: Status) {}
     /// The command failed. The message is printed by the caller, to standard error.
-    fn failure(&self, message: &str);
+    fn failure(&self, failure: &Failure);
 }
 
 /// How a run ended, and what may be told of it.
@@ -39,7 +45,12 @@ pub(super) struct Ending<'a> {
     pub(super) last: Option<&'a Snapshot>,
     /// What to do next, in sentences.
     pub(super) next: Vec<String>,
+    /// Whether the container is verified before the command ends.
+    pub(super) verifies: bool,
 }
+
+pub(super) use azcopy::Azcopy;
+pub(super) use json::Json;
 
 /// The output for a person.
 pub(super) fn for_people(progress: bool, every: std::time::Duration) -> Arc<dyn Output> {

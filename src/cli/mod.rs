@@ -20,6 +20,7 @@ mod record;
 mod sas_source;
 mod size;
 mod stat;
+mod status;
 mod terminal;
 mod verify;
 mod visit;
@@ -85,6 +86,16 @@ impl Failure {
         Failure {
             message: message.to_string(),
             status: Status::Usage,
+        }
+    }
+}
+
+impl Failure {
+    /// What could not be done, though the command is right.
+    fn failed(message: impl ToString) -> Self {
+        Failure {
+            message: message.to_string(),
+            status: Status::Failed,
         }
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::Snapshot;
+use super::extremes::Extremes;
 
 /// The file of all snapshots.
 pub const HISTORY_NAME: &str = "history.jsonl";
@@ -39,7 +40,7 @@ pub enum Record {
         options: Vec<(String, String)>,
     },
     /// Figures of the run.
-    Snapshot(Snapshot),
+    Snapshot(Box<Snapshot>),
     /// The run came to its end.
     End {
         /// Milliseconds since 1970.
@@ -49,10 +50,23 @@ pub enum Record {
     },
 }
 
+/// What `progress.json` holds.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Latest {
+    /// The figures.
+    pub snapshot: Option<Snapshot>,
+    /// Files that stand out.
+    pub extremes: Extremes,
+}
+
 /// Writes the history of a run.
 pub(super) struct History {
     folder: PathBuf,
     began: Instant,
+    /// Files that stood out in earlier runs.
+    before: Extremes,
     last_kept: Option<Instant>,
     last_written: Option<Instant>,
 }
@@ -62,13 +76,19 @@ impl History {
         History {
             folder: folder.to_path_buf(),
             began: Instant::now(),
+            before: latest(folder).unwrap_or_default().extremes,
             last_kept: None,
             last_written: None,
         }
     }
 
     /// Keeps a snapshot, if it is time for one.
-    pub(super) fn keep(&mut self, snapshot: &Snapshot, last: bool) {
+    pub(super) fn keep(
+        &mut self,
+        snapshot: &Snapshot,
+        extremes: impl Fn(&Extremes) -> Extremes,
+        last: bool,
+    ) {
         let now = Instant::now();
         let due = |before: Option<Instant>, every: Duration| {
             last || before.is_none_or(|before| now - before >= every)
@@ -76,18 +96,23 @@ impl History {
         if due(self.last_kept, interval(now - self.began)) {
             self.last_kept = Some(now);
             // As said above, a run goes on without.
-            drop(append(&self.folder, &Record::Snapshot(snapshot.clone())));
+            drop(append(&self.folder, &Record::Snapshot(Box::new(snapshot.clone()))));
         }
         if due(self.last_written, LATEST_EVERY) {
             self.last_written = Some(now);
-            drop(replace_latest(&self.folder, snapshot));
+            let latest = Latest {
+                snapshot: Some(snapshot.clone()),
+                extremes: extremes(&self.before),
+            };
+            drop(replace_latest(&self.folder, &latest));
         }
     }
 }
 
-/// Between two snapshots that are kept: a second at first, then so that ten days have 1,900.
+/// Between two snapshots that are kept: a second at first, a minute from the fourth hour on. A day has
+/// 1,900 of them, a MiB.
 fn interval(elapsed: Duration) -> Duration {
-    (elapsed / 200).max(Duration::from_secs(1))
+    (elapsed / 200).clamp(Duration::from_secs(1), Duration::from_secs(60))
 }
 
 /// Milliseconds since 1970.
@@ -108,11 +133,11 @@ pub fn append(folder: &Path, record: &Record) -> io::Result<()> {
     options.open(folder.join(HISTORY_NAME))?.write_all(&line)
 }
 
-fn replace_latest(folder: &Path, snapshot: &Snapshot) -> io::Result<()> {
+fn replace_latest(folder: &Path, latest: &Latest) -> io::Result<()> {
     let unfinished = folder.join(LATEST_UNFINISHED);
     let mut options = OpenOptions::new();
     let options = options.create(true).truncate(true).write(true).mode(0o600);
-    let mut text = serde_json::to_vec(snapshot)?;
+    let mut text = serde_json::to_vec(latest)?;
     text.push(b'\n');
     options.open(&unfinished)?.write_all(&text)?;
     std::fs::rename(&unfinished, folder.join(LATEST_NAME))
@@ -124,12 +149,16 @@ fn replace_latest(folder: &Path, snapshot: &Snapshot) -> io::Result<()> {
 /// # Errors
 /// When the file is there and cannot be read.
 pub fn read(folder: &Path) -> io::Result<Vec<Record>> {
+    read_end(folder, READ_BYTES)
+}
+
+fn read_end(folder: &Path, at_most: u64) -> io::Result<Vec<Record>> {
     let mut file = match File::open(folder.join(HISTORY_NAME)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         file => file?,
     };
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(READ_BYTES)))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(at_most)))?;
     let mut records = Vec::new();
     for line in BufReader::new(file).split(b'\n') {
         records.extend(serde_json::from_slice(&line?));
@@ -137,10 +166,20 @@ pub fn read(folder: &Path) -> io::Result<Vec<Record>> {
     Ok(records)
 }
 
-/// The latest snapshot of a transfer, if there is one that can be read.
-pub fn latest(folder: &Path) -> Option<Snapshot> {
-    /// More than any snapshot has.
-    const MOST: u64 = 64 << 10;
+/// How the last run ended, in words; none when it was ended before it could say so.
+pub fn last_end(folder: &Path) -> Option<String> {
+    /// More than the last lines.
+    const END_BYTES: u64 = 64 << 10;
+    match read_end(folder, END_BYTES).ok()?.pop()? {
+        Record::End { end, .. } => Some(end),
+        Record::Run { .. } | Record::Snapshot(_) => None,
+    }
+}
+
+/// The latest figures of a transfer, if there are some that can be read.
+pub fn latest(folder: &Path) -> Option<Latest> {
+    /// Twenty paths of 4 KiB, each as text and in hexadecimal, and more.
+    const MOST: u64 = 1 << 20;
     let file = File::open(folder.join(LATEST_NAME)).ok()?;
     serde_json::from_reader(file.take(MOST)).ok()
 }

@@ -3,6 +3,7 @@
 //! The stages count in [`Progress`]; [`Observer`] makes a [`Snapshot`] of it twice a second, with
 //! rates and an estimate; [`history`] keeps snapshots in the state folder for `status` and `report`.
 
+pub mod extremes;
 pub mod history;
 mod observer;
 mod snapshot;
@@ -16,6 +17,7 @@ use crate::container::limit::LimiterFigures;
 use crate::monitor::Phase;
 use crate::state::{Counter, Reader, StateError};
 
+use extremes::Rankings;
 pub use observer::Observer;
 pub use snapshot::{Limiting, Rates, Requests, Snapshot};
 
@@ -44,6 +46,8 @@ pub struct Progress {
     pub retrying: Arc<AtomicUsize>,
     /// Threads that wait for objects to leave before they read on.
     pub waiting_for_room: Arc<AtomicUsize>,
+    /// Files that stand out.
+    pub(crate) rankings: Rankings,
     phase: AtomicU8,
     scan_complete: AtomicBool,
     finished: AtomicBool,

@@ -112,7 +112,9 @@ impl Taking {
         }
         self.taken = self.taken.wrapping_add(1);
         let snapshot = self.figures(run);
-        self.history.keep(&snapshot, last);
+        let path = |id| Some(run.reader.path(id).ok()?.join(&b'/'));
+        let extremes = |before: &_| run.progress.rankings.placed(before, path);
+        self.history.keep(&snapshot, extremes, last);
         self.snapshot.insert(snapshot)
     }
 
@@ -156,6 +158,7 @@ impl Taking {
             run_done: mark.entries,
             run_bytes_put: mark.bytes_put,
             now: mark.rates_since(&recent),
+            recent: mark.rates_since(&minutes_ago),
             overall: mark.rates_since(&Mark::default()),
             concurrency: get(&progress.limiter.concurrency),
             in_flight: run.limiter.in_flight(),
@@ -166,7 +169,7 @@ impl Taking {
             limiting: self.votes.limiting(),
             eta_seconds: None,
         };
-        snapshot.eta_seconds = estimate(&snapshot, &mark.rates_since(&minutes_ago));
+        snapshot.eta_seconds = estimate(&snapshot, &snapshot.recent);
         snapshot
     }
 }

@@ -37,6 +37,8 @@ pub struct Snapshot {
     pub run_bytes_put: u64,
     /// Rates over the last seconds.
     pub now: Rates,
+    /// Rates over the last five minutes.
+    pub recent: Rates,
     /// Rates over this run.
     pub overall: Rates,
     /// Requests that may be on their way at the same time.

@@ -32,6 +32,12 @@ pub enum StateError {
         .0.display()
     )]
     Missing(PathBuf),
+    /// A look at a folder without a transfer.
+    #[error(
+        "{} holds no transfer: give the state folder of a load, which has a file state.db",
+        .0.display()
+    )]
+    Nothing(PathBuf),
     /// Another process works on it.
     #[error(
         "another clfsload works on {} now: wait for it to end, or stop it, then run this again",

@@ -14,7 +14,7 @@ pub(super) const DATABASE: &str = "state.db";
 /// The database while it is made; a crash may leave it, the next `--new` makes it again.
 const UNFINISHED: &str = "state.db.unfinished";
 /// Locked by the process that works on the transfer.
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 
 /// A locked state folder.
 #[derive(Debug)]
@@ -101,12 +101,11 @@ impl StateFolder {
     }
 
     /// Whose database lies here, by the header of the file alone.
-    pub(super) fn database_kind(&self) -> Result<schema::Kind, StateError> {
-        let path = self.database();
+    pub(super) fn kind_of(database: &Path) -> Result<schema::Kind, StateError> {
         let mut header = Vec::new();
-        File::open(&path)
+        File::open(database)
             .and_then(|file| file.take(schema::HEADER_BYTES).read_to_end(&mut header))
-            .map_err(|error| StateError::io("read", &path, error))?;
+            .map_err(|error| StateError::io("read", database, error))?;
         Ok(schema::kind_of_header(&header))
     }
 

@@ -12,6 +12,7 @@ mod counter;
 mod error;
 mod folder;
 mod identify;
+mod look;
 mod outcome;
 mod problems;
 mod progress;
@@ -32,6 +33,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 pub use counter::{Counter, Totals};
 pub use error::StateError;
 pub use identify::UnknownEntry;
+pub use look::Look;
 pub use outcome::{Settled, Settlement};
 pub use problems::StoredProblem;
 pub use progress::{Pass, PassProgress};
@@ -97,23 +99,12 @@ impl State {
     fn connect(folder: StateFolder) -> Result<State, StateError> {
         let path = folder.database();
         let failed = |error| StateError::query(&path, error);
-        let accept = |kind| match kind {
-            schema::Kind::Current => Ok(()),
-            schema::Kind::Newer(found) => Err(StateError::Newer {
-                path: path.clone(),
-                found,
-                known: schema::VERSION,
-            }),
-            schema::Kind::Foreign => {
-                Err(StateError::corrupt(&path, "it is not a clfsload database"))
-            }
-        };
         // Before SQLite sees it, which would write to an empty file, and to a foreign one.
-        accept(folder.database_kind()?)?;
+        schema::accept(StateFolder::kind_of(&path)?, &path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
         // Again, as the write-ahead log may hold a later header.
-        accept(schema::kind(&connection).map_err(failed)?)?;
+        schema::accept(schema::kind(&connection).map_err(failed)?, &path)?;
         schema::set_up_writer(&connection).map_err(failed)?;
         Ok(State {
             folder,

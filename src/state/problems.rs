@@ -110,6 +110,18 @@ impl Reader {
         })
     }
 
+    /// How many entries failed for each reason, the most frequent first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn problem_reasons(&self) -> Result<Vec<(String, u64)>, StateError> {
+        self.rows(
+            "SELECT reason, count(*) FROM problem GROUP BY reason ORDER BY 2 DESC, 1",
+            [],
+            |row| Ok((row.get(0)?, row::loaded(row.get(1)?))),
+        )
+    }
+
     /// The next problems after the entry `after`, by id.
     ///
     /// # Errors

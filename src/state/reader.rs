@@ -50,6 +50,29 @@ impl Reader {
         Ok(Reader { connection, path })
     }
 
+    /// A connection for a look from outside: one that may write nothing is good enough.
+    pub(super) fn look(path: PathBuf) -> Result<Self, StateError> {
+        let open = |flags| {
+            let connection = Connection::open_with_flags(&path, flags)?;
+            schema::set_up_reader(&connection)?;
+            // Nothing is read before the first query.
+            connection.query_row("SELECT count(*) FROM setting", [], |_| Ok(()))?;
+            Ok(connection)
+        };
+        // Beside a process that writes, SQLite needs to write into the index of the log.
+        let connection = open(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .or_else(|_| open(OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX));
+        let connection = connection.map_err(|error| StateError::query(&path, error))?;
+        Ok(Reader { connection, path })
+    }
+
+    pub(super) fn with<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        work(&self.connection)
+    }
+
     pub(super) fn query<T>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,

@@ -1,6 +1,10 @@
 //! Tables, their version, and how a connection is set up.
 
+use std::path::Path;
+
 use rusqlite::Connection;
+
+use super::StateError;
 
 /// `PRAGMA application_id`: "CLFS" in ASCII.
 const APPLICATION_ID: i64 = 0x434c_4653;
@@ -106,6 +110,19 @@ fn kind_of(application: i64, version: i64) -> Kind {
         (APPLICATION_ID, VERSION) => Kind::Current,
         (APPLICATION_ID, version) if version > VERSION => Kind::Newer(version),
         _ => Kind::Foreign,
+    }
+}
+
+/// Refuses databases that are not ours to use.
+pub(super) fn accept(kind: Kind, path: &Path) -> Result<(), StateError> {
+    match kind {
+        Kind::Current => Ok(()),
+        Kind::Newer(found) => Err(StateError::Newer {
+            path: path.to_path_buf(),
+            found,
+            known: VERSION,
+        }),
+        Kind::Foreign => Err(StateError::corrupt(path, "it is not a clfsload database")),
     }
 }
 

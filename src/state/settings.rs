@@ -95,6 +95,11 @@ pub(super) fn set_left_out(connection: &Connection, digest: &[u8]) -> rusqlite::
     put(connection, LEFT_OUT, digest)
 }
 
+/// Whether the root is in the container.
+pub(super) fn is_finished(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(get(connection, FINISHED)?.is_some())
+}
+
 /// As the option `--compression` spells it.
 pub fn compression_name(compression: Compression) -> &'static str {
     match compression {

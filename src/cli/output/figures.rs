@@ -7,7 +7,7 @@ use crate::monitor::Phase;
 use crate::progress::{Limiting, Rates, Snapshot};
 
 /// The part of the work that is done, 0 to 1; none until the scan is complete.
-pub(super) fn part_done(snapshot: &Snapshot) -> Option<f64> {
+pub(in crate::cli) fn part_done(snapshot: &Snapshot) -> Option<f64> {
     if !snapshot.scan_complete {
         return None;
     }
@@ -23,7 +23,7 @@ pub(super) fn part_done(snapshot: &Snapshot) -> Option<f64> {
 }
 
 /// How far it is, of what is known.
-pub(super) fn extent(snapshot: &Snapshot) -> String {
+pub(in crate::cli) fn extent(snapshot: &Snapshot) -> String {
     let mut text = match snapshot.scan_complete {
         true => format!(
             "{} of {} entries done",
@@ -41,7 +41,7 @@ pub(super) fn extent(snapshot: &Snapshot) -> String {
 }
 
 /// The bytes of the transfer.
-pub(super) fn bytes(snapshot: &Snapshot) -> String {
+pub(in crate::cli) fn bytes(snapshot: &Snapshot) -> String {
     let read = size(snapshot.bytes_read);
     let put = size(snapshot.bytes_put);
     match snapshot.scan_complete {
@@ -54,7 +54,7 @@ pub(super) fn bytes(snapshot: &Snapshot) -> String {
 }
 
 /// Rates now, or of the whole run.
-pub(super) fn rates(rates: &Rates) -> String {
+pub(in crate::cli) fn rates(rates: &Rates) -> String {
     format!(
         "{} files/s, {}/s",
         rate(rates.entries),
@@ -63,7 +63,7 @@ pub(super) fn rates(rates: &Rates) -> String {
 }
 
 /// What is on its way, and what waits.
-pub(super) fn requests(snapshot: &Snapshot) -> String {
+pub(in crate::cli) fn requests(snapshot: &Snapshot) -> String {
     let mut text = format!(
         "{} of {} requests",
         count(snapshot.in_flight),
@@ -79,7 +79,7 @@ pub(super) fn requests(snapshot: &Snapshot) -> String {
 }
 
 /// What is slowest now.
-pub(super) fn slowest(snapshot: &Snapshot) -> Option<String> {
+pub(in crate::cli) fn slowest(snapshot: &Snapshot) -> Option<String> {
     Some(match snapshot.limiting? {
         limiting @ (Limiting::Container | Limiting::Throttling) => limiting.to_string(),
         limiting => format!("slowest: {limiting}"),
@@ -87,7 +87,7 @@ pub(super) fn slowest(snapshot: &Snapshot) -> Option<String> {
 }
 
 /// The estimate.
-pub(super) fn left(snapshot: &Snapshot) -> Option<String> {
+pub(in crate::cli) fn left(snapshot: &Snapshot) -> Option<String> {
     let seconds = snapshot.eta_seconds?;
     Some(match seconds {
         0 => "almost done".to_owned(),
@@ -96,7 +96,7 @@ pub(super) fn left(snapshot: &Snapshot) -> Option<String> {
 }
 
 /// The four rows of the live display, each short enough for 80 columns.
-pub(super) fn rows(snapshot: &Snapshot) -> [String; 4] {
+pub(in crate::cli) fn rows(snapshot: &Snapshot) -> [String; 4] {
     let with = |text: String, more: Option<String>| match more {
         Some(more) => format!("{text} · {more}"),
         None => text,
@@ -118,7 +118,7 @@ pub(super) fn rows(snapshot: &Snapshot) -> [String; 4] {
 }
 
 /// All of it in one line.
-pub(super) fn line(snapshot: &Snapshot) -> String {
+pub(in crate::cli) fn line(snapshot: &Snapshot) -> String {
     let mut text = format!(
         "{} after {}: {}; {}; now {}, overall {}; {}",
         snapshot.phase,

@@ -2,7 +2,7 @@
 
 pub(super) mod amount;
 mod azcopy;
-mod figures;
+pub(super) mod figures;
 mod json;
 mod lines;
 mod live;

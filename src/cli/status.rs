@@ -1,0 +1,268 @@
+//! `clfsload status`: how far a load is, from another terminal, while it runs or after.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::output::amount::{count, counted, size, span};
+use super::output::figures;
+use super::terminal::out;
+use super::{Failure, Status};
+use crate::monitor::Escaped;
+use crate::progress::extremes::{Extremes, Placed};
+use crate::progress::history::{self, Latest};
+use crate::progress::{Rates, Snapshot};
+use crate::state::{Counter, Look, State, StateError, compression_name};
+
+/// Shows how far a load is, from another terminal, while it runs or after
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// The state folder of the load
+    #[arg(value_name = "STATE_DIR")]
+    state: PathBuf,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+    /// Again every two seconds, until the load ends or Ctrl-C is pressed
+    #[arg(long)]
+    watch: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  clfsload status /var/clfsload/t1
+  clfsload status --watch /var/clfsload/t1
+
+Exit status: 0, however the load is; 1 the state cannot be read; 2 the command is wrong.";
+
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+
+pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
+    let redraws = arguments.watch && !arguments.json && std::io::stdout().is_terminal();
+    loop {
+        let report = Report::read(&arguments.state)?;
+        let text = match arguments.json {
+            true => vec![serde_json::to_string(&report).map_err(Failure::failed)?],
+            false => report.lines(),
+        };
+        if redraws {
+            // ECMA-48: to the upper left corner, and clear what is below.
+            out("\x1b[H\x1b[J");
+        }
+        text.iter().for_each(|line| out(line));
+        if !arguments.watch || !report.running {
+            return Ok(Status::Done);
+        }
+        std::thread::sleep(WATCH_EVERY);
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        Failure {
+            status: match error {
+                StateError::Nothing(_) => Status::Usage,
+                _ => Status::Failed,
+            },
+            message: error.to_string(),
+        }
+    }
+}
+
+/// All that is told.
+#[derive(Debug, Serialize)]
+struct Report {
+    v: u32,
+    state: String,
+    source: String,
+    container: String,
+    compression: &'static str,
+    preserve_hardlinks: bool,
+    running: bool,
+    finished: bool,
+    /// From the database, as of the last commit.
+    entries: u64,
+    links: u64,
+    done: u64,
+    failed: u64,
+    bytes_found: u64,
+    bytes_read: u64,
+    bytes_put: u64,
+    objects: u64,
+    failures: Vec<Failures>,
+    /// How the last run ended, unless one is running.
+    last_end: Option<String>,
+    /// The figures of the run that runs, or of the last one.
+    progress: Option<Snapshot>,
+    largest: Vec<Placed>,
+    slowest: Vec<Placed>,
+}
+
+#[derive(Debug, Serialize)]
+struct Failures {
+    reason: String,
+    count: u64,
+}
+
+impl Report {
+    fn read(folder: &std::path::Path) -> Result<Report, StateError> {
+        let Look {
+            reader,
+            settings,
+            is_running,
+            is_finished,
+        } = State::look(folder)?;
+        let totals = reader.totals()?;
+        let (entries, failed) = (
+            totals.entries() + reader.unknown_count()?,
+            reader.problem_count()?,
+        );
+        let failures = reader.problem_reasons()?.into_iter();
+        let Latest { snapshot, extremes } = history::latest(folder).unwrap_or_default();
+        let Extremes { largest, slowest } = extremes;
+        let links = totals.get(Counter::FoundLinks);
+        Ok(Report {
+            v: 1,
+            state: folder.display().to_string(),
+            source: settings.source.display().to_string(),
+            container: settings.container,
+            compression: compression_name(settings.compression),
+            preserve_hardlinks: settings.preserve_hardlinks,
+            running: is_running,
+            finished: is_finished,
+            entries,
+            links,
+            done: match is_finished {
+                true => entries.saturating_sub(failed),
+                // As in `Snapshot::done`: directories may count twice, the root is not counted.
+                false => totals
+                    .get(Counter::Done)
+                    .min(entries.saturating_sub(failed)),
+            },
+            failed,
+            bytes_found: totals.get(Counter::FoundBytes),
+            bytes_read: totals.get(Counter::BytesRead),
+            bytes_put: totals.get(Counter::BytesPut),
+            objects: totals.get(Counter::Objects),
+            failures: failures
+                .map(|(reason, count)| Failures { reason, count })
+                .collect(),
+            last_end: match is_running {
+                true => None,
+                false => history::last_end(folder),
+            },
+            progress: snapshot,
+            largest,
+            slowest,
+        })
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let links = match self.preserve_hardlinks {
+            true => ", hard links preserved",
+            false => "",
+        };
+        let mut lines = vec![
+            format!("{} into {}", self.source, self.container),
+            format!("state in {}; {}{links}", self.state, self.compression),
+            self.standing(),
+            format!(
+                "{} found, {} done, {} failed",
+                counted(self.entries, "entry", "entries"),
+                count(self.done),
+                count(self.failed)
+            ),
+            format!(
+                "{} of {} read, {} uploaded in {}",
+                size(self.bytes_read),
+                size(self.bytes_found),
+                size(self.bytes_put),
+                counted(self.objects, "object", "objects")
+            ),
+        ];
+        if let Some(progress) = &self.progress {
+            lines.extend(rates(progress, self.running));
+        }
+        if !self.failures.is_empty() {
+            lines.push("failed, by reason:".to_owned());
+        }
+        for Failures {
+            reason,
+            count: number,
+        } in &self.failures
+        {
+            lines.push(format!("  {:>12}  {reason}", count(*number)));
+        }
+        let placed = |title: &str, placed: &[Placed], shown: &dyn Fn(&Placed) -> String| {
+            let title = (!placed.is_empty()).then(|| title.to_owned());
+            let rows = placed
+                .iter()
+                .map(|place| format!("  {:>12}  {}", shown(place), Escaped(&place.path())));
+            title.into_iter().chain(rows).collect::<Vec<_>>()
+        };
+        lines.extend(placed("largest files so far:", &self.largest, &|file| {
+            size(file.bytes)
+        }));
+        let time = |file: &Placed| span(Duration::from_millis(file.milliseconds));
+        lines.extend(placed(
+            "slowest files so far, from the first read to the last answer:",
+            &self.slowest,
+            &time,
+        ));
+        lines
+    }
+
+    /// Whether it runs, and how far it is.
+    fn standing(&self) -> String {
+        let after = |snapshot: &Snapshot| span(Duration::from_millis(snapshot.elapsed_ms));
+        match (self.running, &self.progress) {
+            (true, Some(progress)) => {
+                let mut text = format!("running for {}: {}", after(progress), progress.phase);
+                if let Some(part) = figures::part_done(progress) {
+                    text += &format!(", {:.0} %", (part * 100.0).floor());
+                }
+                for further in [figures::left(progress), figures::slowest(progress)] {
+                    text.extend(further.map(|further| format!(", {further}")));
+                }
+                text
+            }
+            (true, None) => "running".to_owned(),
+            (false, _) => {
+                let state = match self.finished {
+                    true => "finished: the container can be attached",
+                    false => "not running: the command without --new goes on",
+                };
+                let end = match &self.last_end {
+                    Some(end) => format!(" (the last run: {end})"),
+                    None if self.finished => String::new(),
+                    None => {
+                        " (the last run was ended without a word: killed, or the machine went down)"
+                            .to_owned()
+                    }
+                };
+                format!("{state}{end}")
+            }
+        }
+    }
+}
+
+fn rates(progress: &Snapshot, running: bool) -> Vec<String> {
+    let row = |name: &str, rates: &Rates| format!("{name}: {}", figures::rates(rates));
+    let overall = row("this run", &progress.overall);
+    if !running {
+        return vec![overall.replace("this", "last")];
+    }
+    vec![
+        [
+            row("now", &progress.now),
+            row("last 5 minutes", &progress.recent),
+            overall,
+        ]
+        .join("; "),
+        figures::requests(progress),
+    ]
+}

@@ -1,0 +1,188 @@
+//! The largest files of a transfer, and those that took longest: what an administrator asks for when
+//! a load seems to stand still.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::entry::EntryId;
+
+/// As many are kept of each.
+const KEPT: usize = 10;
+
+/// Files with their paths, the most extreme first.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Extremes {
+    /// By size.
+    pub largest: Vec<Placed>,
+    /// By the time from the first read to the last answer of the container.
+    pub slowest: Vec<Placed>,
+}
+
+/// A file that stands out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Placed {
+    /// Its path below the source, in hexadecimal, as names are bytes.
+    pub path_hex: String,
+    /// The same as text; what is not UTF-8 is replaced in it.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// How long it took.
+    pub milliseconds: u64,
+}
+
+impl Placed {
+    fn new(path: &[u8], extreme: &Extreme) -> Self {
+        Placed {
+            path_hex: path.iter().map(|byte| format!("{byte:02x}")).collect(),
+            path: String::from_utf8_lossy(path).into_owned(),
+            bytes: extreme.bytes,
+            milliseconds: extreme.milliseconds,
+        }
+    }
+
+    /// The path's bytes.
+    pub fn path(&self) -> Vec<u8> {
+        let digits: Vec<u8> = self.path_hex.bytes().collect();
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let bytes: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
+        bytes.unwrap_or_else(|| self.path.clone().into_bytes())
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Extreme {
+    id: EntryId,
+    bytes: u64,
+    milliseconds: u64,
+}
+
+/// The files of one order that stand out; most are turned away by a look at one number.
+#[derive(Debug, Default)]
+struct Ranking {
+    least: AtomicU64,
+    first: Mutex<Vec<Extreme>>,
+}
+
+impl Ranking {
+    fn offer(&self, extreme: Extreme, rank: impl Fn(&Extreme) -> u64) {
+        if rank(&extreme) <= self.least.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut first = self.first();
+        // A file may be loaded once more.
+        first.retain(|known| known.id != extreme.id);
+        let at = first.partition_point(|known| rank(known) >= rank(&extreme));
+        first.insert(at, extreme);
+        first.truncate(KEPT);
+        if let Some(last) = first.get(KEPT - 1) {
+            self.least.store(rank(last), Ordering::Relaxed);
+        }
+    }
+
+    fn first(&self) -> MutexGuard<'_, Vec<Extreme>> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gathers them while a run goes.
+#[derive(Debug, Default)]
+pub struct Rankings {
+    largest: Ranking,
+    slowest: Ranking,
+}
+
+impl Rankings {
+    /// A regular file is in the container.
+    pub(crate) fn loaded(&self, id: EntryId, bytes: u64, took: Duration) {
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let extreme = Extreme {
+            id,
+            bytes,
+            milliseconds,
+        };
+        self.largest.offer(extreme, |extreme| extreme.bytes);
+        self.slowest.offer(extreme, |extreme| extreme.milliseconds);
+    }
+
+    /// With paths, and with those of earlier runs.
+    pub(super) fn placed(
+        &self,
+        before: &Extremes,
+        path: impl Fn(EntryId) -> Option<Vec<u8>>,
+    ) -> Extremes {
+        let joined = |ranking: &Ranking, before: &[Placed], rank: &dyn Fn(&Placed) -> u64| {
+            let now = ranking.first().clone();
+            let mut placed: Vec<Placed> = now
+                .iter()
+                .filter_map(|extreme| Some(Placed::new(&path(extreme.id)?, extreme)))
+                .collect();
+            for old in before {
+                if !placed.iter().any(|new| new.path_hex == old.path_hex) {
+                    placed.push(old.clone());
+                }
+            }
+            placed.sort_by_key(|placed| std::cmp::Reverse(rank(placed)));
+            placed.truncate(KEPT);
+            placed
+        };
+        Extremes {
+            largest: joined(&self.largest, &before.largest, &|placed| placed.bytes),
+            slowest: joined(&self.slowest, &before.slowest, &|placed| {
+                placed.milliseconds
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loaded(files: impl Iterator<Item = (u64, u64)>) -> Rankings {
+        let rankings = Rankings::default();
+        for (id, bytes) in files {
+            let took = Duration::from_millis(1_000_000 - bytes);
+            rankings.loaded(EntryId::new(id), bytes, took);
+        }
+        rankings
+    }
+
+    fn bytes(placed: &[Placed]) -> Vec<u64> {
+        placed.iter().map(|placed| placed.bytes).collect()
+    }
+
+    #[test]
+    fn the_ten_that_stand_out_are_kept_in_order() {
+        let path = |id: EntryId| Some(format!("f{id}").into_bytes());
+        let shuffled = (0..1000).map(|n| (n, n * 7919 % 1000));
+        let first = loaded(shuffled).placed(&Extremes::default(), path);
+        assert_eq!(bytes(&first.largest), (990..1000).rev().collect::<Vec<_>>());
+        assert_eq!(bytes(&first.slowest), (0..10).collect::<Vec<_>>());
+        // Of an earlier run, with one that is loaded once more.
+        let again = first.largest[0].path();
+        let id = String::from_utf8_lossy(&again[1..])
+            .parse()
+            .unwrap_or_default();
+        let second = loaded([(id, 5), (5000, 995)].into_iter()).placed(&first, path);
+        assert_eq!(
+            bytes(&second.largest),
+            [998, 997, 996, 995, 995, 994, 993, 992, 991, 990]
+        );
+    }
+
+    #[test]
+    fn paths_are_bytes() {
+        let extreme = Extreme {
+            id: EntryId::new(1),
+            bytes: 1,
+            milliseconds: 1,
+        };
+        assert_eq!(Placed::new(b"a\xff/b", &extreme).path(), b"a\xff/b");
+    }
+}

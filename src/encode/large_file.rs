@@ -115,6 +115,20 @@ impl LargeFile {
 }
 
 impl Encoder {
+    /// The bytes of memory that segment `index` takes while it is read and compressed.
+    pub fn segment_room(&self, file: &LargeFile, index: u64) -> u64 {
+        let range = file_segment_range(index, file.entry.attributes.size);
+        let memory = match range.end - range.start {
+            length if length >= POOLED_BYTES => ObjectBuffer::FILE_SEGMENT_MEMORY as u64,
+            length => length + SEGMENT_BYTES,
+        };
+        // The payload, and as much again while it is compressed.
+        match self.context.compression {
+            Compression::Disabled => memory,
+            Compression::Lz4 => 2 * memory,
+        }
+    }
+
     /// Reads and puts segment `index`.
     ///
     /// # Errors
@@ -128,18 +142,10 @@ impl Encoder {
         if file.is_given_up() {
             return Ok(());
         }
+        let room = sink.room(self.segment_room(file, index));
         let range = file_segment_range(index, file.entry.attributes.size);
         let length = range.end - range.start;
         let pooled = length >= POOLED_BYTES;
-        let memory = match pooled {
-            true => ObjectBuffer::FILE_SEGMENT_MEMORY as u64,
-            false => length + SEGMENT_BYTES,
-        };
-        // The payload, and as much again while it is compressed.
-        let room = sink.room(match self.context.compression {
-            Compression::Disabled => memory,
-            Compression::Lz4 => 2 * memory,
-        });
         let context = Arc::clone(&self.context);
         let memory = match pooled {
             true => context.memory.take(),

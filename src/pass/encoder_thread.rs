@@ -4,6 +4,8 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, Scope};
 
+use clfs_format::FIRST_SEGMENT_BYTES;
+
 use super::queue::{Work, WorkQueue};
 use super::{Failure, LargeTask, Message, OutcomeSender, PassRun, Task, Verdict};
 use crate::crash_point::{CrashPoint, crash_point};
@@ -13,6 +15,9 @@ use crate::problem::{Problem, Reason};
 use crate::state::{Pass, StateError};
 use crate::stop::StopOnPanic;
 use crate::upload::Receipt;
+
+/// The room of most entries: what a large file has beyond its first segment, others may read.
+const ENTRY_ROOM: u64 = FIRST_SEGMENT_BYTES;
 
 /// What the encoder threads of a pass have in common.
 pub(super) struct Encoders<'a> {
@@ -72,12 +77,13 @@ impl EncoderThread<'_> {
         let mut first_error = Ok(());
         // Half of the threads at most read segments while small files wait.
         while let Some(work) = self.queue.take(encoders.crew.members().div_ceil(2)) {
-            let done = match work {
-                Work::Entry(task) => self.entry(task),
+            let (done, room) = match work {
+                Work::Entry(task) => (self.entry(task), ENTRY_ROOM),
                 Work::Segment(large, index) => {
+                    let room = self.encoder.segment_room(&large.file, index);
                     let done = self.segment(&large, index);
                     self.queue.segment_done();
-                    done
+                    (done, room)
                 }
             };
             if done.is_err() {
@@ -92,8 +98,9 @@ impl EncoderThread<'_> {
                 member.count(took);
             }
             let advice = match member.advice() {
-                // The container is what is waited for: others can read all that it takes.
-                Advice::Grow if self.run.uploader.is_short_of_room() => Advice::Leave,
+                // The container is what is waited for: others can read all that it takes. Those that
+                // wait with objects of another size say nothing of this one's.
+                Advice::Grow if self.run.uploader.is_short_of_room(room) => Advice::Leave,
                 advice => advice,
             };
             match advice {

@@ -70,10 +70,7 @@ impl Budget {
     /// Waits until there is room for an object of so many bytes. One larger than what large objects
     /// may have together waits until it is the only one of them.
     pub fn wait(self: &Arc<Self>, bytes: u64) -> Room {
-        let size = match bytes > self.share_of_small() {
-            true => Size::Large,
-            false => Size::Small,
-        };
+        let size = self.size(bytes);
         let bytes = match size {
             Size::Large => bytes.min(self.bytes - self.share_of_small()),
             Size::Small => bytes,
@@ -106,10 +103,17 @@ impl Budget {
         }
     }
 
-    /// Whether somebody waits for room.
-    pub fn is_short(&self) -> bool {
-        let used = self.used();
-        used.waiting.iter().any(|waiting| !waiting.is_empty())
+    /// Whether somebody waits for room for an object of that size, large or small: whoever asks for
+    /// as many bytes would wait too.
+    pub fn is_short(&self, bytes: u64) -> bool {
+        !self.used().waiting(self.size(bytes)).is_empty()
+    }
+
+    fn size(&self, bytes: u64) -> Size {
+        match bytes > self.share_of_small() {
+            true => Size::Large,
+            false => Size::Small,
+        }
     }
 
     /// What is left for small objects while large ones wait.
@@ -257,24 +261,91 @@ mod tests {
         let fourth = waits(&budget, 28);
         assert!(fourth.recv_timeout(SHORT).is_err(), "112 bytes of 100");
         let small = waits(&budget, 10);
-        let small = small.recv_timeout(LONG).unwrap();
-        // Of a small share there is no quarter that could become free.
-        let next = waits(&budget, 10);
-        assert!(next.recv_timeout(SHORT).is_err(), "20 bytes of 12");
-        drop(small);
-        next.recv_timeout(LONG).unwrap();
+        small.recv_timeout(LONG).unwrap();
     }
 
     #[test]
+    fn small_objects_have_a_share_while_a_large_one_waits() {
+        let budget = Arc::new(Budget::new(100, Arc::new(AtomicUsize::new(32))));
+        let hung = [budget.wait(28), budget.wait(28)];
+        let large = waits(&budget, 40);
+        assert!(large.recv_timeout(SHORT).is_err(), "96 bytes of 88");
+        let small = waits(&budget, 10).recv_timeout(LONG).unwrap();
+        // There are 34 bytes free, but for the large one.
+        let next = waits(&budget, 10);
+        assert!(next.recv_timeout(SHORT).is_err(), "20 bytes of 12");
+        drop(small);
+        let _next = next.recv_timeout(LONG).unwrap();
+        drop(hung);
+        large.recv_timeout(LONG).unwrap();
+    }
+
+    /// Small objects that come and go all the time leave more and more to a large one that waits.
+    #[test]
     fn small_objects_do_not_keep_a_large_one_waiting() {
         let budget = Arc::new(Budget::new(100, Arc::new(AtomicUsize::new(1000))));
-        let small: Vec<_> = (0..20).map(|_| budget.wait(5)).collect();
+        let mut rooms: VecDeque<_> = (0..20).map(|_| budget.wait(5)).collect();
         let large = waits(&budget, 80);
         assert!(large.recv_timeout(SHORT).is_err());
-        let newcomer = waits(&budget, 5);
-        drop(small);
-        large.recv_timeout(LONG).unwrap();
-        newcomer.recv_timeout(LONG).unwrap();
+        let mut newcomers = Vec::new();
+        for _ in 0..40 {
+            drop(rooms.pop_front());
+            newcomers.push(waits(&budget, 5));
+            std::thread::sleep(Duration::from_millis(2));
+            rooms.extend(
+                newcomers
+                    .iter()
+                    .filter_map(|newcomer| newcomer.try_recv().ok()),
+            );
+        }
+        drop(large.recv_timeout(LONG).unwrap());
+        drop(rooms);
+        for newcomer in newcomers {
+            // Its room was taken above, or comes now.
+            drop(newcomer.recv_timeout(LONG));
+        }
+        assert_eq!(budget.used().objects, 0);
+    }
+
+    #[test]
+    fn the_place_of_a_small_object_is_for_a_large_one_that_waits() {
+        for _ in 0..5 {
+            let budget = Arc::new(Budget::new(100, Arc::new(AtomicUsize::new(8))));
+            let mut small: Vec<_> = (0..8).map(|_| budget.wait(1)).collect();
+            let large = waits(&budget, 40);
+            while !budget.is_short(40) {
+                std::thread::yield_now();
+            }
+            // One place of eight is not given away at once: a newcomer could take it.
+            small.pop();
+            let newcomer = waits(&budget, 1);
+            let large = large.recv_timeout(LONG).unwrap();
+            assert!(
+                newcomer.try_recv().is_err(),
+                "it took the large one's place"
+            );
+            drop((large, small));
+            newcomer.recv_timeout(LONG).unwrap();
+        }
+    }
+
+    #[test]
+    fn who_waits_with_one_size_says_nothing_of_the_other() {
+        let budget = Arc::new(Budget::new(100, Arc::new(AtomicUsize::new(32))));
+        let is_short = || [budget.is_short(80), budget.is_short(5)];
+        let hung = budget.wait(80);
+        assert_eq!(is_short(), [false, false]);
+        let large = waits(&budget, 80);
+        assert!(large.recv_timeout(SHORT).is_err());
+        assert_eq!(is_short(), [true, false]);
+        let _small = budget.wait(10);
+        let next = waits(&budget, 10);
+        assert!(next.recv_timeout(SHORT).is_err());
+        assert_eq!(is_short(), [true, true]);
+        drop(hung);
+        let _large = large.recv_timeout(LONG).unwrap();
+        let _next = next.recv_timeout(LONG).unwrap();
+        assert_eq!(is_short(), [false, false]);
     }
 
     #[test]

@@ -104,9 +104,10 @@ impl Uploader {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether encoders wait for room: then more of them would not bring more.
-    pub fn is_short_of_room(&self) -> bool {
-        self.budget.is_short()
+    /// Whether encoders wait for room for an object of about so many bytes: then more of them, for
+    /// such objects, would not bring more.
+    pub fn is_short_of_room(&self, bytes: u64) -> bool {
+        self.budget.is_short(bytes + OBJECT_OVERHEAD)
     }
 
     /// A sink for the objects of one entity.

@@ -32,6 +32,7 @@ use crate::state::{Settings, State};
 use crate::stop::StopFlag;
 use crate::upload::{UploadLimits, Uploader};
 
+use bounds::Holders;
 use running::Running;
 
 pub use error::{LoadError, Refusal};
@@ -108,6 +109,7 @@ impl LoadOptions {
 #[derive(Debug)]
 pub struct Load {
     options: LoadOptions,
+    holders: Holders,
     state: State,
     settings: Settings,
     container: Arc<dyn Container>,
@@ -200,7 +202,8 @@ impl Load {
             .map_err(|errno| Refusal::Source {
                 path: self.settings.source.clone(),
                 source: errno.into(),
-            })?;
+            })?
+            .with_open_directories(self.holders.directories);
         let context = Arc::new(EncodeContext {
             identity: Identity::new(self.settings.seed),
             compression: self.settings.compression,

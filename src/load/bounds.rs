@@ -1,20 +1,19 @@
-//! How many requests may be on their way, by the options and by what this process may hold open.
+//! What a load may have on its way and hold open, by the options and by what this process may.
+
+use std::num::NonZeroUsize;
 
 use rustix::process::{Resource, getrlimit};
 
 use super::{LoadOptions, Refusal};
 use crate::container::limit::{Concurrency, MOST_REQUESTS};
 use crate::container::location::ContainerLocation;
-use crate::upload::UploadLimits;
+use crate::pass::OPEN_FILES;
+use crate::scan::OPEN_AHEAD;
+use crate::source::OPEN_DIRECTORIES;
+use crate::upload::{OBJECT_OVERHEAD, UploadLimits};
 
-/// Directories of the source that are kept open (`src/source/tree.rs`).
-const OPEN_DIRECTORIES: u64 = 256;
-/// Directories that are opened before a thread lists them (`src/scan/ahead.rs`).
-const LISTED_AHEAD: u64 = 64;
 /// The database, its log and the log's index, for each thread that reads and encodes.
 const FILES_OF_A_READER: u64 = 3;
-/// Large files that wait while they are open (`src/pass/queue.rs`).
-const LARGE_FILES: u64 = 16;
 /// Standard streams, the database's writer, logs, scratch files, epolls.
 const FURTHER_FILES: u64 = 32;
 
@@ -23,38 +22,127 @@ const FEWEST_REQUESTS: usize = 16;
 /// Requests at the same time to a folder.
 const FOLDER_REQUESTS: usize = 64;
 
-/// What the smallest object on its way counts for: 8 KiB for its task, its request and its connection
-/// (`src/upload/mod.rs`), and an inode.
-const SMALLEST_OBJECT: u64 = (8 << 10) + 256;
+/// Where hardly any files may be open: threads of each kind, and directories that stay open.
+const FEWEST_THREADS: usize = 2;
+// Evaluated when this is compiled: 16 is not 0.
+const FEWEST_DIRECTORIES: NonZeroUsize = NonZeroUsize::new(16).unwrap();
 
-/// Files that may be open beside the connections: 688 by default.
-fn other_descriptors(options: &LoadOptions) -> u64 {
-    let listings = LISTED_AHEAD + options.scan_threads as u64;
-    let encoders = options.encode_threads as u64;
-    // Each encoder has one file in its hands.
-    let files = encoders + LARGE_FILES;
-    OPEN_DIRECTORIES + listings + FILES_OF_A_READER * encoders + files + FURTHER_FILES
+/// What the smallest object on its way counts for: what it takes beside its bytes, and an inode.
+const SMALLEST_OBJECT: u64 = OBJECT_OVERHEAD + 256;
+
+/// The bounds of a load.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    /// The requests that may be on their way.
+    pub(super) concurrency: Concurrency,
+    /// Who may hold files of source and state open.
+    pub(super) holders: Holders,
 }
 
-/// The requests that this process may have on their way.
-///
-/// # Errors
-/// A refusal, when the options ask for what memory or open files do not allow.
-pub(super) fn concurrency(options: &LoadOptions) -> Result<Concurrency, Refusal> {
-    let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    concurrency_with(options, open_files)
+/// Who holds files of source and state open, beside what each load has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Holders {
+    /// Threads that list and look.
+    pub(super) scan_threads: usize,
+    /// Threads that read and encode.
+    pub(super) encode_threads: usize,
+    /// Directories of the source that are kept open.
+    pub(super) directories: NonZeroUsize,
 }
 
-fn concurrency_with(options: &LoadOptions, open_files: u64) -> Result<Concurrency, Refusal> {
-    if options.limits.bytes < UploadLimits::LEAST_BYTES {
-        return Err(Refusal::Memory {
-            given: options.limits.bytes,
-            least: UploadLimits::LEAST_BYTES,
-        });
+impl Holders {
+    /// As many as the options ask for.
+    fn asked(options: &LoadOptions) -> Self {
+        Holders {
+            scan_threads: options.scan_threads.max(1),
+            encode_threads: options.encode_threads.max(1),
+            directories: OPEN_DIRECTORIES,
+        }
     }
-    let others = other_descriptors(options);
-    let free = usize::try_from(open_files.saturating_sub(others)).unwrap_or(usize::MAX);
-    let possible = free.max(FEWEST_REQUESTS);
+
+    /// Files that they may have open: 640 by default.
+    fn files(&self) -> u64 {
+        // Each thread has one directory in its hands, and as many wait; each encoder has one file.
+        let listings = self.scan_threads + self.scan_threads.min(OPEN_AHEAD);
+        let encoders = self.encode_threads as u64;
+        let directories = self.directories.get() as u64;
+        directories + listings as u64 + (FILES_OF_A_READER + 1) * encoders
+    }
+
+    /// With all that a load has open beside its connections: 688 by default.
+    fn all_files(&self) -> u64 {
+        self.files() + OPEN_FILES as u64 + FURTHER_FILES
+    }
+
+    /// As many of them as leave the requests their files.
+    fn within(self, open_files: u64) -> Result<Self, Refusal> {
+        let needed = |holders: &Holders| holders.all_files() + FEWEST_REQUESTS as u64;
+        if needed(&self) <= open_files {
+            return Ok(self);
+        }
+        let all = Holders {
+            scan_threads: self.scan_threads.min(OPEN_AHEAD),
+            ..self
+        };
+        if needed(&all) <= open_files {
+            return Ok(all);
+        }
+        let fewest = Holders {
+            scan_threads: all.scan_threads.min(FEWEST_THREADS),
+            encode_threads: all.encode_threads.min(FEWEST_THREADS),
+            directories: FEWEST_DIRECTORIES,
+        };
+        let least = needed(&fewest);
+        let Some(left) = open_files.checked_sub(least) else {
+            return Err(Refusal::OpenFiles { open_files, least });
+        };
+        // Beyond the fewest, each gets the same part of what it would have; less than that, as there
+        // is less left than all would take.
+        let beyond = (all.files() - fewest.files()).max(1);
+        let part = |fewest: usize, all: usize| {
+            fewest + (((all - fewest) as u64).saturating_mul(left) / beyond) as usize
+        };
+        let directories = part(fewest.directories.get(), all.directories.get());
+        Ok(Holders {
+            scan_threads: part(fewest.scan_threads, all.scan_threads),
+            encode_threads: part(fewest.encode_threads, all.encode_threads),
+            directories: NonZeroUsize::new(directories).unwrap_or(FEWEST_DIRECTORIES),
+        })
+    }
+}
+
+impl Bounds {
+    /// What the options ask for, or less where it is a bound that this process may not reach.
+    ///
+    /// # Errors
+    /// A refusal, when the options ask for what memory or open files do not allow.
+    pub(super) fn new(options: &LoadOptions) -> Result<Self, Refusal> {
+        let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        Bounds::within(options, open_files)
+    }
+
+    fn within(options: &LoadOptions, open_files: u64) -> Result<Self, Refusal> {
+        if options.limits.bytes < UploadLimits::LEAST_BYTES {
+            return Err(Refusal::Memory {
+                given: options.limits.bytes,
+                least: UploadLimits::LEAST_BYTES,
+            });
+        }
+        let holders = Holders::asked(options).within(open_files)?;
+        Ok(Bounds {
+            concurrency: concurrency(options, open_files, holders.all_files())?,
+            holders,
+        })
+    }
+}
+
+/// The requests that may be on their way beside `others` that are open.
+fn concurrency(
+    options: &LoadOptions,
+    open_files: u64,
+    others: u64,
+) -> Result<Concurrency, Refusal> {
+    let possible = usize::try_from(open_files.saturating_sub(others)).unwrap_or(usize::MAX);
     if let Some(given) = options.limits.concurrency {
         let least = (given.get() as u64).saturating_mul(SMALLEST_OBJECT);
         if options.limits.bytes < least {
@@ -100,7 +188,7 @@ mod tests {
     }
 
     fn most(options: &LoadOptions, open_files: u64) -> usize {
-        match concurrency_with(options, open_files).unwrap() {
+        match Bounds::within(options, open_files).unwrap().concurrency {
             Concurrency::Adaptive { most } => most,
             Concurrency::Fixed(given) => given.get(),
         }
@@ -111,11 +199,30 @@ mod tests {
         let mut options = options("account");
         assert_eq!(most(&options, u64::MAX), 1024);
         assert_eq!(most(&options, 1024), 1024 - 688);
-        assert_eq!(most(&options, 200), 16);
+        assert_eq!(most(&options, 200), 22);
         // An encoder has three files for what it reads of the state, and one of the source.
         options.encode_threads = 4;
         assert_eq!(most(&options, 1024), 1024 - 688 + 60 * 4);
         assert_eq!(most(&self::options("file:///containers"), 1024), 64);
+    }
+
+    #[test]
+    fn threads_and_directories_leave_requests_their_files() {
+        let mut options = options("account");
+        for threads in [1, 3, 64, 300] {
+            (options.scan_threads, options.encode_threads) = (threads, threads);
+            for open_files in 92..3000 {
+                let holders = Bounds::within(&options, open_files).unwrap().holders;
+                assert!(holders.all_files() + 16 <= open_files, "{open_files}");
+                assert!(holders.scan_threads >= threads.min(2));
+                assert!(holders.encode_threads >= threads.min(2));
+                assert!(holders.directories.get() >= 16);
+            }
+            let holders = Bounds::within(&options, 3000).unwrap().holders;
+            assert_eq!(holders, Holders::asked(&options));
+        }
+        let told = Bounds::within(&options, 91).unwrap_err().to_string();
+        assert!(told.contains("may open 91 files, and needs 92"), "{told}");
     }
 
     #[test]
@@ -124,7 +231,7 @@ mod tests {
         let mut refused = |given, memory| {
             options.limits.concurrency = NonZeroUsize::new(given);
             options.limits.bytes = memory;
-            let refused = concurrency_with(&options, u64::MAX).err();
+            let refused = Bounds::within(&options, u64::MAX).err();
             refused.map(|refusal| refusal.to_string())
         };
         let told = refused(4096, 32 << 20).unwrap();
@@ -139,14 +246,14 @@ mod tests {
         let mut options = options("account");
         let mut fixed = |given, open_files| {
             options.limits.concurrency = NonZeroUsize::new(given);
-            concurrency_with(&options, open_files)
+            Bounds::within(&options, open_files).map(|bounds| bounds.concurrency)
         };
         for (given, open_files) in [(1, 100), (16, 100), (336, 1024), (4096, 5000)] {
             let taken = fixed(given, open_files).unwrap();
             assert_eq!(taken, Concurrency::Fixed(NonZeroUsize::new(given).unwrap()));
         }
         for (given, open_files, told) in [
-            (17, 100, "--concurrency of at most 16"),
+            (17, 92, "--concurrency of at most 16"),
             (337, 1024, "--concurrency of at most 336"),
             (337, 1024, "beside up to 688 of source and state"),
         ] {

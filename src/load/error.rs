@@ -140,6 +140,16 @@ pub enum Refusal {
         /// The most requests that the limit allows.
         possible: usize,
     },
+    /// Fewer files than the work needs.
+    #[error(
+        "this process may open {open_files} files, and needs {least} at least: raise the limit (ulimit -n)"
+    )]
+    OpenFiles {
+        /// The limit of open files.
+        open_files: u64,
+        /// The least that is enough.
+        least: u64,
+    },
     /// A resume with another option than the transfer was begun with.
     #[error(
         "this transfer was begun with {option} {begun}: leave {option} out, or give {begun}, not {given}"

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use clfs_format::{Compression, FileType};
 
-use super::bounds::concurrency;
+use super::bounds::Bounds;
 use super::{Load, LoadError, LoadOptions, Refusal};
 use crate::container::limit::{Limited, Limiter};
 use crate::container::location::ContainerLocation;
@@ -106,7 +106,7 @@ fn prepare_limited(
         &Progress,
     ) -> Result<Arc<dyn Container>, ContainerError>,
 ) -> Result<Load, LoadError> {
-    let concurrency = concurrency(&options)?;
+    let bounds = Bounds::new(&options)?;
     let source = source_folder(&options.source)?;
     check_overlap("the state folder", &options.state, &source)?;
     if let ContainerLocation::Folder { path } = &options.container {
@@ -153,7 +153,11 @@ fn prepare_limited(
         })?;
     let progress = Arc::<Progress>::default();
     let figures = Arc::clone(&progress.limiter);
-    let limiter = Arc::new(Limiter::new(concurrency, options.limits.bandwidth, figures));
+    let limiter = Arc::new(Limiter::new(
+        bounds.concurrency,
+        options.limits.bandwidth,
+        figures,
+    ));
     let container = {
         let _inside = runtime.enter();
         open(&options, Arc::clone(&limiter), &progress)?
@@ -169,6 +173,7 @@ fn prepare_limited(
     progress.begin(&state.reader()?)?;
     let load = Load {
         options,
+        holders: bounds.holders,
         state,
         settings,
         container,

@@ -25,6 +25,8 @@ use crate::state::{Pass, State, StateError};
 use crate::stop::{StopFlag, StopOnPanic};
 use crate::upload::{Delivered, Receipt, ReceiptEnd, Uploader};
 
+pub use queue::OPEN_FILES;
+
 use encoder_thread::Encoders;
 use ledger::Ledger;
 use queue::WorkQueue;

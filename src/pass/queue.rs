@@ -48,7 +48,7 @@ struct Lane {
 }
 
 /// Large files that are open and not read whole; a thread that took an entry may add one more.
-const OPEN_FILES: usize = 16;
+pub const OPEN_FILES: usize = 16;
 
 /// Entries that wait at most, beside the batch that filled the queue: enough for all threads, few
 /// enough to be nothing in memory.

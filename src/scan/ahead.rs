@@ -17,8 +17,9 @@ use crate::state::Unlisted;
 /// Directories that are listed ahead of the one whose turn it is: for each of 64 members four,
 /// since a commit takes as long as some small directories, and the first may be the slowest.
 pub(super) const LISTED_AHEAD: usize = 256;
-/// Of these, how many may have names that nobody has looked at: each holds descriptors and memory.
-const OPEN_AHEAD: usize = 64;
+/// Of these, how many may have names that nobody has looked at, unless there are fewer members: each
+/// holds descriptors and memory.
+pub const OPEN_AHEAD: usize = 64;
 /// Pieces of the directory whose turn it is: two for each of 64 members.
 const PIECES_OF_FIRST: usize = 128;
 /// Pieces of all directories beyond which none but the first gets another.
@@ -51,8 +52,9 @@ pub(super) enum Turn {
     Empty,
 }
 
-#[derive(Default)]
 pub(super) struct Ahead {
+    /// Directories whose names may be read ahead.
+    open: usize,
     state: Mutex<State>,
     /// For members: there is work.
     work: Condvar,
@@ -138,24 +140,24 @@ impl State {
         })
     }
 
-    fn next_unlisted(&self) -> Option<u64> {
+    fn next_unlisted(&self, open: usize) -> Option<u64> {
         let end = self.first + self.listings.len() as u64;
         // The first one has no others before it that would make room.
-        let may = self.unlisted == self.first || self.open.len() < OPEN_AHEAD;
+        let may = self.unlisted == self.first || self.open.len() < open;
         (self.unlisted < end && may).then_some(self.unlisted)
     }
 
-    fn has_work(&self) -> bool {
-        self.next_open().is_some() || self.next_unlisted().is_some()
+    fn has_work(&self, open: usize) -> bool {
+        self.next_open().is_some() || self.next_unlisted(open).is_some()
     }
 
-    fn take_work(&mut self) -> Option<(u64, Work)> {
+    fn take_work(&mut self, open: usize) -> Option<(u64, Work)> {
         if let Some(number) = self.next_open() {
             self.open.remove(&number);
             let open = self.listing(number)?.open.take()?;
             return Some((number, Work::Look(open)));
         }
-        let number = self.next_unlisted()?;
+        let number = self.next_unlisted(open)?;
         self.unlisted += 1;
         let unlisted = self.listing(number)?.unlisted.take()?;
         Some((number, Work::List(unlisted)))
@@ -168,6 +170,16 @@ impl State {
 }
 
 impl Ahead {
+    /// One for so many members.
+    pub(super) fn new(members: usize) -> Self {
+        Ahead {
+            open: members.clamp(1, OPEN_AHEAD),
+            state: Mutex::default(),
+            work: Condvar::default(),
+            turn: Condvar::default(),
+        }
+    }
+
     /// How many directories more may be added.
     pub(super) fn room(&self) -> usize {
         LISTED_AHEAD - self.lock().listings.len()
@@ -195,7 +207,7 @@ impl Ahead {
             if state.closed {
                 return None;
             }
-            if let Some((listing, work)) = state.take_work() {
+            if let Some((listing, work)) = state.take_work(self.open) {
                 // Whoever woke this one woke nobody else.
                 self.wake_member(&state);
                 let ticket = Ticket {
@@ -217,7 +229,7 @@ impl Ahead {
     /// Whether there is work that nobody has time for.
     pub(super) fn is_short_of_members(&self) -> bool {
         let state = self.lock();
-        state.idle == 0 && state.has_work()
+        state.idle == 0 && state.has_work(self.open)
     }
 
     /// How many pieces came back.
@@ -313,7 +325,7 @@ impl Ahead {
     }
 
     fn wake_member(&self, state: &State) {
-        if state.idle > 0 && state.has_work() {
+        if state.idle > 0 && state.has_work(self.open) {
             self.work.notify_one();
         }
     }

@@ -32,7 +32,7 @@ impl<'a> Listers<'a> {
     pub(super) fn new(scan: &'a Scan<'a>) -> Self {
         Listers {
             scan,
-            ahead: Ahead::default(),
+            ahead: Ahead::new(scan.threads),
             crew: Crew::new(scan.threads),
             names: NameStore::new(scan.state.folder()),
         }

@@ -19,6 +19,8 @@ use crate::source::SourceTree;
 use crate::state::{Reader, State, StateError};
 use crate::stop::StopFlag;
 
+pub use ahead::OPEN_AHEAD;
+
 use ahead::Ahead;
 use committer::Committer;
 use lister::Listers;

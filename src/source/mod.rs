@@ -12,4 +12,4 @@ mod tree;
 pub use activity::{Asking, Stalled};
 pub use names::{DirentBuffer, NameList, NameStore, Names, SpoolError};
 pub use stat::Seen;
-pub use tree::{Directory, Listable, OpenError, Places, SourceTree};
+pub use tree::{Directory, Listable, OPEN_DIRECTORIES, OpenError, Places, SourceTree};

@@ -17,10 +17,10 @@ use crate::entry::{EntryId, NewEntry};
 use crate::problem::{Problem, Reason, is_exhaustion};
 use crate::state::StateError;
 
-/// Directories kept open. A listing works through siblings, so few are needed; the bound keeps
-/// well below the usual limit of 1,024 descriptors.
+/// Directories kept open, unless [`SourceTree::with_open_directories`] says otherwise. A listing works
+/// through siblings, so few are needed; the bound keeps well below the usual limit of 1,024 descriptors.
 // Evaluated when this is compiled: 256 is not 0.
-const OPEN_DIRECTORIES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+pub const OPEN_DIRECTORIES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
 /// Tells where an entry stands: its directory and its name there.
 pub trait Places: Send {
@@ -131,6 +131,12 @@ impl SourceTree {
             activity: Activity::default(),
             open: Mutex::new(LruCache::new(OPEN_DIRECTORIES)),
         })
+    }
+
+    /// Keeps at most so many directories open.
+    pub fn with_open_directories(self, at_most: NonZeroUsize) -> Self {
+        self.cache().resize(at_most);
+        self
     }
 
     /// The entry to record for what was seen under `name`.

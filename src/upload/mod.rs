@@ -50,7 +50,7 @@ impl Default for UploadLimits {
 
 /// What an object on its way takes beside its bytes: its task, the request and the buffers of the
 /// connection.
-const OBJECT_OVERHEAD: u64 = 8 << 10;
+pub const OBJECT_OVERHEAD: u64 = 8 << 10;
 
 /// Deletions at the same time.
 const DELETIONS: usize = 16;

@@ -15,7 +15,7 @@ use super::large_file::LargeFile;
 use super::{EncodeError, Encoded, Encoder, ObjectSink, entity_name};
 use crate::entry::{Entry, EntryId, SourceAttributes};
 use crate::problem::{Problem, Reason};
-use crate::source::{Seen, SourceTree};
+use crate::source::{Asker, Seen, SourceTree};
 
 /// What an inode takes besides content, name and back pointers: handles, attributes, block map.
 const INODE_BYTES: u64 = 1024;
@@ -65,7 +65,7 @@ impl Encoder {
         match attributes.file_type {
             FileType::Regular if attributes.size > FIRST_SEGMENT_BYTES => {
                 let context = Arc::clone(&self.context);
-                let asking = context.source.ask(entry.id);
+                let asking = context.source.ask(Asker::Encoder, entry.id);
                 let file = LargeFile::open(&context, place, back)?;
                 self.answered(asking, FIRST_SEGMENT_BYTES);
                 Ok(Encoded::Large(Box::new(file)))
@@ -90,7 +90,7 @@ impl Encoder {
         let size = entry.attributes.size;
         let room = sink.room(size + INODE_BYTES);
         let context = Arc::clone(&self.context);
-        let asking = context.source.ask(entry.id);
+        let asking = context.source.ask(Asker::Encoder, entry.id);
         let file = place.open(&context.source)?;
         let mut content = std::mem::take(&mut self.content);
         // One byte more than there should be: FUSE and the like may have a size that says nothing.
@@ -120,7 +120,7 @@ impl Encoder {
         let entry = place.entry;
         let room = sink.room(INODE_BYTES + SYMLINK_TARGET_BYTES as u64);
         let context = Arc::clone(&self.context);
-        let asking = context.source.ask(entry.id);
+        let asking = context.source.ask(Asker::Encoder, entry.id);
         let directory = context.source.directory(place.parent)?;
         let target = match directory.read_link(place.name) {
             Ok(target) => target,

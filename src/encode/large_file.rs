@@ -17,7 +17,7 @@ use super::file::{OTHER_SEGMENT, Place, check_unchanged, read_at};
 use super::memory::POOLED_BYTES;
 use super::{EncodeContext, EncodeError, Encoder, ObjectSink, entity_name};
 use crate::entry::Entry;
-use crate::source::Seen;
+use crate::source::{Asker, Seen};
 
 /// What a block map's direct list takes at most, and the rest of an inode.
 const INODE_BYTES: u64 = FIRST_SEGMENT_BYTES + 24 * 1024;
@@ -153,7 +153,7 @@ impl Encoder {
         };
         let mut segment = ObjectBuffer::file_segment_in(memory, length as u32)?;
         let data = segment.data_mut();
-        let asking = context.source.ask(file.entry.id);
+        let asking = context.source.ask(Asker::Encoder, file.entry.id);
         if read_at(&file.file, data, range.start)? != data.len() {
             return Err(EncodeError::Changed(Seen::open(&file.file)?.attributes));
         }

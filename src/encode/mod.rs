@@ -25,7 +25,7 @@ use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::{Entry, EntryId, SourceAttributes};
 use crate::identity::Identity;
 use crate::problem::{Problem, Reason};
-use crate::source::{Asking, OpenError, SourceTree};
+use crate::source::{Asker, Asking, OpenError, SourceTree};
 use crate::state::{Reader, StateError};
 
 pub use large_file::{LargeFile, SegmentEnd};
@@ -223,7 +223,7 @@ impl Encoder {
     /// encoding to tell.
     pub fn fresh_attributes(&self, entry: &Entry, linked: bool) -> Option<SourceAttributes> {
         let source = &self.context.source;
-        let _asking = source.ask(entry.id);
+        let _asking = source.ask(Asker::Encoder, entry.id);
         let directory = source.directory(entry.parent).ok()?;
         let known = entry.attributes;
         let mut seen = directory.look_at(&entry.name).ok()?.attributes;

@@ -12,12 +12,13 @@ use crate::crash_point::{CrashPoint, crash_point};
 use crate::crew::{Advice, Crew, HELD, Member};
 use crate::encode::{EncodeError, Encoded, Encoder, SegmentEnd};
 use crate::problem::{Problem, Reason};
+use crate::source::Asker;
 use crate::state::{Pass, StateError};
 use crate::stop::StopOnPanic;
 use crate::upload::Receipt;
 
 /// The room of most entries: what a large file has beyond its first segment, others may read.
-const ENTRY_ROOM: u64 = FIRST_SEGMENT_BYTES;
+pub(super) const ENTRY_ROOM: u64 = FIRST_SEGMENT_BYTES;
 
 /// What the encoder threads of a pass have in common.
 pub(super) struct Encoders<'a> {
@@ -39,6 +40,19 @@ pub(super) fn recruit<'scope>(
     let Some(member) = encoders.crew.join() else {
         return Ok(());
     };
+    let begun = begin(threads, encoders, member, messages);
+    if begun.is_err() {
+        encoders.crew.is_as_large_as_can_be();
+    }
+    begun
+}
+
+fn begin<'scope>(
+    threads: &'scope Scope<'scope, '_>,
+    encoders: &'scope Encoders<'scope>,
+    member: Member<'scope>,
+    messages: Sender<Message>,
+) -> Result<(), StateError> {
     let run = encoders.run;
     let thread = EncoderThread {
         run,
@@ -53,9 +67,6 @@ pub(super) fn recruit<'scope>(
         }
     };
     let spawned = Builder::new().spawn_scoped(threads, work);
-    if spawned.is_err() {
-        encoders.crew.is_as_large_as_can_be();
-    }
     spawned.map(drop).map_err(StateError::Exhausted)
 }
 
@@ -111,10 +122,13 @@ impl EncoderThread<'_> {
                         drop(recruit(threads, encoders, self.messages.clone()));
                     }
                 }
-                Advice::Leave => match member.leave(self.run.context.source.held(HELD)) {
-                    Ok(()) => return first_error,
-                    Err(stays) => member = stays,
-                },
+                Advice::Leave => {
+                    let held = self.run.context.source.held_of(Asker::Encoder, HELD);
+                    match member.leave(held) {
+                        Ok(()) => return first_error,
+                        Err(stays) => member = stays,
+                    }
+                }
             }
         }
         first_error

@@ -5,7 +5,7 @@ use clfs_format::limits::NAME_BYTES;
 use super::Scan;
 use crate::entry::EntryId;
 use crate::problem::{Problem, Reason};
-use crate::source::{OpenError, Seen};
+use crate::source::{Asker, OpenError, Seen};
 use crate::state::{Reader, StateError};
 
 /// Rows read at once.
@@ -84,7 +84,7 @@ impl Scan<'_> {
         if name.len() > NAME_BYTES {
             return Err(Problem::new(Reason::NameTooLong).into());
         }
-        let _asking = self.source.ask(id);
+        let _asking = self.source.ask(Asker::Scan, id);
         let directory = self.source.directory(parent)?;
         Ok(directory.look_at(name)?)
     }

@@ -13,7 +13,9 @@ use super::ahead::{Ahead, OpenListing, Ticket, Work};
 use super::piece::Piece;
 use crate::crew::{Advice, Crew, HELD, Member};
 use crate::problem::{Problem, Reason};
-use crate::source::{Directory, DirentBuffer, NameList, NameStore, Names, OpenError, SpoolError};
+use crate::source::{
+    Asker, Directory, DirentBuffer, NameList, NameStore, Names, OpenError, SpoolError,
+};
 use crate::state::{FoundEntry, StateError, Unlisted};
 
 /// Names that are looked at in one go. With a millisecond for each it is an eighth of a second;
@@ -118,11 +120,8 @@ impl Lister<'_, '_> {
                 Err(piece) => ticket.deliver(piece),
             }
             if std::mem::take(&mut self.pace.is_one_too_many) {
-                match self
-                    .pace
-                    .member
-                    .leave(self.pace.listers.scan.source.held(HELD))
-                {
+                let source = self.pace.listers.scan.source;
+                match self.pace.member.leave(source.held_of(Asker::Scan, HELD)) {
                     Ok(()) => return,
                     Err(member) => self.pace.member = member,
                 }
@@ -135,7 +134,7 @@ impl Lister<'_, '_> {
         let Lister { pace, buffer } = self;
         let listers = pace.listers;
         let source = listers.scan.source;
-        let asking = source.ask(unlisted.id);
+        let asking = source.ask(Asker::Scan, unlisted.id);
         let listable = source.listable(unlisted.id, unlisted.parent, &unlisted.name)?;
         let mut go_on = || {
             pace.count(asking.renew());
@@ -179,7 +178,7 @@ impl Lister<'_, '_> {
         if names.is_empty() {
             return Some(entries);
         }
-        let asking = scan.source.ask(directory.id);
+        let asking = scan.source.ask(Asker::Scan, directory.id);
         for name in names.iter() {
             if scan.stop.is_requested() {
                 return None;

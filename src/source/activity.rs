@@ -47,6 +47,15 @@ struct Slot {
     told: AtomicU64,
 }
 
+/// Whose call to the source it is: each has threads of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// A scan that lists or looks.
+    Scan,
+    /// An encoder that reads.
+    Encoder,
+}
+
 /// An entry that the source is being asked for, until dropped.
 #[derive(Debug)]
 pub struct Asking<'a> {

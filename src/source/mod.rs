@@ -9,7 +9,7 @@ mod names;
 mod stat;
 mod tree;
 
-pub use activity::{Asking, Stalled};
+pub use activity::{Asker, Asking, Stalled};
 pub use names::{DirentBuffer, NameList, NameStore, Names, SpoolError};
 pub use stat::Seen;
 pub use tree::{Directory, Listable, OPEN_DIRECTORIES, OpenError, Places, SourceTree};

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::activity::{Activity, Asking, Stalled};
+use super::activity::{Activity, Asker, Asking, Stalled};
 use super::stat::Seen;
 use lru::LruCache;
 use rustix::fs::{Mode, OFlags, open, openat};
@@ -106,7 +106,10 @@ pub struct SourceTree {
     root: Arc<Directory>,
     root_device: u64,
     places: Mutex<Box<dyn Places>>,
-    activity: Activity,
+    /// What scans ask for.
+    scanning: Activity,
+    /// What encoders ask for.
+    encoding: Activity,
     open: Mutex<LruCache<EntryId, Arc<Directory>>>,
 }
 
@@ -128,7 +131,8 @@ impl SourceTree {
             root: Arc::new(root),
             root_device,
             places: Mutex::new(places),
-            activity: Activity::default(),
+            scanning: Activity::default(),
+            encoding: Activity::default(),
             open: Mutex::new(LruCache::new(OPEN_DIRECTORIES)),
         })
     }
@@ -152,18 +156,32 @@ impl SourceTree {
 
     /// Notes that the source is asked for `entry`, until the guard is dropped. Nothing but calls to
     /// the source may happen meanwhile.
-    pub fn ask(&self, entry: EntryId) -> Asking<'_> {
-        self.activity.ask(entry)
+    pub fn ask(&self, asker: Asker, entry: EntryId) -> Asking<'_> {
+        self.activity(asker).ask(entry)
     }
 
     /// How many calls are open for longer than that.
     pub fn held(&self, longer_than: Duration) -> usize {
-        self.activity.held(longer_than)
+        self.scanning.held(longer_than) + self.encoding.held(longer_than)
+    }
+
+    /// How many calls of `asker` are open for longer than that.
+    pub fn held_of(&self, asker: Asker, longer_than: Duration) -> usize {
+        self.activity(asker).held(longer_than)
+    }
+
+    fn activity(&self, asker: Asker) -> &Activity {
+        match asker {
+            Asker::Scan => &self.scanning,
+            Asker::Encoder => &self.encoding,
+        }
     }
 
     /// Entries for which the source did not answer within `patience`; each is told once.
     pub fn stalled(&self, patience: Duration) -> Vec<Stalled> {
-        self.activity.stalled(patience)
+        let mut stalled = self.scanning.stalled(patience);
+        stalled.extend(self.encoding.stalled(patience));
+        stalled
     }
 
     /// The directory `id`.
@@ -330,5 +348,37 @@ pub(super) fn retry_interrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -
             Err(Errno::INTR) => {}
             done => return done,
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    struct NoPlaces;
+
+    impl Places for NoPlaces {
+        fn place(&self, _: EntryId) -> Result<Option<(EntryId, Vec<u8>)>, StateError> {
+            Ok(None)
+        }
+    }
+
+    /// Each crew goes by its own calls.
+    #[test]
+    fn calls_are_counted_for_who_asks() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = SourceTree::open(folder.path(), Box::new(NoPlaces)).unwrap();
+        let held =
+            || [Asker::Scan, Asker::Encoder].map(|asker| tree.held_of(asker, Duration::ZERO));
+        let _listed = tree.ask(Asker::Scan, EntryId::ROOT);
+        std::thread::sleep(Duration::from_millis(1));
+        assert_eq!(held(), [1, 0]);
+        let read = [1000, 1001].map(|id| tree.ask(Asker::Encoder, EntryId::new(id)));
+        std::thread::sleep(Duration::from_millis(1));
+        assert_eq!((held(), tree.held(Duration::ZERO)), ([1, 2], 3));
+        assert_eq!(tree.stalled(Duration::ZERO).len(), 3);
+        drop(read);
+        assert_eq!(held(), [1, 0]);
     }
 }

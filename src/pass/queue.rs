@@ -129,6 +129,11 @@ impl WorkQueue {
         inner.idle == 0 && !(inner.entries.is_empty() && inner.large.is_empty())
     }
 
+    /// Whether entries wait, which need less room than segments.
+    pub(super) fn has_entries(&self) -> bool {
+        !self.inner().entries.is_empty()
+    }
+
     /// A segment was read: its thread takes other work.
     pub(super) fn segment_done(&self) {
         self.inner().readers -= 1;

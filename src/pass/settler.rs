@@ -4,15 +4,19 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use clfs_format::FILE_SEGMENT_BYTES;
+
+use super::encoder_thread::ENTRY_ROOM;
 use super::ledger::Ledger;
 use super::queue::WorkQueue;
 use super::{Message, Outcome, PassRun, Task, Verdict};
 use crate::crew::HELD;
 use crate::encode::obsolete_blobs;
-use crate::entry::EntryId;
+use crate::entry::{EntryId, SourceAttributes};
 use crate::monitor::Event;
 use crate::problem::Problem;
 use crate::progress::Progress;
+use crate::source::Asker;
 use crate::state::{Reader, Settled, Settlement, StateError};
 
 /// Outcomes in one transaction.
@@ -82,12 +86,13 @@ pub(super) fn settle(
 struct Batch {
     done: Vec<Settled>,
     failed: Vec<(EntryId, Problem)>,
-    refreshed: Vec<Task>,
+    /// With the attributes that they have now.
+    changed: Vec<(Task, SourceAttributes)>,
 }
 
 impl Batch {
     fn len(&self) -> usize {
-        self.done.len() + self.failed.len() + self.refreshed.len()
+        self.done.len() + self.failed.len() + self.changed.len()
     }
 }
 
@@ -117,13 +122,23 @@ impl Settler<'_> {
             self.taken = (taken, Instant::now());
         } else if since.elapsed() >= HELD
             && self.queue.is_short_of_threads()
-            && self.run.context.source.held(HELD) > 0
+            && self.run.context.source.held_of(Asker::Encoder, HELD) > 0
+            && !self.is_short_of_room()
         {
             self.taken = (taken, Instant::now());
             if let Some(recruit) = &self.recruit {
                 recruit();
             }
         }
+    }
+
+    /// Whether one thread more would only wait for room with the others.
+    fn is_short_of_room(&self) -> bool {
+        let next = match self.queue.has_entries() {
+            true => ENTRY_ROOM,
+            false => FILE_SEGMENT_BYTES,
+        };
+        self.run.uploader.is_short_of_room(next)
     }
 
     fn hear(&mut self, message: Message) {
@@ -161,56 +176,81 @@ impl Settler<'_> {
                 self.ledger().settle(id);
             }
             Verdict::Changed(attributes) => {
-                // What the earlier attempts put under the old size goes before the state knows the
-                // new one: it always knows all that may be there.
-                let old_size = task.entry.attributes.size;
-                let obsolete = obsolete_blobs(
-                    &self.run.context.identity,
-                    &task.entry,
-                    old_size,
-                    attributes.size,
-                );
-                if !self.run.uploader.delete_all(obsolete) {
-                    return;
-                }
-                let mut task = task;
-                task.entry.attributes = attributes;
-                // A fresh look at what failed before is not a change during the read.
-                task.again = !task.failed_before;
-                task.failed_before = false;
-                self.batch.refreshed.push(task);
+                self.batch.changed.push((task, attributes));
             }
         }
     }
 
+    /// Stores what was gathered. What changed comes last: the container may keep its deletions
+    /// waiting for long, and the rest must not wait with them.
     fn store(&mut self) -> Result<(), StateError> {
         let batch = std::mem::take(&mut self.batch);
-        if batch.len() == 0 {
+        if !(batch.done.is_empty() && batch.failed.is_empty()) {
+            self.settle(batch.done, batch.failed)?;
+        }
+        match batch.changed.is_empty() {
+            true => Ok(()),
+            false => self.refresh(batch.changed),
+        }
+    }
+
+    fn refresh(&self, changed: Vec<(Task, SourceAttributes)>) -> Result<(), StateError> {
+        // What the earlier attempts put under the old size goes before the state knows the new
+        // one: it always knows all that may be there.
+        let identity = &self.run.context.identity;
+        let obsolete = changed.iter().flat_map(|(task, fresh)| {
+            obsolete_blobs(
+                identity,
+                &task.entry,
+                task.entry.attributes.size,
+                fresh.size,
+            )
+        });
+        if !self.run.uploader.delete_all(obsolete) {
             return Ok(());
         }
-        let refreshed = batch.refreshed.iter();
+        let fresh = changed.iter();
         self.run.state.settle(&Settlement {
             pass: self.run.pass,
             progress: self.ledger().progress(),
-            done: batch.done,
-            failed: batch.failed.clone(),
-            refreshed: refreshed
-                .map(|task| (task.entry.id, task.entry.attributes))
+            done: Vec::new(),
+            failed: Vec::new(),
+            refreshed: fresh
+                .map(|(task, attributes)| (task.entry.id, *attributes))
                 .collect(),
         })?;
-        for task in batch.refreshed {
+        for (mut task, attributes) in changed {
+            task.entry.attributes = attributes;
+            // A fresh look at what failed before is not a change during the read.
+            task.again = !task.failed_before;
+            task.failed_before = false;
             let path = self.reader.path(task.entry.id)?.join(&b'/');
             self.run.monitor.event(&Event::TakenAgain { path: &path });
             self.queue.push_again(task);
         }
-        for (id, problem) in &batch.failed {
+        Ok(())
+    }
+
+    fn settle(
+        &self,
+        done: Vec<Settled>,
+        failed: Vec<(EntryId, Problem)>,
+    ) -> Result<(), StateError> {
+        self.run.state.settle(&Settlement {
+            pass: self.run.pass,
+            progress: self.ledger().progress(),
+            done,
+            failed: failed.clone(),
+            refreshed: Vec::new(),
+        })?;
+        for (id, problem) in &failed {
             let path = self.reader.path(*id)?.join(&b'/');
             self.run.monitor.event(&Event::Problem {
                 path: &path,
                 problem: *problem,
             });
         }
-        if !batch.failed.is_empty() && self.run.limit.is_reached(self.reader.problem_count()?) {
+        if !failed.is_empty() && self.run.limit.is_reached(self.reader.problem_count()?) {
             self.run.stop.request();
         }
         Ok(())

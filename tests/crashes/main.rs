@@ -11,6 +11,7 @@ mod checker;
 mod support;
 
 mod damaged_state;
+mod deletions;
 mod points;
 mod power_loss;
 mod random_kills;

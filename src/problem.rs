@@ -139,10 +139,17 @@ impl ProblemLimit {
         }
     }
 
-    /// Whether so many problems are too many; remembered.
-    pub fn is_reached(&self, problems: u64) -> bool {
-        let reached = self.at.is_some_and(|limit| problems >= limit);
-        self.reached.fetch_or(reached, Ordering::AcqRel) || reached
+    /// Whether so many problems are too many; remembered. They are counted only where it matters: the
+    /// count reads all of them.
+    ///
+    /// # Errors
+    /// Those of the count.
+    pub fn is_reached<E>(&self, problems: impl FnOnce() -> Result<u64, E>) -> Result<bool, E> {
+        let reached = match self.at {
+            Some(limit) => problems()? >= limit,
+            None => false,
+        };
+        Ok(self.reached.fetch_or(reached, Ordering::AcqRel) || reached)
     }
 
     /// Whether it was reached before.
@@ -162,5 +169,23 @@ impl fmt::Display for Problem {
                 io::Error::from_raw_os_error(errno)
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_are_counted_for_a_limit_only_and_one_that_was_reached_stays_so() {
+        let never = || -> Result<u64, ()> { Err(()) };
+        let unlimited = ProblemLimit::new(None, 7);
+        assert_eq!(unlimited.is_reached(never), Ok(false));
+        let limit = ProblemLimit::new(Some(3), 7);
+        assert_eq!(limit.is_reached(never), Err(()));
+        let reached = |problems| limit.is_reached(|| Ok::<u64, ()>(problems));
+        assert_eq!((reached(9), limit.was_reached()), (Ok(false), false));
+        assert_eq!((reached(10), reached(9)), (Ok(true), Ok(true)));
+        assert!(limit.was_reached());
     }
 }

@@ -250,7 +250,7 @@ impl Settler<'_> {
                 problem: *problem,
             });
         }
-        if !failed.is_empty() && self.run.limit.is_reached(self.reader.problem_count()?) {
+        if !failed.is_empty() && self.run.limit.is_reached(|| self.reader.problem_count())? {
             self.run.stop.request();
         }
         Ok(())

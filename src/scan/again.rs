@@ -45,11 +45,12 @@ impl Scan<'_> {
                     }
                     Err(OpenError::Problem(problem)) => {
                         self.state.still_unknown(entry.id, &problem)?;
-                        self.report(reader, &reader.path(entry.id)?, problem)?;
+                        self.report(&reader.path(entry.id)?, problem);
                     }
                     Err(OpenError::State(error)) => return Err(error),
                 }
             }
+            self.stop_at_limit(reader)?;
         }
     }
 

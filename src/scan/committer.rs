@@ -38,6 +38,8 @@ pub(super) struct Committer<'a> {
     batch_began: Instant,
     /// The batch has directories, which can be listed when it is committed.
     batch_has_directories: bool,
+    /// Something failed since the limit was looked at.
+    has_failed: bool,
 }
 
 impl<'a> Committer<'a> {
@@ -60,6 +62,7 @@ impl<'a> Committer<'a> {
             batch_entries: 0,
             batch_began: now,
             batch_has_directories: false,
+            has_failed: false,
         }
     }
 
@@ -96,6 +99,7 @@ impl<'a> Committer<'a> {
                 }
                 self.take(directory, piece)?;
             }
+            self.stop_at_limit()?;
             if self.batch_entries >= BATCH_ENTRIES || self.batch_began.elapsed() >= BATCH_WAIT {
                 self.commit()?;
             }
@@ -159,8 +163,17 @@ impl<'a> Committer<'a> {
 
     fn fail(&mut self, directory: EntryId, problem: Problem) -> Result<(), StateError> {
         self.scan.state.listing_failed(directory, &problem)?;
-        self.scan
-            .report(&self.reader, &self.reader.path(directory)?, problem)
+        self.scan.report(&self.reader.path(directory)?, problem);
+        self.has_failed = true;
+        Ok(())
+    }
+
+    /// Once for all that failed since the last time.
+    fn stop_at_limit(&mut self) -> Result<(), StateError> {
+        match std::mem::take(&mut self.has_failed) {
+            true => self.scan.stop_at_limit(&self.reader),
+            false => Ok(()),
+        }
     }
 
     fn commit(&mut self) -> Result<(), StateError> {
@@ -177,6 +190,7 @@ impl<'a> Committer<'a> {
         for chunk in std::mem::take(&mut self.batch) {
             self.report_names(&chunk)?;
         }
+        self.stop_at_limit()?;
         self.batch_entries = 0;
         self.batch_has_directories = false;
         self.exhausted = false;
@@ -184,12 +198,18 @@ impl<'a> Committer<'a> {
         Ok(())
     }
 
-    fn report_names(&self, chunk: &ListingChunk) -> Result<(), StateError> {
+    fn report_names(&mut self, chunk: &ListingChunk) -> Result<(), StateError> {
         let failed = chunk.entries.iter().filter_map(|found| found.failure());
+        let mut failed = failed.peekable();
+        if failed.peek().is_none() {
+            return Ok(());
+        }
+        self.has_failed = true;
+        let mut path = self.reader.path(chunk.directory)?;
         for (name, problem) in failed {
-            let mut path = self.reader.path(chunk.directory)?;
             path.push(name.to_vec());
-            self.scan.report(&self.reader, &path, problem)?;
+            self.scan.report(&path, problem);
+            path.pop();
         }
         Ok(())
     }

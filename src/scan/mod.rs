@@ -90,19 +90,19 @@ impl Scan<'_> {
         })
     }
 
-    /// Tells of an entry that failed, and stops when those are too many.
-    fn report(
-        &self,
-        reader: &Reader,
-        path: &[Vec<u8>],
-        problem: Problem,
-    ) -> Result<(), StateError> {
+    /// Tells of an entry that failed.
+    fn report(&self, path: &[Vec<u8>], problem: Problem) {
         Progress::add(&self.progress.failed, 1);
         self.monitor.event(&Event::Problem {
             path: &path.join(&b'/'),
             problem,
         });
-        if self.limit.is_reached(reader.problem_count()?) {
+    }
+
+    /// Stops when those that failed are too many. To be asked once for many of them: the problems are
+    /// counted each time.
+    fn stop_at_limit(&self, reader: &Reader) -> Result<(), StateError> {
+        if self.limit.is_reached(|| reader.problem_count())? {
             self.stop.request();
         }
         Ok(())

@@ -97,6 +97,18 @@ impl Shares {
     }
 }
 
+impl Shares {
+    /// Gives back what names of so many bytes do not need.
+    fn keep(&mut self, bytes: usize) {
+        let needed = bytes
+            .saturating_sub(FREE_BYTES)
+            .next_multiple_of(SHARE_BYTES);
+        let surplus = self.taken.saturating_sub(needed);
+        self.taken -= surplus;
+        self.left.fetch_add(surplus, Ordering::Relaxed);
+    }
+}
+
 impl Drop for Shares {
     fn drop(&mut self) {
         self.left.fetch_add(self.taken, Ordering::Relaxed);
@@ -126,6 +138,11 @@ impl Names {
         self.bytes.extend_from_slice(name);
         // A piece is of some hundred names, each of 255 bytes at most.
         self.ends.push(self.bytes.len() as u32);
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
     }
 
     /// How many there are.
@@ -208,10 +225,13 @@ impl NameList {
             }
         }
         run.sort();
+        run.shrink();
+        let bytes = run.bytes();
         let rest = match spool {
             None => Rest::Memory(run),
             Some(spool) => Rest::Spooled(Merge::new(run, spool)?),
         };
+        shares.keep(bytes);
         Ok(NameList {
             rest,
             _shares: shares,
@@ -276,108 +296,5 @@ fn is_behind(name: &[u8], after: Option<&[u8]>) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::super::SourceTree;
-    use super::*;
-    use crate::entry::EntryId;
-    use crate::state::StateError;
-
-    struct NoPlaces;
-    impl super::super::Places for NoPlaces {
-        fn place(&self, _: EntryId) -> Result<Option<(EntryId, Vec<u8>)>, StateError> {
-            Ok(None)
-        }
-    }
-
-    /// A source with names that no readdir gives in order, and a folder for spools.
-    struct Fixture {
-        source: tempfile::TempDir,
-        spool: tempfile::TempDir,
-        names: Vec<Vec<u8>>,
-    }
-
-    impl Fixture {
-        fn new(count: u32) -> Self {
-            let source = tempfile::tempdir().unwrap();
-            let mut names: Vec<Vec<u8>> = (0..count)
-                .map(|n| format!("{:x}", n.wrapping_mul(2_654_435_761)).into_bytes())
-                .collect();
-            for name in &names {
-                let name = std::str::from_utf8(name).unwrap();
-                std::fs::write(source.path().join(name), "").unwrap();
-            }
-            names.sort();
-            Fixture {
-                source,
-                spool: tempfile::tempdir().unwrap(),
-                names,
-            }
-        }
-
-        fn store(&self, run_bytes: usize) -> NameStore {
-            NameStore {
-                run_bytes,
-                ..NameStore::new(self.spool.path())
-            }
-        }
-
-        fn read(&self, store: &NameStore, after: Option<&[u8]>) -> NameList {
-            let tree = SourceTree::open(self.source.path(), Box::new(NoPlaces)).unwrap();
-            let root = tree.listable(EntryId::ROOT, EntryId::ROOT, b"").unwrap();
-            let mut buffer = DirentBuffer::default();
-            NameList::read(&root, after, store, &mut buffer, &mut || true).unwrap()
-        }
-    }
-
-    fn rest(list: &mut NameList) -> Vec<Vec<u8>> {
-        let mut all = Vec::new();
-        while !list.is_over() {
-            let names = list.cut(30).unwrap();
-            assert!(names.len() <= 60);
-            all.extend(names.iter().map(|name| name.to_bytes().to_vec()));
-        }
-        assert!(list.cut(30).unwrap().is_empty());
-        all
-    }
-
-    #[test]
-    fn names_come_sorted_whether_spooled_or_not() {
-        let fixture = Fixture::new(500);
-        for run_bytes in [64, 1000, RUN_BYTES] {
-            let mut list = fixture.read(&fixture.store(run_bytes), None);
-            let in_memory = matches!(list.rest, Rest::Memory(_));
-            assert_eq!(in_memory, run_bytes == RUN_BYTES);
-            assert_eq!(rest(&mut list), fixture.names, "runs of {run_bytes} bytes");
-        }
-        assert_eq!(std::fs::read_dir(fixture.spool.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn names_that_are_recorded_are_left_out() {
-        let fixture = Fixture::new(500);
-        for run_bytes in [64, RUN_BYTES] {
-            let store = fixture.store(run_bytes);
-            let mut list = fixture.read(&store, fixture.names.get(99).map(Vec::as_slice));
-            assert_eq!(rest(&mut list), fixture.names.split_at(100).1);
-            let mut list = fixture.read(&store, fixture.names.last().map(Vec::as_slice));
-            assert!(list.is_over() && list.cut(9).unwrap().is_empty());
-        }
-    }
-
-    /// Whoever has no share spools early, and shares come back with the list.
-    #[test]
-    fn the_memory_for_names_is_shared() {
-        let fixture = Fixture::new(8000);
-        let store = fixture.store(RUN_BYTES);
-        store.left.store(SHARE_BYTES, Ordering::Relaxed);
-        let first = fixture.read(&store, None);
-        assert!(matches!(first.rest, Rest::Memory(_)));
-        assert_eq!(store.left.load(Ordering::Relaxed), 0);
-        let mut second = fixture.read(&store, None);
-        assert!(matches!(second.rest, Rest::Spooled(_)));
-        assert_eq!(rest(&mut second), fixture.names);
-        drop(first);
-        assert_eq!(store.left.load(Ordering::Relaxed), SHARE_BYTES);
-    }
-}
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;

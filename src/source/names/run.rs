@@ -45,6 +45,12 @@ impl Run {
         self.places = places;
     }
 
+    /// Gives back what was allocated for names to come.
+    pub(super) fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.places.shrink_to_fit();
+    }
+
     pub(super) fn next<T>(&mut self, take: impl FnOnce(&[u8]) -> T) -> Option<T> {
         let place = *self.places.get(self.taken)?;
         self.taken += 1;

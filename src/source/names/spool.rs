@@ -3,8 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
+use std::ffi::CStr;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,15 +15,29 @@ use super::run::Run;
 use super::{Names, SpoolError};
 use crate::source::tree::retry_interrupted;
 
-/// What the buffers take through which one listing reads its runs, unless there are very many.
+/// What the buffers take through which one listing reads its runs, unless there are very many: 4 KiB
+/// for each of them at least, and of those fewer than twice [`MERGED_RUNS`] in 4 GiB of names.
 const MERGE_BYTES: usize = 256 << 10;
+
+/// As many runs become one: each that is read takes a buffer, and a listing that gets no share of the
+/// memory for names has one for every 64 KiB of them.
+pub(super) const MERGED_RUNS: usize = 256;
 
 /// Sorted runs in one unlinked file: u16 length (little-endian), name, …
 #[derive(Debug)]
 pub(super) struct Spool {
-    file: File,
-    /// Where each run begins; the last element is the end.
-    bounds: Vec<u64>,
+    file: Arc<File>,
+    runs: Vec<Span>,
+}
+
+/// Where a run lies.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: u64,
+    end: u64,
+    /// How often its names were merged. Only runs of one level are, so that each name is written once
+    /// for each, of which there are few: two for some gigabytes.
+    level: u32,
 }
 
 impl Spool {
@@ -38,25 +53,65 @@ impl Spool {
             Err(errno) => return Err(SpoolError::Spool(errno.into())),
         };
         Ok(Spool {
-            file,
-            bounds: vec![0],
+            file: Arc::new(file),
+            runs: Vec::new(),
         })
     }
 
     pub(super) fn write(&mut self, run: &mut Run) -> io::Result<()> {
         run.sort();
-        let mut writer = BufWriter::with_capacity(1 << 18, &self.file);
-        for &place in &run.places {
-            writer.write_all(&place.1.to_le_bytes())?;
-            writer.write_all(run.name(place))?;
-        }
-        writer.flush()?;
-        drop(writer);
-        self.bounds.push(self.file.stream_position()?);
+        self.append(0, |writer| {
+            let mut names = run.places.iter().map(|&place| run.name(place));
+            names.try_for_each(|name| write_name(writer, name))
+        })?;
         run.bytes.clear();
         run.places.clear();
+        self.merge_many()
+    }
+
+    fn append(
+        &mut self,
+        level: u32,
+        write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let start = (&*self.file).stream_position()?;
+        let mut writer = BufWriter::with_capacity(1 << 18, &*self.file);
+        write(&mut writer)?;
+        writer.flush()?;
+        drop(writer);
+        let end = (&*self.file).stream_position()?;
+        self.runs.push(Span { start, end, level });
         Ok(())
     }
+
+    /// Merges the last runs, while there are many of one level. What they take in the file is given
+    /// back with the file.
+    fn merge_many(&mut self) -> io::Result<()> {
+        while let Some(first) = self.runs.len().checked_sub(MERGED_RUNS)
+            && let Some(level) = self.runs.last().map(|last| last.level)
+            && self.runs.iter().skip(first).all(|run| run.level == level)
+        {
+            let many = self.runs.split_off(first);
+            let mut merge = Merge::of(Run::default(), &self.file, &many)?;
+            self.append(level + 1, |writer| {
+                let mut names = Names::default();
+                while !merge.is_over() {
+                    names.clear();
+                    merge.next(&mut names)?;
+                    let mut names = names.iter().map(CStr::to_bytes_with_nul);
+                    names.try_for_each(|name| write_name(writer, name))?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn write_name(writer: &mut impl Write, name: &[u8]) -> io::Result<()> {
+    // NAME_MAX is far below what the length holds.
+    writer.write_all(&(name.len() as u16).to_le_bytes())?;
+    writer.write_all(name)
 }
 
 fn unlinked_file(folder: &Path) -> io::Result<File> {
@@ -122,25 +177,21 @@ pub(super) struct Merge {
 }
 
 impl Merge {
-    pub(super) fn new(mut memory: Run, mut spool: Spool) -> io::Result<Self> {
-        memory.bytes.shrink_to_fit();
-        memory.places.shrink_to_fit();
-        spool.file.seek(SeekFrom::Start(0))?;
-        let buffer = (MERGE_BYTES / spool.bounds.len()).clamp(4 << 10, 64 << 10);
-        let file = Arc::new(spool.file);
-        let bounds = spool.bounds.windows(2);
-        let runs = bounds.filter_map(|bounds| match *bounds {
-            [start, end] => Some(RunReader {
-                reader: BufReader::with_capacity(
-                    buffer,
-                    ReadAt {
-                        file: Arc::clone(&file),
-                        position: start,
-                    },
-                ),
-                left: end - start,
-            }),
-            _ => None,
+    pub(super) fn new(memory: Run, spool: Spool) -> io::Result<Self> {
+        Merge::of(memory, &spool.file, &spool.runs)
+    }
+
+    fn of(memory: Run, file: &Arc<File>, runs: &[Span]) -> io::Result<Self> {
+        let buffer = (MERGE_BYTES / (runs.len() + 1)).clamp(4 << 10, 64 << 10);
+        let runs = runs.iter().map(|run| {
+            let from = ReadAt {
+                file: Arc::clone(file),
+                position: run.start,
+            };
+            RunReader {
+                reader: BufReader::with_capacity(buffer, from),
+                left: run.end - run.start,
+            }
         });
         let mut merge = Merge {
             memory,
@@ -155,6 +206,16 @@ impl Merge {
             }
         }
         Ok(merge)
+    }
+
+    #[cfg(test)]
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.memory.bytes()
+    }
+
+    #[cfg(test)]
+    pub(super) fn runs(&self) -> usize {
+        self.runs.len()
     }
 
     /// Whether all names were handed out.

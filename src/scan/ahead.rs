@@ -347,3 +347,7 @@ fn wait_timeout<'a>(
     let waited = on.wait_timeout(state, patience);
     waited.unwrap_or_else(PoisonError::into_inner).0
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;

@@ -238,6 +238,22 @@ impl NameList {
         })
     }
 
+    /// Made-up names, ascending.
+    #[cfg(test)]
+    pub(crate) fn of(names: &[Vec<u8>]) -> Self {
+        let mut run = Run::default();
+        for name in names {
+            run.push(&[name, b"\0".as_slice()].concat());
+        }
+        NameList {
+            rest: Rest::Memory(run),
+            _shares: Shares {
+                left: Arc::default(),
+                taken: 0,
+            },
+        }
+    }
+
     /// Whether all names were handed out.
     pub fn is_over(&self) -> bool {
         match &self.rest {

@@ -1,0 +1,270 @@
+//! The order of pieces, and who may work on what.
+
+use super::*;
+use crate::problem::{Problem, Reason};
+use crate::source::{Places, SourceTree};
+use crate::state::{FoundEntry, StateError};
+
+const LONG: Duration = Duration::from_secs(30);
+
+struct NoPlaces;
+
+impl Places for NoPlaces {
+    fn place(&self, _: EntryId) -> Result<Option<(EntryId, Vec<u8>)>, StateError> {
+        Ok(None)
+    }
+}
+
+/// Something that is open; what it is called and what it holds is made up.
+fn directory() -> Arc<Directory> {
+    let source = SourceTree::open(&std::env::temp_dir(), Box::new(NoPlaces)).unwrap();
+    source.directory(EntryId::ROOT).unwrap()
+}
+
+fn listing(directory: &Arc<Directory>, names: &[Vec<u8>]) -> Box<OpenListing> {
+    Box::new(OpenListing {
+        directory: Arc::clone(directory),
+        names: NameList::of(names),
+    })
+}
+
+fn directories(ids: std::ops::Range<u64>) -> Vec<Unlisted> {
+    let unlisted = |id| Unlisted {
+        id: EntryId::new(id),
+        parent: EntryId::ROOT,
+        name: id.to_string().into_bytes(),
+        after: None,
+    };
+    ids.map(unlisted).collect()
+}
+
+fn chunk(names: &[&[u8]], last: bool) -> Piece {
+    let failed = |name: &&[u8]| FoundEntry::Failed {
+        name: name.to_vec(),
+        problem: Problem::new(Reason::Vanished),
+    };
+    Piece::Chunk {
+        entries: names.iter().map(failed).collect(),
+        last,
+    }
+}
+
+/// The directories' ids with the names of their pieces.
+fn taken(pieces: &[(EntryId, Piece)]) -> Vec<(u64, Vec<Vec<u8>>)> {
+    let names = |piece: &Piece| match piece {
+        Piece::Chunk { entries, .. } => entries
+            .iter()
+            .map(|entry| entry.failure().unwrap().0.to_vec())
+            .collect(),
+        other => panic!("{other:?}"),
+    };
+    let pieces = pieces.iter();
+    pieces.map(|(id, piece)| (id.get(), names(piece))).collect()
+}
+
+fn turn(ahead: &Ahead) -> Vec<(EntryId, Piece)> {
+    let mut pieces = Vec::new();
+    ahead.turn(usize::MAX, Duration::from_millis(1), false, &mut pieces);
+    pieces
+}
+
+fn has_work(ahead: &Ahead) -> bool {
+    ahead.lock().has_work(ahead.open)
+}
+
+/// The next work, which is there.
+fn work(ahead: &Ahead) -> (Ticket<'_>, Work) {
+    assert!(has_work(ahead));
+    ahead.work().unwrap()
+}
+
+/// A directory to list; its ticket.
+fn list(ahead: &Ahead, id: u64) -> Ticket<'_> {
+    match work(ahead) {
+        (ticket, Work::List(unlisted)) => {
+            assert_eq!(unlisted.id.get(), id);
+            ticket
+        }
+        (ticket, Work::Look(_)) => panic!("a look at {}", ticket.listing),
+    }
+}
+
+fn look(ahead: &Ahead) -> (Ticket<'_>, Box<OpenListing>) {
+    match work(ahead) {
+        (ticket, Work::Look(open)) => (ticket, open),
+        (_, Work::List(unlisted)) => panic!("{unlisted:?}"),
+    }
+}
+
+#[test]
+fn pieces_come_in_their_order_whoever_is_first() {
+    let (ahead, open) = (Ahead::new(8), directory());
+    ahead.add(directories(5..7));
+    let mut first = list(&ahead, 5);
+    let of_second = list(&ahead, 6);
+    first.share(listing(&open, &[]));
+    let (mut second, names) = look(&ahead);
+    second.share(names);
+    let (third, _) = look(&ahead);
+    of_second.deliver(chunk(&[b"x"], true));
+    third.deliver(chunk(&[b"c"], true));
+    second.deliver(chunk(&[b"b"], false));
+    assert!(turn(&ahead).is_empty(), "the first piece is not there");
+    first.deliver(chunk(&[b"a"], false));
+    let names = [(5, b"a"), (5, b"b"), (5, b"c"), (6, b"x")];
+    let names = names.map(|(id, name)| (id, vec![name.to_vec()]));
+    assert_eq!(taken(&turn(&ahead)), names);
+    assert!(matches!(
+        ahead.turn(1, LONG, false, &mut Vec::new()),
+        Turn::Empty
+    ));
+}
+
+/// What is listed ahead may fill all places but those of the directory whose turn it is.
+#[test]
+fn the_first_directory_has_places_of_its_own() {
+    let (ahead, open) = (Ahead::new(8), directory());
+    ahead.add(directories(5..7));
+    let mut of_first = list(&ahead, 5);
+    let mut of_second = list(&ahead, 6);
+    of_second.share(listing(&open, &[]));
+    of_second.deliver(chunk(&[], false));
+    while has_work(&ahead) {
+        let (mut ticket, names) = look(&ahead);
+        ticket.share(names);
+        ticket.deliver(chunk(&[], false));
+    }
+    assert_eq!(ahead.lock().pieces, PIECES_AHEAD);
+    of_first.share(listing(&open, &[]));
+    of_first.deliver(chunk(&[], false));
+    let mut held = Vec::new();
+    while has_work(&ahead) {
+        let (mut ticket, names) = look(&ahead);
+        assert_eq!(ticket.listing, 0);
+        ticket.share(names);
+        held.push(ticket);
+    }
+    assert_eq!(held.len() + 1, PIECES_OF_FIRST);
+    // One was ready; the places that it leaves are for the same directory.
+    assert_eq!(turn(&ahead).len(), 1);
+    assert_eq!(look(&ahead).0.listing, 0);
+    held.into_iter()
+        .for_each(|ticket| ticket.deliver(chunk(&[], false)));
+}
+
+/// As many are open as there are members, and 64 at most.
+#[test]
+fn directories_that_are_open_are_bounded() {
+    let directory = directory();
+    for (members, bound) in [(3, 3), (64, 64), (1000, 64)] {
+        let ahead = Ahead::new(members);
+        ahead.add(directories(5..105));
+        // Nothing of the first comes back.
+        let first = list(&ahead, 5);
+        let mut tickets: Vec<_> = (6..6 + bound).map(|id| list(&ahead, id)).collect();
+        let mut last = tickets.pop().unwrap();
+        for ticket in &mut tickets {
+            ticket.share(listing(&directory, &[]));
+        }
+        while ahead.lock().pieces < PIECES_AHEAD {
+            let (mut ticket, names) = look(&ahead);
+            ticket.share(names);
+            ticket.deliver(chunk(&[], false));
+        }
+        assert_eq!(ahead.lock().open.len() as u64, bound - 1);
+        assert!(has_work(&ahead), "one more of {members} may be listed");
+        last.share(listing(&directory, &[]));
+        assert!(!has_work(&ahead), "{bound} of {members} are open");
+        drop((first, tickets, last));
+    }
+}
+
+#[test]
+fn a_ticket_that_is_lost_ends_the_scan() {
+    let ahead = Ahead::new(8);
+    ahead.add(directories(5..6));
+    drop(list(&ahead, 5));
+    let pieces = turn(&ahead);
+    assert!(
+        matches!(&*pieces, [(id, Piece::Stopped)] if id.get() == 5),
+        "{pieces:?}"
+    );
+}
+
+#[test]
+fn members_that_wait_are_sent_home() {
+    let ahead = Arc::new(Ahead::new(8));
+    let (home, came) = std::sync::mpsc::channel();
+    for _ in 0..3 {
+        let (ahead, home) = (Arc::clone(&ahead), home.clone());
+        std::thread::spawn(move || home.send(ahead.work().is_none()));
+    }
+    while ahead.lock().idle < 3 {
+        std::thread::yield_now();
+    }
+    ahead.close();
+    for _ in 0..3 {
+        assert_eq!(came.recv_timeout(LONG), Ok(true));
+    }
+}
+
+fn names_of(id: u64) -> Vec<Vec<u8>> {
+    let count = id.wrapping_mul(2_654_435_761) % 100;
+    (0..count)
+        .map(|n| format!("{id}-{n:03}").into_bytes())
+        .collect()
+}
+
+/// What a member of the crew does, without a source.
+fn lists_and_looks(ahead: &Ahead, directory: &Arc<Directory>) {
+    while let Some((mut ticket, work)) = ahead.work() {
+        let mut open = match work {
+            Work::List(unlisted) => listing(directory, &names_of(unlisted.id.get())),
+            Work::Look(open) => open,
+        };
+        let names = open.names.cut(8).unwrap();
+        let last = open.names.is_over();
+        if !last {
+            ticket.share(open);
+        }
+        if fastrand::u8(..) < 16 {
+            std::thread::sleep(Duration::from_micros(fastrand::u64(..300)));
+        }
+        let names: Vec<_> = names.iter().map(|name| name.to_bytes()).collect();
+        ticket.deliver(chunk(&names, last));
+    }
+}
+
+#[test]
+fn two_thousand_directories_by_eight_members() {
+    let (ahead, directory) = (Ahead::new(8), directory());
+    let ids = 5..2005;
+    let mut seen: Vec<(u64, Vec<Vec<u8>>)> = Vec::new();
+    std::thread::scope(|threads| {
+        for _ in 0..8 {
+            threads.spawn(|| lists_and_looks(&ahead, &directory));
+        }
+        let mut next = ids.start;
+        loop {
+            let end = ids.end.min(next + ahead.room() as u64);
+            if next < end {
+                ahead.add(directories(next..end));
+                next = end;
+            }
+            let mut pieces = Vec::new();
+            if let Turn::Empty = ahead.turn(100, LONG, false, &mut pieces) {
+                break;
+            }
+            assert!(!pieces.is_empty(), "nothing came for long");
+            for (id, names) in taken(&pieces) {
+                match seen.last_mut().filter(|(last, _)| *last == id) {
+                    Some((_, of_last)) => of_last.extend(names),
+                    None => seen.push((id, names)),
+                }
+            }
+        }
+        ahead.close();
+    });
+    let expected: Vec<_> = ids.map(|id| (id, names_of(id))).collect();
+    assert!(seen == expected, "not in the order of ids and names");
+}

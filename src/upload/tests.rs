@@ -1,5 +1,6 @@
 //! What becomes of an object that the container takes, refuses, or panics over.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -77,7 +78,12 @@ fn put_all(
     ));
     let (sender, receiver) = channel();
     let receipt = Arc::new(Receipt::new(Tell(sender)));
-    let sink = uploader.sink(&receipt);
+    put_into(&uploader, &receipt, names);
+    (receiver, stop, uploader)
+}
+
+fn put_into(uploader: &Arc<Uploader>, receipt: &Arc<Receipt<Tell>>, names: &[&str]) {
+    let sink = uploader.sink(receipt);
     for name in names {
         let object = EncodedObject {
             name: BlobName::new(*name).unwrap(),
@@ -87,7 +93,6 @@ fn put_all(
         sink.put(object, sink.room(6));
     }
     receipt.seal(());
-    (receiver, stop, uploader)
 }
 
 const LONG: Duration = Duration::from_secs(30);
@@ -100,12 +105,67 @@ fn a_task_that_panics_is_answered_for_and_stops_the_run() {
 }
 
 #[test]
-fn a_failure_for_good_is_kept_and_nothing_is_put_after_it() {
+fn a_failure_for_good_is_kept() {
     let container = InMemory::new();
     container.remove_container();
     let (delivered, stop, uploader) = put_all(container, &["A1", "A2"]);
     assert_eq!(delivered.recv_timeout(LONG).unwrap().lost, 2);
     assert!(stop.is_requested());
+    assert!(uploader.take_failure().is_some());
+}
+
+/// The first put fails for good, whatever comes after it is taken.
+#[derive(Debug, Default)]
+struct FailsOnce {
+    inner: InMemory,
+    puts: AtomicUsize,
+}
+
+#[async_trait]
+impl Container for FailsOnce {
+    fn location(&self) -> &str {
+        self.inner.location()
+    }
+
+    async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
+        if self.puts.fetch_add(1, Ordering::SeqCst) > 0 {
+            return self.inner.put(name, content).await;
+        }
+        let gone = InMemory::new();
+        gone.remove_container();
+        gone.put(name, content).await
+    }
+
+    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
+        self.inner.get(name).await
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        from: Option<ListMarker>,
+        at_most: u32,
+    ) -> Result<ListPage, ContainerError> {
+        self.inner.list(prefix, from, at_most).await
+    }
+
+    async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
+        self.inner.delete(name).await
+    }
+}
+
+#[test]
+fn nothing_is_put_after_a_failure() {
+    let container = Arc::new(FailsOnce::default());
+    let (delivered, _, uploader) = put_all(Arc::clone(&container), &["A1"]);
+    assert_eq!(delivered.recv_timeout(LONG).unwrap().lost, 1);
+    let (sender, receiver) = channel();
+    let receipt = Arc::new(Receipt::new(Tell(sender)));
+    put_into(&uploader, &receipt, &["A2", "A3"]);
+    assert_eq!(receiver.recv_timeout(LONG).unwrap().lost, 2);
+    assert!(!uploader.delete_all([BlobName::new("A1").unwrap()].into_iter()));
+    assert_eq!(container.puts.load(Ordering::SeqCst), 1);
+    assert!(container.inner.blobs().is_empty());
     assert!(uploader.take_failure().is_some());
 }
 

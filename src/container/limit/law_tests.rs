@@ -145,8 +145,11 @@ fn an_outage_leaves_the_limits_as_they_were() {
     let best = world.best();
     let mut run = Run::new(world.clone(), 1);
     run.run(30.0);
+    let limits = |run: &Run| (run.limit(), run.law.settings().pace);
+    let before = limits(&run);
     run.world.down = true;
     run.run(10.0);
+    assert_eq!(limits(&run), before);
     run.world.down = false;
     let from = run.time as usize + 1;
     run.run(20.0);

@@ -40,6 +40,17 @@ struct Took {
     entries: u64,
     done: u64,
     objects: u64,
+    /// The most at the same time.
+    threads: u64,
+}
+
+/// What was seen of a process.
+struct Watched {
+    /// Bytes of memory, at most.
+    peak: u64,
+    /// Threads, at most.
+    threads: u64,
+    succeeded: bool,
 }
 
 /// Loads the source into the container that `words` name, and reads the figures of its state.
@@ -56,7 +67,11 @@ fn load(what: &str, scratch: &Scratch, words: Vec<String>, options: &[&str]) -> 
         .stderr(errors)
         .spawn()
         .unwrap();
-    let (peak, succeeded) = watch(child);
+    let Watched {
+        peak,
+        threads,
+        succeeded,
+    } = watch(child);
     let errors = fs::read_to_string(scratch.path("errors")).unwrap();
     assert!(succeeded, "{what}: {errors}");
     let state = State::open(&state).unwrap();
@@ -65,9 +80,10 @@ fn load(what: &str, scratch: &Scratch, words: Vec<String>, options: &[&str]) -> 
         entries: totals.entries(),
         done: totals.get(Counter::Done),
         objects: totals.get(Counter::Objects),
+        threads,
     };
     println!(
-        "{what}: {} entries, {} objects, peak {:.1} MiB",
+        "{what}: {} entries, {} objects, peak {:.1} MiB, {threads} threads",
         took.entries,
         took.objects,
         peak as f64 / f64::from(1 << 20)
@@ -78,20 +94,27 @@ fn load(what: &str, scratch: &Scratch, words: Vec<String>, options: &[&str]) -> 
     took
 }
 
-/// Waits for the process, and returns its peak of resident memory: proc_pid_status(5), `VmHWM`,
-/// which only grows, so that the last look is nearly the last word.
-fn watch(mut child: Child) -> (u64, bool) {
+/// Waits for the process, and looks at it meanwhile. proc_pid_status(5): `VmHWM`, the peak of its
+/// resident memory, only grows, so that the last look is nearly the last word; `Threads` are those at
+/// the moment.
+fn watch(mut child: Child) -> Watched {
     let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
+    let (mut peak, mut threads) = (0, 0);
     loop {
         let text = fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        if let Some(line) = line {
-            let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-            peak = peak.max(kibibytes << 10);
-        }
+        let number = |name: &str| -> u64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            let number = line.map(|line| line.trim().trim_end_matches(" kB"));
+            number.map_or(0, |number| number.parse().unwrap())
+        };
+        peak = peak.max(number("VmHWM:") << 10);
+        threads = threads.max(number("Threads:"));
         if let Some(status) = child.try_wait().unwrap() {
-            return (peak, status.success());
+            return Watched {
+                peak,
+                threads,
+                succeeded: status.success(),
+            };
         }
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -209,6 +232,35 @@ fn a_service_slower_than_the_scan() {
     let objects = entries + (count / 1000) as u64;
     assert_eq!(took.objects, objects);
     assert_eq!(sink.puts(), objects + 3);
+}
+
+/// A source that answers from memory is not waited for: more threads than cores would bring nothing.
+#[test]
+fn a_fast_source_keeps_few_threads_busy() {
+    let _turn = TURN.lock();
+    let scratch = Scratch::in_memory();
+    let count = 20_000 * scale();
+    for directory in 0..count / 100 {
+        let at = scratch.source().join(format!("d{directory}"));
+        fs::create_dir(&at).unwrap();
+        for number in 0..100 {
+            fs::write(at.join(format!("f{number}")), [7; 1000]).unwrap();
+        }
+    }
+    let sink = Sink::start(Pace::Fast);
+    let took = load("fast source", &scratch, sink.words().to_vec(), &[]);
+    assert_each_once(&took, (count + count / 100) as u64);
+    assert!(took.threads > 4, "the threads were not seen");
+    assert!(took.threads < few_threads(), "{} threads", took.threads);
+}
+
+/// Each crew has from two to eight, by the number of cores, and may have 64; the rest is the
+/// runtime's and those of which there is one.
+fn few_threads() -> u64 {
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let crew = cores.clamp(2, 8);
+    let runtime = cores.div_ceil(2).max(2);
+    (2 * crew + runtime + 16) as u64
 }
 
 fn empty_file(at: &OwnedFd, name: &str) {

@@ -15,6 +15,8 @@ pub enum Pace {
         /// The wait before every 64 KiB of the body, and before the answer.
         wait: Duration,
     },
+    /// All at once.
+    Fast,
     /// The first so many at once, those after them never.
     Never {
         /// Puts that are answered.
@@ -100,7 +102,7 @@ fn serve(mut stream: TcpStream, pace: Pace, counts: &Counts) {
             Pace::Never { after } if number >= after => {
                 std::thread::sleep(Duration::from_secs(3600));
             }
-            Pace::Never { .. } => {}
+            Pace::Fast | Pace::Never { .. } => {}
         }
         answer(&mut stream, "201 Created", "");
     }

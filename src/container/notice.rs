@@ -41,9 +41,9 @@ pub enum Notice<'a> {
         /// Requests in a second from now on.
         pace: u64,
     },
-    /// It has taken as many as there were for a while.
+    /// There is no bound on requests any more: for a while none was held back by it.
     ThrottleEnds {
-        /// From the first request that it would not take.
+        /// From when the first bound was set.
         lasted: Duration,
     },
     /// The token ends before long.

@@ -22,8 +22,8 @@ use crate::stop::StopFlag;
 /// When to try again, and when to give up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// No new try is granted later than this after the first failure, but for the third one. Ten minutes: longer than
-    /// Azure's fail-over of a storage node.
+    /// A try after the third is due no later than this after the first failure; it may still wait for its place then
+    /// (`super::limit`). Ten minutes: longer than Azure's fail-over of a storage node. Zero: one try.
     pub patience: Duration,
     /// The longest wait before the second try; it doubles with each further one. 200 ms.
     pub first_delay: Duration,

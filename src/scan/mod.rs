@@ -39,7 +39,7 @@ pub struct Scan<'a> {
     pub threads: usize,
     /// Stops the run when too many entries fail.
     pub limit: &'a ProblemLimit,
-    /// Looked at between two directories.
+    /// Looked at after each answer of the source.
     pub stop: &'a StopFlag,
     /// Figures.
     pub progress: &'a Progress,

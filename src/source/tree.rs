@@ -154,8 +154,8 @@ impl SourceTree {
         seen.entry(name, preserve_hardlinks)
     }
 
-    /// Notes that the source is asked for `entry`, until the guard is dropped. Nothing but calls to
-    /// the source may happen meanwhile.
+    /// Notes that the source is asked for `entry`, until the guard is dropped. What else
+    /// happens meanwhile, as a look into the state for where it stands, counts as the source's time.
     pub fn ask(&self, asker: Asker, entry: EntryId) -> Asking<'_> {
         self.activity(asker).ask(entry)
     }

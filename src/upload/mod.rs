@@ -48,8 +48,9 @@ impl Default for UploadLimits {
     }
 }
 
-/// What an object on its way takes beside its bytes: its task, the request and the buffers of the
-/// connection.
+/// What an object on its way takes beside its bytes: its task and the request. The buffers of a
+/// connection (see [`MOST_REQUESTS`](crate::container::limit::MOST_REQUESTS)) are not in it: an open
+/// one keeps them whether it is used or not.
 pub const OBJECT_OVERHEAD: u64 = 8 << 10;
 
 /// Deletions at the same time.

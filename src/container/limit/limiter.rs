@@ -20,7 +20,7 @@ use crate::progress::Requests;
 
 /// The most requests at the same time that the limiter tries. At the 50 ms of a distant region they
 /// make 20,000 requests a second, which is what a storage account takes; each is a connection, whose
-/// buffers take some 30 KiB here.
+/// buffers take some 30 KiB here, beside the memory for objects.
 pub const MOST_REQUESTS: usize = 1024;
 /// Where it begins: enough for 6,400 requests a second at an answer time of 10 ms.
 const FIRST_REQUESTS: usize = 64;

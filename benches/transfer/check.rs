@@ -4,7 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use crate::floor;
-use crate::sink::{Pace, Sink};
+use crate::rates::Seconds;
+use crate::sink::{Pace, Report, Sink};
 use crate::table::{Figure, Table};
 use crate::trees::Kind;
 
@@ -47,6 +48,17 @@ pub(crate) fn check() -> io::Result<()> {
         floor::run(&busy, Kind::Few).is_err(),
     )?;
     expect("it counts that", busy.report()?.refused > 0)?;
+
+    // The last refusal came before the last put: its second counts all the same.
+    let seconds = Seconds::of(&Report {
+        put_bins: vec![1; 25],
+        refused_bins: vec![1; 12],
+        ..Report::default()
+    });
+    expect(
+        "the seconds of puts and refusals are the same",
+        (seconds.puts, seconds.refused) == (vec![10, 10], vec![10, 2]),
+    )?;
 
     let mut table = Table::new(&["what", "figure"]);
     table.row(["a".to_owned(), Figure::of([3.0, 1.0, 2.0]).shown(1)]);

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, getrlimit, setrlimit};
+
 use crate::wal_index::WalIndex;
 
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -107,6 +109,13 @@ fn cpu(usage: &libc::rusage) -> Duration {
         .iter()
         .map(|time| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000))
         .sum()
+}
+
+/// Lets this process open as many files as the system allows it: each connection is one.
+pub(crate) fn raise_open_files() -> io::Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    Ok(setrlimit(Resource::Nofile, limit)?)
 }
 
 /// User and system time of this process so far.

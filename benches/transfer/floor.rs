@@ -15,7 +15,7 @@ use hyper::client::conn::http1;
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 
-use crate::child::{Ended, own_cpu, run_whole};
+use crate::child::{Ended, own_cpu, raise_open_files, run_whole};
 use crate::content::{Sequence, fill};
 use crate::sink::Sink;
 use crate::trees::{Kind, Shape};
@@ -92,6 +92,7 @@ fn measure(words: &[OsString]) -> io::Result<()> {
         .and_then(|port| port.parse().ok())
         .ok_or_else(misused)?;
     let kind = Kind::named(name).ok_or_else(misused)?;
+    raise_open_files()?;
     let bodies = Arc::new(bodies(kind.shape()));
     // One thread costs less CPU than two, which wake each other.
     let runtime = tokio::runtime::Builder::new_current_thread()

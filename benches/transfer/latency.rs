@@ -5,8 +5,9 @@ use std::ffi::OsString;
 use std::io;
 use std::time::Duration;
 
+use crate::child::Ended;
 use crate::load::{Build, Load};
-use crate::rates::{per_second, steady};
+use crate::rates::{Seconds, steady, whole};
 use crate::sink::{Pace, Report, Sink};
 use crate::table::{Figure, Table, megabytes};
 use crate::trees::{Kind, Tree};
@@ -22,7 +23,7 @@ const OPTION: &str = "--concurrency";
 
 /// Throughput for each delay and setting.
 pub(crate) fn delays(words: &Words) -> io::Result<()> {
-    let tree = Tree::at(&words.folder, Kind::ManySmall)?;
+    let tree = Tree::at(&words.trees, Kind::ManySmall)?;
     tree.warm()?;
     let build = &words.build;
     let mut settings = vec![None];
@@ -33,39 +34,48 @@ pub(crate) fn delays(words: &Words) -> io::Result<()> {
     let mut table = Table::new(&[
         "delay",
         "requests at once",
-        "puts per s",
+        "puts per s, 20 to 90 %",
         "of the best fixed",
+        "puts per s, whole run",
         "most in the sink",
         "peak RSS MB",
     ]);
     for delay in DELAYS {
         let pace = Pace::after(Duration::from_millis(delay));
-        let mut rates: Vec<Vec<f64>> = vec![Vec::new(); settings.len()];
+        let mut rates: Vec<Vec<[f64; 2]>> = vec![Vec::new(); settings.len()];
         let mut last = Vec::new();
         for _ in 0..words.runs_or(1) {
             last.clear();
             for (setting, rates) in settings.iter().zip(&mut rates) {
-                let (report, peak) = boxed(words, build, &tree, *setting, pace, LONG_ENOUGH)?;
-                rates.push(steady(&report));
-                last.push((report, peak));
+                let (report, ended) = boxed(words, build, &tree, *setting, pace, LONG_ENOUGH)?;
+                rates.push([steady(&report), whole(&report, ended.wall)]);
+                last.push((report, ended.peak));
             }
         }
-        let figures: Vec<Figure> = rates.into_iter().map(Figure::of).collect();
+        let figures: Vec<[Figure; 2]> = rates
+            .iter()
+            .map(|runs| {
+                let each = |read: fn(&[f64; 2]) -> f64| Figure::of(runs.iter().map(read));
+                [each(|[steady, _]| *steady), each(|[_, whole]| *whole)]
+            })
+            .collect();
         let best = settings
             .iter()
             .zip(&figures)
             .filter(|(setting, _)| setting.is_some())
-            .map(|(_, figure)| figure.median())
+            .map(|(_, [steady, _])| steady.median())
             .fold(f64::NAN, f64::max);
-        for ((setting, figure), (report, peak)) in settings.iter().zip(&figures).zip(&last) {
+        for ((setting, [steady, whole]), (report, peak)) in settings.iter().zip(&figures).zip(&last)
+        {
             table.row([
                 format!("{delay} ms"),
                 setting.map_or("its own choice".to_owned(), |fixed| fixed.to_string()),
-                figure.shown(0),
+                steady.shown(0),
                 match best.is_nan() {
                     true => String::new(),
-                    false => format!("{:.0} %", figure.median() / best * 100.0),
+                    false => format!("{:.0} %", steady.median() / best * 100.0),
                 },
+                whole.shown(0),
                 report.most_inside.to_string(),
                 format!("{:.1}", megabytes(*peak)),
             ]);
@@ -75,7 +85,7 @@ pub(crate) fn delays(words: &Words) -> io::Result<()> {
     Ok(())
 }
 
-/// One load that may be ended by a kill; what the sink saw, and the peak of memory.
+/// One load that may be ended by a kill; what the sink saw, and how it ended.
 fn boxed(
     words: &Words,
     build: &Build,
@@ -83,7 +93,7 @@ fn boxed(
     setting: Option<u32>,
     pace: Pace,
     long_enough: Duration,
-) -> io::Result<(Report, u64)> {
+) -> io::Result<(Report, Ended)> {
     let sink = Sink::start(pace)?;
     let mut options: Vec<OsString> = Vec::new();
     if let Some(setting) = setting {
@@ -101,14 +111,18 @@ fn boxed(
         return Err(load.failed(ended.status));
     }
     let report = sink.report()?;
+    if ended.status == Some(0) {
+        load.expect_all(tree.kind, &report)?;
+    }
     if words.verbose {
         eprintln!(
-            "{setting:?} {pace:?}: {:.0} puts per s, at most {} at once",
+            "{setting:?} {pace:?}: {:.0} puts per s, {:.0} in the whole run, at most {} at once",
             steady(&report),
+            whole(&report, ended.wall),
             report.most_inside
         );
     }
-    Ok((report, ended.peak))
+    Ok((report, ended))
 }
 
 const RATES: [u32; 2] = [500, 2000];
@@ -117,7 +131,7 @@ const THROTTLED_TIME: Duration = Duration::from_secs(40);
 
 /// A sink that answers 503 above a rate: the load has to stay below it, not to swing around it.
 pub(crate) fn throttle(words: &Words) -> io::Result<()> {
-    let tree = Tree::at(&words.folder, Kind::ManySmall)?;
+    let tree = Tree::at(&words.trees, Kind::ManySmall)?;
     tree.warm()?;
     let build = &words.build;
     let mut table = Table::new(&[
@@ -135,10 +149,7 @@ pub(crate) fn throttle(words: &Words) -> io::Result<()> {
             rate: Some(rate),
         };
         let (report, _) = boxed(words, build, &tree, None, pace, THROTTLED_TIME)?;
-        let (puts, refused) = (
-            per_second(&report.put_bins),
-            per_second(&report.refused_bins),
-        );
+        let Seconds { puts, refused } = Seconds::of(&report);
         // What it has settled at shows in the second half.
         let half = |all: &[u64]| all.get(puts.len() / 2..).unwrap_or_default().to_vec();
         let (late, late_refused) = (half(&puts), half(&refused));

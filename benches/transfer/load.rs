@@ -7,13 +7,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::child::{self, Ended};
-use crate::sink::Sink;
+use crate::sink::{Report, Sink};
+use crate::trees::Kind;
 
 /// The signature is none, but a token must look like one.
 pub(crate) const SAS: &str = "sv=2022-11-02&sr=c&sp=rwdl&se=2099-01-01T00:00:00Z&sig=c2ln";
+
+/// Bucket object and log.
+const AROUND_THE_TREE: u64 = 2;
 
 /// A build of the command.
 #[derive(Debug, Clone)]
@@ -57,6 +61,8 @@ pub(crate) struct Database {
     pub(crate) bytes: u64,
     /// Of all tables.
     pub(crate) rows: u64,
+    /// Objects that were put for entries; a build before it counted them says none.
+    pub(crate) objects: Option<u64>,
 }
 
 impl Load<'_> {
@@ -118,19 +124,50 @@ impl Load<'_> {
         io::Error::other(format!("the load ended with {status:?}: {said}"))
     }
 
+    /// Of a run that was whole: each object of the tree came, and came once. Else the figures would be of something
+    /// else.
+    pub(crate) fn expect_all(&self, kind: Kind, report: &Report) -> io::Result<Database> {
+        let database = self.database()?;
+        let shape = kind.shape();
+        let (puts, wanted) = match database.objects {
+            // Of the root they are not counted.
+            Some(objects) => (
+                report.puts,
+                objects + shape.root_objects()? + AROUND_THE_TREE,
+            ),
+            None => (report.puts.min(shape.entries()), shape.entries()),
+        };
+        // Every entry is an object at least.
+        let enough = report.puts >= shape.entries() + AROUND_THE_TREE;
+        let plain = self.options.iter().any(|option| option == "DISABLED");
+        let all_bytes = !plain || report.bytes >= shape.bytes();
+        match puts == wanted && enough && all_bytes && report.repeated_puts == 0 {
+            true => Ok(database),
+            false => Err(io::Error::other(format!(
+                "{}: not one put for each object, {wanted} of {} bytes: {report:?}",
+                kind.name(),
+                shape.bytes()
+            ))),
+        }
+    }
+
     /// What the state folder holds.
     pub(crate) fn database(&self) -> io::Result<Database> {
         let mut bytes = 0;
         for file in fs::read_dir(&self.state)? {
             bytes += file?.metadata()?.len();
         }
-        let rows = rows(&self.state.join("state.db")).map_err(io::Error::other)?;
-        Ok(Database { bytes, rows })
+        let (rows, objects) = look(&self.state.join("state.db")).map_err(io::Error::other)?;
+        Ok(Database {
+            bytes,
+            rows,
+            objects,
+        })
     }
 }
 
-/// Rows of all tables.
-fn rows(database: &Path) -> rusqlite::Result<u64> {
+/// Rows of all tables, and the counted objects.
+fn look(database: &Path) -> rusqlite::Result<(u64, Option<u64>)> {
     let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let mut tables = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
     let names: Vec<String> = tables
@@ -141,5 +178,7 @@ fn rows(database: &Path) -> rusqlite::Result<u64> {
         let count = format!("SELECT count(*) FROM \"{name}\"");
         rows += connection.query_row(&count, [], |row| row.get::<_, i64>(0))? as u64;
     }
-    Ok(rows)
+    let count = "SELECT value FROM counter WHERE name = 'objects'";
+    let objects = connection.query_row(count, [], |row| row.get::<_, i64>(0));
+    Ok((rows, objects.optional()?.map(|objects| objects as u64)))
 }

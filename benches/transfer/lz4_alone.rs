@@ -7,11 +7,18 @@ use std::io::{self, Read, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
+use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
+use lz4_flex::frame::{BlockMode, BlockSize, Error, FrameEncoder, FrameInfo};
 
 use crate::child::own_cpu;
 use crate::floor::bodies;
 use crate::trees::Kind;
+
+/// Bytes of a block of the load's frames.
+const BLOCK_BYTES: usize = 256 << 10;
+const FRAME_HEADER_BYTES: usize = 7;
+/// In a block's length: it did not become smaller, and is stored as it was.
+const STORED: u32 = 1 << 31;
 
 /// The first word of the process that compresses.
 pub(crate) const ROLE: &str = "as-lz4";
@@ -44,17 +51,87 @@ pub(crate) fn compress_all(words: &[OsString]) -> io::Result<()> {
     };
     let kind = kind.ok_or_else(|| io::Error::other("the kind of tree is needed"))?;
     let bodies = bodies(kind.shape());
-    let mut blob = Vec::new();
+    // What one thread of a load uses again for each object.
+    let mut compressor = Compressor {
+        small: CompressTable::small(),
+        large: CompressTable::large(),
+        output: Vec::new(),
+    };
     let before = own_cpu()?;
     for body in &bodies {
-        blob.clear();
-        let info = FrameInfo::new()
-            .block_size(BlockSize::Max256KB)
-            .block_mode(BlockMode::Linked);
-        let mut frame = FrameEncoder::with_frame_info(info, &mut blob);
-        frame.write_all(body)?;
-        frame.finish()?;
+        compressor.compress(body)?;
     }
     println!("{}", (own_cpu()? - before).as_micros());
     Ok(())
+}
+
+/// Calls `lz4_flex` as clfs-format does: a block by itself, more in a frame.
+struct Compressor {
+    /// For less than 64 KiB.
+    small: CompressTable,
+    large: CompressTable,
+    output: Vec<u8>,
+}
+
+impl Compressor {
+    fn compress(&mut self, body: &[u8]) -> io::Result<()> {
+        if body.len() <= BLOCK_BYTES {
+            let room = get_maximum_output_size(body.len());
+            if self.output.len() < room {
+                self.output.resize(room, 0);
+            }
+            let table = match body.len() < usize::from(u16::MAX) {
+                true => &mut self.small,
+                false => &mut self.large,
+            };
+            let compressed = compress_into_with_table(body, &mut self.output, table);
+            return compressed.map(drop).map_err(io::Error::other);
+        }
+        self.output.clear();
+        let info = FrameInfo::new()
+            .block_size(BlockSize::Max256KB)
+            .block_mode(BlockMode::Linked);
+        let frame = WhileSmaller {
+            output: &mut self.output,
+            next_block: FRAME_HEADER_BYTES,
+        };
+        let mut frame = FrameEncoder::with_frame_info(info, frame);
+        match frame.write_all(body) {
+            // Such an object is put as it is, and the rest of it never compressed.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(()),
+            written => {
+                written?;
+                frame.finish().map(drop).or_else(|error| match error {
+                    Error::IoError(error) if error.kind() == io::ErrorKind::InvalidData => Ok(()),
+                    error => Err(error.into()),
+                })
+            }
+        }
+    }
+}
+
+/// Ends a frame with the first block that did not become smaller.
+struct WhileSmaller<'a> {
+    output: &'a mut Vec<u8>,
+    /// Where the next block's length stands.
+    next_block: usize,
+}
+
+impl Write for WhileSmaller<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.output.extend_from_slice(bytes);
+        let rest = self.output.get(self.next_block..).unwrap_or_default();
+        if let Some(length) = rest.first_chunk() {
+            let length = u32::from_le_bytes(*length);
+            if length & STORED != 0 {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            self.next_block += 4 + length as usize;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

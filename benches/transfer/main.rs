@@ -32,6 +32,10 @@ use standard::Unit;
 use trees::Kind;
 use words::{HELP, Mode, NoWords, Words};
 
+/// The command's, so that the floor and LZ4 by itself are measured with the same.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     match begin(&words) {
@@ -69,6 +73,7 @@ fn begin(words: &[OsString]) -> io::Result<()> {
 
 fn measure(words: &Words) -> io::Result<()> {
     std::fs::create_dir_all(&words.folder)?;
+    std::fs::create_dir_all(&words.trees)?;
     // Two at once would share a state, and disturb each other's figures.
     let folder = std::fs::File::open(&words.folder)?;
     rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive)

@@ -27,8 +27,8 @@ pub(crate) fn wide(words: &Words) -> io::Result<()> {
 
 fn scale(words: &Words, large: Kind) -> io::Result<()> {
     let trees = [
-        Tree::at(&words.folder, Kind::TenThousand)?,
-        Tree::at(&words.folder, large)?,
+        Tree::at(&words.trees, Kind::TenThousand)?,
+        Tree::at(&words.trees, large)?,
     ];
     let mut runs: [Vec<Run>; 2] = Default::default();
     let build = &words.build;
@@ -105,7 +105,7 @@ pub(crate) fn memory(samples: &[(Duration, u64)]) -> String {
 
 /// The resume of a finished million, and of one that was killed in the middle.
 fn resumes(words: &Words) -> io::Result<()> {
-    let tree = Tree::at(&words.folder, Kind::Million)?;
+    let tree = Tree::at(&words.trees, Kind::Million)?;
     let build = &words.build;
     let entries = tree.kind.shape().entries();
     let sink = Sink::start(Pace::AT_ONCE)?;

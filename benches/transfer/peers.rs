@@ -143,7 +143,7 @@ pub(crate) fn compare(words: &Words) -> io::Result<()> {
         (Kind::Small, Unit::File),
         (Kind::LargeRandom, Unit::Gigabyte),
     ] {
-        let tree = Tree::at(&words.folder, kind)?;
+        let tree = Tree::at(&words.trees, kind)?;
         tree.warm()?;
         let mut runs: Vec<Vec<[f64; 4]>> = vec![Vec::new(); peers.len()];
         for _ in 0..words.runs_or(3) {

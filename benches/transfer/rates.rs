@@ -1,5 +1,7 @@
 //! Throughput over time, from the sink's bins.
 
+use std::time::Duration;
+
 use crate::sink::{BIN, Report};
 
 /// Puts per second between 20 % and 90 % of the time from the first to the last: what a longer
@@ -7,6 +9,11 @@ use crate::sink::{BIN, Report};
 pub(crate) fn steady(report: &Report) -> f64 {
     let bins = between(report, 0.2, 0.9);
     bins.iter().sum::<u64>() as f64 / (bins.len() as f64 * BIN.as_secs_f64())
+}
+
+/// The same over the whole of a run that took `wall`: its start and its end count too.
+pub(crate) fn whole(report: &Report, wall: Duration) -> f64 {
+    report.puts as f64 / wall.as_secs_f64()
 }
 
 /// The bins of puts in a part of the time from the first to the last.
@@ -18,10 +25,27 @@ fn between(report: &Report, from: f64, to: f64) -> &[u64] {
     busy.get(at(from)..at(to)).unwrap_or_default()
 }
 
-/// What each second of bins sums up to; a last one that is not whole is left out.
-pub(crate) fn per_second(bins: &[u64]) -> Vec<u64> {
-    let in_second = (1000 / BIN.as_millis()) as usize;
-    bins.chunks_exact(in_second)
-        .map(|bins| bins.iter().sum())
-        .collect()
+/// Puts and refusals of each second of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Seconds {
+    pub(crate) puts: Vec<u64>,
+    pub(crate) refused: Vec<u64>,
+}
+
+impl Seconds {
+    /// Of the seconds that are whole. Bins end with the last that was counted, and the two kinds not at the same time.
+    pub(crate) fn of(report: &Report) -> Self {
+        let bins = report.put_bins.len().max(report.refused_bins.len());
+        let in_second = (1000 / BIN.as_millis()) as usize;
+        let sums = |counted: &[u64]| {
+            let mut counted = counted.to_vec();
+            counted.resize(bins, 0);
+            let seconds = counted.chunks_exact(in_second);
+            seconds.map(|bins| bins.iter().sum()).collect()
+        };
+        Seconds {
+            puts: sums(&report.put_bins),
+            refused: sums(&report.refused_bins),
+        }
+    }
 }

@@ -23,7 +23,7 @@ pub(crate) fn slow_sink(words: &Words) -> io::Result<()> {
     let mut table = Table::new(&["what", "delay", "wall", "peak RSS MB", "most in the sink"]);
     let mut series = String::new();
     for (kind, delay) in CASES {
-        let tree = Tree::at(&words.folder, kind)?;
+        let tree = Tree::at(&words.trees, kind)?;
         tree.warm()?;
         let pace = Pace::after(Duration::from_millis(delay));
         let run = load_once(words, &words.build, &tree, "LZ4", pace)?;

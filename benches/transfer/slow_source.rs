@@ -97,7 +97,7 @@ pub(crate) fn serve(words: &[OsString]) -> io::Result<()> {
 
 /// Throughput for each wait.
 pub(crate) fn speeds(words: &Words) -> io::Result<()> {
-    let tree = Tree::at(&words.folder, Kind::SomeSmall)?;
+    let tree = Tree::at(&words.trees, Kind::SomeSmall)?;
     tree.warm()?;
     let build = &words.build;
     let files = tree.kind.shape().files() as f64;
@@ -123,7 +123,9 @@ pub(crate) fn speeds(words: &Words) -> io::Result<()> {
                 options: Vec::new(),
             };
             let ended = load.new_whole()?;
-            runs.push((ended, steady(&sink.report()?)));
+            let report = sink.report()?;
+            load.expect_all(tree.kind, &report)?;
+            runs.push((ended, steady(&report)));
         }
         let walls = || runs.iter().map(|(ended, _)| ended.wall.as_secs_f64());
         table.row([

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use clfs_format::{DirectorySegmenter, Filehandle};
+
 use crate::content::{Likeness, Sequence, fill};
 
 /// The first word of the process that makes a tree. (Linux hands the peak of the memory of a process
@@ -119,6 +121,18 @@ impl Shape {
         self.files() + self.folders + 1
     }
 
+    /// Objects of the root: its inode with the first segment, and the further segments of its names.
+    pub(crate) fn root_objects(self) -> io::Result<u64> {
+        let root = Filehandle::ROOT;
+        let mut segmenter = DirectorySegmenter::new(root, root);
+        let mut objects = 1;
+        for number in 0..self.folders {
+            let full = segmenter.push(folder_name(number).as_bytes(), root);
+            objects += u64::from(full.map_err(io::Error::other)?.is_some());
+        }
+        Ok(objects)
+    }
+
     pub(crate) fn likeness(self) -> Likeness {
         self.likeness
     }
@@ -227,8 +241,12 @@ pub(crate) fn make(words: &[OsString]) -> io::Result<()> {
     })
 }
 
+fn folder_name(number: u64) -> String {
+    format!("folder-{number:05}")
+}
+
 fn make_folder(shape: Shape, number: u64, tree: &Path) -> io::Result<()> {
-    let folder = tree.join(format!("folder-{number:05}"));
+    let folder = tree.join(folder_name(number));
     fs::create_dir(&folder)?;
     let (sizes, mut sequence) = shape.folder(number);
     let mut content = Vec::new();

@@ -33,7 +33,8 @@ const MODES: [(&str, Mode); 9] = [
 ];
 
 pub(crate) const HELP: &str = "\
-cargo bench --bench transfer -- [MODE ...] [--dir FOLDER] [--runs N] [--program PROGRAM] [--against PROGRAM]
+cargo bench --bench transfer -- [MODE ...] [--dir FOLDER] [--trees FOLDER] [--runs N]
+                               [--program PROGRAM] [--against PROGRAM]
 
 Modes; without one small and large run:
   small        10,000 files of 2 to 3.7 KB, against the floor
@@ -46,7 +47,8 @@ Modes; without one small and large run:
   slow-sink    peak memory while the sink answers slowly
   peers        azcopy and rclone, if they are on the PATH
 
---dir FOLDER       where trees and states lie; must be on a disk that counts
+--dir FOLDER       where states lie, and trees; must be on a disk that counts
+--trees FOLDER     where trees lie, if elsewhere: in memory, so that reading them costs nothing
 --runs N           runs of each variant; the table shows medians [default: 3 in small,
                    large and peers, else 1]
 --program PROGRAM  the build of clfsload that is measured [default: the one built with this]
@@ -58,7 +60,10 @@ Modes; without one small and large run:
 #[derive(Debug)]
 pub(crate) struct Words {
     pub(crate) modes: Vec<Mode>,
+    /// Where states lie.
     pub(crate) folder: PathBuf,
+    /// Where trees lie.
+    pub(crate) trees: PathBuf,
     pub(crate) runs: Option<usize>,
     pub(crate) build: Build,
     /// Others that run in turn with it.
@@ -91,11 +96,13 @@ impl Words {
         let mut parsed = Words {
             modes: Vec::new(),
             folder: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("transfer"),
+            trees: PathBuf::new(),
             runs: None,
             build: Build::this(),
             against: Vec::new(),
             verbose: false,
         };
+        let mut trees = None;
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let mut value = || {
@@ -107,6 +114,7 @@ impl Words {
                 "--bench" => {}
                 "--help" | "-h" => return Err(NoWords::Help),
                 "--dir" => parsed.folder = std::path::absolute(value()?)?,
+                "--trees" => trees = Some(std::path::absolute(value()?)?),
                 "--verbose" => parsed.verbose = true,
                 "--runs" => {
                     let runs = value()?.to_str().and_then(|runs| runs.parse().ok());
@@ -128,6 +136,12 @@ impl Words {
         }
         if parsed.modes.is_empty() {
             parsed.modes = vec![Mode::Small, Mode::Large];
+        }
+        parsed.trees = trees.unwrap_or_else(|| parsed.folder.clone());
+        let in_turn = |mode: &Mode| matches!(mode, Mode::Small | Mode::Large);
+        if !parsed.against.is_empty() && !parsed.modes.iter().all(in_turn) {
+            let what = "--against is for small and large only".to_owned();
+            return Err(NoWords::Wrong(what));
         }
         Ok(parsed)
     }

@@ -12,6 +12,7 @@ use rustix::event::{Timespec, epoll};
 use super::connection::{Connection, Request, Step};
 use super::counts::{Counts, Kind};
 use super::{Pace, REPORT_PATH, RESET_PATH};
+use crate::child::raise_open_files;
 
 const RECEIVE_BYTES: usize = 256 << 10;
 /// The number of the listening socket; connections are counted from 1.
@@ -46,6 +47,7 @@ struct Server {
     allowed: (f64, Instant),
     bucket_name: String,
     bucket: Option<Vec<u8>>,
+    /// In chunks, of which the empty one is the only, as Azure's are.
     put_answer: Vec<u8>,
 }
 
@@ -56,6 +58,7 @@ pub(crate) fn serve(pace: Pace) -> io::Result<()> {
         let _ = io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
     });
+    raise_open_files()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     println!("{}", listener.local_addr()?.port());
@@ -79,11 +82,11 @@ pub(crate) fn serve(pace: Pace) -> io::Result<()> {
         allowed: (0.0, Instant::now()),
         bucket_name: clfs_format::ObjectName::bucket().to_string(),
         bucket: None,
-        put_answer: answer(
-            "201 Created",
-            "x-ms-request-server-encrypted: true\r\n",
-            b"",
-        ),
+        put_answer: format!(
+            "HTTP/1.1 201 Created\r\n{HEADERS}x-ms-request-server-encrypted: true\r\n\
+             Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        )
+        .into_bytes(),
     };
     server.run()
 }

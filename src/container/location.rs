@@ -10,7 +10,7 @@ use url::{Host, Url};
 use super::azure::{Azure, Patience};
 use super::folder::Folder;
 use super::notice::NoticeObserver;
-use super::sas::{InvalidSas, SasToken};
+use super::sas::{InvalidSas, Permissions, SasToken};
 use super::token::TokenSource;
 use super::{Container, ContainerError};
 
@@ -168,14 +168,20 @@ impl ContainerLocation {
     ///
     /// Azure is not asked anything yet: the first call tells whether the container exists.
     pub fn open(&self, create: bool) -> Result<Arc<dyn Container>, ContainerError> {
-        self.open_with(create, Patience::default(), Arc::new(|_| ()))
+        self.open_with(
+            create,
+            Permissions::ALL,
+            Patience::default(),
+            Arc::new(|_| ()),
+        )
     }
 
     /// Opens the container as [`ContainerLocation::open`] does, with another patience for each request; `notices`
-    /// hears of tokens.
+    /// hears of tokens. `needed` is what a token must permit that replaces the first.
     pub fn open_with(
         &self,
         create: bool,
+        needed: Permissions,
         patience: Patience,
         notices: NoticeObserver,
     ) -> Result<Arc<dyn Container>, ContainerError> {
@@ -188,7 +194,7 @@ impl ContainerLocation {
                 ..
             } => {
                 let tokens = match sas_file {
-                    Some(file) => TokenSource::from_file(sas.clone(), file.clone()),
+                    Some(file) => TokenSource::from_file(sas.clone(), file.clone(), needed),
                     None => TokenSource::fixed(sas.clone()),
                 }
                 .with_notices(notices);

@@ -76,6 +76,29 @@ impl Permissions {
     };
 }
 
+/// As it is asked for: `read and list (rl)`.
+impl fmt::Display for Permissions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let granted = [
+            (self.read, "read", 'r'),
+            (self.write, "write", 'w'),
+            (self.delete, "delete", 'd'),
+            (self.list, "list", 'l'),
+        ];
+        let granted: Vec<_> = granted.iter().filter(|(granted, ..)| *granted).collect();
+        let letters: String = granted.iter().map(|(.., letter)| letter).collect();
+        for (number, (_, name, _)) in granted.iter().enumerate() {
+            let before = match number {
+                0 => "",
+                last if last + 1 == granted.len() => " and ",
+                _ => ", ",
+            };
+            write!(f, "{before}{name}")?;
+        }
+        write!(f, " ({letters})")
+    }
+}
+
 /// What makes a token useless before it is tried.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -87,10 +110,13 @@ pub enum SasProblem {
     #[error("the SAS token is valid only from {0}: wait, or check this host's clock")]
     NotYetValid(String),
     /// Permissions are missing.
-    #[error(
-        "the SAS token lacks the permissions {0}: get one with read, write, delete and list (rwdl)"
-    )]
-    Permissions(String),
+    #[error("the SAS token lacks the permissions {missing}: get one with {needed}")]
+    Permissions {
+        /// Those that it lacks.
+        missing: String,
+        /// What it is needed for.
+        needed: Permissions,
+    },
     /// It is for something other than a container.
     #[error(
         "the SAS token is for a single {0}, not for a container (sr=c): get one for the container"
@@ -195,15 +221,16 @@ impl SasToken {
             }
             _ => return Err(SasProblem::UnknownKind),
         }
+        let lacking = |missing| SasProblem::Permissions { missing, needed };
         let Some(granted) = self.field("sp") else {
             return match self.field("si") {
                 Some(_) => Ok(()),
-                None => Err(SasProblem::Permissions(missing("", needed))),
+                None => Err(lacking(missing("", needed))),
             };
         };
         match missing(granted, needed) {
             missing if missing.is_empty() => Ok(()),
-            missing => Err(SasProblem::Permissions(missing)),
+            missing => Err(lacking(missing)),
         }
     }
 

@@ -66,20 +66,35 @@ fn refuses_what_is_no_token() {
 fn names_each_missing_permission() {
     assert_eq!(check("sr=c&sp=rwdl"), Ok(()));
     assert_eq!(check("sr=c&sp=racwdxltf"), Ok(()));
+    let lacking = |missing: &str| {
+        Err(SasProblem::Permissions {
+            missing: missing.to_owned(),
+            needed: Permissions::ALL,
+        })
+    };
     assert_eq!(
         check("sr=c&sp=rc"),
-        Err(SasProblem::Permissions(
-            "write (w), delete (d), list (l)".into()
-        ))
+        lacking("write (w), delete (d), list (l)")
     );
     assert_eq!(
         check("sr=c"),
-        Err(SasProblem::Permissions(
-            "read (r), write (w), delete (d), list (l)".into()
-        ))
+        lacking("read (r), write (w), delete (d), list (l)")
     );
     let reader = token("sr=c&sp=rl");
     assert_eq!(reader.check(at("2030-01-01"), Permissions::READ), Ok(()));
+    let told = |permissions| {
+        let lacking = token("sr=c&sp=w").check(at("2030-01-01"), permissions);
+        lacking.unwrap_err().to_string()
+    };
+    let start = "the SAS token lacks the permissions read (r)";
+    assert_eq!(
+        told(Permissions::READ),
+        format!("{start}, list (l): get one with read and list (rl)")
+    );
+    assert_eq!(
+        told(Permissions::ALL),
+        format!("{start}, delete (d), list (l): get one with read, write, delete and list (rwdl)")
+    );
 }
 
 #[test]

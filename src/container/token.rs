@@ -52,6 +52,8 @@ pub fn read_token(from: impl Read) -> Result<SasToken, TokenFileError> {
 /// The token that requests carry.
 pub struct TokenSource {
     file: Option<PathBuf>,
+    /// What a token of the file must permit.
+    needed: Permissions,
     current: Mutex<Current>,
     /// One request looks into the file for all.
     looking: tokio::sync::Mutex<()>,
@@ -90,20 +92,23 @@ impl TokenSource {
     pub fn fixed(token: SasToken) -> Self {
         Self {
             file: None,
+            needed: Permissions::ALL,
             current: Mutex::new(Current::new(Arc::new(token))),
             looking: tokio::sync::Mutex::default(),
             observer: None,
         }
     }
 
-    /// A token that was read from `file`, where its successors will be.
-    pub fn from_file(token: SasToken, file: PathBuf) -> Self {
+    /// A token that was read from `file`, where its successors will be. One that does not permit what is `needed` is
+    /// not taken.
+    pub fn from_file(token: SasToken, file: PathBuf, needed: Permissions) -> Self {
         let source = Self::fixed(token);
         // Whoever begins with a token that ends so soon has told so.
         let ends = ends_within(&source.token(), LOOK_AHEAD);
         source.state().told = ends;
         Self {
             file: Some(file),
+            needed,
             ..source
         }
     }
@@ -172,7 +177,7 @@ impl TokenSource {
             return Err(None);
         }
         found
-            .check(SystemTime::now(), Permissions::ALL)
+            .check(SystemTime::now(), self.needed)
             .map_err(|problem| Some(problem.into()))?;
         let token = Arc::new(found);
         *self.state() = Current::new(Arc::clone(&token));

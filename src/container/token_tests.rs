@@ -32,10 +32,14 @@ struct Scene {
 
 impl Scene {
     fn new(first: &str) -> Self {
+        Self::needing(first, Permissions::ALL)
+    }
+
+    fn needing(first: &str, needed: Permissions) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
         std::fs::write(&file, first).unwrap();
-        let (source, told) = watched(TokenSource::from_file(parsed(first), file));
+        let (source, told) = watched(TokenSource::from_file(parsed(first), file, needed));
         // As if the token had had more time left in the beginning.
         source.state().told = false;
         Self {
@@ -95,7 +99,10 @@ async fn what_is_no_usable_token_is_told() {
     let cases = [
         ("", "is empty"),
         ("garbage", "is not of the form"),
-        (&*lacking, "lacks the permissions"),
+        (
+            &*lacking,
+            "lacks the permissions write (w), delete (d): get one with read, write, delete and list (rwdl)",
+        ),
         (
             "sr=c&sp=rwdl&se=2020-01-01&sig=old",
             "expired at 2020-01-01",
@@ -112,6 +119,22 @@ async fn what_is_no_usable_token_is_told() {
     let fixed = TokenSource::fixed(parsed(&token("one", 3600)));
     let told = advice(fixed.after_rejection(&fixed.current().await).await);
     assert_eq!(told, "run the same command with a new token");
+}
+
+#[tokio::test]
+async fn who_only_reads_needs_no_more() {
+    let reading = |signature| token(signature, 3600).replace("sp=rwdl", "sp=rl");
+    let scene = Scene::needing(&reading("one"), Permissions::READ);
+    let used = scene.source.current().await;
+    scene.write(&reading("two"));
+    let Renewal::Other(other) = scene.source.after_rejection(&used).await else {
+        panic!("not replaced");
+    };
+    assert_eq!(*other, parsed(&reading("two")));
+    scene.write(&token("three", 3600).replace("sp=rwdl", "sp=l"));
+    let told = advice(scene.source.after_rejection(&other).await);
+    let lacks = "lacks the permissions read (r): get one with read and list (rl)";
+    assert!(told.contains(lacks), "{told}");
 }
 
 #[tokio::test]

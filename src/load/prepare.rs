@@ -46,6 +46,7 @@ pub fn prepare(
         limiter.set_notices(Arc::clone(&notices));
         let opened = options.container.open_with(
             mode == Mode::New,
+            Permissions::ALL,
             options.request_patience.clone(),
             Arc::clone(&notices),
         )?;

@@ -81,7 +81,12 @@ impl Reader {
             sas.check(SystemTime::now(), Permissions::READ)
                 .map_err(ReadError::Token)?;
         }
-        let opened = location.open_with(false, options.patience.clone(), Arc::clone(&notices))?;
+        let opened = location.open_with(
+            false,
+            Permissions::READ,
+            options.patience.clone(),
+            Arc::clone(&notices),
+        )?;
         let container = Retrying::new(opened, options.retry.clone())
             .with_notices(notices)
             .with_stop(Arc::clone(&options.stop));

@@ -1,7 +1,7 @@
 //! How much of a container is asked for.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use clfsload::container::counting::{Counting, Counts};
 use clfsload::container::memory::InMemory;
@@ -10,7 +10,7 @@ use clfsload::read::index::ListingPlan;
 use clfsload::read::{OpenOptions, Reader, TreePath};
 
 use crate::golden::{Golden, LARGE, records};
-use crate::support::azurite::{ACCOUNT, Azurite, container_sas};
+use crate::support::azurite::{ACCOUNT, Azurite, container_sas, container_sas_between};
 use crate::support::command::{Scratch, clfsload};
 use crate::support::fault_proxy::{Fault, FaultProxy};
 
@@ -179,6 +179,35 @@ fn commands_on_a_service() {
     }
     let proxy = fresh();
     assert_eq!(output(&proxy, &["cat", "/directory-0/file-0"]), "content");
+}
+
+#[test]
+fn a_token_for_reading_is_replaced_by_another() {
+    let azure = OnAzure::load();
+    let hour = Duration::from_secs(3600);
+    let now = SystemTime::now();
+    let until = |hours| container_sas_between(&azure.name, "rl", now - hour, now + hours * hour);
+    let (first, next) = (until(48), until(49));
+    let file = azure.scratch.path("token");
+    std::fs::write(&file, &first).unwrap();
+    let renewed = file.clone();
+    let proxy = FaultProxy::start(
+        &azure.server,
+        Box::new(move |call| {
+            if call.number == 20 {
+                std::fs::write(&renewed, &next).unwrap();
+            }
+            let old = first.ends_with(&call.signature);
+            (call.number >= 20 && old).then(|| Fault::refusal(403, "AuthenticationFailed"))
+        }),
+    );
+    let mut command = azure.command(&proxy, &["find", "--type", "f"]);
+    command.env_remove("AZURE_STORAGE_SAS_TOKEN");
+    command.arg("--sas-token-file").arg(&file);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:#?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 200);
+    assert!(!proxy.disturbed().is_empty());
 }
 
 #[test]

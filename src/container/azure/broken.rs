@@ -9,6 +9,7 @@ use url::form_urlencoded;
 
 use super::super::NetworkFailure;
 use super::super::sas::SasToken;
+use super::connect::ToProxy;
 
 /// The service was not reached, or the connection broke. Its text holds no signature.
 #[derive(Debug)]
@@ -27,7 +28,11 @@ impl BrokenTransport {
     ) -> Self {
         let mut failure = None;
         let mut innermost = error;
+        let mut on_the_way = String::new();
         loop {
+            if let Some(ToProxy { proxy, .. }) = innermost.downcast_ref() {
+                on_the_way = format!("on the way to the proxy {proxy}: ");
+            }
             failure = failure.or_else(|| classify(innermost));
             match within(innermost) {
                 Some(reason) => innermost = reason,
@@ -36,7 +41,7 @@ impl BrokenTransport {
         }
         Self {
             failure: failure.unwrap_or(otherwise),
-            detail: secrets.redact(&innermost.to_string()),
+            detail: on_the_way + &secrets.redact(&innermost.to_string()),
         }
     }
 

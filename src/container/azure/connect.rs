@@ -1,9 +1,11 @@
 //! Connections to the service: straight, or through the [`proxy`] that the environment names.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 use url::Url;
 
+use super::resolve::Resolver;
 use super::{Patience, proxy};
 
 /// Idle connections kept: more than requests are ever under way, since a new TLS connection costs more than a small put.
@@ -40,14 +43,16 @@ pub(super) type HttpClient = Client<Connector, Full<Bytes>>;
 type BoxError = Box<dyn StdError + Send + Sync>;
 type Connecting<S> = Pin<Box<dyn Future<Output = Result<S, BoxError>> + Send>>;
 
+type Tcp = HttpConnector<Resolver>;
+
 /// TCP, with TLS inside on the way to a proxy that wants it.
-type Way = MaybeHttpsStream<<HttpConnector as Service<Uri>>::Response>;
+type Way = MaybeHttpsStream<<Tcp as Service<Uri>>::Response>;
 
 /// A client for one endpoint.
 ///
 /// It speaks HTTP/1.1 only, as Azure does; each request under way has a connection of its own.
 pub(super) fn client(endpoint: &Url, patience: &Patience) -> io::Result<HttpClient> {
-    let mut tcp = HttpConnector::new();
+    let mut tcp = HttpConnector::new_with_resolver(Resolver::new());
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(patience.connect));
@@ -57,12 +62,14 @@ pub(super) fn client(endpoint: &Url, patience: &Patience) -> io::Result<HttpClie
     // For content that nobody acknowledges.
     tcp.set_tcp_user_timeout(Some(patience.silence));
     let tls = tls(endpoint)?;
-    let route = match proxy::of_environment(endpoint)? {
+    let proxy = proxy::of_environment(endpoint)?;
+    let route = match &proxy {
         None => Route::Straight(tcp),
-        Some(proxy) => Route::through(&proxy, HttpsConnector::from((tcp, tls.clone()))),
+        Some(proxy) => Route::through(proxy, HttpsConnector::from((tcp, tls.clone()))),
     };
     let connector = Connector {
         service: HttpsConnector::from((route, tls)),
+        proxy: proxy.as_ref().map(host_and_port),
         limit: patience.connect,
     };
     Ok(Client::builder(TokioExecutor::new())
@@ -93,18 +100,23 @@ fn tls(endpoint: &Url) -> io::Result<ClientConfig> {
 /// How bytes get to the service.
 #[derive(Clone)]
 enum Route {
-    Straight(HttpConnector),
-    Tunnel(Box<Tunnel<HttpsConnector<HttpConnector>>>),
+    Straight(Tcp),
+    Tunnel {
+        tunnel: Box<Tunnel<HttpsConnector<Tcp>>>,
+        proxy: Arc<str>,
+    },
 }
 
 impl Route {
-    fn through(proxy: &Intercept, to_proxy: HttpsConnector<HttpConnector>) -> Self {
+    fn through(proxy: &Intercept, to_proxy: HttpsConnector<Tcp>) -> Self {
         // The matcher keeps name and password apart from this.
         let tunnel = Tunnel::new(proxy.uri().clone(), to_proxy);
-        Self::Tunnel(Box::new(match proxy.basic_auth() {
+        let tunnel = Box::new(match proxy.basic_auth() {
             Some(name_and_password) => tunnel.with_auth(name_and_password.clone()),
             None => tunnel,
-        }))
+        });
+        let proxy = host_and_port(proxy);
+        Self::Tunnel { tunnel, proxy }
     }
 }
 
@@ -116,7 +128,7 @@ impl Service<Uri> for Route {
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         match self {
             Self::Straight(tcp) => tcp.poll_ready(context).map_err(Into::into),
-            Self::Tunnel(tunnel) => tunnel.poll_ready(context).map_err(Into::into),
+            Self::Tunnel { tunnel, .. } => tunnel.poll_ready(context).map_err(Into::into),
         }
     }
 
@@ -126,18 +138,55 @@ impl Service<Uri> for Route {
                 let connecting = tcp.call(to);
                 Box::pin(async move { Ok(MaybeHttpsStream::Http(connecting.await?)) })
             }
-            Self::Tunnel(tunnel) => {
+            Self::Tunnel { tunnel, proxy } => {
                 let connecting = tunnel.call(to);
-                Box::pin(async move { Ok(connecting.await?) })
+                let proxy = Arc::clone(proxy);
+                Box::pin(async move {
+                    connecting.await.map_err(|error| {
+                        let reason = error.into();
+                        ToProxy { proxy, reason }.into()
+                    })
+                })
             }
         }
     }
+}
+
+/// There is no tunnel through the proxy.
+#[derive(Debug)]
+pub(super) struct ToProxy {
+    /// Host and port.
+    pub(super) proxy: Arc<str>,
+    reason: BoxError,
+}
+
+impl fmt::Display for ToProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no tunnel through the proxy {}", self.proxy)
+    }
+}
+
+impl StdError for ToProxy {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.reason)
+    }
+}
+
+/// Where a proxy is, without name and password.
+fn host_and_port(proxy: &Intercept) -> Arc<str> {
+    let uri = proxy.uri();
+    let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
+        Some("https") => 443,
+        _ => 80,
+    });
+    format!("{}:{port}", uri.host().unwrap_or_default()).into()
 }
 
 /// Makes connections, each within a time: for the name, TCP, a proxy and TLS together.
 #[derive(Clone)]
 pub(super) struct Connector {
     service: HttpsConnector<Route>,
+    proxy: Option<Arc<str>>,
     limit: Duration,
 }
 
@@ -152,12 +201,16 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, to: Uri) -> Self::Future {
         let connecting = self.service.call(to);
-        let limit = self.limit;
+        let (limit, proxy) = (self.limit, self.proxy.clone());
         Box::pin(async move {
             match tokio::time::timeout(limit, connecting).await {
                 Ok(outcome) => outcome,
                 Err(_) => {
-                    let text = format!("no connection within {} s", limit.as_secs_f64());
+                    let mut text = format!("no connection within {} s", limit.as_secs_f64());
+                    if let Some(proxy) = proxy {
+                        // Whether the proxy, or the service behind it, nobody can tell.
+                        text.push_str(&format!(" through the proxy {proxy}"));
+                    }
                     Err(io::Error::new(io::ErrorKind::TimedOut, text).into())
                 }
             }

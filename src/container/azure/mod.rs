@@ -1,8 +1,10 @@
 //! A container of Azure Blob storage, or of Azurite, over the service's REST interface.
 //!
 //! [`request`] knows what the service wants to be asked, [`transport`] sends it with the SAS token over connections of
-//! [`connect`], and what comes back is read by [`listing`], [`refusal`] and [`broken`]. Nothing is tried twice here:
-//! [`super::retry`] does that for every container.
+//! [`connect`], and what comes back is read by [`listing`], [`refusal`] and [`broken`]. What fails is tried again by
+//! [`super::retry`], as for every container, with two exceptions: a request whose token the service rejects goes once more
+//! with each other token of the file, and one that an idle connection took no byte of before it closed goes over
+//! another one, inside the HTTP client.
 
 mod broken;
 mod connect;
@@ -10,6 +12,7 @@ mod listing;
 mod proxy;
 mod refusal;
 mod request;
+mod resolve;
 mod transport;
 
 use std::time::Duration;
@@ -25,7 +28,7 @@ use super::{
     Operation, PutBody,
 };
 use request::Call;
-use transport::{Failure, Transport};
+use transport::{Answered, Failure, Reason, Transport};
 
 /// The most blobs that the service lists in one page.
 const MAX_PAGE: u32 = 5000;
@@ -87,7 +90,8 @@ impl Azure {
 
     async fn send(&self, call: Call<'_>) -> Result<Bytes, ContainerError> {
         let sent = self.transport.send(&call).await;
-        sent.map_err(|failure| self.error(failure, &call))
+        let content = sent.map(|answered| answered.content);
+        content.map_err(|failure| self.error(failure, &call))
     }
 
     fn error(&self, failure: Failure, call: &Call<'_>) -> ContainerError {
@@ -98,8 +102,9 @@ impl Azure {
                 None => error,
             }
         };
-        match failure {
-            Failure::Refused(refusal) => error(refusal.kind)
+        let Failure { reason, answer } = failure;
+        let error = match reason {
+            Reason::Refused(refusal) => error(refusal.kind)
                 .with_answer(Answer {
                     status: refusal.status,
                     code: refusal.code,
@@ -107,11 +112,15 @@ impl Azure {
                 })
                 .with_optional_detail(refusal.detail)
                 .with_optional_advice(refusal.advice),
-            Failure::Broken(broken) => {
+            Reason::Broken(broken) => {
                 error(ContainerErrorKind::Network(broken.failure)).with_detail(broken.detail)
             }
-            Failure::TooLarge => error(ContainerErrorKind::TooLarge),
-            Failure::Protocol(reason) => error(ContainerErrorKind::Protocol).with_detail(reason),
+            Reason::TooLarge => error(ContainerErrorKind::TooLarge),
+            Reason::Protocol(reason) => error(ContainerErrorKind::Protocol).with_detail(reason),
+        };
+        match answer {
+            Some(answer) => error.with_answer(answer),
+            None => error,
         }
     }
 }
@@ -128,7 +137,7 @@ impl Container for Azure {
             content: &content,
         };
         if call.content_bytes() > MAX_BLOB_BYTES {
-            return Err(self.error(Failure::TooLarge, &call));
+            return Err(self.error(Reason::TooLarge.into(), &call));
         }
         self.send(call).await.map(drop)
     }
@@ -161,8 +170,11 @@ impl Container for Azure {
             at_most: at_most.clamp(1, MAX_PAGE),
         };
         let listed = match self.transport.send(&call).await {
-            Ok(xml) => {
-                listing::read_page(&xml).map_err(|invalid| Failure::Protocol(invalid.to_string()))
+            Ok(Answered { content, answer }) => {
+                listing::read_page(&content).map_err(|invalid| Failure {
+                    reason: Reason::Protocol(invalid.to_string()),
+                    answer,
+                })
             }
             Err(failure) => Err(failure),
         };

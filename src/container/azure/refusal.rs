@@ -8,6 +8,10 @@ use http::HeaderMap;
 
 use super::super::ContainerErrorKind;
 use super::super::sas::SasToken;
+use super::broken::Secrets;
+
+/// The header with the id that the service gives a request.
+pub(super) const REQUEST_ID: &str = "x-ms-request-id";
 
 /// The longest text of the service that is shown.
 const MAX_DETAIL_CHARS: usize = 300;
@@ -26,11 +30,10 @@ pub(super) struct Refusal {
 
 impl Refusal {
     /// `body` is XML in the service's own answers, and anything in those of proxies; `sas` is the token that was sent.
-    pub(super) fn read(status: u16, headers: &HeaderMap, body: &str, sas: &SasToken) -> Self {
-        let header = |name: &str| {
-            let value = headers.get(name)?.to_str().ok()?;
-            Some(printable(value)).filter(|value| !value.is_empty())
-        };
+    pub(super) fn read(status: u16, headers: &HeaderMap, body: &[u8], sas: &SasToken) -> Self {
+        let secrets = Secrets::of(sas);
+        let header = |name: &str| header(headers, name, &secrets);
+        let body = &*secrets.redact(&String::from_utf8_lossy(body));
         let retry_after = header("retry-after")
             .and_then(|seconds| seconds.parse().ok())
             .map(Duration::from_secs);
@@ -39,13 +42,33 @@ impl Refusal {
         Self {
             status,
             kind: kind(status, code.as_deref(), retry_after, date, sas),
+            advice: advice(status, code.as_deref()).map(str::to_owned),
             code,
-            request_id: header("x-ms-request-id"),
+            request_id: header(REQUEST_ID),
             detail: element(body, "AuthenticationErrorDetail")
                 .or_else(|| element(body, "Message"))
                 .or_else(|| header("location").map(|_| "a redirection is not followed".to_owned())),
-            advice: None,
         }
+    }
+}
+
+/// The text of a header without the signature; `None` when it says nothing.
+pub(super) fn header(headers: &HeaderMap, name: &str, secrets: &Secrets) -> Option<String> {
+    let value = headers.get(name)?.to_str().ok()?;
+    Some(printable(&secrets.redact(value))).filter(|value| !value.is_empty())
+}
+
+/// What to do where the kind alone does not tell.
+fn advice(status: u16, code: Option<&str>) -> Option<&'static str> {
+    match (status, code) {
+        (409, Some("BlobArchived")) => {
+            Some("the blob is in the archive tier: bring it back to the hot or cool tier")
+        }
+        (409, Some("ContainerBeingDeleted")) => Some(
+            "it is being deleted: take another one, or create it again when that is over, which takes half a minute \
+             or more",
+        ),
+        _ => None,
     }
 }
 
@@ -59,7 +82,9 @@ fn kind(
 ) -> ContainerErrorKind {
     use ContainerErrorKind as Kind;
     match (status, code) {
-        (404, Some("ContainerNotFound")) => Kind::ContainerMissing,
+        (404, Some("ContainerNotFound")) | (409, Some("ContainerBeingDeleted")) => {
+            Kind::ContainerMissing
+        }
         // Only with the service's own code: a proxy's 404 says nothing about a blob.
         (404, Some("BlobNotFound")) => Kind::BlobMissing,
         (
@@ -68,7 +93,9 @@ fn kind(
                 "AuthorizationPermissionMismatch"
                 | "AuthorizationResourceTypeMismatch"
                 | "AuthorizationServiceMismatch"
-                | "InsufficientAccountPermissions",
+                | "InsufficientAccountPermissions"
+                // The token may create blobs, but not write over them.
+                | "UnauthorizedBlobOverwrite",
             ),
         ) => Kind::PermissionMissing,
         (401, _)
@@ -91,6 +118,8 @@ fn kind(
                 _ => Kind::TokenRejected,
             }
         }
+        // Nobody is in the way.
+        (409, Some("BlobArchived")) => Kind::Refused,
         (409 | 412, _) => Kind::Conflict,
         (413, _) => Kind::TooLarge,
         (429 | 503, _) => Kind::Throttled { retry_after },

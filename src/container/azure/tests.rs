@@ -123,8 +123,7 @@ async fn a_refused_connection_is_told() {
 async fn a_broken_connection_is_told() {
     let closes_at_once = serve(|mut stream| drop(read_request(&mut stream)));
     assert_eq!(failure(&closes_at_once).await, NetworkFailure::Reset);
-    let cuts_the_answer =
-        "HTTP/1.1 206 OK\r\nConnection: close\r\nContent-Length: 100\r\n\r\nonly this";
+    let cuts_the_answer = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nContent-Length: 100\r\n\r\nonly this";
     let endpoint = serve_text(cuts_the_answer);
     assert_eq!(
         get_error(&endpoint).await.kind(),
@@ -179,7 +178,7 @@ async fn silence_is_told_in_time() {
         read_request(&mut stream);
         stream
             .write_all(
-                b"HTTP/1.1 206 OK\r\nConnection: close\r\nContent-Length: 100\r\n\r\nonly this",
+                b"HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nContent-Length: 100\r\n\r\nonly this",
             )
             .unwrap();
         std::thread::sleep(Duration::from_secs(2));

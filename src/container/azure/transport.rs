@@ -9,18 +9,20 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::TRANSFER_ENCODING;
 use http::response::Parts;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
+use tokio::time::Instant;
 use url::Url;
 
+use super::super::error::Answer;
 use super::super::sas::SasToken;
 use super::super::token::{Renewal, TokenSource};
 use super::super::{ContainerErrorKind, MAX_BLOB_BYTES, NetworkFailure};
 use super::Patience;
 use super::broken::{BrokenTransport, Secrets};
 use super::connect::{self, HttpClient};
-use super::refusal::Refusal;
+use super::refusal::{REQUEST_ID, Refusal, header};
 use super::request::{Call, RequestBase};
 
 /// The largest listing that is read: 5,000 names of 1,024 characters, each escaped, and a kilobyte of properties, fit.
@@ -35,9 +37,37 @@ const MAX_IGNORED_BYTES: u64 = 64 << 10;
 /// As long as a new connection may take on a long way: waiting for the end of such an answer saves no more.
 const IGNORED_TIME: Duration = Duration::from_secs(1);
 
+/// The longest time that the body of a refusal is waited for: its request keeps a place among those under way.
+const REFUSAL_TIME: Duration = Duration::from_secs(5);
+
+/// What a call gave.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) content: Bytes,
+    /// What came with content that may still make no sense.
+    pub(super) answer: Option<Answer>,
+}
+
 /// How a call failed.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) struct Failure {
+    pub(super) reason: Reason,
+    /// What the service answered, where that is no refusal.
+    pub(super) answer: Option<Answer>,
+}
+
+impl<R: Into<Reason>> From<R> for Failure {
+    fn from(reason: R) -> Self {
+        Self {
+            reason: reason.into(),
+            answer: None,
+        }
+    }
+}
+
+/// Why a call failed.
+#[derive(Debug)]
+pub(super) enum Reason {
     /// The service answered, and refused.
     Refused(Box<Refusal>),
     /// There was no answer, or no whole one.
@@ -48,7 +78,7 @@ pub(super) enum Failure {
     Protocol(String),
 }
 
-impl From<BrokenTransport> for Failure {
+impl From<BrokenTransport> for Reason {
     fn from(broken: BrokenTransport) -> Self {
         Self::Broken(broken)
     }
@@ -96,11 +126,14 @@ impl Transport {
     }
 
     /// Makes a call, once more for each other token that its source has after a rejection. Gives the answer's content.
-    pub(super) async fn send(&self, call: &Call<'_>) -> Result<Bytes, Failure> {
+    pub(super) async fn send(&self, call: &Call<'_>) -> Result<Answered, Failure> {
         let mut sas = self.tokens.current().await;
         loop {
             let mut refusal = match self.send_with(call, &sas).await {
-                Err(Failure::Refused(refusal)) => refusal,
+                Err(Failure {
+                    reason: Reason::Refused(refusal),
+                    ..
+                }) => refusal,
                 settled => return settled,
             };
             if let ContainerErrorKind::TokenExpired | ContainerErrorKind::TokenRejected =
@@ -114,18 +147,18 @@ impl Transport {
                     Renewal::None(advice) => refusal.advice = Some(advice),
                 }
             }
-            return Err(Failure::Refused(refusal));
+            return Err(Reason::Refused(refusal).into());
         }
     }
 
-    async fn send_with(&self, call: &Call<'_>, sas: &SasToken) -> Result<Bytes, Failure> {
+    async fn send_with(&self, call: &Call<'_>, sas: &SasToken) -> Result<Answered, Failure> {
         let broken = |error: &(dyn std::error::Error + 'static), otherwise| {
             BrokenTransport::new(error, otherwise, &Secrets::of(sas))
         };
         let request = self
             .base
             .request(call, sas)
-            .map_err(|error| Failure::Protocol(format!("no request can be made: {error}")))?;
+            .map_err(|error| Reason::Protocol(format!("no request can be made: {error}")))?;
         let sending = Duration::from_secs(call.content_bytes() / self.patience.slowest.max(1));
         let limit = self.patience.silence.saturating_add(sending);
         let answer = tokio::time::timeout(limit, self.client.request(request)).await;
@@ -140,72 +173,95 @@ impl Transport {
             }
             Err(_) => return Err(BrokenTransport::too_slow("no answer", limit).into()),
         };
-        let status = answer.status();
-        if !status.is_success() {
-            return Err(Failure::Refused(Box::new(self.refusal(answer, sas).await)));
-        }
         let (head, body) = answer.into_parts();
+        if !head.status.is_success() {
+            return Err(Reason::Refused(Box::new(self.refusal(head, body, sas).await)).into());
+        }
+        let answer = || Answer {
+            status: head.status.as_u16(),
+            code: None,
+            request_id: header(&head.headers, REQUEST_ID, &Secrets::of(sas)),
+        };
+        let failed = |reason| Failure {
+            reason,
+            answer: Some(answer()),
+        };
+        // Of an answer that is not the service's no more is read.
+        check(call, head.status, &head.headers).map_err(failed)?;
         if let Call::Put { .. } | Call::Delete { .. } = call {
-            check(call, status, &head.headers)?;
             // Azure's answers end with an empty last chunk, which may come later than the head. A connection whose
             // answer is not read to its end is closed; only for that it is read.
             if !body.is_end_stream() {
                 let rest = self.read(body, MAX_IGNORED_BYTES);
                 let _ = tokio::time::timeout(IGNORED_TIME, rest).await;
             }
-            return Ok(Bytes::new());
+            return Ok(Answered {
+                content: Bytes::new(),
+                answer: None,
+            });
         }
+        // Content that ends with the connection may be cut off.
         let ends_with_the_connection = body.size_hint().exact().is_none() && !is_chunked(&head);
+        if ends_with_the_connection && matches!(call, Call::Get { .. }) {
+            let reason = "the answer has no length".to_owned();
+            return Err(failed(Reason::Protocol(reason)));
+        }
         let at_most = match call {
             Call::Get { .. } => MAX_BLOB_BYTES,
             _ => MAX_LISTING_BYTES,
         };
-        let content = match self.read(body, at_most).await {
-            Ok(content) => content,
-            Err(BodyFailure::Broken(error)) => {
-                return Err(broken(&error, NetworkFailure::Reset).into());
-            }
-            Err(BodyFailure::Stopped) => {
-                let silence = self.patience.silence;
-                return Err(BrokenTransport::too_slow("the answer stopped", silence).into());
-            }
-            Err(BodyFailure::TooLarge) => {
-                check(call, status, &head.headers)?;
-                return Err(match call {
-                    Call::Get { .. } => Failure::TooLarge,
-                    _ => Failure::Protocol(format!("the answer has more than {at_most} bytes")),
-                });
-            }
-        };
-        check(call, status, &head.headers)?;
-        // Content that ends with the connection may be cut off.
-        if ends_with_the_connection && matches!(call, Call::Get { .. }) {
-            return Err(Failure::Protocol("the answer has no length".to_owned()));
-        }
-        Ok(content)
+        let content = self.read(body, at_most).await.map_err(|failure| {
+            failed(match failure {
+                BodyFailure::Broken(error) => broken(&error, NetworkFailure::Reset).into(),
+                BodyFailure::Stopped => {
+                    BrokenTransport::too_slow("the answer stopped", self.patience.silence).into()
+                }
+                BodyFailure::Slow(limit) => {
+                    BrokenTransport::too_slow("the answer was not whole", limit).into()
+                }
+                BodyFailure::TooLarge => match call {
+                    Call::Get { .. } => Reason::TooLarge,
+                    _ => Reason::Protocol(format!("the answer has more than {at_most} bytes")),
+                },
+            })
+        })?;
+        Ok(Answered {
+            content,
+            answer: Some(answer()),
+        })
     }
 
     /// What a refusal says is welcome, but its status is enough.
-    async fn refusal(&self, answer: Response<Incoming>, sas: &SasToken) -> Refusal {
-        let (head, body) = answer.into_parts();
-        let body = self.read(body, MAX_REFUSAL_BYTES).await.unwrap_or_default();
-        let text = Secrets::of(sas).redact(&String::from_utf8_lossy(&body));
-        Refusal::read(head.status.as_u16(), &head.headers, &text, sas)
+    async fn refusal(&self, head: Parts, body: Incoming, sas: &SasToken) -> Refusal {
+        let limit = self.patience.silence.min(REFUSAL_TIME);
+        let body = tokio::time::timeout(limit, self.read(body, MAX_REFUSAL_BYTES)).await;
+        let body = body.ok().and_then(Result::ok).unwrap_or_default();
+        Refusal::read(head.status.as_u16(), &head.headers, &body, sas)
     }
 
-    /// The whole body, each piece within its time.
+    /// The whole body. It may stop for as long as the patience lets it, and beyond that all of it must come at the
+    /// slowest pace at least.
     async fn read(&self, mut body: Incoming, at_most: u64) -> Result<Bytes, BodyFailure> {
         let expected = body.size_hint().lower();
         if expected > at_most {
             return Err(BodyFailure::TooLarge);
         }
+        let silence = self.patience.silence;
+        let started = Instant::now();
         let mut first = Bytes::new();
         let mut joined = BytesMut::new();
         while !body.is_end_stream() {
-            let frame = match tokio::time::timeout(self.patience.silence, body.frame()).await {
+            let received = (first.len() + joined.len()) as u64;
+            let seconds = received as f64 / self.patience.slowest.max(1) as f64;
+            let receiving = Duration::from_secs_f64(seconds);
+            let limit = silence.saturating_add(receiving);
+            let left = limit.saturating_sub(started.elapsed());
+            let frame = match tokio::time::timeout(silence.min(left), body.frame()).await {
                 Ok(Some(Ok(frame))) => frame,
                 Ok(Some(Err(error))) => return Err(BodyFailure::Broken(error)),
                 Ok(None) => break,
+                // Not the last piece alone was late.
+                Err(_) if left < silence / 2 => return Err(BodyFailure::Slow(limit)),
                 Err(_) => return Err(BodyFailure::Stopped),
             };
             // The other kind of frame is what may follow a body in chunks.
@@ -247,19 +303,21 @@ fn is_chunked(head: &Parts) -> bool {
 enum BodyFailure {
     Broken(hyper::Error),
     Stopped,
+    /// Pieces came, but too few in so much time.
+    Slow(Duration),
     TooLarge,
 }
 
 /// Whether a successful answer is the service's own: proxies and portals on the way say 200 to anything.
-fn check(call: &Call<'_>, status: StatusCode, headers: &HeaderMap) -> Result<(), Failure> {
+fn check(call: &Call<'_>, status: StatusCode, headers: &HeaderMap) -> Result<(), Reason> {
     if status != call.success() {
         let (status, expected) = (status.as_u16(), call.success().as_u16());
         let text = format!("it has the status {status}, not {expected}");
-        return Err(Failure::Protocol(text));
+        return Err(Reason::Protocol(text));
     }
-    if !headers.contains_key("x-ms-request-id") {
+    if !headers.contains_key(REQUEST_ID) {
         let text = "it has no x-ms-request-id, so it is not the storage service's";
-        return Err(Failure::Protocol(text.to_owned()));
+        return Err(Reason::Protocol(text.to_owned()));
     }
     Ok(())
 }

@@ -137,3 +137,160 @@ async fn a_blob_is_taken_whole_or_not_at_all() {
     let error = get(large).await.unwrap_err();
     assert_eq!(error.kind(), &ContainerErrorKind::TooLarge, "{error}");
 }
+
+/// A server that sends `head` and then a chunk of one byte, time and again: never silent for long.
+fn dripping(head: &'static str) -> String {
+    serve(move |mut stream| {
+        std::thread::spawn(move || {
+            read_request(&mut stream);
+            write!(
+                stream,
+                "HTTP/1.1 {head}\r\nTransfer-Encoding: chunked\r\n\r\n"
+            )
+            .unwrap();
+            while stream.write_all(b"1\r\nx\r\n").is_ok() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+    })
+}
+
+/// What a call comes to that must not wait for the end of the answer.
+async fn soon<T: std::fmt::Debug>(
+    call: impl Future<Output = Result<T, ContainerError>>,
+) -> ContainerError {
+    let outcome = tokio::time::timeout(Duration::from_secs(5), call).await;
+    outcome.unwrap().unwrap_err()
+}
+
+#[tokio::test]
+async fn a_refusal_that_does_not_end_is_one() {
+    let endpoint = dripping("403 No\r\nx-ms-error-code: AuthorizationPermissionMismatch");
+    let subject = container(&endpoint);
+    let (name, body) = (name(), PutBody::object("x"));
+    for error in [
+        soon(subject.put(&name, body)).await,
+        soon(subject.get(&name)).await,
+    ] {
+        let expected = &ContainerErrorKind::PermissionMissing;
+        assert_eq!(error.kind(), expected, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn content_that_drips_is_given_up() {
+    let subject = container(&dripping("200 OK\r\nx-ms-request-id: the-id"));
+    let name = name();
+    for error in [
+        soon(subject.get(&name)).await,
+        soon(subject.list("", None, 1)).await,
+    ] {
+        let expected = &ContainerErrorKind::Network(NetworkFailure::Timeout);
+        assert_eq!(error.kind(), expected, "{error}");
+        assert!(error.to_string().contains("was not whole"), "{error}");
+        assert_eq!(error.request_id(), Some("the-id"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn content_that_comes_slowly_has_its_time() {
+    // Twice the silence in all, at a pace that is five times the slowest.
+    let endpoint = serve(|mut stream| {
+        read_request(&mut stream);
+        let head = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nContent-Length: 3145728\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        for _ in 0..12 {
+            std::thread::sleep(patience().silence / 6);
+            stream.write_all(&[0; 256 << 10]).unwrap();
+        }
+    });
+    let content = container(&endpoint).get(&name()).await.unwrap();
+    assert_eq!(content.len(), 3 << 20);
+}
+
+#[tokio::test]
+async fn a_page_of_a_portal_is_not_read() {
+    let subject = container(&dripping("200 OK\r\nContent-Type: text/html"));
+    let name = name();
+    for error in [
+        soon(subject.get(&name)).await,
+        soon(subject.list("", None, 1)).await,
+    ] {
+        assert_eq!(error.kind(), &ContainerErrorKind::Protocol, "{error}");
+        assert!(error.to_string().contains("no x-ms-request-id"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_requests_id_is_told_whatever_is_wrong_with_the_answer() {
+    let answers = [
+        "204 None\r\nx-ms-request-id: the-id\r\nConnection: close\r\n\r\n",
+        "200 OK\r\nx-ms-request-id: the-id\r\nConnection: close\r\n\r\n<html>",
+        "200 OK\r\nx-ms-request-id: the-id\r\nConnection: close\r\nContent-Length: 268435457\r\n\r\nabc",
+        "200 OK\r\nx-ms-request-id: the-id\r\nConnection: close\r\nContent-Length: 9\r\n\r\nabc",
+    ];
+    for answer in answers {
+        let subject = container(&serve(move |mut stream| {
+            read_request(&mut stream);
+            write!(stream, "HTTP/1.1 {answer}").unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        }));
+        for error in [
+            subject.get(&name()).await.unwrap_err(),
+            subject.list("", None, 1).await.unwrap_err(),
+        ] {
+            assert_eq!(error.request_id(), Some("the-id"), "{error}");
+            assert!(error.to_string().contains(", request the-id)"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn headers_that_repeat_the_signature_are_redacted() {
+    for status in ["403 No", "200 OK"] {
+        let endpoint = serve(move |mut stream| {
+            read_request(&mut stream);
+            write!(
+                stream,
+                "HTTP/1.1 {status}\r\nx-ms-error-code: {SIGNATURE}\r\nx-ms-request-id: {SIGNATURE_IN_URL}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            )
+            .unwrap();
+        });
+        let error = container(&endpoint).list("", None, 1).await.unwrap_err();
+        assert_no_secret(&error);
+        assert_eq!(error.request_id(), Some("REDACTED"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_helps_is_told() {
+    use ContainerErrorKind as Kind;
+    let cases = [
+        (
+            "409 Conflict\r\nx-ms-error-code: BlobArchived",
+            Kind::Refused,
+            "; the blob is in the archive tier: bring it back to the hot or cool tier",
+        ),
+        (
+            "409 Conflict\r\nx-ms-error-code: ContainerBeingDeleted",
+            Kind::ContainerMissing,
+            "; it is being deleted: take another one",
+        ),
+        (
+            "403 No\r\nx-ms-error-code: UnauthorizedBlobOverwrite",
+            Kind::PermissionMissing,
+            "the SAS token does not permit this",
+        ),
+    ];
+    for (answer, kind, told) in cases {
+        let endpoint = serve(move |mut stream| {
+            read_request(&mut stream);
+            let close = "Connection: close\r\nContent-Length: 0\r\n\r\n";
+            write!(stream, "HTTP/1.1 {answer}\r\n{close}").unwrap();
+        });
+        let error = get_error(&endpoint).await;
+        assert_eq!(error.kind(), &kind, "{error}");
+        assert!(error.to_string().contains(told), "{error}");
+    }
+}

@@ -73,10 +73,14 @@ fn certificate() -> PathBuf {
 
 fn azurite() -> (Azurite, u16) {
     let server = Azurite::start_with_tls(&certificate(), &certificate().with_file_name("key.pem"));
+    let port = port(&server);
+    (server, port)
+}
+
+fn port(server: &Azurite) -> u16 {
     let endpoint = server.endpoint();
     let (_, port) = endpoint.rsplit_once(':').unwrap();
-    let port = port.split('/').next().unwrap().parse().unwrap();
-    (server, port)
+    port.split('/').next().unwrap().parse().unwrap()
 }
 
 /// A load to a host that only a proxy knows.
@@ -87,16 +91,6 @@ fn load(environment: &[(&str, &str)]) -> Ran {
     words[2] = ACCOUNT.to_owned();
     let endpoint = format!("https://{ACCOUNT}.storage.test");
     let mut command = clfsload();
-    for name in [
-        "HTTPS_PROXY",
-        "https_proxy",
-        "ALL_PROXY",
-        "all_proxy",
-        "NO_PROXY",
-        "no_proxy",
-    ] {
-        command.env_remove(name);
-    }
     command
         .args(words)
         .args([
@@ -155,12 +149,31 @@ fn a_proxy_that_lets_nobody_through() {
     let proxy = Proxy::start("407 Proxy Authentication Required", 1);
     let url = format!("http://user:password@127.0.0.1:{}", proxy.port);
     let ran = load(&[("HTTPS_PROXY", &url)]);
-    let ran = ran.refused(
-        1,
-        "no connection could be made: tunnel error: proxy authorization required",
+    let told = format!(
+        "no connection could be made: on the way to the proxy 127.0.0.1:{}: tunnel error: proxy authorization required",
+        proxy.port
     );
+    let ran = ran.refused(1, &told);
     assert!(!ran.stderr.contains("password"), "{ran:#?}");
     assert!(!proxy.heads().is_empty());
+}
+
+#[test]
+fn a_proxy_that_is_not_there() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let ran = load(&[("https_proxy", &format!("http://user:password@{address}"))]);
+    let told = format!("no connection could be made: on the way to the proxy {address}: ");
+    let ran = ran.refused(1, &told);
+    assert!(ran.stderr.contains("refused"), "{ran:#?}");
+    assert!(!ran.stderr.contains("password"), "{ran:#?}");
+    // What is wrong with the service behind a proxy that works is told as ever.
+    let server = Azurite::shared();
+    let proxy = Proxy::start("200 OK", port(&server));
+    let ran = load(&[("https_proxy", &format!("http://127.0.0.1:{}", proxy.port))]);
+    let ran = ran.refused(1, "the TLS connection is not trustworthy");
+    assert!(!ran.stderr.contains("on the way to the proxy"), "{ran:#?}");
 }
 
 #[test]

@@ -42,11 +42,14 @@ impl Ran {
     }
 }
 
-/// The command, without a token in its environment. What it keeps for its user it keeps among the
+/// The command, without a token or a proxy in its environment. What it keeps for its user it keeps among the
 /// files of the build.
 pub fn clfsload() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clfsload"));
     command.env_remove("AZURE_STORAGE_SAS_TOKEN");
+    for name in ["HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
     let cache = concat!(env!("CARGO_TARGET_TMPDIR"), "/cache");
     command.env("XDG_CACHE_HOME", cache);
     command

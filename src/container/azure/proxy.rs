@@ -12,11 +12,12 @@ use url::Url;
 
 use super::super::location::is_loopback;
 
-/// The first of the two that is set holds.
-const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
+/// The first of the two that says something holds: curl looks for the small letters first, and an empty variable
+/// is none.
+const NO_PROXY: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
-/// The first pair that names a proxy holds.
-const PROXIES: [[&str; 2]; 2] = [["HTTPS_PROXY", "https_proxy"], ["ALL_PROXY", "all_proxy"]];
+/// The first that says something holds.
+const PROXIES: [[&str; 2]; 2] = [["https_proxy", "HTTPS_PROXY"], ["all_proxy", "ALL_PROXY"]];
 
 /// The proxy for an endpoint. Without TLS there is only this host ([`super::super::ContainerLocation`]), and no proxy.
 pub(super) fn of_environment(endpoint: &Url) -> io::Result<Option<Intercept>> {
@@ -35,7 +36,7 @@ fn find(
         let mut set = names
             .into_iter()
             .filter_map(|name| Some((name, variable(name)?)));
-        set.next().filter(|(_, value)| !value.is_empty())
+        set.find(|(_, value)| !value.is_empty())
     };
     let Some((name, value)) = PROXIES.into_iter().find_map(set) else {
         return Ok(None);
@@ -136,13 +137,29 @@ mod tests {
         let https = ("https_proxy", "https://name:pass%23word@[fd00::1]:3128/");
         assert_eq!(found(&[https, all]), proxy("https://[fd00::1]:3128/", true));
         assert_eq!(
-            found(&[("HTTPS_PROXY", "host:3128"), https]),
+            found(&[("HTTPS_PROXY", "host:3128"), all]),
             proxy("http://host:3128/", false)
         );
         assert_eq!(
             found(&[("all_proxy", "http://host")]),
             proxy("http://host/", false)
         );
+    }
+
+    #[test]
+    fn small_letters_go_first_and_empty_ones_do_not_count() {
+        for (small, large) in [("https_proxy", "HTTPS_PROXY"), ("all_proxy", "ALL_PROXY")] {
+            let both = [(large, "large:1"), (small, "small:1")];
+            assert_eq!(found(&both), proxy("http://small:1/", false));
+            let empty = [(large, "large:1"), (small, "")];
+            assert_eq!(found(&empty), proxy("http://large:1/", false));
+            assert_eq!(found(&[(small, ""), (large, "")]), Ok(None));
+        }
+        let to = ("https_proxy", "host:1");
+        let (large, small) = (("NO_PROXY", ".windows.net"), ("no_proxy", "example.com"));
+        assert_eq!(found(&[to, large]), Ok(None));
+        assert_eq!(found(&[to, large, ("no_proxy", "")]), Ok(None));
+        assert_eq!(found(&[to, large, small]), proxy("http://host:1/", false));
     }
 
     #[test]

@@ -108,6 +108,27 @@ pub struct ListPage {
     pub next: Option<ListMarker>,
 }
 
+impl ListPage {
+    /// Where the listing goes on behind this page, which began at `from`.
+    ///
+    /// # Errors
+    /// When it would begin there again: it would never end.
+    pub(crate) fn next_after(
+        &self,
+        from: Option<&ListMarker>,
+        container: &dyn Container,
+    ) -> Result<Option<ListMarker>, ContainerError> {
+        if self.next.is_some() && self.next.as_ref() == from {
+            let kind = ContainerErrorKind::Protocol;
+            let error = ContainerError::new(kind, Operation::List, container.location());
+            return Err(
+                error.with_detail("the listing does not get on: a page names itself as the next")
+            );
+        }
+        Ok(self.next.clone())
+    }
+}
+
 /// A flat set of named blobs.
 #[async_trait]
 pub trait Container: Send + Sync + fmt::Debug + 'static {

@@ -280,16 +280,17 @@ fn look_inside(
     let bucket = bucket_name();
     let (mut from, mut has_bucket) = (None, false);
     loop {
-        let page = runtime.block_on(container.list("", from, 2))?;
+        let page = runtime.block_on(container.list("", from.clone(), 2))?;
+        let next = page.next_after(from.as_ref(), container)?;
         for blob in page.blobs {
             match blob.name == bucket.as_str() {
                 true => has_bucket = true,
                 false => return Ok((Some(blob.name), has_bucket)),
             }
         }
-        match page.next {
-            Some(next) => from = Some(next),
+        match next {
             None => return Ok((None, has_bucket)),
+            next => from = next,
         }
     }
 }

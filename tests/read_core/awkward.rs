@@ -1,13 +1,16 @@
 //! Containers that answer in awkward ways.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use clfs_format::{FileType, Filehandle, ObjectId, ObjectName, ObjectType};
 use clfsload::container::folder::Folder;
+use clfsload::container::location::ContainerLocation;
 use clfsload::container::memory::InMemory;
 use clfsload::container::{BlobName, Container, ContainerError, ListMarker, ListPage, PutBody};
+use clfsload::load::{LoadOptions, Mode, prepare_with};
 use clfsload::read::index::ListingPlan;
 use clfsload::read::{OpenOptions, ReadError, Reader, TreePath};
 
@@ -64,6 +67,73 @@ fn the_highest_version_counts_whatever_page_it_is_on() {
             assert_eq!(found.unwrap().name.version, 12, "all listed: {whole}");
         }
     });
+}
+
+/// Lists nothing, and names the same page as the next one, time and again.
+#[derive(Debug)]
+struct SamePage(InMemory);
+
+#[async_trait]
+impl Container for SamePage {
+    fn location(&self) -> &str {
+        self.0.location()
+    }
+    async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
+        self.0.put(name, content).await
+    }
+    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
+        self.0.get(name).await
+    }
+    async fn list(
+        &self,
+        _prefix: &str,
+        _from: Option<ListMarker>,
+        _at_most: u32,
+    ) -> Result<ListPage, ContainerError> {
+        let page = self.0.list("", None, 1).await?;
+        Ok(ListPage {
+            blobs: Vec::new(),
+            ..page
+        })
+    }
+    async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
+        self.0.delete(name).await
+    }
+}
+
+async fn same_page() -> Arc<dyn Container> {
+    let memory = InMemory::new();
+    for name in ["one", "two"] {
+        let name = BlobName::new(name).unwrap();
+        memory.put(&name, PutBody::object("x")).await.unwrap();
+    }
+    Arc::new(SamePage(memory))
+}
+
+#[test]
+fn a_listing_that_does_not_get_on_ends() {
+    let told = "the listing does not get on";
+    run(async {
+        for plan in [ListingPlan::Prefixes, ListingPlan::Sequential] {
+            let options = OpenOptions::default();
+            let opened = Reader::with_container(same_page().await, "memory", plan, true, &options);
+            let opened = tokio::time::timeout(Duration::from_secs(30), opened).await;
+            let error = opened.unwrap().unwrap_err();
+            assert!(error.to_string().contains(told), "{error}");
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    std::fs::create_dir(&source).unwrap();
+    let nowhere = ContainerLocation::Folder {
+        path: folder.path().join("nowhere"),
+    };
+    let options = LoadOptions::new(folder.path().join("state"), source, nowhere);
+    let mut container = None;
+    run(async { container = Some(same_page().await) });
+    let prepared = prepare_with(options, Mode::New, |_| Ok(container.unwrap()));
+    let error = prepared.err().unwrap();
+    assert!(error.to_string().contains(told), "{error}");
 }
 
 /// What stands where a blob was listed and cannot be read: here a directory.

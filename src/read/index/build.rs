@@ -121,11 +121,12 @@ async fn list_prefix(
 ) -> Result<(), ReadError> {
     let mut run = Run::default();
     loop {
-        let page = container.list(prefix, from, PAGE).await?;
+        let page = container.list(prefix, from.clone(), PAGE).await?;
+        let next = page.next_after(from.as_ref(), container.as_ref())?;
         run.add(page.blobs, writer).await?;
-        match page.next {
-            Some(next) => from = Some(next),
+        match next {
             None => return run.end(writer).await,
+            next => from = next,
         }
     }
 }

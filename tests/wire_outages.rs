@@ -206,6 +206,7 @@ fn a_certificate_that_is_not_trusted() {
         !ran.stderr.contains("trying") && !ran.stderr.contains("tried"),
         "{ran:#?}"
     );
+    assert!(ran.stderr.contains("UnknownIssuer"), "{ran:#?}");
     println!("{}", ran.stderr);
     // The same certificate, trusted: now only the container is missing.
     let (ran, _) = over_tls(&server.endpoint(), Some(&certificate), &[]);
@@ -222,6 +223,8 @@ fn a_server_that_speaks_no_tls() {
         !ran.stderr.contains("trying") && !ran.stderr.contains("tried"),
         "{ran:#?}"
     );
+    // What came was read, and is no record of TLS.
+    assert!(ran.stderr.contains("corrupt message"), "{ran:#?}");
 }
 
 #[test]

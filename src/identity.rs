@@ -81,6 +81,7 @@ impl Seed {
     fn uuid(&self, label: &str, numbers: &[u64]) -> [u8; 16] {
         let digest = self.derive(label, numbers);
         let mut bytes = [0; 16];
+        // A SHA-256 has 32 bytes.
         bytes.copy_from_slice(&digest[..16]);
         bytes[6] = bytes[6] & 0x0f | 0x40;
         bytes[8] = bytes[8] & 0x3f | 0x80;
@@ -208,6 +209,7 @@ impl Identity {
 
 /// `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`.
 fn hyphenated(uuid: [u8; 16]) -> String {
+    // Exactly 32 digits, one byte each: 128 bits are no more.
     let hex = format!("{:032x}", u128::from_be_bytes(uuid));
     format!(
         "{}-{}-{}-{}-{}",

@@ -346,6 +346,7 @@ impl BlockMapBuilder {
         if let Some(parent) = depth.checked_sub(1) {
             self.add(parent, id, indirect_id, emit);
         } else {
+            // `push` lets no block in once `tree` is TREES, the length of `roots`.
             self.map.roots[self.tree] = id;
             self.tree += 1;
             self.levels.clear();

@@ -85,6 +85,7 @@ impl ObjectBuffer {
         let handle = header.begin(HandleType::Data);
         header.u32(length as u32);
         header.patch(&handle, 4 + length);
+        // `bytes` has `data_end`, which is not less; `header` has the wrapper, a handle's header and the length.
         bytes[..data_start].copy_from_slice(&header.0);
         Ok(SegmentBuffer {
             buffer: Self(bytes),
@@ -121,6 +122,7 @@ impl ObjectBuffer {
     /// `real` fits a u32 with header and padding: the callers have checked it.
     fn patch(&mut self, handle: &OpenHandle, real: usize) {
         let padded = (HEADER_BYTES + real + padding(real)) as u32;
+        // `begin` wrote magic and both lengths at `handle.0`, and a buffer never becomes shorter.
         let lengths = handle.0 + 4;
         self.0[lengths..lengths + 4].copy_from_slice(&padded.to_le_bytes());
         self.0[lengths + 4..lengths + 8].copy_from_slice(&(real as u32).to_le_bytes());

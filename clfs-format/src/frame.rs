@@ -197,6 +197,7 @@ enum Expansion {
 fn expand(block: &[u8], room: usize, linked: bool, content: &mut Vec<u8>) -> Result<(), Expansion> {
     let start = content.len();
     content.resize(start + room, 0);
+    // It was just made longer than `start`, or stayed as long.
     let (before, output) = content.split_at_mut(start);
     let window = match before.split_last_chunk::<WINDOW_BYTES>() {
         _ if !linked => &[],

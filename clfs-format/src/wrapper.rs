@@ -83,6 +83,7 @@ impl Lz4Encoder {
     /// The compressed blob; the memory alone when the object must be stored with compression 0.
     fn compress(&mut self, payload: &[u8], memory: Vec<u8>) -> Result<Vec<u8>, Vec<u8>> {
         let mut wrapper = [0; WRAPPER_BYTES];
+        // Two of four bytes for a u16.
         wrapper[2..].copy_from_slice(&LZ4.to_le_bytes());
         if payload.len() > frame::BLOCK_BYTES {
             return frame::compress_linked(&wrapper, payload, memory);

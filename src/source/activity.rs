@@ -93,6 +93,7 @@ impl Slots {
         let first = first_slot();
         let mut slots = self;
         loop {
+            // `first_slot` is below SLOTS, the length of the array.
             let (before, from) = slots.slots.split_at(first);
             let free = from.iter().chain(before).find(|slot| slot.take());
             match free {

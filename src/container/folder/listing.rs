@@ -94,12 +94,14 @@ impl Listings {
         let place = snapshots
             .iter()
             .position(|kept| kept.prefix == prefix && kept.after.as_ref() == Some(from))?;
+        // Found just now, under the same lock.
         Some(snapshots.remove(place))
     }
 
     fn keep(&self, snapshot: Snapshot) {
         let mut snapshots = self.lock();
         if snapshots.len() >= SNAPSHOTS {
+            // SNAPSHOTS is more than 0, so there is one.
             snapshots.remove(0);
         }
         snapshots.push(snapshot);

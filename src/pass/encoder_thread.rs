@@ -1,10 +1,12 @@
 //! One encoding thread of a pass.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, Scope};
+use std::time::Instant;
 
-use clfs_format::FIRST_SEGMENT_BYTES;
+use clfs_format::{FILE_SEGMENT_BYTES, FIRST_SEGMENT_BYTES};
 
 use super::queue::{Work, WorkQueue};
 use super::{Failure, LargeTask, Message, OutcomeSender, PassRun, Task, Verdict};
@@ -12,6 +14,7 @@ use crate::crash_point::{CrashPoint, crash_point};
 use crate::crew::{Advice, Crew, HELD, Member};
 use crate::encode::{EncodeError, Encoded, Encoder, SegmentEnd};
 use crate::problem::{Problem, Reason};
+use crate::progress::Progress;
 use crate::source::Asker;
 use crate::state::{Pass, StateError};
 use crate::stop::StopOnPanic;
@@ -139,6 +142,7 @@ impl EncoderThread<'_> {
         let entry = task.entry.clone();
         let receipt = Arc::new(Receipt::new(OutcomeSender {
             task,
+            began: Instant::now(),
             messages: self.messages.clone(),
         }));
         if self.run.stop.is_requested() {
@@ -163,6 +167,7 @@ impl EncoderThread<'_> {
                 again,
                 receipt,
                 failure: OnceLock::new(),
+                read: AtomicU64::new(0),
             })),
             Err(error) => {
                 let (verdict, fatal) = verdict(error, again);
@@ -178,8 +183,14 @@ impl EncoderThread<'_> {
         let mut fatal = Ok(());
         if self.run.stop.is_requested() {
             large.fail(Verdict::Abandoned);
-        } else if let Err(error) = self.encoder.segment(&large.file, index, &sink) {
-            fatal = self.fail(large, error);
+        } else {
+            match self.encoder.segment(&large.file, index, &sink) {
+                Ok(()) => {
+                    large.read.fetch_add(FILE_SEGMENT_BYTES, Ordering::Relaxed);
+                    Progress::add(&self.run.progress.under_way, FILE_SEGMENT_BYTES);
+                }
+                Err(error) => fatal = self.fail(large, error),
+            }
         }
         crash_point(CrashPoint::SegmentEncoded);
         if large.file.segment_finished() == SegmentEnd::Others {
@@ -199,6 +210,12 @@ impl EncoderThread<'_> {
             },
         };
         crash_point(CrashPoint::AfterLargeInode);
+        // From here on it counts as a whole.
+        let read = large.read.load(Ordering::Relaxed);
+        self.run
+            .progress
+            .under_way
+            .fetch_sub(read, Ordering::Relaxed);
         large.receipt.seal(verdict);
         fatal
     }

@@ -11,9 +11,11 @@ mod queue;
 mod settler;
 mod taker;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Builder;
+use std::time::{Duration, Instant};
 
 use crate::crew::Crew;
 use crate::encode::{EncodeContext, LargeFile};
@@ -91,6 +93,8 @@ struct LargeTask {
     receipt: Arc<Receipt<OutcomeSender>>,
     /// The first reason why it cannot be loaded.
     failure: OnceLock<Verdict>,
+    /// Bytes that were read of it, which [`Progress::under_way`] holds until it is settled.
+    read: AtomicU64,
 }
 
 /// What the encoder said of an entry.
@@ -118,11 +122,14 @@ struct Outcome {
     task: Task,
     verdict: Verdict,
     delivered: Delivered,
+    /// From the moment that a thread took it to the last answer.
+    took: Duration,
 }
 
 /// Sends the outcome of an entry to the settler.
 struct OutcomeSender {
     task: Task,
+    began: Instant,
     messages: Sender<Message>,
 }
 
@@ -134,6 +141,7 @@ impl ReceiptEnd for OutcomeSender {
             task: self.task,
             verdict,
             delivered,
+            took: self.began.elapsed(),
         };
         // The settler goes only after a failure of the state; the outcome is then not stored,
         // and the entry is taken again by the next run.

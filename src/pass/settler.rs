@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use clfs_format::FILE_SEGMENT_BYTES;
+use clfs_format::{FILE_SEGMENT_BYTES, FileType};
 
 use super::encoder_thread::ENTRY_ROOM;
 use super::ledger::Ledger;
@@ -153,6 +153,7 @@ impl Settler<'_> {
             task,
             verdict,
             delivered,
+            took,
         } = outcome;
         let id = task.entry.id;
         match verdict {
@@ -168,6 +169,9 @@ impl Settler<'_> {
                 });
                 Progress::add(&self.run.progress.done, 1);
                 Progress::add(&self.run.progress.bytes_read, bytes_read);
+                if task.entry.attributes.file_type == FileType::Regular {
+                    self.run.progress.rankings.loaded(id, bytes_read, took);
+                }
                 self.ledger().settle(id);
             }
             Verdict::Problem(problem) => {

@@ -96,7 +96,10 @@ impl History {
         if due(self.last_kept, interval(now - self.began)) {
             self.last_kept = Some(now);
             // As said above, a run goes on without.
-            drop(append(&self.folder, &Record::Snapshot(Box::new(snapshot.clone()))));
+            drop(append(
+                &self.folder,
+                &Record::Snapshot(Box::new(snapshot.clone())),
+            ));
         }
         if due(self.last_written, LATEST_EVERY) {
             self.last_written = Some(now);

@@ -36,6 +36,8 @@ pub struct Progress {
     pub failed: AtomicU64,
     /// Bytes read from the source in this run.
     pub bytes_read: AtomicU64,
+    /// Bytes read of large files that are not settled yet.
+    pub under_way: AtomicU64,
     /// Bytes uploaded in this run.
     pub bytes_put: AtomicU64,
     /// Objects uploaded in this run.

@@ -125,13 +125,14 @@ impl Taking {
         let mark = Mark {
             elapsed: run.started.elapsed(),
             entries: get(&progress.done),
-            bytes_read: get(&progress.bytes_read),
+            bytes_read: get(&progress.bytes_read) + get(&progress.under_way),
             bytes_put: get(&progress.bytes_put),
             cpu: processor_time().saturating_sub(self.cpu_before),
         };
         let recent = self.now.slide(mark);
         let minutes_ago = self.estimate.slide(mark);
         let found = before.found + get(&progress.found);
+        let bytes_found = before.bytes_found + get(&progress.bytes_found);
         // Further names go with their inode, which comes when all are known.
         let links = match phase {
             Phase::Scan | Phase::Links => 0,
@@ -151,8 +152,9 @@ impl Taking {
             found,
             done,
             failed: self.problems,
-            bytes_found: before.bytes_found + get(&progress.bytes_found),
-            bytes_read: before.bytes_read + mark.bytes_read,
+            bytes_found,
+            // The last segment of a file under way may be short.
+            bytes_read: (before.bytes_read + mark.bytes_read).min(bytes_found),
             bytes_put: before.bytes_put + mark.bytes_put,
             objects: before.objects + get(&progress.objects),
             run_done: mark.entries,

@@ -25,7 +25,7 @@ pub struct Snapshot {
     pub failed: u64,
     /// Bytes of the regular files that are known.
     pub bytes_found: u64,
-    /// Bytes of the files that are in the container.
+    /// Bytes read of files that are in the container or on their way.
     pub bytes_read: u64,
     /// Bytes uploaded: objects as they are stored, of all runs.
     pub bytes_put: u64,

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::BlobName;
 use super::notice::span;
 
 /// One of the calls of [`super::Container`], or opening one.
@@ -132,6 +133,13 @@ impl ContainerError {
             advice: None,
             tries: None,
         }))
+    }
+
+    pub(crate) fn with_optional_blob(self, blob: Option<&BlobName>) -> Self {
+        match blob {
+            Some(name) => self.with_blob(name.as_str()),
+            None => self,
+        }
     }
 
     pub(crate) fn with_blob(mut self, blob: impl Into<String>) -> Self {

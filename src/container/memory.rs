@@ -65,11 +65,7 @@ impl InMemory {
         operation: Operation,
         blob: Option<&BlobName>,
     ) -> ContainerError {
-        let error = ContainerError::new(kind, operation, self.location());
-        match blob {
-            Some(name) => error.with_blob(name.as_str()),
-            None => error,
-        }
+        ContainerError::new(kind, operation, self.location()).with_optional_blob(blob)
     }
 }
 

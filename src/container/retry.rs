@@ -223,12 +223,9 @@ impl<C: Container> Retrying<C> {
 
     fn abandoned(&self, operation: Operation, blob: Option<&BlobName>) -> ContainerError {
         let kind = ContainerErrorKind::Network(NetworkFailure::Timeout);
-        let error = ContainerError::new(kind, operation, self.inner.location())
-            .with_detail("given up, since the run was asked to stop");
-        match blob {
-            Some(name) => error.with_blob(name.as_str()),
-            None => error,
-        }
+        ContainerError::new(kind, operation, self.inner.location())
+            .with_detail("given up, since the run was asked to stop")
+            .with_optional_blob(blob)
     }
 }
 

@@ -295,10 +295,7 @@ fn failure(
     if let Some(detail) = detail {
         error = error.with_detail(detail);
     }
-    match blob {
-        Some(name) => error.with_blob(name.as_str()),
-        None => error,
-    }
+    error.with_optional_blob(blob)
 }
 
 #[cfg(test)]

@@ -45,14 +45,24 @@ impl<C: Container> Limited<C> {
         Self { inner, limiter }
     }
 
-    fn closed(&self, operation: Operation, blob: Option<&BlobName>) -> ContainerError {
-        let kind = ContainerErrorKind::Network(NetworkFailure::Other);
-        let error = ContainerError::new(kind, operation, self.inner.location())
-            .with_detail("not sent, since another request failed for good");
-        match blob {
-            Some(name) => error.with_blob(name.as_str()),
-            None => error,
-        }
+    /// A call in its place. `sent` and `received` are the bytes of its content.
+    async fn limited<T>(
+        &self,
+        (operation, blob): (Operation, Option<&BlobName>),
+        sent: u64,
+        call: impl Future<Output = Result<T, ContainerError>>,
+        received: impl FnOnce(&T) -> u64,
+    ) -> Result<T, ContainerError> {
+        let Ok(place) = self.limiter.place(sent).await else {
+            let kind = ContainerErrorKind::Network(NetworkFailure::Other);
+            return Err(ContainerError::new(kind, operation, self.inner.location())
+                .with_detail("not sent, since another request failed for good")
+                .with_optional_blob(blob));
+        };
+        let outcome = call.await;
+        let bytes = sent + outcome.as_ref().map_or(0, received);
+        place.settle(operation, &outcome, bytes);
+        outcome
     }
 }
 
@@ -64,22 +74,15 @@ impl<C: Container> Container for Limited<C> {
 
     async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
         let bytes = content.bytes.len() as u64;
-        let Ok(place) = self.limiter.place(bytes).await else {
-            return Err(self.closed(Operation::Put, Some(name)));
-        };
-        let outcome = self.inner.put(name, content).await;
-        place.settle(Operation::Put, &outcome, bytes);
-        outcome
+        let call = self.inner.put(name, content);
+        let of = (Operation::Put, Some(name));
+        self.limited(of, bytes, call, |()| 0).await
     }
 
     async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
-        let Ok(place) = self.limiter.place(0).await else {
-            return Err(self.closed(Operation::Get, Some(name)));
-        };
-        let outcome = self.inner.get(name).await;
-        let bytes = outcome.as_ref().map_or(0, |content| content.len() as u64);
-        place.settle(Operation::Get, &outcome, bytes);
-        outcome
+        let of = (Operation::Get, Some(name));
+        let received = |content: &Bytes| content.len() as u64;
+        self.limited(of, 0, self.inner.get(name), received).await
     }
 
     async fn list(
@@ -88,21 +91,13 @@ impl<C: Container> Container for Limited<C> {
         from: Option<ListMarker>,
         at_most: u32,
     ) -> Result<ListPage, ContainerError> {
-        let Ok(place) = self.limiter.place(0).await else {
-            return Err(self.closed(Operation::List, None));
-        };
-        let outcome = self.inner.list(prefix, from, at_most).await;
-        place.settle(Operation::List, &outcome, 0);
-        outcome
+        let call = self.inner.list(prefix, from, at_most);
+        self.limited((Operation::List, None), 0, call, |_| 0).await
     }
 
     async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
-        let Ok(place) = self.limiter.place(0).await else {
-            return Err(self.closed(Operation::Delete, Some(name)));
-        };
-        let outcome = self.inner.delete(name).await;
-        place.settle(Operation::Delete, &outcome, 0);
-        outcome
+        let of = (Operation::Delete, Some(name));
+        self.limited(of, 0, self.inner.delete(name), |()| 0).await
     }
 }
 

@@ -38,9 +38,10 @@ const MAX_PAGE: u32 = 5000;
 pub struct Patience {
     /// For a connection: name, TCP and TLS. 10 s.
     pub connect: Duration,
-    /// For the next piece of an answer; for its beginning, what the request's content may take is added. 60 s.
+    /// For the next piece of an answer; for its beginning, what the request's content may take is added. For a whole
+    /// answer, what it may take at the slowest pace is added. 60 s.
     pub silence: Duration,
-    /// The slowest pace at which content is still worth being sent, in bytes per second. 64 KiB.
+    /// The slowest pace at which content is still worth being sent or received, in bytes per second. 64 KiB.
     pub slowest: u64,
 }
 

@@ -24,9 +24,13 @@ fn patience() -> Patience {
 }
 
 fn container(endpoint: &str) -> Azure {
+    patient(endpoint, patience())
+}
+
+fn patient(endpoint: &str, patience: Patience) -> Azure {
     let sas = SasToken::parse(&format!("sr=c&sp=rwdl&sig={SIGNATURE_IN_URL}")).unwrap();
     let endpoint = Url::parse(endpoint).unwrap();
-    Azure::new(&endpoint, "data", TokenSource::fixed(sas), patience()).unwrap()
+    Azure::new(&endpoint, "data", TokenSource::fixed(sas), patience).unwrap()
 }
 
 fn name() -> BlobName {

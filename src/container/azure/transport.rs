@@ -38,7 +38,7 @@ const MAX_IGNORED_BYTES: u64 = 64 << 10;
 const IGNORED_TIME: Duration = Duration::from_secs(1);
 
 /// The longest time that the body of a refusal is waited for: its request keeps a place among those under way.
-const REFUSAL_TIME: Duration = Duration::from_secs(5);
+const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
 /// What a call gave.
 #[derive(Debug)]

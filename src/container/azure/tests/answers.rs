@@ -166,7 +166,12 @@ async fn soon<T: std::fmt::Debug>(
 #[tokio::test]
 async fn a_refusal_that_does_not_end_is_one() {
     let endpoint = dripping("403 No\r\nx-ms-error-code: AuthorizationPermissionMismatch");
-    let subject = container(&endpoint);
+    // However long other answers may take.
+    let patience = Patience {
+        silence: Duration::from_secs(60),
+        ..patience()
+    };
+    let subject = patient(&endpoint, patience);
     let (name, body) = (name(), PutBody::object("x"));
     for error in [
         soon(subject.put(&name, body)).await,

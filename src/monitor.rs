@@ -144,15 +144,14 @@ impl Event<'_> {
     /// How grave it is.
     pub fn level(&self) -> Level {
         match self {
-            Event::Container(notice) if !notice.is_warning() => Level::Info,
+            Event::Container(notice) => notice.level(),
             Event::Started { .. } | Event::Phase(_) | Event::Stopping => Level::Info,
             Event::Problem { .. } => Level::Error,
             Event::TakenAgain { .. }
             | Event::ClampedTimes { .. }
             | Event::SplitInodes { .. }
             | Event::SourceStalled { .. }
-            | Event::StoppedWaiting
-            | Event::Container(_) => Level::Warning,
+            | Event::StoppedWaiting => Level::Warning,
             Event::Detail(_) => Level::Debug,
         }
     }

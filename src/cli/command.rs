@@ -18,7 +18,7 @@ use super::{cat, du, extract, find, ls, stat, status, verify};
 use crate::container::address::ContainerAddress;
 use crate::container::location::{ContainerLocation, LocationError};
 use crate::container::notice::Notice;
-use crate::monitor::Event;
+use crate::monitor::{Event, Level};
 use crate::read::{OpenOptions, ReadError, Reader};
 use crate::stop::StopFlag;
 
@@ -184,7 +184,9 @@ impl ContainerWords {
         options.retry.patience = Duration::from_secs(self.retry_patience);
         let stop = Arc::clone(&options.stop);
         let notices = Arc::new(|notice: &Notice<'_>| {
-            terminal::err(&format!("clfsload: {}", Event::Container(notice)));
+            if notice.level() > Level::Debug {
+                terminal::err(&format!("clfsload: {}", Event::Container(notice)));
+            }
         });
         stop_on_signals(&runtime, &stop);
         let opening = Reader::open(&location, &options, notices);

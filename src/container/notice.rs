@@ -6,11 +6,21 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::ContainerError;
+use crate::monitor::Level;
 
 /// Something that happened on the way to the container. Its `Display` is the wording for people.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Notice<'a> {
+    /// One try of a call failed for a passing reason; the call is repeated. There may be thousands.
+    TryFailed {
+        /// How many tries of the call have failed so far.
+        attempt: u32,
+        /// The wait before the next.
+        delay: Duration,
+        /// Why it failed: what was tried on which blob, and what the service answered.
+        error: &'a ContainerError,
+    },
     /// Calls fail for a passing reason and are repeated.
     OutageBegins {
         /// Why the first of them failed.
@@ -65,16 +75,17 @@ pub enum Notice<'a> {
 }
 
 impl Notice<'_> {
-    /// Whether somebody should know now, other than as the normal course.
-    pub fn is_warning(&self) -> bool {
+    /// How grave it is.
+    pub fn level(&self) -> Level {
         match self {
+            Notice::TryFailed { .. } => Level::Debug,
             Notice::OutageBegins { .. }
             | Notice::OutageLasts { .. }
             | Notice::ThrottleBegins { .. }
-            | Notice::TokenEnds { .. } => true,
+            | Notice::TokenEnds { .. } => Level::Warning,
             Notice::OutageEnds { .. }
             | Notice::ThrottleEnds { .. }
-            | Notice::TokenRenewed { .. } => false,
+            | Notice::TokenRenewed { .. } => Level::Info,
         }
     }
 }
@@ -85,6 +96,11 @@ pub type NoticeObserver = Arc<dyn Fn(&Notice<'_>) + Send + Sync>;
 impl fmt::Display for Notice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Notice::TryFailed {
+                attempt,
+                delay,
+                error,
+            } => write!(f, "{error}; try {attempt}, again in {}", span(*delay)),
             Notice::OutageBegins { error, patience } => write!(
                 f,
                 "{error}; waiting and trying again, for {} at most",

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::limit::is_throttled;
-use super::notice::NoticeObserver;
+use super::notice::{Notice, NoticeObserver};
 use super::outage::{Outage, Waiting};
 use super::{
     BlobName, Container, ContainerError, ContainerErrorKind, ListMarker, ListPage, NetworkFailure,
@@ -71,30 +71,11 @@ const LEAST_TRIES: u32 = 3;
 /// Tries of one call that a service turns away before this counts as an outage.
 const THROTTLED_TRIES: u32 = 6;
 
-/// A call failed and will be tried again.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct RetryEvent<'a> {
-    /// The call.
-    pub operation: Operation,
-    /// The blob concerned; `None` for a listing.
-    pub blob: Option<&'a BlobName>,
-    /// How many tries have failed so far.
-    pub attempt: u32,
-    /// The wait before the next try.
-    pub delay: Duration,
-    /// Why the last try failed.
-    pub error: &'a ContainerError,
-}
-
-/// Hears of every wait. For people there is [`super::notice::Notice`], which does not come once for each call.
-pub type RetryObserver = Arc<dyn Fn(&RetryEvent<'_>) + Send + Sync>;
-
 /// A container whose passing failures are waited out.
 pub struct Retrying<C> {
     inner: C,
     policy: RetryPolicy,
-    observer: Option<RetryObserver>,
+    observer: Option<NoticeObserver>,
     outage: Arc<Outage>,
     stop: Arc<StopFlag>,
     /// Whether the service has answered anything yet.
@@ -114,18 +95,14 @@ impl<C: Container> Retrying<C> {
         }
     }
 
-    /// Also tells `observer` of every wait.
-    pub fn with_observer(mut self, observer: RetryObserver) -> Self {
-        self.observer = Some(observer);
-        self
-    }
-
-    /// Also tells `observer` when calls begin to fail, while they fail, and when they succeed again.
+    /// Also tells `observer` of every failed try, and when calls begin to fail, while they fail, and when
+    /// they succeed again.
     pub fn with_notices(mut self, observer: NoticeObserver) -> Self {
         // Nobody else has it before the first call.
         if let Some(outage) = Arc::get_mut(&mut self.outage) {
-            outage.set_observer(observer);
+            outage.set_observer(Arc::clone(&observer));
         }
+        self.observer = Some(observer);
         self
     }
 
@@ -204,9 +181,7 @@ impl<C: Container> Retrying<C> {
                 self.outage.failed(&error, patience);
             }
             if let Some(observer) = &self.observer {
-                observer(&RetryEvent {
-                    operation,
-                    blob,
+                observer(&Notice::TryFailed {
                     attempt,
                     delay,
                     error: &error,

@@ -7,6 +7,7 @@ use super::*;
 use crate::container::error::Answer;
 use crate::container::memory::InMemory;
 use crate::container::{ContainerErrorKind, NetworkFailure};
+use crate::monitor::Level;
 
 /// Fails with the given kinds first, then passes calls on.
 #[derive(Debug)]
@@ -77,14 +78,18 @@ type Waits = Arc<Mutex<Vec<(Operation, u32, Duration)>>>;
 fn watched(failing: Failing, policy: RetryPolicy) -> (Retrying<Failing>, Waits) {
     let waits = Waits::default();
     let seen = Arc::clone(&waits);
-    let observer: RetryObserver = Arc::new(move |event| {
-        let wait = (event.operation, event.attempt, event.delay);
-        seen.lock().unwrap().push(wait);
+    let observer: NoticeObserver = Arc::new(move |notice| {
+        if let Notice::TryFailed {
+            attempt,
+            delay,
+            error,
+        } = notice
+        {
+            let wait = (error.operation(), *attempt, *delay);
+            seen.lock().unwrap().push(wait);
+        }
     });
-    (
-        Retrying::new(failing, policy).with_observer(observer),
-        waits,
-    )
+    (Retrying::new(failing, policy).with_notices(observer), waits)
 }
 
 fn name() -> BlobName {
@@ -196,8 +201,11 @@ fn told(
     let seen = Arc::clone(&told);
     let started = Instant::now();
     let notices: NoticeObserver = Arc::new(move |notice| {
-        let line = (started.elapsed(), notice.to_string());
-        seen.lock().unwrap().push(line);
+        // What people are told.
+        if notice.level() > Level::Debug {
+            let line = (started.elapsed(), notice.to_string());
+            seen.lock().unwrap().push(line);
+        }
     });
     let container = Retrying::new(failing, policy)
         .with_notices(notices)

@@ -76,6 +76,7 @@ impl Event<'_> {
             Event::StoppedWaiting => "stopped-waiting",
             Event::Detail(_) => "detail",
             Event::Container(notice) => match notice {
+                Notice::TryFailed { .. } => "try-failed",
                 Notice::OutageBegins { .. } => "outage-begins",
                 Notice::OutageLasts { .. } => "outage-lasts",
                 Notice::OutageEnds { .. } => "outage-ends",
@@ -118,6 +119,14 @@ impl Event<'_> {
 
 fn notice_fields(fields: Fields, notice: &Notice<'_>) -> Fields {
     match notice {
+        Notice::TryFailed {
+            attempt,
+            delay,
+            error,
+        } => fields
+            .error(error)
+            .with("attempt", *attempt)
+            .seconds("delay_seconds", *delay),
         Notice::OutageBegins { error, patience } => {
             fields.error(error).seconds("patience_seconds", *patience)
         }

@@ -18,5 +18,6 @@ pub mod scan;
 pub mod source;
 pub mod state;
 pub mod stop;
+pub mod survey;
 pub mod upload;
 pub mod verify;

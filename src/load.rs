@@ -37,6 +37,7 @@ use running::Running;
 
 pub use error::{LoadError, Refusal};
 pub use prepare::{Mode, prepare, prepare_with};
+pub(crate) use prepare::{check_places, root_entry, source_folder};
 pub use summary::{End, Summary};
 
 /// What a load is asked to do.

@@ -29,7 +29,8 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Reason; 8] = [
+    /// All of them.
+    pub const ALL: [Reason; 8] = [
         Reason::PermissionDenied,
         Reason::Vanished,
         Reason::Changed,

@@ -151,6 +151,9 @@ Commands that read a container; clfsload COMMAND --help tells more:
   extract  brings files out
   verify   checks a container
 
+Before a load, clfsload --dry-run SOURCE tells what is in a tree, what of it would fail, and what its
+load would take; clfsload --dry-run --help tells more.
+
 Examples:
   clfsload --new /var/clfsload/t1 /mnt/data myaccount mycontainer --sas-token-file token
   clfsload /var/clfsload/t1 /mnt/data myaccount mycontainer --sas-token-file token
@@ -162,9 +165,18 @@ Exit status: 0 done; 1 failed or stopped, run again without --new to go on; 2 th
 /// The words of `--compression`, as the original spells them.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 #[value(rename_all = "UPPERCASE")]
-enum CompressionWord {
+pub(super) enum CompressionWord {
     Lz4,
     Disabled,
+}
+
+impl CompressionWord {
+    pub(super) fn compression(self) -> Compression {
+        match self {
+            CompressionWord::Lz4 => Compression::Lz4,
+            CompressionWord::Disabled => Compression::Disabled,
+        }
+    }
 }
 
 /// The words of `--output`.
@@ -312,10 +324,7 @@ impl Arguments {
             container = container.with_sas_file(file.clone());
         }
         let mut options = LoadOptions::new(self.state.clone(), self.source.clone(), container);
-        options.compression = self.compression.map(|word| match word {
-            CompressionWord::Lz4 => Compression::Lz4,
-            CompressionWord::Disabled => Compression::Disabled,
-        });
+        options.compression = self.compression.map(CompressionWord::compression);
         options.preserve_hardlinks = self.preserve_hardlinks;
         options.seed = self.seed;
         options.max_problems = (self.max_errors > 0).then_some(self.max_errors);

@@ -121,7 +121,7 @@ async fn until_stopped<T, E: From<ReadError>>(
 
 /// The first signal asks the command to stop, so that its temporary files are removed; the second
 /// ends the process.
-fn stop_on_signals(runtime: &Runtime, stop: &Arc<StopFlag>) {
+pub(super) fn stop_on_signals(runtime: &Runtime, stop: &Arc<StopFlag>) {
     let stop = Arc::clone(stop);
     runtime.spawn(async move {
         let (Ok(mut interrupt), Ok(mut terminate)) = (

@@ -4,6 +4,8 @@
 mod arguments;
 mod cat;
 mod command;
+mod dry_run;
+mod dry_run_report;
 mod du;
 mod extract;
 mod find;
@@ -54,6 +56,7 @@ impl From<Status> for ExitCode {
 pub fn main() -> ExitCode {
     let status = match command::is_command(std::env::args_os().nth(1).as_deref()) {
         true => command::run(),
+        false if dry_run::is_asked(std::env::args_os()) => dry_run::run(),
         false => match Arguments::try_parse() {
             Ok(arguments) => load::run(&arguments),
             Err(error) => {

@@ -7,7 +7,7 @@ use crate::identity::Identity;
 
 /// The attributes of an entity with `size` bytes of content and `nlink` names
 /// (docs/format.md section 5, VATTR).
-pub(super) fn attributes(
+pub(crate) fn attributes(
     identity: &Identity,
     source: &SourceAttributes,
     size: u64,

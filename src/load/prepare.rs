@@ -16,6 +16,7 @@ use crate::container::sas::Permissions;
 use crate::container::token::TOLD_AHEAD;
 use crate::container::{Container, ContainerError};
 use crate::encode::{EncodeContext, bucket_name};
+use crate::entry::NewEntry;
 use crate::identity::{Identity, Seed};
 use crate::progress::Progress;
 use crate::source::{Seen, SourceTree};
@@ -108,17 +109,7 @@ fn prepare_limited(
     ) -> Result<Arc<dyn Container>, ContainerError>,
 ) -> Result<Load, LoadError> {
     let bounds = Bounds::new(&options)?;
-    let source = source_folder(&options.source)?;
-    check_overlap("the state folder", &options.state, &source)?;
-    if let ContainerLocation::Folder { path } = &options.container {
-        check_overlap("the container's folder", path, &source)?;
-    }
-    if let ContainerLocation::Folder { path } = &options.container {
-        let (state, blobs) = (real_path(&options.state), real_path(path));
-        if state.starts_with(&blobs) || blobs.starts_with(&state) {
-            return Err(Refusal::StateInContainer { state, blobs }.into());
-        }
-    }
+    let source = check_places(&options.source, &options.state, Some(&options.container))?;
     if let ContainerLocation::Azure { sas, .. } = &options.container {
         sas.check(SystemTime::now(), Permissions::ALL)
             .map_err(Refusal::Token)?;
@@ -221,7 +212,7 @@ fn source_error(path: &Path, source: std::io::Error) -> Refusal {
 }
 
 /// The source's real path.
-fn source_folder(path: &Path) -> Result<PathBuf, Refusal> {
+pub(crate) fn source_folder(path: &Path) -> Result<PathBuf, Refusal> {
     let real = path
         .canonicalize()
         .map_err(|error| source_error(path, error))?;
@@ -258,6 +249,25 @@ fn real_path(path: &Path) -> PathBuf {
             _ => return absolute,
         }
     }
+}
+
+/// Checks that source, state and container do not lie in each other, and returns the source's real
+/// path. None of them is touched.
+pub(crate) fn check_places(
+    source: &Path,
+    state: &Path,
+    container: Option<&ContainerLocation>,
+) -> Result<PathBuf, Refusal> {
+    let source = source_folder(source)?;
+    check_overlap("the state folder", state, &source)?;
+    if let Some(ContainerLocation::Folder { path }) = container {
+        check_overlap("the container's folder", path, &source)?;
+        let (state, blobs) = (real_path(state), real_path(path));
+        if state.starts_with(&blobs) || blobs.starts_with(&state) {
+            return Err(Refusal::StateInContainer { state, blobs });
+        }
+    }
+    Ok(source)
 }
 
 fn check_overlap(what: &'static str, folder: &Path, source: &Path) -> Result<(), Refusal> {
@@ -313,22 +323,27 @@ fn check_empty(
     }
 }
 
-fn new_settings(options: &LoadOptions, source: PathBuf) -> Result<Settings, LoadError> {
-    let failed = |error: rustix::io::Errno| source_error(&source, error.into());
+/// The source's folder itself, as the first entry of a state.
+pub(crate) fn root_entry(source: &Path) -> Result<NewEntry, Refusal> {
+    let failed = |error: rustix::io::Errno| source_error(source, error.into());
     let root = rustix::fs::open(
-        &source,
+        source,
         rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
         rustix::fs::Mode::empty(),
     )
     .map_err(failed)?;
     let seen = Seen::open(&root).map_err(failed)?;
     if seen.attributes.file_type != FileType::Directory {
-        return Err(Refusal::SourceNotDirectory(source).into());
+        return Err(Refusal::SourceNotDirectory(source.to_path_buf()));
     }
     let name = source
         .file_name()
         .map(|name| name.as_encoded_bytes().to_vec())
         .unwrap_or_default();
+    Ok(seen.entry(name, false))
+}
+
+fn new_settings(options: &LoadOptions, source: PathBuf) -> Result<Settings, LoadError> {
     let seed = match options.seed {
         Some(seed) => seed,
         None => Seed::random().map_err(|error| LoadError::Internal(error.to_string()))?,
@@ -338,7 +353,7 @@ fn new_settings(options: &LoadOptions, source: PathBuf) -> Result<Settings, Load
         container: options.container.identity(),
         compression: options.compression.unwrap_or(Compression::Lz4),
         preserve_hardlinks: options.preserve_hardlinks.unwrap_or(false),
-        root: seen.entry(name, false),
+        root: root_entry(&source)?,
         source,
     })
 }

@@ -202,6 +202,9 @@ fn look_at(scan: &Scan<'_>, directory: &Directory, name: &CStr) -> Option<FoundE
     }
     match directory.look(name) {
         Ok(seen) => {
+            if let Some(witness) = scan.witness {
+                witness.saw(directory, name, &seen);
+            }
             let name = name.to_bytes().to_vec();
             let entry = scan.source.entry(seen, name, scan.preserve_hardlinks);
             Some(FoundEntry::Known(entry))

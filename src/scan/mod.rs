@@ -11,6 +11,7 @@ mod ahead;
 mod committer;
 mod lister;
 mod piece;
+mod witness;
 
 use crate::monitor::{Event, Monitor};
 use crate::problem::{Problem, ProblemLimit};
@@ -24,6 +25,8 @@ pub use ahead::OPEN_AHEAD;
 use ahead::Ahead;
 use committer::Committer;
 use lister::Listers;
+
+pub use witness::Witness;
 
 /// What a scan works with.
 pub struct Scan<'a> {
@@ -47,6 +50,8 @@ pub struct Scan<'a> {
     pub monitor: &'a dyn Monitor,
     /// Called after each commit: there may be new work.
     pub committed: &'a (dyn Fn() + Sync),
+    /// Sees what is looked at, if anybody does.
+    pub witness: Option<&'a dyn Witness>,
 }
 
 /// How a scan ended.

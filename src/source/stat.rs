@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::os::fd::AsFd;
 
 use clfs_format::{FileType, Timestamp};
-use rustix::fs::{AtFlags, Statx, StatxFlags, statx};
+use rustix::fs::{AtFlags, Statx, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 
 use crate::entry::{DeviceNumber, LinkKey, NewEntry, SourceAttributes};
@@ -24,6 +24,10 @@ pub struct Seen {
     pub key: LinkKey,
     /// How many of the three times were clamped.
     pub clamped_times: u8,
+    /// Bytes that it takes in the source, where the answer brought them along: it is not asked for.
+    pub allocated: Option<u64>,
+    /// Whether another file system is mounted there (`STATX_ATTR_MOUNT_ROOT`, since Linux 5.8).
+    pub is_mount: bool,
 }
 
 impl Seen {
@@ -80,6 +84,10 @@ impl Seen {
                 inode: found.stx_ino,
             },
             clamped_times,
+            // stx_blocks counts 512 bytes each (statx(2)).
+            allocated: (found.stx_mask & StatxFlags::BLOCKS.bits() != 0)
+                .then(|| found.stx_blocks.saturating_mul(512)),
+            is_mount: found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
         })
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::activity::{Activity, Asker, Asking, Stalled};
 use super::stat::Seen;
 use lru::LruCache;
-use rustix::fs::{Mode, OFlags, open, openat};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, accessat, open, openat};
 use rustix::io::Errno;
 
 use crate::entry::{EntryId, NewEntry};
@@ -317,6 +317,14 @@ impl Directory {
     /// The error of statx(2).
     pub fn look(&self, name: &CStr) -> Result<Seen, Errno> {
         Seen::at(&self.descriptor, name)
+    }
+
+    /// Whether a regular file in it may be read, by the user and groups that opens are checked by.
+    ///
+    /// # Errors
+    /// The error of faccessat2(2); `EACCES` where it may not.
+    pub fn check_readable(&self, name: &CStr) -> Result<(), Errno> {
+        accessat(&self.descriptor, name, Access::READ_OK, AtFlags::EACCESS)
     }
 
     /// The target of a symlink in it.

@@ -21,6 +21,7 @@ mod recording;
 mod row;
 mod schema;
 mod settings;
+mod survey;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -40,6 +41,7 @@ pub use progress::{Pass, PassProgress};
 pub use reader::{DirectoryEntry, InodeOwner, Reader};
 pub use recording::{FoundEntry, ListingChunk, Recorded};
 pub use settings::{Settings, compression_name};
+pub use survey::{DatabaseSize, LinkGroups, SurveyRow};
 pub use work::{FileBatch, Unlisted};
 
 use crate::crash_point::{CrashPoint, crash_point};

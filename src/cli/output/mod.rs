@@ -19,7 +19,7 @@ use super::{Failure, Status};
 
 use lines::Lines;
 use live::Live;
-pub(super) use summary::lines as summary_lines;
+pub(super) use summary::{lines as summary_lines, type_names};
 
 /// A way of telling what a load does. All may be called from any thread.
 pub(super) trait Output: Send + Sync {

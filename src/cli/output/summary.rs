@@ -152,7 +152,7 @@ fn end_line(summary: &Summary, state: &State) -> String {
     }
 }
 
-fn type_names(file_type: FileType) -> (&'static str, &'static str) {
+pub(in crate::cli) fn type_names(file_type: FileType) -> (&'static str, &'static str) {
     match file_type {
         FileType::Directory => ("directory", "directories"),
         FileType::Regular => ("file", "files"),

@@ -1,0 +1,433 @@
+//! What a dry run found, in lines for people or as JSON.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use clfs_format::{Compression, FileType};
+use serde_json::{Value, json};
+
+use super::output::amount::{count, counted, rate, size, span};
+use super::output::type_names;
+use crate::monitor::Escaped;
+use crate::state::compression_name;
+use crate::survey::{Estimate, Finding, Large, Puts, SizeClass, Survey, Synthetic, gigabits};
+
+/// Lines that are shown where no bandwidth is given, in Gbit/s.
+const GIGABITS: [u64; 3] = [1, 10, 25];
+
+/// What the estimate is for.
+pub(super) enum Tree<'a> {
+    /// A tree that was scanned.
+    Source(&'a Survey),
+    /// A tree that nobody has.
+    Synthetic(&'a Synthetic),
+}
+
+/// A report.
+pub(super) struct Report<'a> {
+    pub(super) tree: Tree<'a>,
+    pub(super) estimate: &'a Estimate,
+    /// Bytes in a second.
+    pub(super) bandwidth: Option<NonZeroU64>,
+}
+
+impl Report<'_> {
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        match self.tree {
+            Tree::Source(survey) => {
+                contents(survey, &mut lines);
+                findings(survey, &mut lines);
+            }
+            Tree::Synthetic(tree) => lines.push(format!(
+                "no source: {} of {} each, {} in {}",
+                counted(tree.files, "file", "files"),
+                size(tree.file_size()),
+                size(tree.file_size().saturating_mul(tree.files)),
+                counted(tree.directories(), "directory", "directories"),
+            )),
+        }
+        self.estimate(&mut lines);
+        lines
+    }
+
+    fn estimate(&self, lines: &mut Vec<String>) {
+        let estimate = self.estimate;
+        let Puts {
+            inodes,
+            directories,
+            file_segments,
+            directory_segments,
+            indirect_blocks,
+            bucket,
+            log,
+        } = estimate.puts;
+        lines.push("a load would take:".to_owned());
+        let kinds: Vec<String> = [
+            (inodes, "inode", "inodes"),
+            (file_segments, "segment of files", "segments of files"),
+            (directories, "directory", "directories"),
+            (
+                directory_segments,
+                "segment of directories",
+                "segments of directories",
+            ),
+            (indirect_blocks, "indirect block", "indirect blocks"),
+            (bucket, "bucket object", "bucket objects"),
+            (log, "log", "logs"),
+        ]
+        .into_iter()
+        .filter(|(number, ..)| *number > 0)
+        .map(|(number, one, several)| counted(number, one, several))
+        .collect();
+        lines.push(format!(
+            "  {}: {}",
+            counted(estimate.puts.total(), "put", "puts"),
+            kinds.join(", ")
+        ));
+        let mut bytes = format!("  {} in the container", size(estimate.bytes));
+        match self.tree {
+            Tree::Synthetic(_) => {
+                bytes += ", not compressed, as there is no content to try it with"
+            }
+            Tree::Source(Survey {
+                compression: Compression::Disabled,
+                ..
+            }) => bytes += ", not compressed",
+            Tree::Source(_) => {
+                let percent = percent(estimate.bytes, estimate.uncompressed);
+                bytes += &format!(
+                    " ({percent:.0} % of {}; {} were read for that",
+                    size(estimate.uncompressed),
+                    size(estimate.bytes_sampled)
+                );
+                if estimate.margin > 0 {
+                    bytes += &format!(", give or take {}", size(estimate.margin));
+                }
+                bytes += ")";
+            }
+        }
+        lines.push(bytes);
+        lines.push(format!(
+            "  {} for the state database, in the state folder",
+            size(estimate.database)
+        ));
+        if let Tree::Source(survey) = self.tree {
+            lines.push(format!(
+                "  {} for the scan, at the {} entries/s of this one; the upload goes on beside it",
+                span(survey.scanned_in),
+                rate(survey.scan_rate())
+            ));
+        }
+        for (line, time) in self.times() {
+            lines.push(format!(
+                "  {} for the upload at {}",
+                span(time),
+                match line {
+                    Line::Given(bytes) => format!("the {}/s of --bandwidth-limit", size(bytes)),
+                    Line::Gigabits(bits) => format!("{bits} Gbit/s"),
+                }
+            ));
+        }
+    }
+
+    fn times(&self) -> Vec<(Line, Duration)> {
+        let lines = match self.bandwidth {
+            Some(given) => vec![Line::Given(given.get())],
+            None => GIGABITS.map(Line::Gigabits).to_vec(),
+        };
+        lines
+            .into_iter()
+            .map(|line| (line, self.estimate.upload_time(line.bytes())))
+            .collect()
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let estimate = self.estimate;
+        let puts = &estimate.puts;
+        let times: Vec<Value> = self
+            .times()
+            .into_iter()
+            .map(|(line, time)| {
+                json!({"bytes_per_second": line.bytes(), "seconds": time.as_secs_f64()})
+            })
+            .collect();
+        let mut report = json!({
+            "v": 1,
+            "estimate": {
+                "puts": puts.total(),
+                "puts_by_kind": {
+                    "inodes": puts.inodes,
+                    "file_segments": puts.file_segments,
+                    "directories": puts.directories,
+                    "directory_segments": puts.directory_segments,
+                    "indirect_blocks": puts.indirect_blocks,
+                    "bucket": puts.bucket,
+                    "log": puts.log,
+                },
+                "bytes": estimate.bytes,
+                "bytes_margin": estimate.margin,
+                "bytes_uncompressed": estimate.uncompressed,
+                "bytes_sampled": estimate.bytes_sampled,
+                "database_bytes": estimate.database,
+                "upload": times,
+            },
+        });
+        let of_tree = match self.tree {
+            Tree::Source(survey) => source_json(survey),
+            Tree::Synthetic(tree) => json!({
+                "synthetic": {
+                    "files": tree.files,
+                    "file_bytes": tree.file_size(),
+                    "directories": tree.directories(),
+                },
+            }),
+        };
+        if let (Value::Object(report), Value::Object(of_tree)) = (&mut report, of_tree) {
+            report.extend(of_tree);
+        }
+        report
+    }
+}
+
+/// What the bytes go through.
+#[derive(Clone, Copy)]
+enum Line {
+    /// `--bandwidth-limit`.
+    Given(u64),
+    /// One of [`GIGABITS`].
+    Gigabits(u64),
+}
+
+impl Line {
+    fn bytes(self) -> u64 {
+        match self {
+            Line::Given(bytes) => bytes,
+            Line::Gigabits(bits) => gigabits(bits),
+        }
+    }
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    match whole {
+        0 => 100.0,
+        whole => part as f64 * 100.0 / whole as f64,
+    }
+}
+
+/// A path below the source in a line.
+fn shown(path: &[u8]) -> String {
+    match path {
+        b"" => ".".to_owned(),
+        path => Escaped(path).to_string(),
+    }
+}
+
+fn contents(survey: &Survey, lines: &mut Vec<String>) {
+    let mut kinds: Vec<String> = survey
+        .types
+        .iter()
+        .filter(|(_, number)| *number > 0)
+        .map(|(file_type, number)| {
+            let (one, several) = type_names(*file_type);
+            counted(*number, one, several)
+        })
+        .collect();
+    if survey.unseen > 0 {
+        kinds.push(format!("{} unknown", count(survey.unseen)));
+    }
+    lines.push(format!(
+        "{}: {}: {}",
+        survey.source.display(),
+        counted(survey.entries(), "entry", "entries"),
+        kinds.join(", ")
+    ));
+    let (files, bytes) = survey.files();
+    let each = match survey.preserve_hardlinks {
+        true => "each once however many names it has",
+        false => "each name for itself",
+    };
+    lines.push(format!(
+        "{} in {}, {each}, by size:",
+        size(bytes),
+        counted(files, "file", "files"),
+    ));
+    let mut below = None;
+    for class in survey.sizes.classes() {
+        if class.files > 0 {
+            lines.push(format!(
+                "  {:<16} {:>15} {:>12}",
+                bound(&class, below),
+                count(class.files),
+                size(class.bytes)
+            ));
+        }
+        below = class.up_to;
+    }
+    large("largest files:", &survey.largest_files, lines, |file| {
+        size(file.size)
+    });
+    let directories = &survey.largest_directories;
+    large(
+        "directories with most entries:",
+        directories,
+        lines,
+        |directory| {
+            format!(
+                "{}, {} in files",
+                counted(directory.size, "entry", "entries"),
+                size(directory.bytes)
+            )
+        },
+    );
+    if let Some((path, components)) = &survey.deepest {
+        lines.push(format!(
+            "deepest path: {}: {}",
+            counted(*components, "level", "levels"),
+            shown(path)
+        ));
+    }
+    let links = &survey.links;
+    if links.groups > 0 {
+        lines.push(format!(
+            "hard links: {} with {} names: {} with --preserve-hardlinks 1, {} without",
+            counted(links.groups, "inode", "inodes"),
+            count(links.names),
+            size(links.bytes_once),
+            size(links.bytes_all)
+        ));
+    }
+}
+
+fn bound(class: &SizeClass, below: Option<u64>) -> String {
+    // The bounds are round numbers of their units.
+    let whole = |bytes| size(bytes).replace(".0 ", " ");
+    match (class.up_to, below) {
+        (Some(0), _) => "empty".to_owned(),
+        (Some(bytes), _) => format!("up to {}", whole(bytes)),
+        (None, below) => format!("over {}", whole(below.unwrap_or_default())),
+    }
+}
+
+fn large(title: &str, entries: &[Large], lines: &mut Vec<String>, what: impl Fn(&Large) -> String) {
+    if entries.is_empty() {
+        return;
+    }
+    lines.push(title.to_owned());
+    for entry in entries {
+        lines.push(format!("  {}: {}", shown(&entry.path), what(entry)));
+    }
+}
+
+fn findings(survey: &Survey, lines: &mut Vec<String>) {
+    if !survey.fails() {
+        lines.push("nothing was found that would fail".to_owned());
+    }
+    for finding in &survey.findings {
+        let kind = match finding.concern.fails() {
+            true => "would fail",
+            false => "to know",
+        };
+        let mut line = format!("{kind}: {}: {}", count(finding.count), finding.concern);
+        if finding.bytes > 0 {
+            line += &format!(" ({})", size(finding.bytes));
+        }
+        lines.push(line);
+        for path in &finding.first {
+            lines.push(format!("  {}", shown(path)));
+        }
+        let more = finding.count.saturating_sub(finding.first.len() as u64);
+        if more > 0 {
+            lines.push(format!("  and {} more", count(more)));
+        }
+    }
+}
+
+/// A path, and its exact bytes if it is not UTF-8.
+fn path_json(path: &[u8], mut fields: Value) -> Value {
+    if let Value::Object(fields) = &mut fields {
+        fields.insert("path".to_owned(), String::from_utf8_lossy(path).into());
+        if std::str::from_utf8(path).is_err() {
+            let hex: String = path.iter().map(|byte| format!("{byte:02x}")).collect();
+            fields.insert("path_hex".to_owned(), hex.into());
+        }
+    }
+    fields
+}
+
+fn source_json(survey: &Survey) -> Value {
+    let types: serde_json::Map<String, Value> = survey
+        .types
+        .iter()
+        .map(|(file_type, number)| (type_code(*file_type).to_owned(), (*number).into()))
+        .collect();
+    let (files, bytes) = survey.files();
+    let sizes: Vec<Value> = survey
+        .sizes
+        .classes()
+        .map(|class| json!({"up_to": class.up_to, "files": class.files, "bytes": class.bytes}))
+        .collect();
+    let largest = |entries: &[Large], what: fn(&Large) -> Value| -> Vec<Value> {
+        let entries = entries.iter();
+        entries
+            .map(|entry| path_json(&entry.path, what(entry)))
+            .collect()
+    };
+    let links = &survey.links;
+    let deepest = survey
+        .deepest
+        .as_ref()
+        .map(|(path, levels)| path_json(path, json!({"levels": levels})));
+    json!({
+        "source": path_json(survey.source.as_os_str().as_encoded_bytes(), json!({})),
+        "preserve_hardlinks": survey.preserve_hardlinks,
+        "compression": compression_name(survey.compression),
+        "entries": survey.entries(),
+        "types": types,
+        "unseen": survey.unseen,
+        "files": files,
+        "bytes": bytes,
+        "sizes": sizes,
+        "largest_files": largest(&survey.largest_files, |file| json!({"bytes": file.size})),
+        "largest_directories": largest(&survey.largest_directories, |directory| {
+            json!({"entries": directory.size, "file_bytes": directory.bytes})
+        }),
+        "deepest": deepest,
+        "hard_links": {
+            "inodes": links.groups,
+            "names": links.names,
+            "bytes_once": links.bytes_once,
+            "bytes_all": links.bytes_all,
+        },
+        "fails": survey.fails(),
+        "findings": survey.findings.iter().map(finding_json).collect::<Vec<Value>>(),
+        "scan": {
+            "seconds": survey.scanned_in.as_secs_f64(),
+            "entries_per_second": survey.scan_rate(),
+        },
+    })
+}
+
+fn finding_json(finding: &Finding) -> Value {
+    let first = finding.first.iter();
+    json!({
+        "kind": finding.concern.code(),
+        "fails": finding.concern.fails(),
+        "text": finding.concern.to_string(),
+        "count": finding.count,
+        "bytes": finding.bytes,
+        "first": first.map(|path| path_json(path, json!({}))).collect::<Vec<Value>>(),
+    })
+}
+
+fn type_code(file_type: FileType) -> &'static str {
+    match file_type {
+        FileType::Directory => "directory",
+        FileType::Regular => "file",
+        FileType::Symlink => "symlink",
+        FileType::Block => "block",
+        FileType::Character => "character",
+        FileType::Socket => "socket",
+        FileType::Fifo => "fifo",
+    }
+}

@@ -1,0 +1,105 @@
+//! What in a tree a load could not take, or takes in another way than one may think.
+
+use std::fmt;
+
+use clfs_format::limits::{LINKS, SYMLINK_TARGET_BYTES};
+
+use crate::problem::Reason;
+
+/// What was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Concern {
+    /// Directories that could not be listed, and names that could not be looked at.
+    Unseen(Reason),
+    /// Regular files without permission to read them.
+    UnreadableFiles,
+    /// Symlinks whose target the format cannot hold.
+    LongTargets,
+    /// Times that the format cannot hold.
+    ClampedTimes,
+    /// Files with more names than one object holds, if links are preserved.
+    ManyNames,
+    /// Files that take less room in the source than their size.
+    SparseFiles,
+    /// Other file systems.
+    Mounts,
+}
+
+impl Concern {
+    /// Whether a load would end with failed entries.
+    pub fn fails(self) -> bool {
+        match self {
+            Concern::Unseen(_) | Concern::UnreadableFiles | Concern::LongTargets => true,
+            Concern::ClampedTimes | Concern::ManyNames | Concern::SparseFiles | Concern::Mounts => {
+                false
+            }
+        }
+    }
+
+    /// The word for it in JSON.
+    pub fn code(self) -> &'static str {
+        match self {
+            Concern::Unseen(reason) => reason.code(),
+            Concern::UnreadableFiles => "file-unreadable",
+            Concern::LongTargets => Reason::LinkTargetTooLong.code(),
+            Concern::ClampedTimes => "time-clamped",
+            Concern::ManyNames => "many-names",
+            Concern::SparseFiles => "sparse",
+            Concern::Mounts => "mount",
+        }
+    }
+}
+
+impl fmt::Display for Concern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Concern::Unseen(Reason::NameTooLong) => write!(f, "{}", Reason::NameTooLong),
+            Concern::Unseen(reason) => {
+                write!(
+                    f,
+                    "directories or names that could not be looked at: {reason}"
+                )
+            }
+            Concern::UnreadableFiles => {
+                write!(f, "files that this user may not read (by faccessat)")
+            }
+            Concern::LongTargets => {
+                write!(
+                    f,
+                    "symlinks with a target longer than {SYMLINK_TARGET_BYTES} bytes"
+                )
+            }
+            Concern::ClampedTimes => write!(
+                f,
+                "times before 1970 or after 2106: the nearest that CLFS can hold will stand in the container"
+            ),
+            Concern::ManyNames => write!(
+                f,
+                "files with more than {LINKS} names: with --preserve-hardlinks 1 each becomes several"
+            ),
+            Concern::SparseFiles => write!(
+                f,
+                "files that take less room than their size (holes, or a file system that compresses): they are read \
+                 and loaded whole, holes as zeros"
+            ),
+            Concern::Mounts => write!(
+                f,
+                "other file systems are mounted here: a load goes into them"
+            ),
+        }
+    }
+}
+
+/// What was found, how often and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What.
+    pub concern: Concern,
+    /// How many entries.
+    pub count: u64,
+    /// Bytes of content that cannot be read, or that holes stand for.
+    pub bytes: u64,
+    /// The first of them: paths below the source, raw bytes.
+    pub first: Vec<Vec<u8>>,
+}

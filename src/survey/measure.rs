@@ -13,7 +13,7 @@ use clfs_format::{
 
 use super::SurveyError;
 use super::objects::{FileObjects, Named};
-use super::sample::{Pick, Sample, Sampler};
+use super::sample::{Sample, Sampler};
 use super::tally::single_weight;
 use crate::encode::{
     EncodeContext, EncodeError, Encoded, EncodedObject, Encoder, LargeFile, ObjectSink, attributes,
@@ -222,7 +222,7 @@ impl<'a> Measure<'a> {
         })
     }
 
-    /// Segments of files, by their bytes; at most about `budget` are read when not all are.
+    /// Segments of files, by their bytes; no further one is read after `budget` bytes when not all are.
     pub(super) fn segments(
         &mut self,
         sampler: Sampler,
@@ -241,17 +241,16 @@ impl<'a> Measure<'a> {
             }
             Sample::Drawn(picks) => picks,
         };
-        let mut lengths = Vec::with_capacity(picks.len());
-        for pick in &picks {
-            lengths.push(self.segment_length(pick)?);
-        }
-        // As many as the budget is enough for if these are as long as the others.
-        let mean = (lengths.iter().sum::<u64>() / lengths.len().max(1) as u64).max(1);
-        let count = usize::try_from(budget / mean).unwrap_or(usize::MAX);
         let mut known = HashMap::new();
         let mut pairs = Vec::new();
-        for pick in picks.iter().take(count) {
+        let end = self.read.saturating_add(budget);
+        for pick in picks {
+            // The slots are drawn in the same way: those that are left out are like the others.
+            if self.read >= end {
+                break;
+            }
             let index = 1 + pick.at / FILE_SEGMENT_BYTES;
+            // Large segments are drawn several times where there are few.
             let measured = match known.get(&(pick.id, index)) {
                 Some(measured) => *measured,
                 None => self.segment(pick.id, index)?,
@@ -265,14 +264,6 @@ impl<'a> Measure<'a> {
     fn segment_count(&self, id: EntryId) -> Result<u64, SurveyError> {
         let entry = self.reader.entry(id)?;
         Ok(entry.map_or(0, |entry| file_segment_count(entry.attributes.size)))
-    }
-
-    fn segment_length(&self, pick: &Pick) -> Result<u64, SurveyError> {
-        let entry = self.reader.entry(pick.id)?;
-        Ok(entry.map_or(0, |entry| {
-            let range = file_segment_range(1 + pick.at / FILE_SEGMENT_BYTES, entry.attributes.size);
-            range.end - range.start
-        }))
     }
 
     fn segment(&mut self, id: EntryId, index: u64) -> Result<Option<(u64, u64)>, SurveyError> {

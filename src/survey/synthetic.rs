@@ -13,8 +13,8 @@ const NAME: Named = Named {
     bytes: 12,
     in_root: false,
 };
-/// Bytes of the state database for each entry, with such names.
-const ROW: u64 = 100;
+/// Bytes of the state database for each entry, with such names: 82 were seen with 2,504 entries.
+const ROW: u64 = 82;
 
 /// An entry of a directory: u32 length, name, filehandle (docs/format.md section 5).
 const ENTRY: u64 = 4 + NAME.bytes + FILEHANDLE;

@@ -101,7 +101,7 @@ fn gigabytes(word: &str) -> Result<u64, String> {
         .parse()
         .map_err(|_| "a number of gigabytes is possible".to_owned())?;
     let bytes = gigabytes * 1e9;
-    match bytes >= 0.0 && bytes < 9e18 {
+    match (0.0..9e18).contains(&bytes) {
         true => Ok(bytes.round() as u64),
         false => Err("a number from 0 to 9 * 10^9 is possible".to_owned()),
     }

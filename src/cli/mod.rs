@@ -5,6 +5,7 @@ mod arguments;
 mod cat;
 mod command;
 mod dry_run;
+mod dry_run_json;
 mod dry_run_report;
 mod du;
 mod extract;

@@ -4,7 +4,10 @@ use std::fmt;
 
 use clfs_format::limits::{LINKS, SYMLINK_TARGET_BYTES};
 
+use super::witness::{Seeing, Sightings, Standing};
+use super::{SHOWN, SurveyError, path};
 use crate::problem::Reason;
+use crate::state::{LinkGroups, Reader};
 
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -102,4 +105,52 @@ pub struct Finding {
     pub bytes: u64,
     /// The first of them: paths below the source, raw bytes.
     pub first: Vec<Vec<u8>>,
+}
+
+/// Everything that was noticed, what fails first.
+pub(super) fn all(
+    reader: &Reader,
+    seeing: Seeing,
+    links: &LinkGroups,
+) -> Result<Vec<Finding>, SurveyError> {
+    let mut findings = Vec::new();
+    for reason in Reason::ALL {
+        let (count, first) = reader.problems_of(reason, SHOWN as u32)?;
+        let first: Result<_, SurveyError> = first.into_iter().map(|id| path(reader, id)).collect();
+        findings.push(Finding {
+            concern: Concern::Unseen(reason),
+            count,
+            bytes: 0,
+            first: first?,
+        });
+    }
+    let place = |(directory, name): Standing| -> Result<Vec<u8>, SurveyError> {
+        let mut components = reader.path(directory)?;
+        components.push(name);
+        Ok(components.join(&b'/'))
+    };
+    let mut seen = |concern, sightings: Sightings| -> Result<(), SurveyError> {
+        let first: Result<_, SurveyError> = sightings.first.into_iter().map(place).collect();
+        findings.push(Finding {
+            concern,
+            count: sightings.count,
+            bytes: sightings.bytes,
+            first: first?,
+        });
+        Ok(())
+    };
+    seen(Concern::UnreadableFiles, seeing.unreadable)?;
+    seen(Concern::LongTargets, seeing.long_targets)?;
+    seen(Concern::ClampedTimes, seeing.clamped)?;
+    seen(Concern::SparseFiles, seeing.sparse)?;
+    seen(Concern::Mounts, seeing.mounts)?;
+    let over = links.first_over_limit.iter().map(|id| path(reader, *id));
+    findings.push(Finding {
+        concern: Concern::ManyNames,
+        count: links.over_limit,
+        bytes: 0,
+        first: over.collect::<Result<_, _>>()?,
+    });
+    findings.retain(|finding| finding.count > 0);
+    Ok(findings)
 }

@@ -1,10 +1,9 @@
 //! How large objects become: entries of a sample, encoded as a load encodes them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use std::borrow::Cow;
 
 use clfs_format::{
     BlockMap, Content, FILE_SEGMENT_BYTES, FIRST_SEGMENT_BYTES, FileType, Filehandle, FormatError,

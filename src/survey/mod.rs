@@ -11,6 +11,7 @@ mod finding;
 mod histogram;
 mod measure;
 mod objects;
+mod result;
 mod sample;
 mod synthetic;
 mod tally;
@@ -27,26 +28,25 @@ use crate::entry::EntryId;
 use crate::identity::{Identity, Seed};
 use crate::load::{Refusal, root_entry, source_folder};
 use crate::monitor::Silent;
-use crate::problem::{ProblemLimit, Reason};
+use crate::problem::ProblemLimit;
 use crate::progress::Progress;
 use crate::scan::{Scan, ScanEnd};
 use crate::source::SourceTree;
-use crate::state::{Counter, LinkGroups, Reader, Settings, State, StateError};
+use crate::state::{Counter, Reader, Settings, State, StateError};
 use crate::stop::StopFlag;
 
 pub use estimate::{Estimate, Puts, gigabits};
 pub use finding::{Concern, Finding};
 pub use histogram::{SizeClass, SizeHistogram};
+pub use result::{Large, Survey};
 pub use synthetic::{Synthetic, synthetic};
 
 use measure::{Measure, Measured};
 use tally::Tally;
-use witness::{Eyes, Seeing, Sightings, Standing};
+use witness::{Eyes, Seeing};
 
 /// Paths that are shown of each kind.
 const SHOWN: usize = 10;
-/// Segments of files are read up to about so many bytes: 24 of the largest.
-const SEGMENT_BUDGET: u64 = 192 << 20;
 /// What is drawn is the same each time.
 const SEED: u64 = 0x434c_4653;
 
@@ -64,6 +64,8 @@ pub struct SurveyOptions {
     pub threads: usize,
     /// Where temporary files may lie: about 150 bytes for each entry.
     pub temporary: PathBuf,
+    /// Segments of files are read until it is so many bytes, to see how they compress.
+    pub sample_bytes: u64,
     /// Asks the survey to stop.
     pub stop: Arc<StopFlag>,
 }
@@ -77,6 +79,8 @@ impl SurveyOptions {
             compression: Compression::Lz4,
             threads: 64,
             temporary: std::env::temp_dir(),
+            // 24 of the largest.
+            sample_bytes: 192 << 20,
             stop: Arc::default(),
         }
     }
@@ -125,76 +129,6 @@ pub enum SurveyError {
 impl From<FormatError> for SurveyError {
     fn from(error: FormatError) -> Self {
         SurveyError::Internal(error.to_string())
-    }
-}
-
-/// Where something stands, and how large it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Large {
-    /// The path below the source, raw bytes; empty for the source itself.
-    pub path: Vec<u8>,
-    /// Bytes of a file; entries of a directory.
-    pub size: u64,
-    /// Bytes of the files right in a directory; 0 for a file.
-    pub bytes: u64,
-}
-
-/// The tree, and what its load would take.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Survey {
-    /// The source, without symlinks.
-    pub source: PathBuf,
-    /// As it would be loaded.
-    pub preserve_hardlinks: bool,
-    /// As it would be loaded.
-    pub compression: Compression,
-    /// Entries by type, the source's folder included, each name for itself.
-    pub types: Vec<(FileType, u64)>,
-    /// Names without known attributes.
-    pub unseen: u64,
-    /// Regular files as they would be loaded: with links preserved, each once.
-    pub sizes: SizeHistogram,
-    /// The largest of them.
-    pub largest_files: Vec<Large>,
-    /// The directories with most entries.
-    pub largest_directories: Vec<Large>,
-    /// A path with most components, and how many; none of an empty source.
-    pub deepest: Option<(Vec<u8>, u64)>,
-    /// Hard links.
-    pub links: LinkGroups,
-    /// What is to know before it is loaded.
-    pub findings: Vec<Finding>,
-    /// What a load would take.
-    pub estimate: Estimate,
-    /// How long the scan took.
-    pub scanned_in: Duration,
-}
-
-impl Survey {
-    /// All entries, the source's folder and names without known attributes included.
-    pub fn entries(&self) -> u64 {
-        let known: u64 = self.types.iter().map(|(_, count)| count).sum();
-        known + self.unseen
-    }
-
-    /// Files and their bytes, as they would be loaded.
-    pub fn files(&self) -> (u64, u64) {
-        let classes = self.sizes.classes();
-        classes.fold((0, 0), |(files, bytes), class| {
-            (files + class.files, bytes.saturating_add(class.bytes))
-        })
-    }
-
-    /// Entries that the scan found in a second.
-    pub fn scan_rate(&self) -> f64 {
-        self.entries() as f64 / self.scanned_in.as_secs_f64().max(0.001)
-    }
-
-    /// Whether a load would end with failed entries.
-    pub fn fails(&self) -> bool {
-        let mut findings = self.findings.iter();
-        findings.any(|finding| finding.count > 0 && finding.concern.fails())
     }
 }
 
@@ -307,7 +241,11 @@ impl Looked {
         let reader = state.reader()?;
         let totals = reader.totals()?;
         let links = reader.link_groups(SHOWN)?;
-        let mut tally = Tally::new(&self.context, options.preserve_hardlinks, SEGMENT_BUDGET);
+        let mut tally = Tally::new(
+            &self.context,
+            options.preserve_hardlinks,
+            options.sample_bytes,
+        );
         tally.run(&reader, &options.stop)?;
         let large = |top: tally::Top| -> Result<Vec<Large>, SurveyError> {
             top.descending()
@@ -327,7 +265,7 @@ impl Looked {
                 Some((components.join(&b'/'), components.len() as u64))
             }
         };
-        let findings = findings(&reader, self.seeing, &links)?;
+        let findings = finding::all(&reader, self.seeing, &links)?;
         let size = reader.database_size()?;
         let measure = Measure::new(
             Arc::clone(&self.context),
@@ -335,7 +273,7 @@ impl Looked {
             &reader,
             &options.stop,
         );
-        let mut estimate = estimated(&self.context, tally, measure)?;
+        let mut estimate = estimated(&self.context, tally, measure, options.sample_bytes)?;
         estimate.database = match options.preserve_hardlinks {
             true => size.whole,
             false => size.whole.saturating_sub(size.links),
@@ -370,6 +308,7 @@ fn estimated(
     context: &EncodeContext,
     tally: Tally,
     mut measure: Measure<'_>,
+    sample_bytes: u64,
 ) -> Result<Estimate, SurveyError> {
     let directories = tally.directories.totals;
     let puts = Puts {
@@ -397,7 +336,7 @@ fn estimated(
             measure.small_files(tally.small)?,
             measure.large_inodes(tally.large)?,
             measure.others(tally.others)?,
-            measure.segments(tally.segments, SEGMENT_BUDGET)?,
+            measure.segments(tally.segments, sample_bytes)?,
         ],
     };
     let whole = uncompressed
@@ -423,52 +362,4 @@ fn estimated(
         bytes_sampled: measure.read,
         database: 0,
     })
-}
-
-/// Everything that was noticed, what fails first.
-fn findings(
-    reader: &Reader,
-    seeing: Seeing,
-    links: &LinkGroups,
-) -> Result<Vec<Finding>, SurveyError> {
-    let mut findings = Vec::new();
-    for reason in Reason::ALL {
-        let (count, first) = reader.problems_of(reason, SHOWN as u32)?;
-        let first: Result<_, SurveyError> = first.into_iter().map(|id| path(reader, id)).collect();
-        findings.push(Finding {
-            concern: Concern::Unseen(reason),
-            count,
-            bytes: 0,
-            first: first?,
-        });
-    }
-    let place = |(directory, name): Standing| -> Result<Vec<u8>, SurveyError> {
-        let mut components = reader.path(directory)?;
-        components.push(name);
-        Ok(components.join(&b'/'))
-    };
-    let mut seen = |concern, sightings: Sightings| -> Result<(), SurveyError> {
-        let first: Result<_, SurveyError> = sightings.first.into_iter().map(place).collect();
-        findings.push(Finding {
-            concern,
-            count: sightings.count,
-            bytes: sightings.bytes,
-            first: first?,
-        });
-        Ok(())
-    };
-    seen(Concern::UnreadableFiles, seeing.unreadable)?;
-    seen(Concern::LongTargets, seeing.long_targets)?;
-    seen(Concern::ClampedTimes, seeing.clamped)?;
-    seen(Concern::SparseFiles, seeing.sparse)?;
-    seen(Concern::Mounts, seeing.mounts)?;
-    let over = links.first_over_limit.iter().map(|id| path(reader, *id));
-    findings.push(Finding {
-        concern: Concern::ManyNames,
-        count: links.over_limit,
-        bytes: 0,
-        first: over.collect::<Result<_, _>>()?,
-    });
-    findings.retain(|finding| finding.count > 0);
-    Ok(findings)
 }

@@ -15,12 +15,21 @@ use crate::entry::EntryId;
 pub(super) struct Sampler {
     /// All entries so far, while they are few.
     all: Option<Vec<EntryId>>,
-    all_weight: u64,
+    few: Few,
     total: u64,
     slots: Vec<Pick>,
     /// For each slot the unit of weight, counted from the first entry on, that it takes next.
     next: BinaryHeap<Reverse<(u64, usize)>>,
     random: fastrand::Rng,
+}
+
+/// Up to how much everything is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Few {
+    /// Entries.
+    pub(super) entries: usize,
+    /// Their weight together.
+    pub(super) weight: u64,
 }
 
 /// An entry, and the unit of its weight that was drawn.
@@ -40,16 +49,15 @@ pub(super) enum Sample {
 }
 
 impl Sampler {
-    /// One with so many slots. Everything is taken while no more entries than that have come, with no more
-    /// weight than `all_weight` together.
-    pub(super) fn new(slots: usize, all_weight: u64, seed: u64) -> Self {
+    /// One that draws so many, unless there are only few.
+    pub(super) fn new(slots: usize, few: Few, seed: u64) -> Self {
         let nothing = Pick {
             id: EntryId::ROOT,
             at: 0,
         };
         Sampler {
             all: Some(Vec::new()),
-            all_weight,
+            few,
             total: 0,
             slots: vec![nothing; slots],
             next: (0..slots).map(|slot| Reverse((0, slot))).collect(),
@@ -62,7 +70,7 @@ impl Sampler {
         let before = self.total;
         self.total = before.saturating_add(weight);
         if let Some(all) = &mut self.all {
-            if all.len() < self.slots.len() && self.total <= self.all_weight {
+            if all.len() < self.few.entries && self.total <= self.few.weight {
                 all.push(id);
             } else {
                 self.all = None;
@@ -109,21 +117,28 @@ impl Sampler {
 mod tests {
     use super::*;
 
+    const FEW: Few = Few {
+        entries: 10,
+        weight: 1000,
+    };
+
     #[test]
     fn few_entries_are_all_taken() {
-        let mut sampler = Sampler::new(10, 1000, 1);
-        (0..10).for_each(|id| sampler.offer(EntryId::new(id), 100));
-        assert!(matches!(sampler.sample(), Sample::All(all) if all.len() == 10));
-        let mut sampler = Sampler::new(10, 1000, 1);
-        (0..10).for_each(|id| sampler.offer(EntryId::new(id), 101));
-        assert!(matches!(sampler.sample(), Sample::Drawn(picks) if picks.len() == 10));
+        let sample = |entries: u64, weight| {
+            let mut sampler = Sampler::new(5, FEW, 1);
+            (0..entries).for_each(|id| sampler.offer(EntryId::new(id), weight));
+            sampler.sample()
+        };
+        assert!(matches!(sample(10, 100), Sample::All(all) if all.len() == 10));
+        assert!(matches!(sample(10, 101), Sample::Drawn(picks) if picks.len() == 5));
+        assert!(matches!(sample(11, 1), Sample::Drawn(picks) if picks.len() == 5));
     }
 
     /// Ten entries of weight 1 to 10, many slots: each is drawn by its weight, at any of its units.
     #[test]
     fn the_others_are_drawn_by_weight() {
         let slots = 55_000;
-        let mut sampler = Sampler::new(slots, 0, 7);
+        let mut sampler = Sampler::new(slots, Few { entries: 0, ..FEW }, 7);
         (1..=10).for_each(|id| sampler.offer(EntryId::new(id), id));
         assert_eq!(sampler.total(), 55);
         let Sample::Drawn(picks) = sampler.sample() else {

@@ -9,7 +9,7 @@ use clfs_format::{FIRST_SEGMENT_BYTES, FileType};
 use super::directories::{Directories, Open};
 use super::histogram::SizeHistogram;
 use super::objects::{FILEHANDLE, FileObjects, Named, inode_bytes};
-use super::sample::Sampler;
+use super::sample::{Few, Sampler};
 use super::{SEED, SHOWN, SurveyError};
 use crate::encode::EncodeContext;
 use crate::entry::{Entry, EntryId};
@@ -18,12 +18,23 @@ use crate::stop::StopFlag;
 
 /// Rows read at once.
 const ROWS: u32 = 4096;
-/// Small files that are encoded: up to 16 MiB.
+/// Small files that are encoded, however many there are: up to 16 MiB.
 const SMALL_FILES: usize = 1024;
-/// Inodes of large files, and of other entries: up to 4 MiB of the former are read.
+/// Inodes of large files, and of other entries, that are encoded: up to 4 MiB of the former are read.
 const INODES: usize = 256;
-/// Files whose segments may all be read, and segments that are drawn where there are more.
+/// Segments of files that are drawn.
 const SEGMENTS: usize = 1024;
+/// Files of which all segments may be read. One after the other is opened for that: where a server
+/// takes a millisecond for each call, that is half a minute.
+const FEW_FILES: usize = 8192;
+
+fn sampler(slots: usize, kind: u64) -> Sampler {
+    let few = Few {
+        entries: slots,
+        weight: u64::MAX,
+    };
+    Sampler::new(slots, few, SEED + kind)
+}
 
 /// Bytes that an entity of one object has before it is compressed.
 pub(super) fn single_weight(entry: &Entry) -> u64 {
@@ -85,6 +96,10 @@ impl Tally {
         preserve_hardlinks: bool,
         segment_budget: u64,
     ) -> Self {
+        let few_segments = Few {
+            entries: FEW_FILES,
+            weight: segment_budget,
+        };
         Tally {
             preserve_hardlinks,
             histogram: SizeHistogram::default(),
@@ -96,10 +111,10 @@ impl Tally {
             indirect: 0,
             segment_bytes: 0,
             back_bytes: 0,
-            small: Sampler::new(SMALL_FILES, u64::MAX, SEED),
-            large: Sampler::new(INODES, u64::MAX, SEED + 1),
-            segments: Sampler::new(SEGMENTS, segment_budget, SEED + 2),
-            others: Sampler::new(INODES, u64::MAX, SEED + 3),
+            small: sampler(SMALL_FILES, 0),
+            large: sampler(INODES, 1),
+            segments: Sampler::new(SEGMENTS, few_segments, SEED + 2),
+            others: sampler(INODES, 3),
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use clfsload::survey::{self, SurveyOptions};
 use serde_json::Value;
 
 use crate::support::command::{Ran, Scratch, clfsload};
 use crate::support::tree;
-use crate::surveyed::{number, survey};
+use crate::surveyed::{number, survey as surveyed};
 
 /// Blobs of the container, and their bytes without those of the log, which grows with every run.
 fn stored(container: &Path) -> (u64, u64) {
@@ -31,7 +32,7 @@ fn assert_near(what: &str, estimated: u64, found: u64, percent: u64) {
 /// Surveys and loads the source; puts must be right, bytes within `percent`.
 #[track_caller]
 fn compare(scratch: &Scratch, options: &[&str], percent: u64) -> Value {
-    let report = survey(scratch, options, 0);
+    let report = surveyed(scratch, options, 0);
     let name = format!("t{}", options.concat().to_lowercase());
     scratch.load(&name, options).expect(0);
     let (blobs, bytes) = stored(&scratch.container(&name));
@@ -127,14 +128,24 @@ fn text_and_random_data_are_estimated_from_a_sample() {
             std::fs::write(directory.join(format!("file-{file}")), content).unwrap();
         }
     }
-    let report = compare(&scratch, &[], 10);
-    let read = number(&report, "/estimate/bytes_sampled");
-    let all = number(&report, "/bytes");
-    assert!(read < all * 3 / 4, "{read} of {all} bytes were read");
-    assert!(number(&report, "/estimate/bytes_margin") > 0);
+    let surveyed = || {
+        let mut options = SurveyOptions::new(scratch.source());
+        options.sample_bytes = 32 << 20;
+        survey::survey(&options).unwrap()
+    };
+    let found = surveyed();
+    scratch.load("t", &[]).expect(0);
+    let (blobs, bytes) = stored(&scratch.container("t"));
+    assert_eq!(found.estimate.puts.total(), blobs);
+    assert_near("sampled", found.estimate.bytes, bytes, 10);
+    let (_, all) = found.files();
+    let read = found.estimate.bytes_sampled;
+    assert!(read > 16 << 20, "{read} bytes were read");
+    assert!(read < all / 2, "{read} of {all} bytes were read");
+    let margin = found.estimate.margin;
+    assert!(margin > 0 && margin < bytes / 5, "{margin} of {bytes}");
     // The same again: the sample is drawn in the same way each time.
-    let again = survey(&scratch, &[], 0);
-    assert_eq!(again["estimate"], report["estimate"]);
+    assert_eq!(surveyed().estimate, found.estimate);
 }
 
 #[test]
@@ -149,7 +160,7 @@ fn a_synthetic_tree_is_estimated_like_a_real_one() {
             std::fs::write(file, vec![b'x'; 20_000]).unwrap();
         }
     }
-    let real = survey(&scratch, &["--compression", "DISABLED"], 0);
+    let real = surveyed(&scratch, &["--compression", "DISABLED"], 0);
     let ran = Ran::from(
         clfsload()
             .args([

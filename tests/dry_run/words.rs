@@ -1,7 +1,7 @@
 //! The words of the command, and what it leaves alone.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::command::{Ran, Scratch, clfsload};
 use crate::support::faulty_source::FaultySource;
@@ -87,7 +87,8 @@ fn a_signal_stops_it() {
     }
     let scratch = Scratch::new();
     let source = FaultySource::mount(&scratch.source());
-    for file in 0..2000 {
+    // With 64 threads and 100 ms for each, half a minute.
+    for file in 0..20_000 {
         source.file(format!("file-{file}"), 10);
     }
     source.slow_down(Duration::from_millis(100));
@@ -100,9 +101,12 @@ fn a_signal_stops_it() {
     while source.most_inside() == 0 {
         std::thread::sleep(Duration::from_millis(5));
     }
+    let asked = Instant::now();
     let process = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
     let ran = Ran::from(child.wait_with_output().unwrap()).refused(1, "stopped");
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(10), "it took {took:?} to stop");
     assert!(ran.stdout.is_empty(), "{}", ran.stdout);
     assert_left_nothing(&scratch);
 }

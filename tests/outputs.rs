@@ -435,5 +435,5 @@ fn a_history_is_kept_of_all_runs() {
     );
     let latest = std::fs::read_to_string(scratch.path("t").join("progress.json")).unwrap();
     let latest: Value = serde_json::from_str(&latest).unwrap();
-    assert_eq!(latest["done"], FILES + 1);
+    assert_eq!(latest["snapshot"]["done"], FILES + 1);
 }

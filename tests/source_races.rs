@@ -92,7 +92,7 @@ fn a_file_that_is_given_up_leaves_nothing() {
     assert_eq!(tree.len(), 2);
     // What was left out is not forgotten.
     let ran = scratch.resume("t", &[]).expect(3);
-    assert!(ran.stdout.contains("1 entries that failed"), "{ran:#?}");
+    assert!(ran.stdout.contains("1 entry that failed"), "{ran:#?}");
     let list = std::fs::read_to_string(scratch.path("t/problems.txt")).unwrap();
     assert_eq!(list, "file\n");
 }

@@ -54,7 +54,7 @@ fn verify_in(fixture: &Fixture, case: &Case) {
     // At rest, once more, and left alone.
     source.fault(case.fault.clone());
     let ran = fixture.load("t", &[]).refused(3, case.path);
-    assert!(ran.stdout.contains("at rest: 1 entries failed"), "{ran:#?}");
+    assert!(ran.stdout.contains("at rest: 1 entry failed"), "{ran:#?}");
     fixture.assert_no_root("t");
     assert_eq!(fixture.problems("t"), listed(1));
     fixture.resume("t", &[]).expect(3);
@@ -83,7 +83,7 @@ fn verify_in(fixture: &Fixture, case: &Case) {
     source.heal();
     source.fault(case.fault.clone());
     let ran = fixture.load("skip", &["--skip-failed"]).expect(3);
-    assert!(ran.stdout.contains("done without 1 entries"), "{ran:#?}");
+    assert!(ran.stdout.contains("done without 1 entry"), "{ran:#?}");
     assert_eq!(fixture.missing("skip"), case.lost);
     assert_eq!(fixture.problems("skip"), listed(1));
     assert_same(&fixture.blobs("skip"), &fixture.blobs("t"));

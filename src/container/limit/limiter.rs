@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use tokio::time::Instant;
 use super::super::notice::NoticeObserver;
 use super::super::{ContainerError, Operation};
 use super::climb::Bounds;
-use super::counts::{Counts, Totals, Weight};
+use super::counts::{Counts, Totals};
+use super::figures::LimiterFigures;
 use super::law::{Law, Measured};
 use super::meter::{Meter, Supply};
 use super::telling::{Telling, Word};
-use crate::progress::Requests;
 
 /// The most requests at the same time that the limiter tries. At the 50 ms of a distant region they
 /// make 20,000 requests a second, which is what a storage account takes; each is a connection, whose
@@ -69,36 +69,6 @@ impl Concurrency {
                 start: number.get(),
                 most: number.get(),
             },
-        }
-    }
-}
-
-/// Figures of a limiter, for a display.
-#[derive(Debug, Default)]
-pub struct LimiterFigures {
-    /// Requests that may be on their way now.
-    pub concurrency: AtomicU64,
-    /// Requests that may begin in a second; 0 when the service has not throttled.
-    pub pace: AtomicU64,
-    /// Tries that the service turned away (429, 503, or 500 with `OperationTimedOut`) so far.
-    pub throttled: AtomicU64,
-    /// Tries that are over, by [`Operation`]: puts, gets, lists, deletes.
-    tries: [AtomicU64; 4],
-    /// Those of them that failed.
-    failed: AtomicU64,
-}
-
-impl LimiterFigures {
-    /// The tries that are over.
-    pub fn requests(&self) -> Requests {
-        let [puts, gets, lists, deletes] = self.tries.each_ref().map(|tries| tries.load(Relaxed));
-        Requests {
-            puts,
-            gets,
-            lists,
-            deletes,
-            failed: self.failed.load(Relaxed),
-            throttled: self.throttled.load(Relaxed),
         }
     }
 }
@@ -383,21 +353,9 @@ impl Place<'_> {
             .limiter
             .counts
             .count(outcome, self.began.elapsed(), bytes);
-        let figures = &self.limiter.figures;
-        let [puts, gets, lists, deletes] = &figures.tries;
-        let tries = match operation {
-            Operation::Put => puts,
-            Operation::Get | Operation::Open => gets,
-            Operation::List => lists,
-            Operation::Delete => deletes,
-        };
-        tries.fetch_add(1, Relaxed);
-        if outcome.is_err() {
-            figures.failed.fetch_add(1, Relaxed);
-        }
-        if weight == Weight::Throttled {
-            figures.throttled.fetch_add(1, Relaxed);
-        }
+        self.limiter
+            .figures
+            .count(operation, outcome.is_ok(), weight);
     }
 }
 

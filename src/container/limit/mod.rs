@@ -7,6 +7,7 @@
 
 mod climb;
 mod counts;
+mod figures;
 mod law;
 mod limiter;
 mod meter;
@@ -25,7 +26,8 @@ use super::{
 };
 
 pub(super) use counts::is_throttled;
-pub use limiter::{Concurrency, Limiter, LimiterFigures, MOST_REQUESTS};
+pub use figures::LimiterFigures;
+pub use limiter::{Concurrency, Limiter, MOST_REQUESTS};
 
 /// A container with a bound on what is asked of it.
 #[derive(Debug)]

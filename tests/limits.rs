@@ -22,9 +22,6 @@ use support::sink::{Pace, Sink};
 /// that are listed, the database's caches and the program itself.
 const PEAK: u64 = 128 << 20;
 
-/// With trees ten times as large: one directory of 400,000 entries was seen to take 152 MiB.
-const PEAK_OF_FULL: u64 = 256 << 20;
-
 /// One after the other: each of them would slow the others down.
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -89,8 +86,7 @@ fn load(what: &str, scratch: &Scratch, words: Vec<String>, options: &[&str]) -> 
         peak as f64 / f64::from(1 << 20)
     );
     assert!(peak > 1 << 20, "{what}: the peak was not seen");
-    let bound = if scale() == 1 { PEAK } else { PEAK_OF_FULL };
-    assert!(peak < bound, "{what}: a peak of {peak} bytes");
+    assert!(peak < PEAK, "{what}: a peak of {peak} bytes");
     took
 }
 

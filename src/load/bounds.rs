@@ -20,7 +20,10 @@ const FURTHER_FILES: u64 = 32;
 /// Requests at the same time where hardly any files may be open: the source seldom needs all that it may.
 const FEWEST_REQUESTS: usize = 16;
 /// Requests at the same time to a folder.
-const FOLDER_REQUESTS: usize = 64;
+pub(super) const FOLDER_REQUESTS: usize = 64;
+/// Threads that may wait beside those of a folder's requests: for names of hosts, the token's file and whoever is told of
+/// something.
+pub(super) const FURTHER_BLOCKING: usize = 32;
 
 /// Where hardly any files may be open: threads of each kind, and directories that stay open.
 const FEWEST_THREADS: usize = 2;

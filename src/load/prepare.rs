@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use clfs_format::{Compression, FileType};
 
-use super::bounds::Bounds;
+use super::bounds::{Bounds, FOLDER_REQUESTS, FURTHER_BLOCKING};
 use super::{Load, LoadError, LoadOptions, Refusal};
 use crate::container::limit::{Limited, Limiter};
 use crate::container::location::ContainerLocation;
@@ -136,6 +136,8 @@ fn prepare_limited(
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.div_ceil(2).max(2))
+        // Tokio would begin up to 512, each with a heap of its own.
+        .max_blocking_threads(FOLDER_REQUESTS + FURTHER_BLOCKING)
         .enable_all()
         .build()
         .map_err(|source| LoadError::Io {

@@ -1,5 +1,6 @@
 //! Loads a POSIX tree into an Azure Blob container in CLFS format.
 
+mod amount;
 pub mod cli;
 pub mod container;
 pub mod crash_point;
@@ -14,6 +15,7 @@ pub mod pass;
 pub mod problem;
 pub mod progress;
 pub mod read;
+pub mod report;
 pub mod scan;
 pub mod source;
 pub mod state;

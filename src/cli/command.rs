@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::printer::Halt;
 use super::sas_source::sas_token;
 use super::{Failure, Status, arguments, terminal};
-use super::{cat, du, extract, find, ls, stat, status, verify};
+use super::{cat, du, extract, find, ls, report, stat, status, verify};
 use crate::container::address::ContainerAddress;
 use crate::container::location::{ContainerLocation, LocationError};
 use crate::container::notice::Notice;
@@ -40,6 +40,7 @@ enum Command {
     Extract(extract::Arguments),
     Verify(verify::Arguments),
     Status(status::Arguments),
+    Report(report::Arguments),
 }
 
 /// For who gave too few words: the first one was taken for a state folder, or was none.
@@ -52,7 +53,7 @@ clfsload COMMAND --help tells more.";
 /// of a load.
 pub(super) fn is_command(word: Option<&OsStr>) -> bool {
     let names = [
-        "ls", "stat", "cat", "du", "find", "extract", "verify", "status", "help",
+        "ls", "stat", "cat", "du", "find", "extract", "verify", "status", "report", "help",
     ];
     word.is_some_and(|word| names.iter().any(|name| word == *name))
 }
@@ -72,6 +73,7 @@ pub(super) fn run() -> Result<Status, Failure> {
         Command::Extract(arguments) => extract::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Status(arguments) => status::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
     }
 }
 

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use clfs_format::Compression;
 
-use super::output::amount::{count, counted, rate, size, span};
-use super::output::type_names;
+use super::output::amount::{count, counted, rate, size, span, type_names};
 use crate::monitor::Escaped;
 use crate::survey::{Estimate, Large, Puts, SizeClass, Survey, Synthetic, gigabits};
 

@@ -20,6 +20,7 @@ mod output;
 mod printer;
 mod quoting;
 mod record;
+mod report;
 mod sas_source;
 mod size;
 mod stat;

@@ -15,7 +15,7 @@ use crate::monitor::Escaped;
 use crate::progress::extremes::{Extremes, Placed};
 use crate::progress::history::{self, Latest};
 use crate::progress::{Rates, Snapshot};
-use crate::state::{Counter, Look, State, StateError, compression_name};
+use crate::state::{Counter, Look, Standing, State, StateError, compression_name};
 
 /// Shows how far a load is, from another terminal, while it runs or after
 #[derive(Debug, Args)]
@@ -110,17 +110,19 @@ struct Failures {
 
 impl Report {
     fn read(folder: &std::path::Path) -> Result<Report, StateError> {
+        let look = State::look(folder)?;
+        let Standing {
+            totals,
+            entries,
+            done,
+            failed,
+        } = look.standing()?;
         let Look {
             reader,
             settings,
             is_running,
             is_finished,
-        } = State::look(folder)?;
-        let totals = reader.totals()?;
-        let (entries, failed) = (
-            totals.entries() + reader.unknown_count()?,
-            reader.problem_count()?,
-        );
+        } = look;
         let failures = reader.problem_reasons()?.into_iter();
         let Latest { snapshot, extremes } = history::latest(folder).unwrap_or_default();
         let Extremes { largest, slowest } = extremes;
@@ -136,13 +138,7 @@ impl Report {
             finished: is_finished,
             entries,
             links,
-            done: match is_finished {
-                true => entries.saturating_sub(failed),
-                // As in `Snapshot::done`: directories may count twice, the root is not counted.
-                false => totals
-                    .get(Counter::Done)
-                    .min(entries.saturating_sub(failed)),
-            },
+            done,
             failed,
             bytes_found: totals.get(Counter::FoundBytes),
             bytes_read: totals.get(Counter::BytesRead),

@@ -146,34 +146,37 @@ fn replace_latest(folder: &Path, latest: &Latest) -> io::Result<()> {
     std::fs::rename(&unfinished, folder.join(LATEST_NAME))
 }
 
-/// The history of a transfer, oldest record first; of a very long one its end. Lines that cannot be
-/// read, such as one that a crash cut off, are left out. Without a file there is none.
+/// Shows the history of a transfer, oldest record first; of a very long one its end. Lines that cannot
+/// be read, such as one that a crash cut off, are left out. Without a file there is none.
 ///
 /// # Errors
 /// When the file is there and cannot be read.
-pub fn read(folder: &Path) -> io::Result<Vec<Record>> {
-    read_end(folder, READ_BYTES)
+pub fn visit(folder: &Path, seen: impl FnMut(Record)) -> io::Result<()> {
+    visit_end(folder, READ_BYTES, seen)
 }
 
-fn read_end(folder: &Path, at_most: u64) -> io::Result<Vec<Record>> {
+fn visit_end(folder: &Path, at_most: u64, mut seen: impl FnMut(Record)) -> io::Result<()> {
     let mut file = match File::open(folder.join(HISTORY_NAME)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         file => file?,
     };
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(at_most)))?;
-    let mut records = Vec::new();
     for line in BufReader::new(file).split(b'\n') {
-        records.extend(serde_json::from_slice(&line?));
+        if let Ok(record) = serde_json::from_slice(&line?) {
+            seen(record);
+        }
     }
-    Ok(records)
+    Ok(())
 }
 
 /// How the last run ended, in words; none when it was ended before it could say so.
 pub fn last_end(folder: &Path) -> Option<String> {
     /// More than the last lines.
     const END_BYTES: u64 = 64 << 10;
-    match read_end(folder, END_BYTES).ok()?.pop()? {
+    let mut last = None;
+    visit_end(folder, END_BYTES, |record| last = Some(record)).ok()?;
+    match last? {
         Record::End { end, .. } => Some(end),
         Record::Run { .. } | Record::Snapshot(_) => None,
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 
 use super::folder::{self, StateFolder};
-use super::{Reader, Settings, State, StateError, schema, settings};
+use super::{Counter, Reader, Settings, State, StateError, Totals, schema, settings};
 
 /// A transfer, as the last commit left it.
 #[derive(Debug)]
@@ -20,6 +20,42 @@ pub struct Look {
     pub is_running: bool,
     /// Whether the container is whole.
     pub is_finished: bool,
+}
+
+/// How many entries there are, and how they stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// All counters.
+    pub totals: Totals,
+    /// Entries that are known, those included of which only the name is.
+    pub entries: u64,
+    /// Entries that are in the container.
+    pub done: u64,
+    /// Entries that have a problem.
+    pub failed: u64,
+}
+
+impl Look {
+    /// Counts the entries, as of the last commit.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn standing(&self) -> Result<Standing, StateError> {
+        let totals = self.reader.totals()?;
+        let entries = totals.entries() + self.reader.unknown_count()?;
+        let failed = self.reader.problem_count()?;
+        let most_done = entries.saturating_sub(failed);
+        Ok(Standing {
+            done: match self.is_finished {
+                true => most_done,
+                // As in `Snapshot::done`: directories may count twice, the root is not counted.
+                false => totals.get(Counter::Done).min(most_done),
+            },
+            totals,
+            entries,
+            failed,
+        })
+    }
 }
 
 impl State {

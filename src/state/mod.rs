@@ -21,6 +21,7 @@ mod recording;
 mod row;
 mod schema;
 mod settings;
+mod sizes;
 mod survey;
 mod work;
 
@@ -34,13 +35,14 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 pub use counter::{Counter, Totals};
 pub use error::StateError;
 pub use identify::UnknownEntry;
-pub use look::Look;
+pub use look::{Look, Standing};
 pub use outcome::{Settled, Settlement};
 pub use problems::StoredProblem;
 pub use progress::{Pass, PassProgress};
 pub use reader::{DirectoryEntry, InodeOwner, Reader};
 pub use recording::{FoundEntry, ListingChunk, Recorded};
 pub use settings::{Settings, compression_name};
+pub use sizes::{SizeClass, Sizes};
 pub use survey::{DatabaseSize, LinkGroups, SurveyRow};
 pub use work::{FileBatch, Unlisted};
 

@@ -1,6 +1,5 @@
 //! Where a load tells what it does: for people on a terminal or in a log of lines, and for machines.
 
-pub(super) mod amount;
 mod azcopy;
 pub(super) mod figures;
 mod json;
@@ -15,11 +14,13 @@ use crate::monitor::Event;
 use crate::progress::Snapshot;
 use crate::state::State;
 
+pub(super) use crate::amount;
+
 use super::{Failure, Status};
 
 use lines::Lines;
 use live::Live;
-pub(super) use summary::{lines as summary_lines, type_names};
+pub(super) use summary::lines as summary_lines;
 
 /// A way of telling what a load does. All may be called from any thread.
 pub(super) trait Output: Send + Sync {

@@ -3,7 +3,7 @@
 use clfs_format::FileType;
 
 use super::Ending;
-use super::amount::{count, counted, rate, size, span};
+use super::amount::{count, counted, rate, size, span, type_names};
 use crate::entry::EntryId;
 use crate::load::{End, Summary};
 use crate::monitor::Escaped;
@@ -149,17 +149,5 @@ fn end_line(summary: &Summary, state: &State) -> String {
              then run the same command without --new"
         ),
         End::Stopped => "stopped: run the same command without --new to go on".to_owned(),
-    }
-}
-
-pub(in crate::cli) fn type_names(file_type: FileType) -> (&'static str, &'static str) {
-    match file_type {
-        FileType::Directory => ("directory", "directories"),
-        FileType::Regular => ("file", "files"),
-        FileType::Symlink => ("symlink", "symlinks"),
-        FileType::Block => ("block device", "block devices"),
-        FileType::Character => ("character device", "character devices"),
-        FileType::Socket => ("socket", "sockets"),
-        FileType::Fifo => ("fifo", "fifos"),
     }
 }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use clfs_format::FileType;
+
 /// A number with its thousands apart.
-pub(in crate::cli) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -16,13 +18,13 @@ pub(in crate::cli) fn count(number: u64) -> String {
 }
 
 /// "1 entry", "2 entries".
-pub(in crate::cli) fn counted(number: u64, one: &str, several: &str) -> String {
+pub(crate) fn counted(number: u64, one: &str, several: &str) -> String {
     let noun = if number == 1 { one } else { several };
     format!("{} {noun}", count(number))
 }
 
 /// Bytes in a unit that suits them.
-pub(in crate::cli) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut value = bytes as f64;
     let mut shown = "B";
@@ -39,8 +41,21 @@ pub(in crate::cli) fn size(bytes: u64) -> String {
     }
 }
 
+/// What entries of a type are called: one of them, and several.
+pub(crate) fn type_names(file_type: FileType) -> (&'static str, &'static str) {
+    match file_type {
+        FileType::Directory => ("directory", "directories"),
+        FileType::Regular => ("file", "files"),
+        FileType::Symlink => ("symlink", "symlinks"),
+        FileType::Block => ("block device", "block devices"),
+        FileType::Character => ("character device", "character devices"),
+        FileType::Socket => ("socket", "sockets"),
+        FileType::Fifo => ("fifo", "fifos"),
+    }
+}
+
 /// Something in a second: with a digit behind the point only where it says something.
-pub(in crate::cli) fn rate(per_second: f64) -> String {
+pub(crate) fn rate(per_second: f64) -> String {
     match per_second {
         rate if rate > 0.0 && rate < 9.95 => format!("{rate:.1}"),
         rate => count(rate.round() as u64),
@@ -48,7 +63,7 @@ pub(in crate::cli) fn rate(per_second: f64) -> String {
 }
 
 /// A time span in the two units that matter.
-pub(in crate::cli) fn span(time: Duration) -> String {
+pub(crate) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match (days, hours, minutes) {

@@ -1,0 +1,124 @@
+//! Text of others as a page can show it: what HTML would read as markup, or could not hold, replaced.
+
+use std::fmt::{self, Display, Write};
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::monitor::Escaped;
+
+/// Text in an element or in a quoted attribute.
+pub(super) struct Text<T>(pub(super) T);
+
+impl<T: Display> Display for Text<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping(f), "{}", self.0)
+    }
+}
+
+struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|character| match character {
+            '&' => self.0.write_str("&amp;"),
+            '<' => self.0.write_str("&lt;"),
+            '>' => self.0.write_str("&gt;"),
+            '"' => self.0.write_str("&quot;"),
+            '\'' => self.0.write_str("&#39;"),
+            '\n' | '\t' => self.0.write_char(character),
+            // XML cannot hold these, not even as references (XML 1.0, section 2.2), or HTML calls them
+            // an error.
+            control if control.is_control() => self.0.write_char('\u{fffd}'),
+            '\u{fffe}' | '\u{ffff}' => self.0.write_char('\u{fffd}'),
+            character => self.0.write_char(character),
+        })
+    }
+}
+
+/// Text of others inside a line of ours. Writing from right to left in it, or characters that ask
+/// for that, change nothing outside.
+pub(super) struct Foreign<T>(pub(super) T);
+
+impl<T: Display> Display for Foreign<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<bdi>{}</bdi>", Text(&self.0))
+    }
+}
+
+/// A path below the source. The middle of a very long one is left out.
+pub(super) struct TreePath<'a>(pub(super) &'a [u8]);
+
+/// Paths of more bytes are cut.
+const LONGEST_PATH: usize = 1000;
+/// As much of a long path is shown of its beginning, and of its end.
+const SHOWN_OF_PATH: usize = 400;
+
+impl Display for TreePath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            b"" => Foreign(".").fmt(f),
+            path if path.len() <= LONGEST_PATH => Foreign(Escaped(path)).fmt(f),
+            path => {
+                let (first, rest) = path.split_at(SHOWN_OF_PATH);
+                let (left_out, last) = rest.split_at(rest.len() - SHOWN_OF_PATH);
+                Foreign(Escaped(first)).fmt(f)?;
+                write!(f, " <em>… {} bytes …</em> ", left_out.len())?;
+                Foreign(Escaped(last)).fmt(f)
+            }
+        }
+    }
+}
+
+/// A moment, in milliseconds since 1970, as RFC 3339 has it, in UTC.
+pub(super) struct Moment(pub(super) u64);
+
+/// The last second of the year 9999, which RFC 3339 ends with.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+impl Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = (self.0 / 1000).min(LAST_SECOND);
+        let time = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds));
+        write!(f, "<time>{time}</time>")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markup_becomes_text() {
+        let shown = Text("<script>&\"x'</script>").to_string();
+        assert_eq!(shown, "&lt;script&gt;&amp;&quot;x&#39;&lt;/script&gt;");
+    }
+
+    #[test]
+    fn what_xml_cannot_hold_is_replaced() {
+        let shown = Text("a\0\x1b[0m\u{85}\u{ffff}\tb\n").to_string();
+        assert_eq!(shown, "a\u{fffd}\u{fffd}[0m\u{fffd}\u{fffd}\tb\n");
+    }
+
+    #[test]
+    fn paths_are_bytes() {
+        let shown = TreePath(b"<b>\xff\n/\\").to_string();
+        assert_eq!(shown, "<bdi>&lt;b&gt;\\xff\\x0a/\\\\</bdi>");
+        assert_eq!(TreePath(b"").to_string(), "<bdi>.</bdi>");
+    }
+
+    #[test]
+    fn the_middle_of_a_long_path_is_left_out() {
+        let whole = TreePath(&[b'a'; LONGEST_PATH]).to_string();
+        assert_eq!(whole.matches('a').count(), LONGEST_PATH);
+        let path = [vec![b'a'; 3000], vec![b'z'; 2000]].concat();
+        let shown = TreePath(&path).to_string();
+        assert!(shown.contains("<em>… 4200 bytes …</em>"), "{shown}");
+        assert!(shown.starts_with("<bdi>aa") && shown.ends_with("zz</bdi>"));
+    }
+
+    #[test]
+    fn moments_are_rfc_3339_whatever_the_number() {
+        let shown = |at| Moment(at).to_string();
+        assert_eq!(shown(0), "<time>1970-01-01T00:00:00Z</time>");
+        assert_eq!(shown(u64::MAX), "<time>9999-12-31T23:59:59Z</time>");
+    }
+}

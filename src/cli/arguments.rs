@@ -150,6 +150,9 @@ Commands that read a container; clfsload COMMAND --help tells more:
   find     searches entries
   extract  brings files out
   verify   checks a container
+Commands about a load, while it runs or after:
+  status   shows how far it is
+  report   writes a page about it for a browser
 
 Before a load, clfsload --dry-run SOURCE tells what is in a tree, what of it would fail, and what its
 load would take; clfsload --dry-run --help tells more.

@@ -29,13 +29,26 @@ impl Write for Escaping<'_, '_> {
             // an error.
             control if control.is_control() => self.0.write_char('\u{fffd}'),
             '\u{fffe}' | '\u{ffff}' => self.0.write_char('\u{fffd}'),
+            turning if turns_around(turning) => turning
+                .encode_utf8(&mut [0; 4])
+                .bytes()
+                .try_for_each(|byte| write!(self.0, "\\x{byte:02x}")),
             character => self.0.write_char(character),
         })
     }
 }
 
-/// Text of others inside a line of ours. Writing from right to left in it, or characters that ask
-/// for that, change nothing outside.
+/// Whether a character asks for writing in another direction (Unicode's annex 9, section 2): with it a
+/// name that ends in `gpj.exe` looks like one that ends in `exe.jpg`.
+fn turns_around(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
+}
+
+/// Text of others inside a line of ours. Letters that are written from right to left change nothing
+/// outside.
 pub(super) struct Foreign<T>(pub(super) T);
 
 impl<T: Display> Display for Foreign<T> {
@@ -96,6 +109,12 @@ mod tests {
     fn what_xml_cannot_hold_is_replaced() {
         let shown = Text("a\0\x1b[0m\u{85}\u{ffff}\tb\n").to_string();
         assert_eq!(shown, "a\u{fffd}\u{fffd}[0m\u{fffd}\u{fffd}\tb\n");
+    }
+
+    #[test]
+    fn what_turns_the_writing_around_is_shown() {
+        let shown = TreePath("a\u{202e}gpj.exe".as_bytes()).to_string();
+        assert_eq!(shown, "<bdi>a\\xe2\\x80\\xaegpj.exe</bdi>");
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The part of the page about entries that failed.
 
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 
 use super::escape::{Foreign, Text, TreePath};
 use super::{ReportError, Subject};
 use crate::amount::{count, counted};
 use crate::entry::EntryId;
+use crate::monitor::Escaped;
 use crate::problem::Reason;
 use crate::state::{Reader, StateError, StoredProblem};
 
@@ -14,7 +16,7 @@ pub(super) const ROWS: u64 = 10_000;
 /// Problems that are read at a time.
 const PAGE: u32 = 1024;
 
-pub(super) fn write(subject: &Subject<'_>, out: &mut dyn Write) -> Result<(), ReportError> {
+pub(super) fn write(subject: &Subject, out: &mut dyn Write) -> Result<(), ReportError> {
     writeln!(
         out,
         "<section aria-labelledby=\"failed\">\n<h2 id=\"failed\">Failed entries</h2>"
@@ -29,7 +31,7 @@ pub(super) fn write(subject: &Subject<'_>, out: &mut dyn Write) -> Result<(), Re
     Ok(writeln!(out, "</section>")?)
 }
 
-fn reasons(subject: &Subject<'_>, out: &mut dyn Write) -> io::Result<()> {
+fn reasons(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         r#"<div class="scroll"><table id="reasons">
@@ -41,7 +43,7 @@ fn reasons(subject: &Subject<'_>, out: &mut dyn Write) -> io::Result<()> {
         let words = Reason::from_code(code).map(|reason| reason.to_string());
         writeln!(
             out,
-            r#"<tr><th scope="row">{}</th><td class="n">{}</td><td>{}</td></tr>"#,
+            r#"<tr><th scope="row" class="word">{}</th><td class="n">{}</td><td>{}</td></tr>"#,
             Text(code),
             count(*number),
             Text(words.unwrap_or_default())
@@ -50,8 +52,9 @@ fn reasons(subject: &Subject<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "</tbody>\n</table></div>")
 }
 
-fn list(subject: &Subject<'_>, failed: u64, out: &mut dyn Write) -> Result<(), ReportError> {
-    let all = Foreign(subject.folder.join("problems.txt").display().to_string()).to_string();
+fn list(subject: &Subject, failed: u64, out: &mut dyn Write) -> Result<(), ReportError> {
+    let all = subject.folder.join("problems.txt");
+    let all = Foreign(Escaped(all.as_os_str().as_bytes()));
     let shown = match failed > ROWS {
         true => format!("The first {} of {}", count(ROWS), count(failed)),
         false => counted(failed, "entry that failed", "entries that failed"),
@@ -59,15 +62,15 @@ fn list(subject: &Subject<'_>, failed: u64, out: &mut dyn Write) -> Result<(), R
     writeln!(
         out,
         "<p>{shown}. All are in <code>{all}</code>, as of the end of the last run. A file with several \
-         names has a row for each of them. In paths, control characters and bytes that are not UTF-8 \
-         are written as <code>\\xNN</code>, and a backslash twice.</p>"
+         names has a row for each of them. In paths, control characters, those that turn the writing \
+         around and bytes that are not UTF-8 are written as <code>\\xNN</code>, and a backslash twice.</p>"
     )?;
     writeln!(
         out,
         r#"<p id="search" hidden="hidden"><label for="words">Show rows with</label> <input id="words" type="search" autocomplete="off" spellcheck="false"/> <span id="matches" role="status"></span></p>
 <div class="scroll" tabindex="0" role="region" aria-label="Failed entries"><table id="problems" class="long">
-<caption>Failed entries</caption>
-<thead><tr><th scope="col">Path below the source</th><th scope="col">Reason</th><th scope="col">In words</th><th scope="col" class="n">Runs it failed in</th></tr></thead>
+<caption>Failed entries, and in how many runs each failed</caption>
+<thead><tr><th scope="col">Path below the source</th><th scope="col">Reason</th><th scope="col">In words</th><th scope="col" class="n">Runs</th></tr></thead>
 <tbody>"#
     )?;
     let mut left = ROWS;
@@ -103,7 +106,7 @@ fn paths(reader: &Reader, id: EntryId) -> Result<Vec<Vec<u8>>, StateError> {
 fn row(path: &[u8], stored: &StoredProblem, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
-        r#"<tr><th scope="row" class="path">{}</th><td class="word">{}</td><td>{}</td><td class="n">{}</td></tr>"#,
+        r#"<tr><th scope="row" class="path">{}</th><td class="word">{}</td><td class="said">{}</td><td class="n">{}</td></tr>"#,
         TreePath(path),
         Text(stored.problem.reason.code()),
         Text(&stored.problem),

@@ -41,7 +41,7 @@ fn percent(part: u64, of: u64) -> f64 {
     }
 }
 
-pub(super) fn write_sizes(subject: &Subject<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write_sizes(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
     let sizes = &subject.sizes;
     let all = sizes.all();
     writeln!(
@@ -164,7 +164,7 @@ fn table(sizes: &Sizes, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "</tbody>\n</table></div>")
 }
 
-pub(super) fn write_extremes(subject: &Subject<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write_extremes(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
     let extremes = &subject.latest.extremes;
     writeln!(
         out,

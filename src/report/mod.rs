@@ -21,7 +21,7 @@ mod summary;
 mod timeline;
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::progress::history::{self, Latest};
 use crate::state::{Look, Sizes, Standing, State, StateError};
@@ -41,8 +41,9 @@ pub enum ReportError {
 }
 
 /// All that is told, but for the failed entries.
-struct Subject<'a> {
-    folder: &'a Path,
+struct Subject {
+    /// The state folder, absolute where that can be told.
+    folder: PathBuf,
     /// When the report is made, milliseconds since 1970.
     at: u64,
     look: Look,
@@ -62,7 +63,7 @@ struct Subject<'a> {
 pub fn write(folder: &Path, out: &mut dyn Write) -> Result<(), ReportError> {
     let look = State::look(folder)?;
     let subject = Subject {
-        folder,
+        folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf()),
         at: history::now(),
         standing: look.standing()?,
         reasons: look.reader.problem_reasons()?,

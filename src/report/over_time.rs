@@ -10,7 +10,7 @@ use super::timeline::{STRETCHES, Stretch, Timeline};
 use super::{scale, strip};
 use crate::amount::{count, counted, rate, size, span};
 
-pub(super) fn write(subject: &Subject<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
     let timeline = &subject.timeline;
     writeln!(
         out,
@@ -32,7 +32,7 @@ pub(super) fn write(subject: &Subject<'_>, out: &mut dyn Write) -> io::Result<()
     retries(timeline, out)?;
     strip::write(timeline, out)?;
     writeln!(out, "<div>")?;
-    strip::table(timeline, out)?;
+    strip::tables(timeline, out)?;
     writeln!(out, "</div>\n</div>")?;
     numbers(timeline, out)?;
     writeln!(out, "</section>")
@@ -148,19 +148,23 @@ fn retries(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
     let failed = sum(timeline, |stretch| stretch.failed);
     let throttled = sum(timeline, |stretch| stretch.throttled);
     let waited = timeline.stretches().map(|stretch| stretch.retrying).max();
-    let words = match (failed, waited.unwrap_or_default()) {
-        (0, 0) => "No request failed.".to_owned(),
-        (failed, waited) => format!(
-            "{} failed and were repeated, {} of them throttled by the service; at most {} waited for \
-             the next try.",
-            counted(failed, "request", "requests"),
-            count(throttled),
-            counted(waited, "call", "calls")
-        ),
-    };
+    let title = "Requests that failed";
+    if failed == 0 {
+        return writeln!(
+            out,
+            "<figure>\n<h3>{title}</h3>\n<figcaption>None failed.</figcaption>\n</figure>"
+        );
+    }
+    let words = format!(
+        "{} failed and were repeated, {} of them throttled by the service; at most {} waited for the \
+         next try at the same time.",
+        counted(failed, "request", "requests"),
+        count(throttled),
+        counted(waited.unwrap_or_default(), "call", "calls")
+    );
     let chart = Chart {
         id: "retries",
-        title: "Requests that failed",
+        title,
         unit: "failed/s",
         least_step: 0.0,
         series: &[
@@ -192,7 +196,7 @@ fn numbers(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
         for stretch in &run.stretches {
             writeln!(
                 out,
-                r#"<tr><th scope="row">{}</th><td class="n">{number}</td><td>{}</td><td class="n">{}</td><td class="n">{}/s</td><td class="n">{:.0}</td><td class="n">{:.0}</td><td class="n">{}</td><td class="n">{}</td><td class="n">{}</td><td>{}</td></tr>"#,
+                r#"<tr><th scope="row">{}</th><td class="n">{number}</td><td class="word">{}</td><td class="n">{}</td><td class="n">{}/s</td><td class="n">{:.0}</td><td class="n">{:.0}</td><td class="n">{}</td><td class="n">{}</td><td class="n">{}</td><td class="word">{}</td></tr>"#,
                 Moment(stretch.at),
                 stretch.phase(),
                 rate(stretch.rate(stretch.entries)),

@@ -14,7 +14,7 @@ const SCRIPT: &str = include_str!("search.js");
 /// script and no other, whatever else might get into the page; it takes the place of 'unsafe-inline'.
 const SCRIPT_HASH: &str = "sha256-b3Vfs7ZKpsjDZH2PLK22SvQQ+wxZdd6iVQHNnz4llWE=";
 
-pub(super) fn write(subject: &Subject<'_>, out: &mut dyn Write) -> Result<(), ReportError> {
+pub(super) fn write(subject: &Subject, out: &mut dyn Write) -> Result<(), ReportError> {
     let source = Escaped(subject.look.settings.source.as_os_str().as_bytes()).to_string();
     let source = Text(source);
     write!(

@@ -8,7 +8,7 @@ use super::escape::{Foreign, Moment, Text};
 use super::timeline::{RUNS, Run};
 use crate::amount::{count, counted, size, span};
 
-pub(super) fn write(subject: &Subject<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
     let timeline = &subject.timeline;
     writeln!(
         out,
@@ -41,7 +41,7 @@ pub(super) fn write(subject: &Subject<'_>, out: &mut dyn Write) -> io::Result<()
         };
         writeln!(
             out,
-            r#"<tr><th scope="row" class="n">{}</th><td>{}</td><td class="n">{}</td><td class="words">{}</td><td class="n">{}</td><td class="n">{}</td><td class="words">{}</td><td>{}</td><td class="words">{options}</td></tr>"#,
+            r#"<tr><th scope="row" class="n">{}</th><td>{}</td><td class="n">{}</td><td class="words">{}</td><td class="n">{}</td><td class="n">{}</td><td class="words">{}</td><td>{}</td><td class="word">{options}</td></tr>"#,
             timeline.earlier + at as u64 + 1,
             Moment(run.at),
             span(Duration::from_millis(run.length())),
@@ -94,5 +94,5 @@ fn told(options: &[(String, String)]) -> String {
     if let Some(more) = options.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         told.push(counted(more as u64, "further option", "further options"));
     }
-    told.join(" ")
+    told.join("<br/>")
 }

@@ -137,7 +137,7 @@ fn boxes(
             out,
             r#"<rect class="{class}" x="{x:.1}" y="{top}" width="{width:.1}" height="{THICKNESS}"/>"#
         )?;
-        if width > name.len() as f64 * 7.2 + 6.0 && !name.is_empty() {
+        if width > name.len() as f64 * 8.4 + 4.0 && !name.is_empty() {
             let (x, y) = (x + width / 2.0, top + THICKNESS - 8.0);
             write!(
                 out,
@@ -149,21 +149,45 @@ fn boxes(
 }
 
 /// What the colors mean, with the time of each.
-pub(super) fn table(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn tables(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
+    let limits = shares(timeline)
+        .into_iter()
+        .map(|(limiting, time)| (limiting_class(limiting), long(limiting), time));
+    table(
+        "What limited it, by time",
+        "Limit",
+        limits.collect(),
+        timeline,
+        out,
+    )?;
+    let phases = Phase::ALL.into_iter().map(|phase| {
+        let times = timeline.stretches().map(|stretch| stretch.in_phase(phase));
+        let time = times.fold(0, u64::saturating_add);
+        (phase_class(phase), phase.to_string(), time)
+    });
+    table("Phases, by time", "Phase", phases.collect(), timeline, out)
+}
+
+fn table(
+    caption: &str,
+    what: &str,
+    rows: Vec<(String, String, u64)>,
+    timeline: &Timeline,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let length = timeline.length().max(1) as f64;
     writeln!(
         out,
         r#"<div class="scroll"><table>
-<caption>What limited it, by time</caption>
-<thead><tr><th scope="col">Limit</th><th scope="col" class="n">Time</th><th scope="col" class="n">Part</th></tr></thead>
+<caption>{caption}</caption>
+<thead><tr><th scope="col">{what}</th><th scope="col" class="n">Time</th><th scope="col" class="n">Part</th></tr></thead>
 <tbody>"#
     )?;
-    for (limiting, time) in shares(timeline) {
-        let class = limiting_class(limiting);
+    for (class, name, time) in rows {
         writeln!(
             out,
             r#"<tr><th scope="row"><svg class="swatch" viewBox="0 0 12 12" aria-hidden="true"><rect class="{class}" width="12" height="12"/></svg> {}</th><td class="n">{}</td><td class="n">{:.0} %</td></tr>"#,
-            Text(long(limiting)),
+            Text(name),
             span(Duration::from_millis(time)),
             time as f64 * 100.0 / length
         )?;

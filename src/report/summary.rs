@@ -14,7 +14,7 @@ use crate::monitor::Escaped;
 use crate::progress::{Requests, Snapshot};
 use crate::state::{Counter, compression_name};
 
-pub(super) fn write(subject: &Subject<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
     let settings = &subject.look.settings;
     writeln!(
         out,
@@ -22,7 +22,7 @@ pub(super) fn write(subject: &Subject<'_>, out: &mut dyn Write) -> io::Result<()
     )?;
     let mut tell =
         |name: &str, html: String| writeln!(out, "<div><dt>{name}</dt><dd>{html}</dd></div>");
-    tell("State", standing(subject))?;
+    tell("Status", standing(subject))?;
     let source = Escaped(settings.source.as_os_str().as_bytes());
     tell("Source", Foreign(source).to_string())?;
     tell("Container", Foreign(&settings.container).to_string())?;
@@ -41,10 +41,8 @@ pub(super) fn write(subject: &Subject<'_>, out: &mut dyn Write) -> io::Result<()
         let compression = compression_name(settings.compression);
         format!("compression {compression}; {links}")
     })?;
-    tell(
-        "State folder",
-        Foreign(Escaped(subject.folder.as_os_str().as_bytes())).to_string(),
-    )?;
+    let folder = Escaped(subject.folder.as_os_str().as_bytes());
+    tell("State folder", Foreign(folder).to_string())?;
     tell(
         "This report",
         format!(
@@ -57,7 +55,7 @@ pub(super) fn write(subject: &Subject<'_>, out: &mut dyn Write) -> io::Result<()
 }
 
 /// Whether it runs, or how it ended.
-fn standing(subject: &Subject<'_>) -> String {
+fn standing(subject: &Subject) -> String {
     let look = &subject.look;
     if look.is_running {
         let snapshot = subject.latest.snapshot.as_ref();
@@ -93,7 +91,7 @@ fn doing(snapshot: &Snapshot) -> String {
     text
 }
 
-fn entries(subject: &Subject<'_>) -> String {
+fn entries(subject: &Subject) -> String {
     let standing = &subject.standing;
     let totals = &standing.totals;
     let types: Vec<String> = FileType::ALL
@@ -120,7 +118,7 @@ fn entries(subject: &Subject<'_>) -> String {
     text
 }
 
-fn bytes(subject: &Subject<'_>) -> String {
+fn bytes(subject: &Subject) -> String {
     let totals = &subject.standing.totals;
     let get = |counter| totals.get(counter);
     format!(
@@ -175,13 +173,21 @@ fn requests(timeline: &Timeline) -> String {
         add(&mut all.failed, run.requests.failed);
         add(&mut all.throttled, run.requests.throttled);
     }
-    format!(
-        "{}, {}, {}, {}; {} failed and were repeated, {} of them throttled",
+    let mut text = format!(
+        "{}, {}, {}, {}; ",
         counted(all.puts, "put", "puts"),
         counted(all.gets, "get", "gets"),
         counted(all.lists, "list", "lists"),
-        counted(all.deletes, "delete", "deletes"),
-        count(all.failed),
-        count(all.throttled)
-    )
+        counted(all.deletes, "delete", "deletes")
+    );
+    text += &match (all.failed, all.throttled) {
+        (0, _) => "none failed".to_owned(),
+        (failed, 0) => format!("{} failed and were repeated", count(failed)),
+        (failed, throttled) => format!(
+            "{} failed and were repeated, {} of them throttled",
+            count(failed),
+            count(throttled)
+        ),
+    };
+    text
 }

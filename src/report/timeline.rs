@@ -123,11 +123,20 @@ impl Stretch {
             .flatten()
     }
 
+    /// Milliseconds in a phase.
+    pub(super) fn in_phase(&self, phase: Phase) -> u64 {
+        let mut times = Phase::ALL.into_iter().zip(self.phases);
+        times
+            .find(|(known, _)| *known == phase)
+            .map_or(0, |(_, time)| time)
+    }
+
     /// The phase of most of it.
     pub(super) fn phase(&self) -> Phase {
-        let phases = Phase::ALL.into_iter().zip(self.phases);
-        let longest = phases.max_by_key(|(_, time)| *time);
-        longest.map_or(Phase::Scan, |(phase, _)| phase)
+        let longest = Phase::ALL
+            .into_iter()
+            .max_by_key(|phase| self.in_phase(*phase));
+        longest.unwrap_or(Phase::Scan)
     }
 
     /// What was done from one snapshot of a run, or its beginning, to the next.

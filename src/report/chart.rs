@@ -10,7 +10,7 @@ use super::escape::Text;
 use super::scale;
 use super::timeline::{Stretch, Timeline};
 
-pub(super) const WIDTH: f64 = 440.0;
+const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 220.0;
 /// Where the axes cross, and how far they go.
 pub(super) const LEFT: f64 = 54.0;
@@ -151,7 +151,7 @@ impl Chart<'_> {
                     let to = axis.place(before.saturating_add(stretch.to));
                     (from, to, height((series.value)(stretch)))
                 });
-                if let Some((line, from, to)) = line {
+                if let Some((line, from)) = line {
                     if number == 0 {
                         write!(
                             out,
@@ -159,7 +159,6 @@ impl Chart<'_> {
                         )?;
                     }
                     write!(out, r#"<path class="line s{number}" d="{line}"/>"#)?;
-                    debug_assert!(from <= to);
                 }
             }
         }
@@ -174,8 +173,8 @@ impl Chart<'_> {
         }
         let mut right = RIGHT;
         for (number, series) in self.series.iter().enumerate().rev() {
-            // No letter of a font without serifs is wider, on average, at 13 units.
-            let text = right - series.name.chars().count() as f64 * 7.2;
+            // As wide as letters are on average where they are largest, on a phone.
+            let text = right - series.name.chars().count() as f64 * 7.9;
             let (from, to) = (text - 26.0, text - 6.0);
             write!(
                 out,
@@ -189,20 +188,18 @@ impl Chart<'_> {
     }
 }
 
-/// A line of steps, and where it begins and ends.
+/// A line of steps, and where it begins.
 fn line(
     stretches: &[Stretch],
     place: impl Fn(&Stretch) -> (f64, f64, f64),
-) -> Option<(String, f64, f64)> {
+) -> Option<(String, f64)> {
     let mut line = String::new();
     let (begin, _, y) = place(stretches.first()?);
     // Writing to a string does not fail.
     let _ = write!(line, "M{begin:.1} {y:.1}");
-    let mut end = begin;
     for stretch in stretches {
         let (_, to, y) = place(stretch);
         let _ = write!(line, "V{y:.1}H{to:.1}");
-        end = to;
     }
-    Some((line, begin, end))
+    Some((line, begin))
 }

@@ -41,14 +41,14 @@ pub(super) fn write(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
         };
         writeln!(
             out,
-            r#"<tr><th scope="row" class="n">{}</th><td>{}</td><td class="n">{}</td><td class="words">{}</td><td class="n">{}</td><td class="n">{}</td><td class="words">{}</td><td>{}</td><td class="word">{options}</td></tr>"#,
+            r#"<tr><th scope="row" class="n">{}</th><td>{}</td><td class="n">{}</td><td class="words">{}</td><td class="n">{}</td><td class="n">{}</td><td class="word">{}</td><td>{}</td><td class="word">{options}</td></tr>"#,
             timeline.earlier + at as u64 + 1,
             Moment(run.at),
             span(Duration::from_millis(run.length())),
             ended(run, runs_on),
             count(run.done),
             size(run.bytes_put),
-            Text(requests(run)),
+            requests(run),
             Text(version),
         )?;
     }
@@ -67,14 +67,15 @@ pub(super) fn ended(run: &Run, runs_on: bool) -> String {
     }
 }
 
+/// How many requests there were, as HTML.
 fn requests(run: &Run) -> String {
     let requests = &run.requests;
     let mut told = count(requests.all());
     if requests.failed > 0 {
-        told += &format!("; {} failed", count(requests.failed));
+        told += &format!("<br/>{} failed", count(requests.failed));
     }
     if requests.throttled > 0 {
-        told += &format!(", {} of them throttled", count(requests.throttled));
+        told += &format!("<br/>{} throttled", count(requests.throttled));
     }
     told
 }

@@ -31,7 +31,7 @@ pub(super) fn tick(value: f64, most: f64) -> String {
         _ if value <= 0.0 => "0".to_owned(),
         most if most >= 1e9 => short(value / 1e9, " G"),
         most if most >= 1e6 => short(value / 1e6, " M"),
-        most if most >= 1e5 => short(value / 1e3, " k"),
+        most if most >= 1e4 => short(value / 1e3, " k"),
         most if most >= 5.0 => count(value.round() as u64),
         most if most >= 0.5 => short(value, ""),
         _ => format!("{value:.2e}").replace(".00", ""),
@@ -130,15 +130,16 @@ mod tests {
             steps.iter().map(|step| tick(*step, last)).collect()
         };
         assert_eq!(ticks(1024.0), ["0", "500", "1,000", "1,500"]);
+        assert_eq!(ticks(13_628.0), ["0", "5 k", "10 k", "15 k"]);
         assert_eq!(ticks(2.0), ["0", "0.5", "1", "1.5", "2"]);
         assert_eq!(ticks(1.0), ["0", "0.2", "0.4", "0.6", "0.8", "1"]);
         assert_eq!(
             ticks(230_000.0),
             ["0", "50 k", "100 k", "150 k", "200 k", "250 k"]
         );
-        for most in [1e-7, 0.04, 3e11, 7e6, 99_999.0] {
+        for most in [1e-7, 0.04, 3e11, 7e6, 99_999.0, 10_000.0, 9_999.0] {
             for tick in ticks(most) {
-                assert!(tick.len() <= 6, "{most}: {tick}");
+                assert!(tick.len() <= 5, "{most}: {tick}");
             }
         }
     }

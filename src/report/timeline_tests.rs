@@ -12,7 +12,7 @@ fn snapshot(elapsed_ms: u64, done: u64) -> Record {
         "now": Rates::default(), "recent": Rates::default(), "overall": Rates::default(),
         "concurrency": 8, "in_flight": 4, "pace": 0, "retrying": done % 7,
         "requests": {"puts": done, "failed": done / 2}, "cpu": 0.0,
-        "limiting": if done % 2 == 0 { Some("network") } else { None }, "eta_seconds": null
+        "limiting": if done.is_multiple_of(2) { Some("network") } else { None }, "eta_seconds": null
     });
     serde_json::from_value(json).unwrap()
 }

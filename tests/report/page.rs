@@ -124,7 +124,7 @@ impl Page {
         }
         match name {
             "th" => assert!(attributes.contains_key("scope"), "{attributes:?}"),
-            "svg" if attributes.get("aria-hidden").is_none() => {
+            "svg" if !attributes.contains_key("aria-hidden") => {
                 assert_eq!(attributes["role"], "img");
                 let words = attributes["aria-labelledby"].split(' ');
                 self.links.extend(words.map(str::to_owned));

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clfs_format::FileType;
 
+use crate::survey::SizeClass;
+
 /// A number with its thousands apart.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -38,6 +40,17 @@ pub(crate) fn size(bytes: u64) -> String {
     match shown {
         "B" => format!("{bytes} B"),
         unit => format!("{value:.1} {unit}"),
+    }
+}
+
+/// A class of file sizes; `below` is the largest size of the class before it.
+pub(crate) fn size_class(class: &SizeClass, below: Option<u64>) -> String {
+    // The bounds are round numbers of their units.
+    let whole = |bytes| size(bytes).replace(".0 ", " ");
+    match (class.up_to, below) {
+        (Some(0), _) => "empty".to_owned(),
+        (Some(bytes), _) => format!("up to {}", whole(bytes)),
+        (None, below) => format!("over {}", whole(below.unwrap_or_default())),
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clfs_format::Compression;
 
-use super::output::amount::{count, counted, rate, size, span, type_names};
+use super::output::amount::{count, counted, rate, size, size_class, span, type_names};
 use crate::monitor::Escaped;
-use crate::survey::{Estimate, Large, Puts, SizeClass, Survey, Synthetic, gigabits};
+use crate::survey::{Estimate, Large, Puts, Survey, Synthetic, gigabits};
 
 /// Lines that are shown where no bandwidth is given, in Gbit/s.
 const GIGABITS: [u64; 3] = [1, 10, 25];
@@ -209,7 +209,7 @@ fn contents(survey: &Survey, lines: &mut Vec<String>) {
         if class.files > 0 {
             lines.push(format!(
                 "  {:<16} {:>15} {:>12}",
-                bound(&class, below),
+                size_class(&class, below),
                 count(class.files),
                 size(class.bytes)
             ));
@@ -248,16 +248,6 @@ fn contents(survey: &Survey, lines: &mut Vec<String>) {
             size(links.bytes_once),
             size(links.bytes_all)
         ));
-    }
-}
-
-fn bound(class: &SizeClass, below: Option<u64>) -> String {
-    // The bounds are round numbers of their units.
-    let whole = |bytes| size(bytes).replace(".0 ", " ");
-    match (class.up_to, below) {
-        (Some(0), _) => "empty".to_owned(),
-        (Some(bytes), _) => format!("up to {}", whole(bytes)),
-        (None, below) => format!("over {}", whole(below.unwrap_or_default())),
     }
 }
 

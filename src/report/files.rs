@@ -6,32 +6,47 @@ use std::time::Duration;
 use super::Subject;
 use super::chart;
 use super::escape::TreePath;
-use crate::amount::{count, counted, size, span};
+use crate::amount::{count, counted, size, size_class, span};
 use crate::progress::extremes::Placed;
-use crate::state::{SizeClass, Sizes};
+use crate::survey::SizeHistogram;
 
 const LEFT: f64 = 122.0;
 const RIGHT: f64 = 420.0;
 const TOP: f64 = 26.0;
 const ROW: f64 = 30.0;
 
-/// What a class of sizes is called.
-fn class_name(least: u64) -> String {
-    let next = Sizes::BOUNDS.into_iter().find(|bound| *bound > least);
-    let whole = |bytes: u64| size(bytes).replace(".0 ", " ");
-    match (least, next) {
-        (0, _) => "empty".to_owned(),
-        (1, Some(next)) => format!("below {}", whole(next)),
-        (least, None) => format!("{} and more", whole(least)),
-        (least, Some(next)) => {
-            let (from, to) = (whole(least), whole(next));
-            let unit = to.split(' ').next_back().unwrap_or_default();
-            match from.strip_suffix(unit) {
-                Some(number) => format!("{}–{to}", number.trim_end()),
-                None => format!("{from}–{to}"),
-            }
+/// A class of sizes that is shown.
+struct Class {
+    name: String,
+    files: u64,
+    bytes: u64,
+}
+
+/// The classes up to that of the largest file, and all files.
+fn classes(sizes: &SizeHistogram) -> (Vec<Class>, Class) {
+    let mut all = Class {
+        name: "all".to_owned(),
+        files: 0,
+        bytes: 0,
+    };
+    let mut classes = Vec::new();
+    let mut shown = 0;
+    let mut below = None;
+    for class in sizes.classes() {
+        classes.push(Class {
+            name: size_class(&class, below),
+            files: class.files,
+            bytes: class.bytes,
+        });
+        below = class.up_to;
+        if class.files > 0 {
+            shown = classes.len();
         }
+        all.files = all.files.saturating_add(class.files);
+        all.bytes = all.bytes.saturating_add(class.bytes);
     }
+    classes.truncate(shown);
+    (classes, all)
 }
 
 fn percent(part: u64, of: u64) -> f64 {
@@ -42,8 +57,7 @@ fn percent(part: u64, of: u64) -> f64 {
 }
 
 pub(super) fn write_sizes(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
-    let sizes = &subject.sizes;
-    let all = sizes.all();
+    let (classes, all) = classes(&subject.sizes);
     writeln!(
         out,
         "<section aria-labelledby=\"sizes\">\n<h2 id=\"sizes\">File sizes</h2>"
@@ -54,36 +68,35 @@ pub(super) fn write_sizes(subject: &Subject, out: &mut dyn Write) -> io::Result<
         counted(all.files, "file", "files"),
         size(all.bytes)
     )?;
-    writeln!(out, "<div class=\"charts\">")?;
-    bars(sizes, out)?;
-    table(sizes, out)?;
-    writeln!(out, "</div>\n</section>")
+    if !classes.is_empty() {
+        writeln!(out, "<div class=\"charts\">")?;
+        bars(&classes, &all, out)?;
+        table(&classes, &all, out)?;
+        writeln!(out, "</div>")?;
+    }
+    writeln!(out, "</section>")
 }
 
-fn words(sizes: &Sizes) -> String {
-    let all = sizes.all();
-    let most = |amount: &dyn Fn(&SizeClass) -> u64| {
-        let largest = sizes.classes().max_by_key(|(_, class)| amount(class));
-        let (least, class) = largest.unwrap_or_default();
-        (class_name(least), class)
+fn words(classes: &[Class], all: &Class) -> String {
+    let most = |amount: &dyn Fn(&Class) -> u64| {
+        let class = classes.iter().max_by_key(|class| amount(class));
+        let class = class.unwrap_or(all);
+        format!(
+            "“{}” ({:.0} %)",
+            class.name,
+            percent(amount(class), amount(all))
+        )
     };
-    if all.files == 0 {
-        return "No regular files are known.".to_owned();
-    }
-    let (by_files, files) = most(&|class| class.files);
-    let (by_bytes, bytes) = most(&|class| class.bytes);
     format!(
-        "Most files are in the class “{by_files}” ({:.0} % of the files), most bytes in “{by_bytes}” \
-         ({:.0} % of the bytes).",
-        percent(files.files, all.files),
-        percent(bytes.bytes, all.bytes)
+        "Most files are in the class {}, most bytes in {}.",
+        most(&|class| class.files),
+        most(&|class| class.bytes)
     )
 }
 
-fn bars(sizes: &Sizes, out: &mut dyn Write) -> io::Result<()> {
-    let all = sizes.all();
-    let words = words(sizes);
-    let bottom = TOP + ROW * (Sizes::BOUNDS.len() + 1) as f64;
+fn bars(classes: &[Class], all: &Class, out: &mut dyn Write) -> io::Result<()> {
+    let words = words(classes, all);
+    let bottom = TOP + ROW * classes.len() as f64;
     chart::begin(
         "histogram",
         "Files and bytes by file size",
@@ -105,10 +118,10 @@ fn bars(sizes: &Sizes, out: &mut dyn Write) -> io::Result<()> {
             r#"<text x="{x:.1}" y="{y}" text-anchor="middle">{percent} %</text>"#
         )?;
     }
-    for (row, (least, class)) in sizes.classes().enumerate() {
+    for (row, class) in classes.iter().enumerate() {
         let top = TOP + ROW * row as f64;
         let (x, y) = (LEFT - 6.0, top + 19.5);
-        let name = class_name(least);
+        let name = &class.name;
         write!(
             out,
             r#"<text x="{x}" y="{y}" text-anchor="end">{name}</text>"#
@@ -138,8 +151,7 @@ fn bars(sizes: &Sizes, out: &mut dyn Write) -> io::Result<()> {
     chart::end(&words, out)
 }
 
-fn table(sizes: &Sizes, out: &mut dyn Write) -> io::Result<()> {
-    let all = sizes.all();
+fn table(classes: &[Class], all: &Class, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         r#"<div class="scroll"><table id="size-classes">
@@ -147,13 +159,11 @@ fn table(sizes: &Sizes, out: &mut dyn Write) -> io::Result<()> {
 <thead><tr><th scope="col">Size</th><th scope="col" class="n">Files</th><th scope="col" class="n">of all</th><th scope="col" class="n">Bytes</th><th scope="col" class="n">of all</th></tr></thead>
 <tbody>"#
     )?;
-    let rows = sizes
-        .classes()
-        .map(|(least, class)| (class_name(least), class));
-    for (name, class) in rows.chain([("all".to_owned(), all)]) {
+    for class in classes.iter().chain([all]) {
         writeln!(
             out,
-            r#"<tr><th scope="row">{name}</th><td class="n">{}</td><td class="n">{:.1} %</td><td class="n">{}</td><td class="n">{:.1} %</td></tr>"#,
+            r#"<tr><th scope="row">{}</th><td class="n">{}</td><td class="n">{:.1} %</td><td class="n">{}</td><td class="n">{:.1} %</td></tr>"#,
+            class.name,
             count(class.files),
             percent(class.files, all.files),
             size(class.bytes),
@@ -211,23 +221,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn classes_of_sizes_have_names() {
-        let names: Vec<String> = Sizes::default()
-            .classes()
-            .map(|(least, _)| class_name(least))
-            .collect();
+    fn classes_end_with_that_of_the_largest_file() {
+        let mut sizes = SizeHistogram::default();
+        assert!(classes(&sizes).0.is_empty());
+        sizes.add(0, 1);
+        sizes.add(1000, 2);
+        sizes.add(100_000, 1);
+        let (classes, all) = classes(&sizes);
+        let names: Vec<&str> = classes.iter().map(|class| class.name.as_str()).collect();
         assert_eq!(
             names,
-            [
-                "empty",
-                "below 1 KiB",
-                "1–16 KiB",
-                "16–256 KiB",
-                "256 KiB–4 MiB",
-                "4–64 MiB",
-                "64 MiB–1 GiB",
-                "1 GiB and more"
-            ]
+            ["empty", "up to 1 KiB", "up to 16 KiB", "up to 128 KiB"]
         );
+        assert_eq!((all.files, all.bytes), (4, 102_000));
+        let words = words(&classes, &all);
+        let expected = "Most files are in the class “up to 1 KiB” (50 %), most bytes in “up to 128 KiB” (98 %).";
+        assert_eq!(words, expected);
     }
 }

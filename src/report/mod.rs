@@ -24,7 +24,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::progress::history::{self, Latest};
-use crate::state::{Look, Sizes, Standing, State, StateError};
+use crate::state::{Look, Standing, State, StateError};
+use crate::survey::SizeHistogram;
 
 use timeline::Timeline;
 
@@ -50,7 +51,7 @@ struct Subject {
     standing: Standing,
     /// How many entries failed for each reason.
     reasons: Vec<(String, u64)>,
-    sizes: Sizes,
+    sizes: SizeHistogram,
     latest: Latest,
     timeline: Timeline,
 }
@@ -62,12 +63,14 @@ struct Subject {
 /// When the state cannot be read, or the page not be written.
 pub fn write(folder: &Path, out: &mut dyn Write) -> Result<(), ReportError> {
     let look = State::look(folder)?;
+    let mut sizes = SizeHistogram::default();
+    look.reader.visit_sizes(|size| sizes.add(size, 1))?;
     let subject = Subject {
         folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf()),
         at: history::now(),
         standing: look.standing()?,
         reasons: look.reader.problem_reasons()?,
-        sizes: look.reader.sizes()?,
+        sizes,
         latest: history::latest(folder).unwrap_or_default(),
         timeline: Timeline::read(folder),
         look,

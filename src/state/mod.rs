@@ -42,7 +42,6 @@ pub use progress::{Pass, PassProgress};
 pub use reader::{DirectoryEntry, InodeOwner, Reader};
 pub use recording::{FoundEntry, ListingChunk, Recorded};
 pub use settings::{Settings, compression_name};
-pub use sizes::{SizeClass, Sizes};
 pub use survey::{DatabaseSize, LinkGroups, SurveyRow};
 pub use work::{FileBatch, Unlisted};
 

@@ -88,12 +88,13 @@ fn the_page_has_what_the_state_has() {
         .map(|row| (row[0].as_str(), (number(&row[1]), row[3].as_str())))
         .collect();
     assert_eq!(classes["empty"], (1, "0 B"));
-    // The odd file has 7 bytes.
-    assert_eq!(classes["below 1 KiB"], (3, "1.0 KiB"));
-    assert_eq!(classes["1–16 KiB"], (1, "1.0 KiB"));
+    // Those of 1, 1023 and 1024 bytes, and the odd one with 7.
+    assert_eq!(classes["up to 1 KiB"], (4, "2.0 KiB"));
+    assert_eq!(classes["up to 16 KiB"], (0, "0 B"));
     // It has two names.
-    assert_eq!(classes["16–256 KiB"], (1, "68.4 KiB"));
-    assert_eq!(classes["4–64 MiB"], (1, "5.0 MiB"));
+    assert_eq!(classes["up to 128 KiB"], (1, "68.4 KiB"));
+    assert_eq!(classes["up to 8 MiB"], (1, "5.0 MiB"));
+    assert!(!classes.contains_key("up to 64 MiB"), "{classes:?}");
     let files = "SELECT count(*) FROM entry WHERE mode & 0xf000 = 0x8000
                  AND (owner IS NULL OR owner = id)";
     assert_eq!(classes["all"].0, query(&state, files));

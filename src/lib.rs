@@ -20,3 +20,4 @@ pub mod state;
 pub mod stop;
 pub mod upload;
 pub mod verify;
+pub mod version;

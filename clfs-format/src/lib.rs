@@ -43,7 +43,7 @@ pub use databack::DataBack;
 pub use directory::{DirEntries, DirEntry, DirectorySegmenter, DirectorySegments};
 pub use entries::{BadEntry, DirEntriesIter, RawDirEntries};
 pub use error::{Corrupt, FormatError, Limit, Part, Place, Unsupported};
-pub use extended::{Bucket, ExtendedAttributes};
+pub use extended::{BUCKET_VERSION, Bucket, ExtendedAttributes};
 pub use filehandle::{FileType, Filehandle, FilehandleFields};
 pub use handle::{HandleType, UnknownHandle};
 pub use hash::{fnv1, hash64, murmur2};

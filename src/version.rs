@@ -19,3 +19,9 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 pub fn version() -> &'static str {
     &VERSION
 }
+
+/// The day of the commit, `2026-11-21`, if it is known.
+pub fn day() -> Option<&'static str> {
+    let (_, day) = env!("CLFSLOAD_BUILD_COMMIT").split_once(' ')?;
+    Some(day)
+}

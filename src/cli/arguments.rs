@@ -34,25 +34,34 @@ use crate::version::version;
     after_long_help = overview::long()
 )]
 pub(super) struct Arguments {
-    /// Folder for the state of the transfer; needs about 150 bytes for each entry of the source. One
-    /// that is called like a command is written ./ls
+    /// Folder for the state of the transfer
+    ///
+    /// It needs about 150 bytes for each entry of the source. One that is called like a command is
+    /// written ./ls.
     #[arg(value_name = "STATE_DIR")]
     state: PathBuf,
     /// Folder to load
     source: PathBuf,
     /// Storage account: its name, its URL, or file:///PATH for a local folder
     account: String,
-    /// Container: must exist and be empty; with file:///PATH a subfolder, made if it is not there
+    /// Container: must exist and be empty
+    ///
+    /// With file:///PATH it is a subfolder, made if it is not there.
     container: String,
-    /// SAS token with rights rwdl; "-" reads it from standard input. Better: --sas-token-file or
-    /// AZURE_STORAGE_SAS_TOKEN, which other users of the machine cannot see
+    /// SAS token with rights rwdl; better in a file, see below
+    ///
+    /// "-" reads it from standard input. Better are --sas-token-file and AZURE_STORAGE_SAS_TOKEN, which
+    /// other users of the machine cannot see.
     #[arg(value_name = "SAS_TOKEN", allow_hyphen_values = true)]
     sas: Option<String>,
 
-    /// Begin a transfer
+    /// Begin a transfer; without it, one goes on
     #[arg(long, help_heading = "Transfer")]
     new: bool,
     /// File whose only line is the SAS token
+    ///
+    /// Without it, and without SAS_TOKEN, the token is taken from AZURE_STORAGE_SAS_TOKEN. When the
+    /// token ends during the load, the next one is read from the file.
     #[arg(
         long,
         value_name = "FILE",
@@ -70,14 +79,25 @@ pub(super) struct Arguments {
         hide_short_help = true
     )]
     blob_endpoint: Option<String>,
-    /// Compression of objects [default: LZ4; on a resume as begun]
-    #[arg(long, value_enum, ignore_case = true, help_heading = "Transfer")]
+    /// Compression of objects [default: LZ4]
+    ///
+    /// On a resume it is as begun.
+    #[arg(
+        long,
+        value_name = "KIND",
+        value_enum,
+        ignore_case = true,
+        help_heading = "Transfer"
+    )]
     compression: Option<CompressionWord>,
-    /// 1: files with several names stay one file; 0: each name becomes a file [default: 0; on a
-    /// resume as begun]
+    /// 1: a file with several names stays one; 0: each is a file [default: 0]
+    ///
+    /// On a resume it is as begun.
     #[arg(long, value_name = "0|1", alias = "preserve_hardlinks", value_parser = parse_switch, action = ArgAction::Set, help_heading = "Transfer")]
     preserve_hardlinks: Option<bool>,
-    /// Stop when so many entries have failed in this run, those that failed before left out; 0: never
+    /// Stop when so many entries have failed; 0: never
+    ///
+    /// Those of this run count; those that failed before are left out.
     #[arg(
         long,
         value_name = "N",
@@ -92,8 +112,9 @@ pub(super) struct Arguments {
     /// Finish without the entries that failed
     #[arg(long, alias = "skip_failed", help_heading = "Failures")]
     skip_failed: bool,
-    /// When the load is done, check the container as clfsload verify does; its findings give exit
-    /// status 3
+    /// Check the container when the load is done
+    ///
+    /// It is checked as clfsload verify does; findings give exit status 3.
     #[arg(long, help_heading = "Transfer")]
     verify: bool,
     /// Seconds that the source may take for one call before that is told
@@ -113,12 +134,14 @@ pub(super) struct Arguments {
     /// 1024]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096), help_heading = "Limits", hide_short_help = true)]
     concurrency: Option<u16>,
-    /// Bytes of content to upload in a second at most, with K, M or G for powers of 1024 (bytes, not bits)
-    /// [default: no limit]
+    /// Bytes to upload in a second, such as 100M [default: no limit]
+    ///
+    /// Of content, at most; K, M and G stand for powers of 1024 (bytes, not bits). At least 64K.
     #[arg(long, value_name = "RATE", alias = "bandwidth_limit", value_parser = parse_rate, help_heading = "Limits")]
     bandwidth_limit: Option<NonZeroU64>,
-    /// Memory for files and objects on their way, with K, M or G; at least 32M. The rest of the program
-    /// takes about as much again as the default
+    /// Memory for files and objects on their way
+    ///
+    /// With K, M or G; at least 32M. The rest of the program takes about as much again as the default.
     #[arg(long, value_name = "SIZE", value_parser = super::size::parse, default_value = "64M", help_heading = "Limits")]
     memory: u64,
     /// The most threads that read and compress files; there are fewer where the source answers quickly
@@ -129,7 +152,9 @@ pub(super) struct Arguments {
         value_parser = clap::value_parser!(u16).range(1..=256),
         default_value_t = 64, help_heading = "Limits", hide_short_help = true)]
     worker_threads: u16,
-    /// No figures while it runs, neither as a display on a terminal nor as lines
+    /// No figures while it runs
+    ///
+    /// Neither as a display on a terminal nor as lines.
     #[arg(long, help_heading = "Output")]
     no_progress: bool,
     /// Seconds between two lines of figures, where there is no display [default: 30; JSON: 5]
@@ -272,7 +297,7 @@ impl Arguments {
 
     /// What was most likely meant, when a load with these words is refused.
     pub(super) fn hint(&self) -> Option<String> {
-        hint::of_load(&self.state, &self.source, self.new)
+        hint::of_load(&self.state, &self.source, &self.account, self.new)
     }
 
     /// The options that matter to whoever reads the history later; no secrets.

@@ -77,6 +77,8 @@ pub(super) fn whole() -> clap::Command {
     arguments::Arguments::command()
         .subcommands(words.get_subcommands().cloned())
         .subcommand_negates_reqs(true)
+        .subcommand_value_name("COMMAND")
+        .subcommand_help_heading("Commands")
         .disable_help_subcommand(true)
 }
 

@@ -12,6 +12,8 @@ use super::command::{self, is_command};
 use crate::container::mistaken;
 use crate::state::State;
 
+const ORDER: &str = "the words come in the order STATE_DIR SOURCE ACCOUNT CONTAINER";
+
 /// For a line that the parser refused with an error of this kind.
 pub(super) fn of_words(words: &[OsString], kind: ErrorKind) -> Option<String> {
     if !matches!(
@@ -50,30 +52,35 @@ pub(super) fn of_words(words: &[OsString], kind: ErrorKind) -> Option<String> {
     if ["state", "source"].iter().any(|name| {
         given(name).is_some_and(|word| word.starts_with("https://") || word.starts_with("file://"))
     }) {
-        return Some("the words come in the order STATE_DIR SOURCE ACCOUNT CONTAINER".to_owned());
+        return Some(ORDER.to_owned());
     }
     mistaken::whole_container(given("account")?)
 }
 
 /// For a load whose words were understood, but that cannot be carried out.
-pub(super) fn of_load(state: &Path, source: &Path, new: bool) -> Option<String> {
+pub(super) fn of_load(state: &Path, source: &Path, account: &str, new: bool) -> Option<String> {
+    if account.starts_with('/') && !source.as_os_str().as_encoded_bytes().contains(&b'/') {
+        return Some(ORDER.to_owned());
+    }
+    // A resume that names no state may be a command that is none.
+    if !new
+        && !state.exists()
+        && let Some(meant) = state.to_str().and_then(command_meant)
+    {
+        return Some(meant);
+    }
     if State::exists(source) && !State::exists(state) {
         return Some(format!(
             "{} holds the state of a transfer: STATE_DIR comes first, then SOURCE",
             source.display()
         ));
     }
-    if let Some(path) = [state, source].iter().find_map(|path| windows_path(path)) {
-        return Some(path);
-    }
-    if !new {
-        // A resume that names no state may be a command that is none.
-        let word = state.to_str().filter(|_| !state.exists())?;
-        return command_meant(word);
+    if let Some(hint) = windows_path(source) {
+        return Some(hint);
     }
     let full =
         |folder: &Path| std::fs::read_dir(folder).is_ok_and(|mut items| items.next().is_some());
-    (full(state) && !State::exists(state) && !full(source)).then(|| {
+    (new && full(state) && !State::exists(state) && !full(source)).then(|| {
         format!(
             "STATE_DIR comes first, then SOURCE: if {} is to be loaded, exchange the two",
             state.display()

@@ -8,6 +8,9 @@ pub(super) fn first() -> String {
         "\
 clfsload loads a folder into an Azure Blob container in CLFS format, and reads such containers.
 
+Usage: clfsload [--new] STATE_DIR SOURCE ACCOUNT CONTAINER [SAS_TOKEN]
+       clfsload COMMAND ...
+
 {}
 
 Options and the rest: clfsload -h, clfsload --help, clfsload COMMAND --help",
@@ -25,28 +28,37 @@ pub(super) fn short() -> String {
 
 /// What stands below the options of `--help`.
 pub(super) fn long() -> String {
+    format!("{}\n\n{}", commands(), examples())
+}
+
+/// Examples and exit statuses.
+pub(super) fn examples() -> String {
     format!(
         "\
 {}
-  clfsload --new /var/clfsload/t2 /mnt/data file:///mnt/disk mycontainer
+  clfsload --new /var/t2 /mnt/data file:///mnt/disk mycontainer
   clfsload verify --source /mnt/data /mnt/disk/mycontainer
 
 Exit status: 0 done; 1 failed or stopped, run again without --new to go on; 2 the command is wrong;
 3 done or at rest with failed entries.",
-        commands_and_examples()
+        first_examples()
     )
 }
 
 fn commands_and_examples() -> String {
-    format!(
-        "\
-A load is: clfsload [--new] STATE_DIR SOURCE ACCOUNT CONTAINER
-Everything else is a command; clfsload COMMAND --help tells more:
-{}
+    format!("{}\n\n{}", commands(), first_examples())
+}
 
-Examples:
-  clfsload --new /var/clfsload/t1 /mnt/data myaccount mycontainer --sas-token-file token
-  clfsload /var/clfsload/t1 /mnt/data myaccount mycontainer --sas-token-file token   # goes on",
+fn commands() -> String {
+    format!(
+        "Commands; clfsload COMMAND --help tells more:\n{}",
         command::list()
     )
+}
+
+fn first_examples() -> &'static str {
+    "\
+Examples (without --new, a load goes on):
+  clfsload --new /var/t1 /mnt/data myaccount mycontainer --sas-token-file token
+  clfsload /var/t1 /mnt/data myaccount mycontainer --sas-token-file token"
 }

@@ -67,7 +67,7 @@ pub enum LocationError {
     #[error(
         "{:?} is no container name: 3 to 63 lower-case letters, digits and single hyphens are possible, with a letter or digit at both ends{}",
         .0,
-        mistaken::container(.0).map(|name| format!(", as in {name:?}")).unwrap_or_default()
+        mistaken::container(.0).map(|hint| format!("; {hint}")).unwrap_or_default()
     )]
     Container(String),
     /// The container's name cannot be a folder's.
@@ -117,8 +117,7 @@ impl ContainerLocation {
             }
             return Self::parse_folder(account, container);
         }
-        if account.contains("://")
-            && account.contains('?')
+        if account.contains('?')
             && let Some(meant) = mistaken::whole_container(account)
         {
             let url = without_query(account);
@@ -159,6 +158,11 @@ impl ContainerLocation {
             return Err(invalid());
         }
         let folder = url.to_file_path().map_err(|()| invalid())?;
+        // It would be made, as a folder "C:" in the root.
+        if mistaken::windows_path(url.path().trim_start_matches('/')).is_some() && !folder.exists()
+        {
+            return Err(invalid());
+        }
         let safe = !container.is_empty()
             && container.len() <= 255
             && !container.starts_with('.')

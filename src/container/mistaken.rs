@@ -45,7 +45,7 @@ pub(super) fn account(word: &str) -> String {
         return format!("give a folder as file://{word}");
     }
     if word.starts_with(['.', '~']) {
-        return "give a folder as file:///PATH, from the root".to_owned();
+        return format!("give a folder as file:///PATH, from the root: file://$(realpath {word})");
     }
     let lower = word.to_ascii_lowercase();
     if lower != word && super::location::is_account_name(&lower) {
@@ -59,10 +59,16 @@ pub(super) fn account(word: &str) -> String {
     "give its name (3 to 24 lower-case letters and digits), its URL (https://NAME.blob.core.windows.net), or file:///PATH for a folder".to_owned()
 }
 
-/// A name that Azure would take in the place of `word`.
+/// What may be meant by a word that Azure would not take for a container's name.
 pub(super) fn container(word: &str) -> Option<String> {
+    if word.contains('=') {
+        return Some(
+            "this seems to be the token, which comes behind the container's name".to_owned(),
+        );
+    }
     let name = word.to_ascii_lowercase().replace(['_', '.', ' '], "-");
-    (name != word && super::location::is_container_name(&name)).then_some(name)
+    let fits = name != word && super::location::is_container_name(&name);
+    fits.then(|| format!("such as {name:?}"))
 }
 
 /// What may be meant by a `file:` URL that is not of the form `file:///PATH`.

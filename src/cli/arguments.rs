@@ -52,7 +52,7 @@ pub(super) struct Arguments {
     ///
     /// "-" reads it from standard input. Better are --sas-token-file and AZURE_STORAGE_SAS_TOKEN, which
     /// other users of the machine cannot see.
-    #[arg(value_name = "SAS_TOKEN", allow_hyphen_values = true)]
+    #[arg(value_name = "SAS_TOKEN")]
     sas: Option<String>,
 
     /// Begin a transfer; without it, one goes on

@@ -6,7 +6,7 @@ use super::command;
 pub(super) fn first() -> String {
     format!(
         "\
-clfsload loads a folder into an Azure Blob container in CLFS format, and reads such containers.
+Loads a folder into an Azure Blob container in CLFS format, and reads such containers.
 
 Usage: clfsload [--new] STATE_DIR SOURCE ACCOUNT CONTAINER [SAS_TOKEN]
        clfsload COMMAND ...

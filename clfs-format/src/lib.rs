@@ -7,6 +7,11 @@
 //! does not pay for, and every failure is a [`FormatError`] that names the place.
 #![forbid(unsafe_code)]
 
+/// Its example is tested with the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod attributes;
 mod block_map_reader;
 mod blockmap;

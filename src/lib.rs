@@ -23,3 +23,4 @@ pub mod stop;
 pub mod survey;
 pub mod upload;
 pub mod verify;
+pub mod version;

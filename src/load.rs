@@ -31,6 +31,7 @@ use crate::source::SourceTree;
 use crate::state::{Settings, State};
 use crate::stop::StopFlag;
 use crate::upload::{UploadLimits, Uploader};
+use crate::version::version;
 
 use bounds::Holders;
 use running::Running;
@@ -153,7 +154,7 @@ impl Load {
     pub fn note_run(&self, options: Vec<(String, String)>) {
         self.note(&Record::Run {
             at: history::now(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: version().to_owned(),
             options,
         });
     }

@@ -6,8 +6,9 @@ use crate::deviations::Deviations;
 use crate::error::{Corrupt, FormatError, Limit, Part, Place};
 use crate::handle::{Handle, HandleType, Handles};
 
-/// Version numbers of the bucket that a loader writes.
-const BUCKET_VERSION: &str = "2";
+/// The version of object names, of the bucket, and of what is in it, as the bucket object of a container that is
+/// loaded has it (docs/format.md section 6).
+pub const BUCKET_VERSION: &str = "2";
 /// Two u32 lengths.
 const LEAST_PAIR_BYTES: usize = 8;
 

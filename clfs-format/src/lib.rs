@@ -7,6 +7,11 @@
 //! does not pay for, and every failure is a [`FormatError`] that names the place.
 #![forbid(unsafe_code)]
 
+/// Its example is tested with the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod attributes;
 mod block_map_reader;
 mod blockmap;
@@ -43,7 +48,7 @@ pub use databack::DataBack;
 pub use directory::{DirEntries, DirEntry, DirectorySegmenter, DirectorySegments};
 pub use entries::{BadEntry, DirEntriesIter, RawDirEntries};
 pub use error::{Corrupt, FormatError, Limit, Part, Place, Unsupported};
-pub use extended::{Bucket, ExtendedAttributes};
+pub use extended::{BUCKET_VERSION, Bucket, ExtendedAttributes};
 pub use filehandle::{FileType, Filehandle, FilehandleFields};
 pub use handle::{HandleType, UnknownHandle};
 pub use hash::{fnv1, hash64, murmur2};

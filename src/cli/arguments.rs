@@ -13,68 +13,109 @@ use clfs_format::Compression;
 use super::output::{Azcopy, Json, Output};
 use super::sas_source::sas_token;
 use super::verify::Form;
-use super::{Failure, Status};
+use super::{Failure, Status, hint, overview};
 use crate::container::location::ContainerLocation;
 use crate::container::sas::redacted;
 use crate::identity::Seed;
 use crate::load::{LoadOptions, Mode};
 use crate::monitor::Level;
 use crate::upload::UploadLimits;
+use crate::version::version;
 
 /// Loads a folder into an empty Azure Blob container in CLFS format, for an Avere cache to attach.
 ///
 /// Run it with --new to begin; run the same line without --new to go on after an interruption.
 #[derive(Debug, Parser)]
-#[command(name = "clfsload", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(
+    name = "clfsload",
+    version = version(),
+    max_term_width = 100,
+    after_help = overview::short(),
+    after_long_help = overview::long()
+)]
 pub(super) struct Arguments {
-    /// Folder for the state of the transfer; needs about 150 bytes for each entry of the source. One
-    /// that is called like a command is written ./ls
+    /// Folder for the state of the transfer
+    ///
+    /// It needs about 150 bytes for each entry of the source. One that is called like a command is
+    /// written ./ls.
     #[arg(value_name = "STATE_DIR")]
     state: PathBuf,
     /// Folder to load
     source: PathBuf,
     /// Storage account: its name, its URL, or file:///PATH for a local folder
     account: String,
-    /// Container: must exist and be empty; with file:///PATH a subfolder, made if it is not there
+    /// Container: must exist and be empty
+    ///
+    /// With file:///PATH it is a subfolder, made if it is not there.
     container: String,
-    /// SAS token with rights rwdl; "-" reads it from standard input. Better: --sas-token-file or
-    /// AZURE_STORAGE_SAS_TOKEN, which other users of the machine cannot see
-    #[arg(value_name = "SAS_TOKEN", allow_hyphen_values = true)]
+    /// SAS token with rights rwdl; better in a file, see below
+    ///
+    /// "-" reads it from standard input. Better are --sas-token-file and AZURE_STORAGE_SAS_TOKEN, which
+    /// other users of the machine cannot see.
+    #[arg(value_name = "SAS_TOKEN")]
     sas: Option<String>,
 
-    /// Begin a transfer
-    #[arg(long)]
+    /// Begin a transfer; without it, one goes on
+    #[arg(long, help_heading = "Transfer")]
     new: bool,
     /// File whose only line is the SAS token
+    ///
+    /// Without it, and without SAS_TOKEN, the token is taken from AZURE_STORAGE_SAS_TOKEN. When the
+    /// token ends during the load, the next one is read from the file.
     #[arg(
         long,
         value_name = "FILE",
         alias = "sas_token_file",
-        conflicts_with = "sas"
+        conflicts_with = "sas",
+        help_heading = "Transfer"
     )]
     sas_token_file: Option<PathBuf>,
     /// The account's blob endpoint, for private endpoints, other clouds and emulators
-    #[arg(long, value_name = "URL", alias = "blob_endpoint")]
+    #[arg(
+        long,
+        value_name = "URL",
+        alias = "blob_endpoint",
+        help_heading = "Transfer",
+        hide_short_help = true
+    )]
     blob_endpoint: Option<String>,
-    /// Compression of objects [default: LZ4; on a resume as begun]
-    #[arg(long, value_enum, ignore_case = true)]
+    /// Compression of objects [default: LZ4]
+    ///
+    /// On a resume it is as begun.
+    #[arg(
+        long,
+        value_name = "KIND",
+        value_enum,
+        ignore_case = true,
+        help_heading = "Transfer"
+    )]
     compression: Option<CompressionWord>,
-    /// 1: files with several names stay one file; 0: each name becomes a file [default: 0; on a
-    /// resume as begun]
-    #[arg(long, value_name = "0|1", alias = "preserve_hardlinks", value_parser = parse_switch, action = ArgAction::Set)]
+    /// 1: a file with several names stays one; 0: each is a file [default: 0]
+    ///
+    /// On a resume it is as begun.
+    #[arg(long, value_name = "0|1", alias = "preserve_hardlinks", value_parser = parse_switch, action = ArgAction::Set, help_heading = "Transfer")]
     preserve_hardlinks: Option<bool>,
-    /// Stop when so many entries have failed in this run, those that failed before left out; 0: never
-    #[arg(long, value_name = "N", alias = "max_errors", default_value_t = 50)]
+    /// Stop when so many entries have failed; 0: never
+    ///
+    /// Those of this run count; those that failed before are left out.
+    #[arg(
+        long,
+        value_name = "N",
+        alias = "max_errors",
+        default_value_t = 50,
+        help_heading = "Failures"
+    )]
     max_errors: u64,
     /// 1: a resume tries failed entries again; 0: it leaves them
-    #[arg(long, value_name = "0|1", alias = "retry_errors", value_parser = parse_switch, action = ArgAction::Set, default_value = "1")]
+    #[arg(long, value_name = "0|1", alias = "retry_errors", value_parser = parse_switch, action = ArgAction::Set, default_value = "1", help_heading = "Failures", hide_short_help = true)]
     retry_errors: bool,
     /// Finish without the entries that failed
-    #[arg(long, alias = "skip_failed")]
+    #[arg(long, alias = "skip_failed", help_heading = "Failures")]
     skip_failed: bool,
-    /// When the load is done, check the container as clfsload verify does; its findings give exit
-    /// status 3
-    #[arg(long)]
+    /// Check the container when the load is done
+    ///
+    /// It is checked as clfsload verify does; findings give exit status 3.
+    #[arg(long, help_heading = "Transfer")]
     verify: bool,
     /// Seconds that the source may take for one call before that is told
     #[arg(long, value_name = "SECONDS", hide = true, default_value_t = 30)]
@@ -84,45 +125,60 @@ pub(super) struct Arguments {
         long,
         value_name = "SECONDS",
         alias = "retry_patience",
-        default_value_t = 600
+        default_value_t = 600,
+        help_heading = "Failures",
+        hide_short_help = true
     )]
     retry_patience: u64,
     /// Requests at the same time [default: as many as bring throughput, found out while it runs, up to
     /// 1024]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096), help_heading = "Limits", hide_short_help = true)]
     concurrency: Option<u16>,
-    /// Bytes of content to upload in a second at most, with K, M or G for powers of 1024 (bytes, not bits)
-    /// [default: no limit]
-    #[arg(long, value_name = "RATE", alias = "bandwidth_limit", value_parser = parse_rate)]
+    /// Bytes to upload in a second, such as 100M [default: no limit]
+    ///
+    /// Of content, at most; K, M and G stand for powers of 1024 (bytes, not bits). At least 64K.
+    #[arg(long, value_name = "RATE", alias = "bandwidth_limit", value_parser = parse_rate, help_heading = "Limits")]
     bandwidth_limit: Option<NonZeroU64>,
-    /// Memory for files and objects on their way, with K, M or G; at least 32M. The rest of the program
-    /// takes about as much again as the default
-    #[arg(long, value_name = "SIZE", value_parser = super::size::parse, default_value = "64M")]
+    /// Memory for files and objects on their way
+    ///
+    /// With K, M or G; at least 32M. The rest of the program takes about as much again as the default.
+    #[arg(long, value_name = "SIZE", value_parser = super::size::parse, default_value = "64M", help_heading = "Limits")]
     memory: u64,
     /// The most threads that read and compress files; there are fewer where the source answers quickly
-    #[arg(
-        long,
+    #[arg(long,
         value_name = "N",
         visible_alias = "worker_thread_count",
         alias = "worker-thread-count",
         value_parser = clap::value_parser!(u16).range(1..=256),
-        default_value_t = 64
-    )]
+        default_value_t = 64, help_heading = "Limits", hide_short_help = true)]
     worker_threads: u16,
-    /// No figures while it runs, neither as a display on a terminal nor as lines
-    #[arg(long)]
+    /// No figures while it runs
+    ///
+    /// Neither as a display on a terminal nor as lines.
+    #[arg(long, help_heading = "Output")]
     no_progress: bool,
     /// Seconds between two lines of figures, where there is no display [default: 30; JSON: 5]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Output", hide_short_help = true)]
     progress_interval: Option<u64>,
     /// For people, or one JSON object a line (docs/output.md)
-    #[arg(long, value_name = "FORM", value_enum, default_value = "text")]
+    #[arg(
+        long,
+        value_name = "FORM",
+        value_enum,
+        default_value = "text",
+        help_heading = "Output"
+    )]
     output: FormWord,
     /// Print the lines that AzCopy's integration reads
-    #[arg(long, conflicts_with = "output")]
+    #[arg(
+        long,
+        conflicts_with = "output",
+        help_heading = "Output",
+        hide_short_help = true
+    )]
     azcopy: bool,
     /// Serve figures for Prometheus at http://ADDRESS:PORT/metrics; without ADDRESS for this host only
-    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = super::metrics::parse_address)]
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = super::metrics::parse_address, help_heading = "Output", hide_short_help = true)]
     metrics_listen: Option<SocketAddr>,
     /// What goes into the log, STATE_DIR/output.txt
     #[arg(
@@ -130,7 +186,9 @@ pub(super) struct Arguments {
         value_name = "LEVEL",
         alias = "log_level",
         value_enum,
-        default_value = "info"
+        default_value = "info",
+        help_heading = "Output",
+        hide_short_help = true
     )]
     log_level: LevelWord,
     /// Milliseconds without an answer after which a request is made again
@@ -140,30 +198,6 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "HEX", hide = true)]
     seed: Option<Seed>,
 }
-
-const EXAMPLES: &str = "\
-Commands that read a container; clfsload COMMAND --help tells more:
-  ls       lists directories
-  stat     shows what inodes say
-  cat      writes the content of files to standard output
-  du       sums sizes
-  find     searches entries
-  extract  brings files out
-  verify   checks a container
-Commands about a load, while it runs or after:
-  status   shows how far it is
-  report   writes a page about it for a browser
-
-Before a load, clfsload --dry-run SOURCE tells what is in a tree, what of it would fail, and what its
-load would take; clfsload --dry-run --help tells more.
-
-Examples:
-  clfsload --new /var/clfsload/t1 /mnt/data myaccount mycontainer --sas-token-file token
-  clfsload /var/clfsload/t1 /mnt/data myaccount mycontainer --sas-token-file token
-  clfsload --new /tmp/state /mnt/data file:///mnt/disk mycontainer
-
-Exit status: 0 done; 1 failed or stopped, run again without --new to go on; 2 the command is wrong;
-3 done or at rest with failed entries.";
 
 /// The words of `--compression`, as the original spells them.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -270,6 +304,11 @@ impl Arguments {
         }
     }
 
+    /// What was most likely meant, when a load with these words is refused.
+    pub(super) fn hint(&self) -> Option<String> {
+        hint::of_load(&self.state, &self.source, &self.account, self.new)
+    }
+
     /// The options that matter to whoever reads the history later; no secrets.
     pub(super) fn told(&self) -> Vec<(String, String)> {
         let mut told = Vec::new();
@@ -308,6 +347,10 @@ impl Arguments {
     }
 
     pub(super) fn load_options(&self) -> Result<LoadOptions, Failure> {
+        // It would be made, as a folder of that name in this one.
+        if let Some(hint) = hint::windows_path(&self.state) {
+            return Err(Failure::usage(hint));
+        }
         let folder = self.account.starts_with("file:");
         let sas = match folder {
             true => None,

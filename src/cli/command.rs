@@ -7,25 +7,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::printer::Halt;
 use super::sas_source::sas_token;
 use super::{Failure, Status, arguments, terminal};
-use super::{cat, du, extract, find, ls, report, stat, status, verify};
+use super::{cat, completions, du, extract, find, ls, man, report, stat, status, verify};
 use crate::container::address::ContainerAddress;
 use crate::container::location::{ContainerLocation, LocationError};
+use crate::container::mistaken;
 use crate::container::notice::Notice;
 use crate::monitor::{Event, Level};
 use crate::read::{OpenOptions, ReadError, Reader};
 use crate::stop::StopFlag;
+use crate::version::version;
 
 /// Reads CLFS containers: lists, verifies and extracts them.
 #[derive(Debug, Parser)]
-#[command(name = "clfsload", version, max_term_width = 100)]
-struct Words {
+#[command(name = "clfsload", version = version(), max_term_width = 100)]
+pub(super) struct Words {
     #[command(subcommand)]
     command: Command,
 }
@@ -41,26 +43,49 @@ enum Command {
     Verify(verify::Arguments),
     Status(status::Arguments),
     Report(report::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
-
-/// For who gave too few words: the first one was taken for a state folder, or was none.
-pub(super) const OTHERS: &str = "\
-A load is: clfsload [--new] STATE_DIR SOURCE ACCOUNT CONTAINER
-The commands that read a container are ls, stat, cat, du, find, extract and verify:
-clfsload COMMAND --help tells more.";
 
 /// Whether the first word of a command line is one of these commands; any other is the state folder
 /// of a load.
 pub(super) fn is_command(word: Option<&OsStr>) -> bool {
-    let names = [
-        "ls", "stat", "cat", "du", "find", "extract", "verify", "status", "report", "help",
-    ];
-    word.is_some_and(|word| names.iter().any(|name| word == *name))
+    word.is_some_and(|word| word == "help" || Words::command().find_subcommand(word).is_some())
+}
+
+/// Reads the words behind the program's name.
+pub(super) fn parse<W: Into<OsString> + Clone>(
+    words: impl IntoIterator<Item = W>,
+) -> Result<Words, clap::Error> {
+    let name = OsString::from("clfsload");
+    Words::try_parse_from(std::iter::once(name).chain(words.into_iter().map(Into::into)))
+}
+
+/// The commands, a line each: `  ls           Lists directories of a container`.
+pub(super) fn list() -> String {
+    let words = Words::command();
+    let lines = words.get_subcommands().map(|command| {
+        let about = command.get_about().map(ToString::to_string);
+        format!("  {:<12} {}", command.get_name(), about.unwrap_or_default())
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The load and the commands as one: for what tells of all of it, not for parsing. The load's
+/// positional words are those of `clfsload` without a command.
+pub(super) fn whole() -> clap::Command {
+    let words = Words::command();
+    arguments::Arguments::command()
+        .subcommands(words.get_subcommands().cloned())
+        .subcommand_negates_reqs(true)
+        .subcommand_value_name("COMMAND")
+        .subcommand_help_heading("Commands")
+        .disable_help_subcommand(true)
 }
 
 /// Runs the command with the process's arguments.
 pub(super) fn run() -> Result<Status, Failure> {
-    let words = match Words::try_parse() {
+    let words = match parse(std::env::args_os().skip(1)) {
         Ok(words) => words,
         Err(error) => return Ok(arguments::explain(&error)),
     };
@@ -74,6 +99,8 @@ pub(super) fn run() -> Result<Status, Failure> {
         Command::Verify(arguments) => verify::run(arguments),
         Command::Status(arguments) => status::run(arguments),
         Command::Report(arguments) => report::run(arguments),
+        Command::Completions(arguments) => completions::run(arguments),
+        Command::Man(arguments) => man::run(arguments),
     }
 }
 
@@ -169,7 +196,7 @@ impl ContainerWords {
             location = location.with_sas_file(file.clone());
         }
         if let ContainerLocation::Folder { path } = &location {
-            check_folder(path)?;
+            check_folder(path, &self.container)?;
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -203,11 +230,22 @@ impl ContainerWords {
 }
 
 /// A wrong word is most often taken for the path of a folder.
-fn check_folder(path: &Path) -> Result<(), Failure> {
+fn check_folder(path: &Path, word: &OsStr) -> Result<(), Failure> {
     let problem = match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => return Ok(()),
         Ok(_) => "it is no folder".to_owned(),
-        Err(error) if error.kind() == ErrorKind::NotFound => "there is no such folder".to_owned(),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let word = word.to_str().unwrap_or_default();
+            if let Some(url) = mistaken::url_without_scheme(word) {
+                return Err(Failure::usage(format!(
+                    "there is no such folder; for the container give its URL with the scheme: {url}"
+                )));
+            }
+            if let Some(hint) = mistaken::windows_path(word) {
+                return Err(Failure::usage(hint));
+            }
+            "there is no such folder".to_owned()
+        }
         Err(error) => error.to_string(),
     };
     Err(Failure {

@@ -38,7 +38,7 @@ pub(super) struct Arguments {
     /// One of these types: f file, d directory, l symlink, b, c device, s socket, p fifo
     #[arg(
         long = "type",
-        value_name = "f,d,…",
+        value_name = "f,d,...",
         hide_possible_values = true,
         value_enum,
         value_delimiter = ','

@@ -26,10 +26,15 @@ const STOP_PATIENCE: Duration = Duration::from_secs(8);
 pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
     let reporter = Arc::new(Reporter::new(arguments));
     let status = load(arguments, &reporter);
-    if let Err(failure) = &status {
-        reporter.output.failure(failure);
-    }
-    status
+    status.map_err(|mut failure| {
+        if failure.status == Status::Usage
+            && let Some(hint) = arguments.hint()
+        {
+            failure.message = format!("{}\nhint: {hint}", failure.message);
+        }
+        reporter.output.failure(&failure);
+        failure
+    })
 }
 
 fn load(arguments: &Arguments, reporter: &Arc<Reporter>) -> Result<Status, Failure> {

@@ -4,19 +4,23 @@
 mod arguments;
 mod cat;
 mod command;
+mod completions;
 mod dry_run;
 mod dry_run_json;
 mod dry_run_report;
 mod du;
 mod extract;
 mod find;
+mod hint;
 mod load;
 mod log_file;
 mod long_line;
 mod ls;
+mod man;
 mod matching;
 mod metrics;
 mod output;
+mod overview;
 mod printer;
 mod quoting;
 mod record;
@@ -56,15 +60,20 @@ impl From<Status> for ExitCode {
 
 /// Runs the command with the process's arguments.
 pub fn main() -> ExitCode {
-    let status = match command::is_command(std::env::args_os().nth(1).as_deref()) {
-        true => command::run(),
-        false if dry_run::is_asked(std::env::args_os()) => dry_run::run(),
-        false => match Arguments::try_parse() {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    let status = match words.first() {
+        None => {
+            terminal::err(&overview::first());
+            Ok(Status::Usage)
+        }
+        Some(word) if command::is_command(Some(word)) => command::run(),
+        Some(_) if dry_run::is_asked(std::env::args_os()) => dry_run::run(),
+        Some(_) => match Arguments::try_parse() {
             Ok(arguments) => load::run(&arguments),
             Err(error) => {
                 let status = arguments::explain(&error);
-                if error.kind() == clap::error::ErrorKind::MissingRequiredArgument {
-                    terminal::err(command::OTHERS);
+                if let Some(hint) = hint::of_words(&words, error.kind()) {
+                    terminal::err(&redacted(&format!("hint: {hint}")));
                 }
                 Ok(status)
             }

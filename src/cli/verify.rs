@@ -15,7 +15,7 @@ use crate::container::ContainerLocation;
 use crate::read::Reader;
 use crate::verify::{Depth, Finding, VerifyError, VerifyOptions, verify};
 
-/// Checks a container by every rule of the format, as fsck does a file system; changes nothing
+/// Checks a container by every rule of the format; changes nothing
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {

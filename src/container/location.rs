@@ -9,8 +9,9 @@ use url::{Host, Url};
 
 use super::azure::{Azure, Patience};
 use super::folder::Folder;
+use super::mistaken;
 use super::notice::NoticeObserver;
-use super::sas::{InvalidSas, Permissions, SasToken};
+use super::sas::{InvalidSas, Permissions, SasToken, redacted};
 use super::token::TokenSource;
 use super::{Container, ContainerError};
 
@@ -44,9 +45,7 @@ pub enum ContainerLocation {
 #[non_exhaustive]
 pub enum LocationError {
     /// The account is neither a name nor a URL of a known form.
-    #[error(
-        "{0:?} is no storage account: give its name (3 to 24 lower-case letters and digits), its URL (https://NAME.blob.core.windows.net), or file:///PATH for a folder"
-    )]
+    #[error("{:?} is no storage account: {}", .0, mistaken::account(.0))]
     Account(String),
     /// The blob endpoint is not usable.
     #[error("the blob endpoint {url:?} {problem}")]
@@ -56,9 +55,19 @@ pub enum LocationError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// The account's URL is that of a container, or has a token.
+    #[error("the account's URL {url:?} says more than the account: {meant}")]
+    WholeUrl {
+        /// The URL without query.
+        url: String,
+        /// The words to give instead.
+        meant: String,
+    },
     /// Azure would not take the container's name.
     #[error(
-        "{0:?} is no container name: 3 to 63 lower-case letters, digits and single hyphens are possible, with a letter or digit at both ends"
+        "{:?} is no container name: 3 to 63 lower-case letters, digits and single hyphens are possible, with a letter or digit at both ends{}",
+        .0,
+        mistaken::container(.0).map(|hint| format!("; {hint}")).unwrap_or_default()
     )]
     Container(String),
     /// The container's name cannot be a folder's.
@@ -70,7 +79,7 @@ pub enum LocationError {
     #[error("a SAS token is needed for the account {0:?}")]
     SasMissing(String),
     /// The URL has parts that do not belong there.
-    #[error("the folder's URL must be of the form file:///PATH: {0:?}")]
+    #[error("the folder's URL {:?} is not of the form file:///PATH: {}", .0, mistaken::folder_url(.0))]
     FolderUrl(String),
     /// A container's URL that is none.
     #[error(
@@ -108,6 +117,12 @@ impl ContainerLocation {
             }
             return Self::parse_folder(account, container);
         }
+        if account.contains('?')
+            && let Some(meant) = mistaken::whole_container(account)
+        {
+            let url = without_query(account);
+            return Err(LocationError::WholeUrl { url, meant });
+        }
         let (endpoint, account) = match (account.contains("://"), blob_endpoint) {
             (true, None) => endpoint_with_account(account)?,
             (true, Some(endpoint)) => {
@@ -115,8 +130,7 @@ impl ContainerLocation {
                 (endpoint_url(endpoint)?, name)
             }
             (false, given) => {
-                let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-                if !(3..=24).contains(&account.len()) || !account.chars().all(allowed) {
+                if !is_account_name(account) {
                     return Err(LocationError::Account(without_query(account)));
                 }
                 let public = format!("https://{account}.blob.core.windows.net");
@@ -144,6 +158,11 @@ impl ContainerLocation {
             return Err(invalid());
         }
         let folder = url.to_file_path().map_err(|()| invalid())?;
+        // It would be made, as a folder "C:" in the root.
+        if mistaken::windows_path(url.path().trim_start_matches('/')).is_some() && !folder.exists()
+        {
+            return Err(invalid());
+        }
         let safe = !container.is_empty()
             && container.len() <= 255
             && !container.starts_with('.')
@@ -289,11 +308,11 @@ fn endpoint_with_account(text: &str) -> Result<(Url, String), LocationError> {
         }
         (path, host) => {
             // On Azure's own hosts the account is in the host, so a path can only be a container.
-            if matches!(host, Some(Host::Domain(name)) if name.contains(".blob.")) {
-                return Err(LocationError::Endpoint {
-                    url: url.to_string(),
-                    problem: "has a path: the container is an argument of its own",
-                });
+            if matches!(host, Some(Host::Domain(_)))
+                && let Some(meant) = mistaken::whole_container(url.as_str())
+            {
+                let url = url.to_string();
+                return Err(LocationError::WholeUrl { url, meant });
             }
             path.to_owned()
         }
@@ -301,7 +320,12 @@ fn endpoint_with_account(text: &str) -> Result<(Url, String), LocationError> {
     Ok((url, account))
 }
 
-fn is_container_name(name: &str) -> bool {
+pub(super) fn is_account_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (3..=24).contains(&name.len()) && name.chars().all(allowed)
+}
+
+pub(super) fn is_container_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     (3..=63).contains(&name.len())
         && name.chars().all(allowed)
@@ -316,13 +340,14 @@ fn without_query(text: &str) -> String {
         Some(end) => format!("{}...", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
     };
-    match (text.find("://"), text.rfind('@')) {
+    let text = match (text.find("://"), text.rfind('@')) {
         (Some(scheme), Some(at)) if scheme < at => {
             let scheme = text.get(..scheme).unwrap_or_default();
             format!("{scheme}://...{}", text.get(at..).unwrap_or_default())
         }
         _ => text,
-    }
+    };
+    redacted(&text)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod folder;
 pub mod limit;
 pub mod location;
 pub mod memory;
+pub(crate) mod mistaken;
 mod name;
 pub mod notice;
 pub mod outage;

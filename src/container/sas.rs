@@ -38,6 +38,19 @@ pub enum InvalidSas {
     /// A part of it is not `name=value`.
     #[error("the SAS token is not of the form name=value&name=value; copy the token again")]
     Form,
+    /// The quotes that a shell would have taken away are part of it.
+    #[error(
+        "the SAS token stands in quotes that are part of it: leave them out, in a file or a variable it needs none"
+    )]
+    Quoted,
+    /// It is a URL with a token at its end.
+    #[error("the SAS token is a whole URL: give what follows its '?'")]
+    WholeUrl,
+    /// It is what signs tokens, not one.
+    #[error(
+        "the SAS token is an account's key or a connection string: make a SAS token for the container with it, which can do less and ends"
+    )]
+    Key,
     /// A field occurs twice.
     #[error("the SAS token has the field {0:?} twice; copy the token again")]
     Repeated(&'static str),
@@ -154,6 +167,16 @@ impl SasToken {
         }
         if token.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(InvalidSas::Form);
+        }
+        if token.starts_with(['"', '\'']) {
+            return Err(InvalidSas::Quoted);
+        }
+        if token.contains("://") && token.contains('?') {
+            return Err(InvalidSas::WholeUrl);
+        }
+        // A key is 64 bytes in Base64.
+        if token.contains("AccountKey=") || !token.contains('&') && token.ends_with("==") {
+            return Err(InvalidSas::Key);
         }
         let mut fields = Vec::new();
         for part in token.split('&').filter(|part| !part.is_empty()) {

@@ -152,7 +152,8 @@ pub enum Refusal {
     },
     /// A resume with another option than the transfer was begun with.
     #[error(
-        "this transfer was begun with {option} {begun}: leave {option} out, or give {begun}, not {given}"
+        "this transfer was begun with {option} {begun}: give {begun}{}, not {given}",
+        if .option.starts_with("--") { " or leave the option out" } else { "" }
     )]
     Conflict {
         /// The option or argument.

@@ -1,0 +1,75 @@
+//! `clfsload man`: the pages of the manual.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValue;
+use clap::{Arg, Args, Command};
+use clap_mangen::Man;
+
+use super::command::whole;
+use super::{Failure, Status, overview, terminal};
+use crate::version::day;
+
+/// Writes the pages of the manual
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// Folder for the pages, one for each command [default: clfsload.1 to standard output]
+    #[arg(value_name = "DIR")]
+    folder: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  clfsload man | man -l -
+  clfsload man ~/.local/share/man/man1";
+
+pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
+    let mut whole = prepared(whole().after_long_help(overview::examples()));
+    whole.build();
+    let Some(folder) = &arguments.folder else {
+        let mut text = Vec::new();
+        page(&whole).render(&mut text).map_err(Failure::failed)?;
+        return terminal::document(&text);
+    };
+    let failed = |error| Failure::failed(format!("{}: {error}", folder.display()));
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    for command in std::iter::once(&whole).chain(whole.get_subcommands()) {
+        page(command).generate_to(folder).map_err(failed)?;
+    }
+    Ok(Status::Done)
+}
+
+fn page(command: &Command) -> Man {
+    Man::new(command.clone())
+        .date(day().unwrap_or_default())
+        .source(concat!("clfsload ", env!("CARGO_PKG_VERSION")))
+        .manual("CLFS containers")
+}
+
+/// A page shows all options, and the values of one in the place of its value's name: as a list of
+/// their own they take a line each, and say no more.
+fn prepared(command: Command) -> Command {
+    command
+        .mut_args(|argument| {
+            let values = values(&argument);
+            let argument = argument.hide_short_help(false);
+            match values.is_empty() {
+                true => argument,
+                false => argument
+                    .value_name(values.join("|"))
+                    .hide_possible_values(true),
+            }
+        })
+        .mut_subcommands(prepared)
+}
+
+fn values(argument: &Arg) -> Vec<String> {
+    let shown = argument.get_action().takes_values() && !argument.is_hide_possible_values_set();
+    let values = match shown {
+        true => argument.get_possible_values(),
+        false => Vec::new(),
+    };
+    let names = values.iter().map(PossibleValue::get_name);
+    names.map(str::to_owned).collect()
+}

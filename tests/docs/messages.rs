@@ -93,7 +93,7 @@ fn every_message_on_the_page_is_one_of_the_program() {
     for (line, message) in quoted(&page) {
         let letters = message.chars().filter(char::is_ascii_alphabetic).count();
         assert!(
-            letters >= 8,
+            letters >= 7,
             "{}: too little to search for: {message}",
             page.place(line)
         );

@@ -22,7 +22,7 @@ fn the_examples_work() {
     let text = std::fs::read_to_string(project.join("docs/reading.md")).unwrap();
     let examples: Vec<&str> = text
         .lines()
-        .filter_map(|line| line.strip_prefix("    clfsload "))
+        .filter_map(|line| line.strip_prefix("clfsload "))
         .collect();
     assert!(examples.len() >= 11, "{examples:#?}");
     for example in examples {

@@ -25,13 +25,11 @@ use crate::identity::Identity;
 use crate::identity::Seed;
 use crate::monitor::{Event, Monitor};
 use crate::problem::ProblemLimit;
-use crate::progress::history::{self, Record};
 use crate::progress::{Observer, Progress};
 use crate::source::SourceTree;
 use crate::state::{Settings, State};
 use crate::stop::StopFlag;
 use crate::upload::{UploadLimits, Uploader};
-use crate::version::version;
 
 use bounds::Holders;
 use running::Running;
@@ -148,28 +146,6 @@ impl Load {
             container: self.container.location(),
             resumed: mode == Mode::Resume,
         }
-    }
-
-    /// Notes in the history that a run begins, and what it was asked for.
-    pub fn note_run(&self, options: Vec<(String, String)>) {
-        self.note(&Record::Run {
-            at: history::now(),
-            version: version().to_owned(),
-            options,
-        });
-    }
-
-    /// Notes in the history how the run ended.
-    pub fn note_end(&self, end: &str) {
-        self.note(&Record::End {
-            at: history::now(),
-            end: end.to_owned(),
-        });
-    }
-
-    /// The history is for people who look: a run goes on without.
-    fn note(&self, record: &Record) {
-        drop(history::append(self.state.folder(), record));
     }
 
     /// Asks the run to stop, from a signal handler's thread.

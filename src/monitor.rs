@@ -6,6 +6,7 @@
 mod fields;
 
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -166,7 +167,8 @@ impl fmt::Display for Event<'_> {
                 resumed,
             } => {
                 let verb = if *resumed { "resuming" } else { "loading" };
-                write!(f, "{verb} {} into {container}", source.display())
+                let source = Escaped(source.as_os_str().as_bytes());
+                write!(f, "{verb} {source} into {container}")
             }
             Event::Phase(phase) => write!(f, "phase: {phase}"),
             Event::Problem { path, problem } => {
@@ -206,17 +208,29 @@ impl fmt::Display for Event<'_> {
     }
 }
 
-/// A path as a line can show it: control characters and what is not UTF-8 as `\xNN`, a
-/// backslash doubled.
+/// Control characters, line separators, and marks that turn the direction of what follows, which make
+/// a name look like another.
+pub(crate) fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+/// A path as a line can show it: what would be hidden and what is not UTF-8 as `\xNN`, a backslash
+/// doubled; the empty path as ".".
 pub struct Escaped<'a>(pub &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
+        // The source itself has no path below it.
+        let path = if self.0.is_empty() { b"." } else { self.0 };
+        for chunk in path.utf8_chunks() {
             for character in chunk.valid().chars() {
                 match character {
                     '\\' => f.write_str("\\\\")?,
-                    character if character.is_control() => {
+                    character if is_hidden(character) => {
                         let mut bytes = [0; 4];
                         for byte in character.encode_utf8(&mut bytes).bytes() {
                             write!(f, "\\x{byte:02x}")?;
@@ -258,5 +272,10 @@ mod tests {
     fn paths_stay_on_their_line() {
         let shown = Escaped(b"a\nb\\c\xff\xc3\xa4\x1b[0m").to_string();
         assert_eq!(shown, "a\\x0ab\\\\c\\xff\u{e4}\\x1b[0m");
+        assert_eq!(
+            Escaped("\u{202e}gpj.exe".as_bytes()).to_string(),
+            "\\xe2\\x80\\xaegpj.exe"
+        );
+        assert_eq!(Escaped(b"").to_string(), ".");
     }
 }

@@ -1,5 +1,6 @@
 //! The load as a command: options in, events and figures out, an end as an exit status.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -13,11 +14,14 @@ use super::{Failure, Status, output, raise_descriptor_limit, terminal, verify};
 use crate::container::ContainerLocation;
 use crate::container::notice::Notice;
 use crate::container::retry::RetryPolicy;
+use crate::container::sas::redacted;
 use crate::load::{End, Load, LoadError, Summary, prepare};
 use crate::monitor::{Event, Level, Monitor};
 use crate::progress::Snapshot;
+use crate::progress::history::{self, Record};
 use crate::read::{OpenOptions, ReadError, Reader};
 use crate::verify::VerifyOptions;
+use crate::version::version;
 
 /// How long a run may take to come to rest once it is to stop; outcomes are stored meanwhile.
 const STOP_PATIENCE: Duration = Duration::from_secs(8);
@@ -32,6 +36,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
         {
             failure.message = format!("{}\nhint: {hint}", failure.message);
         }
+        // A token in the wrong place, such as that of a path, is no token to what reports it.
+        failure.message = redacted(&failure.message);
         reporter.output.failure(&failure);
         failure
     })
@@ -54,7 +60,7 @@ fn load(arguments: &Arguments, reporter: &Arc<Reporter>) -> Result<Status, Failu
         load.runtime()
             .spawn(super::metrics::serve(listener, latest));
     }
-    load.note_run(arguments.told());
+    note_run(&reporter.state, arguments.told());
     reporter.event(&load.started_event(mode));
     stop_on_signals(&load, reporter);
     let held = end_when_held(&load, reporter);
@@ -67,11 +73,12 @@ fn load(arguments: &Arguments, reporter: &Arc<Reporter>) -> Result<Status, Failu
         }
         let location = arguments.location_now(location)?;
         let form = arguments.verify_form();
-        let status = match verify_loaded(&load, &location, retry, reporter, form)? {
+        let found = verify_loaded(&load, &location, retry, reporter, form)?;
+        let status = match found {
             Status::Done => status,
             worse => worse,
         };
-        reporter.output.verified(status);
+        reporter.output.verified(found, status);
         Ok(status)
     });
     load.leave();
@@ -88,7 +95,7 @@ fn end(
 ) -> Result<End, Failure> {
     match summary {
         Ok(summary) => {
-            load.note_end(&summary.end.to_string());
+            note_end(&reporter.state, &summary.end.to_string());
             let verifies = is_whole(summary.end) && arguments.verify();
             let next = match is_whole(summary.end) && !verifies {
                 true => vec![verify::advice(location)],
@@ -110,13 +117,42 @@ fn end(
         }
         Err(error) => {
             let mut failure = Failure::from(error);
-            load.note_end(&failure.message);
+            failure.message = redacted(&failure.message);
+            note_end(&reporter.state, &failure.message);
             reporter.log.line(Level::Error, "failure", &failure.message);
             failure.message +=
                 "\nat rest: when that is mended, run the same command without --new to go on";
             Err(failure)
         }
     }
+}
+
+/// Notes in the history that a run begins, and what it was asked for.
+fn note_run(state: &Path, options: Vec<(String, String)>) {
+    note(
+        state,
+        &Record::Run {
+            at: history::now(),
+            version: version().to_owned(),
+            options,
+        },
+    );
+}
+
+/// Notes in the history how the run ended.
+fn note_end(state: &Path, end: &str) {
+    note(
+        state,
+        &Record::End {
+            at: history::now(),
+            end: end.to_owned(),
+        },
+    );
+}
+
+/// The history is for people who look: a run goes on without.
+fn note(state: &Path, record: &Record) {
+    drop(history::append(state, record));
 }
 
 /// Whether there is a container that can be attached.
@@ -180,10 +216,12 @@ fn stop_on_signals(load: &Load, reporter: &Arc<Reporter>) {
                 _ = terminate.recv() => {}
             }
             if asked_before {
-                std::process::exit(i32::from(Status::Failed as u8));
+                end_at_once(&reporter);
             }
             stop.request();
-            reporter.event(&Event::Stopping);
+            // Whoever reads what is printed may not read on, and the next signal must be heard.
+            let reporter = Arc::clone(&reporter);
+            std::thread::spawn(move || reporter.event(&Event::Stopping));
         }
     });
 }
@@ -194,15 +232,40 @@ fn end_when_held(load: &Load, reporter: &Arc<Reporter>) -> tokio::task::JoinHand
     let (stop, reporter) = (Arc::clone(load.stop()), Arc::clone(reporter));
     load.runtime().spawn(async move {
         stop.requested(STOP_PATIENCE).await;
-        reporter.event(&Event::StoppedWaiting);
-        std::process::exit(i32::from(Status::Failed as u8));
+        let telling = Arc::clone(&reporter);
+        in_time(move || telling.event(&Event::StoppedWaiting));
+        end_at_once(&reporter);
     })
+}
+
+/// Ends the process while the run still works: what is done is stored.
+fn end_at_once(reporter: &Arc<Reporter>) -> ! {
+    let telling = Arc::clone(reporter);
+    in_time(move || {
+        note_end(&telling.state, "stopped at once");
+        telling.output.stopped();
+    });
+    std::process::exit(i32::from(Status::Failed as u8));
+}
+
+/// Does what may take for ever, such as printing for somebody who does not read, for a second at
+/// most.
+fn in_time(work: impl FnOnce() + Send + 'static) {
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        work();
+        // Nobody waits any more, if it took too long.
+        let _: Result<(), _> = done.send(());
+    });
+    let _: Result<(), _> = ended.recv_timeout(Duration::from_secs(1));
 }
 
 /// Events and figures to the output and the log.
 struct Reporter {
     output: Arc<dyn Output>,
     log: LogFile,
+    /// The state folder.
+    state: PathBuf,
     last: Latest,
 }
 
@@ -210,6 +273,7 @@ impl Reporter {
     fn new(arguments: &Arguments) -> Self {
         Reporter {
             output: arguments.output(),
+            state: arguments.state().to_path_buf(),
             log: LogFile::new(arguments.log_path(), arguments.log_level()),
             last: Latest::default(),
         }
@@ -235,8 +299,9 @@ impl Reporter {
 
 impl Monitor for Reporter {
     fn event(&self, event: &Event<'_>) {
-        self.output.event(event);
+        // Printing may wait for somebody to read.
         self.log.event(event);
+        self.output.event(event);
     }
 
     fn snapshot(&self, snapshot: &Snapshot) {

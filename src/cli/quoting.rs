@@ -1,5 +1,7 @@
 //! How names stand in lists: raw, or as a shell takes them.
 
+use crate::monitor::is_hidden;
+
 /// How a name is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NameStyle {
@@ -52,7 +54,7 @@ fn pieces(name: &[u8]) -> impl Iterator<Item = Piece<'_>> {
         let valid = chunk.valid();
         let characters = valid.char_indices().map(move |(at, character)| {
             let text = valid.get(at..at + character.len_utf8()).unwrap_or_default();
-            match hidden(character) {
+            match is_hidden(character) {
                 true => Piece::Hidden(text.as_bytes()),
                 false => Piece::Shown(text),
             }
@@ -63,16 +65,6 @@ fn pieces(name: &[u8]) -> impl Iterator<Item = Piece<'_>> {
         };
         characters.chain(invalid)
     })
-}
-
-/// Control characters, line separators, and marks that turn the direction of what follows, which make
-/// a name look like another.
-fn hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-        )
 }
 
 fn shell_escape(line: &mut Vec<u8>, name: &[u8]) {

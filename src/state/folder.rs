@@ -16,6 +16,10 @@ const UNFINISHED: &str = "state.db.unfinished";
 /// Locked by the process that works on the transfer.
 pub(super) const LOCK: &str = "lock";
 
+/// Who only looks holds the lock for some microseconds (`look.rs`).
+const LOCK_TRIES: u32 = 4;
+const LOCK_WAIT: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// A locked state folder.
 #[derive(Debug)]
 pub(super) struct StateFolder {
@@ -82,7 +86,15 @@ impl StateFolder {
             .mode(0o600)
             .open(&name)
             .map_err(|error| StateError::io("open", &name, error))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        let mut locked = flock(&lock, FlockOperation::NonBlockingLockExclusive);
+        for _ in 0..LOCK_TRIES {
+            if locked != Err(rustix::io::Errno::WOULDBLOCK) {
+                break;
+            }
+            std::thread::sleep(LOCK_WAIT);
+            locked = flock(&lock, FlockOperation::NonBlockingLockExclusive);
+        }
+        match locked {
             Ok(()) => Ok(StateFolder {
                 path: path.to_path_buf(),
                 _lock: lock,

@@ -1,5 +1,5 @@
-//! A look at a transfer from outside, while another process may work on it. Nothing is locked, and
-//! nothing written.
+//! A look at a transfer from outside, while another process may work on it. Nothing is written but
+//! SQLite's own index of the log, which beside a crash has to be made anew.
 
 use std::fs::File;
 use std::path::Path;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clfs_format::FileType;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use super::row::{self, ENTRY_COLUMNS, stored};
@@ -55,6 +56,8 @@ impl Reader {
         let open = |flags| {
             let connection = Connection::open_with_flags(&path, flags)?;
             schema::set_up_reader(&connection)?;
+            // After a crash SQLite would tidy up when it closes: that is the next run's to do.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
             // Nothing is read before the first query.
             connection.query_row("SELECT count(*) FROM setting", [], |_| Ok(()))?;
             Ok(connection)

@@ -1,13 +1,13 @@
 //! The lines that AzCopy's integration with the original loader reads: a word, and a JSON object.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use super::{Ending, Output, figures};
-use crate::cli::Failure;
 use crate::cli::terminal::out;
+use crate::cli::{Failure, Status};
 use crate::load::End;
 use crate::monitor::{Event, Level};
 use crate::progress::{Progress, Snapshot};
@@ -21,6 +21,8 @@ pub(in crate::cli) struct Azcopy {
     last: Mutex<(Instant, u64)>,
     /// The last figures: a failure tells how far it came.
     reached: Mutex<Option<Snapshot>>,
+    /// The final object, while what was loaded is verified.
+    held: Mutex<Option<Value>>,
 }
 
 impl Azcopy {
@@ -28,6 +30,7 @@ impl Azcopy {
         Azcopy {
             last: Mutex::new((Instant::now(), 0)),
             reached: Mutex::default(),
+            held: Mutex::default(),
         }
     }
 }
@@ -129,30 +132,64 @@ impl Output for Azcopy {
 
     fn end(&self, ending: &Ending<'_>) {
         let summary = ending.summary;
-        let done = ending.last.map_or(0, |last| last.done);
-        let total = ending
-            .last
-            .map_or(summary.totals.entries(), |last| last.found);
+        // Without a run there are no figures of one.
+        let total = summary.totals.entries();
+        let (done, total) = match ending.last {
+            Some(last) => (last.done, last.found),
+            None => (total.saturating_sub(summary.problems), total),
+        };
         let object = final_object(
             job_status(summary.end),
             summary.elapsed.as_secs_f64(),
             [summary.problems, done, total],
             Progress::get(&summary.progress.bytes_put),
         );
-        out(&line("AZCOPY-FINAL", &object));
+        match ending.verifies {
+            // The last line of all is the final one.
+            true => *self.held() = Some(object),
+            false => out(&line("AZCOPY-FINAL", &object)),
+        }
+    }
+
+    fn verified(&self, found: Status, _: Status) {
+        if let Some(mut object) = self.held().take() {
+            if found != Status::Done {
+                object["final_job_status"] = "Failed".into();
+            }
+            out(&line("AZCOPY-FINAL", &object));
+        }
+    }
+
+    fn stopped(&self) {
+        self.ended("Aborted");
     }
 
     fn failure(&self, failure: &Failure) {
         self.line(&failure.message);
+        self.ended("Failed");
+    }
+}
+
+impl Azcopy {
+    fn held(&self) -> MutexGuard<'_, Option<Value>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The final line of a run that could not say itself how it ended.
+    fn ended(&self, status: &str) {
         let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        let object = match reached.as_ref() {
-            Some(last) => final_object(
-                "Failed",
+        let object = match (self.held().take(), reached.as_ref()) {
+            (Some(mut loaded), _) => {
+                loaded["final_job_status"] = status.into();
+                loaded
+            }
+            (None, Some(last)) => final_object(
+                status,
                 last.elapsed_ms as f64 / 1e3,
                 [last.failed, last.done, last.found],
                 last.run_bytes_put,
             ),
-            None => final_object("Failed", 0.0, [0; 3], 0),
+            (None, None) => final_object(status, 0.0, [0; 3], 0),
         };
         out(&line("AZCOPY-FINAL", &object));
     }

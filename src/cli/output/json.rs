@@ -198,12 +198,17 @@ impl Output for Json {
         out(&end_line(ending));
     }
 
-    fn verified(&self, status: Status) {
-        let end = match status {
+    fn verified(&self, found: Status, exit: Status) {
+        let end = match found {
             Status::Done => "verified",
             _ => "verified-with-findings",
         };
-        let object = json!({ "end": end, "exit_status": status as u8 });
+        let object = json!({ "end": end, "exit_status": exit as u8 });
+        out(&line(Kind::Final, fields(object)));
+    }
+
+    fn stopped(&self) {
+        let object = json!({ "end": "stopped-at-once", "exit_status": Status::Failed as u8 });
         out(&line(Kind::Final, fields(object)));
     }
 

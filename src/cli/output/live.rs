@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{Ending, Output, figures, lines, summary};
 use crate::cli::Failure;
 use crate::cli::terminal::out;
-use crate::monitor::Event;
+use crate::monitor::{Event, Level};
 use crate::progress::Snapshot;
 
 /// Redrawn no more often: over ssh each time is a packet.
@@ -58,6 +58,14 @@ impl Live {
         }
     }
 
+    /// Prints above the display, which the next snapshot draws again. Not `MultiProgress::suspend`: it
+    /// panics when the terminal is gone.
+    fn beside(&self, print: impl FnOnce()) {
+        let _nobody_draws = self.rows();
+        drop(self.display.clear());
+        print();
+    }
+
     /// Takes the display away for good: what comes after it stands in its place.
     fn clear(&self) {
         if let Some(rows) = self.rows().take() {
@@ -75,7 +83,10 @@ const BAR: &str = "[{bar:40.green}] {msg}";
 
 impl Output for Live {
     fn event(&self, event: &Event<'_>) {
-        self.display.suspend(|| lines::print(event));
+        // Thousands of these may come in a second, and nobody sees them.
+        if event.level() > Level::Debug {
+            self.beside(|| lines::print(event));
+        }
     }
 
     fn snapshot(&self, snapshot: &Snapshot) {
@@ -95,7 +106,7 @@ impl Output for Live {
     }
 
     fn line(&self, line: &str) {
-        self.display.suspend(|| out(line));
+        self.beside(|| out(line));
     }
 
     fn end(&self, ending: &Ending<'_>) {

@@ -32,8 +32,10 @@ pub(super) trait Output: Send + Sync {
     fn line(&self, line: &str);
     /// The run came to an end of its own. No snapshot comes after it.
     fn end(&self, ending: &Ending<'_>);
-    /// What the run loaded was verified, and this is the exit status.
-    fn verified(&self, _: Status) {}
+    /// What the run loaded was verified: what that found, and the exit status of all.
+    fn verified(&self, _found: Status, _exit: Status) {}
+    /// The process ends at once.
+    fn stopped(&self) {}
     /// The command failed. The message is printed by the caller, to standard error.
     fn failure(&self, failure: &Failure);
 }

@@ -71,6 +71,7 @@ fn run(page: &Page, before: &str) -> Result<String, String> {
     symlink(env!("CARGO_BIN_EXE_clfsload"), bin.join("clfsload")).unwrap();
     fs::write(bin.join("cargo"), CARGO).unwrap();
     fs::set_permissions(bin.join("cargo"), Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(folder.path().join("home")).unwrap();
     let work = folder.path().join("project");
     fs::create_dir_all(work.join("fixtures")).unwrap();
     copy_tree(&project().join("fixtures/tree"), &work.join("fixtures"));
@@ -94,6 +95,7 @@ fn run(page: &Page, before: &str) -> Result<String, String> {
         .current_dir(&work)
         .env("PATH", format!("{}:{path}", bin.display()))
         .env("CLFSLOAD", env!("CARGO_BIN_EXE_clfsload"))
+        .env("HOME", folder.path().join("home"))
         .env("XDG_CACHE_HOME", folder.path().join("cache"))
         .env_remove("AZURE_STORAGE_SAS_TOKEN")
         .stdin(Stdio::null());

@@ -61,6 +61,5 @@ fn first_examples() -> &'static str {
 Examples (without --new, a load goes on):
   clfsload --new /var/t1 /mnt/data myaccount mycontainer --sas-token-file token
   clfsload /var/t1 /mnt/data myaccount mycontainer --sas-token-file token
-  clfsload --dry-run /mnt/data      what is in it, and what its load would take
-  clfsload status --watch /var/t1   how far the load is, from another terminal"
+  clfsload --dry-run /mnt/data   what is in it, and what its load would take"
 }

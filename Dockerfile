@@ -15,10 +15,11 @@ RUN CLFSLOAD_COMMIT="$COMMIT" scripts/build-static > /program \
     && install -D --mode=644 LICENSE /image/usr/share/doc/clfsload/LICENSE \
     && install -D --mode=644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt \
     && install --directory --mode=1777 /image/tmp \
-    && install --directory --owner=65532 --group=65532 --mode=700 /image/state
+    && install --directory /state
 
 FROM scratch
 COPY --from=build /image /
+COPY --from=build --chown=65532:65532 /state /state
 # Reads what everybody may read. For a source of files that only their owners read: --user 0
 # --cap-drop ALL --cap-add DAC_READ_SEARCH.
 USER 65532:65532

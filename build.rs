@@ -48,9 +48,10 @@ fn from_checkout(folder: &Path) -> Option<String> {
         let Some(path) = git(folder, &["rev-parse", "--git-path", &name]) else {
             continue;
         };
-        let path = folder.join(path);
-        if path.exists() {
-            println!("cargo::rerun-if-changed={}", path.display());
+        // Relative to the package, as git gives it: a copy of the build folder beside another checkout
+        // then looks at that one.
+        if folder.join(&path).exists() {
+            println!("cargo::rerun-if-changed={path}");
         }
     }
     Some(commit)

@@ -1,0 +1,69 @@
+//! Words of a load into options, and what is refused.
+
+use super::*;
+use clap::CommandFactory;
+
+#[test]
+fn the_definition_is_sound() {
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn the_spelling_of_the_original_works() {
+    let line = "clfsload --new /s /d file:///c n --preserve_hardlinks 1 --max_errors 3 \
+                --retry_errors 0 --compression DISABLED";
+    let arguments = Arguments::try_parse_from(line.split_whitespace()).unwrap();
+    let Ok(options) = arguments.load_options() else {
+        panic!("refused");
+    };
+    assert_eq!(options.preserve_hardlinks, Some(true));
+    assert_eq!(options.max_problems, Some(3));
+    assert!(!options.retry_problems);
+    assert_eq!(options.compression, Some(Compression::Disabled));
+}
+
+fn options(words: &str) -> Result<LoadOptions, String> {
+    let line = format!("clfsload --new /s /d file:///c n {words}");
+    let arguments = Arguments::try_parse_from(line.split_whitespace());
+    match arguments.map_err(|error| error.to_string())?.load_options() {
+        Ok(options) => Ok(options),
+        Err(failure) => Err(failure.message),
+    }
+}
+
+#[test]
+fn limits_are_read() {
+    let defaults = options("").unwrap();
+    assert_eq!(defaults.limits, UploadLimits::default());
+    assert_eq!(defaults.encode_threads, 64);
+    let given =
+        options("--concurrency 300 --bandwidth-limit 10M --memory 1GiB --worker_thread_count 20");
+    let given = given.unwrap();
+    let expected = UploadLimits {
+        concurrency: NonZeroUsize::new(300),
+        bandwidth: NonZeroU64::new(10 << 20),
+        bytes: 1 << 30,
+    };
+    assert_eq!((given.limits, given.encode_threads), (expected, 20));
+    assert_eq!(options("--worker-threads 3").unwrap().encode_threads, 3);
+}
+
+#[test]
+fn limits_that_make_no_sense_are_refused() {
+    for (words, told) in [
+        ("--concurrency 0", "1..=4096"),
+        ("--concurrency 5000", "1..=4096"),
+        ("--bandwidth-limit 0", "at least 64K"),
+        ("--bandwidth-limit 10Mbit", "is no size"),
+        ("--memory much", "is no size"),
+        ("--memory 16E", "'--memory <SIZE>': \"16E\" is too much"),
+        (
+            "--bandwidth-limit 99999P",
+            "is too much: sizes are below 16E",
+        ),
+        ("--worker_thread_count 0", "1..=256"),
+    ] {
+        let refused = options(words).unwrap_err();
+        assert!(refused.contains(told), "{words}: {refused}");
+    }
+}

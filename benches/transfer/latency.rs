@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::io;
 use std::time::Duration;
 
+use clfsload::progress::history::{self, Record};
+
 use crate::child::Ended;
 use crate::load::{Build, Load};
 use crate::rates::{Seconds, steady, whole};
@@ -40,6 +42,7 @@ pub(crate) fn delays(words: &Words) -> io::Result<()> {
         "most in the sink",
         "peak RSS MB",
     ]);
+    let mut settled = String::new();
     for delay in DELAYS {
         let pace = Pace::after(Duration::from_millis(delay));
         let mut rates: Vec<Vec<[f64; 2]>> = vec![Vec::new(); settings.len()];
@@ -49,6 +52,9 @@ pub(crate) fn delays(words: &Words) -> io::Result<()> {
             for (setting, rates) in settings.iter().zip(&mut rates) {
                 let (report, ended) = boxed(words, build, &tree, *setting, pace, LONG_ENOUGH)?;
                 rates.push([steady(&report), whole(&report, ended.wall)]);
+                if setting.is_none() {
+                    settled.push_str(&format!("{delay} ms: {}\n", settling(words)?));
+                }
                 last.push((report, ended.peak));
             }
         }
@@ -81,8 +87,26 @@ pub(crate) fn delays(words: &Words) -> io::Result<()> {
             ]);
         }
     }
-    println!("{table}");
+    println!("{table}\nIts own choice, requests that may be on their way after so many seconds:\n");
+    println!("{settled}");
     Ok(())
+}
+
+/// What the limiter allowed in the last load over time, as its history tells: seconds and requests at once,
+/// and the pace where there is one.
+fn settling(words: &Words) -> io::Result<String> {
+    let mut steps = Vec::new();
+    history::visit(&words.folder.join("state"), |record| {
+        if let Record::Snapshot(at) = record {
+            let pace = match at.pace {
+                0 => String::new(),
+                pace => format!(" at {pace}/s"),
+            };
+            let seconds = at.elapsed_ms as f64 / 1e3;
+            steps.push(format!("{seconds:.1} s {}{pace}", at.concurrency));
+        }
+    })?;
+    Ok(steps.join(", "))
 }
 
 /// One load that may be ended by a kill; what the sink saw, and how it ended.
@@ -171,7 +195,9 @@ pub(crate) fn throttle(words: &Words) -> io::Result<()> {
             report.most_inside.to_string(),
         ]);
         series.push_str(&format!(
-            "{rate} allowed, puts in each second: {puts:?}\nanswered 503: {refused:?}\n\n"
+            "{rate} allowed, puts in each second: {puts:?}\nanswered 503: {refused:?}\n\
+             requests at once: {}\n\n",
+            settling(words)?
         ));
     }
     println!("The second half of {} s:\n", THROTTLED_TIME.as_secs());

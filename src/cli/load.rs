@@ -1,7 +1,8 @@
 //! The load as a command: options in, events and figures out, an end as an exit status.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -66,6 +67,10 @@ fn load(arguments: &Arguments, reporter: &Arc<Reporter>) -> Result<Status, Failu
     let held = end_when_held(&load, reporter);
     let summary = load.run(reporter.as_ref());
     held.abort();
+    // What comes first is told first.
+    if let Some(told) = reporter.stopping().take() {
+        await_told(&told);
+    }
     let status = end(arguments, &load, reporter, &location, summary).and_then(|end| {
         let status = status(end);
         if !(arguments.verify() && is_whole(end)) {
@@ -218,10 +223,11 @@ fn stop_on_signals(load: &Load, reporter: &Arc<Reporter>) {
             if asked_before {
                 end_at_once(&reporter);
             }
-            stop.request();
             // Whoever reads what is printed may not read on, and the next signal must be heard.
-            let reporter = Arc::clone(&reporter);
-            std::thread::spawn(move || reporter.event(&Event::Stopping));
+            let telling = Arc::clone(&reporter);
+            let told = beside(move || telling.event(&Event::Stopping));
+            *reporter.stopping() = Some(told);
+            stop.request();
         }
     });
 }
@@ -251,12 +257,21 @@ fn end_at_once(reporter: &Arc<Reporter>) -> ! {
 /// Does what may take for ever, such as printing for somebody who does not read, for a second at
 /// most.
 fn in_time(work: impl FnOnce() + Send + 'static) {
+    await_told(&beside(work));
+}
+
+/// Does something on a thread of its own; what is returned hears of its end.
+fn beside(work: impl FnOnce() + Send + 'static) -> Receiver<()> {
     let (done, ended) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         work();
         // Nobody waits any more, if it took too long.
         let _: Result<(), _> = done.send(());
     });
+    ended
+}
+
+fn await_told(ended: &Receiver<()>) {
     let _: Result<(), _> = ended.recv_timeout(Duration::from_secs(1));
 }
 
@@ -266,6 +281,8 @@ struct Reporter {
     log: LogFile,
     /// The state folder.
     state: PathBuf,
+    /// Hears when it is told that the run is to stop.
+    stopping: Mutex<Option<Receiver<()>>>,
     last: Latest,
 }
 
@@ -274,6 +291,7 @@ impl Reporter {
         Reporter {
             output: arguments.output(),
             state: arguments.state().to_path_buf(),
+            stopping: Mutex::default(),
             log: LogFile::new(arguments.log_path(), arguments.log_level()),
             last: Latest::default(),
         }
@@ -286,6 +304,10 @@ impl Reporter {
                 "clfsload: the log cannot be written: {error}; going on without"
             ));
         }
+    }
+
+    fn stopping(&self) -> MutexGuard<'_, Option<Receiver<()>>> {
+        self.stopping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The figures of the last moment.

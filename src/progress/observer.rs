@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::estimate::estimate;
 use super::history::History;
 use super::votes::{Look, Votes};
 use super::window::{Mark, Window};
-use super::{Progress, Rates, Snapshot};
+use super::{Progress, Snapshot, Standing};
 use crate::container::limit::Limiter;
 use crate::monitor::{Monitor, Phase};
 use crate::source::SourceTree;
@@ -135,14 +136,16 @@ impl Taking {
         let bytes_found = before.bytes_found + get(&progress.bytes_found);
         // Further names go with their inode, which comes when all are known.
         let links = match phase {
+            Phase::Scan | Phase::Links if before.links_are_done => before.links,
             Phase::Scan | Phase::Links => 0,
             Phase::Directories | Phase::Finish => before.links + get(&progress.links),
         };
-        let most_done = found.saturating_sub(self.problems);
-        let done = match progress.is_finished() {
-            true => most_done,
-            // Directories that are put again, since other entries failed, count once more.
-            false => most_done.min(before.done + get(&progress.done) + links),
+        let standing = Standing {
+            found,
+            failed: self.problems,
+            settled: before.done + get(&progress.done),
+            links,
+            is_finished: progress.is_finished(),
         };
         let mut snapshot = Snapshot {
             at: super::history::now(),
@@ -150,11 +153,12 @@ impl Taking {
             phase,
             scan_complete: progress.is_scan_complete(),
             found,
-            done,
+            done: standing.done(),
             failed: self.problems,
             bytes_found,
             // The last segment of a file under way may be short.
             bytes_read: (before.bytes_read + mark.bytes_read).min(bytes_found),
+            bytes_failed: get(&progress.bytes_failed).min(bytes_found),
             bytes_put: before.bytes_put + mark.bytes_put,
             objects: before.objects + get(&progress.objects),
             run_done: mark.entries,
@@ -171,26 +175,9 @@ impl Taking {
             limiting: self.votes.limiting(),
             eta_seconds: None,
         };
-        snapshot.eta_seconds = estimate(&snapshot, &snapshot.recent);
+        snapshot.eta_seconds = estimate(&snapshot);
         snapshot
     }
-}
-
-/// Seconds that what is left takes: as long as its entries, or its bytes, whichever is more.
-fn estimate(snapshot: &Snapshot, rates: &Rates) -> Option<u64> {
-    if !snapshot.scan_complete {
-        return None;
-    }
-    let bytes = match snapshot.phase {
-        Phase::Scan | Phase::Links => snapshot.bytes_found.saturating_sub(snapshot.bytes_read),
-        Phase::Directories | Phase::Finish => 0,
-    };
-    let seconds = |left: u64, rate: f64| match left {
-        0 => Some(0.0),
-        left => (rate > 0.0).then(|| left as f64 / rate),
-    };
-    let entries = seconds(snapshot.pending(), rates.entries)?;
-    Some(entries.max(seconds(bytes, rates.bytes_read)?).ceil() as u64)
 }
 
 /// The time that processors spent on this process (clock_gettime(2), `CLOCK_PROCESS_CPUTIME_ID`).

@@ -110,6 +110,33 @@ impl Reader {
         })
     }
 
+    /// Bytes of the regular files that have a problem, further names left out.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn problem_bytes(&self) -> Result<u64, StateError> {
+        self.query(|connection| {
+            connection
+                // `sum` would fail where sparse files have more than 63 bits together. The type bits
+                // are those of inode(7).
+                .prepare_cached(
+                    "SELECT total(size) FROM problem JOIN entry USING (id)
+                     WHERE (mode & 0xf000) = 0x8000 AND (owner IS NULL OR owner = id)",
+                )?
+                .query_row([], |row| row.get(0))
+                .map(|bytes: f64| bytes as u64)
+        })
+    }
+
+    /// Whether the directories' pass has begun, in this run or an earlier one: inodes with several
+    /// names that were known then have been dealt with.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn have_directories_begun(&self) -> Result<bool, StateError> {
+        self.query(|connection| Ok(settings::left_out(connection)?.is_some()))
+    }
+
     /// How many entries failed for each reason, the most frequent first.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ pub(in crate::cli) fn part_done(snapshot: &Snapshot) -> Option<f64> {
     };
     let entries = part(snapshot.done + snapshot.failed, snapshot.found);
     Some(match snapshot.phase {
-        Phase::Scan | Phase::Links => entries.min(part(snapshot.bytes_read, snapshot.bytes_found)),
+        Phase::Scan | Phase::Links => entries.min(part(snapshot.bytes_read, snapshot.bytes_wanted())),
         Phase::Directories | Phase::Finish => entries,
     })
 }

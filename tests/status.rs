@@ -63,7 +63,7 @@ fn a_load_is_seen_while_it_runs_and_after_it_was_killed() {
         (&true.into(), &false.into())
     );
     assert_eq!(seen["entries"], FILES + 1);
-    assert_eq!(seen["progress"]["limiting"], "network");
+    assert_eq!(seen["progress"]["limiting"], "bandwidth");
     let text = status(&scratch, &[]).expect(0).stdout;
     assert!(
         text.contains("running for ") && text.contains("scan and files, "),

@@ -88,6 +88,7 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
+    /// Those that are in the container.
     pub(crate) fn done(&self) -> u64 {
         let most = self.found.saturating_sub(self.failed);
         match self.is_finished {

@@ -30,6 +30,12 @@ const ESTIMATED_BY: Duration = Duration::from_secs(300);
 /// A call of the source that is open for longer went to a disk or to a server.
 const WAITING: Duration = Duration::from_millis(1);
 
+/// The container answers when it did something within this: few large objects over a thin line are
+/// done further apart than two looks.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+/// From this share of the bandwidth limit on, it is what limits.
+const NEARLY: f64 = 0.9;
+
 /// What a run consists of, to look at.
 pub struct Observer<'a> {
     pub(crate) progress: &'a Progress,
@@ -63,6 +69,8 @@ struct Taking {
     estimate: Window,
     /// Time, this process's processor time, and time in transactions, at the last look.
     last: (Instant, Duration, Duration),
+    /// Requests that had been carried out at the last look, and when one was seen to be.
+    answers: (u64, Option<Instant>),
     cpu_before: Duration,
     problems: u64,
     taken: u32,
@@ -78,6 +86,7 @@ impl Taking {
             now: Window::new(NOW),
             estimate: Window::new(ESTIMATED_BY),
             last: (started, cpu, Duration::ZERO),
+            answers: (0, None),
             cpu_before: cpu,
             problems: 0,
             taken: 0,
@@ -96,9 +105,23 @@ impl Taking {
         };
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let progress = run.progress;
+        let requests = progress.limiter.requests();
+        let answers = requests.all().saturating_sub(requests.failed);
+        if answers > self.answers.0 {
+            self.answers = (answers, Some(time));
+        }
+        let rate = self
+            .snapshot
+            .as_ref()
+            .map_or(0.0, |last| last.now.bytes_put);
+        let limit = run.limiter.bandwidth_limit();
         self.votes.add(&Look {
             retrying: progress.retrying.load(Ordering::Relaxed),
+            answered: (self.answers.1).is_some_and(|last| time - last <= ANSWERED_WITHIN),
             paced: Progress::get(&progress.limiter.pace) > 0,
+            at_bandwidth_limit: limit.is_some_and(|limit| rate >= NEARLY * limit.get() as f64),
+            requests_are_full: run.limiter.in_flight()
+                >= Progress::get(&progress.limiter.concurrency).max(1),
             waiting_for_room: progress.waiting_for_room.load(Ordering::Relaxed),
             waiting_for_source: run.source.held(WAITING),
             busy: part(cpu, last_cpu) / processors as f64,

@@ -302,6 +302,35 @@ fn a_pipe_gets_lines_and_no_display() {
     assert!(!quiet.expect(0).stdout.contains("files/s"));
 }
 
+/// All of it is read long before it is uploaded.
+#[test]
+fn what_was_read_of_a_large_file_stays_read() {
+    const BYTES: usize = 12 << 20;
+    let scratch = Scratch::new();
+    let mut random = fastrand::Rng::with_seed(7);
+    let content: Vec<u8> = std::iter::repeat_with(|| random.u8(..))
+        .take(BYTES)
+        .collect();
+    std::fs::write(scratch.source().join("large"), content).unwrap();
+    let options = [
+        "--output",
+        "json",
+        "--progress-interval",
+        "1",
+        "--bandwidth-limit",
+        "3M",
+    ];
+    let ran = scratch.load("t", &options).expect(0);
+    let seen = objects(&ran.stdout);
+    let read: Vec<u64> = seen
+        .iter()
+        .filter(|object| object["type"] == "progress")
+        .map(|object| object["bytes_read"].as_u64().unwrap())
+        .collect();
+    assert!(read.len() >= 2, "{read:?}");
+    assert!(read.is_sorted() && read[0] > BYTES as u64 / 2, "{read:?}");
+}
+
 /// What a terminal of 80 columns sees of a load.
 fn on_terminal(scratch: &Scratch, options: &[&str]) -> String {
     let words = scratch.words("t", "t").join(" ");

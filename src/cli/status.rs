@@ -134,10 +134,7 @@ impl Report {
             found: entries,
             failed,
             settled: totals.get(Counter::Done),
-            links: match reader.have_directories_begun()? {
-                true => links,
-                false => 0,
-            },
+            links: reader.links_done()?,
             is_finished,
         };
         let bytes_found = totals.get(Counter::FoundBytes);

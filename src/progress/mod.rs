@@ -27,8 +27,6 @@ pub use snapshot::{Limiting, Rates, Requests, Snapshot};
 pub struct Progress {
     /// Entries recorded by the scan in this run.
     pub found: AtomicU64,
-    /// Those of them that are a further name of a file.
-    pub links: AtomicU64,
     /// Bytes of the regular files among them, further names left out.
     pub bytes_found: AtomicU64,
     /// Entries settled in this run.
@@ -64,9 +62,8 @@ pub struct Progress {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Before {
     pub(crate) found: u64,
-    pub(crate) links: u64,
-    /// Whether `links` are in the container.
-    pub(crate) links_are_done: bool,
+    /// Further names of files that are in the container.
+    pub(crate) links_done: u64,
     pub(crate) bytes_found: u64,
     pub(crate) done: u64,
     pub(crate) bytes_read: u64,
@@ -128,8 +125,7 @@ impl Progress {
         // Once in a run: a later call changes nothing.
         let begun = self.before.set(Before {
             found: totals.entries() + state.unknown_count()?,
-            links: totals.get(Counter::FoundLinks),
-            links_are_done: state.have_directories_begun()?,
+            links_done: state.links_done()?,
             bytes_found: totals.get(Counter::FoundBytes),
             done: totals.get(Counter::Done),
             bytes_read: totals.get(Counter::BytesRead),

@@ -73,6 +73,8 @@ struct Taking {
     answers: (u64, Option<Instant>),
     cpu_before: Duration,
     problems: u64,
+    /// Further names that are in the container, once the pass over them is over.
+    links: Option<u64>,
     taken: u32,
     history: History,
     snapshot: Option<Snapshot>,
@@ -89,6 +91,7 @@ impl Taking {
             answers: (0, None),
             cpu_before: cpu,
             problems: 0,
+            links: None,
             taken: 0,
             history: History::append_to(folder),
             snapshot: None,
@@ -110,10 +113,8 @@ impl Taking {
         if answers > self.answers.0 {
             self.answers = (answers, Some(time));
         }
-        let rate = self
-            .snapshot
-            .as_ref()
-            .map_or(0.0, |last| last.now.bytes_put);
+        let mark = self.mark(run);
+        let rate = mark.rates_since(&self.now.slide(mark)).bytes_put;
         let limit = run.limiter.bandwidth_limit();
         self.votes.add(&Look {
             retrying: progress.retrying.load(Ordering::Relaxed),
@@ -129,10 +130,26 @@ impl Taking {
         });
     }
 
+    fn mark(&self, run: &Observer<'_>) -> Mark {
+        let progress = run.progress;
+        Mark {
+            elapsed: run.started.elapsed(),
+            entries: Progress::get(&progress.done),
+            bytes_read: Progress::get(&progress.bytes_read) + Progress::get(&progress.under_way),
+            bytes_put: Progress::get(&progress.bytes_put),
+            cpu: processor_time().saturating_sub(self.cpu_before),
+        }
+    }
+
     fn take(&mut self, run: &Observer<'_>, last: bool) -> &Snapshot {
         if last || self.taken.is_multiple_of(SNAPSHOTS_A_QUERY) {
             // What cannot be read now is told by those who need it.
             self.problems = run.reader.problem_count().unwrap_or(self.problems);
+        }
+        // Further names go with their inodes, in a pass of its own: counted when it is over.
+        let is_after = matches!(run.progress.phase(), Phase::Directories | Phase::Finish);
+        if last || (is_after && self.links.is_none()) {
+            self.links = run.reader.links_done().ok().or(self.links);
         }
         self.taken = self.taken.wrapping_add(1);
         let snapshot = self.figures(run);
@@ -146,28 +163,16 @@ impl Taking {
         let (progress, before) = (run.progress, run.progress.before());
         let get = Progress::get;
         let phase = progress.phase();
-        let mark = Mark {
-            elapsed: run.started.elapsed(),
-            entries: get(&progress.done),
-            bytes_read: get(&progress.bytes_read) + get(&progress.under_way),
-            bytes_put: get(&progress.bytes_put),
-            cpu: processor_time().saturating_sub(self.cpu_before),
-        };
+        let mark = self.mark(run);
         let recent = self.now.slide(mark);
         let minutes_ago = self.estimate.slide(mark);
         let found = before.found + get(&progress.found);
         let bytes_found = before.bytes_found + get(&progress.bytes_found);
-        // Further names go with their inode, which comes when all are known.
-        let links = match phase {
-            Phase::Scan | Phase::Links if before.links_are_done => before.links,
-            Phase::Scan | Phase::Links => 0,
-            Phase::Directories | Phase::Finish => before.links + get(&progress.links),
-        };
         let standing = Standing {
             found,
             failed: self.problems,
             settled: before.done + get(&progress.done),
-            links,
+            links: self.links.unwrap_or(before.links_done),
             is_finished: progress.is_finished(),
         };
         let mut snapshot = Snapshot {

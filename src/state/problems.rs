@@ -4,7 +4,7 @@ use rusqlite::{Connection, Transaction, params};
 use sha2::{Digest, Sha256};
 
 use super::row::{self, stored};
-use super::{Pass, PassProgress, Reader, State, StateError, settings};
+use super::{Counter, Pass, PassProgress, Reader, State, StateError, settings};
 use crate::entry::EntryId;
 use crate::problem::{Problem, Reason};
 
@@ -128,13 +128,42 @@ impl Reader {
         })
     }
 
-    /// Whether the directories' pass has begun, in this run or an earlier one: inodes with several
-    /// names that were known then have been dealt with.
+    /// How many further names of files are in the container with their inodes. Those of inodes that
+    /// are on their way are not among them.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn have_directories_begun(&self) -> Result<bool, StateError> {
-        self.query(|connection| Ok(settings::left_out(connection)?.is_some()))
+    pub fn links_done(&self) -> Result<u64, StateError> {
+        let progress = self.progress(Pass::Links)?;
+        let found = self.totals()?.get(Counter::FoundLinks);
+        if found == 0 || progress.cursor == 0 {
+            return Ok(0);
+        }
+        self.query(|connection| {
+            let count = |sql: &str, owner: u64| {
+                connection
+                    .prepare_cached(sql)?
+                    .query_row([stored(owner)], |row| row.get(0))
+                    .map(row::loaded)
+            };
+            // Few, or none any more: not all that are done need be counted.
+            let mut missing = count(
+                "SELECT count(*) FROM link WHERE owner > ?1 AND id <> owner",
+                progress.cursor,
+            )? + count(
+                "SELECT count(*) FROM problem JOIN link ON owner = problem.id
+                 WHERE owner <= ?1 AND link.id <> owner",
+                progress.cursor,
+            )?;
+            for owner in &progress.outstanding {
+                missing += count(
+                    "SELECT count(*) FROM link WHERE owner = ?1 AND id <> owner
+                     AND NOT EXISTS (SELECT 1 FROM problem WHERE id = owner)",
+                    owner.get(),
+                )?;
+            }
+            Ok(found.saturating_sub(missing))
+        })
     }
 
     /// How many entries failed for each reason, the most frequent first.

@@ -106,3 +106,13 @@ pub struct Entry {
     /// Attributes at the time of the scan.
     pub attributes: SourceAttributes,
 }
+
+impl Entry {
+    /// Bytes to read of it: the size of a regular file, 0 for anything else.
+    pub(crate) fn regular_bytes(&self) -> u64 {
+        match self.attributes.file_type {
+            FileType::Regular => self.attributes.size,
+            _ => 0,
+        }
+    }
+}

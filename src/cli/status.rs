@@ -14,7 +14,7 @@ use super::{Failure, Status};
 use crate::monitor::Escaped;
 use crate::progress::extremes::{Extremes, Placed};
 use crate::progress::history::{self, Latest};
-use crate::progress::{Rates, Snapshot};
+use crate::progress::{Rates, Snapshot, Standing as Done};
 use crate::state::{Counter, Look, Standing, State, StateError, compression_name};
 
 /// Shows how far a load is, from another terminal, while it runs or after
@@ -40,6 +40,9 @@ Examples:
 Exit status: 0, however the load is; 1 the state cannot be read; 2 the command is wrong.";
 
 const WATCH_EVERY: Duration = Duration::from_secs(2);
+
+/// Figures older than this are told with their age: they come every second.
+const OLD: Duration = Duration::from_secs(10);
 
 pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
     let redraws = arguments.watch && !arguments.json && std::io::stdout().is_terminal();
@@ -114,8 +117,8 @@ impl Report {
         let Standing {
             totals,
             entries,
-            done,
             failed,
+            ..
         } = look.standing()?;
         let Look {
             reader,
@@ -127,6 +130,14 @@ impl Report {
         let Latest { snapshot, extremes } = history::latest(folder).unwrap_or_default();
         let Extremes { largest, slowest } = extremes;
         let links = totals.get(Counter::FoundLinks);
+        let done = Done {
+            found: entries,
+            failed,
+            settled: totals.get(Counter::Done),
+            links: reader.links_done()?,
+            is_finished,
+        };
+        let bytes_found = totals.get(Counter::FoundBytes);
         Ok(Report {
             v: 1,
             state: folder.display().to_string(),
@@ -138,10 +149,11 @@ impl Report {
             finished: is_finished,
             entries,
             links,
-            done,
+            done: done.done(),
             failed,
-            bytes_found: totals.get(Counter::FoundBytes),
-            bytes_read: totals.get(Counter::BytesRead),
+            bytes_found,
+            // What was read for an entry that was put again counts once more.
+            bytes_read: totals.get(Counter::BytesRead).min(bytes_found),
             bytes_put: totals.get(Counter::BytesPut),
             objects: totals.get(Counter::Objects),
             failures: failures
@@ -151,7 +163,7 @@ impl Report {
                 true => None,
                 false => history::last_end(folder),
             },
-            progress: snapshot,
+            progress: of_this_run(snapshot, history::last_begin(folder)),
             largest,
             slowest,
         })
@@ -165,7 +177,7 @@ impl Report {
         let mut lines = vec![
             format!("{} into {}", self.source, self.container),
             format!("state in {}; {}{links}", self.state, self.compression),
-            self.standing(),
+            self.standing(history::now()),
             format!(
                 "{} found, {} done, {} failed",
                 counted(self.entries, "entry", "entries"),
@@ -181,7 +193,7 @@ impl Report {
             ),
         ];
         if let Some(progress) = &self.progress {
-            lines.extend(rates(progress, self.running));
+            lines.extend(rates(progress, self.running, self.finished));
         }
         if !self.failures.is_empty() {
             lines.push("failed, by reason:".to_owned());
@@ -213,9 +225,10 @@ impl Report {
     }
 
     /// Whether it runs, and how far it is.
-    fn standing(&self) -> String {
+    fn standing(&self, now: u64) -> String {
         let after = |snapshot: &Snapshot| span(Duration::from_millis(snapshot.elapsed_ms));
         match (self.running, &self.progress) {
+            (true, _) if self.finished => "loaded; being verified".to_owned(),
             (true, Some(progress)) => {
                 let mut text = format!("running for {}: {}", after(progress), progress.phase);
                 if let Some(part) = figures::part_done(progress) {
@@ -224,9 +237,13 @@ impl Report {
                 for further in [figures::left(progress), figures::slowest(progress)] {
                     text.extend(further.map(|further| format!(", {further}")));
                 }
+                let age = Duration::from_millis(now.saturating_sub(progress.at));
+                if age >= OLD {
+                    text += &format!(" (figures of {} ago)", span(age));
+                }
                 text
             }
-            (true, None) => "running".to_owned(),
+            (true, None) => "running: no figures yet".to_owned(),
             (false, _) => {
                 let state = match self.finished {
                     true => "finished: the container can be attached",
@@ -246,11 +263,19 @@ impl Report {
     }
 }
 
-fn rates(progress: &Snapshot, running: bool) -> Vec<String> {
+/// Figures, unless they are of a run before the last one, which began at `begun`.
+fn of_this_run(snapshot: Option<Snapshot>, begun: Option<u64>) -> Option<Snapshot> {
+    snapshot.filter(|snapshot| begun.is_none_or(|begun| begun <= snapshot.at))
+}
+
+fn rates(progress: &Snapshot, running: bool, finished: bool) -> Vec<String> {
     let row = |name: &str, rates: &Rates| format!("{name}: {}", figures::rates(rates));
     let overall = row("this run", &progress.overall);
-    if !running {
-        return vec![overall.replace("this", "last")];
+    match (running, finished) {
+        (false, _) => return vec![row("last run", &progress.overall)],
+        // It loads no more.
+        (true, true) => return vec![overall],
+        (true, false) => {}
     }
     vec![
         [
@@ -261,4 +286,79 @@ fn rates(progress: &Snapshot, running: bool) -> Vec<String> {
         .join("; "),
         figures::requests(progress),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::snapshot::blank;
+
+    const NOW: u64 = 1_000_000_000;
+
+    fn report(running: bool, finished: bool, progress: Option<Snapshot>) -> Report {
+        Report {
+            v: 1,
+            state: "/t".to_owned(),
+            source: "/s".to_owned(),
+            container: "c".to_owned(),
+            compression: "LZ4",
+            preserve_hardlinks: false,
+            running,
+            finished,
+            entries: 0,
+            links: 0,
+            done: 0,
+            failed: 0,
+            bytes_found: 0,
+            bytes_read: 0,
+            bytes_put: 0,
+            objects: 0,
+            failures: Vec::new(),
+            last_end: None,
+            progress,
+            largest: Vec::new(),
+            slowest: Vec::new(),
+        }
+    }
+
+    fn of(age: u64) -> Option<Snapshot> {
+        let mut snapshot = blank();
+        (snapshot.at, snapshot.elapsed_ms) = (NOW - age, 20_000);
+        Some(snapshot)
+    }
+
+    #[test]
+    fn old_figures_are_told_with_their_age() {
+        for (age, expected) in [
+            (0, "running for 20 s: scan and files"),
+            (9_999, "running for 20 s: scan and files"),
+            (
+                10_000,
+                "running for 20 s: scan and files (figures of 10 s ago)",
+            ),
+            (
+                660_000,
+                "running for 20 s: scan and files (figures of 11 min ago)",
+            ),
+        ] {
+            assert_eq!(report(true, false, of(age)).standing(NOW), expected);
+        }
+        let starting = report(true, false, None).standing(NOW);
+        assert_eq!(starting, "running: no figures yet");
+        let verifying = report(true, true, of(60_000));
+        assert_eq!(verifying.standing(NOW), "loaded; being verified");
+        assert!(!verifying.lines().iter().any(|line| line.contains("now: ")));
+    }
+
+    #[test]
+    fn figures_of_an_earlier_run_are_left_out() {
+        for (begun, is_shown) in [
+            (None, true),
+            (Some(NOW - 6000), true),
+            (Some(NOW - 5000), true),
+            (Some(NOW - 4999), false),
+        ] {
+            assert_eq!(of_this_run(of(5000), begun).is_some(), is_shown);
+        }
+    }
 }

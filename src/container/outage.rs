@@ -2,7 +2,6 @@
 //!
 //! Many calls fail at the same moment when a service is away: one of them speaks for all.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,8 +18,6 @@ pub const TOLD_EVERY: Duration = Duration::from_secs(30);
 pub(super) struct Outage {
     state: Mutex<State>,
     observer: Option<NoticeObserver>,
-    /// [`State::waiting`], for a display.
-    gauge: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -45,15 +42,10 @@ impl Outage {
         self.observer = Some(observer);
     }
 
-    pub(super) fn set_gauge(&mut self, gauge: Arc<AtomicUsize>) {
-        self.gauge = gauge;
-    }
-
     /// A call failed for the first time; it counts as waiting until what is returned is dropped.
     pub(super) fn enter(self: &Arc<Self>) -> Waiting {
         let mut state = self.state();
         state.waiting += 1;
-        self.gauge.fetch_add(1, Ordering::Relaxed);
         state.calls += 1;
         state.since.get_or_insert_with(Instant::now);
         Waiting {
@@ -93,7 +85,6 @@ impl Outage {
         let notice = {
             let mut state = self.state();
             state.waiting -= 1;
-            self.gauge.fetch_sub(1, Ordering::Relaxed);
             let now = Instant::now();
             let answered = match through {
                 true => *state.answered.get_or_insert(now),

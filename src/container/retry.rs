@@ -77,6 +77,8 @@ pub struct Retrying<C> {
     policy: RetryPolicy,
     observer: Option<NoticeObserver>,
     outage: Arc<Outage>,
+    /// Calls that wait for their next try.
+    gauge: Arc<AtomicUsize>,
     stop: Arc<StopFlag>,
     /// Whether the service has answered anything yet.
     reached: AtomicBool,
@@ -90,6 +92,7 @@ impl<C: Container> Retrying<C> {
             policy,
             observer: None,
             outage: Arc::default(),
+            gauge: Arc::default(),
             stop: Arc::default(),
             reached: AtomicBool::new(false),
         }
@@ -108,9 +111,7 @@ impl<C: Container> Retrying<C> {
 
     /// Also keeps `gauge` at the number of calls that failed and wait for their next try.
     pub fn with_gauge(mut self, gauge: Arc<AtomicUsize>) -> Self {
-        if let Some(outage) = Arc::get_mut(&mut self.outage) {
-            outage.set_gauge(gauge);
-        }
+        self.gauge = gauge;
         self
     }
 
@@ -187,6 +188,7 @@ impl<C: Container> Retrying<C> {
                     error: &error,
                 });
             }
+            let _waits = Gauged::new(&self.gauge);
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = self.stop.requested(Duration::ZERO) => {
@@ -201,6 +203,22 @@ impl<C: Container> Retrying<C> {
         ContainerError::new(kind, operation, self.inner.location())
             .with_detail("given up, since the run was asked to stop")
             .with_optional_blob(blob)
+    }
+}
+
+/// One more in a gauge until it is dropped: a call may be dropped while it waits.
+struct Gauged<'a>(&'a AtomicUsize);
+
+impl<'a> Gauged<'a> {
+    fn new(gauge: &'a AtomicUsize) -> Self {
+        gauge.fetch_add(1, Relaxed);
+        Gauged(gauge)
+    }
+}
+
+impl Drop for Gauged<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 

@@ -116,6 +116,86 @@ async fn waits_out_what_passes() {
     assert_eq!(container.get(&name()).await.unwrap(), "x");
 }
 
+/// Tells the gauge at each try.
+#[derive(Debug)]
+struct Gauging {
+    inner: Failing,
+    gauge: Arc<AtomicUsize>,
+    seen: Arc<Mutex<Vec<usize>>>,
+}
+
+#[async_trait]
+impl Container for Gauging {
+    fn location(&self) -> &str {
+        self.inner.location()
+    }
+    async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
+        self.seen.lock().unwrap().push(self.gauge.load(Relaxed));
+        self.inner.put(name, content).await
+    }
+    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
+        self.inner.get(name).await
+    }
+    async fn list(
+        &self,
+        prefix: &str,
+        from: Option<ListMarker>,
+        at_most: u32,
+    ) -> Result<ListPage, ContainerError> {
+        self.inner.list(prefix, from, at_most).await
+    }
+    async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
+        self.inner.delete(name).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_gauge_counts_calls_that_wait() {
+    for kind in [
+        SERVER,
+        ContainerErrorKind::Throttled {
+            retry_after: Some(Duration::from_secs(3)),
+        },
+    ] {
+        let gauge = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::<Mutex<Vec<usize>>>::default();
+        let gauging = Gauging {
+            inner: Failing::first([kind.clone(), kind]),
+            gauge: Arc::clone(&gauge),
+            seen: Arc::clone(&seen),
+        };
+        // Told right before the wait.
+        let waiting = Arc::new(Mutex::new(Vec::new()));
+        let (told, before) = (Arc::clone(&waiting), Arc::clone(&gauge));
+        let observer: NoticeObserver = Arc::new(move |notice| {
+            if let Notice::TryFailed { delay, .. } = notice {
+                let (gauge, told, delay) = (Arc::clone(&before), Arc::clone(&told), *delay);
+                tokio::spawn(async move {
+                    tokio::time::sleep(delay / 2).await;
+                    told.lock().unwrap().push(gauge.load(Relaxed));
+                });
+            }
+        });
+        let container = Retrying::new(gauging, RetryPolicy::default())
+            .with_notices(observer)
+            .with_gauge(Arc::clone(&gauge));
+        container.put(&name(), PutBody::object("x")).await.unwrap();
+        assert_eq!(*waiting.lock().unwrap(), [1, 1]);
+        // A try is no wait.
+        assert_eq!(*seen.lock().unwrap(), [0, 0, 0]);
+        assert_eq!(gauge.load(Relaxed), 0);
+        // Who does not wait for the end of a call leaves nothing behind.
+        let failing = Retrying::new(Failing::always(SERVER), RetryPolicy::default())
+            .with_gauge(Arc::clone(&gauge));
+        let name = name();
+        let put = failing.put(&name, PutBody::object("x"));
+        tokio::time::timeout(Duration::from_secs(5), put)
+            .await
+            .unwrap_err();
+        assert_eq!(gauge.load(Relaxed), 0);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_operation_is_repeated() {
     let failing = || Failing::first([SERVER]);

@@ -9,7 +9,7 @@ use std::time::Instant;
 use clfs_format::{FILE_SEGMENT_BYTES, FIRST_SEGMENT_BYTES};
 
 use super::queue::{Work, WorkQueue};
-use super::{Failure, LargeTask, Message, OutcomeSender, PassRun, Task, Verdict};
+use super::{Failure, LargeTask, Message, OutcomeSender, PassRun, Sealed, Task, Verdict};
 use crate::crash_point::{CrashPoint, crash_point};
 use crate::crew::{Advice, Crew, HELD, Member};
 use crate::encode::{EncodeError, Encoded, Encoder, SegmentEnd};
@@ -146,13 +146,13 @@ impl EncoderThread<'_> {
             messages: self.messages.clone(),
         }));
         if self.run.stop.is_requested() {
-            receipt.seal(Verdict::Abandoned);
+            receipt.seal(Verdict::Abandoned.into());
             return Ok(());
         }
         // Whoever mended it may have changed mode or owner too.
         let linked = self.run.pass == Pass::Links;
         if failed_before && let Some(fresh) = self.encoder.fresh_attributes(&entry, linked) {
-            receipt.seal(Verdict::Changed(fresh));
+            receipt.seal(Verdict::Changed(fresh).into());
             return Ok(());
         }
         let sink = self.run.uploader.sink(&receipt);
@@ -161,7 +161,7 @@ impl EncoderThread<'_> {
             _ => self.encoder.entry(&entry, &sink),
         };
         match encoded {
-            Ok(Encoded::Whole(bytes)) => receipt.seal(Verdict::Whole(bytes)),
+            Ok(Encoded::Whole(bytes)) => receipt.seal(Verdict::Whole(bytes).into()),
             Ok(Encoded::Large(file)) => self.queue.push_large(Arc::new(LargeTask {
                 file: *file,
                 again,
@@ -171,7 +171,7 @@ impl EncoderThread<'_> {
             })),
             Err(error) => {
                 let (verdict, fatal) = verdict(error, again);
-                receipt.seal(verdict);
+                receipt.seal(verdict.into());
                 return fatal;
             }
         }
@@ -210,13 +210,10 @@ impl EncoderThread<'_> {
             },
         };
         crash_point(CrashPoint::AfterLargeInode);
-        // From here on it counts as a whole.
-        let read = large.read.load(Ordering::Relaxed);
-        self.run
-            .progress
-            .under_way
-            .fetch_sub(read, Ordering::Relaxed);
-        large.receipt.seal(verdict);
+        large.receipt.seal(Sealed {
+            verdict,
+            read_ahead: large.read.load(Ordering::Relaxed),
+        });
         fatal
     }
 

@@ -93,7 +93,7 @@ struct LargeTask {
     receipt: Arc<Receipt<OutcomeSender>>,
     /// The first reason why it cannot be loaded.
     failure: OnceLock<Verdict>,
-    /// Bytes that were read of it, which [`Progress::under_way`] holds until it is settled.
+    /// See [`Sealed::read_ahead`].
     read: AtomicU64,
 }
 
@@ -110,6 +110,22 @@ enum Verdict {
     Abandoned,
 }
 
+/// All that an encoder tells of an entry.
+struct Sealed {
+    verdict: Verdict,
+    /// Bytes of a large file, which [`Progress::under_way`] holds until the entry is settled.
+    read_ahead: u64,
+}
+
+impl From<Verdict> for Sealed {
+    fn from(verdict: Verdict) -> Self {
+        Sealed {
+            verdict,
+            read_ahead: 0,
+        }
+    }
+}
+
 /// What the settler hears.
 enum Message {
     /// An entry and what became of it.
@@ -120,7 +136,7 @@ enum Message {
 
 struct Outcome {
     task: Task,
-    verdict: Verdict,
+    sealed: Sealed,
     delivered: Delivered,
     /// From the moment that a thread took it to the last answer.
     took: Duration,
@@ -134,12 +150,12 @@ struct OutcomeSender {
 }
 
 impl ReceiptEnd for OutcomeSender {
-    type Verdict = Verdict;
+    type Verdict = Sealed;
 
-    fn end(self, verdict: Verdict, delivered: Delivered) {
+    fn end(self, sealed: Sealed, delivered: Delivered) {
         let outcome = Outcome {
             task: self.task,
-            verdict,
+            sealed,
             delivered,
             took: self.began.elapsed(),
         };

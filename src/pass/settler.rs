@@ -9,7 +9,7 @@ use clfs_format::{FILE_SEGMENT_BYTES, FileType};
 use super::encoder_thread::ENTRY_ROOM;
 use super::ledger::Ledger;
 use super::queue::WorkQueue;
-use super::{Message, Outcome, PassRun, Task, Verdict};
+use super::{Message, Outcome, PassRun, Sealed, Task, Verdict};
 use crate::crew::HELD;
 use crate::encode::obsolete_blobs;
 use crate::entry::{EntryId, SourceAttributes};
@@ -151,11 +151,15 @@ impl Settler<'_> {
     fn add(&mut self, outcome: Outcome) {
         let Outcome {
             task,
-            verdict,
+            sealed: Sealed {
+                verdict,
+                read_ahead,
+            },
             delivered,
             took,
         } = outcome;
         let id = task.entry.id;
+        let progress = self.run.progress;
         match verdict {
             // Not all of it is in the container: it stays outstanding for the next run.
             _ if delivered.lost > 0 => {}
@@ -167,22 +171,25 @@ impl Settler<'_> {
                     bytes_put: delivered.bytes,
                     objects: delivered.objects,
                 });
-                Progress::add(&self.run.progress.done, 1);
-                Progress::add(&self.run.progress.bytes_read, bytes_read);
+                Progress::add(&progress.done, 1);
+                Progress::add(&progress.bytes_read, bytes_read);
                 if task.entry.attributes.file_type == FileType::Regular {
-                    self.run.progress.rankings.loaded(id, bytes_read, took);
+                    progress.rankings.loaded(id, bytes_read, took);
                 }
                 self.ledger().settle(id);
             }
             Verdict::Problem(problem) => {
                 self.batch.failed.push((id, problem));
-                Progress::add(&self.run.progress.failed, 1);
+                Progress::add(&progress.failed, 1);
+                Progress::add(&progress.bytes_failed, task.entry.regular_bytes());
                 self.ledger().settle(id);
             }
             Verdict::Changed(attributes) => {
                 self.batch.changed.push((task, attributes));
             }
         }
+        // A whole file's bytes are in `bytes_read` by now; of others they are to be read once more, or never.
+        Progress::take(&progress.under_way, read_ahead);
     }
 
     /// Stores what was gathered. What changed comes last: the container may keep its deletions

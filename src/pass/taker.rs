@@ -7,6 +7,7 @@ use super::ledger::Ledger;
 use super::queue::WorkQueue;
 use super::{PassRun, Task};
 use crate::entry::{Entry, EntryId};
+use crate::progress::Progress;
 use crate::state::{FileBatch, Pass, Reader, StateError};
 
 /// Entries read at once.
@@ -77,6 +78,9 @@ impl Taker<'_> {
             after = last.id;
             self.wait_for_settler();
             self.with_ledger(|ledger| ledger.take(entries.iter().map(|entry| entry.id), 0));
+            // From here on they are to be read again; those that fail again are added again.
+            let bytes = entries.iter().map(Entry::regular_bytes).sum();
+            Progress::take(&self.run.progress.bytes_failed, bytes);
             if !self.push(entries, true) {
                 return Ok(());
             }

@@ -24,6 +24,8 @@ const LATEST_UNFINISHED: &str = ".progress.json.tmp";
 const LATEST_EVERY: Duration = Duration::from_secs(1);
 /// Of the history, as much as this is read, from its end.
 const READ_BYTES: u64 = 64 << 20;
+/// More than the last lines.
+const END_BYTES: u64 = 64 << 10;
 
 /// A line of the history.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -132,8 +134,23 @@ pub fn append(folder: &Path, record: &Record) -> io::Result<()> {
     let mut line = serde_json::to_vec(record)?;
     line.push(b'\n');
     let mut options = OpenOptions::new();
-    let options = options.create(true).append(true).mode(0o600);
-    options.open(folder.join(HISTORY_NAME))?.write_all(&line)
+    let options = options.create(true).read(true).append(true).mode(0o600);
+    let mut file = options.open(folder.join(HISTORY_NAME))?;
+    if is_cut_off(&mut file)? {
+        line.insert(0, b'\n');
+    }
+    file.write_all(&line)
+}
+
+/// Whether the last line has no end, as a crash leaves it: what came after it would be lost with it.
+fn is_cut_off(file: &mut File) -> io::Result<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
 }
 
 fn replace_latest(folder: &Path, latest: &Latest) -> io::Result<()> {
@@ -172,8 +189,6 @@ fn visit_end(folder: &Path, at_most: u64, mut seen: impl FnMut(Record)) -> io::R
 
 /// How the last run ended, in words; none when it was ended before it could say so.
 pub fn last_end(folder: &Path) -> Option<String> {
-    /// More than the last lines.
-    const END_BYTES: u64 = 64 << 10;
     let mut last = None;
     visit_end(folder, END_BYTES, |record| last = Some(record)).ok()?;
     match last? {
@@ -182,10 +197,69 @@ pub fn last_end(folder: &Path) -> Option<String> {
     }
 }
 
+/// When the last run began, milliseconds since 1970; none when that was many lines ago.
+pub fn last_begin(folder: &Path) -> Option<u64> {
+    let mut last = None;
+    let see = |record| {
+        if let Record::Run { at, .. } = record {
+            last = Some(at);
+        }
+    };
+    visit_end(folder, END_BYTES, see).ok()?;
+    last
+}
+
 /// The latest figures of a transfer, if there are some that can be read.
 pub fn latest(folder: &Path) -> Option<Latest> {
     /// Twenty paths of 4 KiB, each as text and in hexadecimal, and more.
     const MOST: u64 = 1 << 20;
     let file = File::open(folder.join(LATEST_NAME)).ok()?;
     serde_json::from_reader(file.take(MOST)).ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn run(at: u64) -> Record {
+        Record::Run {
+            at,
+            version: "1".to_owned(),
+            options: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_line_that_a_crash_cut_off_takes_no_other_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(HISTORY_NAME);
+        for cut in 1..5 {
+            append(folder.path(), &run(cut)).unwrap();
+            let length = std::fs::metadata(&path).unwrap().len();
+            append(folder.path(), &run(100)).unwrap();
+            let file = OpenOptions::new().write(true).open(&path).unwrap();
+            file.set_len(length + cut).unwrap();
+        }
+        let end = Record::End {
+            at: 6,
+            end: "finished".to_owned(),
+        };
+        append(folder.path(), &end).unwrap();
+        let mut begun = Vec::new();
+        visit(folder.path(), |record| {
+            if let Record::Run { at, .. } = record {
+                begun.push(at);
+            }
+        })
+        .unwrap();
+        assert_eq!(begun, [1, 2, 3, 4]);
+        assert_eq!(last_end(folder.path()).as_deref(), Some("finished"));
+        assert_eq!(last_begin(folder.path()), Some(4));
+        // Whole lines have nothing between them.
+        append(folder.path(), &run(7)).unwrap();
+        let text = std::fs::read(&path).unwrap();
+        assert!(!text.starts_with(b"\n"));
+        assert!(!text.windows(2).any(|pair| pair == b"\n\n"));
+    }
 }

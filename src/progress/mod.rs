@@ -3,10 +3,11 @@
 //! The stages count in [`Progress`]; [`Observer`] makes a [`Snapshot`] of it twice a second, with
 //! rates and an estimate; [`history`] keeps snapshots in the state folder for `status` and `report`.
 
+mod estimate;
 pub mod extremes;
 pub mod history;
 mod observer;
-mod snapshot;
+pub(crate) mod snapshot;
 mod votes;
 mod window;
 
@@ -26,14 +27,15 @@ pub use snapshot::{Limiting, Rates, Requests, Snapshot};
 pub struct Progress {
     /// Entries recorded by the scan in this run.
     pub found: AtomicU64,
-    /// Those of them that are a further name of a file.
-    pub links: AtomicU64,
     /// Bytes of the regular files among them, further names left out.
     pub bytes_found: AtomicU64,
     /// Entries settled in this run.
     pub done: AtomicU64,
     /// Entries that failed in this run.
     pub failed: AtomicU64,
+    /// Bytes of regular files that failed, in this run or, unless they are tried again, before:
+    /// they are not to be read.
+    pub bytes_failed: AtomicU64,
     /// Bytes read from the source in this run.
     pub bytes_read: AtomicU64,
     /// Bytes read of large files that are not settled yet.
@@ -60,7 +62,8 @@ pub struct Progress {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Before {
     pub(crate) found: u64,
-    pub(crate) links: u64,
+    /// Further names of files that are in the container.
+    pub(crate) links_done: u64,
     pub(crate) bytes_found: u64,
     pub(crate) done: u64,
     pub(crate) bytes_read: u64,
@@ -68,10 +71,44 @@ pub(crate) struct Before {
     pub(crate) objects: u64,
 }
 
+/// How many entries are in the container.
+pub(crate) struct Standing {
+    /// Entries that are known, and those of them that failed.
+    pub(crate) found: u64,
+    pub(crate) failed: u64,
+    /// Entries that were settled.
+    pub(crate) settled: u64,
+    /// Further names, which go with their inode and are not settled: those that are in the container.
+    pub(crate) links: u64,
+    /// Whether the root is in the container, which comes last and is not settled.
+    pub(crate) is_finished: bool,
+}
+
+impl Standing {
+    /// Those that are in the container.
+    pub(crate) fn done(&self) -> u64 {
+        let most = self.found.saturating_sub(self.failed);
+        match self.is_finished {
+            true => most,
+            // Directories that are put again, since other entries failed, count once more.
+            false => most.min(self.settled.saturating_add(self.links)),
+        }
+    }
+}
+
 impl Progress {
     /// Adds to one of the figures.
     pub fn add(figure: &AtomicU64, amount: u64) {
         figure.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Takes from one of the figures that shrink too, down to 0.
+    pub(crate) fn take(figure: &AtomicU64, amount: u64) {
+        // It always returns something, so this cannot fail.
+        let _: Result<u64, u64> =
+            figure.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
+                Some(now.saturating_sub(amount))
+            });
     }
 
     /// Reads one of the figures.
@@ -86,15 +123,18 @@ impl Progress {
     pub(crate) fn begin(&self, state: &Reader) -> Result<(), StateError> {
         let totals = state.totals()?;
         // Once in a run: a later call changes nothing.
-        let _: Result<(), Before> = self.before.set(Before {
+        let begun = self.before.set(Before {
             found: totals.entries() + state.unknown_count()?,
-            links: totals.get(Counter::FoundLinks),
+            links_done: state.links_done()?,
             bytes_found: totals.get(Counter::FoundBytes),
             done: totals.get(Counter::Done),
             bytes_read: totals.get(Counter::BytesRead),
             bytes_put: totals.get(Counter::BytesPut),
             objects: totals.get(Counter::Objects),
         });
+        if begun.is_ok() {
+            Progress::add(&self.bytes_failed, state.problem_bytes()?);
+        }
         Ok(())
     }
 

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::estimate::estimate;
 use super::history::History;
 use super::votes::{Look, Votes};
 use super::window::{Mark, Window};
-use super::{Progress, Rates, Snapshot};
+use super::{Progress, Snapshot, Standing};
 use crate::container::limit::Limiter;
 use crate::monitor::{Monitor, Phase};
 use crate::source::SourceTree;
@@ -28,6 +29,12 @@ const NOW: Duration = Duration::from_secs(10);
 const ESTIMATED_BY: Duration = Duration::from_secs(300);
 /// A call of the source that is open for longer went to a disk or to a server.
 const WAITING: Duration = Duration::from_millis(1);
+
+/// The container answers when it did something within this: few large objects over a thin line are
+/// done further apart than two looks.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+/// From this share of the bandwidth limit on, it is what limits.
+const NEARLY: f64 = 0.9;
 
 /// What a run consists of, to look at.
 pub struct Observer<'a> {
@@ -62,8 +69,12 @@ struct Taking {
     estimate: Window,
     /// Time, this process's processor time, and time in transactions, at the last look.
     last: (Instant, Duration, Duration),
+    /// Requests that had been carried out at the last look, and when one was seen to be.
+    answers: (u64, Option<Instant>),
     cpu_before: Duration,
     problems: u64,
+    /// Further names that are in the container, once the pass over them is over.
+    links: Option<u64>,
     taken: u32,
     history: History,
     snapshot: Option<Snapshot>,
@@ -77,8 +88,10 @@ impl Taking {
             now: Window::new(NOW),
             estimate: Window::new(ESTIMATED_BY),
             last: (started, cpu, Duration::ZERO),
+            answers: (0, None),
             cpu_before: cpu,
             problems: 0,
+            links: None,
             taken: 0,
             history: History::append_to(folder),
             snapshot: None,
@@ -95,9 +108,21 @@ impl Taking {
         };
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let progress = run.progress;
+        let requests = progress.limiter.requests();
+        let answers = requests.all().saturating_sub(requests.failed);
+        if answers > self.answers.0 {
+            self.answers = (answers, Some(time));
+        }
+        let mark = self.mark(run);
+        let rate = mark.rates_since(&self.now.slide(mark)).bytes_put;
+        let limit = run.limiter.bandwidth_limit();
         self.votes.add(&Look {
             retrying: progress.retrying.load(Ordering::Relaxed),
+            answered: (self.answers.1).is_some_and(|last| time - last <= ANSWERED_WITHIN),
             paced: Progress::get(&progress.limiter.pace) > 0,
+            at_bandwidth_limit: limit.is_some_and(|limit| rate >= NEARLY * limit.get() as f64),
+            requests_are_full: run.limiter.in_flight()
+                >= Progress::get(&progress.limiter.concurrency).max(1),
             waiting_for_room: progress.waiting_for_room.load(Ordering::Relaxed),
             waiting_for_source: run.source.held(WAITING),
             busy: part(cpu, last_cpu) / processors as f64,
@@ -105,10 +130,26 @@ impl Taking {
         });
     }
 
+    fn mark(&self, run: &Observer<'_>) -> Mark {
+        let progress = run.progress;
+        Mark {
+            elapsed: run.started.elapsed(),
+            entries: Progress::get(&progress.done),
+            bytes_read: Progress::get(&progress.bytes_read) + Progress::get(&progress.under_way),
+            bytes_put: Progress::get(&progress.bytes_put),
+            cpu: processor_time().saturating_sub(self.cpu_before),
+        }
+    }
+
     fn take(&mut self, run: &Observer<'_>, last: bool) -> &Snapshot {
         if last || self.taken.is_multiple_of(SNAPSHOTS_A_QUERY) {
             // What cannot be read now is told by those who need it.
             self.problems = run.reader.problem_count().unwrap_or(self.problems);
+        }
+        // Further names go with their inodes, in a pass of its own: counted when it is over.
+        let is_after = matches!(run.progress.phase(), Phase::Directories | Phase::Finish);
+        if last || (is_after && self.links.is_none()) {
+            self.links = run.reader.links_done().ok().or(self.links);
         }
         self.taken = self.taken.wrapping_add(1);
         let snapshot = self.figures(run);
@@ -122,27 +163,17 @@ impl Taking {
         let (progress, before) = (run.progress, run.progress.before());
         let get = Progress::get;
         let phase = progress.phase();
-        let mark = Mark {
-            elapsed: run.started.elapsed(),
-            entries: get(&progress.done),
-            bytes_read: get(&progress.bytes_read) + get(&progress.under_way),
-            bytes_put: get(&progress.bytes_put),
-            cpu: processor_time().saturating_sub(self.cpu_before),
-        };
+        let mark = self.mark(run);
         let recent = self.now.slide(mark);
         let minutes_ago = self.estimate.slide(mark);
         let found = before.found + get(&progress.found);
         let bytes_found = before.bytes_found + get(&progress.bytes_found);
-        // Further names go with their inode, which comes when all are known.
-        let links = match phase {
-            Phase::Scan | Phase::Links => 0,
-            Phase::Directories | Phase::Finish => before.links + get(&progress.links),
-        };
-        let most_done = found.saturating_sub(self.problems);
-        let done = match progress.is_finished() {
-            true => most_done,
-            // Directories that are put again, since other entries failed, count once more.
-            false => most_done.min(before.done + get(&progress.done) + links),
+        let standing = Standing {
+            found,
+            failed: self.problems,
+            settled: before.done + get(&progress.done),
+            links: self.links.unwrap_or(before.links_done),
+            is_finished: progress.is_finished(),
         };
         let mut snapshot = Snapshot {
             at: super::history::now(),
@@ -150,11 +181,12 @@ impl Taking {
             phase,
             scan_complete: progress.is_scan_complete(),
             found,
-            done,
+            done: standing.done(),
             failed: self.problems,
             bytes_found,
             // The last segment of a file under way may be short.
             bytes_read: (before.bytes_read + mark.bytes_read).min(bytes_found),
+            bytes_failed: get(&progress.bytes_failed).min(bytes_found),
             bytes_put: before.bytes_put + mark.bytes_put,
             objects: before.objects + get(&progress.objects),
             run_done: mark.entries,
@@ -171,26 +203,9 @@ impl Taking {
             limiting: self.votes.limiting(),
             eta_seconds: None,
         };
-        snapshot.eta_seconds = estimate(&snapshot, &snapshot.recent);
+        snapshot.eta_seconds = estimate(&snapshot);
         snapshot
     }
-}
-
-/// Seconds that what is left takes: as long as its entries, or its bytes, whichever is more.
-fn estimate(snapshot: &Snapshot, rates: &Rates) -> Option<u64> {
-    if !snapshot.scan_complete {
-        return None;
-    }
-    let bytes = match snapshot.phase {
-        Phase::Scan | Phase::Links => snapshot.bytes_found.saturating_sub(snapshot.bytes_read),
-        Phase::Directories | Phase::Finish => 0,
-    };
-    let seconds = |left: u64, rate: f64| match left {
-        0 => Some(0.0),
-        left => (rate > 0.0).then(|| left as f64 / rate),
-    };
-    let entries = seconds(snapshot.pending(), rates.entries)?;
-    Some(entries.max(seconds(bytes, rates.bytes_read)?).ceil() as u64)
 }
 
 /// The time that processors spent on this process (clock_gettime(2), `CLOCK_PROCESS_CPUTIME_ID`).

@@ -27,6 +27,9 @@ pub struct Snapshot {
     pub bytes_found: u64,
     /// Bytes read of files that are in the container or on their way.
     pub bytes_read: u64,
+    /// Those of `bytes_found` whose files failed: they are not to be read in this run.
+    #[serde(default)]
+    pub bytes_failed: u64,
     /// Bytes uploaded: objects as they are stored, of all runs.
     pub bytes_put: u64,
     /// Objects uploaded, of all runs.
@@ -55,8 +58,8 @@ pub struct Snapshot {
     pub cpu: f64,
     /// What kept the run from being faster over the last seconds, if one thing stands out.
     pub limiting: Option<Limiting>,
-    /// Seconds to the end, if it goes on as in the last minutes. None until the scan is complete,
-    /// and while nothing moves.
+    /// Seconds to the end, if it goes on as it did. None until the scan is complete, and when
+    /// nothing moved in the last five minutes.
     pub eta_seconds: Option<u64>,
 }
 
@@ -113,6 +116,8 @@ pub enum Limiting {
     Source,
     /// The database waits for its disk.
     State,
+    /// As many bytes are uploaded as the run was allowed to.
+    Bandwidth,
 }
 
 impl Limiting {
@@ -125,17 +130,19 @@ impl Limiting {
             Limiting::Cpu => "cpu",
             Limiting::Source => "source",
             Limiting::State => "state",
+            Limiting::Bandwidth => "bandwidth",
         }
     }
 
     /// All of them.
-    pub const ALL: [Limiting; 6] = [
+    pub const ALL: [Limiting; 7] = [
         Limiting::Container,
         Limiting::Throttling,
         Limiting::Network,
         Limiting::Cpu,
         Limiting::Source,
         Limiting::State,
+        Limiting::Bandwidth,
     ];
 }
 
@@ -148,6 +155,7 @@ impl std::fmt::Display for Limiting {
             Limiting::Cpu => "CPU",
             Limiting::Source => "source",
             Limiting::State => "disk of the state",
+            Limiting::Bandwidth => "the bandwidth limit",
         })
     }
 }
@@ -155,6 +163,52 @@ impl std::fmt::Display for Limiting {
 impl Snapshot {
     /// Entries that are neither in the container nor failed.
     pub fn pending(&self) -> u64 {
-        self.found.saturating_sub(self.done + self.failed)
+        self.found
+            .saturating_sub(self.done.saturating_add(self.failed))
+    }
+
+    /// Bytes that are in the container, on their way, or still to come: those of failed files are not.
+    pub fn bytes_wanted(&self) -> u64 {
+        self.bytes_found.saturating_sub(self.bytes_failed)
+    }
+
+    /// Bytes that are still to be read.
+    pub fn bytes_pending(&self) -> u64 {
+        match self.phase {
+            Phase::Scan | Phase::Links => self.bytes_wanted().saturating_sub(self.bytes_read),
+            Phase::Directories | Phase::Finish => 0,
+        }
+    }
+}
+
+/// The figures of a run that has not begun.
+#[cfg(test)]
+pub(crate) fn blank() -> Snapshot {
+    Snapshot {
+        at: 0,
+        elapsed_ms: 0,
+        phase: Phase::Scan,
+        scan_complete: false,
+        found: 0,
+        done: 0,
+        failed: 0,
+        bytes_found: 0,
+        bytes_read: 0,
+        bytes_failed: 0,
+        bytes_put: 0,
+        objects: 0,
+        run_done: 0,
+        run_bytes_put: 0,
+        now: Rates::default(),
+        recent: Rates::default(),
+        overall: Rates::default(),
+        concurrency: 0,
+        in_flight: 0,
+        pace: 0,
+        retrying: 0,
+        requests: Requests::default(),
+        cpu: 0.0,
+        limiting: None,
+        eta_seconds: None,
     }
 }

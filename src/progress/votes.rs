@@ -7,8 +7,14 @@ use super::Limiting;
 pub(super) struct Look {
     /// Calls that wait for their next try.
     pub(super) retrying: usize,
-    /// The service throttles, and requests are held back.
+    /// The container did something that it was asked for a moment ago.
+    pub(super) answered: bool,
+    /// The service throttled, and requests may begin at a pace.
     pub(super) paced: bool,
+    /// As many bytes are uploaded as may be.
+    pub(super) at_bandwidth_limit: bool,
+    /// All requests that may be on their way are, or wait for the pace.
+    pub(super) requests_are_full: bool,
     /// Threads that wait for objects to leave.
     pub(super) waiting_for_room: usize,
     /// Calls of the source that are open for a while.
@@ -26,12 +32,17 @@ const BUSY: f64 = 0.85;
 const MOSTLY: f64 = 0.8;
 
 impl Look {
+    fn requests_wait(&self) -> bool {
+        self.requests_are_full || self.waiting_for_room > 0
+    }
+
     fn limiting(&self) -> Option<Limiting> {
         Some(match self {
-            look if look.paced => Limiting::Throttling,
-            look if look.retrying > 0 && look.busy < BUSY => Limiting::Container,
+            look if look.at_bandwidth_limit => Limiting::Bandwidth,
+            look if look.paced && look.requests_wait() => Limiting::Throttling,
+            look if look.retrying > 0 && !look.answered && look.busy < BUSY => Limiting::Container,
             look if look.busy >= BUSY => Limiting::Cpu,
-            look if look.waiting_for_room > 0 => Limiting::Network,
+            look if look.requests_wait() => Limiting::Network,
             look if look.in_transaction >= MOSTLY => Limiting::State,
             look if look.waiting_for_source > 0 => Limiting::Source,
             _ => return None,
@@ -92,12 +103,35 @@ mod tests {
             busy: 0.95,
             ..source
         };
-        let paced = Look {
+        let full = Look {
+            requests_are_full: true,
+            ..idle
+        };
+        // The pace of a while ago, which nobody waits for any more.
+        let unpaced = Look {
             paced: true,
             ..busy
         };
+        let paced = Look {
+            waiting_for_room: 1,
+            ..unpaced
+        };
+        let paced_full = Look {
+            paced: true,
+            ..full
+        };
         let away = Look {
             retrying: 4,
+            ..room
+        };
+        // One call is repeated, all others go through.
+        let one_again = Look {
+            retrying: 1,
+            answered: true,
+            ..source
+        };
+        let limited = Look {
+            at_bandwidth_limit: true,
             ..room
         };
         let disk = Look {
@@ -110,7 +144,12 @@ mod tests {
             (vec![(40, room)], Some(Limiting::Network)),
             (vec![(40, source)], Some(Limiting::Source)),
             (vec![(40, busy)], Some(Limiting::Cpu)),
+            (vec![(40, full)], Some(Limiting::Network)),
+            (vec![(40, unpaced)], Some(Limiting::Cpu)),
             (vec![(40, paced)], Some(Limiting::Throttling)),
+            (vec![(40, paced_full)], Some(Limiting::Throttling)),
+            (vec![(40, one_again)], Some(Limiting::Source)),
+            (vec![(40, limited)], Some(Limiting::Bandwidth)),
             (vec![(40, away)], Some(Limiting::Container)),
             (vec![(40, disk)], Some(Limiting::State)),
             (vec![(10, source), (15, room), (15, busy)], None),

@@ -17,7 +17,7 @@ const BOTTOM: f64 = 96.0;
 const STRIPS: [f64; 2] = [20.0, 66.0];
 const THICKNESS: f64 = 26.0;
 
-/// Where the kinds of something are in the style sheet: `l0` to `l6` and `p0` to `p3`.
+/// Where the kinds of something are in the style sheet: `l0` to `l7` and `p0` to `p3`.
 fn class(letter: char, at: usize) -> String {
     format!("{letter}{at}")
 }
@@ -45,6 +45,9 @@ fn long(limiting: Option<Limiting>) -> String {
         Some(Limiting::Network) => "network: objects waited for requests to end".to_owned(),
         Some(Limiting::Source) => "source: it answered slowly".to_owned(),
         Some(Limiting::Cpu) => "CPU: all processors were busy".to_owned(),
+        Some(Limiting::Bandwidth) => {
+            "bandwidth: as much was uploaded as --bandwidth-limit allows".to_owned()
+        }
         Some(Limiting::State) => "state: its database waited for its disk".to_owned(),
         Some(other) => format!("{}: {other}", other.word()),
     }

@@ -185,7 +185,6 @@ impl<'a> Committer<'a> {
         crash_point(CrashPoint::ScanCommitted);
         let progress = self.scan.progress;
         Progress::add(&progress.found, recorded.entries);
-        Progress::add(&progress.links, recorded.links);
         Progress::add(&progress.bytes_found, recorded.bytes);
         for chunk in std::mem::take(&mut self.batch) {
             self.report_names(&chunk)?;

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Transaction, params};
 use sha2::{Digest, Sha256};
 
 use super::row::{self, stored};
-use super::{Pass, PassProgress, Reader, State, StateError, settings};
+use super::{Counter, Pass, PassProgress, Reader, State, StateError, settings};
 use crate::entry::EntryId;
 use crate::problem::{Problem, Reason};
 
@@ -107,6 +107,62 @@ impl Reader {
                 .prepare_cached("SELECT count(*) FROM problem")?
                 .query_row([], |row| row.get(0))
                 .map(row::loaded)
+        })
+    }
+
+    /// Bytes of the regular files that have a problem, further names left out.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn problem_bytes(&self) -> Result<u64, StateError> {
+        self.query(|connection| {
+            connection
+                // `sum` would fail where sparse files have more than 63 bits together. The type bits
+                // are those of inode(7).
+                .prepare_cached(
+                    "SELECT total(size) FROM problem JOIN entry USING (id)
+                     WHERE (mode & 0xf000) = 0x8000 AND (owner IS NULL OR owner = id)",
+                )?
+                .query_row([], |row| row.get(0))
+                .map(|bytes: f64| bytes as u64)
+        })
+    }
+
+    /// How many further names of files are in the container with their inodes. Those of inodes that
+    /// are on their way are not among them.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn links_done(&self) -> Result<u64, StateError> {
+        let progress = self.progress(Pass::Links)?;
+        let found = self.totals()?.get(Counter::FoundLinks);
+        if found == 0 || progress.cursor == 0 {
+            return Ok(0);
+        }
+        self.query(|connection| {
+            let count = |sql: &str, owner: u64| {
+                connection
+                    .prepare_cached(sql)?
+                    .query_row([stored(owner)], |row| row.get(0))
+                    .map(row::loaded)
+            };
+            // Few, or none any more: not all that are done need be counted.
+            let mut missing = count(
+                "SELECT count(*) FROM link WHERE owner > ?1 AND id <> owner",
+                progress.cursor,
+            )? + count(
+                "SELECT count(*) FROM problem JOIN link ON owner = problem.id
+                 WHERE owner <= ?1 AND link.id <> owner",
+                progress.cursor,
+            )?;
+            for owner in &progress.outstanding {
+                missing += count(
+                    "SELECT count(*) FROM link WHERE owner = ?1 AND id <> owner
+                     AND NOT EXISTS (SELECT 1 FROM problem WHERE id = owner)",
+                    owner.get(),
+                )?;
+            }
+            Ok(found.saturating_sub(missing))
         })
     }
 

@@ -62,8 +62,6 @@ pub(super) const UNKNOWN_MODE: u16 = 0;
 pub struct Recorded {
     /// Entries, those without attributes included.
     pub entries: u64,
-    /// Those of them that are a further name of an inode.
-    pub links: u64,
     /// Bytes of the regular files among the others.
     pub bytes: u64,
 }
@@ -84,7 +82,6 @@ impl State {
             crash_point(CrashPoint::RecordUncommitted);
             let recorded = Recorded {
                 entries: chunks.iter().map(|chunk| chunk.entries.len() as u64).sum(),
-                links: recording.increments.get(Counter::FoundLinks),
                 bytes: recording.increments.get(Counter::FoundBytes),
             };
             recording.end()?;

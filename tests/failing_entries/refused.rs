@@ -246,3 +246,37 @@ fn a_name_that_fails_again_is_told_again() {
     fixture.load("t", &[]).refused(3, "small/file-03");
     fixture.resume("t", &[]).refused(3, "small/file-03");
 }
+
+/// Neither an estimate nor a percentage waits for them.
+#[test]
+fn bytes_of_failed_files_are_counted_once() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    let expect = |bytes: u64| {
+        let latest = std::fs::read(fixture.scratch.path("t").join("progress.json")).unwrap();
+        let latest: serde_json::Value = serde_json::from_slice(&latest).unwrap();
+        let figure = |name: &str| latest["snapshot"][name].as_u64().unwrap();
+        assert_eq!(figure("bytes_failed"), bytes);
+        assert_eq!(figure("bytes_read") + bytes, figure("bytes_found"));
+    };
+    let fail = |path: &str| {
+        let fault = Fault::new(path, Call::Read, Act::Fail(Errno::EIO));
+        fixture.source.fault(fault);
+    };
+    fail("large/one");
+    fail("links/a/small-first");
+    fail("links/b/small-second");
+    fixture.load("t", &[]).expect(3);
+    expect(LARGE + 40);
+    // They fail again.
+    fixture.resume("t", &[]).expect(3);
+    expect(LARGE + 40);
+    fixture.source.heal();
+    fail("large/one");
+    fixture.resume("t", &[]).expect(3);
+    expect(LARGE);
+    fixture.source.heal();
+    fixture.resume("t", &[]).expect(0);
+    expect(0);
+}

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{FILES, SLOWLY, kinds, objects, scratch};
+use crate::support::command::Scratch;
 
 #[test]
 fn json_lines_have_version_type_and_time_and_end_with_the_final_one() {
@@ -94,4 +95,33 @@ fn json_tells_of_problems_and_of_failures() {
         again.stderr,
         format!("clfsload: {}\n", lines[0]["message"].as_str().unwrap())
     );
+}
+
+/// All of it is read long before it is uploaded.
+#[test]
+fn what_was_read_of_a_large_file_stays_read() {
+    const BYTES: usize = 12 << 20;
+    let scratch = Scratch::new();
+    let mut random = fastrand::Rng::with_seed(7);
+    let content: Vec<u8> = std::iter::repeat_with(|| random.u8(..))
+        .take(BYTES)
+        .collect();
+    std::fs::write(scratch.source().join("large"), content).unwrap();
+    let options = [
+        "--output",
+        "json",
+        "--progress-interval",
+        "1",
+        "--bandwidth-limit",
+        "3M",
+    ];
+    let ran = scratch.load("t", &options).expect(0);
+    let seen = objects(&ran.stdout);
+    let read: Vec<u64> = seen
+        .iter()
+        .filter(|object| object["type"] == "progress")
+        .map(|object| object["bytes_read"].as_u64().unwrap())
+        .collect();
+    assert!(read.len() >= 2, "{read:?}");
+    assert!(read.is_sorted() && read[0] > BYTES as u64 / 2, "{read:?}");
 }

@@ -63,7 +63,7 @@ fn a_terminal_gets_a_display_that_goes_when_the_load_ends() {
         "] ",
         " %",
         "of 301 entries done, 0 failed",
-        "slowest: network",
+        "slowest: the bandwidth limit",
     ] {
         assert!(seen.contains(part), "no {part:?} in {seen}");
     }

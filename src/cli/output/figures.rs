@@ -17,7 +17,9 @@ pub(in crate::cli) fn part_done(snapshot: &Snapshot) -> Option<f64> {
     };
     let entries = part(snapshot.done + snapshot.failed, snapshot.found);
     Some(match snapshot.phase {
-        Phase::Scan | Phase::Links => entries.min(part(snapshot.bytes_read, snapshot.bytes_found)),
+        Phase::Scan | Phase::Links => {
+            entries.min(part(snapshot.bytes_read, snapshot.bytes_wanted()))
+        }
         Phase::Directories | Phase::Finish => entries,
     })
 }
@@ -95,24 +97,42 @@ pub(in crate::cli) fn left(snapshot: &Snapshot) -> Option<String> {
     })
 }
 
-/// The four rows of the live display, each short enough for 80 columns.
+/// The columns of the narrowest terminal that all rows are for.
+const COLUMNS: usize = 80;
+
+/// A row with what fits behind it: the first of these texts that does.
+fn with<const N: usize>(row: String, more: [Option<String>; N]) -> String {
+    let rows = more
+        .into_iter()
+        .flatten()
+        .map(|more| format!("{row} · {more}"));
+    let fitting = rows.into_iter().find(|row| row.chars().count() <= COLUMNS);
+    fitting.unwrap_or(row)
+}
+
+/// The four rows of the live display, each short enough for 80 columns. What is slowest is never
+/// left out; rates are shortened, and those of the whole run go where requests have more to tell.
 pub(in crate::cli) fn rows(snapshot: &Snapshot) -> [String; 4] {
-    let with = |text: String, more: Option<String>| match more {
-        Some(more) => format!("{text} · {more}"),
-        None => text,
-    };
     let elapsed = span(Duration::from_millis(snapshot.elapsed_ms));
+    let first = format!("{} · {elapsed}", snapshot.phase);
+    let first = match (left(snapshot), slowest(snapshot)) {
+        (Some(left), Some(slowest)) => {
+            with(first, [Some(format!("{left} · {slowest}")), Some(slowest)])
+        }
+        (left, slowest) => with(first, [left.or(slowest)]),
+    };
+    let bytes_only = |rates: &Rates| format!("{}/s", size(rates.bytes_put.round() as u64));
+    let (now, overall) = (&snapshot.now, &snapshot.overall);
     [
-        with(format!("{} · {elapsed}", snapshot.phase), left(snapshot)),
+        first,
         extent(snapshot),
-        format!("{} · {}", bytes(snapshot), rates(&snapshot.now)),
+        with(bytes(snapshot), [Some(rates(now)), Some(bytes_only(now))]),
         with(
-            format!(
-                "{} · overall {}",
-                requests(snapshot),
-                rates(&snapshot.overall)
-            ),
-            slowest(snapshot),
+            requests(snapshot),
+            [
+                Some(format!("overall {}", rates(overall))),
+                Some(format!("overall {}", bytes_only(overall))),
+            ],
         ),
     ]
 }
@@ -134,4 +154,88 @@ pub(in crate::cli) fn line(snapshot: &Snapshot) -> String {
         text += &further;
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::snapshot::blank;
+
+    fn large() -> Snapshot {
+        let mut snapshot = blank();
+        snapshot.scan_complete = true;
+        // 99 days, 23 hours and 59 minutes.
+        snapshot.elapsed_ms = 8_639_940_000;
+        snapshot.eta_seconds = Some(8_639_940);
+        (snapshot.found, snapshot.done, snapshot.failed) =
+            (9_999_999_999, 9_999_999_999, 999_999_999);
+        // 1023.9 TiB.
+        let bytes = (1 << 50) - (1 << 36);
+        (
+            snapshot.bytes_found,
+            snapshot.bytes_read,
+            snapshot.bytes_put,
+        ) = (bytes, bytes, bytes);
+        let rates = Rates {
+            entries: 99_999.0,
+            bytes_read: 0.0,
+            bytes_put: ((1u64 << 30) - (1 << 16)) as f64,
+        };
+        (snapshot.now, snapshot.overall) = (rates, rates);
+        (snapshot.concurrency, snapshot.in_flight) = (1024, 1024);
+        snapshot
+    }
+
+    #[test]
+    fn rows_fit_80_columns() {
+        for phase in Phase::ALL {
+            for limiting in Limiting::ALL.map(Some).into_iter().chain([None]) {
+                for (pace, retrying) in [(0, 0), (20_000, 0), (0, 1024), (20_000, 1024)] {
+                    for scan_complete in [false, true] {
+                        let mut snapshot = large();
+                        (snapshot.phase, snapshot.limiting) = (phase, limiting);
+                        (snapshot.pace, snapshot.retrying) = (pace, retrying);
+                        snapshot.scan_complete = scan_complete;
+                        let rows = rows(&snapshot);
+                        for row in &rows {
+                            assert!(row.chars().count() <= COLUMNS, "too wide: {row}");
+                        }
+                        let slowest = slowest(&snapshot).unwrap_or_default();
+                        assert!(rows[0].ends_with(&slowest), "{}: {slowest}", rows[0]);
+                        assert!(rows[2].ends_with("1023.9 MiB/s"), "{}", rows[2]);
+                        assert_eq!(rows[3].contains("repeated"), retrying > 0);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn everything_is_told_where_it_fits() {
+        let mut snapshot = large();
+        (snapshot.elapsed_ms, snapshot.eta_seconds) = (10_000, Some(9));
+        snapshot.limiting = Some(Limiting::Network);
+        snapshot.now.entries = 135.0;
+        assert_eq!(
+            rows(&snapshot),
+            [
+                "scan and files · 10 s · about 9.0 s left · slowest: network",
+                "9,999,999,999 of 9,999,999,999 entries done, 999,999,999 failed",
+                "1023.9 TiB of 1023.9 TiB read, 1023.9 TiB uploaded · 135 files/s, 1023.9 MiB/s",
+                "1,024 of 1,024 requests · overall 99,999 files/s, 1023.9 MiB/s",
+            ]
+        );
+    }
+
+    #[test]
+    fn failed_files_are_no_part_of_what_is_to_be_read() {
+        let mut snapshot = blank();
+        snapshot.scan_complete = true;
+        (snapshot.found, snapshot.done, snapshot.failed) = (10, 8, 2);
+        (snapshot.bytes_found, snapshot.bytes_read) = (100, 40);
+        snapshot.bytes_failed = 60;
+        assert_eq!(part_done(&snapshot), Some(1.0));
+        snapshot.bytes_failed = 20;
+        assert_eq!(part_done(&snapshot), Some(0.5));
+    }
 }

@@ -80,6 +80,7 @@ pub struct Limiter {
     surplus: AtomicUsize,
     pace: Meter,
     bandwidth: Meter,
+    bandwidth_limit: Option<NonZeroU64>,
     counts: Counts,
     figures: Arc<LimiterFigures>,
     /// Objects that may be in memory.
@@ -120,6 +121,7 @@ impl Limiter {
             surplus: AtomicUsize::new(0),
             pace: Meter::new(),
             bandwidth: Meter::new(),
+            bandwidth_limit: bandwidth,
             counts: Counts::default(),
             figures,
             objects: Arc::default(),
@@ -204,6 +206,11 @@ impl Limiter {
     pub fn in_flight(&self) -> u64 {
         let places = self.figures.concurrency.load(Relaxed) + self.surplus.load(Relaxed) as u64;
         places.saturating_sub(self.places.available_permits() as u64)
+    }
+
+    /// Bytes of content that may be put in a second; none: any number.
+    pub fn bandwidth_limit(&self) -> Option<NonZeroU64> {
+        self.bandwidth_limit
     }
 
     fn driving(&self) -> MutexGuard<'_, Driving> {

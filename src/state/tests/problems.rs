@@ -56,7 +56,11 @@ fn problems_are_kept_counted_and_solved() {
         children.iter().map(|child| child.id).collect::<Vec<_>>(),
         [b]
     );
+    let size = failed[0].attributes.size;
+    assert!(size > 0);
+    assert_eq!(reader.problem_bytes().unwrap(), size);
     settle(&[a], &[]);
+    assert_eq!(reader.problem_bytes().unwrap(), 0);
     assert_eq!(reader.problem_count().unwrap(), 0);
     assert_eq!(reader.totals().unwrap().get(Counter::Objects), 6);
 }

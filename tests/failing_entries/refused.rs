@@ -3,7 +3,7 @@
 
 use fuser::Errno;
 
-use crate::fixture::{Fixture, Listed, Paths, paths};
+use crate::fixture::{Fixture, LARGE, Listed, Paths, paths};
 use crate::support::command::assert_same;
 use crate::support::faulty_source::{Act, Call, Fault};
 

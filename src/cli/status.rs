@@ -152,7 +152,7 @@ impl Report {
             done: done.done(),
             failed,
             bytes_found,
-            // What was read for an entry that was put again counts once more.
+            // Targets of symlinks are read too, and what is put again is read once more.
             bytes_read: totals.get(Counter::BytesRead).min(bytes_found),
             bytes_put: totals.get(Counter::BytesPut),
             objects: totals.get(Counter::Objects),

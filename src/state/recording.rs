@@ -62,7 +62,7 @@ pub(super) const UNKNOWN_MODE: u16 = 0;
 pub struct Recorded {
     /// Entries, those without attributes included.
     pub entries: u64,
-    /// Bytes of the regular files among the others.
+    /// Bytes of the regular files among them, further names left out.
     pub bytes: u64,
 }
 

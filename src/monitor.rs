@@ -172,12 +172,12 @@ impl fmt::Display for Event<'_> {
             }
             Event::Phase(phase) => write!(f, "phase: {phase}"),
             Event::Problem { path, problem } => {
-                write!(f, "{}: {problem}", Escaped(path))
+                write!(f, "{}: {problem}", Escaped(below_source(path)))
             }
             Event::TakenAgain { path } => write!(
                 f,
                 "{}: changed since the scan; it is read once more",
-                Escaped(path)
+                Escaped(below_source(path))
             ),
             Event::ClampedTimes { entries } => write!(
                 f,
@@ -193,7 +193,7 @@ impl fmt::Display for Event<'_> {
             Event::SourceStalled { path, since } => write!(
                 f,
                 "waiting for the source: {} does not answer for {} s now; other files go on",
-                Escaped(path),
+                Escaped(below_source(path)),
                 since.as_secs()
             ),
             Event::StoppedWaiting => f.write_str(
@@ -208,6 +208,11 @@ impl fmt::Display for Event<'_> {
     }
 }
 
+/// The path of an entry as it is told: the source itself has none below it.
+pub(crate) fn below_source(path: &[u8]) -> &[u8] {
+    if path.is_empty() { b"." } else { path }
+}
+
 /// Control characters, line separators, and marks that turn the direction of what follows, which make
 /// a name look like another.
 pub(crate) fn is_hidden(character: char) -> bool {
@@ -219,14 +224,12 @@ pub(crate) fn is_hidden(character: char) -> bool {
 }
 
 /// A path as a line can show it: what would be hidden and what is not UTF-8 as `\xNN`, a backslash
-/// doubled; the empty path as ".".
+/// doubled.
 pub struct Escaped<'a>(pub &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The source itself has no path below it.
-        let path = if self.0.is_empty() { b"." } else { self.0 };
-        for chunk in path.utf8_chunks() {
+        for chunk in self.0.utf8_chunks() {
             for character in chunk.valid().chars() {
                 match character {
                     '\\' => f.write_str("\\\\")?,
@@ -276,6 +279,12 @@ mod tests {
             Escaped("\u{202e}gpj.exe".as_bytes()).to_string(),
             "\\xe2\\x80\\xaegpj.exe"
         );
-        assert_eq!(Escaped(b"").to_string(), ".");
+    }
+
+    #[test]
+    fn the_source_itself_has_a_name() {
+        let problem = Problem::new(crate::problem::Reason::PermissionDenied);
+        let told = Event::Problem { path: b"", problem }.to_string();
+        assert!(told.starts_with(".: "), "{told}");
     }
 }

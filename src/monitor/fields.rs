@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
-use super::{Escaped, Event};
+use super::{Escaped, Event, below_source};
 use crate::container::ContainerError;
 use crate::container::notice::Notice;
 
@@ -32,7 +32,7 @@ impl Fields {
 
     /// The path as lines show it, and its exact bytes where that is not its text.
     fn path(self, path: &[u8]) -> Self {
-        let path = if path.is_empty() { b"." } else { path };
+        let path = below_source(path);
         let shown = Escaped(path).to_string();
         let hex = (shown.as_bytes() != path).then(|| {
             path.iter()

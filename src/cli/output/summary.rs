@@ -6,7 +6,7 @@ use super::Ending;
 use super::amount::{count, counted, rate, size, span, type_names};
 use crate::entry::EntryId;
 use crate::load::{End, Summary};
-use crate::monitor::Escaped;
+use crate::monitor::{Escaped, below_source};
 use crate::progress::{Progress, Requests};
 use crate::state::{Counter, State, StateError};
 
@@ -108,7 +108,11 @@ fn problems(summary: &Summary, state: &State) -> Vec<String> {
         let mut lines = Vec::new();
         for stored in reader.problems(EntryId::new(0), SHOWN_PROBLEMS)? {
             let path = reader.path(stored.id)?.join(&b'/');
-            lines.push(format!("  {}: {}", Escaped(&path), stored.problem));
+            lines.push(format!(
+                "  {}: {}",
+                Escaped(below_source(&path)),
+                stored.problem
+            ));
         }
         Ok(lines)
     };

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::printer::Halt;
 use super::sas_source::sas_token;
+use super::signals::on_signals;
 use super::{Failure, Status, arguments, terminal};
 use super::{cat, completions, du, extract, find, ls, man, report, stat, status, verify};
 use crate::container::address::ContainerAddress;
@@ -152,25 +152,8 @@ async fn until_stopped<T, E: From<ReadError>>(
 /// ends the process.
 pub(super) fn stop_on_signals(runtime: &Runtime, stop: &Arc<StopFlag>) {
     let stop = Arc::clone(stop);
-    runtime.spawn(async move {
-        let (Ok(mut interrupt), Ok(mut terminate)) = (
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::terminate()),
-        ) else {
-            // Without handlers, signals end the process.
-            return;
-        };
-        for asked_before in [false, true] {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if asked_before {
-                std::process::exit(i32::from(Status::Failed as u8));
-            }
-            stop.request();
-        }
-    });
+    let end = || std::process::exit(i32::from(Status::Failed as u8));
+    on_signals(runtime.handle(), move || stop.request(), end);
 }
 
 impl ContainerWords {

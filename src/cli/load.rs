@@ -5,12 +5,11 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
-
 use super::arguments::Arguments;
 use super::log_file::LogFile;
 use super::metrics::Latest;
 use super::output::{Ending, Output};
+use super::signals::on_signals;
 use super::{Failure, Status, output, raise_descriptor_limit, terminal, verify};
 use crate::container::ContainerLocation;
 use crate::container::notice::Notice;
@@ -206,30 +205,16 @@ fn verify_loaded(
 
 /// The first signal asks the run to stop, the second ends the process.
 fn stop_on_signals(load: &Load, reporter: &Arc<Reporter>) {
-    let (stop, reporter) = (Arc::clone(load.stop()), Arc::clone(reporter));
-    load.runtime().spawn(async move {
-        let (Ok(mut interrupt), Ok(mut terminate)) = (
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::terminate()),
-        ) else {
-            // Without handlers, signals end the process; the state is safe from that.
-            return;
-        };
-        for asked_before in [false, true] {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if asked_before {
-                end_at_once(&reporter);
-            }
-            // Whoever reads what is printed may not read on, and the next signal must be heard.
-            let telling = Arc::clone(&reporter);
-            let told = beside(move || telling.event(&Event::Stopping));
-            *reporter.stopping() = Some(told);
-            stop.request();
-        }
-    });
+    let (stop, asked) = (Arc::clone(load.stop()), Arc::clone(reporter));
+    let ended = Arc::clone(reporter);
+    let first = move || {
+        // Whoever reads what is printed may not read on, and the next signal must be heard.
+        let telling = Arc::clone(&asked);
+        let told = beside(move || telling.event(&Event::Stopping));
+        *asked.stopping() = Some(told);
+        stop.request();
+    };
+    on_signals(load.runtime().handle(), first, move || end_at_once(&ended));
 }
 
 /// Ends the process when a run that is to stop, for whatever reason, does not come to rest: a

@@ -26,6 +26,7 @@ mod quoting;
 mod record;
 mod report;
 mod sas_source;
+mod signals;
 mod size;
 mod stat;
 mod status;

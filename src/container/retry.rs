@@ -265,5 +265,5 @@ impl<C: Container> Container for Retrying<C> {
 }
 
 #[cfg(test)]
-#[path = "retry_tests.rs"]
+#[path = "retry_tests/mod.rs"]
 mod tests;

@@ -1,8 +1,8 @@
-//! How long objects take to encode, on one core:
+//! Measures the time to encode objects on one core:
 //! `cargo bench --bench encode [-- FILE]`
 //!
-//! FILE gives the bytes of the large segments; without it they are made up. As a test
-//! (`cargo test --benches`) it only shows that it runs.
+//! FILE provides the content of the large segments; the default is generated text. `cargo test --benches`
+//! only runs a small version of it.
 
 use std::hint::black_box;
 use std::io::{self, Write};
@@ -16,9 +16,11 @@ use clfs_format::{
 const SMALL_FILE_BYTES: usize = 3000;
 
 fn main() -> io::Result<()> {
-    let measuring = std::env::args_os().any(|word| word == "--bench");
-    let (small_files, segments) = if measuring { (200_000, 4) } else { (10, 1) };
-    let file = std::env::args_os().skip(1).find(|word| word != "--bench");
+    let is_bench = std::env::args_os().any(|argument| argument == "--bench");
+    let (small_files, segments) = if is_bench { (200_000, 4) } else { (10, 1) };
+    let file = std::env::args_os()
+        .skip(1)
+        .find(|argument| argument != "--bench");
     let mut content = match file {
         Some(file) => std::fs::read(file)?,
         None => Vec::new(),
@@ -61,9 +63,9 @@ fn small_inodes(content: &[u8], count: u32) -> io::Result<()> {
             inode.encode(&mut buffer).map_err(io::Error::other)?;
             bytes = black_box(encoder.wrap(buffer, compression)).len();
         }
-        let each = start.elapsed() / count;
+        let time = start.elapsed() / count;
         println!(
-            "inode of a {SMALL_FILE_BYTES}-byte file, {compression:?}: {each:?}, {bytes} bytes"
+            "inode of a {SMALL_FILE_BYTES}-byte file, {compression:?}: {time:?}, {bytes} bytes"
         );
     }
     Ok(())
@@ -76,7 +78,7 @@ fn large_segments(content: &[u8]) -> io::Result<()> {
         let start = Instant::now();
         let mut blobs = Vec::new();
         for data in content.chunks(FILE_SEGMENT_BYTES as usize) {
-            // A chunk is at most 8 MiB.
+            // A chunk is at most 8 MiB, so its length fits.
             let buffer = ObjectBuffer::file_segment(data.len() as u32);
             let mut segment = buffer.map_err(io::Error::other)?;
             segment.data_mut().copy_from_slice(data);
@@ -101,7 +103,7 @@ fn large_segments(content: &[u8]) -> io::Result<()> {
             black_box(unwrap(blob, usize::MAX).map_err(io::Error::other)?);
         }
         let rate = read as f64 / start.elapsed().as_secs_f64() / 1e6;
-        println!("  and back: {rate:.0} MB/s");
+        println!("  decoding: {rate:.0} MB/s");
     }
     Ok(())
 }

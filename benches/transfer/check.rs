@@ -1,63 +1,69 @@
-//! A look at the benchmark itself in less than two seconds, for `cargo test --all-targets`.
+//! A test of the benchmark itself, for `cargo test --all-targets`. It takes less than two seconds.
 
 use std::io;
 use std::time::Duration;
 
 use crate::floor;
 use crate::rates::Seconds;
-use crate::sink::{Pace, Report, Sink};
+use crate::sink::{Report, ResponsePolicy, Sink};
 use crate::table::{Figure, Table};
-use crate::trees::Kind;
+use crate::trees::TreeKind;
 
 fn expect(what: &str, holds: bool) -> io::Result<()> {
     match holds {
         true => Ok(()),
-        false => Err(io::Error::other(format!("it does not hold that {what}"))),
+        false => Err(io::Error::other(format!("the check failed: {what}"))),
     }
 }
 
 pub(crate) fn check() -> io::Result<()> {
-    let shape = Kind::Few.shape();
+    let shape = TreeKind::Few.shape();
     let delay = Duration::from_millis(20);
-    let sink = Sink::start(Pace::after(delay))?;
-    let floor = floor::run(&sink, Kind::Few)?;
+    let sink = Sink::start(ResponsePolicy::delayed(delay))?;
+    let floor = floor::run(&sink, TreeKind::Few)?;
     let report = sink.report()?;
-    expect("the floor puts each file", floor.puts == shape.files())?;
-    expect("the sink counts each put", report.puts == shape.files())?;
-    expect("it counts their bytes", report.bytes == shape.bytes())?;
-    expect("no name came twice", report.repeated_puts == 0)?;
-    // 20 puts on 16 connections are two rounds.
     expect(
-        "an answer takes as long as it should",
-        floor.wall >= delay * 2,
+        "the floor uploads each file once",
+        floor.puts == shape.files(),
     )?;
-    expect("16 requests waited at once", report.most_inside == 16)?;
+    expect("the sink counts each put", report.puts == shape.files())?;
+    expect("the sink counts the bytes", report.bytes == shape.bytes())?;
+    expect("the sink counts no repeated put", report.repeated_puts == 0)?;
+    // 20 puts on 16 connections take two rounds.
+    expect("each response is delayed", floor.wall >= delay * 2)?;
+    expect("16 requests are in flight", report.max_in_flight == 16)?;
     expect(
-        "the bins hold all puts",
+        "the bins count all puts",
         report.put_bins.iter().sum::<u64>() == report.puts,
     )?;
     sink.reset()?;
-    expect("a reset forgets", sink.report()?.requests() == 0)?;
+    expect(
+        "a reset clears the counters",
+        sink.report()?.requests() == 0,
+    )?;
 
-    let busy = Sink::start(Pace {
+    let busy = Sink::start(ResponsePolicy {
         delay: Duration::ZERO,
         rate: Some(1),
     })?;
     expect(
-        "a sink that is busy says so",
-        floor::run(&busy, Kind::Few).is_err(),
+        "a throttling sink fails the floor",
+        floor::run(&busy, TreeKind::Few).is_err(),
     )?;
-    expect("it counts that", busy.report()?.refused > 0)?;
+    expect(
+        "the sink counts throttled requests",
+        busy.report()?.throttled > 0,
+    )?;
 
-    // The last refusal came before the last put: its second counts all the same.
+    // The last throttled request came before the last put; both lists must cover the same seconds.
     let seconds = Seconds::of(&Report {
         put_bins: vec![1; 25],
-        refused_bins: vec![1; 12],
+        throttled_bins: vec![1; 12],
         ..Report::default()
     });
     expect(
-        "the seconds of puts and refusals are the same",
-        (seconds.puts, seconds.refused) == (vec![10, 10], vec![10, 2]),
+        "puts and throttled requests cover the same seconds",
+        (seconds.puts, seconds.throttled) == (vec![10, 10], vec![10, 2]),
     )?;
 
     let mut table = Table::new(&["what", "figure"]);

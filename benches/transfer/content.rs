@@ -1,6 +1,6 @@
-//! Bytes of files, the same in every run.
+//! Generated file content, the same in every run.
 
-/// A sequence that a seed fixes: splitmix64.
+/// A pseudo-random sequence (splitmix64) determined by its seed.
 #[derive(Debug, Clone)]
 pub(crate) struct Sequence(u64);
 
@@ -17,18 +17,18 @@ impl Sequence {
         mixed ^ mixed >> 31
     }
 
-    /// A number in `from..=to`.
+    /// Returns a number in `from..=to`.
     pub(crate) fn between(&mut self, from: u64, to: u64) -> u64 {
         from + self.next() % (to - from + 1)
     }
 }
 
-/// What bytes are like.
+/// The kind of generated content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Likeness {
-    /// Lines of words and numbers, as in logs and sources.
+pub(crate) enum ContentKind {
+    /// Lines of words and numbers, similar to logs and source code.
     Text,
-    /// No pattern at all.
+    /// Incompressible bytes.
     Random,
 }
 
@@ -42,16 +42,21 @@ const WORDS: [&str; 64] = [
     "next", "previous", "begin", "end", "while",
 ];
 
-/// Appends `length` bytes.
-pub(crate) fn fill(likeness: Likeness, sequence: &mut Sequence, length: usize, to: &mut Vec<u8>) {
+/// Appends `length` bytes to `to`.
+pub(crate) fn fill(
+    content_kind: ContentKind,
+    sequence: &mut Sequence,
+    length: usize,
+    to: &mut Vec<u8>,
+) {
     let end = to.len() + length;
-    match likeness {
-        Likeness::Random => {
+    match content_kind {
+        ContentKind::Random => {
             while to.len() < end {
                 to.extend_from_slice(&sequence.next().to_le_bytes());
             }
         }
-        Likeness::Text => {
+        ContentKind::Text => {
             while to.len() < end {
                 text_line(sequence, to);
             }
@@ -60,7 +65,7 @@ pub(crate) fn fill(likeness: Likeness, sequence: &mut Sequence, length: usize, t
     to.truncate(end);
 }
 
-/// A number of six digits and eight to eleven words.
+/// Appends a line: a number of six digits and eight to eleven words.
 fn text_line(sequence: &mut Sequence, to: &mut Vec<u8>) {
     let bits = sequence.next();
     let mut number = bits % 1_000_000;

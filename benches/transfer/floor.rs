@@ -1,6 +1,6 @@
-//! The floor: a bare HTTP client that puts the same bytes from memory and does nothing else.
+//! The floor: a bare HTTP client that uploads the same bytes from memory and does nothing else.
 //!
-//! What a load costs above it is the price of reading the source, encoding, and remembering.
+//! The additional cost of a load is that of reading the source, encoding, and storing its state.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader};
@@ -15,33 +15,33 @@ use hyper::client::conn::http1;
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 
-use crate::child::{Ended, own_cpu, raise_open_files, run_whole};
+use crate::child::{ProcessStats, own_cpu, raise_open_files, run_to_end};
 use crate::content::{Sequence, fill};
 use crate::sink::Sink;
-use crate::trees::{Kind, Shape};
+use crate::trees::{Shape, TreeKind};
 
-/// The first word of the process that is the floor.
+/// The first argument of the process that runs the floor.
 pub(crate) const ROLE: &str = "as-floor";
 
-/// Objects of a larger file; the bytes of a segment.
+/// The max bytes of a request: those of a segment.
 const PIECE_BYTES: u64 = clfs_format::FILE_SEGMENT_BYTES;
-/// Bodies are cut from this many bytes: more than the caches of a processor, less than a tree.
+/// Bodies are slices of this many bytes: more than the CPU caches hold, less than a tree.
 const POOL_BYTES: u64 = 32 << 20;
-/// More cost a little more CPU on a machine with two cores, fewer leave it idle.
+/// On a machine with two cores, more connections cost a little more CPU and fewer leave it idle.
 const CONNECTIONS: usize = 16;
 
-/// What the floor cost.
+/// The measurements of the floor.
 #[derive(Debug, Clone)]
 pub(crate) struct Floor {
-    /// User and system time of the puts alone.
+    /// User and system time of the uploads alone.
     pub(crate) cpu: Duration,
     pub(crate) wall: Duration,
     pub(crate) peak: u64,
     pub(crate) puts: u64,
 }
 
-/// Puts what the tree's files hold.
-pub(crate) fn run(sink: &Sink, kind: Kind) -> io::Result<Floor> {
+/// Uploads bodies of the sizes of the tree's files from a child process.
+pub(crate) fn run(sink: &Sink, kind: TreeKind) -> io::Result<Floor> {
     let (reader, writer) = io::pipe()?;
     let mut command = Command::new(std::env::current_exe()?);
     command
@@ -50,8 +50,8 @@ pub(crate) fn run(sink: &Sink, kind: Kind) -> io::Result<Floor> {
         .arg(kind.name())
         .stdin(Stdio::null())
         .stdout(writer);
-    let Ended { status, peak, .. } = run_whole(&mut command, None)?;
-    // The pipe ends with the last of its writers.
+    let ProcessStats { status, peak, .. } = run_to_end(&mut command, None)?;
+    // The pipe reaches its end when all writers are closed.
     drop(command);
     let mut line = String::new();
     BufReader::new(reader).read_line(&mut line)?;
@@ -67,50 +67,55 @@ pub(crate) fn run(sink: &Sink, kind: Kind) -> io::Result<Floor> {
             puts: *puts,
         }),
         _ => Err(io::Error::other(format!(
-            "the floor ended with {status:?} and {line:?}"
+            "the floor exited with {status:?} and printed {line:?}"
         ))),
     }
 }
 
-/// The process: `words` are the sink's port and the tree's name. Figures and failures go where
-/// [`run`] reads them.
-pub(crate) fn put_all(words: &[OsString]) -> io::Result<()> {
-    if let Err(error) = measure(words) {
+/// Runs the child process; `arguments` are the sink's port and the tree's name. Prints figures or an
+/// error for [`run`].
+pub(crate) fn upload_all(arguments: &[OsString]) -> io::Result<()> {
+    if let Err(error) = measure(arguments) {
         println!("{error}");
         std::process::exit(1);
     }
     Ok(())
 }
 
-fn measure(words: &[OsString]) -> io::Result<()> {
-    let misused = || io::Error::other("the sink's port and the kind of tree are needed");
-    let [port, name] = words else {
-        return Err(misused());
+fn measure(arguments: &[OsString]) -> io::Result<()> {
+    let invalid = || io::Error::other("expected the port of the sink and the kind of tree");
+    let [port, name] = arguments else {
+        return Err(invalid());
     };
     let port: u16 = port
         .to_str()
         .and_then(|port| port.parse().ok())
-        .ok_or_else(misused)?;
-    let kind = Kind::named(name).ok_or_else(misused)?;
+        .ok_or_else(invalid)?;
+    let kind = TreeKind::from_name(name).ok_or_else(invalid)?;
     raise_open_files()?;
     let bodies = Arc::new(bodies(kind.shape()));
-    // One thread costs less CPU than two, which wake each other.
+    // Two threads would cost more CPU, because they wake each other.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let (cpu, wall) = (own_cpu()?, Instant::now());
-    runtime.block_on(put(port, &bodies))?;
+    runtime.block_on(upload(port, &bodies))?;
     let (cpu, wall) = (own_cpu()? - cpu, wall.elapsed());
     println!("{} {} {}", cpu.as_micros(), wall.as_micros(), bodies.len());
     Ok(())
 }
 
-/// Bodies of the sizes of the tree's files, in pieces.
+/// Returns bodies of the sizes of the tree's files, split into pieces of at most [`PIECE_BYTES`].
 pub(crate) fn bodies(shape: Shape) -> Vec<Bytes> {
     let mut sequence = Sequence::new(1);
     let mut pool = Vec::new();
     let length = POOL_BYTES.min(shape.bytes().max(1));
-    fill(shape.likeness(), &mut sequence, length as usize, &mut pool);
+    fill(
+        shape.content_kind(),
+        &mut sequence,
+        length as usize,
+        &mut pool,
+    );
     let pool = Bytes::from(pool);
     let mut at = 0;
     let mut bodies = Vec::new();
@@ -132,7 +137,7 @@ pub(crate) fn bodies(shape: Shape) -> Vec<Bytes> {
     bodies
 }
 
-async fn put(port: u16, bodies: &Arc<Vec<Bytes>>) -> io::Result<()> {
+async fn upload(port: u16, bodies: &Arc<Vec<Bytes>>) -> io::Result<()> {
     let next = Arc::new(AtomicUsize::new(0));
     let tasks: Vec<_> = (0..CONNECTIONS)
         .map(|_| tokio::spawn(connection(port, Arc::clone(bodies), Arc::clone(&next))))
@@ -143,14 +148,14 @@ async fn put(port: u16, bodies: &Arc<Vec<Bytes>>) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts one body after the other, until all connections together have put all.
+/// Uploads one body at a time, until the connections have uploaded all bodies.
 async fn connection(port: u16, bodies: Arc<Vec<Bytes>>, next: Arc<AtomicUsize>) -> io::Result<()> {
     let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;
-    let driven = tokio::spawn(connection);
+    let connection = tokio::spawn(connection);
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
         let Some(body) = bodies.get(number) else {
@@ -167,22 +172,22 @@ async fn connection(port: u16, bodies: Arc<Vec<Bytes>>, next: Arc<AtomicUsize>) 
             .header("content-type", "application/octet-stream")
             .body(Full::new(body.clone()))
             .map_err(io::Error::other)?;
-        let answer = sender
+        let response = sender
             .send_request(request)
             .await
             .map_err(io::Error::other)?;
-        if answer.status() != hyper::StatusCode::CREATED {
+        if response.status() != hyper::StatusCode::CREATED {
             return Err(io::Error::other(format!(
-                "the sink says {}",
-                answer.status()
+                "the sink responded {}",
+                response.status()
             )));
         }
-        answer
+        response
             .into_body()
             .collect()
             .await
             .map_err(io::Error::other)?;
     }
     drop(sender);
-    driven.await?.map_err(io::Error::other)
+    connection.await?.map_err(io::Error::other)
 }

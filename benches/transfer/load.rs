@@ -1,4 +1,4 @@
-//! One load of a tree by the command, measured.
+//! Runs and measures one load of a tree with clfsload.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -9,20 +9,20 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use crate::child::{self, Ended};
+use crate::child::{self, ProcessStats};
 use crate::sink::{Report, Sink};
-use crate::trees::Kind;
+use crate::trees::TreeKind;
 
-/// The signature is none, but a token must look like one.
+/// A well-formed token with an invalid signature, which the sink does not check.
 pub(crate) const SAS: &str = "sv=2022-11-02&sr=c&sp=rwdl&se=2099-01-01T00:00:00Z&sig=c2ln";
 
-/// Bucket object and log.
-const AROUND_THE_TREE: u64 = 2;
+/// Objects that do not belong to entries: the bucket object and the log.
+const FIXED_OBJECTS: u64 = 2;
 
-/// A build of the command.
+/// A build of clfsload.
 #[derive(Debug, Clone)]
 pub(crate) struct Build {
-    /// Empty for the one that belongs to this benchmark.
+    /// Its label in tables; empty for the build that is measured.
     pub(crate) label: String,
     pub(crate) path: PathBuf,
 }
@@ -35,14 +35,14 @@ impl Build {
         }
     }
 
-    /// Whether its help speaks of an option.
-    pub(crate) fn knows(&self, option: &str) -> io::Result<bool> {
+    /// Returns whether its help lists `option`.
+    pub(crate) fn has_option(&self, option: &str) -> io::Result<bool> {
         let help = Command::new(&self.path).arg("--help").output()?;
         Ok(String::from_utf8_lossy(&help.stdout).contains(option))
     }
 }
 
-/// A transfer: what is loaded, by which build, into which sink.
+/// A load of a source tree into a sink with one build.
 #[derive(Debug)]
 pub(crate) struct Load<'a> {
     pub(crate) build: &'a Build,
@@ -54,44 +54,44 @@ pub(crate) struct Load<'a> {
     pub(crate) options: Vec<OsString>,
 }
 
-/// What the database of a transfer holds.
+/// The content of a load's state folder.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Database {
-    /// Of all files of the state folder.
+    /// Bytes of all files.
     pub(crate) bytes: u64,
-    /// Of all tables.
+    /// Rows of all tables.
     pub(crate) rows: u64,
-    /// Objects that were put for entries; a build before it counted them says none.
+    /// Objects uploaded for entries; `None` for builds that did not count them.
     pub(crate) objects: Option<u64>,
 }
 
 impl Load<'_> {
-    /// Begins it and runs it to its end; it must succeed.
-    pub(crate) fn new_whole(&self) -> io::Result<Ended> {
-        self.expect_done(self.new_until(|_| Ok(false))?)
+    /// Runs a new load. Fails if the load fails.
+    pub(crate) fn run_new(&self) -> io::Result<ProcessStats> {
+        self.expect_success(self.run_new_until(|_| Ok(false))?)
     }
 
-    /// Begins it; kills it when `enough` says so.
-    pub(crate) fn new_until(
+    /// Runs a new load, and kills it when `should_stop` returns true for the elapsed time.
+    pub(crate) fn run_new_until(
         &self,
-        enough: impl FnMut(Duration) -> io::Result<bool>,
-    ) -> io::Result<Ended> {
+        should_stop: impl FnMut(Duration) -> io::Result<bool>,
+    ) -> io::Result<ProcessStats> {
         if self.state.exists() {
             fs::remove_dir_all(&self.state)?;
         }
-        self.run(true, enough)
+        self.run(true, should_stop)
     }
 
-    /// Goes on with it to its end; it must succeed.
-    pub(crate) fn resume(&self) -> io::Result<Ended> {
-        self.expect_done(self.run(false, |_| Ok(false))?)
+    /// Resumes the load. Fails if the load fails.
+    pub(crate) fn resume(&self) -> io::Result<ProcessStats> {
+        self.expect_success(self.run(false, |_| Ok(false))?)
     }
 
     fn run(
         &self,
         new: bool,
-        enough: impl FnMut(Duration) -> io::Result<bool>,
-    ) -> io::Result<Ended> {
+        should_stop: impl FnMut(Duration) -> io::Result<bool>,
+    ) -> io::Result<ProcessStats> {
         let mut command = Command::new(&self.build.path);
         command
             .args(new.then_some("--new"))
@@ -103,61 +103,58 @@ impl Load<'_> {
             .env("AZURE_STORAGE_SAS_TOKEN", SAS)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(File::create(self.errors())?);
-        child::run(&mut command, Some(&self.state), enough)
+            .stderr(File::create(self.stderr_path())?);
+        child::run(&mut command, Some(&self.state), should_stop)
     }
 
-    fn errors(&self) -> PathBuf {
+    fn stderr_path(&self) -> PathBuf {
         self.state.with_extension("stderr")
     }
 
-    fn expect_done(&self, ended: Ended) -> io::Result<Ended> {
-        match ended.status {
-            Some(0) => Ok(ended),
+    fn expect_success(&self, stats: ProcessStats) -> io::Result<ProcessStats> {
+        match stats.status {
+            Some(0) => Ok(stats),
             status => Err(self.failed(status)),
         }
     }
 
-    /// That it ended as it should not have, and what it said.
+    /// Returns an error with the exit status and the standard error of a failed load.
     pub(crate) fn failed(&self, status: Option<i32>) -> io::Error {
-        let said = fs::read_to_string(self.errors()).unwrap_or_default();
-        io::Error::other(format!("the load ended with {status:?}: {said}"))
+        let stderr = fs::read_to_string(self.stderr_path()).unwrap_or_default();
+        io::Error::other(format!("the load exited with {status:?}: {stderr}"))
     }
 
-    /// Of a run that was whole: each object of the tree came, and came once. Else the figures would be of something
-    /// else.
-    pub(crate) fn expect_all(&self, kind: Kind, report: &Report) -> io::Result<Database> {
+    /// Checks that a finished load uploaded each object exactly once; otherwise its figures are meaningless.
+    pub(crate) fn expect_complete(&self, kind: TreeKind, report: &Report) -> io::Result<Database> {
         let database = self.database()?;
         let shape = kind.shape();
-        let (puts, wanted) = match database.objects {
-            // Of the root they are not counted.
-            Some(objects) => (
-                report.puts,
-                objects + shape.root_objects()? + AROUND_THE_TREE,
-            ),
+        let (puts, expected) = match database.objects {
+            // The counter does not include the objects of the root.
+            Some(objects) => (report.puts, objects + shape.root_objects()? + FIXED_OBJECTS),
             None => (report.puts.min(shape.entries()), shape.entries()),
         };
-        // Every entry is an object at least.
-        let enough = report.puts >= shape.entries() + AROUND_THE_TREE;
-        let plain = self.options.iter().any(|option| option == "DISABLED");
-        let all_bytes = !plain || report.bytes >= shape.bytes();
-        match puts == wanted && enough && all_bytes && report.repeated_puts == 0 {
+        // Each entry has at least one object.
+        let has_all_entries = report.puts >= shape.entries() + FIXED_OBJECTS;
+        let is_plain = self.options.iter().any(|option| option == "DISABLED");
+        let has_all_bytes = !is_plain || report.bytes >= shape.bytes();
+        match puts == expected && has_all_entries && has_all_bytes && report.repeated_puts == 0 {
             true => Ok(database),
             false => Err(io::Error::other(format!(
-                "{}: not one put for each object, {wanted} of {} bytes: {report:?}",
+                "{}: expected one put for each of {expected} objects and {} bytes: {report:?}",
                 kind.name(),
                 shape.bytes()
             ))),
         }
     }
 
-    /// What the state folder holds.
+    /// Measures the state folder.
     pub(crate) fn database(&self) -> io::Result<Database> {
         let mut bytes = 0;
         for file in fs::read_dir(&self.state)? {
             bytes += file?.metadata()?.len();
         }
-        let (rows, objects) = look(&self.state.join("state.db")).map_err(io::Error::other)?;
+        let (rows, objects) =
+            read_counts(&self.state.join("state.db")).map_err(io::Error::other)?;
         Ok(Database {
             bytes,
             rows,
@@ -166,8 +163,8 @@ impl Load<'_> {
     }
 }
 
-/// Rows of all tables, and the counted objects.
-fn look(database: &Path) -> rusqlite::Result<(u64, Option<u64>)> {
+/// Returns the number of rows of all tables, and the counter of objects.
+fn read_counts(database: &Path) -> rusqlite::Result<(u64, Option<u64>)> {
     let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let mut tables = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
     let names: Vec<String> = tables

@@ -1,6 +1,6 @@
-//! What `lz4_flex` costs by itself: the same bytes, from memory into memory, and nothing else.
+//! The cost of `lz4_flex` alone: compresses the same bytes from memory to memory.
 //!
-//! A load with LZ4 cannot cost less than this and the same load without compression.
+//! A load with LZ4 costs at least this in addition to the same load without compression.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -12,19 +12,19 @@ use lz4_flex::frame::{BlockMode, BlockSize, Error, FrameEncoder, FrameInfo};
 
 use crate::child::own_cpu;
 use crate::floor::bodies;
-use crate::trees::Kind;
+use crate::trees::TreeKind;
 
-/// Bytes of a block of the load's frames.
+/// The block size of a load's frames.
 const BLOCK_BYTES: usize = 256 << 10;
 const FRAME_HEADER_BYTES: usize = 7;
-/// In a block's length: it did not become smaller, and is stored as it was.
-const STORED: u32 = 1 << 31;
+/// The flag in a block's length for a block that is stored uncompressed.
+const UNCOMPRESSED: u32 = 1 << 31;
 
-/// The first word of the process that compresses.
+/// The first argument of the process that compresses.
 pub(crate) const ROLE: &str = "as-lz4";
 
-/// CPU of the compression of what the tree's files hold, in pieces of the load's segments.
-pub(crate) fn run(kind: Kind) -> io::Result<Duration> {
+/// Returns the CPU time to compress content of the sizes of the tree's files, split as a load's segments.
+pub(crate) fn run(kind: TreeKind) -> io::Result<Duration> {
     let mut child = Command::new(std::env::current_exe()?)
         .args([ROLE, kind.name()])
         .stdin(Stdio::null())
@@ -38,20 +38,20 @@ pub(crate) fn run(kind: Kind) -> io::Result<Duration> {
     match line.trim().parse() {
         Ok(micros) if status.success() => Ok(Duration::from_micros(micros)),
         _ => Err(io::Error::other(format!(
-            "the compression ended with {status} and {line:?}"
+            "the compression exited with {status} and printed {line:?}"
         ))),
     }
 }
 
-/// The process: `words` is the tree's name.
-pub(crate) fn compress_all(words: &[OsString]) -> io::Result<()> {
-    let kind = match words {
-        [name] => Kind::named(name),
+/// Runs the child process; `arguments` is the tree's name.
+pub(crate) fn compress_all(arguments: &[OsString]) -> io::Result<()> {
+    let kind = match arguments {
+        [name] => TreeKind::from_name(name),
         _ => None,
     };
-    let kind = kind.ok_or_else(|| io::Error::other("the kind of tree is needed"))?;
+    let kind = kind.ok_or_else(|| io::Error::other("expected the kind of tree"))?;
     let bodies = bodies(kind.shape());
-    // What one thread of a load uses again for each object.
+    // Reused for all bodies, as by one thread of a load.
     let mut compressor = Compressor {
         small: CompressTable::small(),
         large: CompressTable::large(),
@@ -65,9 +65,9 @@ pub(crate) fn compress_all(words: &[OsString]) -> io::Result<()> {
     Ok(())
 }
 
-/// Calls `lz4_flex` as clfs-format does: a block by itself, more in a frame.
+/// Calls `lz4_flex` as clfs-format does: a single block by itself, larger content in a frame.
 struct Compressor {
-    /// For less than 64 KiB.
+    /// For content below 64 KiB.
     small: CompressTable,
     large: CompressTable,
     output: Vec<u8>,
@@ -91,13 +91,13 @@ impl Compressor {
         let info = FrameInfo::new()
             .block_size(BlockSize::Max256KB)
             .block_mode(BlockMode::Linked);
-        let frame = WhileSmaller {
+        let frame = StopAtUncompressed {
             output: &mut self.output,
             next_block: FRAME_HEADER_BYTES,
         };
         let mut frame = FrameEncoder::with_frame_info(info, frame);
         match frame.write_all(body) {
-            // Such an object is put as it is, and the rest of it never compressed.
+            // A load uploads such an object uncompressed, without compressing the rest.
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(()),
             written => {
                 written?;
@@ -110,20 +110,20 @@ impl Compressor {
     }
 }
 
-/// Ends a frame with the first block that did not become smaller.
-struct WhileSmaller<'a> {
+/// Stops a frame at the first block that does not become smaller.
+struct StopAtUncompressed<'a> {
     output: &'a mut Vec<u8>,
-    /// Where the next block's length stands.
+    /// The offset of the next block's length.
     next_block: usize,
 }
 
-impl Write for WhileSmaller<'_> {
+impl Write for StopAtUncompressed<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.output.extend_from_slice(bytes);
         let rest = self.output.get(self.next_block..).unwrap_or_default();
         if let Some(length) = rest.first_chunk() {
             let length = u32::from_le_bytes(*length);
-            if length & STORED != 0 {
+            if length & UNCOMPRESSED != 0 {
                 return Err(io::ErrorKind::InvalidData.into());
             }
             self.next_block += 4 + length as usize;

@@ -1,8 +1,9 @@
-//! What a transfer costs, against a floor that is measured in the same minutes:
+//! Measures the cost of a load relative to a floor measured in the same run:
 //! `cargo bench --bench transfer [-- --help]`
 //!
-//! docs/performance.md tells the method. As a test (`cargo test --benches`) it only checks itself.
+//! docs/performance.md describes the method. `cargo test --benches` only checks the benchmark itself.
 
+mod arguments;
 mod check;
 mod child;
 mod content;
@@ -20,25 +21,24 @@ mod standard;
 mod table;
 mod trees;
 mod wal_index;
-mod words;
 
 use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
+use arguments::{Arguments, HELP, Mode, ParseError};
 use rustix::fs::FlockOperation;
-use sink::Pace;
+use sink::ResponsePolicy;
 use standard::Unit;
-use trees::Kind;
-use words::{HELP, Mode, NoWords, Words};
+use trees::TreeKind;
 
-/// The command's, so that the floor and LZ4 by itself are measured with the same.
+/// The allocator of clfsload, so that the floor and LZ4 alone are measured with the same one.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match begin(&words) {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("transfer: {error}");
@@ -47,45 +47,51 @@ fn main() -> ExitCode {
     }
 }
 
-/// This program is several: the measuring one starts itself again as the others.
-fn begin(words: &[OsString]) -> io::Result<()> {
-    let first = words.split_first();
+/// Runs the role that the first argument names: the benchmark starts itself again for its child processes.
+fn run(arguments: &[OsString]) -> io::Result<()> {
+    let first = arguments.split_first();
     match first.map(|(first, rest)| (first.to_str().unwrap_or_default(), rest)) {
-        Some((sink::ROLE, rest)) => match Pace::parse(rest) {
-            Some(pace) => sink::serve(pace),
-            None => Err(io::Error::other("no pace of the sink")),
+        Some((sink::ROLE, rest)) => match ResponsePolicy::parse(rest) {
+            Some(policy) => sink::serve(policy),
+            None => Err(io::Error::other("the sink needs a delay and a rate")),
         },
-        Some((floor::ROLE, rest)) => floor::put_all(rest),
+        Some((floor::ROLE, rest)) => floor::upload_all(rest),
         Some((lz4_alone::ROLE, rest)) => lz4_alone::compress_all(rest),
-        Some((trees::ROLE, rest)) => trees::make(rest),
+        Some((trees::ROLE, rest)) => trees::create(rest),
         Some((slow_source::ROLE, rest)) => slow_source::serve(rest),
-        _ if !words.iter().any(|word| word == "--bench") => check::check(),
-        _ => match Words::parse(words) {
-            Ok(words) => measure(&words),
-            Err(NoWords::Help) => {
+        _ if !arguments.iter().any(|argument| argument == "--bench") => check::check(),
+        _ => match Arguments::parse(arguments) {
+            Ok(arguments) => measure(&arguments),
+            Err(ParseError::Help) => {
                 println!("{HELP}");
                 Ok(())
             }
-            Err(NoWords::Wrong(what)) => Err(io::Error::other(format!("{what}\n\n{HELP}"))),
+            Err(ParseError::Invalid(message)) => {
+                Err(io::Error::other(format!("{message}\n\n{HELP}")))
+            }
         },
     }
 }
 
-fn measure(words: &Words) -> io::Result<()> {
-    std::fs::create_dir_all(&words.folder)?;
-    std::fs::create_dir_all(&words.trees)?;
-    // Two at once would share a state, and disturb each other's figures.
-    let folder = std::fs::File::open(&words.folder)?;
-    rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive)
-        .map_err(|_| io::Error::other(format!("{} is in use", words.folder.display())))?;
+fn measure(arguments: &Arguments) -> io::Result<()> {
+    std::fs::create_dir_all(&arguments.folder)?;
+    std::fs::create_dir_all(&arguments.trees)?;
+    // Concurrent runs would share a state folder and distort each other's figures.
+    let folder = std::fs::File::open(&arguments.folder)?;
+    rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+        io::Error::other(format!(
+            "{} is in use by another run",
+            arguments.folder.display()
+        ))
+    })?;
     let cores = std::thread::available_parallelism()?;
-    for mode in &words.modes {
+    for mode in &arguments.modes {
         println!(
             "{mode:?}: {cores} cores, load average before: {}",
             std::fs::read_to_string("/proc/loadavg")?.trim()
         );
         println!();
-        measure_one(words, *mode)?;
+        measure_one(arguments, *mode)?;
     }
     println!(
         "load average after: {}",
@@ -94,20 +100,20 @@ fn measure(words: &Words) -> io::Result<()> {
     Ok(())
 }
 
-fn measure_one(words: &Words, mode: Mode) -> io::Result<()> {
+fn measure_one(arguments: &Arguments, mode: Mode) -> io::Result<()> {
     const BOTH: [&str; 2] = ["LZ4", "DISABLED"];
     match mode {
-        Mode::Small => standard::compare(words, &[Kind::Small], Unit::File, &BOTH),
+        Mode::Small => standard::compare(arguments, &[TreeKind::Small], Unit::File, &BOTH),
         Mode::Large => {
-            let kinds = [Kind::LargeText, Kind::LargeRandom];
-            standard::compare(words, &kinds, Unit::Gigabyte, &BOTH)
+            let kinds = [TreeKind::LargeText, TreeKind::LargeRandom];
+            standard::compare(arguments, &kinds, Unit::Gigabyte, &BOTH)
         }
-        Mode::Latency => latency::delays(words),
-        Mode::Throttle => latency::throttle(words),
-        Mode::SlowSource => slow_source::speeds(words),
-        Mode::Million => million::million(words),
-        Mode::Wide => million::wide(words),
-        Mode::SlowSink => slow_sink::slow_sink(words),
-        Mode::Peers => peers::compare(words),
+        Mode::Latency => latency::delays(arguments),
+        Mode::Throttle => latency::throttle(arguments),
+        Mode::SlowSource => slow_source::measure(arguments),
+        Mode::Million => million::million(arguments),
+        Mode::Wide => million::wide(arguments),
+        Mode::SlowSink => slow_sink::slow_sink(arguments),
+        Mode::Peers => peers::compare(arguments),
     }
 }

@@ -1,7 +1,6 @@
-//! Other programs that put a tree into Azure, if they are on the PATH: the same sink, the same tree.
+//! Comparison with other programs that upload a tree to Azure, if they are on the PATH.
 //!
-//! They put each file as a blob of its own bytes and remember nothing, which is less than a load
-//! does.
+//! They upload each file unchanged and keep no state, which is less work than a load.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -9,16 +8,16 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::child::run_whole;
+use crate::arguments::Arguments;
+use crate::child::run_to_end;
 use crate::floor;
 use crate::load::SAS;
-use crate::sink::{Pace, Sink};
+use crate::sink::{ResponsePolicy, Sink};
 use crate::standard::{Unit, load_once};
 use crate::table::{Figure, Table, megabytes};
-use crate::trees::{Kind, Tree};
-use crate::words::Words;
+use crate::trees::{Tree, TreeKind};
 
-/// Who puts the tree.
+/// A program that uploads the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Peer {
     Floor,
@@ -57,7 +56,7 @@ impl Peer {
                 .arg(":azureblob:container")
                 .arg("--azureblob-sas-url")
                 .arg(container)
-                // As many at once as a load; no look at what is there.
+                // As many concurrent uploads as a load starts with, and no listing of existing blobs.
                 .args(["--transfers=64", "--checkers=8", "--no-traverse"])
                 .args(["--ignore-times", "--no-check-dest", "--config="]),
         };
@@ -65,14 +64,15 @@ impl Peer {
     }
 }
 
-/// The first file of that name on the PATH.
+/// Returns whether the PATH has a file with this name.
 fn is_on_path(name: &str) -> bool {
     let path: OsString = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
-/// One run: CPU in the tree's unit, wall time in seconds, peak in MB, requests per file.
-fn run(words: &Words, peer: Peer, tree: &Tree, unit: Unit) -> io::Result<[f64; 4]> {
+/// Runs a program once. Returns CPU time in `unit`, wall time in seconds, peak memory in MB, and requests
+/// per file.
+fn run(arguments: &Arguments, peer: Peer, tree: &Tree, unit: Unit) -> io::Result<[f64; 4]> {
     let files = tree.kind.shape().files() as f64;
     let figures = |cpu, wall: std::time::Duration, peak, requests: u64| {
         [
@@ -83,51 +83,57 @@ fn run(words: &Words, peer: Peer, tree: &Tree, unit: Unit) -> io::Result<[f64; 4
         ]
     };
     if let Peer::Clfsload(compression) = peer {
-        let run = load_once(words, &words.build, tree, compression, Pace::AT_ONCE)?;
-        let ended = run.ended;
+        let run = load_once(
+            arguments,
+            &arguments.build,
+            tree,
+            compression,
+            ResponsePolicy::IMMEDIATE,
+        )?;
+        let stats = run.stats;
         return Ok(figures(
-            ended.cpu,
-            ended.wall,
-            ended.peak,
+            stats.cpu,
+            stats.wall,
+            stats.peak,
             run.report.requests(),
         ));
     }
-    let sink = Sink::start(Pace::AT_ONCE)?;
-    let scratch = words.folder.join("peer");
+    let sink = Sink::start(ResponsePolicy::IMMEDIATE)?;
+    let scratch = arguments.folder.join("peer");
     let Some(mut command) = peer.command(&tree.path, &sink, &scratch) else {
         let floor = floor::run(&sink, tree.kind)?;
         return Ok(figures(floor.cpu, floor.wall, floor.peak, floor.puts));
     };
     std::fs::create_dir_all(&scratch)?;
-    let said = scratch.join("said");
+    let stderr = scratch.join("stderr");
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(File::create(&said)?);
-    let ended = run_whole(&mut command, None)?;
+        .stderr(File::create(&stderr)?);
+    let stats = run_to_end(&mut command, None)?;
     let report = sink.report()?;
-    // A program that fails early would look cheap.
-    if ended.status != Some(0) || report.puts < tree.kind.shape().files() {
-        // One line for each file would be too much.
-        let said = std::fs::read_to_string(&said)?;
-        let first: Vec<&str> = said.lines().take(5).collect();
+    // A program that fails early must not count as cheap.
+    if stats.status != Some(0) || report.puts < tree.kind.shape().files() {
+        // The output may have one line per file.
+        let stderr = std::fs::read_to_string(&stderr)?;
+        let first: Vec<&str> = stderr.lines().take(5).collect();
         return Err(io::Error::other(format!(
-            "{} ended with {:?} after {} puts: {}",
+            "{} exited with {:?} after {} puts: {}",
             peer.name(),
-            ended.status,
+            stats.status,
             report.puts,
             first.join("\n")
         )));
     }
     Ok(figures(
-        ended.cpu,
-        ended.wall,
-        ended.peak,
+        stats.cpu,
+        stats.wall,
+        stats.peak,
         report.requests(),
     ))
 }
 
-pub(crate) fn compare(words: &Words) -> io::Result<()> {
+pub(crate) fn compare(arguments: &Arguments) -> io::Result<()> {
     let mut peers = vec![
         Peer::Floor,
         Peer::Clfsload("LZ4"),
@@ -140,15 +146,15 @@ pub(crate) fn compare(words: &Words) -> io::Result<()> {
         }
     }
     for (kind, unit) in [
-        (Kind::Small, Unit::File),
-        (Kind::LargeRandom, Unit::Gigabyte),
+        (TreeKind::Small, Unit::File),
+        (TreeKind::LargeRandom, Unit::Gigabyte),
     ] {
-        let tree = Tree::at(&words.trees, kind)?;
+        let tree = Tree::at(&arguments.trees, kind)?;
         tree.warm()?;
         let mut runs: Vec<Vec<[f64; 4]>> = vec![Vec::new(); peers.len()];
-        for _ in 0..words.runs_or(3) {
+        for _ in 0..arguments.runs_or(3) {
             for (peer, runs) in peers.iter().zip(&mut runs) {
-                runs.push(run(words, *peer, &tree, unit)?);
+                runs.push(run(arguments, *peer, &tree, unit)?);
             }
         }
         let mut table = Table::new(&[
@@ -159,17 +165,17 @@ pub(crate) fn compare(words: &Words) -> io::Result<()> {
             "peak RSS MB",
             "requests per file",
         ]);
-        let mut of_floor = f64::NAN;
+        let mut floor_cpu = f64::NAN;
         for (peer, runs) in peers.iter().zip(&runs) {
             let figure = |read: fn(&[f64; 4]) -> f64| Figure::of(runs.iter().map(read));
             let cpu = figure(|[cpu, ..]| *cpu);
             if *peer == Peer::Floor {
-                of_floor = cpu.median();
+                floor_cpu = cpu.median();
             }
             table.row([
                 peer.name(),
                 cpu.shown(unit.digits()),
-                format!("{:.1}", cpu.median() / of_floor),
+                format!("{:.1}", cpu.median() / floor_cpu),
                 figure(|[_, wall, ..]| *wall).shown(2),
                 figure(|[_, _, peak, _]| *peak).shown(1),
                 format!("{:.3}", figure(|[.., requests]| *requests).median()),

@@ -1,22 +1,22 @@
-//! Throughput over time, from the sink's bins.
+//! Throughput over time, computed from the bins of the sink's report.
 
 use std::time::Duration;
 
 use crate::sink::{BIN, Report};
 
-/// Puts per second between 20 % and 90 % of the time from the first to the last: what a longer
-/// transfer would keep up.
+/// Returns puts per second between 20 % and 90 % of the time from the first to the last put: the rate
+/// that a longer load would sustain.
 pub(crate) fn steady(report: &Report) -> f64 {
     let bins = between(report, 0.2, 0.9);
     bins.iter().sum::<u64>() as f64 / (bins.len() as f64 * BIN.as_secs_f64())
 }
 
-/// The same over the whole of a run that took `wall`: its start and its end count too.
-pub(crate) fn whole(report: &Report, wall: Duration) -> f64 {
+/// Returns puts per second of a complete run that took `wall`, start and end included.
+pub(crate) fn overall(report: &Report, wall: Duration) -> f64 {
     report.puts as f64 / wall.as_secs_f64()
 }
 
-/// The bins of puts in a part of the time from the first to the last.
+/// Returns the bins in a part of the time from the first to the last put.
 fn between(report: &Report, from: f64, to: f64) -> &[u64] {
     let bins = report.put_bins.as_slice();
     let first = bins.iter().position(|puts| *puts > 0).unwrap_or(0);
@@ -25,17 +25,18 @@ fn between(report: &Report, from: f64, to: f64) -> &[u64] {
     busy.get(at(from)..at(to)).unwrap_or_default()
 }
 
-/// Puts and refusals of each second of a run.
+/// Puts and throttled requests in each second of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Seconds {
     pub(crate) puts: Vec<u64>,
-    pub(crate) refused: Vec<u64>,
+    pub(crate) throttled: Vec<u64>,
 }
 
 impl Seconds {
-    /// Of the seconds that are whole. Bins end with the last that was counted, and the two kinds not at the same time.
+    /// Sums the bins of each complete second. Both lists end with their last count, so the shorter one is
+    /// padded.
     pub(crate) fn of(report: &Report) -> Self {
-        let bins = report.put_bins.len().max(report.refused_bins.len());
+        let bins = report.put_bins.len().max(report.throttled_bins.len());
         let in_second = (1000 / BIN.as_millis()) as usize;
         let sums = |counted: &[u64]| {
             let mut counted = counted.to_vec();
@@ -45,7 +46,7 @@ impl Seconds {
         };
         Seconds {
             puts: sums(&report.put_bins),
-            refused: sums(&report.refused_bins),
+            throttled: sums(&report.throttled_bins),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A source whose calls take time, as those of a file system behind a network do: a tree passed
-//! through FUSE, each call held for a while.
+//! A source with slow calls, similar to a network file system: a tree behind a FUSE file system that
+//! delays each call.
 
 mod mounted;
 mod timer;
@@ -14,35 +14,35 @@ use std::time::Duration;
 
 use fuser::{Config, MountOption, SessionACL};
 
+use crate::arguments::Arguments;
 use crate::load::Load;
 use crate::rates::steady;
-use crate::sink::{Pace, Sink};
+use crate::sink::{ResponsePolicy, Sink};
 use crate::table::{Figure, Table, megabytes};
-use crate::trees::{Kind, Tree};
-use crate::words::Words;
+use crate::trees::{Tree, TreeKind};
 
-/// The first word of the process that is the file system.
+/// The first argument of the process that runs the file system.
 pub(crate) const ROLE: &str = "as-slow-source";
 
-/// How long each call takes, in microseconds.
-const WAITS: [u64; 3] = [300, 1000, 2000];
+/// Delays of each call, in microseconds.
+const DELAYS: [u64; 3] = [300, 1000, 2000];
 
-/// A mounted source; unmounted when dropped.
+/// A mounted source, unmounted when dropped.
 struct SlowSource {
     process: Child,
-    /// Its end tells the process to unmount.
+    /// The process unmounts when this pipe closes.
     stdin: Option<ChildStdin>,
     at: PathBuf,
 }
 
 impl SlowSource {
-    fn mount(tree: &Path, at: &Path, wait: Duration) -> io::Result<Self> {
+    fn mount(tree: &Path, at: &Path, delay: Duration) -> io::Result<Self> {
         fs::create_dir_all(at)?;
         let mut process = Command::new(std::env::current_exe()?)
             .arg(ROLE)
             .arg(tree)
             .arg(at)
-            .arg(wait.as_micros().to_string())
+            .arg(delay.as_micros().to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -58,7 +58,7 @@ impl SlowSource {
         match line.trim() {
             "mounted" => Ok(source),
             _ => Err(io::Error::other(
-                "the source cannot be mounted: it needs /dev/fuse and the superuser",
+                "the source cannot be mounted: /dev/fuse and root are needed",
             )),
         }
     }
@@ -68,20 +68,20 @@ impl Drop for SlowSource {
     fn drop(&mut self) {
         drop(self.stdin.take());
         let _ = self.process.wait();
-        // What was mounted is gone; a folder that is left over harms nothing.
+        // A left-over empty folder is harmless.
         let _ = fs::remove_dir(&self.at);
     }
 }
 
-/// The process: `words` are the tree, where to mount it, and microseconds.
-pub(crate) fn serve(words: &[OsString]) -> io::Result<()> {
-    let misused = || io::Error::other("a tree, a mount point and microseconds are needed");
-    let [tree, at, wait] = words else {
-        return Err(misused());
+/// Runs the file system; `arguments` are the tree, the mount point, and the delay in microseconds.
+pub(crate) fn serve(arguments: &[OsString]) -> io::Result<()> {
+    let invalid = || io::Error::other("expected a tree, a mount point and microseconds");
+    let [tree, at, delay] = arguments else {
+        return Err(invalid());
     };
-    let wait = wait.to_str().and_then(|wait| wait.parse().ok());
-    let wait = Duration::from_micros(wait.ok_or_else(misused)?);
-    let mounted = mounted::Mounted::new(PathBuf::from(tree), Arc::new(timer::Timer::start(wait)));
+    let delay = delay.to_str().and_then(|delay| delay.parse().ok());
+    let delay = Duration::from_micros(delay.ok_or_else(invalid)?);
+    let mounted = mounted::Mounted::new(PathBuf::from(tree), Arc::new(timer::Timer::start(delay)));
     let mut config = Config::default();
     config.mount_options = vec![
         MountOption::FSName("slow-source".to_owned()),
@@ -95,45 +95,46 @@ pub(crate) fn serve(words: &[OsString]) -> io::Result<()> {
     session.umount_and_join()
 }
 
-/// Throughput for each wait.
-pub(crate) fn speeds(words: &Words) -> io::Result<()> {
-    let tree = Tree::at(&words.trees, Kind::SomeSmall)?;
+/// Measures throughput for each delay.
+pub(crate) fn measure(arguments: &Arguments) -> io::Result<()> {
+    let tree = Tree::at(&arguments.trees, TreeKind::SomeSmall)?;
     tree.warm()?;
-    let build = &words.build;
+    let build = &arguments.build;
     let files = tree.kind.shape().files() as f64;
     let mut table = Table::new(&[
-        "each call takes",
-        "files per s, whole run",
-        "puts per s, in the middle",
+        "delay of each call",
+        "files per s, overall",
+        "puts per s, 20 to 90 %",
         "wall s",
         "peak RSS MB",
     ]);
-    for wait in WAITS {
+    for delay in DELAYS {
         let mut runs = Vec::new();
-        for _ in 0..words.runs_or(1) {
-            // A new mount for each run: the kernel remembers nothing.
-            let wait = Duration::from_micros(wait);
-            let source = SlowSource::mount(&tree.path, &words.folder.join("slow-source"), wait)?;
-            let sink = Sink::start(Pace::AT_ONCE)?;
+        for _ in 0..arguments.runs_or(1) {
+            // Each run mounts again, so that the kernel has nothing cached.
+            let delay = Duration::from_micros(delay);
+            let source =
+                SlowSource::mount(&tree.path, &arguments.folder.join("slow-source"), delay)?;
+            let sink = Sink::start(ResponsePolicy::IMMEDIATE)?;
             let load = Load {
                 build,
                 source: &source.at,
                 sink: &sink,
-                state: words.folder.join("state"),
+                state: arguments.folder.join("state"),
                 options: Vec::new(),
             };
-            let ended = load.new_whole()?;
+            let stats = load.run_new()?;
             let report = sink.report()?;
-            load.expect_all(tree.kind, &report)?;
-            runs.push((ended, steady(&report)));
+            load.expect_complete(tree.kind, &report)?;
+            runs.push((stats, steady(&report)));
         }
-        let walls = || runs.iter().map(|(ended, _)| ended.wall.as_secs_f64());
+        let walls = || runs.iter().map(|(stats, _)| stats.wall.as_secs_f64());
         table.row([
-            format!("{:.1} ms", wait as f64 / 1e3),
+            format!("{:.1} ms", delay as f64 / 1e3),
             Figure::of(walls().map(|wall| files / wall)).shown(0),
             Figure::of(runs.iter().map(|(_, rate)| *rate)).shown(0),
             Figure::of(walls()).shown(2),
-            Figure::of(runs.iter().map(|(ended, _)| megabytes(ended.peak))).shown(1),
+            Figure::of(runs.iter().map(|(stats, _)| megabytes(stats.peak))).shown(1),
         ]);
     }
     println!("{table}");

@@ -1,24 +1,24 @@
-//! The default set: loads against the floor of the same minutes.
+//! The default modes: loads compared with the floor measured in the same run.
 
 use std::io;
 
-use crate::child::Ended;
+use crate::arguments::Arguments;
+use crate::child::ProcessStats;
 use crate::floor::{self, Floor};
 use crate::load::{Build, Database, Load};
 use crate::lz4_alone;
-use crate::sink::{Pace, Report, Sink};
+use crate::sink::{Report, ResponsePolicy, Sink};
 use crate::table::{Figure, Table, megabytes};
-use crate::trees::{Kind, Tree};
-use crate::words::Words;
+use crate::trees::{Tree, TreeKind};
 
-/// What CPU time is divided by.
+/// The unit of CPU time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
-    /// Microseconds for each file.
+    /// Microseconds per file.
     File,
-    /// Microseconds for each entry.
+    /// Microseconds per entry.
     Entry,
-    /// Seconds for each 10^9 bytes of the source.
+    /// Seconds per 10^9 source bytes.
     Gigabyte,
 }
 
@@ -31,7 +31,7 @@ impl Unit {
         }
     }
 
-    pub(crate) fn of(self, cpu: std::time::Duration, kind: Kind) -> f64 {
+    pub(crate) fn of(self, cpu: std::time::Duration, kind: TreeKind) -> f64 {
         let seconds = cpu.as_secs_f64();
         match self {
             Unit::File => seconds * 1e6 / kind.shape().files() as f64,
@@ -51,49 +51,49 @@ impl Unit {
 /// One measured load.
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
-    pub(crate) ended: Ended,
+    pub(crate) stats: ProcessStats,
     pub(crate) report: Report,
     pub(crate) database: Database,
 }
 
-/// Loads a tree into a new sink, which must have got all of it.
+/// Loads a tree into a new sink, and checks that all objects were uploaded.
 pub(crate) fn load_once(
-    words: &Words,
+    arguments: &Arguments,
     build: &Build,
     tree: &Tree,
     compression: &str,
-    pace: Pace,
+    policy: ResponsePolicy,
 ) -> io::Result<Run> {
-    let sink = Sink::start(pace)?;
+    let sink = Sink::start(policy)?;
     let load = Load {
         build,
         source: &tree.path,
         sink: &sink,
-        state: words.folder.join("state"),
+        state: arguments.folder.join("state"),
         options: vec!["--compression".into(), compression.into()],
     };
-    let ended = load.new_whole()?;
+    let stats = load.run_new()?;
     let report = sink.report()?;
-    let database = load.expect_all(tree.kind, &report)?;
-    if words.verbose {
+    let database = load.expect_complete(tree.kind, &report)?;
+    if arguments.verbose {
         eprintln!(
-            "{} {compression}{}: cpu {:.3} s, wall {:.3} s, peak {:.1} MB, at most {} requests at once",
+            "{} {compression}{}: cpu {:.3} s, wall {:.3} s, peak {:.1} MB, max {} requests in flight",
             tree.kind.name(),
             build.label,
-            ended.cpu.as_secs_f64(),
-            ended.wall.as_secs_f64(),
-            megabytes(ended.peak),
-            report.most_inside
+            stats.cpu.as_secs_f64(),
+            stats.wall.as_secs_f64(),
+            megabytes(stats.peak),
+            report.max_in_flight
         );
     }
     Ok(Run {
-        ended,
+        stats,
         report,
         database,
     })
 }
 
-/// What one row of the table is about.
+/// One row of the table.
 struct Variant<'a> {
     tree: &'a Tree,
     compression: &'static str,
@@ -101,25 +101,25 @@ struct Variant<'a> {
     runs: Vec<Run>,
 }
 
-/// Loads between two runs of the floor.
-const FLOOR_EVERY: usize = 2;
+/// The number of loads between two runs of the floor.
+const FLOOR_INTERVAL: usize = 2;
 
-/// Loads each tree with each compression by each build, in turn, and prints a table.
+/// Loads each tree with each compression and each build, in turn, and prints a table.
 pub(crate) fn compare(
-    words: &Words,
-    kinds: &[Kind],
+    arguments: &Arguments,
+    kinds: &[TreeKind],
     unit: Unit,
     compressions: &[&'static str],
 ) -> io::Result<()> {
     let trees: Vec<Tree> = kinds
         .iter()
-        .map(|kind| Tree::at(&words.trees, *kind))
+        .map(|kind| Tree::at(&arguments.trees, *kind))
         .collect::<io::Result<_>>()?;
     let mut variants = Vec::new();
     for tree in &trees {
         tree.warm()?;
         for compression in compressions {
-            let builds = std::iter::once(&words.build).chain(&words.against);
+            let builds = std::iter::once(&arguments.build).chain(&arguments.against);
             variants.extend(builds.map(|build| Variant {
                 tree,
                 compression,
@@ -128,26 +128,29 @@ pub(crate) fn compare(
             }));
         }
     }
-    // The floor does not look at bytes: trees with files of the same sizes share it.
-    let Some(of_floor) = kinds.first().copied() else {
+    // The floor depends only on file sizes, so trees with equal sizes share it.
+    let Some(floor_kind) = kinds.first().copied() else {
         return Ok(());
     };
     let mut floors = Vec::new();
     let mut alone: Vec<_> = kinds.iter().map(|kind| (*kind, Vec::new())).collect();
-    for _ in 0..words.runs_or(3) {
+    for _ in 0..arguments.runs_or(3) {
         for (kind, runs) in &mut alone {
             runs.push(unit.of(lz4_alone::run(*kind)?, *kind));
         }
         for (number, variant) in variants.iter_mut().enumerate() {
-            if number % FLOOR_EVERY == 0 {
-                floors.push(floor::run(&Sink::start(Pace::AT_ONCE)?, of_floor)?);
+            if number % FLOOR_INTERVAL == 0 {
+                floors.push(floor::run(
+                    &Sink::start(ResponsePolicy::IMMEDIATE)?,
+                    floor_kind,
+                )?);
             }
             variant.runs.push(load_once(
-                words,
+                arguments,
                 variant.build,
                 variant.tree,
                 variant.compression,
-                Pace::AT_ONCE,
+                ResponsePolicy::IMMEDIATE,
             )?);
         }
     }
@@ -162,8 +165,8 @@ pub(crate) fn compare(
         "rows",
         "transactions",
     ]);
-    table.row(floor_row(of_floor, &floors, unit));
-    let floor = floor_figure(of_floor, &floors, unit).median();
+    table.row(floor_row(floor_kind, &floors, unit));
+    let floor = floor_figure(floor_kind, &floors, unit).median();
     for (kind, runs) in alone {
         let cpu = Figure::of(runs);
         table.row([
@@ -179,11 +182,11 @@ pub(crate) fn compare(
     Ok(())
 }
 
-fn floor_figure(kind: Kind, runs: &[Floor], unit: Unit) -> Figure {
+fn floor_figure(kind: TreeKind, runs: &[Floor], unit: Unit) -> Figure {
     Figure::of(runs.iter().map(|run| unit.of(run.cpu, kind)))
 }
 
-fn floor_row(kind: Kind, runs: &[Floor], unit: Unit) -> Vec<String> {
+fn floor_row(kind: TreeKind, runs: &[Floor], unit: Unit) -> Vec<String> {
     let puts = runs.first().map_or(0, |run| run.puts);
     vec![
         "floor".to_owned(),
@@ -204,13 +207,13 @@ fn load_row(variant: &Variant<'_>, unit: Unit, floor: f64) -> Vec<String> {
     } = variant;
     let entries = tree.kind.shape().entries() as f64;
     let figure = |read: &dyn Fn(&Run) -> f64| Figure::of(runs.iter().map(read));
-    let cpu = figure(&|run| unit.of(run.ended.cpu, tree.kind));
+    let cpu = figure(&|run| unit.of(run.stats.cpu, tree.kind));
     vec![
         format!("{} {compression}{}", tree.kind.name(), build.label),
         cpu.shown(unit.digits()),
         format!("{:.1}", cpu.median() / floor),
-        figure(&|run| run.ended.wall.as_secs_f64()).shown(2),
-        figure(&|run| megabytes(run.ended.peak)).shown(1),
+        figure(&|run| run.stats.wall.as_secs_f64()).shown(2),
+        figure(&|run| megabytes(run.stats.peak)).shown(1),
         format!(
             "{:.3}",
             figure(&|run| run.report.requests() as f64 / entries).median()
@@ -222,7 +225,7 @@ fn load_row(variant: &Variant<'_>, unit: Unit, floor: f64) -> Vec<String> {
         format!("{:.0}", figure(&|run| run.database.rows as f64).median()),
         format!(
             "{:.0}",
-            figure(&|run| run.ended.transactions as f64).median()
+            figure(&|run| run.stats.transactions as f64).median()
         ),
     ]
 }

@@ -1,9 +1,9 @@
-//! Figures of several runs, and tables of them in Markdown.
+//! Medians over several runs, and Markdown tables of them.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A figure of several runs.
+/// One figure, measured in several runs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Figure {
     runs: Vec<f64>,
@@ -16,7 +16,7 @@ impl Figure {
         Figure { runs }
     }
 
-    /// `NaN` if there was no run.
+    /// Returns `NaN` if there was no run.
     pub(crate) fn median(&self) -> f64 {
         let middle = self.runs.len() / 2;
         let at = |index: usize| self.runs.get(index).copied().unwrap_or(f64::NAN);
@@ -26,19 +26,19 @@ impl Figure {
         }
     }
 
-    /// `12.3 (11.9–12.8)`: the median, the least and the most.
+    /// Formats the median, min and max: `12.3 (11.9–12.8)`.
     pub(crate) fn shown(&self, digits: usize) -> String {
         let median = self.median();
         match (self.runs.first(), self.runs.last()) {
-            (Some(least), Some(most)) if self.runs.len() > 1 => {
-                format!("{median:.digits$} ({least:.digits$}–{most:.digits$})")
+            (Some(min), Some(max)) if self.runs.len() > 1 => {
+                format!("{median:.digits$} ({min:.digits$}–{max:.digits$})")
             }
             _ => format!("{median:.digits$}"),
         }
     }
 }
 
-/// A table that is printed when it is whole.
+/// A Markdown table, printed once all rows are known.
 #[derive(Debug)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
@@ -90,12 +90,12 @@ impl fmt::Display for Table {
     }
 }
 
-/// Bytes as MB, which are 10^6.
+/// Converts bytes to MB (10^6 bytes).
 pub(crate) fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
 
-/// A duration in seconds, in few digits.
+/// Formats a duration in seconds with two decimals.
 pub(crate) fn seconds(duration: Duration) -> String {
     format!("{:.2} s", duration.as_secs_f64())
 }

@@ -1,4 +1,4 @@
-//! The trees that are loaded: made once from fixed seeds, used again when they are whole.
+//! The source trees, created from fixed seeds and reused once complete.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -9,33 +9,33 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use clfs_format::{DirectorySegmenter, Filehandle};
 
-use crate::content::{Likeness, Sequence, fill};
+use crate::content::{ContentKind, Sequence, fill};
 
-/// The first word of the process that makes a tree. (Linux hands the peak of the memory of a process
-/// on to the programs it starts, so the one that starts the loads stays small.)
+/// The first argument of the process that creates a tree. Linux passes the peak memory of a process on to
+/// its children, so the process that starts the loads must stay small.
 pub(crate) const ROLE: &str = "as-tree-maker";
 
-/// A change of what is made needs another number here, or old trees would be used.
+/// Increment this when the generated trees change, so that old trees are not reused.
 const VERSION: u32 = 1;
 
 const MIB: u64 = 1 << 20;
 
-/// The trees.
+/// The kinds of trees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// 20 files: for the check of the benchmark itself.
+pub(crate) enum TreeKind {
+    /// 20 files, for the test of the benchmark itself.
     Few,
     /// 10,000 files of 2 to 3.7 KB in 100 folders; text.
     Small,
-    /// Ten times that, so that a limiter has time to settle.
+    /// 100,000 such files in 1,000 folders, so that the limiter has time to settle.
     ManySmall,
-    /// 2,000 of them in 20 folders: for a source that is slow.
+    /// 2,000 such files in 20 folders, for the slow source.
     SomeSmall,
     /// 48 files of 16 MiB; text.
     LargeText,
     /// 48 files of 16 MiB; random bytes.
     LargeRandom,
-    /// 10,000 entries of 40 to 200 bytes in 100 folders: what [`Kind::Million`] is compared with.
+    /// 10,000 entries of 40 to 200 bytes in 100 folders, the baseline of [`TreeKind::Million`].
     TenThousand,
     /// 1,000,000 entries of 40 to 200 bytes in 10,000 folders.
     Million,
@@ -43,141 +43,141 @@ pub(crate) enum Kind {
     Wide,
 }
 
-/// How a tree is made up: folders of files.
+/// The shape of a tree: folders of files.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
     folders: u64,
-    files_in_each: u64,
-    /// Of a file.
-    least_bytes: u64,
-    most_bytes: u64,
-    likeness: Likeness,
+    files_per_folder: u64,
+    /// The min and max size of a file.
+    min_bytes: u64,
+    max_bytes: u64,
+    content_kind: ContentKind,
 }
 
-impl Kind {
-    const ALL: [Kind; 9] = [
-        Kind::Few,
-        Kind::Small,
-        Kind::ManySmall,
-        Kind::SomeSmall,
-        Kind::LargeText,
-        Kind::LargeRandom,
-        Kind::TenThousand,
-        Kind::Million,
-        Kind::Wide,
+impl TreeKind {
+    const ALL: [TreeKind; 9] = [
+        TreeKind::Few,
+        TreeKind::Small,
+        TreeKind::ManySmall,
+        TreeKind::SomeSmall,
+        TreeKind::LargeText,
+        TreeKind::LargeRandom,
+        TreeKind::TenThousand,
+        TreeKind::Million,
+        TreeKind::Wide,
     ];
 
-    pub(crate) fn named(name: &OsStr) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|kind| name == kind.name())
+    pub(crate) fn from_name(name: &OsStr) -> Option<TreeKind> {
+        TreeKind::ALL.into_iter().find(|kind| name == kind.name())
     }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Kind::Few => "few",
-            Kind::Small => "small",
-            Kind::ManySmall => "many-small",
-            Kind::SomeSmall => "some-small",
-            Kind::LargeText => "large-text",
-            Kind::LargeRandom => "large-random",
-            Kind::TenThousand => "ten-thousand",
-            Kind::Million => "million",
-            Kind::Wide => "wide",
+            TreeKind::Few => "few",
+            TreeKind::Small => "small",
+            TreeKind::ManySmall => "many-small",
+            TreeKind::SomeSmall => "some-small",
+            TreeKind::LargeText => "large-text",
+            TreeKind::LargeRandom => "large-random",
+            TreeKind::TenThousand => "ten-thousand",
+            TreeKind::Million => "million",
+            TreeKind::Wide => "wide",
         }
     }
 
     pub(crate) fn shape(self) -> Shape {
-        let shape = |folders, files_in_each, least_bytes, most_bytes| Shape {
+        let shape = |folders, files_per_folder, min_bytes, max_bytes| Shape {
             folders,
-            files_in_each,
-            least_bytes,
-            most_bytes,
-            likeness: Likeness::Text,
+            files_per_folder,
+            min_bytes,
+            max_bytes,
+            content_kind: ContentKind::Text,
         };
         match self {
-            Kind::Few => shape(2, 10, 2000, 3700),
-            Kind::Small => shape(100, 100, 2000, 3700),
-            Kind::ManySmall => shape(1000, 100, 2000, 3700),
-            Kind::SomeSmall => shape(20, 100, 2000, 3700),
-            Kind::LargeText => shape(4, 12, 16 * MIB, 16 * MIB),
-            Kind::LargeRandom => Shape {
-                likeness: Likeness::Random,
+            TreeKind::Few => shape(2, 10, 2000, 3700),
+            TreeKind::Small => shape(100, 100, 2000, 3700),
+            TreeKind::ManySmall => shape(1000, 100, 2000, 3700),
+            TreeKind::SomeSmall => shape(20, 100, 2000, 3700),
+            TreeKind::LargeText => shape(4, 12, 16 * MIB, 16 * MIB),
+            TreeKind::LargeRandom => Shape {
+                content_kind: ContentKind::Random,
                 ..shape(4, 12, 16 * MIB, 16 * MIB)
             },
-            // With their folders these are 10,000 and 1,000,000 entries.
-            Kind::TenThousand => shape(100, 99, 40, 200),
-            Kind::Million => shape(10_000, 99, 40, 200),
-            Kind::Wide => shape(1, 1_000_000, 0, 8),
+            // 10,000 and 1,000,000 entries, folders included.
+            TreeKind::TenThousand => shape(100, 99, 40, 200),
+            TreeKind::Million => shape(10_000, 99, 40, 200),
+            TreeKind::Wide => shape(1, 1_000_000, 0, 8),
         }
     }
 }
 
 impl Shape {
     pub(crate) fn files(self) -> u64 {
-        self.folders * self.files_in_each
+        self.folders * self.files_per_folder
     }
 
-    /// Files, folders and the root.
+    /// Returns the number of entries: files, folders and the root.
     pub(crate) fn entries(self) -> u64 {
         self.files() + self.folders + 1
     }
 
-    /// Objects of the root: its inode with the first segment, and the further segments of its names.
+    /// Returns the number of objects of the root: its inode with the first segment, and further segments.
     pub(crate) fn root_objects(self) -> io::Result<u64> {
         let root = Filehandle::ROOT;
         let mut segmenter = DirectorySegmenter::new(root, root);
         let mut objects = 1;
         for number in 0..self.folders {
-            let full = segmenter.push(folder_name(number).as_bytes(), root);
-            objects += u64::from(full.map_err(io::Error::other)?.is_some());
+            let segment = segmenter.push(folder_name(number).as_bytes(), root);
+            objects += u64::from(segment.map_err(io::Error::other)?.is_some());
         }
         Ok(objects)
     }
 
-    pub(crate) fn likeness(self) -> Likeness {
-        self.likeness
+    pub(crate) fn content_kind(self) -> ContentKind {
+        self.content_kind
     }
 
-    /// Sizes of the files of a folder, and the sequence that gives their bytes.
+    /// Returns the file sizes of a folder, and the sequence that generates their content.
     fn folder(self, number: u64) -> (Vec<u64>, Sequence) {
         let mut sequence = Sequence::new(0xc1f5_0000_0000_0000 + (number << 20));
-        let sizes = (0..self.files_in_each)
-            .map(|_| sequence.between(self.least_bytes, self.most_bytes))
+        let sizes = (0..self.files_per_folder)
+            .map(|_| sequence.between(self.min_bytes, self.max_bytes))
             .collect();
         (sizes, sequence)
     }
 
-    /// Sizes of all files.
+    /// Returns the sizes of all files.
     pub(crate) fn sizes(self) -> impl Iterator<Item = u64> {
         (0..self.folders).flat_map(move |number| self.folder(number).0)
     }
 
-    /// Bytes of all files.
+    /// Returns the total size of all files.
     pub(crate) fn bytes(self) -> u64 {
         self.sizes().sum()
     }
 }
 
-/// A tree that is there.
+/// An existing tree.
 #[derive(Debug, Clone)]
 pub(crate) struct Tree {
-    pub(crate) kind: Kind,
+    pub(crate) kind: TreeKind,
     pub(crate) path: PathBuf,
 }
 
 impl Tree {
-    /// The tree below `folder`; made now, if it is not whole.
-    pub(crate) fn at(folder: &Path, kind: Kind) -> io::Result<Tree> {
+    /// Returns the tree in `folder`, and creates it if it does not exist or is incomplete.
+    pub(crate) fn at(folder: &Path, kind: TreeKind) -> io::Result<Tree> {
         let path = folder.join(format!("{}-{VERSION}", kind.name()));
         if !marker(&path).exists() {
-            eprintln!("making the tree {} ...", path.display());
-            let made = Command::new(std::env::current_exe()?)
+            eprintln!("creating the tree {} ...", path.display());
+            let status = Command::new(std::env::current_exe()?)
                 .arg(ROLE)
                 .arg(kind.name())
                 .arg(&path)
                 .status()?;
-            if !made.success() {
+            if !status.success() {
                 return Err(io::Error::other(format!(
-                    "{} cannot be made",
+                    "creating {} failed",
                     path.display()
                 )));
             }
@@ -185,7 +185,7 @@ impl Tree {
         Ok(Tree { kind, path })
     }
 
-    /// Reads everything once, so that the page cache has it.
+    /// Reads all files once, so that the page cache holds them.
     pub(crate) fn warm(&self) -> io::Result<()> {
         for folder in fs::read_dir(&self.path)? {
             for file in fs::read_dir(folder?.path())? {
@@ -197,16 +197,16 @@ impl Tree {
 }
 
 fn marker(tree: &Path) -> PathBuf {
-    tree.with_extension("whole")
+    tree.with_extension("complete")
 }
 
-/// The process that makes a tree; `words` are the kind's name and the path.
-pub(crate) fn make(words: &[OsString]) -> io::Result<()> {
-    let [name, path] = words else {
-        return Err(io::Error::other("the kind of tree and its path are needed"));
+/// Runs the process that creates a tree; `arguments` are the kind's name and the path.
+pub(crate) fn create(arguments: &[OsString]) -> io::Result<()> {
+    let [name, path] = arguments else {
+        return Err(io::Error::other("expected the kind of tree and its path"));
     };
-    let shape = Kind::named(name)
-        .ok_or_else(|| io::Error::other("no such tree"))?
+    let shape = TreeKind::from_name(name)
+        .ok_or_else(|| io::Error::other("unknown kind of tree"))?
         .shape();
     let path = Path::new(path);
     if path.exists() {
@@ -215,7 +215,7 @@ pub(crate) fn make(words: &[OsString]) -> io::Result<()> {
     fs::create_dir_all(path)?;
     let next = AtomicU64::new(0);
     std::thread::scope(|threads| {
-        let makers: Vec<_> = (0..2)
+        let workers: Vec<_> = (0..2)
             .map(|_| {
                 threads.spawn(|| {
                     loop {
@@ -223,19 +223,19 @@ pub(crate) fn make(words: &[OsString]) -> io::Result<()> {
                         if number >= shape.folders {
                             return Ok(());
                         }
-                        make_folder(shape, number, path)?;
+                        create_folder(shape, number, path)?;
                     }
                 })
             })
             .collect();
-        makers.into_iter().try_for_each(|maker| {
-            maker
+        workers.into_iter().try_for_each(|worker| {
+            worker
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     })
     .and_then(|()| {
-        // A marker that survives a power loss must not speak of files that do not.
+        // The files must be durable before the marker, which declares them complete after a power loss.
         rustix::fs::syncfs(File::open(path)?)?;
         fs::write(marker(path), [])
     })
@@ -245,14 +245,19 @@ fn folder_name(number: u64) -> String {
     format!("folder-{number:05}")
 }
 
-fn make_folder(shape: Shape, number: u64, tree: &Path) -> io::Result<()> {
+fn create_folder(shape: Shape, number: u64, tree: &Path) -> io::Result<()> {
     let folder = tree.join(folder_name(number));
     fs::create_dir(&folder)?;
     let (sizes, mut sequence) = shape.folder(number);
     let mut content = Vec::new();
     for (size, file) in sizes.into_iter().zip(0..) {
         content.clear();
-        fill(shape.likeness, &mut sequence, size as usize, &mut content);
+        fill(
+            shape.content_kind,
+            &mut sequence,
+            size as usize,
+            &mut content,
+        );
         File::create(folder.join(format!("file-{file:07}.txt")))?.write_all(&content)?;
     }
     Ok(())

@@ -1,9 +1,9 @@
-//! The transactions of a load, counted by SQLite itself.
+//! The number of transactions of a load, as counted by SQLite.
 //!
-//! In WAL mode the index of the write-ahead log (`state.db-shm`) begins with a header whose third
-//! word, `iChange`, grows by one with each transaction that writes ("WAL-Index File Format" of
-//! SQLite's documentation, and `struct WalIndexHdr` in `wal.c`). The file is removed with the last
-//! connection, so it is opened while it is there and read when the process has ended.
+//! In WAL mode the index of the write-ahead log (`state.db-shm`) starts with a header whose third
+//! word, `iChange`, grows by one with each write transaction ("WAL-Index File Format" in SQLite's
+//! documentation, and `struct WalIndexHdr` in `wal.c`). SQLite removes the file with the last connection,
+//! so it is opened while the process runs and read after its exit.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -14,32 +14,32 @@ const CHANGE_OFFSET: u64 = 8;
 #[derive(Debug)]
 pub(crate) struct WalIndex {
     path: PathBuf,
-    seen: Vec<(u64, File)>,
+    files: Vec<(u64, File)>,
 }
 
 impl WalIndex {
     pub(crate) fn of(state: &Path) -> Self {
         WalIndex {
             path: state.join("state.db-shm"),
-            seen: Vec::new(),
+            files: Vec::new(),
         }
     }
 
-    /// Opens the file, if it is there and was not seen before.
-    pub(crate) fn look(&mut self) {
+    /// Opens the file, if it exists and is not open yet.
+    pub(crate) fn open(&mut self) {
         let Ok(metadata) = self.path.metadata() else {
             return;
         };
-        if self.seen.iter().any(|(inode, _)| *inode == metadata.ino()) {
+        if self.files.iter().any(|(inode, _)| *inode == metadata.ino()) {
             return;
         }
         if let Ok(file) = File::open(&self.path) {
-            self.seen.push((metadata.ino(), file));
+            self.files.push((metadata.ino(), file));
         }
     }
 
     pub(crate) fn transactions(&self) -> u64 {
-        let changes = self.seen.iter().filter_map(|(_, file)| {
+        let changes = self.files.iter().filter_map(|(_, file)| {
             let mut word = [0; 4];
             file.read_exact_at(&mut word, CHANGE_OFFSET).ok()?;
             Some(u64::from(u32::from_ne_bytes(word)))

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use rustix::process::{Resource, getrlimit};
 
 use super::{LoadOptions, Refusal};
-use crate::container::limit::{Concurrency, MOST_REQUESTS};
+use crate::container::limit::{Concurrency, MAX_REQUESTS};
 use crate::container::location::ContainerLocation;
 use crate::pass::OPEN_FILES;
 use crate::scan::OPEN_AHEAD;
@@ -166,12 +166,12 @@ fn concurrency(
         return Ok(Concurrency::Fixed(given));
     }
     let most = match options.container {
-        ContainerLocation::Azure { .. } => MOST_REQUESTS,
+        ContainerLocation::Azure { .. } => MAX_REQUESTS,
         // Each put of a folder is a thread that waits for the disk; flushes are shared.
         ContainerLocation::Folder { .. } => FOLDER_REQUESTS,
     };
     Ok(Concurrency::Adaptive {
-        most: most.min(possible),
+        max: most.min(possible),
     })
 }
 
@@ -192,7 +192,7 @@ mod tests {
 
     fn most(options: &LoadOptions, open_files: u64) -> usize {
         match Bounds::within(options, open_files).unwrap().concurrency {
-            Concurrency::Adaptive { most } => most,
+            Concurrency::Adaptive { max } => max,
             Concurrency::Fixed(given) => given.get(),
         }
     }

@@ -49,7 +49,7 @@ impl Default for UploadLimits {
 }
 
 /// What an object on its way takes beside its bytes: its task and the request. The buffers of a
-/// connection (see [`MOST_REQUESTS`](crate::container::limit::MOST_REQUESTS)) are not in it: an open
+/// connection (see [`MAX_REQUESTS`](crate::container::limit::MAX_REQUESTS)) are not in it: an open
 /// one keeps them whether it is used or not.
 pub const OBJECT_OVERHEAD: u64 = 8 << 10;
 
@@ -85,7 +85,7 @@ impl Uploader {
             container,
             runtime,
             budget: Arc::new(
-                Budget::new(bytes, Arc::clone(limiter.objects()))
+                Budget::new(bytes, Arc::clone(limiter.object_limit()))
                     .with_gauge(Arc::clone(&progress.waiting_for_room)),
             ),
             limiter,

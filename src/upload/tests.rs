@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::*;
-use crate::container::limit::{Concurrency, Limited, MOST_REQUESTS};
+use crate::container::limit::{Concurrency, Limited, MAX_REQUESTS};
 use crate::container::memory::InMemory;
 use crate::container::{ListMarker, ListPage};
 
@@ -74,9 +74,7 @@ fn uploader(
     let runtime = Box::leak(Box::new(tokio::runtime::Runtime::new().unwrap()));
     let stop = Arc::new(StopFlag::default());
     let _inside = runtime.enter();
-    let concurrency = Concurrency::Adaptive {
-        most: MOST_REQUESTS,
-    };
+    let concurrency = Concurrency::Adaptive { max: MAX_REQUESTS };
     let limiter = Arc::new(Limiter::new(concurrency, None, Arc::default()));
     let uploader = Arc::new(Uploader::new(
         container(Arc::clone(&limiter)),

@@ -1,27 +1,27 @@
-//! One connection of the sink: requests are read, their bodies dropped.
+//! One connection of the sink: reads requests and discards their bodies.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 use super::CONTROL_PATH;
-use super::counts::Kind;
+use super::counters::RequestKind;
 
-/// A head that is longer is no request of a client of Azure's.
+/// Longer heads are rejected: clients of Azure send shorter ones.
 const MAX_HEAD_BYTES: usize = 64 << 10;
-/// A kept body that is longer is no bucket object.
+/// Longer kept bodies are rejected: the bucket object is shorter.
 const MAX_KEPT_BYTES: usize = 64 << 10;
 
 /// A request without its body.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
-    pub(super) kind: Kind,
+    pub(super) kind: RequestKind,
     pub(super) method: Vec<u8>,
     /// Path and query.
     pub(super) target: Vec<u8>,
-    /// Of the body.
+    /// The length of the body.
     pub(super) length: u64,
-    /// Neither a length nor anything else tells where the body ends.
-    chunked: bool,
+    /// Whether the body is sent in chunks, without a length.
+    is_chunked: bool,
 }
 
 impl Request {
@@ -30,7 +30,7 @@ impl Request {
         path.unwrap_or_default()
     }
 
-    /// A value of the query, as it was written.
+    /// Returns a value of the query without decoding it.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         let query = self.target.split(|byte| *byte == b'?').nth(1)?;
         query.split(|byte| *byte == b'&').find_map(|pair| {
@@ -40,17 +40,17 @@ impl Request {
     }
 }
 
-/// What a connection has to tell.
+/// The result of one parsing step.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// More must come first.
+    /// More bytes are needed.
     Wait,
-    /// A head is here.
-    Head(Kind),
-    /// A piece of a body.
+    /// The head of a request is complete.
+    Head(RequestKind),
+    /// A piece of a body was read, of this many bytes.
     Body(usize),
-    /// The request is here whole; with the body, if it was to be kept.
-    Whole(Request, Vec<u8>),
+    /// The request is complete. The body is empty unless it was kept.
+    Complete(Request, Vec<u8>),
 }
 
 #[derive(Debug)]
@@ -61,16 +61,16 @@ enum State {
         left: u64,
         kept: Option<Vec<u8>>,
     },
-    Answer,
+    Responding,
 }
 
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
     state: State,
-    /// Bytes of a head that is not whole.
+    /// The bytes of an incomplete head.
     head: Vec<u8>,
-    /// Bytes of an answer that the socket did not take.
+    /// The bytes of a response that the socket has not accepted yet.
     unsent: Vec<u8>,
 }
 
@@ -84,7 +84,8 @@ impl Connection {
         }
     }
 
-    /// Reads what is there, at most what `buffer` holds; 0 bytes mean that the other side closed.
+    /// Reads the available bytes into `buffer`. Returns `None` if there are none, and 0 at the end of the
+    /// stream.
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match self.stream.read(buffer) {
             Ok(read) => Ok(Some(read)),
@@ -93,32 +94,31 @@ impl Connection {
         }
     }
 
-    /// Whether a request arrived that has no answer yet.
-    pub(super) fn is_inside(&self) -> bool {
+    /// Returns whether a request has no response yet.
+    pub(super) fn is_in_flight(&self) -> bool {
         !matches!(self.state, State::Head)
     }
 
-    /// Takes from `bytes` what belongs to the next step. `keep` tells of which requests the body is
-    /// kept.
+    /// Consumes the bytes of the next step. `keep` selects the requests whose body is kept.
     pub(super) fn step(
         &mut self,
         bytes: &mut &[u8],
         keep: impl Fn(&Request) -> bool,
     ) -> io::Result<Step> {
         match &mut self.state {
-            State::Answer => {
-                // The clients here send no request before they have the answer to the last.
+            State::Responding => {
+                // The measured clients do not pipeline requests.
                 match bytes.is_empty() {
                     true => Ok(Step::Wait),
-                    false => Err(io::Error::other("a request before the answer to the last")),
+                    false => Err(io::Error::other("a pipelined request")),
                 }
             }
             State::Head => {
                 let Some(request) = take_head(&mut self.head, bytes)? else {
                     return Ok(Step::Wait);
                 };
-                if request.chunked {
-                    return Err(io::Error::other("a body in chunks"));
+                if request.is_chunked {
+                    return Err(io::Error::other("a chunked request body"));
                 }
                 let kind = request.kind;
                 self.state = State::Body {
@@ -134,9 +134,10 @@ impl Connection {
                 kept,
             } => {
                 if *left == 0 {
-                    let whole = Step::Whole(request.clone(), kept.take().unwrap_or_default());
-                    self.state = State::Answer;
-                    return Ok(whole);
+                    let body = kept.take().unwrap_or_default();
+                    let complete = Step::Complete(request.clone(), body);
+                    self.state = State::Responding;
+                    return Ok(complete);
                 }
                 let piece = bytes
                     .len()
@@ -158,14 +159,14 @@ impl Connection {
         }
     }
 
-    /// Sends an answer; whether all of it is gone. After it the next request may come.
-    pub(super) fn answer(&mut self, answer: &[u8]) -> io::Result<bool> {
+    /// Sends a response. Returns whether the socket accepted all of it.
+    pub(super) fn respond(&mut self, response: &[u8]) -> io::Result<bool> {
         self.state = State::Head;
-        self.unsent.extend_from_slice(answer);
+        self.unsent.extend_from_slice(response);
         self.send_rest()
     }
 
-    /// Goes on with an answer that was not taken whole; whether it is gone now.
+    /// Continues to send a response. Returns whether the socket accepted all of it.
     pub(super) fn send_rest(&mut self) -> io::Result<bool> {
         while !self.unsent.is_empty() {
             match self.stream.write(&self.unsent) {
@@ -178,19 +179,19 @@ impl Connection {
     }
 }
 
-/// Takes a head off the front of `bytes`, after what of it came before.
+/// Consumes a head from the front of `bytes`. `before` holds the part of it that was received earlier.
 fn take_head(before: &mut Vec<u8>, bytes: &mut &[u8]) -> io::Result<Option<Request>> {
     let found = match before.is_empty() {
         true => end_of_head(bytes),
         false => None,
     };
-    // The usual case copies nothing: the head came whole.
+    // A head that arrives in one piece is not copied.
     if let Some(end) = found {
         let (head, rest) = bytes.split_at(end);
         *bytes = rest;
         return read_head(head).map(Some);
     }
-    // The end may lie across the border, so the search goes over both.
+    // The end of the head may span both parts, so both are searched.
     let old = before.len();
     before.extend_from_slice(bytes);
     match end_of_head(before) {
@@ -200,7 +201,7 @@ fn take_head(before: &mut Vec<u8>, bytes: &mut &[u8]) -> io::Result<Option<Reque
             before.clear();
             Ok(Some(request))
         }
-        None if before.len() > MAX_HEAD_BYTES => Err(io::Error::other("the head does not end")),
+        None if before.len() > MAX_HEAD_BYTES => Err(io::Error::other("the head is too long")),
         None => {
             *bytes = &[];
             Ok(None)
@@ -216,13 +217,13 @@ fn end_of_head(bytes: &[u8]) -> Option<usize> {
 fn read_head(head: &[u8]) -> io::Result<Request> {
     let malformed = || io::Error::other("a malformed head");
     let mut lines = head.split(|byte| *byte == b'\n');
-    let mut words = lines
+    let mut fields = lines
         .next()
         .ok_or_else(malformed)?
         .split(|byte| *byte == b' ');
-    let method = words.next().ok_or_else(malformed)?.to_vec();
-    let target = words.next().ok_or_else(malformed)?.to_vec();
-    let (mut length, mut chunked) = (0, false);
+    let method = fields.next().ok_or_else(malformed)?.to_vec();
+    let target = fields.next().ok_or_else(malformed)?.to_vec();
+    let (mut length, mut is_chunked) = (0, false);
     for line in lines {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else {
             continue;
@@ -236,24 +237,24 @@ fn read_head(head: &[u8]) -> io::Result<Request> {
                 .parse()
                 .map_err(|_| malformed())?;
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            chunked = true;
+            is_chunked = true;
         }
     }
     let mut request = Request {
-        kind: Kind::Other,
+        kind: RequestKind::Other,
         method,
         target,
         length,
-        chunked,
+        is_chunked,
     };
     request.kind = match request.method.as_slice() {
-        _ if request.target.starts_with(CONTROL_PATH) => Kind::Control,
-        b"PUT" => Kind::Put,
-        b"GET" if request.value("comp") == Some("list") => Kind::List,
-        b"GET" => Kind::Get,
-        b"HEAD" => Kind::Head,
-        b"DELETE" => Kind::Delete,
-        _ => Kind::Other,
+        _ if request.target.starts_with(CONTROL_PATH) => RequestKind::Control,
+        b"PUT" => RequestKind::Put,
+        b"GET" if request.value("comp") == Some("list") => RequestKind::List,
+        b"GET" => RequestKind::Get,
+        b"HEAD" => RequestKind::Head,
+        b"DELETE" => RequestKind::Delete,
+        _ => RequestKind::Other,
     };
     Ok(request)
 }

@@ -1,10 +1,10 @@
-//! A blob service that keeps nothing, in a process of its own, so that what it costs is not counted
-//! as the client's.
+//! A blob service that counts requests and discards their content. It runs in a process of its own, so
+//! that its CPU time is not counted as the client's.
 //!
-//! It answers after a delay or refuses above a rate, if it is told to, and counts what comes.
+//! Optionally it responds after a delay, or throttles above a rate.
 
 mod connection;
-mod counts;
+mod counters;
 mod server;
 
 use std::ffi::OsString;
@@ -13,47 +13,49 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-pub(crate) use counts::{BIN, Report};
+pub(crate) use counters::{BIN, Report};
 pub(crate) use server::serve;
 
-/// The first word of the process that is the sink.
+/// The first argument of the process that runs the sink.
 pub(crate) const ROLE: &str = "as-sink";
 
-/// Where the counts are; no account of Azure's is called like this.
+/// The path of the counters, which is not a valid account name.
 const CONTROL_PATH: &[u8] = b"/-/";
 const REPORT_PATH: &str = "/-/report";
 const RESET_PATH: &str = "/-/reset";
 
-/// How requests are answered.
+/// How the sink responds to requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Pace {
-    /// Between the last byte of a request and its answer.
+pub(crate) struct ResponsePolicy {
+    /// The time from the last byte of a request to its response.
     pub(crate) delay: Duration,
-    /// Requests per second; those above it are answered 503.
+    /// Max requests per second; the sink responds 503 to those above it.
     pub(crate) rate: Option<u32>,
 }
 
-impl Pace {
-    /// Answers at once.
-    pub(crate) const AT_ONCE: Pace = Pace {
+impl ResponsePolicy {
+    /// Responds immediately.
+    pub(crate) const IMMEDIATE: ResponsePolicy = ResponsePolicy {
         delay: Duration::ZERO,
         rate: None,
     };
 
-    /// Answers after a while.
-    pub(crate) fn after(delay: Duration) -> Self {
-        Pace { delay, rate: None }
+    /// Responds after `delay`.
+    pub(crate) fn delayed(delay: Duration) -> Self {
+        ResponsePolicy { delay, rate: None }
     }
 
-    fn words(self) -> [String; 2] {
+    fn to_arguments(self) -> [String; 2] {
         let rate = self.rate.map_or("-".to_owned(), |rate| rate.to_string());
         [self.delay.as_micros().to_string(), rate]
     }
 
-    /// Reads what [`words`](Self::words) made.
-    pub(crate) fn parse(words: &[OsString]) -> Option<Self> {
-        let [delay, rate] = words else { return None };
-        Some(Pace {
+    /// Parses the result of [`to_arguments`](Self::to_arguments).
+    pub(crate) fn parse(arguments: &[OsString]) -> Option<Self> {
+        let [delay, rate] = arguments else {
+            return None;
+        };
+        Some(ResponsePolicy {
             delay: Duration::from_micros(delay.to_str()?.parse().ok()?),
             rate: match rate.to_str()? {
                 "-" => None,
@@ -63,7 +65,7 @@ impl Pace {
     }
 }
 
-/// The running service; it ends when this is dropped, and when this process ends.
+/// The running service. It exits when this value is dropped or this process exits.
 #[derive(Debug)]
 pub(crate) struct Sink {
     process: Child,
@@ -71,10 +73,10 @@ pub(crate) struct Sink {
 }
 
 impl Sink {
-    pub(crate) fn start(pace: Pace) -> io::Result<Sink> {
+    pub(crate) fn start(policy: ResponsePolicy) -> io::Result<Sink> {
         let mut process = Command::new(std::env::current_exe()?)
             .arg(ROLE)
-            .args(pace.words())
+            .args(policy.to_arguments())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -85,7 +87,7 @@ impl Sink {
         let port = line
             .trim()
             .parse()
-            .map_err(|_| io::Error::other("the sink does not start"))?;
+            .map_err(|_| io::Error::other("the sink failed to start"))?;
         Ok(Sink { process, port })
     }
 
@@ -93,35 +95,35 @@ impl Sink {
         self.port
     }
 
-    /// The blob endpoint of the account.
+    /// Returns the blob endpoint of the account.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}/account", self.port)
     }
 
-    /// What came since the start or the last [`reset`](Self::reset).
+    /// Returns the counts since the start or the last [`reset`](Self::reset).
     pub(crate) fn report(&self) -> io::Result<Report> {
-        let text = self.ask("GET", REPORT_PATH)?;
-        Report::parse(&text).ok_or_else(|| io::Error::other(format!("the sink says {text:?}")))
+        let text = self.request("GET", REPORT_PATH)?;
+        Report::parse(&text).ok_or_else(|| io::Error::other(format!("the sink responded {text:?}")))
     }
 
-    /// Begins to count anew; what a resume reads stays.
+    /// Resets the counters. The bucket object, which a resume reads, is kept.
     pub(crate) fn reset(&self) -> io::Result<()> {
-        self.ask("POST", RESET_PATH).map(drop)
+        self.request("POST", RESET_PATH).map(drop)
     }
 
-    fn ask(&self, method: &str, path: &str) -> io::Result<String> {
+    fn request(&self, method: &str, path: &str) -> io::Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.write_all(format!("{method} {path} HTTP/1.1\r\n\r\n").as_bytes())?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        let mut response = String::new();
+        stream.read_to_string(&mut response)?;
+        let (_, body) = response.split_once("\r\n\r\n").unwrap_or_default();
         Ok(body.to_owned())
     }
 }
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        // If it is gone already, there is nothing left to end.
+        // Errors mean that the process has already exited.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

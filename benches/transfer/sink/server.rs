@@ -1,5 +1,5 @@
-//! The sink's loop: one thread and epoll(7), so that thousands of requests can wait for their answer
-//! and the client has the rest of the machine.
+//! The event loop of the sink. It uses one thread and epoll(7), so that thousands of requests can wait for
+//! their response and the client has the rest of the machine.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read, Write};
@@ -10,28 +10,28 @@ use std::time::{Duration, Instant};
 use rustix::event::{Timespec, epoll};
 
 use super::connection::{Connection, Request, Step};
-use super::counts::{Counts, Kind};
-use super::{Pace, REPORT_PATH, RESET_PATH};
+use super::counters::{Counters, RequestKind};
+use super::{REPORT_PATH, RESET_PATH, ResponsePolicy};
 use crate::child::raise_open_files;
 
 const RECEIVE_BYTES: usize = 256 << 10;
-/// The number of the listening socket; connections are counted from 1.
+/// The number of the listening socket; connections are numbered from 1.
 const LISTENER: u64 = 0;
 
-/// What Azure says with every answer, as far as clients look at it.
+/// The headers of each Azure response that clients read.
 const HEADERS: &str = "x-ms-request-id: 8b5d3c1e-0000-0000-0000-000000000000\r\n\
     x-ms-version: 2022-11-02\r\nDate: Fri, 01 Jan 2021 00:00:00 GMT\r\n\
     Last-Modified: Fri, 01 Jan 2021 00:00:00 GMT\r\nETag: \"0x8D8AD8D8AD8D8AD\"\r\n";
 const NO_BLOBS: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?><EnumerationResults \
     ServiceEndpoint=\"http://127.0.0.1/\" ContainerName=\"container\"><Blobs /><NextMarker /></EnumerationResults>";
 
-/// An answer that waits for its time.
+/// A response that is due at a time.
 struct Due {
     at: Instant,
     connection: u64,
     request: Request,
     body: Vec<u8>,
-    refuse: bool,
+    throttle: bool,
 }
 
 struct Server {
@@ -39,21 +39,21 @@ struct Server {
     listener: TcpListener,
     connections: HashMap<u64, Connection>,
     next: u64,
-    pace: Pace,
-    /// In the order of their times, since all wait equally long.
+    policy: ResponsePolicy,
+    /// In the order of their due times, because the delay is the same for all.
     waiting: VecDeque<Due>,
-    counts: Counts,
-    /// Requests that the rate allows now, and as of when.
-    allowed: (f64, Instant),
+    counters: Counters,
+    /// The tokens of the rate limit, and the time of the last refill.
+    tokens: (f64, Instant),
     bucket_name: String,
     bucket: Option<Vec<u8>>,
-    /// In chunks, of which the empty one is the only, as Azure's are.
-    put_answer: Vec<u8>,
+    /// The response to a put, chunked as Azure's.
+    put_response: Vec<u8>,
 }
 
-/// Serves until standard input ends; tells its port on standard output.
-pub(crate) fn serve(pace: Pace) -> io::Result<()> {
-    // The process that started this one may be killed: its end of the pipe closes then.
+/// Serves until the end of standard input. Prints the port to standard output.
+pub(crate) fn serve(policy: ResponsePolicy) -> io::Result<()> {
+    // The pipe also closes when the parent process is killed.
     std::thread::spawn(|| {
         let _ = io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
@@ -76,13 +76,13 @@ pub(crate) fn serve(pace: Pace) -> io::Result<()> {
         listener,
         connections: HashMap::new(),
         next: LISTENER + 1,
-        pace,
+        policy,
         waiting: VecDeque::new(),
-        counts: Counts::new(),
-        allowed: (0.0, Instant::now()),
+        counters: Counters::new(),
+        tokens: (0.0, Instant::now()),
         bucket_name: clfs_format::ObjectName::bucket().to_string(),
         bucket: None,
-        put_answer: format!(
+        put_response: format!(
             "HTTP/1.1 201 Created\r\n{HEADERS}x-ms-request-server-encrypted: true\r\n\
              Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
         )
@@ -91,17 +91,17 @@ pub(crate) fn serve(pace: Pace) -> io::Result<()> {
     server.run()
 }
 
-fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
-    let mut answer =
+    let mut response =
         format!("HTTP/1.1 {status}\r\n{HEADERS}{headers}Content-Length: {length}\r\n\r\n")
             .into_bytes();
-    answer.extend_from_slice(body);
-    answer
+    response.extend_from_slice(body);
+    response
 }
 
-/// A refusal as Azure words it. An answer to HEAD has no body.
-fn refusal(status: &str, code: &str, method: &[u8]) -> Vec<u8> {
+/// Returns an error response in Azure's format. The response to HEAD has no body.
+fn error_response(status: &str, code: &str, method: &[u8]) -> Vec<u8> {
     let body = match method {
         b"HEAD" => String::new(),
         _ => format!(
@@ -109,7 +109,7 @@ fn refusal(status: &str, code: &str, method: &[u8]) -> Vec<u8> {
         ),
     };
     let headers = format!("x-ms-error-code: {code}\r\nContent-Type: application/xml\r\n");
-    answer(status, &headers, body.as_bytes())
+    response(status, &headers, body.as_bytes())
 }
 
 impl Server {
@@ -139,7 +139,7 @@ impl Server {
                     number => self.serve_one(number, event.flags, &mut buffer),
                 }
             }
-            self.answer_due();
+            self.respond_due();
         }
     }
 
@@ -148,7 +148,7 @@ impl Server {
             let stream = match self.listener.accept() {
                 Ok((stream, _)) => stream,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                // The other side is gone already.
+                // The client closed the connection before it was accepted.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
                 Err(error) => return Err(error),
             };
@@ -170,7 +170,7 @@ impl Server {
             Ok(true) => {}
             Ok(false) => self.close(number),
             Err(error) => {
-                // Connections of a client that was killed are reset; that is no news.
+                // A killed client resets its connections, which is expected.
                 if error.kind() == io::ErrorKind::Other {
                     eprintln!("sink: {error}");
                 }
@@ -181,13 +181,13 @@ impl Server {
 
     fn close(&mut self, number: u64) {
         if let Some(connection) = self.connections.remove(&number)
-            && connection.is_inside()
+            && connection.is_in_flight()
         {
-            self.counts.gone();
+            self.counters.end_request();
         }
     }
 
-    /// Whether the connection stays.
+    /// Returns whether the connection stays open.
     fn receive(&mut self, number: u64, buffer: &mut [u8]) -> io::Result<bool> {
         let Some(connection) = self.connections.get_mut(&number) else {
             return Ok(true);
@@ -204,127 +204,126 @@ impl Server {
             let Some(connection) = self.connections.get_mut(&number) else {
                 return Ok(true);
             };
-            let keep =
-                |request: &Request| request.kind == Kind::Put && request.path().ends_with(name);
+            let keep = |request: &Request| {
+                request.kind == RequestKind::Put && request.path().ends_with(name)
+            };
             match connection.step(&mut bytes, keep)? {
                 Step::Wait => return Ok(true),
-                Step::Head(kind) => self.counts.arrived(kind),
-                Step::Body(length) => self.counts.body(length),
-                Step::Whole(request, body) => self.received(number, request, body)?,
+                Step::Head(kind) => self.counters.start_request(kind),
+                Step::Body(length) => self.counters.add_bytes(length),
+                Step::Complete(request, body) => self.handle(number, request, body)?,
             }
         }
     }
 
-    /// A request is here whole: it waits for its answer, or has it now.
-    fn received(&mut self, number: u64, request: Request, body: Vec<u8>) -> io::Result<()> {
+    /// Responds to a complete request, now or after the delay.
+    fn handle(&mut self, number: u64, request: Request, body: Vec<u8>) -> io::Result<()> {
         let control = match request.target.as_slice() {
-            target if target == REPORT_PATH.as_bytes() => Some(self.counts.report().text()),
+            target if target == REPORT_PATH.as_bytes() => Some(self.counters.report().to_text()),
             target if target == RESET_PATH.as_bytes() => Some(String::new()),
             _ => None,
         };
         if let Some(text) = control {
             if request.target == RESET_PATH.as_bytes() {
-                self.counts.reset();
+                self.counters.reset();
             }
-            // The one who asked reads to the end; all of this fits into a socket's buffer, or is sent
-            // while nothing else is served.
+            // The benchmark reads the response to its end, so blocking until it is sent is short.
             if let Some(mut connection) = self.connections.remove(&number) {
                 connection.stream.set_nonblocking(false)?;
-                connection.answer(&answer("200 OK", "", text.as_bytes()))?;
+                connection.respond(&response("200 OK", "", text.as_bytes()))?;
             }
             return Ok(());
         }
-        let refuse = !self.allow();
+        let throttle = !self.take_token();
         let due = Due {
-            at: Instant::now() + self.pace.delay,
+            at: Instant::now() + self.policy.delay,
             connection: number,
             request,
             body,
-            refuse,
+            throttle,
         };
-        match self.pace.delay.is_zero() {
-            true => self.answer(due),
+        match self.policy.delay.is_zero() {
+            true => self.respond(due),
             false => self.waiting.push_back(due),
         }
         Ok(())
     }
 
-    /// Whether the rate allows one more request: a bucket of tokens that holds a tenth of a second's.
-    fn allow(&mut self) -> bool {
-        let Some(rate) = self.pace.rate.map(f64::from) else {
+    /// Takes a token from a bucket that holds those of 0.1 s. Returns false if it is empty.
+    fn take_token(&mut self) -> bool {
+        let Some(rate) = self.policy.rate.map(f64::from) else {
             return true;
         };
         let now = Instant::now();
-        let (left, as_of) = self.allowed;
-        let grown = left + now.duration_since(as_of).as_secs_f64() * rate;
-        let allowed = grown.min((rate / 10.0).max(1.0));
-        let allow = allowed >= 1.0;
-        self.allowed = (allowed - f64::from(u8::from(allow)), now);
-        allow
+        let (left, refilled) = self.tokens;
+        let tokens = left + now.duration_since(refilled).as_secs_f64() * rate;
+        let tokens = tokens.min((rate / 10.0).max(1.0));
+        let has_token = tokens >= 1.0;
+        self.tokens = (tokens - f64::from(u8::from(has_token)), now);
+        has_token
     }
 
-    fn answer_due(&mut self) {
-        // A little early is nearer to the delay than one more wait.
+    fn respond_due(&mut self) {
+        // Responding up to 50 µs early is closer to the delay than another wait.
         let now = Instant::now() + Duration::from_micros(50);
         while self.waiting.front().is_some_and(|due| due.at <= now) {
             if let Some(due) = self.waiting.pop_front() {
-                self.answer(due);
+                self.respond(due);
             }
         }
     }
 
-    fn answer(&mut self, due: Due) {
-        // The client may have gone meanwhile; close() has counted that.
+    fn respond(&mut self, due: Due) {
+        // The client may have closed the connection; close() has counted that.
         let Some(connection) = self.connections.get_mut(&due.connection) else {
             return;
         };
         let request = &due.request;
         let is_bucket = request.path().ends_with(self.bucket_name.as_bytes());
         let length = match request.kind {
-            Kind::Head => self.counts.length_of(request),
+            RequestKind::Head => self.counters.blob_size(request),
             _ => None,
         };
-        let sent = if due.refuse {
-            self.counts.refused();
-            let busy = refusal("503 Server Busy", "ServerBusy", &request.method);
-            connection.answer(&busy)
+        let sent = if due.throttle {
+            self.counters.throttle_request();
+            let busy = error_response("503 Server Busy", "ServerBusy", &request.method);
+            connection.respond(&busy)
         } else {
-            self.counts.answered(request);
+            self.counters.complete_request(request);
             match request.kind {
-                Kind::Put => {
+                RequestKind::Put => {
                     if is_bucket {
                         self.bucket = Some(due.body);
                     }
-                    connection.answer(&self.put_answer)
+                    connection.respond(&self.put_response)
                 }
-                Kind::List => {
-                    let kind = "Content-Type: application/xml\r\n";
-                    connection.answer(&answer("200 OK", kind, NO_BLOBS.as_bytes()))
+                RequestKind::List => {
+                    let headers = "Content-Type: application/xml\r\n";
+                    connection.respond(&response("200 OK", headers, NO_BLOBS.as_bytes()))
                 }
-                Kind::Delete => connection.answer(&answer("202 Accepted", "", b"")),
-                Kind::Get if is_bucket && self.bucket.is_some() => {
+                RequestKind::Delete => connection.respond(&response("202 Accepted", "", b"")),
+                RequestKind::Get if is_bucket && self.bucket.is_some() => {
                     let blob = self.bucket.as_deref().unwrap_or_default();
                     let headers =
                         "Content-Type: application/octet-stream\r\nx-ms-blob-type: BlockBlob\r\n";
-                    connection.answer(&answer("200 OK", headers, blob))
+                    connection.respond(&response("200 OK", headers, blob))
                 }
-                // Other clients look at what they have put.
-                // Properties of the container, which other clients ask for.
+                // Other clients request the properties of the container.
                 _ if request.value("restype") == Some("container") => {
-                    connection.answer(&answer("200 OK", "", b""))
+                    connection.respond(&response("200 OK", "", b""))
                 }
-                // Other clients look at what they have put: the length without the bytes.
-                Kind::Head if length.is_some() => {
+                // Other clients check the size of uploaded blobs.
+                RequestKind::Head if length.is_some() => {
                     let head = format!(
                         "HTTP/1.1 200 OK\r\n{HEADERS}x-ms-blob-type: BlockBlob\r\n\
                          Content-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n",
                         length.unwrap_or_default()
                     );
-                    connection.answer(head.as_bytes())
+                    connection.respond(head.as_bytes())
                 }
                 _ => {
-                    let missing = refusal("404 Not Found", "BlobNotFound", &request.method);
-                    connection.answer(&missing)
+                    let missing = error_response("404 Not Found", "BlobNotFound", &request.method);
+                    connection.respond(&missing)
                 }
             }
         };
@@ -335,7 +334,7 @@ impl Server {
         }
     }
 
-    /// Goes on with an answer.
+    /// Continues to send a response.
     fn send_rest(&mut self, number: u64) -> io::Result<bool> {
         if let Some(connection) = self.connections.get_mut(&number)
             && connection.send_rest()?

@@ -1,4 +1,4 @@
-//! The FUSE side of the slow source: names, attributes and content of a tree that is there.
+//! The FUSE file system of the slow source, which serves an existing tree.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -15,10 +15,9 @@ use fuser::{
 
 use super::timer::Timer;
 
-/// How long the kernel may believe names and attributes, as clients of NFS do: who looks at the same
-/// name twice within it pays once.
-const BELIEVED: Duration = Duration::from_secs(3);
-/// Number of the root; FUSE fixes it.
+/// The time for which the kernel may cache names and attributes, as an NFS client does.
+const CACHE_TIME: Duration = Duration::from_secs(3);
+/// The inode number of the root, defined by FUSE.
 const ROOT: usize = 1;
 
 #[derive(Debug)]
@@ -27,16 +26,16 @@ struct Node {
     parent: u64,
 }
 
-/// Names that were looked up. Nothing is forgotten while it is mounted.
+/// All names that were looked up since the mount.
 #[derive(Debug)]
 struct Nodes {
-    /// By number, less one.
+    /// Indexed by inode number minus 1.
     all: Vec<Node>,
-    /// A name keeps its number.
+    /// The inode number of each name.
     numbers: HashMap<PathBuf, u64>,
 }
 
-/// What a call needs, also after its wait.
+/// The state that calls share.
 #[derive(Debug)]
 struct Tree {
     nodes: Mutex<Nodes>,
@@ -122,7 +121,7 @@ impl Tree {
         Ok(bytes)
     }
 
-    /// Kinds and names, `.` and `..` first.
+    /// Returns inode numbers, types and names, with `.` and `..` first.
     fn list(&self, number: INodeNo) -> Result<Vec<(u64, FileType, OsString)>, Errno> {
         let path = self.path(number)?;
         let parent = {
@@ -138,7 +137,7 @@ impl Tree {
         ];
         for entry in fs::read_dir(path)? {
             let entry = entry?;
-            // The number in a listing is a hint; a lookup gives the one that counts.
+            // The inode number in a listing is only a hint; that of a lookup is used.
             names.push((
                 entry.metadata()?.ino(),
                 kind(entry.file_type()?),
@@ -189,23 +188,23 @@ fn attributes(number: INodeNo, metadata: &Metadata) -> FileAttr {
 impl Filesystem for Mounted {
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let (tree, name) = (Arc::clone(&self.tree), name.to_owned());
-        self.timer.hold(move || match tree.look_up(parent, &name) {
-            Ok(attributes) => reply.entry(&BELIEVED, &attributes, Generation(0)),
+        self.timer.delay(move || match tree.look_up(parent, &name) {
+            Ok(attributes) => reply.entry(&CACHE_TIME, &attributes, Generation(0)),
             Err(errno) => reply.error(errno),
         });
     }
 
     fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         let tree = Arc::clone(&self.tree);
-        self.timer.hold(move || match tree.attributes(number) {
-            Ok(attributes) => reply.attr(&BELIEVED, &attributes),
+        self.timer.delay(move || match tree.attributes(number) {
+            Ok(attributes) => reply.attr(&CACHE_TIME, &attributes),
             Err(errno) => reply.error(errno),
         });
     }
 
     fn open(&self, _: &Request, number: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         let tree = Arc::clone(&self.tree);
-        self.timer.hold(move || match tree.open(number) {
+        self.timer.delay(move || match tree.open(number) {
             Ok(handle) => reply.opened(handle, FopenFlags::empty()),
             Err(errno) => reply.error(errno),
         });
@@ -224,7 +223,7 @@ impl Filesystem for Mounted {
     ) {
         let tree = Arc::clone(&self.tree);
         self.timer
-            .hold(move || match tree.read(handle, offset, size) {
+            .delay(move || match tree.read(handle, offset, size) {
                 Ok(bytes) => reply.data(&bytes),
                 Err(errno) => reply.error(errno),
             });
@@ -240,7 +239,7 @@ impl Filesystem for Mounted {
         _: bool,
         reply: ReplyEmpty,
     ) {
-        // No one waits for this call.
+        // The kernel does not wait for this call, so it is not delayed.
         if let Some(file) = locked(&self.tree.files).get_mut(handle.0 as usize) {
             *file = None;
         }
@@ -248,7 +247,7 @@ impl Filesystem for Mounted {
     }
 
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        // The kernel asks no further after this answer, as no client asks a server for a file that
+        // The kernel sends no further flush after ENOSYS. An NFS client sends none either for a file that
         // was only read.
         reply.error(Errno::ENOSYS);
     }
@@ -262,7 +261,7 @@ impl Filesystem for Mounted {
         mut reply: ReplyDirectory,
     ) {
         let tree = Arc::clone(&self.tree);
-        self.timer.hold(move || {
+        self.timer.delay(move || {
             let names = match tree.list(number) {
                 Ok(names) => names,
                 Err(errno) => return reply.error(errno),

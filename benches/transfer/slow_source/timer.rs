@@ -1,20 +1,20 @@
-//! Holds calls for a while, any number of them at once.
+//! Delays any number of concurrent calls.
 
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 type Call = Box<dyn FnOnce() + Send>;
 
-/// All calls wait equally long, so a queue is in the order of their times. One thread waits for
-/// them; what then is done is short.
+/// Runs calls after a fixed delay, on one thread. The delay is the same for all calls, so a queue keeps
+/// them in the order of their due times. The calls themselves must be short.
 #[derive(Debug)]
 pub(super) struct Timer {
-    wait: Duration,
+    delay: Duration,
     calls: Sender<(Instant, Call)>,
 }
 
 impl Timer {
-    pub(super) fn start(wait: Duration) -> Self {
+    pub(super) fn start(delay: Duration) -> Self {
         let (calls, waiting) = channel::<(Instant, Call)>();
         std::thread::spawn(move || {
             for (due, call) in waiting {
@@ -22,14 +22,14 @@ impl Timer {
                 call();
             }
         });
-        Timer { wait, calls }
+        Timer { delay, calls }
     }
 
-    /// Makes the call when its time has come.
-    pub(super) fn hold(&self, call: impl FnOnce() + Send + 'static) {
-        // The thread ends only with this timer.
+    /// Runs `call` after the delay.
+    pub(super) fn delay(&self, call: impl FnOnce() + Send + 'static) {
+        // Sending fails only if a call panicked and stopped the thread.
         let _ = self
             .calls
-            .send((Instant::now() + self.wait, Box::new(call)));
+            .send((Instant::now() + self.delay, Box::new(call)));
     }
 }

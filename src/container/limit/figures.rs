@@ -1,30 +1,31 @@
-//! What a limiter tells to a display.
+//! The figures of a limiter that displays and reports show.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::super::Operation;
-use super::counts::Weight;
+use super::counters::Signal;
 use crate::progress::Requests;
 
-/// Figures of a limiter, for a display.
+/// Current limits and request counts of a limiter, for displays and reports.
 #[derive(Debug, Default)]
 pub struct LimiterFigures {
-    /// Requests that may be on their way now.
+    /// The current limit on concurrent requests.
     pub concurrency: AtomicU64,
-    /// Requests that may begin in a second; 0 when the service has not throttled.
+    /// The current limit on requests per second; 0 when the service has not throttled.
     pub pace: AtomicU64,
-    /// Tries that the service turned away (429, 503, or 500 with `OperationTimedOut`) so far.
+    /// Attempts that the service has throttled (429, 503, or 500 with `OperationTimedOut`).
     pub throttled: AtomicU64,
-    /// Tries that are over, by [`Operation`]: puts, gets, lists, deletes.
-    tries: [AtomicU64; 4],
-    /// Those of them that failed.
+    /// Finished attempts by [`Operation`]: puts, gets, lists, deletes.
+    attempts: [AtomicU64; 4],
+    /// Failed attempts.
     failed: AtomicU64,
 }
 
 impl LimiterFigures {
-    /// The tries that are over.
+    /// Returns the counts of finished attempts.
     pub fn requests(&self) -> Requests {
-        let [puts, gets, lists, deletes] = self.tries.each_ref().map(|tries| tries.load(Relaxed));
+        let [puts, gets, lists, deletes] =
+            self.attempts.each_ref().map(|count| count.load(Relaxed));
         Requests {
             puts,
             gets,
@@ -35,20 +36,20 @@ impl LimiterFigures {
         }
     }
 
-    /// Counts a try that is over.
-    pub(super) fn count(&self, operation: Operation, done: bool, weight: Weight) {
-        let [puts, gets, lists, deletes] = &self.tries;
-        let tries = match operation {
+    /// Counts a finished attempt.
+    pub(super) fn record(&self, operation: Operation, is_ok: bool, signal: Signal) {
+        let [puts, gets, lists, deletes] = &self.attempts;
+        let attempts = match operation {
             Operation::Put => puts,
             Operation::Get | Operation::Open => gets,
             Operation::List => lists,
             Operation::Delete => deletes,
         };
-        tries.fetch_add(1, Relaxed);
-        if !done {
+        attempts.fetch_add(1, Relaxed);
+        if !is_ok {
             self.failed.fetch_add(1, Relaxed);
         }
-        if weight == Weight::Throttled {
+        if signal == Signal::Throttled {
             self.throttled.fetch_add(1, Relaxed);
         }
     }

@@ -1,4 +1,4 @@
-//! The limiter of one container: places for requests, meters, and the task that drives them.
+//! The limiter of one container: permits, token buckets, and the task that adjusts them.
 
 use std::fmt;
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -11,246 +11,246 @@ use tokio::time::Instant;
 
 use super::super::notice::NoticeObserver;
 use super::super::{ContainerError, Operation};
-use super::climb::Bounds;
-use super::counts::{Counts, Totals};
+use super::concurrency_controller::Bounds;
+use super::controller::{Controller, Measurement};
+use super::counters::{Counters, Totals};
 use super::figures::LimiterFigures;
-use super::law::{Law, Measured};
-use super::meter::{Meter, Supply};
-use super::telling::{Telling, Word};
+use super::throttle_notifier::{PendingNotice, ThrottleNotifier};
+use super::token_bucket::{Refill, TokenBucket};
 
-/// The most requests at the same time that the limiter tries. At the 50 ms of a distant region they
-/// make 20,000 requests a second, which is what a storage account takes; each is a connection, whose
-/// buffers take some 30 KiB here, beside the memory for objects.
-pub const MOST_REQUESTS: usize = 1024;
-/// Where it begins: enough for 6,400 requests a second at an answer time of 10 ms.
-const FIRST_REQUESTS: usize = 64;
-/// Requests that a line may be too thin for still go on: so many at least.
-const LEAST_REQUESTS: usize = 4;
-/// Objects that are read, compressed or wait while as many again are uploaded.
-const AHEAD: usize = 2;
-/// Where few requests are allowed, threads still read ahead.
-const LEAST_OBJECTS: usize = 32;
-/// How often tokens come.
+/// The max number of concurrent requests that the limiter tries. At the 50 ms of a distant region,
+/// 1,024 make 20,000 requests per second, the limit of a storage account. Each request has a connection
+/// with about 30 KiB of buffers, in addition to the memory for objects.
+pub const MAX_REQUESTS: usize = 1024;
+/// The initial number of concurrent requests: enough for 6,400 requests per second at 10 ms each.
+const START_REQUESTS: usize = 64;
+/// The min number of concurrent requests, on a line so slow that requests time out.
+const MIN_REQUESTS: usize = 4;
+/// Objects in memory per permit: one in flight, and one that is read, compressed, or queued.
+const OBJECTS_PER_REQUEST: usize = 2;
+/// The min number of objects in memory, so that threads read ahead also with few permits.
+const MIN_OBJECTS: usize = 32;
+/// The interval between refills of the token buckets.
 const TICK: Duration = Duration::from_millis(10);
-/// Answers that make an epoch; with fewer it lasts up to [`SLOW_EPOCH`].
-const ENOUGH: u64 = 200;
-/// See [`ENOUGH`].
+/// An epoch lasts until it has this many responses, but no longer than [`SLOW_EPOCH`].
+const EPOCH_RESPONSES: u64 = 200;
+/// See [`EPOCH_RESPONSES`].
 const SLOW_EPOCH: Duration = Duration::from_secs(2);
-/// Bytes that a line at rest may take at once, unless a bandwidth limit makes more of them in the time
-/// by which ticks may be late.
+/// The max burst on an idle line, in bytes, unless the bandwidth limit allows more than that within
+/// the time that a refill may be late.
 const BURST_BYTES: f64 = (8 << 20) as f64;
 
-/// How many requests may be on their way.
+/// The limit on concurrent requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Concurrency {
-    /// As many as bring throughput, up to `most`.
+    /// Follows the measured throughput.
     Adaptive {
-        /// No more than this; [`MOST_REQUESTS`] unless connections or descriptors are scarce.
-        most: usize,
+        /// The max limit: [`MAX_REQUESTS`], or less where connections or descriptors are scarce.
+        max: usize,
     },
-    /// So many.
+    /// A fixed number.
     Fixed(NonZeroUsize),
 }
 
 impl Concurrency {
     fn bounds(self) -> Bounds {
         match self {
-            Concurrency::Adaptive { most } => {
-                let most = most.max(1);
+            Concurrency::Adaptive { max } => {
+                let max = max.max(1);
                 Bounds {
-                    least: LEAST_REQUESTS.min(most),
-                    start: FIRST_REQUESTS.min(most),
-                    most,
+                    min: MIN_REQUESTS.min(max),
+                    start: START_REQUESTS.min(max),
+                    max,
                 }
             }
             Concurrency::Fixed(number) => Bounds {
-                least: number.get(),
+                min: number.get(),
                 start: number.get(),
-                most: number.get(),
+                max: number.get(),
             },
         }
     }
 }
 
-/// Bounds of what is asked of one container.
+/// Limits the requests to one container.
 pub struct Limiter {
-    places: Semaphore,
-    /// Places that are in use and go when they are given back.
+    permits: Semaphore,
+    /// Permits in use above the limit, which are dropped when they are released.
     surplus: AtomicUsize,
-    pace: Meter,
-    bandwidth: Meter,
+    rate: TokenBucket,
+    bandwidth: TokenBucket,
     bandwidth_limit: Option<NonZeroU64>,
-    counts: Counts,
+    counters: Counters,
     figures: Arc<LimiterFigures>,
-    /// Objects that may be in memory.
-    objects: Arc<AtomicUsize>,
-    started: AtomicBool,
-    driving: Mutex<Driving>,
+    object_limit: Arc<AtomicUsize>,
+    is_started: AtomicBool,
+    driver: Mutex<Driver>,
 }
 
-struct Driving {
-    law: Law,
+/// The state of the task that adjusts the limits.
+struct Driver {
+    controller: Controller,
     window: Window,
-    pace: Option<Supply>,
-    bandwidth: Option<Supply>,
-    telling: Telling,
+    rate: Option<Refill>,
+    bandwidth: Option<Refill>,
+    notifier: ThrottleNotifier,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Window {
-    /// What comes in belongs to the settings before.
+    /// Responses still belong to the settings before.
     Settling { until: Instant },
-    /// An epoch.
-    Open { since: Instant, before: Totals },
+    /// An epoch is measured.
+    Measuring { since: Instant, before: Totals },
 }
 
 impl Limiter {
-    /// A limiter at the beginning of what it can learn. `bandwidth` bounds the bytes of content put in
-    /// a second.
+    /// Creates a limiter with the initial limits. `bandwidth` limits the uploaded content bytes per
+    /// second.
     pub fn new(
         concurrency: Concurrency,
         bandwidth: Option<NonZeroU64>,
         figures: Arc<LimiterFigures>,
     ) -> Self {
-        let law = Law::new(concurrency.bounds());
-        let first = law.settings().concurrency;
+        let controller = Controller::new(concurrency.bounds());
+        let start = controller.settings().concurrency;
         let now = Instant::now();
         let limiter = Limiter {
-            places: Semaphore::new(first),
+            permits: Semaphore::new(start),
             surplus: AtomicUsize::new(0),
-            pace: Meter::new(),
-            bandwidth: Meter::new(),
+            rate: TokenBucket::new(),
+            bandwidth: TokenBucket::new(),
             bandwidth_limit: bandwidth,
-            counts: Counts::default(),
+            counters: Counters::default(),
             figures,
-            objects: Arc::default(),
-            started: AtomicBool::new(false),
-            driving: Mutex::new(Driving {
-                law,
-                window: Window::Open {
+            object_limit: Arc::default(),
+            is_started: AtomicBool::new(false),
+            driver: Mutex::new(Driver {
+                controller,
+                window: Window::Measuring {
                     since: now,
                     before: Totals::default(),
                 },
-                pace: None,
+                rate: None,
                 bandwidth: bandwidth.map(|bytes| {
-                    let second = bytes.get() as f64;
-                    Supply::new(second, second.min(BURST_BYTES), now)
+                    let per_second = bytes.get() as f64;
+                    Refill::new(per_second, per_second.min(BURST_BYTES), now)
                 }),
-                telling: Telling::default(),
+                notifier: ThrottleNotifier::default(),
             }),
         };
         if bandwidth.is_some() {
             limiter.bandwidth.impose();
         }
-        limiter.publish(first, None);
+        limiter.publish(start, None);
         limiter
     }
 
-    /// Tells `observer` when the service begins to throttle, and when that is over.
+    /// Reports the start and the end of throttling to `observer`.
     pub fn set_notices(&self, observer: NoticeObserver) {
-        self.driving().telling.set_observer(observer);
+        self.driver().notifier.set_observer(observer);
     }
 
-    /// How many objects may be in memory: as many as are on their way, and as many again that are read
-    /// or wait. Changes with the limit.
-    pub fn objects(&self) -> &Arc<AtomicUsize> {
-        &self.objects
+    /// Returns the max number of objects in memory, in flight or waiting. It changes with the limit on
+    /// concurrent requests.
+    pub fn object_limit(&self) -> &Arc<AtomicUsize> {
+        &self.object_limit
     }
 
-    /// Nothing is sent any more; calls that wait for a place are refused.
+    /// Stops all further requests. Calls that wait for a permit or tokens fail.
     pub fn close(&self) {
-        self.places.close();
-        self.pace.close();
+        self.permits.close();
+        self.rate.close();
         self.bandwidth.close();
     }
 
-    /// Starts the task that drives it, once; the task ends with the limiter.
+    /// Starts the task that adjusts the limits, once. The task ends when the limiter is dropped.
     pub(super) fn start(self: &Arc<Self>) {
-        if !self.started.swap(true, Relaxed) {
+        if !self.is_started.swap(true, Relaxed) {
             tokio::spawn(drive(Arc::downgrade(self)));
         }
     }
 
-    /// Waits until a request with so many bytes to put may begin: for a place first, so that tokens are taken
-    /// when they are used.
-    pub(super) async fn place(&self, bytes: u64) -> Result<Place<'_>, AcquireError> {
-        self.counts.tried.fetch_add(1, Relaxed);
-        let permit = match self.places.try_acquire() {
+    /// Waits until a request that uploads `bytes` may start. It acquires the permit before the tokens,
+    /// so that tokens are used as soon as they are taken.
+    pub(super) async fn acquire(&self, bytes: u64) -> Result<Permit<'_>, AcquireError> {
+        self.counters.attempts.fetch_add(1, Relaxed);
+        let permit = match self.permits.try_acquire() {
             Ok(permit) => permit,
             Err(_) => {
-                self.counts.waited.fetch_add(1, Relaxed);
-                self.places.acquire().await?
+                self.counters.waited_for_permit.fetch_add(1, Relaxed);
+                self.permits.acquire().await?
             }
         };
-        let mut place = Place {
+        let mut permit = Permit {
             limiter: self,
             permit: Some(permit),
-            began: Instant::now(),
+            started: Instant::now(),
         };
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let mut held_up = false;
-        for (meter, tokens) in [(&self.pace, 1), (&self.bandwidth, bytes)] {
-            if tokens > 0 && !meter.try_take(tokens) {
-                if !std::mem::replace(&mut held_up, true) {
-                    self.counts.metered.fetch_add(1, Relaxed);
+        let mut has_waited = false;
+        for (bucket, tokens) in [(&self.rate, 1), (&self.bandwidth, bytes)] {
+            if tokens > 0 && !bucket.try_take(tokens) {
+                if !std::mem::replace(&mut has_waited, true) {
+                    self.counters.waited_for_tokens.fetch_add(1, Relaxed);
                 }
-                meter.take(tokens).await?;
+                bucket.take(tokens).await?;
             }
         }
-        place.began = Instant::now();
-        Ok(place)
+        permit.started = Instant::now();
+        Ok(permit)
     }
 
-    /// Requests that are on their way, or wait for tokens at a place of theirs.
+    /// Returns the number of requests in flight, including those with a permit that wait for tokens.
     pub fn in_flight(&self) -> u64 {
-        let places = self.figures.concurrency.load(Relaxed) + self.surplus.load(Relaxed) as u64;
-        places.saturating_sub(self.places.available_permits() as u64)
+        let permits = self.figures.concurrency.load(Relaxed) + self.surplus.load(Relaxed) as u64;
+        permits.saturating_sub(self.permits.available_permits() as u64)
     }
 
-    /// Bytes of content that may be put in a second; none: any number.
+    /// Returns the limit on uploaded content bytes per second; `None` is unlimited.
     pub fn bandwidth_limit(&self) -> Option<NonZeroU64> {
         self.bandwidth_limit
     }
 
-    fn driving(&self) -> MutexGuard<'_, Driving> {
-        self.driving.lock().unwrap_or_else(PoisonError::into_inner)
+    fn driver(&self) -> MutexGuard<'_, Driver> {
+        self.driver.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn publish(&self, concurrency: usize, pace: Option<f64>) {
-        let objects = (concurrency * AHEAD).max(LEAST_OBJECTS);
-        self.objects.store(objects, Relaxed);
+    fn publish(&self, concurrency: usize, rate: Option<f64>) {
+        let objects = (concurrency * OBJECTS_PER_REQUEST).max(MIN_OBJECTS);
+        self.object_limit.store(objects, Relaxed);
         let figures = &self.figures;
         figures.concurrency.store(concurrency as u64, Relaxed);
-        let pace = pace.map_or(0, |pace| pace.ceil() as u64);
+        let pace = rate.map_or(0, |rate| rate.ceil() as u64);
         figures.pace.store(pace, Relaxed);
     }
 
-    /// One step of the driver; returns the time to the next, and what is to be told.
-    fn step(&self, now: Instant) -> (Duration, Option<Word>) {
-        let mut driving = self.driving();
-        let mut word = None;
-        if let Some(supply) = &mut driving.pace {
-            supply.fill(&self.pace, now);
+    /// Refills the buckets and ends the epoch if it is due. Returns the time until the next step, and
+    /// the notice to deliver.
+    fn step(&self, now: Instant) -> (Duration, Option<PendingNotice>) {
+        let mut driver = self.driver();
+        let mut notice = None;
+        if let Some(refill) = &mut driver.rate {
+            refill.fill(&self.rate, now);
         }
-        if let Some(supply) = &mut driving.bandwidth {
-            supply.fill(&self.bandwidth, now);
+        if let Some(refill) = &mut driver.bandwidth {
+            refill.fill(&self.bandwidth, now);
         }
-        let wait = match driving.window {
+        let wait = match driver.window {
             Window::Settling { until } if now < until => until - now,
-            Window::Settling { .. } => self.open(&mut driving, now),
-            Window::Open { since, before } => {
-                let (elapsed, epoch) = (now - since, driving.law.settings().epoch);
+            Window::Settling { .. } => self.begin_epoch(&mut driver, now),
+            Window::Measuring { since, before } => {
+                let (elapsed, epoch) = (now - since, driver.controller.settings().epoch);
                 if elapsed < epoch {
                     epoch - elapsed
                 } else {
-                    let measured = self.counts.totals().since(&before, elapsed);
-                    let ended = measured.answered + measured.throttled;
-                    match ended >= ENOUGH || elapsed >= SLOW_EPOCH {
+                    let measured = self.counters.totals().since(&before, elapsed);
+                    match measured.responses() >= EPOCH_RESPONSES || elapsed >= SLOW_EPOCH {
                         true => {
-                            let wait = self.end_epoch(&mut driving, &measured, now);
-                            let pace = driving.law.settings().pace;
-                            word = driving.telling.epoch(pace, now);
+                            let wait = self.end_epoch(&mut driver, &measured, now);
+                            let rate = driver.controller.settings().rate;
+                            notice = driver.notifier.end_epoch(rate, now);
                             wait
                         }
                         false => epoch / 2,
@@ -258,46 +258,46 @@ impl Limiter {
                 }
             }
         };
-        let wait = match driving.pace.is_some() || driving.bandwidth.is_some() {
+        let wait = match driver.rate.is_some() || driver.bandwidth.is_some() {
             true => TICK,
-            // Timers have milliseconds.
+            // tokio's timers have a resolution of 1 ms.
             false => wait.max(TICK),
         };
-        (wait, word)
+        (wait, notice)
     }
 
-    fn open(&self, driving: &mut Driving, now: Instant) -> Duration {
-        driving.window = Window::Open {
+    fn begin_epoch(&self, driver: &mut Driver, now: Instant) -> Duration {
+        driver.window = Window::Measuring {
             since: now,
-            before: self.counts.totals(),
+            before: self.counters.totals(),
         };
-        driving.law.settings().epoch
+        driver.controller.settings().epoch
     }
 
-    fn end_epoch(&self, driving: &mut Driving, measured: &Measured, now: Instant) -> Duration {
-        let before = driving.law.settings();
-        let settings = driving.law.epoch(measured);
+    fn end_epoch(&self, driver: &mut Driver, measured: &Measurement, now: Instant) -> Duration {
+        let before = driver.controller.settings();
+        let settings = driver.controller.end_epoch(measured);
         self.resize(before.concurrency, settings.concurrency);
-        match settings.pace {
-            Some(pace) if before.pace != Some(pace) => {
-                let mut supply = Supply::new(pace, 0.0, now);
-                if let Some(before) = driving.pace.take() {
-                    supply.go_on_from(&before);
+        match settings.rate {
+            Some(rate) if before.rate != Some(rate) => {
+                let mut refill = Refill::new(rate, 0.0, now);
+                if let Some(before) = driver.rate.take() {
+                    refill.continue_from(&before);
                 }
-                driving.pace = Some(supply);
-                self.pace.impose();
+                driver.rate = Some(refill);
+                self.rate.impose();
             }
             Some(_) => {}
             None => {
-                driving.pace = None;
-                self.pace.lift();
+                driver.rate = None;
+                self.rate.lift();
             }
         }
-        self.publish(settings.concurrency, settings.pace);
+        self.publish(settings.concurrency, settings.rate);
         if settings.settle.is_zero() {
-            return self.open(driving, now);
+            return self.begin_epoch(driver, now);
         }
-        driving.window = Window::Settling {
+        driver.window = Window::Settling {
             until: now + settings.settle,
         };
         settings.settle
@@ -305,71 +305,69 @@ impl Limiter {
 
     pub(super) fn resize(&self, before: usize, now: usize) {
         if now > before {
-            let more = now - before;
-            let kept = self.surplus.load(Relaxed).min(more);
-            // Only places that are given back lower it meanwhile.
-            let kept = (0..kept).filter(|_| self.drop_surplus()).count();
-            self.places.add_permits(more - kept);
+            let added = now - before;
+            let kept = self.surplus.load(Relaxed).min(added);
+            // Concurrent releases can only lower the surplus, so each decrement is checked.
+            let kept = (0..kept).filter(|_| self.take_surplus()).count();
+            self.permits.add_permits(added - kept);
         } else {
-            let fewer = before - now;
-            let gone = self.places.forget_permits(fewer);
-            self.surplus.fetch_add(fewer - gone, Relaxed);
+            let removed = before - now;
+            let forgotten = self.permits.forget_permits(removed);
+            self.surplus.fetch_add(removed - forgotten, Relaxed);
         }
     }
 
-    /// True when one place less is to go.
-    fn drop_surplus(&self) -> bool {
+    /// Decrements the surplus. Returns false if it is 0.
+    fn take_surplus(&self) -> bool {
         self.surplus
             .fetch_update(Relaxed, Relaxed, |surplus| surplus.checked_sub(1))
             .is_ok()
     }
 }
 
-/// Drives a limiter until it is gone.
+/// Adjusts a limiter until it is dropped.
 async fn drive(limiter: Weak<Limiter>) {
     loop {
-        let (wait, word) = match limiter.upgrade() {
+        let (wait, notice) = match limiter.upgrade() {
             Some(limiter) => limiter.step(Instant::now()),
             None => return,
         };
-        if let Some(word) = word {
-            // Whoever hears it may wait for a terminal, and tokens must come meanwhile.
-            tokio::task::spawn_blocking(move || word.tell());
+        if let Some(notice) = notice {
+            // The observer may block on a terminal, which must not delay the refills.
+            tokio::task::spawn_blocking(move || notice.deliver());
         }
         tokio::time::sleep(wait).await;
     }
 }
 
-/// The place of a request that is on its way.
+/// The right to send one request, released when dropped.
 #[derive(Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct Permit<'a> {
     limiter: &'a Limiter,
     permit: Option<SemaphorePermit<'a>>,
-    began: Instant,
+    started: Instant,
 }
 
-impl Place<'_> {
-    /// The request is over.
-    pub(super) fn settle<T>(
+impl Permit<'_> {
+    /// Records the outcome of the request and releases the permit.
+    pub(super) fn complete<T>(
         self,
         operation: Operation,
         outcome: &Result<T, ContainerError>,
         bytes: u64,
     ) {
-        let weight = self
-            .limiter
-            .counts
-            .count(outcome, self.began.elapsed(), bytes);
+        let elapsed = self.started.elapsed();
+        let signal = self.limiter.counters.record(outcome, elapsed, bytes);
         self.limiter
             .figures
-            .count(operation, outcome.is_ok(), weight);
+            .record(operation, outcome.is_ok(), signal);
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if self.limiter.surplus.load(Relaxed) > 0
-            && self.limiter.drop_surplus()
+            && self.limiter.take_surplus()
             && let Some(permit) = self.permit.take()
         {
             permit.forget();

@@ -1,20 +1,20 @@
-//! Bounds of what is asked of a container at the same time, and in a second.
+//! Limits on concurrent requests, requests per second, and bandwidth for one container.
 //!
-//! [`Limited`] stands below [`super::retry::Retrying`]: each try takes its place, and a call that
-//! waits for its next try holds none. How many places there are follows what brings throughput
-//! (`climb`); how many requests may begin in a second is free until the service throttles (`pace`).
-//! The `law` that joins both knows neither clock nor network.
+//! [`Limited`] wraps the container below [`super::retry::Retrying`], so each attempt acquires a permit
+//! and a call in backoff holds none. The number of permits follows the measured throughput
+//! (`concurrency_controller`). The request rate is unlimited until the service throttles
+//! (`rate_controller`). `controller` combines both and uses neither a clock nor the network.
 
-mod climb;
-mod counts;
+mod concurrency_controller;
+mod controller;
+mod counters;
 mod figures;
-mod law;
 mod limiter;
-mod meter;
-mod pace;
+mod rate_controller;
 #[cfg(test)]
 mod simulated;
-mod telling;
+mod throttle_notifier;
+mod token_bucket;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -25,11 +25,11 @@ use super::{
     Operation, PutBody,
 };
 
-pub(super) use counts::is_throttled;
+pub(super) use counters::is_throttled;
 pub use figures::LimiterFigures;
-pub use limiter::{Concurrency, Limiter, MOST_REQUESTS};
+pub use limiter::{Concurrency, Limiter, MAX_REQUESTS};
 
-/// A container with a bound on what is asked of it.
+/// A container whose requests pass through a [`Limiter`].
 #[derive(Debug)]
 pub struct Limited<C> {
     inner: C,
@@ -37,17 +37,17 @@ pub struct Limited<C> {
 }
 
 impl<C: Container> Limited<C> {
-    /// Puts `limiter` before the calls of `inner`. It is for one container: what it learns of one
-    /// says nothing about others.
+    /// Limits the calls to `inner` with `limiter`. Use one limiter per container, because its limits
+    /// are measured on that container.
     ///
     /// # Panics
-    /// Outside of a tokio runtime, which drives the limiter.
+    /// Panics outside a tokio runtime, which runs the limiter's task.
     pub fn new(inner: C, limiter: Arc<Limiter>) -> Self {
         limiter.start();
         Self { inner, limiter }
     }
 
-    /// A call in its place. `sent` and `received` are the bytes of its content.
+    /// Runs `call` under a permit. `sent` and `received` are the content bytes that it transfers.
     async fn limited<T>(
         &self,
         (operation, blob): (Operation, Option<&BlobName>),
@@ -55,15 +55,15 @@ impl<C: Container> Limited<C> {
         call: impl Future<Output = Result<T, ContainerError>>,
         received: impl FnOnce(&T) -> u64,
     ) -> Result<T, ContainerError> {
-        let Ok(place) = self.limiter.place(sent).await else {
+        let Ok(permit) = self.limiter.acquire(sent).await else {
             let kind = ContainerErrorKind::Network(NetworkFailure::Other);
             return Err(ContainerError::new(kind, operation, self.inner.location())
-                .with_detail("not sent, since another request failed for good")
+                .with_detail("not sent, because another request failed permanently")
                 .with_optional_blob(blob));
         };
         let outcome = call.await;
         let bytes = sent + outcome.as_ref().map_or(0, received);
-        place.settle(operation, &outcome, bytes);
+        permit.complete(operation, &outcome, bytes);
         outcome
     }
 }
@@ -77,14 +77,15 @@ impl<C: Container> Container for Limited<C> {
     async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
         let bytes = content.bytes.len() as u64;
         let call = self.inner.put(name, content);
-        let of = (Operation::Put, Some(name));
-        self.limited(of, bytes, call, |()| 0).await
+        let target = (Operation::Put, Some(name));
+        self.limited(target, bytes, call, |()| 0).await
     }
 
     async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
-        let of = (Operation::Get, Some(name));
+        let target = (Operation::Get, Some(name));
         let received = |content: &Bytes| content.len() as u64;
-        self.limited(of, 0, self.inner.get(name), received).await
+        self.limited(target, 0, self.inner.get(name), received)
+            .await
     }
 
     async fn list(
@@ -98,8 +99,9 @@ impl<C: Container> Container for Limited<C> {
     }
 
     async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
-        let of = (Operation::Delete, Some(name));
-        self.limited(of, 0, self.inner.delete(name), |()| 0).await
+        let target = (Operation::Delete, Some(name));
+        self.limited(target, 0, self.inner.delete(name), |()| 0)
+            .await
     }
 }
 

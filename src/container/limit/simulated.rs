@@ -1,121 +1,136 @@
-//! Simulated services for the tests of the law, in steps of ten milliseconds that take no time.
+//! Simulated services for the tests of the controller, in steps of 10 ms of simulated time.
 
 use std::time::Duration;
 
-use super::climb::Bounds;
-use super::law::{Law, Measured};
+use super::concurrency_controller::Bounds;
+use super::controller::{Controller, Measurement};
 
-/// One step.
+/// The length of a step, in seconds.
 const STEP: f64 = 0.01;
 
-/// A service, the way to it and the client, as fluids.
+/// The max limit of the simulated controller.
+pub(super) const MAX_CONCURRENCY: usize = 1024;
+
+/// A fluid model of a service, the line to it, and the client.
 #[derive(Debug, Clone)]
-pub(super) struct World {
-    /// The answer time of a service at rest.
-    pub(super) delay: f64,
-    /// Requests a second that client and service can handle, whichever can do less.
+pub(super) struct Scenario {
+    /// The response time of the idle service, in seconds.
+    pub(super) latency: f64,
+    /// The requests per second that both client and service can process.
     pub(super) capacity: f64,
-    /// Requests a second that the source has to offer.
-    pub(super) source: f64,
-    /// Bytes of a request, and bytes a second that the line carries.
-    pub(super) bytes: f64,
-    pub(super) line: f64,
-    /// Requests a second above which the service turns requests away, and how they are counted.
-    pub(super) cap: Option<Cap>,
-    /// No request gets through: each fails at once, or gets no answer in time.
-    pub(super) down: bool,
-    pub(super) mute: bool,
-    /// Requests that share the line with more others than this have no answer in time.
-    pub(super) patience: f64,
-    /// The share of requests that is turned away whatever their number, and one more each so many seconds.
-    pub(super) strays: f64,
-    pub(super) stray_every: Option<f64>,
-    /// How much throughput varies from one tenth of a second to the next, either way.
+    /// The requests per second that the source offers.
+    pub(super) source_rate: f64,
+    pub(super) request_bytes: f64,
+    /// The bytes per second of the line.
+    pub(super) line_rate: f64,
+    /// How the service throttles.
+    pub(super) throttle: Option<Throttle>,
+    /// All requests fail immediately.
+    pub(super) fails: bool,
+    /// All requests time out.
+    pub(super) is_silent: bool,
+    /// Requests time out when more than this number share the line.
+    pub(super) max_sharing: f64,
+    /// The share of requests that are throttled independently of the load.
+    pub(super) stray_share: f64,
+    /// The interval of one additional stray, in seconds.
+    pub(super) stray_interval: Option<f64>,
+    /// The max relative deviation of the capacity, drawn every 0.1 s.
     pub(super) noise: f64,
 }
 
+/// A limit beyond which the service throttles.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Cap {
-    /// A bucket that is filled at a rate and holds that of so many seconds.
+pub(super) enum Throttle {
+    /// A token bucket that is refilled at `rate` and holds the tokens of `seconds`.
     Bucket { rate: f64, seconds: f64 },
-    /// So many in each second of the clock.
+    /// `rate` requests in each second of the clock.
     Window { rate: f64 },
-    /// Nothing is taken.
-    Nothing,
+    /// All requests are throttled.
+    All,
 }
 
-impl Default for World {
+impl Default for Scenario {
     fn default() -> Self {
-        World {
-            delay: 0.01,
+        Scenario {
+            latency: 0.01,
             capacity: 15_000.0,
-            source: f64::INFINITY,
-            bytes: 3_000.0,
-            line: f64::INFINITY,
-            cap: None,
-            down: false,
-            mute: false,
-            patience: f64::INFINITY,
-            strays: 0.0,
-            stray_every: None,
+            source_rate: f64::INFINITY,
+            request_bytes: 3_000.0,
+            line_rate: f64::INFINITY,
+            throttle: None,
+            fails: false,
+            is_silent: false,
+            max_sharing: f64::INFINITY,
+            stray_share: 0.0,
+            stray_interval: None,
             noise: 0.0,
         }
     }
 }
 
-impl World {
-    /// What the best fixed limit brings.
-    pub(super) fn best(&self) -> f64 {
-        let concurrency = MOST as f64 / self.delay.max(1e-4);
-        let able = concurrency.min(self.capacity).min(self.line / self.bytes);
-        match self.cap {
-            Some(Cap::Bucket { rate, .. } | Cap::Window { rate }) => able.min(rate),
-            Some(Cap::Nothing) => 0.0,
-            None => able,
+impl Scenario {
+    /// Returns the throughput of the best fixed limit.
+    pub(super) fn best_throughput(&self) -> f64 {
+        let by_concurrency = MAX_CONCURRENCY as f64 / self.latency.max(1e-4);
+        let possible = by_concurrency
+            .min(self.capacity)
+            .min(self.line_rate / self.request_bytes);
+        match self.throttle {
+            Some(Throttle::Bucket { rate, .. } | Throttle::Window { rate }) => possible.min(rate),
+            Some(Throttle::All) => 0.0,
+            None => possible,
         }
-        .min(self.source)
+        .min(self.source_rate)
     }
 }
 
-pub(super) const MOST: usize = 1024;
-
-/// A law at work.
-pub(super) struct Run {
-    pub(super) world: World,
-    pub(super) law: Law,
-    pub(super) random: fastrand::Rng,
-    pub(super) time: f64,
-    pub(super) factor: f64,
-    pub(super) tokens: f64,
-    pub(super) window: (u64, f64),
-    /// Requests carried out and turned away in each second.
-    pub(super) seconds: Vec<(f64, f64)>,
-}
-
-#[derive(Default)]
-pub(super) struct Sums {
-    pub(super) tried: f64,
-    pub(super) waited: f64,
-    pub(super) metered: f64,
-    pub(super) answered: f64,
+/// Requests in one second of simulated time.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Second {
+    pub(super) completed: f64,
     pub(super) throttled: f64,
-    pub(super) failed: f64,
-    pub(super) timed_out: f64,
-    pub(super) time: f64,
 }
 
-impl Run {
-    pub(super) fn new(world: World, seed: u64) -> Run {
-        Run {
-            world,
-            law: Law::new(Bounds {
-                least: 4,
+/// Runs a controller against a scenario.
+pub(super) struct Simulation {
+    pub(super) scenario: Scenario,
+    pub(super) controller: Controller,
+    /// Simulated seconds since the start.
+    pub(super) time: f64,
+    pub(super) seconds: Vec<Second>,
+    random: fastrand::Rng,
+    noise_factor: f64,
+    tokens: f64,
+    /// The current second of [`Throttle::Window`] and the requests accepted in it.
+    window: (u64, f64),
+}
+
+/// The sums of one epoch; the fields are those of [`Measurement`].
+#[derive(Default)]
+struct Sums {
+    attempts: f64,
+    waited_for_permit: f64,
+    waited_for_tokens: f64,
+    completed: f64,
+    throttled: f64,
+    failed: f64,
+    timed_out: f64,
+    response_time: f64,
+}
+
+impl Simulation {
+    pub(super) fn new(scenario: Scenario, seed: u64) -> Simulation {
+        Simulation {
+            scenario,
+            controller: Controller::new(Bounds {
+                min: 4,
                 start: 64,
-                most: MOST,
+                max: MAX_CONCURRENCY,
             }),
             random: fastrand::Rng::with_seed(seed),
             time: 0.0,
-            factor: 1.0,
+            noise_factor: 1.0,
             tokens: 0.0,
             window: (0, 0.0),
             seconds: Vec::new(),
@@ -123,42 +138,42 @@ impl Run {
     }
 
     pub(super) fn limit(&self) -> usize {
-        self.law.settings().concurrency
+        self.controller.settings().concurrency
     }
 
-    /// So many requests come in a step; returns those that are taken.
-    pub(super) fn taken(&mut self, offered: f64) -> f64 {
-        match self.world.cap {
+    /// Returns how many of the requests offered in a step are accepted.
+    fn accepted(&mut self, offered: f64) -> f64 {
+        match self.scenario.throttle {
             None => offered,
-            Some(Cap::Nothing) => 0.0,
-            Some(Cap::Bucket { rate, seconds }) => {
+            Some(Throttle::All) => 0.0,
+            Some(Throttle::Bucket { rate, seconds }) => {
                 self.tokens = (self.tokens + rate * STEP).min(rate * seconds.max(STEP));
-                let taken = offered.min(self.tokens);
-                self.tokens -= taken;
-                taken
+                let accepted = offered.min(self.tokens);
+                self.tokens -= accepted;
+                accepted
             }
-            Some(Cap::Window { rate }) => {
+            Some(Throttle::Window { rate }) => {
                 let second = self.time as u64;
                 if self.window.0 != second {
                     self.window = (second, 0.0);
                 }
-                let taken = offered.min(rate - self.window.1);
-                self.window.1 += taken;
-                taken
+                let accepted = offered.min(rate - self.window.1);
+                self.window.1 += accepted;
+                accepted
             }
         }
     }
 
-    /// So many of the requests of a step are turned away by chance.
-    pub(super) fn strays(&mut self, requests: f64) -> f64 {
+    /// Returns how many requests of a step are throttled independently of the load.
+    fn strays(&mut self, requests: f64) -> f64 {
         let mut strays = 0.0;
-        if let Some(every) = self.world.stray_every
-            && (self.time / every) as u64 != ((self.time - STEP) / every) as u64
+        if let Some(interval) = self.scenario.stray_interval
+            && (self.time / interval) as u64 != ((self.time - STEP) / interval) as u64
         {
             strays += 1.0;
         }
-        // Poisson, by the product of uniform numbers; the mean is far below one.
-        let none = (-requests * self.world.strays).exp();
+        // Draws from a Poisson distribution by multiplying uniform numbers; the mean is far below 1.
+        let none = (-requests * self.scenario.stray_share).exp();
         let mut product = self.random.f64();
         while product > none {
             strays += 1.0;
@@ -167,91 +182,87 @@ impl Run {
         strays
     }
 
-    pub(super) fn step(&mut self, sums: &mut Sums) {
+    fn step(&mut self, sums: &mut Sums) {
         if ((self.time / STEP) as u64).is_multiple_of(10) {
-            let wave = self.random.f64() * 2.0 - 1.0;
-            self.factor = 1.0 + self.world.noise * wave;
+            let deviation = self.random.f64() * 2.0 - 1.0;
+            self.noise_factor = 1.0 + self.scenario.noise * deviation;
         }
-        let settings = self.law.settings();
-        let world = &self.world;
-        let by_limit = settings.concurrency as f64 / world.delay.max(1e-4);
-        let able = by_limit
-            .min(world.capacity * self.factor)
-            .min(world.line / world.bytes);
-        let wanted = world.source.min(settings.pace.unwrap_or(f64::INFINITY));
-        let offered = able.min(wanted) * STEP;
-        sums.tried += offered;
-        if able < wanted {
-            sums.waited += offered;
-            sums.time += settings.concurrency as f64 * STEP;
+        let settings = self.controller.settings();
+        let scenario = &self.scenario;
+        let concurrency = settings.concurrency as f64;
+        let possible = (concurrency / scenario.latency.max(1e-4))
+            .min(scenario.capacity * self.noise_factor)
+            .min(scenario.line_rate / scenario.request_bytes);
+        let wanted = scenario
+            .source_rate
+            .min(settings.rate.unwrap_or(f64::INFINITY));
+        let offered = possible.min(wanted) * STEP;
+        sums.attempts += offered;
+        if possible < wanted {
+            sums.waited_for_permit += offered;
+            sums.response_time += concurrency * STEP;
         } else {
-            // Where the pace holds requests up, they hold places meanwhile.
-            if wanted < world.source {
-                sums.waited += offered;
-                sums.metered += offered;
+            // Requests delayed by the rate limit hold permits in the meantime.
+            if wanted < scenario.source_rate {
+                sums.waited_for_permit += offered;
+                sums.waited_for_tokens += offered;
             }
-            sums.time += offered * world.delay;
+            sums.response_time += offered * scenario.latency;
         }
-        let crowd = settings.concurrency as f64;
-        let (answered, throttled) = match world.down || world.mute {
-            true if world.down => {
-                sums.failed += offered;
-                (0.0, 0.0)
-            }
-            // All places are in use until their time is up, some each second.
-            true => {
-                sums.timed_out += crowd * STEP / 10.0;
-                (0.0, 0.0)
-            }
-            false if crowd > world.patience => {
-                // The more share the line, the fewer of them are answered.
-                let answered = offered * world.patience / crowd / 2.0;
-                sums.timed_out += offered - answered;
-                (answered, 0.0)
-            }
-            false => {
-                let taken = self.taken(offered);
-                let strays = self.strays(taken).min(taken);
-                (taken - strays, offered - taken + strays)
-            }
+        let (completed, throttled) = if scenario.fails {
+            sums.failed += offered;
+            (0.0, 0.0)
+        } else if scenario.is_silent {
+            // All permits are in use, and each request times out after 10 s.
+            sums.timed_out += concurrency * STEP / 10.0;
+            (0.0, 0.0)
+        } else if concurrency > scenario.max_sharing {
+            // The more requests share the line, the fewer complete in time.
+            let completed = offered * scenario.max_sharing / concurrency / 2.0;
+            sums.timed_out += offered - completed;
+            (completed, 0.0)
+        } else {
+            let accepted = self.accepted(offered);
+            let strays = self.strays(accepted).min(accepted);
+            (accepted - strays, offered - accepted + strays)
         };
-        sums.answered += answered;
+        sums.completed += completed;
         sums.throttled += throttled;
         let second = self.time as usize;
         self.seconds
-            .resize(self.seconds.len().max(second + 1), (0.0, 0.0));
-        self.seconds[second].0 += answered;
-        self.seconds[second].1 += throttled;
+            .resize(self.seconds.len().max(second + 1), Second::default());
+        self.seconds[second].completed += completed;
+        self.seconds[second].throttled += throttled;
         self.time += STEP;
     }
 
     pub(super) fn run(&mut self, seconds: f64) {
         let end = self.time + seconds;
         while self.time < end {
-            let settings = self.law.settings();
-            let opened = self.time + settings.settle.as_secs_f64();
-            while self.time < opened {
+            let settings = self.controller.settings();
+            let settled = self.time + settings.settle.as_secs_f64();
+            while self.time < settled {
                 self.step(&mut Sums::default());
             }
-            let (mut sums, began) = (Sums::default(), self.time);
+            let (mut sums, start) = (Sums::default(), self.time);
             loop {
                 self.step(&mut sums);
-                let elapsed = self.time - began;
-                let over = elapsed >= settings.epoch.as_secs_f64()
-                    && (sums.answered + sums.throttled >= 200.0 || elapsed >= 2.0);
-                if over {
+                let elapsed = self.time - start;
+                let is_complete = elapsed >= settings.epoch.as_secs_f64()
+                    && (sums.completed + sums.throttled >= 200.0 || elapsed >= 2.0);
+                if is_complete {
                     break;
                 }
             }
-            let answer_time = sums.time / sums.tried.max(1.0);
-            self.law.epoch(&Measured {
-                elapsed: Duration::from_secs_f64(self.time - began),
-                tried: sums.tried as u64,
-                waited: sums.waited as u64,
-                metered: sums.metered as u64,
-                answered: sums.answered as u64,
-                bytes: (sums.answered * self.world.bytes) as u64,
-                answer_time: Duration::from_secs_f64(answer_time),
+            let response_time = sums.response_time / sums.attempts.max(1.0);
+            self.controller.end_epoch(&Measurement {
+                elapsed: Duration::from_secs_f64(self.time - start),
+                attempts: sums.attempts as u64,
+                waited_for_permit: sums.waited_for_permit as u64,
+                waited_for_tokens: sums.waited_for_tokens as u64,
+                completed: sums.completed as u64,
+                bytes: (sums.completed * self.scenario.request_bytes) as u64,
+                response_time: Duration::from_secs_f64(response_time),
                 throttled: sums.throttled.ceil() as u64,
                 timed_out: sums.timed_out.ceil() as u64,
                 failed: sums.failed as u64,
@@ -259,18 +270,20 @@ impl Run {
         }
     }
 
-    /// Carried out in a second, from one second to another.
+    /// Returns the mean number of completed requests per second between two seconds.
     pub(super) fn throughput(&self, from: usize, to: usize) -> f64 {
-        let sum: f64 = self.seconds[from..to].iter().map(|second| second.0).sum();
-        sum / (to - from) as f64
+        let completed: f64 = self.seconds[from..to]
+            .iter()
+            .map(|second| second.completed)
+            .sum();
+        completed / (to - from) as f64
     }
 
-    /// The share of requests that were turned away.
-    pub(super) fn turned_away(&self, from: usize, to: usize) -> f64 {
+    /// Returns the share of throttled requests between two seconds.
+    pub(super) fn throttled_share(&self, from: usize, to: usize) -> f64 {
         let seconds = &self.seconds[from..to];
-        let (taken, not): (f64, f64) = seconds.iter().fold((0.0, 0.0), |sum, second| {
-            (sum.0 + second.0, sum.1 + second.1)
-        });
-        not / (taken + not)
+        let completed: f64 = seconds.iter().map(|second| second.completed).sum();
+        let throttled: f64 = seconds.iter().map(|second| second.throttled).sum();
+        throttled / (completed + throttled)
     }
 }

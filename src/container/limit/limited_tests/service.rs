@@ -1,43 +1,48 @@
-//! A service in paused time, with a delay and a rate.
+//! A simulated service with a latency and a rate limit.
 
 use std::sync::Mutex;
 
 use super::*;
 
-/// Answers after a time, and turns away what comes above a rate.
+/// Responds after `latency`, and throttles requests beyond `rate`.
 #[derive(Debug)]
 pub(super) struct Service {
-    pub(super) delay: Duration,
-    /// Requests a second, and the tokens of its bucket since a moment; 0: any number.
+    pub(super) latency: Duration,
+    /// Max requests per second; 0 is unlimited.
     pub(super) rate: AtomicU64,
+    /// The tokens of a bucket that is refilled at `rate`, and the time of the last refill.
     bucket: Mutex<(f64, Instant)>,
-    pub(super) down: AtomicBool,
-    /// So many of the next requests are turned away.
-    pub(super) refusals: AtomicU64,
-    pub(super) inside: AtomicUsize,
-    pub(super) most_inside: AtomicUsize,
-    pub(super) taken: AtomicU64,
-    pub(super) turned_away: AtomicU64,
+    pub(super) is_down: AtomicBool,
+    /// The number of next requests to throttle.
+    pub(super) rejections: AtomicU64,
+    pub(super) concurrent: AtomicUsize,
+    pub(super) max_concurrent: AtomicUsize,
+    pub(super) accepted: AtomicU64,
+    pub(super) throttled: AtomicU64,
 }
 
 impl Service {
-    pub(super) fn new(delay: Duration, rate: u64) -> Arc<Service> {
+    pub(super) fn new(latency: Duration, rate: u64) -> Arc<Service> {
         Arc::new(Service {
-            delay,
+            latency,
             rate: AtomicU64::new(rate),
             bucket: Mutex::new((0.0, Instant::now())),
-            down: AtomicBool::new(false),
-            refusals: AtomicU64::new(0),
-            inside: AtomicUsize::new(0),
-            most_inside: AtomicUsize::new(0),
-            taken: AtomicU64::new(0),
-            turned_away: AtomicU64::new(0),
+            is_down: AtomicBool::new(false),
+            rejections: AtomicU64::new(0),
+            concurrent: AtomicUsize::new(0),
+            max_concurrent: AtomicUsize::new(0),
+            accepted: AtomicU64::new(0),
+            throttled: AtomicU64::new(0),
         })
     }
 
-    fn has_token(&self) -> bool {
-        let refuse = |left: u64| left.checked_sub(1);
-        if self.refusals.fetch_update(SeqCst, SeqCst, refuse).is_ok() {
+    fn take_token(&self) -> bool {
+        let decrement = |left: u64| left.checked_sub(1);
+        if self
+            .rejections
+            .fetch_update(SeqCst, SeqCst, decrement)
+            .is_ok()
+        {
             return false;
         }
         let rate = self.rate.load(SeqCst) as f64;
@@ -48,27 +53,27 @@ impl Service {
         let now = Instant::now();
         let (tokens, since) = *bucket;
         let tokens = (tokens + rate * now.duration_since(since).as_secs_f64()).min(rate * 0.1);
-        let taken = tokens >= 1.0;
-        *bucket = (if taken { tokens - 1.0 } else { tokens }, now);
-        taken
+        let has_token = tokens >= 1.0;
+        *bucket = (if has_token { tokens - 1.0 } else { tokens }, now);
+        has_token
     }
 
-    async fn answer(&self) -> Result<(), ContainerError> {
-        let inside = self.inside.fetch_add(1, SeqCst) + 1;
-        self.most_inside.fetch_max(inside, SeqCst);
+    async fn respond(&self) -> Result<(), ContainerError> {
+        let concurrent = self.concurrent.fetch_add(1, SeqCst) + 1;
+        self.max_concurrent.fetch_max(concurrent, SeqCst);
         let error = |kind| Err(ContainerError::new(kind, Operation::Put, "service"));
-        let outcome = if self.down.load(SeqCst) {
+        let outcome = if self.is_down.load(SeqCst) {
             error(ContainerErrorKind::Network(NetworkFailure::Connect))
-        } else if self.has_token() {
-            sleep(self.delay).await;
-            self.taken.fetch_add(1, SeqCst);
+        } else if self.take_token() {
+            sleep(self.latency).await;
+            self.accepted.fetch_add(1, SeqCst);
             Ok(())
         } else {
-            sleep(self.delay / 4).await;
-            self.turned_away.fetch_add(1, SeqCst);
+            sleep(self.latency / 4).await;
+            self.throttled.fetch_add(1, SeqCst);
             error(ContainerErrorKind::Throttled { retry_after: None })
         };
-        self.inside.fetch_sub(1, SeqCst);
+        self.concurrent.fetch_sub(1, SeqCst);
         outcome
     }
 }
@@ -79,10 +84,10 @@ impl Container for Service {
         "service"
     }
     async fn put(&self, _: &BlobName, _: PutBody) -> Result<(), ContainerError> {
-        self.answer().await
+        self.respond().await
     }
     async fn get(&self, _: &BlobName) -> Result<Bytes, ContainerError> {
-        self.answer().await.map(|()| Bytes::new())
+        self.respond().await.map(|()| Bytes::new())
     }
     async fn list(
         &self,
@@ -90,12 +95,12 @@ impl Container for Service {
         _: Option<ListMarker>,
         _: u32,
     ) -> Result<ListPage, ContainerError> {
-        self.answer().await.map(|()| ListPage {
+        self.respond().await.map(|()| ListPage {
             blobs: Vec::new(),
             next: None,
         })
     }
     async fn delete(&self, _: &BlobName) -> Result<(), ContainerError> {
-        self.answer().await
+        self.respond().await
     }
 }

@@ -1,4 +1,4 @@
-//! The words of the benchmark.
+//! The command-line arguments of the benchmark.
 
 use std::ffi::OsString;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::load::Build;
 
-/// What is measured.
+/// A benchmark mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Small,
@@ -36,64 +36,64 @@ pub(crate) const HELP: &str = "\
 cargo bench --bench transfer -- [MODE ...] [--dir FOLDER] [--trees FOLDER] [--runs N]
                                [--program PROGRAM] [--against PROGRAM]
 
-Modes; without one small and large run:
+Modes (default: small and large):
   small        10,000 files of 2 to 3.7 KB, against the floor
   large        768 MiB in 48 files, text and random bytes, against the floor
-  latency      a sink that answers after 0, 10 and 50 ms: adaptive against fixed concurrency
-  throttle     a sink that answers 503 above a rate
-  slow-source  a source whose calls take 0.3, 1 and 2 ms (FUSE; as root)
-  million      1,000,000 entries against 10,000; resumes
+  latency      a sink with a latency of 0, 10 and 50 ms: adaptive against fixed concurrency
+  throttle     a sink that responds 503 above a rate
+  slow-source  a source whose calls take 0.3, 1 and 2 ms (FUSE; needs root)
+  million      1,000,000 entries against 10,000; resume times
   wide         one folder with 1,000,000 files
-  slow-sink    peak memory while the sink answers slowly
-  peers        azcopy and rclone, if they are on the PATH
+  slow-sink    peak memory with a slow sink
+  peers        azcopy and rclone, if on the PATH
 
---dir FOLDER       where states lie, and trees; must be on a disk that counts
---trees FOLDER     where trees lie, if elsewhere: in memory, so that reading them costs nothing
---runs N           runs of each variant; the table shows medians [default: 3 in small,
-                   large and peers, else 1]
---program PROGRAM  the build of clfsload that is measured [default: the one built with this]
---against PROGRAM  another build of clfsload, run in turn with this one (small, large)
---verbose          every run as it ends, on standard error
+--dir FOLDER       the folder of states and trees; use the disk to measure
+--trees FOLDER     another folder for trees, such as a tmpfs, which makes reads free
+--runs N           runs of each variant; the table shows medians [default: 3 for small,
+                   large and peers, otherwise 1]
+--program PROGRAM  the build of clfsload to measure [default: the one built with the benchmark]
+--against PROGRAM  another build of clfsload to measure in turn (small and large only)
+--verbose          print each run to standard error
 ";
 
-/// What was asked for.
+/// The parsed arguments.
 #[derive(Debug)]
-pub(crate) struct Words {
+pub(crate) struct Arguments {
     pub(crate) modes: Vec<Mode>,
-    /// Where states lie.
+    /// The folder of states.
     pub(crate) folder: PathBuf,
-    /// Where trees lie.
+    /// The folder of trees.
     pub(crate) trees: PathBuf,
     pub(crate) runs: Option<usize>,
     pub(crate) build: Build,
-    /// Others that run in turn with it.
+    /// Further builds that run in turn with it.
     pub(crate) against: Vec<Build>,
     pub(crate) verbose: bool,
 }
 
-/// Why there is nothing to measure.
+/// The reason to measure nothing.
 #[derive(Debug)]
-pub(crate) enum NoWords {
-    /// Help was asked for.
+pub(crate) enum ParseError {
+    /// `--help` was given.
     Help,
-    /// Something is wrong.
-    Wrong(String),
+    /// An invalid argument.
+    Invalid(String),
 }
 
-impl From<io::Error> for NoWords {
+impl From<io::Error> for ParseError {
     fn from(error: io::Error) -> Self {
-        NoWords::Wrong(error.to_string())
+        ParseError::Invalid(error.to_string())
     }
 }
 
-impl Words {
-    /// How often each variant runs, where `default` does unless another number was asked for.
+impl Arguments {
+    /// Returns the number of runs of each variant: that of `--runs`, or `default`.
     pub(crate) fn runs_or(&self, default: usize) -> usize {
         self.runs.unwrap_or(default)
     }
 
-    pub(crate) fn parse(words: &[OsString]) -> Result<Words, NoWords> {
-        let mut parsed = Words {
+    pub(crate) fn parse(arguments: &[OsString]) -> Result<Arguments, ParseError> {
+        let mut parsed = Arguments {
             modes: Vec::new(),
             folder: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("transfer"),
             trees: PathBuf::new(),
@@ -103,24 +103,26 @@ impl Words {
             verbose: false,
         };
         let mut trees = None;
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
             let mut value = || {
-                let wrong = || NoWords::Wrong(format!("{} needs a value", word.display()));
-                words.next().ok_or_else(wrong)
+                let missing =
+                    || ParseError::Invalid(format!("{} needs a value", argument.display()));
+                arguments.next().ok_or_else(missing)
             };
-            match word.to_str().unwrap_or_default() {
-                // cargo says this.
+            match argument.to_str().unwrap_or_default() {
+                // cargo bench passes this.
                 "--bench" => {}
-                "--help" | "-h" => return Err(NoWords::Help),
+                "--help" | "-h" => return Err(ParseError::Help),
                 "--dir" => parsed.folder = std::path::absolute(value()?)?,
                 "--trees" => trees = Some(std::path::absolute(value()?)?),
                 "--verbose" => parsed.verbose = true,
                 "--runs" => {
                     let runs = value()?.to_str().and_then(|runs| runs.parse().ok());
                     let runs = runs.filter(|runs| *runs > 0);
-                    let wrong = || NoWords::Wrong("--runs needs a number".to_owned());
-                    parsed.runs = Some(runs.ok_or_else(wrong)?);
+                    let invalid =
+                        || ParseError::Invalid("--runs needs a number above 0".to_owned());
+                    parsed.runs = Some(runs.ok_or_else(invalid)?);
                 }
                 "--program" => parsed.build.path = PathBuf::from(value()?).canonicalize()?,
                 "--against" => {
@@ -130,7 +132,12 @@ impl Words {
                 }
                 mode => match MODES.iter().find(|(name, _)| *name == mode) {
                     Some((_, mode)) => parsed.modes.push(*mode),
-                    None => return Err(NoWords::Wrong(format!("what is {}?", word.display()))),
+                    None => {
+                        return Err(ParseError::Invalid(format!(
+                            "unknown mode or option: {}",
+                            argument.display()
+                        )));
+                    }
                 },
             }
         }
@@ -138,10 +145,10 @@ impl Words {
             parsed.modes = vec![Mode::Small, Mode::Large];
         }
         parsed.trees = trees.unwrap_or_else(|| parsed.folder.clone());
-        let in_turn = |mode: &Mode| matches!(mode, Mode::Small | Mode::Large);
-        if !parsed.against.is_empty() && !parsed.modes.iter().all(in_turn) {
-            let what = "--against is for small and large only".to_owned();
-            return Err(NoWords::Wrong(what));
+        let is_compared = |mode: &Mode| matches!(mode, Mode::Small | Mode::Large);
+        if !parsed.against.is_empty() && !parsed.modes.iter().all(is_compared) {
+            let message = "--against applies to small and large only".to_owned();
+            return Err(ParseError::Invalid(message));
         }
         Ok(parsed)
     }

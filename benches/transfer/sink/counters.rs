@@ -1,4 +1,4 @@
-//! What the sink has seen.
+//! The counters of the sink.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -7,101 +7,101 @@ use std::time::{Duration, Instant};
 
 use super::connection::Request;
 
-/// Width of the bins of [`Report::put_bins`].
+/// The width of the bins of [`Report::put_bins`].
 pub(crate) const BIN: Duration = Duration::from_millis(100);
 
-/// What a request asks for.
+/// The kind of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum RequestKind {
     Put,
     List,
     Get,
     Head,
     Delete,
     Other,
-    /// About the counts themselves: not counted.
+    /// A request to the counters, which is not counted.
     Control,
 }
 
-/// Counts since the last reset.
+/// Counters since the last reset.
 #[derive(Debug)]
-pub(super) struct Counts {
+pub(super) struct Counters {
     since: Instant,
     report: Report,
-    /// Bytes of each blob that was put, by the hash of its path.
+    /// The size of each uploaded blob, by the hash of its path.
     blobs: HashMap<u64, u64, BuildHasherDefault<DefaultHasher>>,
-    inside: u64,
+    in_flight: u64,
 }
 
-/// What the sink says about a run.
+/// The counts of one run.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Report {
-    /// Puts that were answered 201.
+    /// Puts with the response 201.
     pub(crate) puts: u64,
-    /// Those of names that had been put before.
+    /// Puts of names that were uploaded before.
     pub(crate) repeated_puts: u64,
     pub(crate) lists: u64,
     pub(crate) gets: u64,
     pub(crate) heads: u64,
     pub(crate) deletes: u64,
     pub(crate) others: u64,
-    /// Requests that were answered 503.
-    pub(crate) refused: u64,
-    /// Of bodies.
+    /// Requests with the response 503.
+    pub(crate) throttled: u64,
+    /// Bytes of request bodies.
     pub(crate) bytes: u64,
-    /// Requests that were received and not answered yet, at most.
-    pub(crate) most_inside: u64,
-    /// When the first put arrived, in microseconds since the reset.
+    /// The max number of requests in flight.
+    pub(crate) max_in_flight: u64,
+    /// The arrival of the first put, in microseconds since the reset.
     pub(crate) first_put_micros: Option<u64>,
-    /// Puts answered 201 in each [`BIN`] since the reset.
+    /// Puts with the response 201 in each [`BIN`] since the reset.
     pub(crate) put_bins: Vec<u64>,
-    /// Requests answered 503 in each.
-    pub(crate) refused_bins: Vec<u64>,
+    /// Requests with the response 503 in each [`BIN`] since the reset.
+    pub(crate) throttled_bins: Vec<u64>,
 }
 
-impl Counts {
+impl Counters {
     pub(super) fn new() -> Self {
-        Counts {
+        Counters {
             since: Instant::now(),
             report: Report::default(),
             blobs: HashMap::default(),
-            inside: 0,
+            in_flight: 0,
         }
     }
 
     pub(super) fn reset(&mut self) {
-        let inside = self.inside;
-        *self = Counts::new();
-        self.inside = inside;
+        let in_flight = self.in_flight;
+        *self = Counters::new();
+        self.in_flight = in_flight;
     }
 
-    /// A request's head is here.
-    pub(super) fn arrived(&mut self, kind: Kind) {
-        if kind == Kind::Control {
+    /// Counts the start of a request, when its head was received.
+    pub(super) fn start_request(&mut self, kind: RequestKind) {
+        if kind == RequestKind::Control {
             return;
         }
-        self.inside += 1;
-        self.report.most_inside = self.report.most_inside.max(self.inside);
-        if kind == Kind::Put && self.report.first_put_micros.is_none() {
+        self.in_flight += 1;
+        self.report.max_in_flight = self.report.max_in_flight.max(self.in_flight);
+        if kind == RequestKind::Put && self.report.first_put_micros.is_none() {
             self.report.first_put_micros = Some(self.since.elapsed().as_micros() as u64);
         }
     }
 
-    pub(super) fn body(&mut self, bytes: usize) {
+    pub(super) fn add_bytes(&mut self, bytes: usize) {
         self.report.bytes += bytes as u64;
     }
 
-    /// A request that arrived will not be answered: its connection is closed.
-    pub(super) fn gone(&mut self) {
-        self.inside = self.inside.saturating_sub(1);
+    /// Counts the end of a request, also when its connection closes without a response.
+    pub(super) fn end_request(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// A request is answered as it should be.
-    pub(super) fn answered(&mut self, request: &Request) {
-        self.gone();
+    /// Counts a successful response.
+    pub(super) fn complete_request(&mut self, request: &Request) {
+        self.end_request();
         let report = &mut self.report;
         match request.kind {
-            Kind::Put => {
+            RequestKind::Put => {
                 report.puts += 1;
                 let name = self.blobs.hasher().hash_one(request.path());
                 match request.value("comp") {
@@ -109,32 +109,32 @@ impl Counts {
                         let before = self.blobs.insert(name, request.length);
                         report.repeated_puts += u64::from(before.is_some());
                     }
-                    // A block of a blob that a list of them completes.
+                    // A block of a blob, which a later block list commits.
                     Some("block") => *self.blobs.entry(name).or_default() += request.length,
                     Some(_) => {}
                 }
                 count(&mut report.put_bins, self.since);
             }
-            Kind::List => report.lists += 1,
-            Kind::Get => report.gets += 1,
-            Kind::Head => report.heads += 1,
-            Kind::Delete => report.deletes += 1,
-            Kind::Other => report.others += 1,
-            Kind::Control => {}
+            RequestKind::List => report.lists += 1,
+            RequestKind::Get => report.gets += 1,
+            RequestKind::Head => report.heads += 1,
+            RequestKind::Delete => report.deletes += 1,
+            RequestKind::Other => report.others += 1,
+            RequestKind::Control => {}
         }
     }
 
-    /// Bytes of a blob that was put since the reset.
-    pub(super) fn length_of(&self, request: &Request) -> Option<u64> {
+    /// Returns the size of a blob that was uploaded since the reset.
+    pub(super) fn blob_size(&self, request: &Request) -> Option<u64> {
         let name = self.blobs.hasher().hash_one(request.path());
         self.blobs.get(&name).copied()
     }
 
-    /// A request is answered 503.
-    pub(super) fn refused(&mut self) {
-        self.gone();
-        self.report.refused += 1;
-        count(&mut self.report.refused_bins, self.since);
+    /// Counts a response 503.
+    pub(super) fn throttle_request(&mut self) {
+        self.end_request();
+        self.report.throttled += 1;
+        count(&mut self.report.throttled_bins, self.since);
     }
 
     pub(super) fn report(&self) -> &Report {
@@ -153,12 +153,18 @@ fn count(bins: &mut Vec<u64>, since: Instant) {
 }
 
 impl Report {
-    /// All requests.
+    /// Returns the number of all requests.
     pub(crate) fn requests(&self) -> u64 {
-        self.puts + self.lists + self.gets + self.heads + self.deletes + self.others + self.refused
+        self.puts
+            + self.lists
+            + self.gets
+            + self.heads
+            + self.deletes
+            + self.others
+            + self.throttled
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(super) fn to_text(&self) -> String {
         let mut text = String::new();
         let mut line = |name: &str, values: &[u64]| {
             text.push_str(name);
@@ -175,21 +181,21 @@ impl Report {
         line("heads", &[self.heads]);
         line("deletes", &[self.deletes]);
         line("others", &[self.others]);
-        line("refused", &[self.refused]);
+        line("throttled", &[self.throttled]);
         line("bytes", &[self.bytes]);
-        line("most_inside", &[self.most_inside]);
+        line("max_in_flight", &[self.max_in_flight]);
         line("first_put_micros", self.first_put_micros.as_slice());
         line("put_bins", &self.put_bins);
-        line("refused_bins", &self.refused_bins);
+        line("throttled_bins", &self.throttled_bins);
         text
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut report = Report::default();
         for line in text.lines() {
-            let mut words = line.split(' ');
-            let name = words.next()?;
-            let values: Vec<u64> = words.map(str::parse).collect::<Result<_, _>>().ok()?;
+            let mut fields = line.split(' ');
+            let name = fields.next()?;
+            let values: Vec<u64> = fields.map(str::parse).collect::<Result<_, _>>().ok()?;
             let first = values.first().copied();
             match name {
                 "puts" => report.puts = first?,
@@ -199,12 +205,12 @@ impl Report {
                 "heads" => report.heads = first?,
                 "deletes" => report.deletes = first?,
                 "others" => report.others = first?,
-                "refused" => report.refused = first?,
+                "throttled" => report.throttled = first?,
                 "bytes" => report.bytes = first?,
-                "most_inside" => report.most_inside = first?,
+                "max_in_flight" => report.max_in_flight = first?,
                 "first_put_micros" => report.first_put_micros = first,
                 "put_bins" => report.put_bins = values,
-                "refused_bins" => report.refused_bins = values,
+                "throttled_bins" => report.throttled_bins = values,
                 _ => return None,
             }
         }

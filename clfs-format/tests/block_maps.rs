@@ -219,9 +219,9 @@ fn damaged_trees_end_in_errors() {
 fn a_reader_is_fed_in_turn() {
     let (map, _) = build(1024);
     let mut reader = BlockMapReader::new(&map, 1024);
-    assert_eq!(corrupt(reader.supply(vec![])), Corrupt::NotAskedFor);
+    assert_eq!(corrupt(reader.supply(vec![])), Corrupt::SupplyOrder);
     while let BlockStep::Data(_) = reader.next_step().unwrap() {}
-    assert_eq!(corrupt(reader.next_step()), Corrupt::NotAskedFor);
+    assert_eq!(corrupt(reader.next_step()), Corrupt::SupplyOrder);
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn names_and_payloads_round_trip() {
     assert!(compressed > 2500, "{compressed} compressed blobs");
 }
 
-/// The frame is the kind that section 3 describes, without stored blocks.
+/// The frame is the kind that format.md §3 describes, without stored blocks.
 fn check_frame(frame: &[u8]) {
     let (header, mut rest) = frame.split_at(7);
     assert_eq!(header, [0x04, 0x22, 0x4d, 0x18, 0x40, 0x50, 0x77]);

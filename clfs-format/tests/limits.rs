@@ -51,8 +51,8 @@ fn inode_limits() {
     inode.content = Content::Data(Cow::Owned(vec![1; 16385]));
     let error = encode_error(&inode);
     assert_eq!(limit(error), (Limit::FirstSegmentBytes, 16385));
-    let text = "too large: the length of the first segment in bytes is 16385, at most 16384 \
-                allowed, in the DATA handle at byte 0 (format section 5)";
+    let text = "too large: the length of the first segment in bytes is 16385 (maximum 16384), in \
+                the DATA handle at byte 0 (format.md §5)";
     assert_eq!(error.to_string(), text);
 }
 
@@ -168,7 +168,7 @@ fn segment_sizes_other_than_the_formats_are_not_read() {
 }
 
 #[test]
-fn handles_of_the_cache_are_listed_and_passed_over() {
+fn handles_of_the_cache_are_collected_and_passed_over() {
     let inode = file();
     let mut bytes = raw_handle(6, b"registered");
     bytes.extend(payload(&inode));
@@ -184,7 +184,7 @@ fn handles_of_the_cache_are_listed_and_passed_over() {
     let text = "handle of type 6 (node registration) with 10 bytes at byte 0 of the payload";
     assert_eq!(unknown[0].to_string(), text);
     let error = Object::decode(&name, &bytes).unwrap_err();
-    let text = "not supported: handle type 6, in the payload at byte 0 (format section 5)";
+    let text = "not supported: handle type 6, in the payload at byte 0 (format.md §5)";
     assert_eq!(error.to_string(), text);
 }
 
@@ -236,7 +236,7 @@ fn objects_without_a_decoder_are_not_supported() {
     };
     let error = Object::decode(&name, b"").unwrap_err();
     let text = "not supported: the well-known object 0x65, in the object name at byte 0 \
-                (format section 4)";
+                (format.md §4)";
     assert_eq!(error.to_string(), text);
 }
 

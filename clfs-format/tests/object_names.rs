@@ -109,7 +109,7 @@ fn each_field_is_checked() {
         }
     }
     let unknown = ROOT.replacen(".0002.", ".0013.", 1);
-    let text = "not supported: object type 13, in the object name at byte 50 (format section 4)";
+    let text = "not supported: object type 13, in the object name at byte 50 (format.md §4)";
     assert_eq!(ObjectName::parse(unknown).unwrap_err().to_string(), text);
 }
 

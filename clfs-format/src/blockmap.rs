@@ -155,7 +155,8 @@ impl BlockMap {
         Ok(map)
     }
 
-    /// Checks the segment sizes. A reader can use other sizes than those of format.md §6, except 0.
+    /// Checks the segment sizes. Sizes other than those of format.md §6 are deviations, except that
+    /// `other_segment` must not be 0.
     fn check_sizes(
         &self,
         [first_place, other_place]: [Place; 2],
@@ -176,7 +177,7 @@ impl BlockMap {
     }
 
     /// Checks that the direct list is full if trees are used, and that no unused tree precedes a used
-    /// one. Whether the trees themselves are full, only a [`crate::BlockMapReader`] can find out.
+    /// one. [`crate::BlockMapReader`] checks that the trees are full.
     fn check_order(&self, place: Place) -> Result<(), FormatError> {
         let direct_full = 1 + self.direct.len() == DIRECT_BLOCKS;
         let used_first = self.roots.iter().take_while(|root| !root.is_none()).count();

@@ -8,7 +8,7 @@ use crate::limits::{DIRECT_BLOCKS, POINTERS_PER_INDIRECT, TREES};
 /// The result of [`BlockMapReader::next_step`].
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub enum BlockStep {
-    /// The next segment.
+    /// The id of the next segment.
     Data(BlockId),
     /// A request: the caller must read this indirect block and [`supply`](BlockMapReader::supply) its
     /// pointers.
@@ -29,8 +29,9 @@ struct OpenBlock {
     full: bool,
 }
 
-/// Returns the segments of an entity in order, from block 1 (format.md §6 "BMAP"). It holds at most
-/// one indirect block per level of one tree in memory.
+/// A reader that returns the segments of an entity in order, from block 1 (format.md §6 "BMAP"). It
+/// performs no I/O: it requests each indirect block from the caller, and holds at most one per level of
+/// one tree in memory.
 ///
 /// A map whose blocks refer to each other in a cycle ends in an error: the depth of a tree is fixed,
 /// every list except the last must be full, and the number of segments is bounded by `max_blocks`.
@@ -80,7 +81,7 @@ impl BlockMapReader {
             blocks_left: max_blocks.saturating_sub(before),
             skip: 0,
         };
-        // At most 1023.
+        // At most 1023, the length of the direct list.
         let direct = before.min(map.direct.len() as u64);
         advance(&mut reader.direct, direct);
         if !reader.ended {
@@ -103,7 +104,7 @@ impl BlockMapReader {
         }
     }
 
-    /// Returns the next segment, or a request for the indirect block that contains its id.
+    /// Returns the next segment, or a request for an indirect block on the path to it.
     ///
     /// # Errors
     /// [`FormatError::Corrupt`] if there are more segments than allowed, a block follows a list that

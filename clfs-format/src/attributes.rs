@@ -1,4 +1,4 @@
-//! The attributes of an inode: the VATTR handle (docs/format.md section 5).
+//! The attributes of an inode: the VATTR handle (format.md §5).
 
 use crate::buffer::ObjectBuffer;
 use crate::cursor::Cursor;
@@ -6,36 +6,37 @@ use crate::deviations::Deviations;
 use crate::error::{Corrupt, FormatError};
 use crate::handle::{Handle, HandleType};
 
-/// Bytes of the attributes, without the u32 that says so.
+/// Length of the attributes in bytes, without the u32 that contains it.
 const LENGTH: u32 = 104;
-const NANOSECONDS: u32 = 1_000_000_000;
+const NANOSECONDS_PER_SECOND: u32 = 1_000_000_000;
 
-/// A time as the format holds it: unsigned 32-bit seconds since 1970 and nanoseconds.
+/// A time in the format: u32 seconds since 1970 and u32 nanoseconds (format.md §5).
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Timestamp {
     /// Seconds since 1970-01-01T00:00:00Z, up to 2106-02-07T06:28:15Z.
     pub seconds: u32,
-    /// Nanoseconds; what a container says here is not judged and may be over 999,999,999.
+    /// Nanoseconds. Decoders do not check the value, so it may exceed 999,999,999.
     pub nanoseconds: u32,
 }
 
 impl Timestamp {
-    /// The earliest time that can be held: 1970.
+    /// The earliest time of the format: 1970-01-01T00:00:00Z.
     pub const MIN: Self = Self {
         seconds: 0,
         nanoseconds: 0,
     };
 
-    /// The latest time that can be held.
+    /// The latest time of the format: 2106-02-07T06:28:15.999999999Z.
     pub const MAX: Self = Self {
         seconds: u32::MAX,
-        nanoseconds: NANOSECONDS - 1,
+        nanoseconds: NANOSECONDS_PER_SECOND - 1,
     };
 
-    /// The nearest time that the format can hold, and whether it had to be clamped.
+    /// Converts seconds since 1970 and nanoseconds to the nearest time of the format. The second value
+    /// is true if the time was clamped.
     pub fn from_unix(seconds: i64, nanoseconds: u32) -> (Self, bool) {
         match u32::try_from(seconds) {
-            Ok(seconds) if nanoseconds < NANOSECONDS => {
+            Ok(seconds) if nanoseconds < NANOSECONDS_PER_SECOND => {
                 let exact = Self {
                     seconds,
                     nanoseconds,
@@ -45,7 +46,7 @@ impl Timestamp {
             Ok(seconds) => {
                 let clamped = Self {
                     seconds,
-                    nanoseconds: NANOSECONDS - 1,
+                    nanoseconds: NANOSECONDS_PER_SECOND - 1,
                 };
                 (clamped, true)
             }
@@ -67,22 +68,23 @@ impl Timestamp {
     }
 }
 
-/// The attributes of an inode, 104 bytes in this order.
+/// The attributes of an inode: the VATTR handle, 104 bytes with the fields in this order (format.md
+/// §5). A zero byte follows `object_type`, and a zero u32 follows `nlink`.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Attributes {
-    /// The whole `st_mode`, type bits included.
+    /// The complete `st_mode`, including the type bits.
     pub mode: u16,
-    /// The object type's code ([`crate::ObjectType::code`]). A zero byte follows.
+    /// The btype code ([`crate::ObjectType::code`]).
     pub object_type: u8,
-    /// 0 in everything a loader writes.
+    /// Flags of unknown meaning. Loaders write 0.
     pub flags: u32,
-    /// Owner.
+    /// User id of the owner.
     pub uid: u32,
-    /// Group.
+    /// Group id.
     pub gid: u32,
-    /// Size in bytes. For a directory the sum over all segments of 4 + bytes of entries.
+    /// Size in bytes. For a directory, the sum over all segments of 4 + the bytes of its entries.
     pub size: u64,
-    /// 0 in everything a loader writes.
+    /// A time of unknown meaning. Loaders write 0.
     pub dtime: Timestamp,
     /// Time of the last change of content.
     pub mtime: Timestamp,
@@ -90,19 +92,19 @@ pub struct Attributes {
     pub ctime: Timestamp,
     /// Time of the last access.
     pub atime: Timestamp,
-    /// The same as `size`.
+    /// Bytes used: the same as `size`.
     pub used: u64,
-    /// The container's file-system id.
+    /// File-system id, the same in all inodes of a container.
     pub fsid: u64,
-    /// `st_ino`.
+    /// Inode number: `st_ino` of the source.
     pub file_id: u64,
     /// Major number of `st_rdev`.
     pub major: u32,
     /// Minor number of `st_rdev`.
     pub minor: u32,
-    /// Number of links. A zero u32 follows.
+    /// Number of links.
     pub nlink: u32,
-    /// The container's id.
+    /// Container id, the same in all inodes of a container.
     pub container_id: u64,
 }
 
@@ -130,7 +132,8 @@ impl Attributes {
         buffer.end(handle)
     }
 
-    /// More attributes than are known, as the length says, are passed over.
+    /// Decodes the known attributes. A longer length, if the handle has the bytes, is a deviation: the
+    /// attributes after the known ones are skipped.
     pub(crate) fn decode(
         handle: Handle<'_>,
         deviations: &mut Deviations,
@@ -138,19 +141,19 @@ impl Attributes {
         let mut cursor = handle.cursor();
         let place = cursor.place();
         let length = cursor.length()?;
-        let wrong = place.corrupt(Corrupt::FixedValue);
-        let more = length.checked_sub(LENGTH as usize).ok_or(wrong)?;
-        if more > 0 {
+        let wrong_length = place.corrupt(Corrupt::FixedValue);
+        let unknown_bytes = length.checked_sub(LENGTH as usize).ok_or(wrong_length)?;
+        if unknown_bytes > 0 {
             if length > cursor.remaining() {
-                return Err(wrong);
+                return Err(wrong_length);
             }
-            deviations.broken(wrong)?;
+            deviations.report(wrong_length)?;
         }
         let mode = cursor.u16()?;
         let object_type = cursor.u8()?;
         let place = cursor.place();
         if cursor.u8()? != 0 {
-            deviations.broken(place.corrupt(Corrupt::NotZero))?;
+            deviations.report(place.corrupt(Corrupt::NotZero))?;
         }
         let mut attributes = Self {
             mode,
@@ -173,11 +176,11 @@ impl Attributes {
         };
         let place = cursor.place();
         if cursor.u32()? != 0 {
-            deviations.broken(place.corrupt(Corrupt::NotZero))?;
+            deviations.report(place.corrupt(Corrupt::NotZero))?;
         }
         attributes.container_id = cursor.u64()?;
-        cursor.take(more)?;
-        deviations.allow(cursor.finish())?;
+        cursor.take(unknown_bytes)?;
+        deviations.optional(cursor.finish())?;
         Ok(attributes)
     }
 }

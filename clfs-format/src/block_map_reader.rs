@@ -1,20 +1,21 @@
-//! Reads a block map and its trees back as one sequence of data blocks.
+//! A reader of block maps: returns the segments of an entity in order (format.md §6 "BMAP").
 
 use crate::blockmap::{BlockMap, IndirectPosition};
 use crate::error::{Corrupt, FormatError, Limit, Part, Place};
 use crate::id::BlockId;
 use crate::limits::{DIRECT_BLOCKS, POINTERS_PER_INDIRECT, TREES};
 
-/// What [`BlockMapReader::next_step`] asks for or gives.
+/// The result of [`BlockMapReader::next_step`].
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub enum BlockStep {
-    /// The next data block.
+    /// The id of the next segment.
     Data(BlockId),
-    /// Fetch this indirect block and [`BlockMapReader::supply`] its pointers.
+    /// A request: the caller must read this indirect block and [`supply`](BlockMapReader::supply) its
+    /// pointers.
     Fetch {
-        /// Its id.
+        /// The id of the indirect block.
         id: BlockId,
-        /// Its place in the map; its DATABACK offset must be `position.offset()`.
+        /// The position of the block in the map; its DATABACK offset must be `position.offset()`.
         position: IndirectPosition,
     },
     /// There are no more blocks.
@@ -24,42 +25,50 @@ pub enum BlockStep {
 #[derive(Debug)]
 struct OpenBlock {
     pointers: std::vec::IntoIter<BlockId>,
-    /// Whether it had 4096 pointers.
+    /// Whether the block has 4096 pointers.
     full: bool,
 }
 
-/// Walks the segments of an entity in order, from block 1 on. It holds at most one indirect block
-/// for each level of one tree. A map that leads in circles ends in an error: the depth is the
-/// tree's, every block but the last must be full, and there are no more data blocks than `most`.
+/// A reader that returns the segments of an entity in order, from block 1 (format.md §6 "BMAP"). It
+/// performs no I/O: it requests each indirect block from the caller, and holds at most one per level of
+/// one tree in memory.
+///
+/// A map whose blocks refer to each other in a cycle ends in an error: the depth of a tree is fixed,
+/// every list except the last must be full, and the number of segments is bounded by `max_blocks`.
 #[derive(Debug)]
 pub struct BlockMapReader {
     direct: std::vec::IntoIter<BlockId>,
     roots: [BlockId; TREES],
-    /// Number of trees begun.
+    /// Number of trees whose root was requested or skipped.
     trees_begun: usize,
+    /// The current block of each level of the current tree.
     open: Vec<OpenBlock>,
-    /// Blocks met so far in the current tree, by depth.
-    met: [u64; TREES],
-    asked_for: bool,
-    /// A list that is not full was read to its end: no block may follow.
+    /// Number of blocks requested or skipped in the current tree, by depth.
+    visited: [u64; TREES],
+    /// Whether the caller has yet to supply a requested block.
+    requested: bool,
+    /// Whether a list that is not full was read to its end, so that no block may follow.
     ended: bool,
-    left: u64,
-    /// Data blocks still to be passed over in the tree that is being read.
+    /// Number of segments that may still follow.
+    blocks_left: u64,
+    /// Number of segments still to be skipped in the current tree.
     skip: u64,
 }
 
 impl BlockMapReader {
-    /// `most` is the number of data blocks that the entity may have besides the inode's: for a
-    /// file [`crate::file_segment_count`] of its size.
-    pub fn new(map: &BlockMap, most: u64) -> Self {
-        Self::starting_at(map, most, 1)
+    /// Creates a reader that starts at block 1. `max_blocks` is the maximum number of segments, not
+    /// counting the one in the inode: for a file, [`crate::file_segment_count`] of its size.
+    pub fn new(map: &BlockMap, max_blocks: u64) -> Self {
+        Self::starting_at(map, max_blocks, 1)
     }
 
-    /// The same from block `first` on, counted from 1. Trees and subtrees that lie wholly before it
-    /// are passed over without being fetched: every list but the last is full (section 6 "BMAP"), so
-    /// at most one indirect block for each level comes before the first data block. That the lists
-    /// passed over are full is not checked; a segment's DATABACK offset tells whether it is the one.
-    pub fn starting_at(map: &BlockMap, most: u64, first: u64) -> Self {
+    /// Creates a reader that starts at block `first`, counted from 1.
+    ///
+    /// The reader skips trees and subtrees before that block without requesting them: because every
+    /// list except the last is full (format.md §6 "BMAP"), it requests at most one indirect block per
+    /// level before the first segment. It does not check that the skipped lists are full; compare the
+    /// DATABACK offset of a segment with the expected one.
+    pub fn starting_at(map: &BlockMap, max_blocks: u64, first: u64) -> Self {
         let before = first.saturating_sub(1);
         let mut reader = Self {
             ended: 1 + map.direct.len() < DIRECT_BLOCKS,
@@ -67,42 +76,42 @@ impl BlockMapReader {
             roots: map.roots,
             trees_begun: 0,
             open: Vec::new(),
-            met: [0; TREES],
-            asked_for: false,
-            left: most.saturating_sub(before),
+            visited: [0; TREES],
+            requested: false,
+            blocks_left: max_blocks.saturating_sub(before),
             skip: 0,
         };
-        // At most 1023.
+        // At most 1023, the length of the direct list.
         let direct = before.min(map.direct.len() as u64);
         advance(&mut reader.direct, direct);
         if !reader.ended {
             reader.skip = before - direct;
-            reader.pass_over_trees();
+            reader.skip_trees();
         }
         reader
     }
 
-    fn pass_over_trees(&mut self) {
+    fn skip_trees(&mut self) {
         while let Some(root) = self.roots.get(self.trees_begun) {
-            let Some(left) = self.skip.checked_sub(blocks_under(self.trees_begun + 1)) else {
+            let Some(rest) = self.skip.checked_sub(blocks_under(self.trees_begun + 1)) else {
                 return;
             };
             if root.is_none() {
                 return;
             }
-            self.skip = left;
+            self.skip = rest;
             self.trees_begun += 1;
         }
     }
 
-    /// The next data block, or the indirect block that is needed to go on.
+    /// Returns the next segment, or a request for an indirect block on the path to it.
     ///
     /// # Errors
-    /// Corrupt when there are more data blocks than allowed, or a block follows a list that is not
-    /// full, or the block last asked for was not supplied.
+    /// [`FormatError::Corrupt`] if there are more segments than allowed, a block follows a list that
+    /// is not full, or the last requested block was not supplied ([`Corrupt::SupplyOrder`]).
     pub fn next_step(&mut self) -> Result<BlockStep, FormatError> {
-        if self.asked_for {
-            return Err(self.corrupt(Corrupt::NotAskedFor));
+        if self.requested {
+            return Err(self.corrupt(Corrupt::SupplyOrder));
         }
         if let Some(id) = self.direct.next() {
             return self.data(id);
@@ -118,7 +127,7 @@ impl BlockMapReader {
                 }
                 Some(_) if self.ended => return Err(self.corrupt(Corrupt::BlockMapGap)),
                 Some(id) if depth + 1 == self.trees_begun => return self.data(id),
-                Some(id) => return Ok(self.fetch(id, depth + 1)),
+                Some(id) => return Ok(self.request(id, depth + 1)),
             }
         }
         match self.roots.get(self.trees_begun) {
@@ -126,67 +135,69 @@ impl BlockMapReader {
             Some(_) if self.ended => Err(self.corrupt(Corrupt::BlockMapGap)),
             Some(&root) => {
                 self.trees_begun += 1;
-                self.met = [0; TREES];
-                Ok(self.fetch(root, 0))
+                self.visited = [0; TREES];
+                Ok(self.request(root, 0))
             }
         }
     }
 
-    /// The pointers of the indirect block that was asked for. A leaf may be empty where the blocks
-    /// end: the original writes one when a tree ends exactly on a full leaf (section 6 "BMAP").
+    /// Accepts the pointers of the requested indirect block. The last leaf may be empty: CLFSLoad
+    /// writes one if a tree ends exactly on a full leaf (format.md §6 "BMAP").
     ///
     /// # Errors
-    /// Limit for more than 4096 pointers, Corrupt when none was asked for or an indirect block other
-    /// than a leaf is empty.
+    /// [`FormatError::Limit`] if there are more than 4096 pointers; [`FormatError::Corrupt`] if no
+    /// block was requested ([`Corrupt::SupplyOrder`]), or an indirect block other than a leaf is
+    /// empty.
     pub fn supply(&mut self, pointers: Vec<BlockId>) -> Result<(), FormatError> {
-        if !self.asked_for {
-            return Err(self.corrupt(Corrupt::NotAskedFor));
+        if !self.requested {
+            return Err(self.corrupt(Corrupt::SupplyOrder));
         }
         self.place().limit(Limit::Pointers, pointers.len() as u64)?;
         let leaf = self.open.len() + 1 == self.trees_begun;
         if pointers.is_empty() && !leaf {
             return Err(self.corrupt(Corrupt::BlockMapCount));
         }
-        self.asked_for = false;
+        self.requested = false;
         let full = pointers.len() == POINTERS_PER_INDIRECT;
         let mut pointers = pointers.into_iter();
-        self.pass_over_pointers(&mut pointers);
+        self.skip_pointers(&mut pointers);
         self.open.push(OpenBlock { pointers, full });
         Ok(())
     }
 
-    /// Passes over the pointers of the next block to be opened that lead to unwanted data only.
-    fn pass_over_pointers(&mut self, pointers: &mut std::vec::IntoIter<BlockId>) {
+    /// Drops the pointers of a newly supplied block whose subtrees are skipped completely.
+    fn skip_pointers(&mut self, pointers: &mut std::vec::IntoIter<BlockId>) {
         let depth = self.open.len();
         let levels_below = self.trees_begun.saturating_sub(depth + 1);
-        let passed = self.skip / blocks_under(levels_below);
+        let skipped = self.skip / blocks_under(levels_below);
         self.skip %= blocks_under(levels_below);
-        // If there are fewer, this list is not full, and no block may follow it.
-        advance(pointers, passed);
-        // Fewer than 4096 are passed over, as `skip` is less than what the tree holds.
-        for (below, met) in self.met.iter_mut().skip(depth + 1).enumerate() {
-            *met += passed * blocks_under(below);
+        // If the list has fewer pointers, it is not full, and no block may follow it.
+        advance(pointers, skipped);
+        // No overflow: `skip` is less than the number of blocks in the tree, so `skipped` is less than
+        // 4096.
+        for (below, visited) in self.visited.iter_mut().skip(depth + 1).enumerate() {
+            *visited += skipped * blocks_under(below);
         }
     }
 
     fn data(&mut self, id: BlockId) -> Result<BlockStep, FormatError> {
-        let Some(left) = self.left.checked_sub(1) else {
+        let Some(blocks_left) = self.blocks_left.checked_sub(1) else {
             return Err(self.corrupt(Corrupt::BlockMapLength));
         };
-        self.left = left;
+        self.blocks_left = blocks_left;
         Ok(BlockStep::Data(id))
     }
 
-    fn fetch(&mut self, id: BlockId, depth: usize) -> BlockStep {
+    fn request(&mut self, id: BlockId, depth: usize) -> BlockStep {
         let mut index = 0;
-        if let Some(met) = self.met.get_mut(depth) {
-            index = *met;
-            *met += 1;
+        if let Some(visited) = self.visited.get_mut(depth) {
+            index = *visited;
+            *visited += 1;
         }
-        self.asked_for = true;
+        self.requested = true;
         BlockStep::Fetch {
             id,
-            // Both are at most 3.
+            // The casts cannot truncate: both values are at most 3.
             position: IndirectPosition {
                 tree: (self.trees_begun - 1) as u8,
                 depth: depth as u8,
@@ -204,14 +215,15 @@ impl BlockMapReader {
     }
 }
 
-/// Data blocks under a full subtree of this many levels, at most 4; a data block itself has none.
+/// Returns the number of segments below a full subtree of `levels` levels (at most 4); 1 for 0 levels,
+/// a segment itself.
 fn blocks_under(levels: usize) -> u64 {
     (0..levels).fold(1, |blocks: u64, _| {
         blocks.saturating_mul(POINTERS_PER_INDIRECT as u64)
     })
 }
 
-/// Drops `count` ids, or all.
+/// Drops `count` ids, or all if there are fewer.
 fn advance(ids: &mut std::vec::IntoIter<BlockId>, count: u64) {
     if let Some(last) = count.checked_sub(1) {
         ids.nth(usize::try_from(last).unwrap_or(usize::MAX));

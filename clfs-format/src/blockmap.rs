@@ -1,5 +1,5 @@
-//! The block map of an inode: the BMAP handle, and how blocks are spread over the direct list and
-//! the four trees of indirect blocks (docs/format.md section 6 "BMAP").
+//! The block map of an inode: the BMAP handle (format.md §5), and the layout of blocks in the direct
+//! list and the four trees of indirect blocks (format.md §6 "BMAP").
 
 use std::ops::Range;
 
@@ -15,22 +15,24 @@ use crate::limits::{
     POINTERS_PER_INDIRECT, TREES,
 };
 
-/// Blocks that a block map holds when all four trees are full.
-pub(crate) const MOST_BLOCKS: u64 = {
+/// Number of blocks of a block map whose four trees are full.
+pub(crate) const MAX_BLOCKS: u64 = {
     let n = POINTERS_PER_INDIRECT as u64;
     DIRECT_BLOCKS as u64 + n + n * n + n * n * n + n * n * n * n
 };
-/// u16 length and 16 bytes.
+/// Length of an encoded block id: u16 length and 16 bytes.
 const BLOCK_ID_BYTES: usize = 18;
 
-/// Segments of a file besides the one in the inode.
+/// Returns the number of segments of a file of `size` bytes, not counting the one in the inode
+/// (format.md §6 "Regular file").
 pub fn file_segment_count(size: u64) -> u64 {
     size.saturating_sub(FIRST_SEGMENT_BYTES)
         .div_ceil(FILE_SEGMENT_BYTES)
 }
 
-/// The bytes of the file that block `index` holds: 0 is the inode's, segments count from 1. Empty
-/// when the file ends before it. Its start is the segment's DATABACK offset.
+/// Returns the range of bytes of the file in block `index`: block 0 is in the inode, segments count
+/// from 1. The range is empty if the file ends before the block. Its start is the DATABACK offset of
+/// the segment (format.md §6 "Regular file").
 pub fn file_segment_range(index: u64, size: u64) -> Range<u64> {
     let (start, length) = match index.checked_sub(1) {
         None => (0, FIRST_SEGMENT_BYTES),
@@ -43,7 +45,8 @@ pub fn file_segment_range(index: u64, size: u64) -> Range<u64> {
     start..start.saturating_add(length).min(size)
 }
 
-/// The DATABACK offset of a directory's segment: block `index`, from 1.
+/// Returns the DATABACK offset, in bytes, of a directory's segment: block `index`, from 1 (format.md
+/// §6 "Directory").
 pub fn directory_segment_offset(index: u64) -> u64 {
     match index.checked_sub(1) {
         None => 0,
@@ -53,24 +56,27 @@ pub fn directory_segment_offset(index: u64) -> u64 {
     }
 }
 
-/// Where the segments of an entity are.
+/// The block map of an entity: the ids of its segments (format.md §6 "BMAP"). Layout of the BMAP
+/// handle: u32 first segment, u32 other segments; u32 count, ids; u32 4, four roots. An id is u16
+/// length and its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BlockMap {
-    /// Bytes of the first segment: [`FIRST_SEGMENT_BYTES`].
+    /// Size of the first segment in bytes: [`FIRST_SEGMENT_BYTES`].
     pub first_segment: u32,
-    /// Bytes of the others: [`FILE_SEGMENT_BYTES`] or [`DIRECTORY_SEGMENT_BYTES`].
+    /// Size of the other segments in bytes: [`FILE_SEGMENT_BYTES`] or [`DIRECTORY_SEGMENT_BYTES`].
     pub other_segment: u32,
-    /// Block 0: the entity's own filehandle. In what an inspection gave it is what was read, and
-    /// [`Filehandle::NULL`] for what is none.
+    /// Block 0: the entity's own filehandle. After an inspection it may be another filehandle, or
+    /// [`Filehandle::NULL`] if the bytes were not a filehandle.
     pub handle: Filehandle,
-    /// Blocks 1 to at most 1023.
+    /// The ids of blocks 1 to at most 1023.
     pub direct: Vec<BlockId>,
-    /// The roots of the trees that hold the blocks from 1024 on; [`BlockId::NONE`] if empty.
+    /// The roots of the trees with the blocks from 1024 on; [`BlockId::NONE`] if unused.
     pub roots: [BlockId; TREES],
 }
 
 impl BlockMap {
-    /// The map of an entity that has no segment besides its inode's.
+    /// Creates the map of an entity whose only segment is in its inode. `other_segment` is the size
+    /// of further segments in bytes.
     pub fn single(handle: Filehandle, other_segment: u32) -> Self {
         Self {
             first_segment: FIRST_SEGMENT_BYTES as u32,
@@ -89,7 +95,7 @@ impl BlockMap {
         let place = Place::new(Part::Handle(HandleType::BlockMap), 0);
         let blocks = 1 + self.direct.len();
         place.limit(Limit::DirectBlocks, blocks as u64)?;
-        self.check_sizes([place; 2], &mut Deviations::Refused)?;
+        self.check_sizes([place; 2], &mut Deviations::Strict)?;
         self.check_order(place)?;
         if self.direct.iter().any(BlockId::is_none) {
             return Err(place.corrupt(Corrupt::NullId));
@@ -109,7 +115,7 @@ impl BlockMap {
         buffer.end(handle)
     }
 
-    /// `own` is the filehandle in the object's name.
+    /// Decodes BMAP. `own` is the filehandle in the object's name.
     pub(crate) fn decode(
         handle: Handle<'_>,
         own: Filehandle,
@@ -126,17 +132,17 @@ impl BlockMap {
         if blocks == 0 {
             return Err(count_place.corrupt(Corrupt::BlockMapCount));
         }
-        let handle = decode_own(&mut cursor, own, deviations)?;
+        let handle = decode_block_0(&mut cursor, own, deviations)?;
         let mut direct = Vec::with_capacity(blocks - 1);
         for _ in 1..blocks {
-            direct.push(cursor.some_block_id()?);
+            direct.push(cursor.non_null_block_id()?);
         }
         cursor.fixed(TREES as u32, Corrupt::FixedValue)?;
         let mut roots = [BlockId::NONE; TREES];
         for root in &mut roots {
             *root = cursor.block_id()?;
         }
-        deviations.allow(cursor.finish())?;
+        deviations.optional(cursor.finish())?;
         let map = Self {
             first_segment,
             other_segment,
@@ -149,7 +155,8 @@ impl BlockMap {
         Ok(map)
     }
 
-    /// Segment sizes other than the format's say what a reader must reckon with; 0 says nothing.
+    /// Checks the segment sizes. Sizes other than those of format.md §6 are deviations, except that
+    /// `other_segment` must not be 0.
     fn check_sizes(
         &self,
         [first_place, other_place]: [Place; 2],
@@ -157,32 +164,33 @@ impl BlockMap {
     ) -> Result<(), FormatError> {
         if u64::from(self.first_segment) != FIRST_SEGMENT_BYTES {
             let size = Unsupported::SegmentSize(self.first_segment);
-            deviations.broken(first_place.unsupported(size))?;
+            deviations.report(first_place.unsupported(size))?;
         }
         if ![FILE_SEGMENT_BYTES, DIRECTORY_SEGMENT_BYTES].contains(&u64::from(self.other_segment)) {
             let size = other_place.unsupported(Unsupported::SegmentSize(self.other_segment));
             if self.other_segment == 0 {
                 return Err(size);
             }
-            deviations.broken(size)?;
+            deviations.report(size)?;
         }
         Ok(())
     }
 
-    /// That a tree is used only when all before it is full: as far as the map alone can tell.
+    /// Checks that the direct list is full if trees are used, and that no unused tree precedes a used
+    /// one. [`crate::BlockMapReader`] checks that the trees are full.
     fn check_order(&self, place: Place) -> Result<(), FormatError> {
         let direct_full = 1 + self.direct.len() == DIRECT_BLOCKS;
-        let used = self.roots.iter().take_while(|root| !root.is_none()).count();
-        let used_at_all = self.roots.iter().filter(|root| !root.is_none()).count();
-        if used != used_at_all || (used > 0 && !direct_full) {
+        let used_first = self.roots.iter().take_while(|root| !root.is_none()).count();
+        let used = self.roots.iter().filter(|root| !root.is_none()).count();
+        if used_first != used || (used > 0 && !direct_full) {
             return Err(place.corrupt(Corrupt::BlockMapGap));
         }
         Ok(())
     }
 }
 
-/// Block 0, which says once more whose map this is.
-fn decode_own(
+/// Decodes block 0, which repeats the filehandle in the object's name.
+fn decode_block_0(
     cursor: &mut Cursor<'_>,
     own: Filehandle,
     deviations: &mut Deviations,
@@ -191,11 +199,11 @@ fn decode_own(
     match Filehandle::from_bytes_at(cursor.raw_id()?, place) {
         Ok(handle) => {
             if handle != own {
-                deviations.broken(place.corrupt(Corrupt::OwnHandle))?;
+                deviations.report(place.corrupt(Corrupt::OwnHandle))?;
             }
             Ok(handle)
         }
-        // Of another length: then it may not be an id at all, nor what follows.
+        // With another length, neither these bytes nor those that follow may be ids.
         Err(
             error @ FormatError::Corrupt {
                 kind: Corrupt::IdLength,
@@ -203,59 +211,60 @@ fn decode_own(
             },
         ) => Err(error),
         Err(error) => {
-            deviations.broken(error)?;
+            deviations.report(error)?;
             Ok(Filehandle::NULL)
         }
     }
 }
 
-/// Where an indirect block stands.
+/// The position of an indirect block in a block map (format.md §6 "BMAP").
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IndirectPosition {
-    /// Which of the four trees, 0 to 3.
+    /// The tree, 0 to 3.
     pub tree: u8,
-    /// Level in it: 0 is the root, `tree` holds the data pointers.
+    /// The level in the tree: 0 is the root; the blocks at depth `tree` point to segments.
     pub depth: u8,
-    /// Number of this block among those of the same tree and depth, from 0.
+    /// The number of the block among those of the same tree and depth, from 0.
     pub index: u64,
 }
 
 impl IndirectPosition {
-    /// The DATABACK offset: `(tree << 16) + depth`.
+    /// Returns the DATABACK offset: `(tree << 16) + depth`.
     pub fn offset(&self) -> u64 {
         u64::from(self.tree) << 16 | u64::from(self.depth)
     }
 }
 
-/// An indirect block that gets no more pointers.
+/// A complete indirect block from a [`BlockMapBuilder`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FinishedIndirect {
-    /// Its id, from the caller's `indirect_id`.
+    /// The id, from the caller's `indirect_id`.
     pub id: BlockId,
-    /// Its place in the map.
+    /// The position in the map.
     pub position: IndirectPosition,
-    /// Segments when `position.depth == position.tree`, otherwise indirect blocks.
+    /// Ids of segments if `position.depth == position.tree`, otherwise of indirect blocks.
     pub pointers: Vec<BlockId>,
 }
 
-/// One level of the tree that is being filled.
+/// One level of the tree under construction: its last block, and the number of complete ones.
 #[derive(Debug, Default)]
 struct Level {
     open: Vec<BlockId>,
     finished: u64,
 }
 
-/// Builds a block map block by block. Of the trees only the open block of each level is held.
+/// Builds a block map from the ids of segments (format.md §6 "BMAP"). It holds one indirect block per
+/// level in memory.
 #[derive(Debug)]
 pub struct BlockMapBuilder {
     map: BlockMap,
     tree: usize,
-    /// Levels of the current tree, by depth.
+    /// The levels of the current tree, by depth.
     levels: Vec<Level>,
 }
 
 impl BlockMapBuilder {
-    /// `other_segment` is the size of all segments but the first.
+    /// Creates a builder. `other_segment` is the size of all segments after the first, in bytes.
     pub fn new(self_handle: Filehandle, other_segment: u32) -> Self {
         Self {
             map: BlockMap::single(self_handle, other_segment),
@@ -264,11 +273,11 @@ impl BlockMapBuilder {
         }
     }
 
-    /// Adds the next segment. When that completes an indirect block, `indirect_id` is asked for its
-    /// id and `emit` gets it; a block before the one that points to it.
+    /// Adds the next segment. If that completes an indirect block, calls `indirect_id` for the id of
+    /// the block and passes the block to `emit`. Blocks are emitted before those that point to them.
     ///
     /// # Errors
-    /// Limit when all four trees are full.
+    /// [`FormatError::Limit`] if all four trees are full.
     pub fn push(
         &mut self,
         id: BlockId,
@@ -281,7 +290,7 @@ impl BlockMapBuilder {
         }
         if self.tree == TREES {
             let place = Place::new(Part::Handle(HandleType::BlockMap), 0);
-            return place.limit(Limit::Blocks, MOST_BLOCKS + 1);
+            return place.limit(Limit::Blocks, MAX_BLOCKS + 1);
         }
         if self.levels.is_empty() {
             self.levels.resize_with(self.tree + 1, Level::default);
@@ -290,14 +299,15 @@ impl BlockMapBuilder {
         Ok(())
     }
 
-    /// Completes the open indirect blocks, leaf to root, and gives the map.
+    /// Completes and emits the remaining indirect blocks, from leaf to root, and returns the map.
     pub fn finish(
         mut self,
         indirect_id: &mut dyn FnMut(IndirectPosition) -> BlockId,
         emit: &mut dyn FnMut(FinishedIndirect),
     ) -> BlockMap {
         for depth in (0..self.levels.len()).rev() {
-            // Completing a level may complete those above it, the root and so the tree included.
+            // Completing a level may complete the levels above it, up to the root, which clears
+            // `levels`.
             if self.levels.get(depth).is_some_and(|l| !l.open.is_empty()) {
                 self.complete(depth, indirect_id, emit);
             }
@@ -346,7 +356,7 @@ impl BlockMapBuilder {
         if let Some(parent) = depth.checked_sub(1) {
             self.add(parent, id, indirect_id, emit);
         } else {
-            // `push` lets no block in once `tree` is TREES, the length of `roots`.
+            // In bounds: `push` rejects blocks once `tree` is TREES, the length of `roots`.
             self.map.roots[self.tree] = id;
             self.tree += 1;
             self.levels.clear();

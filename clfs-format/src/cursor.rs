@@ -4,7 +4,7 @@ use crate::error::{Corrupt, FormatError, Part, Place};
 use crate::filehandle::Filehandle;
 use crate::id::BlockId;
 
-/// Reads little-endian fields one after the other; every error carries the place.
+/// Reads little-endian fields in sequence; every error names the place of the field.
 #[derive(Debug, Clone)]
 pub(crate) struct Cursor<'a> {
     rest: &'a [u8],
@@ -12,7 +12,7 @@ pub(crate) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// `offset` is where `bytes` start inside the blob, payload or value that `part` counts in.
+    /// `offset` is the offset of `bytes` in the blob, payload or value from which `part` counts.
     pub(crate) fn new(bytes: &'a [u8], part: Part, offset: usize) -> Self {
         Self {
             rest: bytes,
@@ -70,36 +70,36 @@ impl<'a> Cursor<'a> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    /// A u32 length and that many bytes.
+    /// Reads a u32 length and that many bytes.
     pub(crate) fn counted_bytes(&mut self) -> Result<&'a [u8], FormatError> {
         let length = self.length()?;
         self.take(length)
     }
 
-    /// A u32 that counts elements of at least `least` bytes each: an error when the bytes left
-    /// cannot hold them, so that nothing is allocated for a count that lies.
-    pub(crate) fn count(&mut self, least: usize) -> Result<usize, FormatError> {
+    /// Reads a u32 count of elements of at least `min_bytes` each. Fails if the remaining bytes cannot
+    /// hold them, so that a caller never allocates memory for a false count.
+    pub(crate) fn count(&mut self, min_bytes: usize) -> Result<usize, FormatError> {
         let place = self.place;
         let count = self.length()?;
-        match count.checked_mul(least) {
+        match count.checked_mul(min_bytes) {
             Some(bytes) if bytes <= self.rest.len() => Ok(count),
             _ => Err(place.corrupt(Corrupt::Count)),
         }
     }
 
-    /// A u16 length and the bytes of an id.
+    /// Reads a u16 length and the bytes of an id.
     pub(crate) fn raw_id(&mut self) -> Result<&'a [u8], FormatError> {
         let length = self.u16()?;
         self.take(usize::from(length))
     }
 
-    /// A u16 length and a filehandle.
+    /// Reads a u16 length and a filehandle.
     pub(crate) fn filehandle(&mut self) -> Result<Filehandle, FormatError> {
         let place = self.place;
         Filehandle::from_bytes_at(self.raw_id()?, place)
     }
 
-    /// A u16 length, 16, and a block's id.
+    /// Reads a u16 length, which must be 16, and the id of a block.
     pub(crate) fn block_id(&mut self) -> Result<BlockId, FormatError> {
         let place = self.place;
         if usize::from(self.u16()?) != BlockId::LENGTH {
@@ -108,8 +108,8 @@ impl<'a> Cursor<'a> {
         Ok(BlockId(self.array()?))
     }
 
-    /// The same, but it must name a block.
-    pub(crate) fn some_block_id(&mut self) -> Result<BlockId, FormatError> {
+    /// Reads a block id like [`block_id`](Self::block_id); fails if it is null.
+    pub(crate) fn non_null_block_id(&mut self) -> Result<BlockId, FormatError> {
         let place = self.place;
         let id = self.block_id()?;
         if id.is_none() {
@@ -118,16 +118,16 @@ impl<'a> Cursor<'a> {
         Ok(id)
     }
 
-    /// A u32 that must have the value `fixed`.
-    pub(crate) fn fixed(&mut self, fixed: u32, otherwise: Corrupt) -> Result<(), FormatError> {
+    /// Reads a u32 that must be `expected`; `mismatch` is the error if it is not.
+    pub(crate) fn fixed(&mut self, expected: u32, mismatch: Corrupt) -> Result<(), FormatError> {
         let place = self.place;
-        if self.u32()? != fixed {
-            return Err(place.corrupt(otherwise));
+        if self.u32()? != expected {
+            return Err(place.corrupt(mismatch));
         }
         Ok(())
     }
 
-    /// The end: an error when bytes are left.
+    /// Fails if bytes remain.
     pub(crate) fn finish(self) -> Result<(), FormatError> {
         if self.rest.is_empty() {
             Ok(())
@@ -136,7 +136,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A u32 that counts bytes or elements.
+    /// Reads a u32 count of bytes or elements.
     pub(crate) fn length(&mut self) -> Result<usize, FormatError> {
         let place = self.place;
         usize::try_from(self.u32()?).map_err(|_| place.corrupt(Corrupt::Truncated))

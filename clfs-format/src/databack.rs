@@ -1,4 +1,4 @@
-//! The back pointer of segments and indirect blocks: the DATABACK handle (docs/format.md section 5).
+//! The back pointer of segments and indirect blocks: the DATABACK handle (format.md §5).
 
 use crate::buffer::ObjectBuffer;
 use crate::deviations::Deviations;
@@ -6,20 +6,22 @@ use crate::error::FormatError;
 use crate::filehandle::Filehandle;
 use crate::handle::{HEADER_BYTES, Handle, HandleType};
 
-/// To which entity, and where in it, a segment or an indirect block belongs.
+/// The DATABACK handle: the entity to which a segment or an indirect block belongs, and its position
+/// there (format.md §5). Layout: u32 seconds, u64 offset, u16 length, filehandle.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
 pub struct DataBack {
-    /// Seconds of the owning entity's ctime.
+    /// The ctime of the owner, in seconds since 1970.
     pub ctime_seconds: u32,
-    /// Offset of a segment (section 6); for an indirect block `(tree << 16) + depth`.
+    /// The offset of a segment in bytes ([`crate::file_segment_range`],
+    /// [`crate::directory_segment_offset`]); for an indirect block [`crate::IndirectPosition::offset`].
     pub offset: u64,
-    /// The file or directory.
+    /// The owner: a file or directory.
     pub owner: Filehandle,
 }
 
 impl DataBack {
-    /// Bytes of the handle with a 24-byte owner, header and padding included.
-    pub(crate) const MOST_HANDLE_BYTES: usize = HEADER_BYTES + 40;
+    /// Maximum length of the handle in bytes, with header and padding: the owner has 24 bytes.
+    pub(crate) const MAX_HANDLE_BYTES: usize = HEADER_BYTES + 40;
 
     pub(crate) fn encode(&self, buffer: &mut ObjectBuffer) {
         let handle = buffer.begin(HandleType::DataBack);
@@ -37,7 +39,7 @@ impl DataBack {
         let ctime_seconds = cursor.u32()?;
         let offset = cursor.u64()?;
         let owner = cursor.filehandle()?;
-        deviations.allow(cursor.finish())?;
+        deviations.optional(cursor.finish())?;
         Ok(Self {
             ctime_seconds,
             offset,

@@ -1,66 +1,67 @@
-//! Broken rules that do not keep an object from being read: a strict decoder refuses the object at
-//! the first of them, an inspection lists them.
+//! Broken rules that do not prevent an object from being decoded. A strict decoder rejects the
+//! object at the first of them; an inspection lists them.
 
 use crate::error::FormatError;
 use crate::limits::DEVIATIONS;
 
-/// Of one rule in one structure no more are listed, so that an entry's fault repeated ten thousand
-/// times does not crowd out what is wrong elsewhere.
-const MOST_OF_ONE_RULE: usize = 4;
+/// Maximum number of deviations listed for one rule in one structure. Without it, one fault repeated
+/// in ten thousand entries would displace the faults of other structures.
+const MAX_OF_ONE_RULE: usize = 4;
 
-/// What becomes of such a rule when a decoder meets it.
+/// The treatment of broken rules by a decoder.
 #[derive(Debug)]
 pub(crate) enum Deviations {
-    /// It is the decoder's error.
-    Refused,
-    /// It is put here, and the decoder goes on.
-    Listed(Vec<FormatError>),
+    /// The first broken rule is the decoder's error.
+    Strict,
+    /// Broken rules are collected here, and decoding continues.
+    Collected(Vec<FormatError>),
 }
 
 impl Deviations {
-    pub(crate) fn listed() -> Self {
-        Self::Listed(Vec::new())
+    pub(crate) fn collected() -> Self {
+        Self::Collected(Vec::new())
     }
 
-    pub(crate) fn are_listed(&self) -> bool {
-        matches!(self, Self::Listed(_))
+    pub(crate) fn are_collected(&self) -> bool {
+        matches!(self, Self::Collected(_))
     }
 
-    /// A rule that a strict decoder insists on.
-    pub(crate) fn broken(&mut self, rule: FormatError) -> Result<(), FormatError> {
-        if !self.are_listed() {
+    /// Records a broken rule; fails in a strict decoder.
+    pub(crate) fn report(&mut self, rule: FormatError) -> Result<(), FormatError> {
+        if !self.are_collected() {
             return Err(rule);
         }
-        self.tolerated(rule);
+        self.note(rule);
         Ok(())
     }
 
-    /// A rule that even a strict decoder lets pass.
-    pub(crate) fn tolerated(&mut self, rule: FormatError) {
-        if let Self::Listed(list) = self
+    /// Records a broken rule that even a strict decoder accepts.
+    pub(crate) fn note(&mut self, rule: FormatError) {
+        if let Self::Collected(list) = self
             && list.len() < DEVIATIONS
-            && list.iter().filter(|other| other.same_rule(&rule)).count() < MOST_OF_ONE_RULE
+            && list.iter().filter(|other| other.same_rule(&rule)).count() < MAX_OF_ONE_RULE
         {
             list.push(rule);
         }
     }
 
-    /// The value of a check that can be done without; none when it failed and that was listed.
-    pub(crate) fn allow<T>(
+    /// Returns the value of an optional part; `None` if its error was recorded. Fails in a strict
+    /// decoder.
+    pub(crate) fn optional<T>(
         &mut self,
         checked: Result<T, FormatError>,
     ) -> Result<Option<T>, FormatError> {
         match checked {
             Ok(value) => Ok(Some(value)),
-            Err(rule) => self.broken(rule).map(|()| None),
+            Err(rule) => self.report(rule).map(|()| None),
         }
     }
 
-    /// The list, in order of place.
+    /// Returns the collected deviations, sorted by offset.
     pub(crate) fn into_list(self) -> Vec<FormatError> {
         match self {
-            Self::Refused => Vec::new(),
-            Self::Listed(mut list) => {
+            Self::Strict => Vec::new(),
+            Self::Collected(mut list) => {
                 list.sort_by_key(|rule| rule.place().offset);
                 list
             }

@@ -1,5 +1,5 @@
-//! Directory entries: the DIRENTS handle (docs/format.md section 5) and how a directory's entries
-//! are split into segments (section 6 "Directory").
+//! Directory entries: the DIRENTS handle (format.md §5), and the split of a directory's entries
+//! into segments (format.md §6 "Directory").
 
 use std::borrow::Cow;
 
@@ -12,22 +12,22 @@ use crate::filehandle::Filehandle;
 use crate::handle::{Handle, HandleType};
 use crate::limits::{DIRECTORY_SEGMENT_BYTES, FIRST_SEGMENT_BYTES, FIRST_SEGMENT_RESERVE};
 
-/// u32 name length and u16 handle length.
+/// Bytes of an entry without name and filehandle: u32 and u16 length.
 const ENTRY_OVERHEAD: usize = 6;
-/// What a segment adds to the size of its directory besides its entries (section 6).
+/// Bytes that a segment adds to the size of its directory in addition to its entries (format.md §6).
 const SEGMENT_OVERHEAD: u64 = 4;
 
-/// One entry of a directory.
+/// One entry of a directory (format.md §5). Layout: u32 length, name, u16 length, filehandle.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
 pub struct DirEntry<'a> {
-    /// Raw bytes, any but NUL and `/`.
+    /// The name: 1 to 255 bytes other than NUL and `/`.
     pub name: &'a [u8],
-    /// The entity that it names.
+    /// The filehandle of the entity.
     pub handle: Filehandle,
 }
 
 impl<'a> DirEntry<'a> {
-    /// Bytes of the encoded entry: u32 length, name, u16 length, filehandle.
+    /// Returns the length of the encoded entry in bytes.
     pub fn encoded_length(&self) -> usize {
         ENTRY_OVERHEAD + self.name.len() + self.handle.as_bytes().len()
     }
@@ -37,7 +37,7 @@ impl<'a> DirEntry<'a> {
         let place = Place::new(Part::Handle(HandleType::Dirents), bytes.len());
         check_name(self.name, place)?;
         let handle = self.handle.as_bytes();
-        // A name has at most 255 bytes, a filehandle 16 or 24.
+        // The casts cannot truncate: a name has at most 255 bytes, a filehandle 16 or 24.
         bytes.extend_from_slice(&(self.name.len() as u32).to_le_bytes());
         bytes.extend_from_slice(self.name);
         bytes.extend_from_slice(&(handle.len() as u16).to_le_bytes());
@@ -46,7 +46,7 @@ impl<'a> DirEntry<'a> {
     }
 }
 
-/// The rules for the last component of a path.
+/// Checks the rules for one component of a path.
 pub(crate) fn check_name(name: &[u8], place: Place) -> Result<(), FormatError> {
     check_name_length(name, place)?;
     check_name_bytes(name, place)
@@ -66,39 +66,40 @@ pub(crate) fn check_name_bytes(name: &[u8], place: Place) -> Result<(), FormatEr
     Ok(())
 }
 
-/// Entries of one segment, encoded back to back.
+/// The entries of one segment, encoded back to back without a count (format.md §5).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DirEntries<'a>(Cow<'a, [u8]>);
 
 impl<'a> DirEntries<'a> {
-    /// Takes encoded entries, such as a segment of the [`DirectorySegmenter`]. They are not looked
-    /// at: what is wrong with them comes out of [`DirEntries::iter`].
+    /// Wraps encoded entries, such as a segment of the [`DirectorySegmenter`]. Does not check them:
+    /// [`DirEntries::iter`] returns their errors.
     pub fn from_encoded(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self(bytes.into())
     }
 
-    /// The encoded entries, still borrowed where they were.
+    /// Returns the encoded entries, borrowed if they were borrowed.
     pub fn into_encoded(self) -> Cow<'a, [u8]> {
         self.0
     }
 
-    /// The encoded entries.
+    /// Returns the encoded entries.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The entries in order. After an entry that breaks a rule the next one comes; after bytes that
-    /// cannot be taken apart nothing more does.
+    /// Iterates over the entries in order. The iterator continues after an entry that breaks a rule,
+    /// and stops where the bytes end within an entry.
     pub fn iter(&self) -> DirEntriesIter<'_> {
         DirEntriesIter(self.iter_raw())
     }
 
-    /// The same, and what is there of an entry that breaks a rule.
+    /// Iterates like [`iter`](Self::iter), and returns the bytes of entries that break a rule.
     pub fn iter_raw(&self) -> RawDirEntries<'_> {
         RawDirEntries::new(Cursor::new(&self.0, Part::Entry, 0))
     }
 
-    /// What the segment contributes to the size of its directory: 4 + bytes.
+    /// Returns the number of bytes that the segment adds to the size of its directory: 4 + the bytes
+    /// of its entries.
     pub fn size(&self) -> u64 {
         SEGMENT_OVERHEAD + self.0.len() as u64
     }
@@ -114,15 +115,15 @@ impl<'a> DirEntries<'a> {
         buffer.end(handle)
     }
 
-    /// Every entry is checked here. The null filehandle in an entry has always been let pass by the
-    /// strict decoder.
+    /// Decodes DIRENTS and checks every entry. The strict decoder accepts null filehandles in entries
+    /// (format.md §8).
     pub(crate) fn decode(
         handle: Handle<'a>,
         limit: Limit,
         deviations: &mut Deviations,
     ) -> Result<Self, FormatError> {
         let bytes = handle.content;
-        deviations.allow(handle.cursor().place().limit(limit, bytes.len() as u64))?;
+        deviations.optional(handle.cursor().place().limit(limit, bytes.len() as u64))?;
         for entry in RawDirEntries::new(Cursor::new(bytes, Part::Entry, handle.offset)) {
             match entry.map_err(|bad| bad.error) {
                 Ok(_) => {}
@@ -131,8 +132,8 @@ impl<'a> DirEntries<'a> {
                         kind: Corrupt::NullId,
                         ..
                     },
-                ) => deviations.tolerated(error),
-                Err(error) => deviations.broken(error)?,
+                ) => deviations.note(error),
+                Err(error) => deviations.report(error)?,
             }
         }
         Ok(Self(Cow::Borrowed(bytes)))
@@ -148,33 +149,34 @@ impl<'e> IntoIterator for &'e DirEntries<'_> {
     }
 }
 
-/// Splits a directory's entries into segments: at most 16384 - 24 bytes of entries in the first
-/// (the inode's), at most 256 KiB in the others, an entry never split. At most one segment is held.
+/// Splits a directory's entries into segments (format.md §6 "Directory"): at most 16384 - 24 bytes of
+/// entries in the first, which the inode contains, and at most 256 KiB in each of the others. Entries
+/// are never split. The segmenter holds at most one segment in memory.
 #[derive(Debug)]
 pub struct DirectorySegmenter {
     open: Vec<u8>,
     full_segments: u64,
-    /// Size of the full segments.
+    /// Bytes that the full segments add to the size of the directory.
     size: u64,
 }
 
-/// What is left when all entries are in.
+/// The result of a [`DirectorySegmenter`]: the last segment and the totals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectorySegments {
-    /// Encoded entries of the last segment: the first and only one when `segments` is 1.
+    /// The encoded entries of the last segment, which is the first if `segments` is 1.
     pub last: Vec<u8>,
-    /// Size of the directory: the sum over all segments of 4 + bytes of entries.
+    /// The size of the directory in bytes: the sum over all segments of 4 + the bytes of its entries.
     pub size: u64,
-    /// Number of segments, the inode's included.
+    /// The number of segments, including the one in the inode.
     pub segments: u64,
 }
 
 impl DirectorySegmenter {
-    /// Begins with the entries `.` and `..`; the root is its own parent.
+    /// Creates a segmenter with the entries `.` and `..`. The root is its own parent.
     pub fn new(self_handle: Filehandle, parent_handle: Filehandle) -> Self {
         let mut open = Vec::new();
         for (name, handle) in [(&b"."[..], self_handle), (b"..", parent_handle)] {
-            // Neither name can break a rule.
+            // Cannot fail: both names follow the rules.
             let _ = DirEntry { name, handle }.encode(&mut open);
         }
         Self {
@@ -184,12 +186,12 @@ impl DirectorySegmenter {
         }
     }
 
-    /// Adds a child. When it does not fit any more, the segment that is full comes back (first block
-    /// 0's, then block 1's, …) and the child begins the next.
+    /// Adds a child. If the child does not fit in the current segment, returns the encoded entries of
+    /// that segment (of block 0, then of block 1, and so on) and starts the next one.
     ///
     /// # Errors
-    /// Corrupt or Limit when the name is empty, longer than 255 bytes or holds NUL or `/`; the
-    /// segmenter is then as it was before.
+    /// [`FormatError::Corrupt`] if the name is empty or contains NUL or `/`; [`FormatError::Limit`] if
+    /// it is longer than 255 bytes. The segmenter is then unchanged.
     pub fn push(
         &mut self,
         name: &[u8],
@@ -208,7 +210,7 @@ impl DirectorySegmenter {
         Ok(Some(full))
     }
 
-    /// The last segment and the totals.
+    /// Returns the last segment and the totals.
     pub fn finish(self) -> DirectorySegments {
         DirectorySegments {
             size: self.size + SEGMENT_OVERHEAD + self.open.len() as u64,

@@ -1,39 +1,39 @@
-//! Reading a directory's entries one by one, good and bad (docs/format.md section 5 DIRENTS).
+//! Iterators over directory entries, valid and invalid (format.md §5 DIRENTS).
 
 use crate::cursor::Cursor;
 use crate::directory::{DirEntry, check_name};
 use crate::error::{Corrupt, FormatError, Part, Place};
 use crate::filehandle::Filehandle;
 
-/// An entry that breaks a rule, or bytes that are no entry.
+/// A directory entry that breaks a rule, or bytes that end within an entry.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BadEntry<'a> {
-    /// The first rule that it breaks: one of its name before one of its filehandle. The offset
-    /// counts bytes of the encoded entries.
+    /// The first rule that the entry breaks; rules of the name come before rules of the filehandle.
+    /// The offset counts bytes of the encoded entries.
     pub error: FormatError,
-    /// Where the entry begins, in bytes of the encoded entries.
+    /// Offset of the entry, in bytes of the encoded entries.
     pub offset: u64,
-    /// The name as it stands; none when the bytes end within it.
+    /// The bytes of the name; `None` if the input ends within the name.
     pub name: Option<&'a [u8]>,
-    /// The filehandle as it stands, of any length; none when the bytes end within it.
+    /// The bytes of the filehandle, of any length; `None` if the input ends within the filehandle.
     pub handle: Option<&'a [u8]>,
 }
 
-/// The entries of one segment, with what is there of the bad ones. After an entry whose lengths are
-/// sound the next one comes, whatever its name and filehandle are. After bytes that end within an
-/// entry nothing more does.
+/// An iterator over the entries of one segment that returns invalid entries with their bytes. It
+/// continues after an entry with valid lengths, even if the name or the filehandle is invalid, and
+/// stops where the bytes end within an entry.
 #[derive(Debug, Clone)]
 pub struct RawDirEntries<'a> {
-    /// None when the entries cannot be told apart any more.
+    /// `None` after bytes that end within an entry.
     cursor: Option<Cursor<'a>>,
-    /// The end within an entry whose name broke a rule, which was told first.
+    /// The second error of the last entry, whose name is invalid and whose bytes end too early.
     last: Option<BadEntry<'a>>,
 }
 
 impl<'a> RawDirEntries<'a> {
-    /// The entries in encoded form, such as [`crate::DirEntries::into_encoded`] gives them.
-    pub fn of(encoded: &'a [u8]) -> Self {
+    /// Iterates over encoded entries, such as those of [`crate::DirEntries::into_encoded`].
+    pub fn from_encoded(encoded: &'a [u8]) -> Self {
         Self::new(Cursor::new(encoded, Part::Entry, 0))
     }
 
@@ -44,8 +44,8 @@ impl<'a> RawDirEntries<'a> {
         }
     }
 
-    /// An entry whose lengths lead past the end.
-    fn cut(&mut self, bad: BadEntry<'a>) -> BadEntry<'a> {
+    /// Ends the iteration at an entry whose lengths exceed the remaining bytes.
+    fn end_at(&mut self, bad: BadEntry<'a>) -> BadEntry<'a> {
         self.cursor = None;
         bad
     }
@@ -68,30 +68,30 @@ impl<'a> Iterator for RawDirEntries<'a> {
         };
         let name = match cursor.counted_bytes() {
             Ok(name) => name,
-            Err(error) => return Some(Err(self.cut(bad(error, None, None)))),
+            Err(error) => return Some(Err(self.end_at(bad(error, None, None)))),
         };
-        let named = check_name(name, place);
+        let name_check = check_name(name, place);
         let handle_place = cursor.place();
         let handle = match cursor.raw_id() {
             Ok(handle) => handle,
             Err(error) => {
-                let cut = bad(error, Some(name), None);
-                let first = named.err().map(|error| {
-                    self.last = Some(cut);
+                let truncated = bad(error, Some(name), None);
+                let first = name_check.err().map(|error| {
+                    self.last = Some(truncated);
                     bad(error, Some(name), None)
                 });
-                return Some(Err(self.cut(first.unwrap_or(cut))));
+                return Some(Err(self.end_at(first.unwrap_or(truncated))));
             }
         };
-        let entry = named
-            .and_then(|()| some_filehandle(handle, handle_place))
+        let entry = name_check
+            .and_then(|()| non_null_filehandle(handle, handle_place))
             .map(|handle| DirEntry { name, handle });
         Some(entry.map_err(|error| bad(error, Some(name), Some(handle))))
     }
 }
 
-/// An entry must name an entity.
-fn some_filehandle(bytes: &[u8], place: Place) -> Result<Filehandle, FormatError> {
+/// Converts the filehandle of an entry, which must not be null.
+fn non_null_filehandle(bytes: &[u8], place: Place) -> Result<Filehandle, FormatError> {
     let handle = Filehandle::from_bytes_at(bytes, place)?;
     if handle.is_null() {
         return Err(place.corrupt(Corrupt::NullId));
@@ -99,7 +99,8 @@ fn some_filehandle(bytes: &[u8], place: Place) -> Result<Filehandle, FormatError
     Ok(handle)
 }
 
-/// The entries of one segment; offsets in its errors count bytes of the encoded entries.
+/// An iterator over the entries of one segment. Offsets in its errors count bytes of the encoded
+/// entries.
 #[derive(Debug, Clone)]
 pub struct DirEntriesIter<'a>(pub(crate) RawDirEntries<'a>);
 

@@ -1,10 +1,11 @@
-//! What can be wrong with an object.
+//! Errors of the decoders and encoders, each with the structure and the offset.
 
 use std::fmt;
 
 use crate::handle::HandleType;
 
-/// Why bytes are not an object of the format, or a value cannot be written as one.
+/// An error of a decoder or encoder: bytes that are not an object of the format, or a value that
+/// cannot be encoded as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
@@ -16,28 +17,28 @@ pub enum FormatError {
         /// Where it failed.
         place: Place,
     },
-    /// The bytes may be well formed, but use a part of the format that is not read here.
+    /// The bytes may be well formed, but this crate does not decode this part of the format.
     #[error("not supported: {kind}, in {place}")]
     Unsupported {
-        /// What it is that is not supported.
+        /// The part of the format.
         kind: Unsupported,
-        /// Where it was met.
+        /// Where the part begins.
         place: Place,
     },
-    /// A value is larger than the format allows.
-    #[error("too large: {limit} is {value}, at most {} allowed, in {place}", limit.maximum())]
+    /// A value exceeds a limit.
+    #[error("too large: {limit} is {value} (maximum {}), in {place}", limit.maximum())]
     Limit {
         /// The limit.
         limit: Limit,
-        /// The value that is over it.
+        /// The value that exceeds it.
         value: u64,
-        /// Where it was met.
+        /// Where the value is.
         place: Place,
     },
 }
 
 impl FormatError {
-    /// Where the error is.
+    /// Returns the structure and the offset of the error.
     pub fn place(&self) -> Place {
         match self {
             Self::Corrupt { place, .. }
@@ -46,7 +47,7 @@ impl FormatError {
         }
     }
 
-    /// Whether both say the same of the same structure, be it at another offset.
+    /// Returns whether both errors name the same rule of the same structure, at any offset.
     pub(crate) fn same_rule(&self, other: &Self) -> bool {
         let same = match (self, other) {
             (Self::Corrupt { kind, .. }, Self::Corrupt { kind: other, .. }) => kind == other,
@@ -60,13 +61,14 @@ impl FormatError {
     }
 }
 
-/// A place in a blob: the structure, and the offset in it.
+/// A place in a blob: a structure and an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// The structure.
     pub part: Part,
-    /// Bytes from the start of the blob (wrapper), of the payload (handles) or of the value itself
-    /// (names, filehandles, entries).
+    /// Offset in bytes: from the start of the blob (wrapper, LZ4 frame), of the payload (handles), or
+    /// of the value itself (names, ids, encoded entries). An encoder counts in the same way, but
+    /// reports 0 for most values.
     pub offset: u64,
 }
 
@@ -86,7 +88,7 @@ impl Place {
         FormatError::Unsupported { kind, place: self }
     }
 
-    /// An error when `value` is over `limit`.
+    /// Fails if `value` exceeds `limit`.
     pub(crate) fn limit(self, limit: Limit, value: u64) -> Result<(), FormatError> {
         if value > limit.maximum() {
             return Err(FormatError::Limit {
@@ -103,7 +105,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the {} at byte {} (format section {})",
+            "the {} at byte {} (format.md §{})",
             self.part,
             self.offset,
             self.part.section()
@@ -115,11 +117,11 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Part {
-    /// The blob's name.
+    /// The name of a blob.
     ObjectName,
     /// A filehandle or another id.
     Id,
-    /// The four bytes before the payload.
+    /// The wrapper: the four bytes before the payload.
     Wrapper,
     /// The LZ4 frame.
     Frame,
@@ -127,14 +129,14 @@ pub enum Part {
     Payload,
     /// The content of a handle.
     Handle(HandleType),
-    /// One entry of a directory, in a DIRENTS handle.
+    /// One directory entry in a DIRENTS handle.
     Entry,
-    /// An indirect tree as a whole.
+    /// A tree of indirect blocks; the offset is 0.
     IndirectTree,
 }
 
 impl Part {
-    /// The section of docs/format.md that describes it.
+    /// Returns the section of `docs/format.md` that describes the structure.
     pub fn section(self) -> u8 {
         match self {
             Self::Id => 2,
@@ -168,92 +170,92 @@ pub enum Corrupt {
     /// The input ends inside a field.
     #[error("the input ends inside a field")]
     Truncated,
-    /// Bytes are left after the last field.
-    #[error("bytes are left after the last field")]
+    /// Bytes follow the last field.
+    #[error("bytes follow the last field")]
     TrailingBytes,
-    /// A count says more elements than the bytes left can hold.
-    #[error("a count says more elements than the bytes left can hold")]
+    /// A count is larger than the remaining bytes can hold.
+    #[error("a count is larger than the remaining bytes can hold")]
     Count,
     /// A handle's magic number is not 0x03016005.
     #[error("the handle's magic number is wrong")]
     HandleMagic,
-    /// A handle's padded length does not follow from its real length.
-    #[error("the handle's padded length does not follow from its real length")]
+    /// A handle's padded length does not match its real length.
+    #[error("the handle's padded length does not match its real length")]
     HandleLength,
     /// A field that must be zero is not.
     #[error("a field that must be zero is not")]
     NotZero,
-    /// A handle comes twice.
-    #[error("the handle comes twice")]
+    /// The payload contains the same type of handle twice.
+    #[error("the payload contains the handle twice")]
     HandleTwice,
-    /// A handle is missing that this object must have.
+    /// A handle that objects of this kind must have is missing.
     #[error("the handle is missing")]
     HandleMissing,
-    /// A handle that this object must not have.
-    #[error("an object of this kind has no such handle")]
+    /// A handle that objects of this kind must not have is present.
+    #[error("objects of this kind must not have this handle")]
     HandleUnexpected,
-    /// A handle stands after one that it must come before. Strict decoders let it pass.
-    #[error("the handle stands after one that it must come before")]
+    /// A handle follows one that it must precede (format.md §6). Strict decoders accept it.
+    #[error("the handle follows one that it must precede")]
     HandleOrder,
-    /// A fixed number of the format has another value.
-    #[error("a fixed number of the format has another value")]
+    /// A field with a fixed value has another value.
+    #[error("a field with a fixed value has another value")]
     FixedValue,
-    /// A filehandle or id has a length other than 16 or 24 bytes, or not the one needed here.
-    #[error("an id has a wrong length")]
+    /// A filehandle or id has neither 16 nor 24 bytes, or not the length required at this place.
+    #[error("an id has the wrong length")]
     IdLength,
-    /// A 16-byte filehandle other than the root's.
-    #[error("a 16-byte filehandle that is not the root's")]
+    /// A 16-byte filehandle is not the root's.
+    #[error("a 16-byte filehandle is not the root's")]
     NotTheRoot,
-    /// The root's id padded to 24 bytes.
-    #[error("the root's id with eight bytes more")]
+    /// The root's filehandle is padded to 24 bytes.
+    #[error("the root's filehandle is padded to 24 bytes")]
     LongRoot,
-    /// A null id where an object must be named.
-    #[error("a null id where an object must be named")]
+    /// An id that must name an object is null.
+    #[error("an id that must name an object is null")]
     NullId,
-    /// A name that is empty.
-    #[error("an empty name")]
+    /// A name is empty.
+    #[error("a name is empty")]
     NameEmpty,
-    /// A name that holds a NUL or a slash.
-    #[error("a name that holds a NUL or a slash")]
+    /// A name contains a NUL or a slash.
+    #[error("a name contains a NUL or a slash")]
     NameByte,
-    /// A text that is not UTF-8.
-    #[error("a text that is not UTF-8")]
+    /// A key or value of an extended attribute is not UTF-8.
+    #[error("an extended attribute is not UTF-8")]
     NotUtf8,
-    /// The object type of the attributes is not that of the object's name or content.
-    #[error("the object type does not fit the object's name or content")]
+    /// The object type in the attributes does not match the object's name or content.
+    #[error("the object type does not match the object's name or content")]
     TypeMismatch,
-    /// Block 0 of the block map and the object's name disagree about the filehandle.
+    /// Block 0 of the block map is not the filehandle in the object's name.
     #[error("block 0 of the block map is not the object's own filehandle")]
     OwnHandle,
-    /// A directory segment whose DATA handle is not empty.
+    /// The DATA handle of a directory segment is not empty.
     #[error("the directory segment's DATA is not empty")]
     DataNotEmpty,
-    /// An object name with a wrong number of fields.
-    #[error("the object name has a wrong number of fields")]
+    /// The object name has the wrong number of fields.
+    #[error("the object name has the wrong number of fields")]
     NameFields,
-    /// A field of an object name with a wrong number of digits.
-    #[error("a field of the object name has a wrong number of digits")]
+    /// A field of the object name has the wrong number of digits.
+    #[error("a field of the object name has the wrong number of digits")]
     NameWidth,
-    /// A character in an object name that is no upper-case hex or decimal digit.
-    #[error("a field of the object name holds something other than its digits")]
+    /// A field of the object name contains a character other than a decimal or upper-case hex digit.
+    #[error("a field of the object name contains a character that is not a digit")]
     NameDigit,
-    /// The hash in an object name is not that of its id.
-    #[error("the object name's hash is not that of its id")]
+    /// The hash in the object name is not the hash of its id.
+    #[error("the hash in the object name is not the hash of its id")]
     NameHash,
-    /// An id that has the other kind of object name.
-    #[error("the id does not belong to this version of object name")]
+    /// The object name is V1 where the id requires V2, or V2 where it requires V1 (format.md §4).
+    #[error("the object name has the wrong version for its id")]
     NameVersion,
-    /// The LZ4 frame does not begin as one.
+    /// The magic number of the LZ4 frame is wrong.
     #[error("the LZ4 frame's magic number is wrong")]
     FrameMagic,
-    /// The LZ4 frame does not begin with the seven bytes that the format's frames begin with. It
-    /// can be read all the same.
-    #[error("the LZ4 frame's header is not the format's")]
+    /// The LZ4 frame does not begin with the seven bytes of format.md §3. It can be read
+    /// nevertheless.
+    #[error("the LZ4 frame does not begin with the seven bytes of CLFS frames")]
     FrameHeader,
-    /// The LZ4 frame holds a stored block, which the cache cannot read.
-    #[error("the LZ4 frame holds a stored block, which the cache cannot read")]
+    /// The LZ4 frame contains a stored block, which the cache cannot read.
+    #[error("the LZ4 frame contains a stored block, which the cache cannot read")]
     FrameStored,
-    /// A compressed blob is not smaller than the uncompressed one would be.
+    /// The compressed blob is not smaller than the uncompressed one would be.
     #[error("the compressed blob is not smaller than the uncompressed one would be")]
     NotSmaller,
     /// A checksum of the LZ4 frame is wrong.
@@ -262,52 +264,54 @@ pub enum Corrupt {
     /// A block of the LZ4 frame is larger than the frame allows.
     #[error("a block is larger than the LZ4 frame allows")]
     FrameBlock,
-    /// A block of the LZ4 frame does not decompress.
-    #[error("a block of the LZ4 frame does not decompress")]
+    /// A block of the LZ4 frame cannot be decompressed.
+    #[error("a block of the LZ4 frame cannot be decompressed")]
     FrameData,
-    /// The LZ4 frame's content size is not what came out.
-    #[error("the LZ4 frame's content size is not what came out")]
+    /// The LZ4 frame's content size is not the size of its decompressed content.
+    #[error("the LZ4 frame's content size is not the size of its content")]
     FrameContentSize,
-    /// A block follows a list that is not full.
+    /// A block follows a list of blocks that is not full.
     #[error("a block follows a list of blocks that is not full")]
     BlockMapGap,
-    /// A block map has more blocks than the object's size allows.
+    /// The block map has more blocks than the object's size allows.
     #[error("the block map has more blocks than the object's size allows")]
     BlockMapLength,
-    /// A list of pointers is longer than a block may hold.
-    #[error("the list of blocks is longer than allowed")]
+    /// A list of blocks that must not be empty is empty: the direct list, or an indirect block that
+    /// is not a leaf.
+    #[error("a list of blocks that must not be empty is empty")]
     BlockMapCount,
-    /// `SegmentBuffer` and its description disagree; or a reader was fed out of turn.
-    #[error("an indirect block was supplied that was not asked for")]
-    NotAskedFor,
+    /// The caller of a [`crate::BlockMapReader`] did not supply the indirect block that it requested,
+    /// or supplied one that it did not request.
+    #[error("indirect blocks were not supplied in the order in which they were requested")]
+    SupplyOrder,
 }
 
-/// A part of the format that is not read here.
+/// A part of the format that this crate does not decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unsupported {
-    /// An encrypted object: 1 is AES-256-CBC with HMAC-SHA-256, 2 with HMAC-SHA-512.
+    /// Encryption, with its code: 1 is AES-256-CBC with HMAC-SHA-256, 2 with HMAC-SHA-512.
     #[error("encryption {0}")]
     Encryption(u16),
-    /// A compression other than none and LZ4.
+    /// A compression code other than 0 (none) and 1 (LZ4).
     #[error("compression {0}")]
     Compression(u16),
-    /// An LZ4 frame of another version.
-    #[error("an LZ4 frame of another version")]
+    /// An LZ4 frame whose version is not 01.
+    #[error("an LZ4 frame whose version is not 01")]
     FrameVersion,
     /// An LZ4 frame that needs a dictionary.
     #[error("an LZ4 frame that needs a dictionary")]
     FrameDictionary,
-    /// An object type without a decoder, or an unknown one.
+    /// An object type that is unknown or has no decoder, with its code.
     #[error("object type {0}")]
     ObjectType(u16),
-    /// A well-known object without a decoder.
+    /// A well-known object without a decoder, with the last byte of its id.
     #[error("the well-known object {0:#04x}")]
     WellKnownObject(u8),
-    /// A handle of a type that only the cache writes.
+    /// A handle of a type that no loader writes, with its code.
     #[error("handle type {0}")]
     HandleType(u32),
-    /// The bytes of a segment size that is not the format's.
+    /// A segment size other than those of format.md §6, in bytes.
     #[error("segment size {0}")]
     SegmentSize(u32),
 }
@@ -340,22 +344,22 @@ pub enum Limit {
     /// [`crate::limits::POINTERS_PER_INDIRECT`].
     #[error("the number of pointers in an indirect block")]
     Pointers,
-    /// All four trees are full.
+    /// The number of blocks of a block map whose four trees are full.
     #[error("the number of blocks of one object")]
     Blocks,
     /// [`crate::limits::EXTENDED_ATTRIBUTES`].
     #[error("the number of extended attributes")]
     ExtendedAttributes,
-    /// The limit that the caller of `unwrap` gave.
+    /// The limit of a payload in bytes, as passed to [`crate::unwrap()`].
     #[error("the length of the payload in bytes")]
     PayloadBytes(u64),
-    /// What a 32-bit length field holds.
+    /// The largest content whose handle fits in a 32-bit length field.
     #[error("the length of a handle in bytes")]
     HandleBytes,
 }
 
 impl Limit {
-    /// The largest value allowed.
+    /// Returns the largest allowed value.
     pub fn maximum(self) -> u64 {
         use crate::limits as l;
         match self {
@@ -367,10 +371,10 @@ impl Limit {
             Self::DirectorySegmentBytes => l::DIRECTORY_SEGMENT_BYTES,
             Self::DirectBlocks => l::DIRECT_BLOCKS as u64,
             Self::Pointers => l::POINTERS_PER_INDIRECT as u64,
-            Self::Blocks => crate::blockmap::MOST_BLOCKS,
+            Self::Blocks => crate::blockmap::MAX_BLOCKS,
             Self::ExtendedAttributes => l::EXTENDED_ATTRIBUTES as u64,
             Self::PayloadBytes(limit) => limit,
-            Self::HandleBytes => crate::handle::MOST_HANDLE_BYTES,
+            Self::HandleBytes => crate::handle::MAX_HANDLE_BYTES,
         }
     }
 }

@@ -1,23 +1,24 @@
-//! Extended attributes: the EXTATTRS handle (docs/format.md section 5), and the bucket object,
-//! which consists of nothing else (section 6).
+//! Extended attributes: the EXTATTRS handle (format.md §5), and the bucket object, which has no
+//! other handle (format.md §6).
 
 use crate::buffer::ObjectBuffer;
 use crate::deviations::Deviations;
 use crate::error::{Corrupt, FormatError, Limit, Part, Place};
 use crate::handle::{Handle, HandleType, Handles};
 
-/// The version of object names, of the bucket, and of what is in it, as the bucket object of a container that is
-/// loaded has it (docs/format.md section 6).
+/// The value of the three version attributes of a loaded container's bucket object (format.md §6):
+/// `bucketCurrentNameVersion`, `bucketNameVersion` and `bucketObjVersion`.
 pub const BUCKET_VERSION: &str = "2";
-/// Two u32 lengths.
-const LEAST_PAIR_BYTES: usize = 8;
+/// An empty pair: two u32 lengths.
+const MIN_PAIR_BYTES: usize = 8;
 
-/// Pairs of key and value, in order.
+/// Pairs of key and value, in the order of the EXTATTRS handle: u32 count, then for each pair u32
+/// length, key, u32 length, value (format.md §5).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct ExtendedAttributes(pub Vec<(String, String)>);
 
 impl ExtendedAttributes {
-    /// What the root directory carries (section 6). Both are random UUIDs.
+    /// Returns the attributes of the root directory (format.md §6). Both arguments are random UUIDs.
     pub fn root_attributes(mass_uuid: &str, wipe_epoch: &str) -> Self {
         Self::pairs(&[
             ("containeridEpoch", "2"),
@@ -26,7 +27,7 @@ impl ExtendedAttributes {
         ])
     }
 
-    /// The first value of a key.
+    /// Returns the first value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
         let pair = self.0.iter().find(|(k, _)| k == key);
         pair.map(|(_, value)| value.as_str())
@@ -55,7 +56,7 @@ impl ExtendedAttributes {
     ) -> Result<Self, FormatError> {
         let mut cursor = handle.cursor();
         let place = cursor.place();
-        let count = cursor.count(LEAST_PAIR_BYTES)?;
+        let count = cursor.count(MIN_PAIR_BYTES)?;
         place.limit(Limit::ExtendedAttributes, count as u64)?;
         let mut text = || {
             let place = cursor.place();
@@ -67,21 +68,21 @@ impl ExtendedAttributes {
         for _ in 0..count {
             pairs.push((text()?, text()?));
         }
-        deviations.allow(cursor.finish())?;
+        deviations.optional(cursor.finish())?;
         Ok(Self(pairs))
     }
 }
 
-/// The bucket object.
+/// The bucket object, one for each container (format.md §6).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Bucket {
-    /// Versions, the bucket's UUID, names of the log blobs.
+    /// Versions, the UUID of the bucket, and the names of the log blobs.
     pub attributes: ExtendedAttributes,
 }
 
 impl Bucket {
-    /// The bucket of a container; `logs` are the names of the log blobs in it, none before the
-    /// transfer is over.
+    /// Creates the bucket object of a container. `logs` are the names of its log blobs, which are
+    /// added when the transfer is finished.
     pub fn new(bucket_uuid: &str, logs: &[String]) -> Self {
         let mut attributes = ExtendedAttributes::pairs(&[
             ("bucketCurrentNameVersion", BUCKET_VERSION),
@@ -95,12 +96,12 @@ impl Bucket {
         Self { attributes }
     }
 
-    /// The UUID that tells this bucket from others.
+    /// Returns the UUID of the bucket.
     pub fn uuid(&self) -> Option<&str> {
         self.attributes.get("bucketUUID")
     }
 
-    /// Names of the log blobs, in order.
+    /// Returns the names of the log blobs, in order.
     pub fn logs(&self) -> impl Iterator<Item = &str> {
         let logs = self.attributes.0.iter();
         logs.filter(|(key, _)| key.starts_with("logfile"))
@@ -110,7 +111,8 @@ impl Bucket {
     /// Appends the payload: EXTATTRS.
     ///
     /// # Errors
-    /// Limit when there are too many pairs.
+    /// [`FormatError::Limit`] if there are more than [`crate::limits::EXTENDED_ATTRIBUTES`] pairs, or
+    /// they do not fit in a handle.
     pub fn encode(&self, buffer: &mut ObjectBuffer) -> Result<(), FormatError> {
         self.attributes.encode(buffer)
     }

@@ -1,4 +1,4 @@
-//! Filehandles: the ids of file-system entities (docs/format.md section 2).
+//! Filehandles: the ids of file-system entities (format.md §2).
 
 use std::fmt;
 
@@ -14,11 +14,11 @@ const FTYPE: usize = 6;
 const VERSION_AND_LOCAL: u32 = 0x11;
 const CONTAINER_ID_BITS: u32 = 0x07ff_ffff;
 
-/// The id of a file-system entity: 24 bytes, the root's 16.
+/// The id of a file-system entity: 24 bytes, or 16 for the root directory (format.md §2).
 #[derive(Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Filehandle {
-    /// The root's id is held with eight zero bytes after it; [`Filehandle::from_bytes`] lets
-    /// no 24-byte handle of that value in.
+    /// The root's 16 bytes are padded with zeros; [`Filehandle::from_bytes`] rejects a 24-byte
+    /// filehandle with that value.
     bytes: [u8; LENGTH],
 }
 
@@ -30,10 +30,10 @@ impl Filehandle {
         Self { bytes }
     };
 
-    /// The null filehandle: 24 zero bytes. Names nothing.
+    /// The null filehandle: 24 zero bytes. It names no entity.
     pub const NULL: Self = Self { bytes: [0; LENGTH] };
 
-    /// The bytes as they stand in handles and object names: 16 for the root, otherwise 24.
+    /// Returns the bytes as in handles and object names: 16 for the root, otherwise 24.
     pub fn as_bytes(&self) -> &[u8] {
         if self.is_root() {
             self.bytes
@@ -44,11 +44,12 @@ impl Filehandle {
         }
     }
 
-    /// Takes 24 bytes, or the root's 16.
+    /// Converts 24 bytes, or the root's 16 bytes. Does not check the fields: see
+    /// [`Filehandle::file_type`].
     ///
     /// # Errors
-    /// Corrupt when the length is another, 16 bytes are not the root's, or 24 bytes are the root's
-    /// and eight zeros. The fields inside are not judged: see [`Filehandle::file_type`].
+    /// [`FormatError::Corrupt`] if the length is neither 24 nor 16, 16 bytes are not the root's, or 24
+    /// bytes are the root's and eight zeros.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FormatError> {
         Self::from_bytes_at(bytes, Place::new(Part::Id, 0))
     }
@@ -70,29 +71,29 @@ impl Filehandle {
         Ok(Self::ROOT)
     }
 
-    /// Whether it is the root directory's.
+    /// Returns whether this is the root directory's filehandle.
     pub fn is_root(&self) -> bool {
         self.bytes == Self::ROOT.bytes
     }
 
-    /// Whether it is the null filehandle.
+    /// Returns whether this is the null filehandle.
     pub fn is_null(&self) -> bool {
         *self == Self::NULL
     }
 
-    /// Byte 5: the directory manager of the entity; 0 for the root.
+    /// Returns the directory manager of the entity (byte 5); 0 for the root.
     pub fn directory_manager(&self) -> u8 {
         self.bytes[DIRECTORY_MANAGER]
     }
 
-    /// The sequence number, unique in a container; none for the root.
+    /// Returns the sequence number (bytes 8 to 15), unique in a container; `None` for the root.
     pub fn sequence(&self) -> Option<u64> {
         let (_, tail) = self.bytes.split_at(8);
         let bytes = tail.first_chunk()?;
         (!self.is_root()).then(|| u64::from_le_bytes(*bytes))
     }
 
-    /// The type that the handle says; none when its code is unknown.
+    /// Returns the type (byte 6); `None` if the code is unknown.
     pub fn file_type(&self) -> Option<FileType> {
         if self.is_root() {
             return Some(FileType::Directory);
@@ -100,14 +101,14 @@ impl Filehandle {
         FileType::from_ftype(self.bytes[FTYPE])
     }
 
-    /// The hash that its object's name begins with (section 4).
+    /// Returns the hash at the start of the name of the inode's object (format.md §4).
     pub fn hash64(&self) -> u64 {
         hash::hash64(self.as_bytes())
     }
 }
 
 impl fmt::Display for Filehandle {
-    /// Upper-case hex, as in object names.
+    /// Formats the filehandle in upper-case hex, as in object names.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_bytes()
             .iter()
@@ -121,26 +122,26 @@ impl fmt::Debug for Filehandle {
     }
 }
 
-/// What a 24-byte filehandle is made of.
+/// The fields of a 24-byte filehandle (format.md §2).
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub struct FilehandleFields {
-    /// The container's id; its low 27 bits go in.
+    /// The container id, of which the filehandle contains the low 27 bits.
     pub container_id: u32,
-    /// Directory manager of the parent: byte 5 of the parent's filehandle.
+    /// The directory manager of the parent: byte 5 of the parent's filehandle.
     pub parent_directory_manager: u8,
-    /// Directory manager of the entity: a directory's own, otherwise the parent's.
+    /// The directory manager of the entity. If it is not a directory, the same as the parent's.
     pub directory_manager: u8,
-    /// Type of the entity.
+    /// The type of the entity.
     pub file_type: FileType,
-    /// Number of the entity, unique in the container, from [`crate::FIRST_SEQUENCE`].
+    /// The sequence number, unique in the container, from [`crate::FIRST_SEQUENCE`].
     pub sequence: u64,
     /// A random number, not 0.
     pub random: u64,
 }
 
 impl FilehandleFields {
-    /// None when the handle's `fnv1` is 0 or `random` is 0: choose another random number
-    /// (docs/format.md section 2).
+    /// Returns the filehandle; `None` if `random` or the `fnv1` of the filehandle is 0 (format.md §2).
+    /// In that case choose another random number.
     pub fn filehandle(&self) -> Option<Filehandle> {
         if self.random == 0 {
             return None;
@@ -177,7 +178,7 @@ pub enum FileType {
 }
 
 impl FileType {
-    /// All types, in the order of their codes in filehandles.
+    /// All types, in the order of their ftype codes.
     pub const ALL: [Self; 7] = [
         Self::Directory,
         Self::Regular,
@@ -188,7 +189,7 @@ impl FileType {
         Self::Fifo,
     ];
 
-    /// The code inside filehandles (docs/format.md section 2).
+    /// Returns the ftype code, which filehandles contain (format.md §2).
     pub fn ftype(self) -> u8 {
         match self {
             Self::Directory => 1,
@@ -201,12 +202,12 @@ impl FileType {
         }
     }
 
-    /// The type of an `ftype` code; none when it is not 1 to 7.
+    /// Returns the type for an ftype code; `None` if the code is not 1 to 7.
     pub fn from_ftype(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|t| t.ftype() == code)
     }
 
-    /// The object type of such an entity's inode.
+    /// Returns the object type of the inode of such an entity.
     pub fn object_type(self) -> ObjectType {
         match self {
             Self::Directory => ObjectType::Directory,
@@ -219,14 +220,14 @@ impl FileType {
         }
     }
 
-    /// The type of an inode of this object type; none for segments and the like.
+    /// Returns the type of entity for the object type of an inode; `None` for other objects.
     pub fn from_object_type(object_type: ObjectType) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|t| t.object_type() == object_type)
     }
 
-    /// The type in a `st_mode`; none for what is none of the seven.
+    /// Returns the type in an `st_mode`; `None` if it is not one of the seven.
     pub fn from_mode(st_mode: u32) -> Option<Self> {
         match st_mode & 0o170_000 {
             0o040_000 => Some(Self::Directory),

@@ -1,7 +1,7 @@
-//! The LZ4 frame inside the wrapper (docs/format.md section 3).
+//! The LZ4 frame inside the wrapper (format.md §3).
 //!
-//! What is written is always the same kind of frame: blocks of 256 KiB, linked, no checksums, no
-//! content size. What is read may be any frame of version 01 without a dictionary.
+//! The encoder writes one kind of frame: linked blocks of 256 KiB, no checksums, no content size.
+//! The decoder reads any frame of version 01 without a dictionary.
 
 use std::io::{self, Write};
 
@@ -13,75 +13,76 @@ use crate::cursor::Cursor;
 use crate::deviations::Deviations;
 use crate::error::{Corrupt, FormatError, Limit, Part, Unsupported};
 
-/// Bytes of input in one block of the frames that are written.
+/// Input bytes per block of an encoded frame.
 pub(crate) const BLOCK_BYTES: usize = 256 << 10;
-/// Magic number, flags (version 01, linked blocks), block size 256 KiB, checksum of the two.
+/// Magic number, flags (version 01, linked blocks), block size (256 KiB), checksum of the two.
 const HEADER: [u8; 7] = [0x04, 0x22, 0x4d, 0x18, 0x40, 0x50, 0x77];
 const END_MARK: [u8; 4] = [0; 4];
 const BLOCK_HEADER_BYTES: usize = 4;
-/// Header, the block's length word, end mark.
+/// Bytes of a frame with one block, without the block: header, length word, end mark.
 pub(crate) const OVERHEAD_OF_ONE_BLOCK: usize = HEADER.len() + BLOCK_HEADER_BYTES + END_MARK.len();
 
 const MAGIC: u32 = 0x184d_2204;
-/// High bit of a block's length word: the block is stored, not compressed.
+/// High bit of a block's length word: the block is stored uncompressed.
 const STORED: u32 = 1 << 31;
-/// How far back a match can point.
+/// Maximum distance of a match.
 const WINDOW_BYTES: usize = 64 << 10;
-/// A byte of compressed input makes at most 255 of output (a match length byte); the rest covers
-/// the token and offset of a match.
-const MOST_EXPANSION: usize = 255;
+/// A byte of compressed input expands to at most 255 bytes (as a match length); `EXPANSION_SLACK`
+/// covers the token and offset of a match.
+const MAX_EXPANSION: usize = 255;
 const EXPANSION_SLACK: usize = 64;
 
-/// Appends a frame of one compressed block.
+/// Appends a frame with one compressed block.
 pub(crate) fn append_one_block(block: &[u8], blob: &mut Vec<u8>) {
     blob.extend_from_slice(&HEADER);
-    // At most 256 KiB and a tenth.
+    // The block is at most 10 % larger than 256 KiB, so its length fits in a u32 without the high bit.
     blob.extend_from_slice(&(block.len() as u32).to_le_bytes());
     blob.extend_from_slice(block);
     blob.extend_from_slice(&END_MARK);
 }
 
-/// `wrapper` and a frame of linked blocks in `memory`; the memory alone when a block would be stored
-/// or the blob would not be smaller than the wrapper and the payload. It gives up as soon as that
-/// is clear.
+/// Writes `wrapper` and a frame of linked blocks into `memory`. Returns the memory as the error if a
+/// block would be stored uncompressed or the blob would not be smaller than wrapper and payload; it
+/// stops compressing as soon as either is known.
 pub(crate) fn compress_linked(
     wrapper: &[u8],
     payload: &[u8],
     memory: Vec<u8>,
 ) -> Result<Vec<u8>, Vec<u8>> {
-    let too_long = wrapper.len() + payload.len();
+    let uncompressed_length = wrapper.len() + payload.len();
     let mut bytes = memory;
     bytes.clear();
-    bytes.reserve_exact(too_long);
+    bytes.reserve_exact(uncompressed_length);
     bytes.extend_from_slice(wrapper);
     let mut sink = FrameSink {
         next_block: bytes.len() + HEADER.len(),
-        too_long,
+        uncompressed_length,
         bytes,
     };
     let info = FrameInfo::new()
         .block_size(BlockSize::Max256KB)
         .block_mode(BlockMode::Linked);
     let mut encoder = FrameEncoder::with_frame_info(info, &mut sink);
-    let whole = encoder.write_all(payload).is_ok() && encoder.finish().is_ok();
-    match whole {
+    let accepted = encoder.write_all(payload).is_ok() && encoder.finish().is_ok();
+    match accepted {
         true => Ok(sink.bytes),
         false => Err(sink.bytes),
     }
 }
 
-/// Collects a frame and refuses what the cache cannot read or what is not worth it.
+/// Collects a frame; rejects a stored block, which the cache cannot read, and a blob that is not
+/// smaller than the uncompressed one.
 struct FrameSink {
     bytes: Vec<u8>,
     /// Offset of the next block's length word.
     next_block: usize,
-    /// A blob of this length or more is not smaller than the uncompressed one.
-    too_long: usize,
+    /// Length of the uncompressed blob, which the compressed one must not reach.
+    uncompressed_length: usize,
 }
 
 impl Write for FrameSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() >= self.too_long {
+        if self.bytes.len() + bytes.len() >= self.uncompressed_length {
             return Err(io::Error::other(
                 "the frame is not smaller than the payload",
             ));
@@ -91,7 +92,7 @@ impl Write for FrameSink {
         if let Some(word) = rest.first_chunk() {
             let length = u32::from_le_bytes(*word);
             if length & STORED != 0 {
-                return Err(io::Error::other("the frame holds a stored block"));
+                return Err(io::Error::other("the frame contains a stored block"));
             }
             self.next_block += BLOCK_HEADER_BYTES + length as usize;
         }
@@ -103,7 +104,7 @@ impl Write for FrameSink {
     }
 }
 
-/// What a frame's header says.
+/// The fields of a frame's header.
 struct Header {
     linked: bool,
     block_checksums: bool,
@@ -112,7 +113,8 @@ struct Header {
     block_bytes: usize,
 }
 
-/// The content of a frame, at most `limit` bytes. `offset` is where the frame starts in the blob.
+/// Returns the content of a frame, at most `limit` bytes. `offset` is the offset of the frame in the
+/// blob.
 pub(crate) fn decompress(
     frame: &[u8],
     offset: usize,
@@ -123,7 +125,7 @@ pub(crate) fn decompress(
     let start = cursor.place();
     let header = read_header(&mut cursor)?;
     if !frame.starts_with(&HEADER) {
-        deviations.tolerated(start.corrupt(Corrupt::FrameHeader));
+        deviations.note(start.corrupt(Corrupt::FrameHeader));
     }
     if let Some(size) = header.content_size {
         let place = cursor.place();
@@ -146,13 +148,13 @@ pub(crate) fn decompress(
         }
         let left = limit - content.len();
         if word & STORED != 0 {
-            deviations.tolerated(place.corrupt(Corrupt::FrameStored));
+            deviations.note(place.corrupt(Corrupt::FrameStored));
             content.extend_from_slice(block);
         } else {
             let room = output_room(block.len(), header.block_bytes, left);
-            expand(block, room, header.linked, &mut content).map_err(|kind| match kind {
-                // Cut off by the limit: sound or not, it is too long.
-                Expansion::Room if left < header.block_bytes => FormatError::Limit {
+            expand(block, room, header.linked, &mut content).map_err(|error| match error {
+                // The limit left less room than the frame allows a block: the payload is too long.
+                ExpandError::OutputFull if left < header.block_bytes => FormatError::Limit {
                     limit: Limit::PayloadBytes(limit as u64),
                     value: (limit as u64).saturating_add(1),
                     place,
@@ -177,27 +179,32 @@ pub(crate) fn decompress(
     Ok(content)
 }
 
-/// How much memory a block's content may need: no more than the frame allows a block, than the block
-/// can expand to, or than one byte over the limit, which tells a payload that is too long from one
-/// that just fits.
+/// Returns the output buffer size for a block, in bytes: the block size of the frame, the maximum
+/// expansion of the block, or one byte more than the limit leaves, whichever is smallest. The extra
+/// byte distinguishes a payload that exceeds the limit from one that equals it.
 fn output_room(compressed: usize, block_bytes: usize, left: usize) -> usize {
-    let most = compressed * MOST_EXPANSION + EXPANSION_SLACK;
-    most.min(block_bytes).min(left.saturating_add(1))
+    let expanded = compressed * MAX_EXPANSION + EXPANSION_SLACK;
+    expanded.min(block_bytes).min(left.saturating_add(1))
 }
 
-/// Why a block did not expand.
-enum Expansion {
-    /// It has more output than there is room for.
-    Room,
-    /// It is damaged.
+/// Why a block cannot be decompressed.
+enum ExpandError {
+    /// The output is larger than the room for it.
+    OutputFull,
+    /// The block is damaged.
     Damaged,
 }
 
-/// Appends a compressed block's content, at most `room` bytes.
-fn expand(block: &[u8], room: usize, linked: bool, content: &mut Vec<u8>) -> Result<(), Expansion> {
+/// Appends the content of a compressed block, at most `room` bytes.
+fn expand(
+    block: &[u8],
+    room: usize,
+    linked: bool,
+    content: &mut Vec<u8>,
+) -> Result<(), ExpandError> {
     let start = content.len();
     content.resize(start + room, 0);
-    // It was just made longer than `start`, or stayed as long.
+    // In bounds: `content` now has `start + room` bytes.
     let (before, output) = content.split_at_mut(start);
     let window = match before.split_last_chunk::<WINDOW_BYTES>() {
         _ if !linked => &[],
@@ -206,8 +213,8 @@ fn expand(block: &[u8], room: usize, linked: bool, content: &mut Vec<u8>) -> Res
     };
     let expanded = decompress_into_with_dict(block, output, window);
     let length = expanded.map_err(|error| match error {
-        lz4_flex::block::DecompressError::OutputTooSmall { .. } => Expansion::Room,
-        _ => Expansion::Damaged,
+        lz4_flex::block::DecompressError::OutputTooSmall { .. } => ExpandError::OutputFull,
+        _ => ExpandError::Damaged,
     })?;
     content.truncate(start + length);
     Ok(())
@@ -227,7 +234,7 @@ fn read_header(cursor: &mut Cursor<'_>) -> Result<Header, FormatError> {
     if flags & 1 != 0 {
         return Err(place.unsupported(Unsupported::FrameDictionary));
     }
-    // 4 is 64 KiB, each step four times as much, 7 is 4 MiB.
+    // Code 4 is 64 KiB, and each further code four times the size, up to 7 (4 MiB).
     let block_bytes = match block_size >> 4 {
         code @ 4..=7 => 1_usize << (8 + 2 * code),
         _ => return Err(place.corrupt(Corrupt::FixedValue)),
@@ -256,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_memory_than_the_input_and_the_limit_justify() {
+    fn output_room_is_bounded_by_the_input_the_block_size_and_the_limit() {
         assert_eq!(output_room(10, BLOCK_BYTES, usize::MAX), 2614);
         assert_eq!(
             output_room(BLOCK_BYTES, BLOCK_BYTES, usize::MAX),

@@ -1,4 +1,4 @@
-//! Handles: the typed sections that a payload consists of (docs/format.md section 5).
+//! Handles: the typed sections of a payload (format.md §5).
 
 use std::fmt;
 
@@ -7,39 +7,40 @@ use crate::deviations::Deviations;
 use crate::error::{Corrupt, FormatError, Part, Place, Unsupported};
 
 pub(crate) const MAGIC: u32 = 0x0301_6005;
-/// magic, padded length, real length, type, zero: a u32 each.
+/// Five u32: magic, padded length, real length, type, zero.
 pub(crate) const HEADER_BYTES: usize = 20;
-/// Header and content together are rounded up to a multiple of this.
+/// The length of header and content is rounded up to a multiple of this.
 pub(crate) const ALIGNMENT: usize = 8;
-/// Most bytes in one handle: header and padding must fit the u32 of the padded length.
-pub(crate) const MOST_HANDLE_BYTES: u64 = u32::MAX as u64 - HEADER_BYTES as u64 - ALIGNMENT as u64;
+/// Maximum content of a handle, in bytes: with header and padding it must fit in the u32 of the padded
+/// length.
+pub(crate) const MAX_HANDLE_BYTES: u64 = u32::MAX as u64 - HEADER_BYTES as u64 - ALIGNMENT as u64;
 
-/// Zero bytes after `real` bytes of content.
+/// Returns the number of padding bytes after `real` bytes of content.
 pub(crate) fn padding(real: usize) -> usize {
     (HEADER_BYTES + real).next_multiple_of(ALIGNMENT) - HEADER_BYTES - real
 }
 
-/// The types of handles that a loader writes.
+/// The types of handles that a loader writes (format.md §5).
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum HandleType {
-    /// DATA: bytes of a file, a symlink's target.
+    /// DATA: bytes of a file, or the target of a symlink.
     Data = 2,
-    /// DIRENTS: entries of a directory.
+    /// DIRENTS: the entries of a directory.
     Dirents = 3,
-    /// VATTR: attributes of an inode.
+    /// VATTR: the attributes of an inode.
     Attributes = 4,
-    /// BMAP: block map of an inode.
+    /// BMAP: the block map of an inode.
     BlockMap = 5,
-    /// INDIR: pointers of an indirect block.
+    /// INDIR: the pointers of an indirect block.
     Indirect = 7,
-    /// BACK: back pointers of an inode.
+    /// BACK: the back pointers of an inode.
     Back = 9,
-    /// DATABACK: back pointer of a segment or an indirect block.
+    /// DATABACK: the back pointer of a segment or an indirect block.
     DataBack = 10,
-    /// EXTATTRS: pairs of texts.
+    /// EXTATTRS: extended attributes, as pairs of key and value.
     ExtendedAttributes = 12,
-    /// NAME: the last component of the path.
+    /// NAME: the last component of the entity's path.
     Name = 16,
 }
 
@@ -58,8 +59,8 @@ impl HandleType {
         Self::Name,
     ];
 
-    /// The place among the handles of an object. Section 6 gives an order for each kind of object;
-    /// this one agrees with all of them.
+    /// Returns the position in the order of handles: one order that agrees with those of all kinds of
+    /// objects in format.md §6.
     fn rank(self) -> u8 {
         match self {
             Self::Attributes => 0,
@@ -80,7 +81,7 @@ impl HandleType {
 }
 
 impl fmt::Display for HandleType {
-    /// The format's own name of it.
+    /// Formats the name in format.md §5.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Data => "DATA",
@@ -96,15 +97,15 @@ impl fmt::Display for HandleType {
     }
 }
 
-/// A well-formed handle of a type that a loader never writes: the cache's own (6, 8, 11, 13, 14,
-/// 15), or one that is not known at all.
+/// A well-formed handle of a type that no loader writes: one of the cache's own types (6, 8, 11, 13,
+/// 14, 15; format.md §5), or an unknown type.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash)]
 pub struct UnknownHandle {
-    /// The type's number.
+    /// The code of the type.
     pub code: u32,
-    /// Offset of its header in the payload.
+    /// Offset of the header in the payload, in bytes.
     pub offset: usize,
-    /// Bytes of content.
+    /// Length of the content, in bytes.
     pub length: usize,
 }
 
@@ -131,7 +132,7 @@ impl fmt::Display for UnknownHandle {
     }
 }
 
-/// The content of one handle and where it stands.
+/// One handle: its type, its content and its offset.
 #[derive(Debug, Copy, Clone)]
 pub(crate) struct Handle<'a> {
     pub(crate) kind: HandleType,
@@ -146,13 +147,14 @@ impl<'a> Handle<'a> {
     }
 }
 
-/// The handles of a payload.
+/// The handles of a payload, from which decoders take what they need.
 #[derive(Debug)]
 pub(crate) struct Handles<'a> {
-    /// The first of each known type, in the order of the payload.
+    /// The first handle of each known type, in the order of the payload.
     known: [Option<Slot<'a>>; HandleType::COUNT],
+    /// Offset of the first byte after the last handle.
     end: usize,
-    /// Where and why the payload stops being a sequence of handles.
+    /// The error at `end`, if the bytes there are not a handle.
     damage: Option<FormatError>,
 }
 
@@ -163,8 +165,8 @@ struct Slot<'a> {
 }
 
 impl<'a> Handles<'a> {
-    /// Takes a payload apart. Types that a loader never writes are put into `unknown`. Where
-    /// deviations are listed this does not fail: the handles before the damage are kept.
+    /// Splits a payload into handles. Appends handles of types that no loader writes to `unknown`.
+    /// Does not fail if deviations are collected: it keeps the handles before the damage.
     pub(crate) fn read(
         payload: &'a [u8],
         unknown: &mut Vec<UnknownHandle>,
@@ -180,7 +182,7 @@ impl<'a> Handles<'a> {
             let place = cursor.place();
             let (code, content) = match read_handle(&mut cursor, deviations) {
                 Ok(handle) => handle,
-                Err(damage) if deviations.are_listed() => {
+                Err(damage) if deviations.are_collected() => {
                     handles.damage = Some(damage);
                     break;
                 }
@@ -201,13 +203,13 @@ impl<'a> Handles<'a> {
                 offset: offset + HEADER_BYTES,
             };
             if !handles.insert(handle) {
-                deviations.broken(place.corrupt(Corrupt::HandleTwice))?;
+                deviations.report(place.corrupt(Corrupt::HandleTwice))?;
             }
         }
         Ok(handles)
     }
 
-    /// False when there is one of this type already: the first counts.
+    /// Adds a handle. Returns false, and keeps the first, if the payload already had one of this type.
     fn insert(&mut self, handle: Handle<'a>) -> bool {
         for slot in &mut self.known {
             match slot {
@@ -222,55 +224,57 @@ impl<'a> Handles<'a> {
                 }
             }
         }
-        // There are as many slots as types.
+        // Unreachable: there is a slot for each type.
         false
     }
 
-    /// The handle of a type; an error when it is missing: the damage, if it may lie behind that.
+    /// Takes the handle of a type. If it is missing, fails with the damage of the payload, if there is
+    /// any: the handle may lie behind it.
     pub(crate) fn require(&mut self, kind: HandleType) -> Result<Handle<'a>, FormatError> {
         let missing = self.damage.unwrap_or_else(|| self.missing(kind));
         self.take(kind).ok_or(missing)
     }
 
-    /// The handle of a type that the object must have, but can be read without.
-    pub(crate) fn want(
+    /// Takes the handle of a type that the object must have, but without which it can be decoded:
+    /// reports it if it is missing.
+    pub(crate) fn take_or_report(
         &mut self,
         kind: HandleType,
         deviations: &mut Deviations,
     ) -> Result<Option<Handle<'a>>, FormatError> {
         let handle = self.take(kind);
         if handle.is_none() && self.damage.is_none() {
-            deviations.broken(self.missing(kind))?;
+            deviations.report(self.missing(kind))?;
         }
         Ok(handle)
     }
 
-    /// Where the payload stops being a sequence of handles.
+    /// Returns the error at which the payload stops being a sequence of handles.
     pub(crate) fn damage(&self) -> Option<FormatError> {
         self.damage
     }
 
-    /// Whether there is a handle of the type.
+    /// Returns whether the payload has a handle of the type.
     pub(crate) fn has(&self, kind: HandleType) -> bool {
         let mut known = self.known.iter().flatten();
         known.any(|slot| slot.handle.kind == kind)
     }
 
-    /// Judges the handles as a whole: those that were not taken, which this object must not have,
-    /// and the order of the others.
+    /// Reports handles that were not taken, which objects of this kind must not have, and a wrong
+    /// order of the others.
     pub(crate) fn finish(self, deviations: &mut Deviations) -> Result<(), FormatError> {
-        let mut before = None;
+        let mut previous_rank = None;
         for Slot { handle, taken } in self.known.iter().flatten() {
             let place = handle.cursor().place();
             if !taken {
-                deviations.broken(place.corrupt(Corrupt::HandleUnexpected))?;
+                deviations.report(place.corrupt(Corrupt::HandleUnexpected))?;
                 continue;
             }
             let rank = handle.kind.rank();
-            if before.is_some_and(|before| rank < before) {
-                deviations.tolerated(place.corrupt(Corrupt::HandleOrder));
+            if previous_rank.is_some_and(|previous| rank < previous) {
+                deviations.note(place.corrupt(Corrupt::HandleOrder));
             }
-            before = Some(rank);
+            previous_rank = Some(rank);
         }
         Ok(())
     }
@@ -287,8 +291,8 @@ impl<'a> Handles<'a> {
     }
 }
 
-/// Type and content of the next handle. Where deviations are listed, what fails here is damage: it
-/// is not known where the handle ends.
+/// Reads the type and content of the next handle. An error is damage even if deviations are
+/// collected: without the end of this handle, the next one cannot be found.
 fn read_handle<'a>(
     cursor: &mut Cursor<'a>,
     deviations: &mut Deviations,
@@ -298,38 +302,38 @@ fn read_handle<'a>(
     let length_place = cursor.place();
     let padded = u64::from(cursor.u32()?);
     let real = u64::from(cursor.u32()?);
-    let least = HEADER_BYTES as u64 + real;
-    if padded != least.next_multiple_of(ALIGNMENT as u64) {
+    let unpadded = HEADER_BYTES as u64 + real;
+    if padded != unpadded.next_multiple_of(ALIGNMENT as u64) {
         let wrong = length_place.corrupt(Corrupt::HandleLength);
-        // More padding than needed still leads to the next handle.
-        let leads_on = (least..=bytes_left).contains(&padded);
-        if !leads_on || !padded.is_multiple_of(ALIGNMENT as u64) {
+        // With more padding than needed, the next handle can still be found.
+        let in_payload = (unpadded..=bytes_left).contains(&padded);
+        if !in_payload || !padded.is_multiple_of(ALIGNMENT as u64) {
             return Err(wrong);
         }
-        deviations.broken(wrong)?;
+        deviations.report(wrong)?;
     }
     let code = cursor.u32()?;
     let zero_place = cursor.place();
     if cursor.u32()? != 0 {
-        deviations.broken(zero_place.corrupt(Corrupt::NotZero))?;
+        deviations.report(zero_place.corrupt(Corrupt::NotZero))?;
     }
     let length =
         |bytes| usize::try_from(bytes).map_err(|_| length_place.corrupt(Corrupt::Truncated));
     let content = cursor.take(length(real)?)?;
-    let padding = length(padded - least)?;
+    let padding = length(padded - unpadded)?;
     if padding > cursor.remaining() {
-        deviations.broken(cursor.corrupt(Corrupt::Truncated))?;
+        deviations.report(cursor.corrupt(Corrupt::Truncated))?;
     }
     let place = cursor.place();
     let padding = cursor.take(padding.min(cursor.remaining()))?;
     if padding.iter().any(|byte| *byte != 0) {
-        deviations.broken(place.corrupt(Corrupt::NotZero))?;
+        deviations.report(place.corrupt(Corrupt::NotZero))?;
     }
     Ok((code, content))
 }
 
-/// The error of a reader that needs all handles known.
-pub(crate) fn refuse(unknown: &[UnknownHandle]) -> Result<(), FormatError> {
+/// Fails if there is a handle of an unknown type.
+pub(crate) fn reject_unknown(unknown: &[UnknownHandle]) -> Result<(), FormatError> {
     match unknown.first() {
         None => Ok(()),
         Some(handle) => Err(Place::new(Part::Payload, handle.offset)

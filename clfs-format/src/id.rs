@@ -1,4 +1,5 @@
-//! What names an object: filehandles, block ids and the well-known ids (docs/format.md section 1).
+//! Object ids: filehandles, block ids and well-known ids (format.md §1), and object types (format.md
+//! §2).
 
 use std::fmt;
 
@@ -6,30 +7,30 @@ use crate::error::{Corrupt, FormatError, Part, Place};
 use crate::filehandle::Filehandle;
 use crate::hash;
 
-/// The 16-byte id of a segment or an indirect block.
+/// The 16-byte id of a segment or an indirect block (format.md §1).
 #[derive(Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct BlockId(pub [u8; 16]);
 
 impl BlockId {
-    /// Bytes of an id.
+    /// Length of an id in bytes.
     pub const LENGTH: usize = 16;
 
-    /// No block: 16 zero bytes, as in the roots of empty trees.
+    /// The null id, 16 zero bytes: the root of an unused tree (format.md §6 "BMAP").
     pub const NONE: Self = Self([0; 16]);
 
-    /// Whether it names no block.
+    /// Returns whether this is the null id.
     pub fn is_none(&self) -> bool {
         *self == Self::NONE
     }
 
-    /// The 16 bytes.
+    /// Returns the 16 bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
 impl fmt::Display for BlockId {
-    /// Upper-case hex, as in object names.
+    /// Formats the id in upper-case hex, as in object names.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02X}"))
     }
@@ -41,11 +42,11 @@ impl fmt::Debug for BlockId {
     }
 }
 
-/// The ids with a fixed meaning: 16 bytes, all zero but the last. The root directory's, 0x64, is
-/// [`Filehandle::ROOT`].
+/// The ids with a fixed meaning: 16 bytes, all zero except the last (format.md §1). The id of the
+/// root directory, 0x64, is [`Filehandle::ROOT`].
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum WellKnownId {
-    /// 0x62: the original loader's owner of an inode that is not final yet.
+    /// 0x62: not an object. CLFSLoad names it as the owner of an inode that is not yet final.
     Provisional,
     /// 0x63: the bucket object.
     Bucket,
@@ -68,7 +69,7 @@ impl WellKnownId {
         Self::SnapshotDatabase,
     ];
 
-    /// The 16 bytes.
+    /// Returns the 16 bytes.
     pub fn as_bytes(&self) -> &'static [u8; 16] {
         match self {
             Self::Provisional => const { &well_known(0x62) },
@@ -79,13 +80,13 @@ impl WellKnownId {
         }
     }
 
-    /// The last byte, which tells them apart.
+    /// Returns the last byte, which identifies the id.
     pub fn code(self) -> u8 {
         let [.., last] = *self.as_bytes();
         last
     }
 
-    /// Whether its object has a V1 name (section 4).
+    /// Returns whether the object has a V1 name (format.md §4).
     pub fn has_v1_name(self) -> bool {
         self != Self::Provisional
     }
@@ -97,19 +98,19 @@ const fn well_known(last: u8) -> [u8; 16] {
     bytes
 }
 
-/// The id of any object.
+/// The id of an object (format.md §1).
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ObjectId {
-    /// An inode.
+    /// The filehandle of an inode.
     Entity(Filehandle),
-    /// A segment or an indirect block.
+    /// The id of a segment or an indirect block.
     Block(BlockId),
-    /// An object with a fixed id.
+    /// A fixed id.
     WellKnown(WellKnownId),
 }
 
 impl ObjectId {
-    /// 24 or 16 bytes.
+    /// Returns the bytes as in object names: 24 for an entity other than the root, otherwise 16.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Entity(handle) => handle.as_bytes(),
@@ -118,10 +119,11 @@ impl ObjectId {
         }
     }
 
-    /// Takes 24 bytes (an entity) or 16 (the root, a well-known id or a block).
+    /// Converts 24 bytes (an entity) or 16 bytes (the root, a well-known id or a block).
     ///
     /// # Errors
-    /// Corrupt when the length is another, or the id is null.
+    /// [`FormatError::Corrupt`] if the length is neither 24 nor 16, the id is null, or 24 bytes are
+    /// the root's id and eight zeros.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FormatError> {
         let place = Place::new(Part::Id, 0);
         let id = if let Ok(block) = <[u8; BlockId::LENGTH]>::try_from(bytes) {
@@ -144,14 +146,14 @@ impl ObjectId {
         Ok(id)
     }
 
-    /// The hash of section 4.
+    /// Returns the hash that precedes the id in a V2 object name (format.md §4).
     pub fn hash64(&self) -> u64 {
         hash::hash64(self.as_bytes())
     }
 }
 
 impl fmt::Display for ObjectId {
-    /// Upper-case hex, as in object names.
+    /// Formats the id in upper-case hex, as in object names.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_bytes()
             .iter()
@@ -159,33 +161,33 @@ impl fmt::Display for ObjectId {
     }
 }
 
-/// The type of an object, in its name and (for inodes) in its attributes: *btype* (section 2).
+/// The type of an object, in its name and, for an inode, in its attributes: *btype* (format.md §2).
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum ObjectType {
-    /// Inode of a regular file.
+    /// The inode of a regular file.
     Regular = 1,
-    /// Inode of a directory.
+    /// The inode of a directory.
     Directory = 2,
-    /// Inode of a block device.
+    /// The inode of a block device.
     Block = 3,
-    /// Inode of a character device.
+    /// The inode of a character device.
     Character = 4,
-    /// Inode of a symlink.
+    /// The inode of a symlink.
     Symlink = 5,
-    /// Inode of a socket.
+    /// The inode of a socket.
     Socket = 6,
-    /// Inode of a fifo.
+    /// The inode of a fifo.
     Fifo = 7,
     /// A segment.
     Segment = 8,
     /// An indirect block.
     Indirect = 9,
-    /// A tombstone; never written by a loader.
+    /// A tombstone. No loader writes one.
     Tombstone = 10,
-    /// A special object such as the bucket's; its V1 name does not show it.
+    /// A special object such as the bucket, whose V1 name does not contain the type.
     Special = 11,
-    /// A hard link; never written by a loader.
+    /// A hard link. No loader writes one.
     HardLink = 12,
 }
 
@@ -205,12 +207,12 @@ impl ObjectType {
         Self::HardLink,
     ];
 
-    /// The number in names and attributes.
+    /// Returns the btype code.
     pub fn code(self) -> u8 {
         self as u8
     }
 
-    /// The type of a number; none when it is not 1 to 12.
+    /// Returns the type for a btype code; `None` if the code is not 1 to 12.
     pub fn from_code(code: u16) -> Option<Self> {
         Self::ALL.into_iter().find(|t| u16::from(t.code()) == code)
     }

@@ -1,4 +1,4 @@
-//! Indirect blocks (docs/format.md sections 5 INDIR and 6 "BMAP").
+//! Indirect blocks: the INDIR handle (format.md §5) and its object (format.md §6 "BMAP").
 
 use crate::buffer::ObjectBuffer;
 use crate::databack::DataBack;
@@ -7,28 +7,31 @@ use crate::error::{Corrupt, FormatError, Limit, Part, Place};
 use crate::handle::{HEADER_BYTES, HandleType, Handles};
 use crate::id::BlockId;
 
-/// u16 length and 16 bytes.
+/// Length of an encoded pointer: u16 length and 16 bytes.
 const POINTER_BYTES: usize = 18;
 
-/// A block of a tree that holds what does not fit into the inode's block map.
+/// An indirect block: a node of a tree with the blocks that do not fit in the direct list of a block
+/// map (format.md §6 "BMAP"). Layout: INDIR (u32 count, then u16 16 and 16 bytes for each pointer),
+/// DATABACK.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IndirectBlock {
-    /// At most 4096 segments, or indirect blocks of the next level.
+    /// At most 4096 ids: segments, or indirect blocks of the next level.
     pub pointers: Vec<BlockId>,
-    /// The owner; the offset is `(tree << 16) + depth`.
+    /// The owner; its offset is `(tree << 16) + depth`.
     pub data_back: DataBack,
 }
 
 impl IndirectBlock {
-    /// Bytes of the payload, or a little more: what to reserve.
+    /// Returns a capacity in bytes that suffices for the payload.
     pub fn payload_capacity(&self) -> usize {
-        HEADER_BYTES + 8 + self.pointers.len() * POINTER_BYTES + DataBack::MOST_HANDLE_BYTES
+        HEADER_BYTES + 8 + self.pointers.len() * POINTER_BYTES + DataBack::MAX_HANDLE_BYTES
     }
 
     /// Appends the payload: INDIR, DATABACK.
     ///
     /// # Errors
-    /// Limit when there are more than 4096 pointers, Corrupt when one is null.
+    /// [`FormatError::Limit`] if there are more than 4096 pointers, [`FormatError::Corrupt`] if one is
+    /// null.
     pub fn encode(&self, buffer: &mut ObjectBuffer) -> Result<(), FormatError> {
         let place = Place::new(Part::Handle(HandleType::Indirect), 0);
         place.limit(Limit::Pointers, self.pointers.len() as u64)?;
@@ -55,9 +58,9 @@ impl IndirectBlock {
         place.limit(Limit::Pointers, count as u64)?;
         let mut pointers = Vec::with_capacity(count);
         for _ in 0..count {
-            pointers.push(cursor.some_block_id()?);
+            pointers.push(cursor.non_null_block_id()?);
         }
-        deviations.allow(cursor.finish())?;
+        deviations.optional(cursor.finish())?;
         let data_back = DataBack::decode(handles.require(HandleType::DataBack)?, deviations)?;
         handles.finish(deviations)?;
         Ok(Self {

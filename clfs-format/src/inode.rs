@@ -1,4 +1,4 @@
-//! Inodes: one object for every file-system entity (docs/format.md section 6).
+//! Inodes: one object for every file-system entity (format.md §6).
 
 use std::borrow::Cow;
 
@@ -14,42 +14,46 @@ use crate::handle::{HEADER_BYTES, Handle, HandleType, Handles};
 use crate::id::ObjectType;
 use crate::segment::{decode_data, encode_data};
 
-/// u16 length and the shortest filehandle, the root's.
-const LEAST_BACK_BYTES: usize = 18;
-const MOST_BACK_BYTES: usize = 26;
+/// Length of an encoded back pointer: u16 length and the 16-byte filehandle of the root.
+const MIN_BACK_BYTES: usize = 18;
+/// Length of an encoded back pointer: u16 length and a 24-byte filehandle.
+const MAX_BACK_BYTES: usize = 26;
 
-/// The inode of an entity, with the first segment of its content.
+/// The inode of a file-system entity, with the first segment of its content (format.md §6). Layout:
+/// the handles VATTR, BMAP, BACK (not for directories), NAME, then DATA, DIRENTS or neither, and for
+/// the root EXTATTRS.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Inode<'a> {
     /// Owner, size, times and so on.
     pub attributes: Attributes,
-    /// The other segments.
+    /// The block map, with the other segments.
     pub block_map: BlockMap,
-    /// The directories whose entries name this entity, one for each entry; empty for directories,
-    /// which have no such handle.
+    /// The back pointers: for each entry that names this entity, the directory that contains the
+    /// entry. At most 1023. Empty for directories, which have no BACK handle.
     pub back: Cow<'a, [Filehandle]>,
-    /// The last component of the path. Empty only for a root directory whose source has none (`/`).
-    /// What an inspection gave may be any bytes, and empty where there is no name.
+    /// The last component of the path, at most 255 bytes without NUL and `/`. Empty only for a root
+    /// directory whose source is `/`. After an inspection it may be any bytes, and is empty if NAME is
+    /// missing or unreadable.
     pub name: Cow<'a, [u8]>,
-    /// The first segment.
+    /// The first segment, with at most 16384 bytes.
     pub content: Content<'a>,
 }
 
-/// What an inode holds of its entity's content.
+/// The content in an inode: the first segment (format.md §6).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Content<'a> {
-    /// Devices, sockets and fifos have none.
+    /// No content: a device, socket or fifo.
     None,
-    /// The first 16384 bytes of a regular file, or a symlink's target.
+    /// DATA: the first 16384 bytes of a regular file, or the target of a symlink (at most 1023 bytes).
     Data(Cow<'a, [u8]>),
-    /// The first entries of a directory.
+    /// DIRENTS: the first entries of a directory.
     Directory(DirEntries<'a>),
-    /// The first entries of the root directory, and its extended attributes.
+    /// DIRENTS and EXTATTRS: the first entries of the root directory, and its extended attributes.
     Root(DirEntries<'a>, ExtendedAttributes),
 }
 
 impl<'a> Inode<'a> {
-    /// Bytes of the payload, or a little more: what to reserve.
+    /// Returns a capacity in bytes that suffices for the payload.
     pub fn payload_capacity(&self) -> usize {
         let content = match &self.content {
             Content::None => 0,
@@ -60,21 +64,23 @@ impl<'a> Inode<'a> {
                 entries.as_bytes().len() + pairs.sum::<usize>()
             }
         };
-        // At most six handles, each with a header, a count and padding; the attributes have 104.
+        // At most six handles, each with a header, a count and padding, and 104 bytes of attributes.
         6 * (HEADER_BYTES + 4 + 8)
             + 104
             + self.block_map.encoded_length()
-            + self.back.len() * MOST_BACK_BYTES
+            + self.back.len() * MAX_BACK_BYTES
             + self.name.len()
             + content
     }
 
-    /// Appends the payload: VATTR, BMAP, BACK (unless it is a directory), NAME, then DATA, DIRENTS
-    /// or nothing, and EXTATTRS for the root.
+    /// Appends the payload: VATTR, BMAP, BACK (not for directories), NAME, then DATA, DIRENTS or
+    /// neither, and for the root EXTATTRS.
     ///
     /// # Errors
-    /// Limit for what is too long; Corrupt when the attributes' object type and the content do not
-    /// belong together, or the name breaks a rule.
+    /// - [`FormatError::Limit`] if the name, the content or a list is too long.
+    /// - [`FormatError::Corrupt`] if the object type in the attributes does not match the content, or
+    ///   the name or the block map breaks a rule.
+    /// - [`FormatError::Unsupported`] if a segment size is not one of format.md §6.
     pub fn encode(&self, buffer: &mut ObjectBuffer) -> Result<(), FormatError> {
         let file_type = self.check(Place::new(Part::Handle(HandleType::Attributes), 0))?;
         self.attributes.encode(buffer)?;
@@ -94,7 +100,7 @@ impl<'a> Inode<'a> {
         }
     }
 
-    /// `own` and `object_type` are those in the object's name.
+    /// Decodes an inode. `own` and `object_type` are the filehandle and the type in the object's name.
     pub(crate) fn decode(
         own: Filehandle,
         object_type: ObjectType,
@@ -110,13 +116,13 @@ impl<'a> Inode<'a> {
         let block_map = BlockMap::decode(block_map, own, deviations)?;
         let back = match file_type {
             FileType::Directory => None,
-            _ => handles.want(HandleType::Back, deviations)?,
+            _ => handles.take_or_report(HandleType::Back, deviations)?,
         };
         let back = match back {
             None => Vec::new(),
             Some(back) => decode_back(back, deviations)?,
         };
-        let name = match handles.want(HandleType::Name, deviations)? {
+        let name = match handles.take_or_report(HandleType::Name, deviations)? {
             None => &[],
             Some(name) => decode_name(name, own.is_root(), deviations)?,
         };
@@ -148,12 +154,12 @@ impl<'a> Inode<'a> {
         })
     }
 
-    /// That type, content and block map belong together.
+    /// Fails unless type, content and block map match.
     fn check(&self, place: Place) -> Result<FileType, FormatError> {
         let code = u16::from(self.attributes.object_type);
         let file_type = ObjectType::from_code(code).and_then(FileType::from_object_type);
         let root = self.block_map.handle.is_root();
-        let fits = match (&self.content, file_type) {
+        let matches = match (&self.content, file_type) {
             (Content::None, Some(file_type)) => matches!(
                 file_type,
                 FileType::Block | FileType::Character | FileType::Socket | FileType::Fifo
@@ -163,7 +169,7 @@ impl<'a> Inode<'a> {
             (Content::Root(..), Some(FileType::Directory)) => root,
             _ => false,
         };
-        let Some(file_type) = file_type.filter(|_| fits) else {
+        let Some(file_type) = file_type.filter(|_| matches) else {
             return Err(place.corrupt(Corrupt::TypeMismatch));
         };
         if file_type == FileType::Directory && !self.back.is_empty() {
@@ -174,7 +180,7 @@ impl<'a> Inode<'a> {
 
     fn encode_name(&self, buffer: &mut ObjectBuffer) -> Result<(), FormatError> {
         let place = Place::new(Part::Handle(HandleType::Name), 0);
-        if !may_be_empty(&self.name, self.block_map.handle.is_root()) {
+        if !is_empty_root_name(&self.name, self.block_map.handle.is_root()) {
             check_name(&self.name, place)?;
         }
         let handle = buffer.begin(HandleType::Name);
@@ -183,7 +189,7 @@ impl<'a> Inode<'a> {
     }
 }
 
-/// The name is no more than a help: one that breaks the rules is kept as it is.
+/// Decodes NAME. Nothing depends on the name, so an inspection keeps one that breaks the rules.
 fn decode_name<'a>(
     handle: Handle<'a>,
     root: bool,
@@ -191,19 +197,19 @@ fn decode_name<'a>(
 ) -> Result<&'a [u8], FormatError> {
     let mut cursor = handle.cursor();
     let place = cursor.place();
-    let Some(name) = deviations.allow(cursor.counted_bytes())? else {
+    let Some(name) = deviations.optional(cursor.counted_bytes())? else {
         return Ok(&[]);
     };
-    deviations.allow(cursor.finish())?;
-    if !may_be_empty(name, root) {
-        deviations.allow(check_name_length(name, place))?;
-        deviations.allow(check_name_bytes(name, place))?;
+    deviations.optional(cursor.finish())?;
+    if !is_empty_root_name(name, root) {
+        deviations.optional(check_name_length(name, place))?;
+        deviations.optional(check_name_bytes(name, place))?;
     }
     Ok(name)
 }
 
-/// The root alone may have no name: its source may be `/`.
-fn may_be_empty(name: &[u8], root: bool) -> bool {
+/// Returns whether the name is the empty name of a root directory, whose source is `/`.
+fn is_empty_root_name(name: &[u8], root: bool) -> bool {
     name.is_empty() && root
 }
 
@@ -211,12 +217,12 @@ fn decode_root_attributes(
     handles: &mut Handles<'_>,
     deviations: &mut Deviations,
 ) -> Result<ExtendedAttributes, FormatError> {
-    let handle = handles.want(HandleType::ExtendedAttributes, deviations)?;
+    let handle = handles.take_or_report(HandleType::ExtendedAttributes, deviations)?;
     let Some(handle) = handle else {
         return Ok(ExtendedAttributes::default());
     };
     let attributes = ExtendedAttributes::decode(handle, deviations);
-    Ok(deviations.allow(attributes)?.unwrap_or_default())
+    Ok(deviations.optional(attributes)?.unwrap_or_default())
 }
 
 fn data_limit(file_type: FileType) -> Limit {
@@ -237,25 +243,26 @@ fn encode_back(back: &[Filehandle], buffer: &mut ObjectBuffer) -> Result<(), For
     buffer.end(handle)
 }
 
-/// Those that can be read: the entity is the same without them.
+/// Decodes BACK. Nothing else depends on the back pointers, so an inspection keeps those that it can
+/// read.
 fn decode_back(
     handle: Handle<'_>,
     deviations: &mut Deviations,
 ) -> Result<Vec<Filehandle>, FormatError> {
     let mut cursor = handle.cursor();
     let place = cursor.place();
-    let Some(count) = deviations.allow(cursor.count(LEAST_BACK_BYTES))? else {
+    let Some(count) = deviations.optional(cursor.count(MIN_BACK_BYTES))? else {
         return Ok(Vec::new());
     };
-    deviations.allow(place.limit(Limit::Links, count as u64))?;
+    deviations.optional(place.limit(Limit::Links, count as u64))?;
     let mut back = Vec::with_capacity(count);
     for _ in 0..count {
         let place = cursor.place();
-        let Some(bytes) = deviations.allow(cursor.raw_id())? else {
+        let Some(bytes) = deviations.optional(cursor.raw_id())? else {
             return Ok(back);
         };
-        back.extend(deviations.allow(Filehandle::from_bytes_at(bytes, place))?);
+        back.extend(deviations.optional(Filehandle::from_bytes_at(bytes, place))?);
     }
-    deviations.allow(cursor.finish())?;
+    deviations.optional(cursor.finish())?;
     Ok(back)
 }

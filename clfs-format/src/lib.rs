@@ -1,13 +1,101 @@
-//! The CLFS object format, both directions: names, hashes, filehandles, the wrapper, and every
-//! object a loader writes.
+//! Encodes and decodes the objects of CLFS, the format in which an Avere cluster (vFXT, FXT Edge
+//! Filer, Azure HPC Cache) keeps a file system in an Azure Blob container.
 //!
-//! The specification is `docs/format.md` of the project; comments cite it by section. The crate
-//! does no I/O: it turns values into the bytes of a blob and back. Everything it decodes is
-//! untrusted: lengths are checked before they are believed, nothing is allocated that the input
-//! does not pay for, and every failure is a [`FormatError`] that names the place.
+//! An object is one blob: a 4-byte wrapper and a payload. The payload is a sequence of typed
+//! handles, either as it is or as one LZ4 frame. The blob's name contains the object's id and type,
+//! so both the name and the bytes are needed to decode an object. The crate performs no I/O: the
+//! caller downloads and uploads the blobs.
+//!
+//! | layer | decode | encode |
+//! |---|---|---|
+//! | name of a blob | [`ObjectName::parse`] | `to_string` of an [`ObjectName`] |
+//! | blob: wrapper and payload | [`unwrap()`], [`inspect_wrapper`] | [`Lz4Encoder::wrap`] |
+//! | payload | [`Object::decode`], [`Object::inspect`] | [`Object::encode`], [`Inode::encode`] and so on |
+//! | entries of a directory | [`DirEntries::iter`] | [`DirectorySegmenter`] |
+//! | segments of a file or directory | [`BlockMapReader`] | [`BlockMapBuilder`] |
+//!
+//! The specification is `docs/format.md` of the clfsload project; comments cite its sections as
+//! "format.md §6".
+//!
+//! # Untrusted input
+//!
+//! Decoders treat their input as untrusted. They check a length before they use it, they allocate no
+//! more than the input or the caller's limit justifies, and they do not panic. Every failure is a
+//! [`FormatError`] with the structure and the offset. [`Object::decode`] rejects an object that
+//! breaks a rule; [`Object::inspect`] decodes as much as possible and lists the broken rules.
+//!
+//! # Decode a blob
+//!
+//! ```
+//! use clfs_format::{Object, ObjectName, limits::PAYLOAD_BYTES, unwrap};
+//! # use clfs_format::{Bucket, Compression, Lz4Encoder, ObjectBuffer};
+//!
+//! # fn main() -> Result<(), clfs_format::FormatError> {
+//! # let mut buffer = ObjectBuffer::with_capacity(0);
+//! # Bucket::new("8c2f3a52-5d0e-4d0b-9d0c-0f2a6f6f6c11", &[]).encode(&mut buffer)?;
+//! # let blob = Lz4Encoder::new().wrap(buffer, Compression::Lz4);
+//! # let blob_name = "00000063_00000000000000000000000000000063.00000000009.FFFFFFFF.0001";
+//! // `blob_name` and `blob` are the name and the bytes of a downloaded blob.
+//! let name = ObjectName::parse(blob_name)?;
+//! let payload = unwrap(&blob, PAYLOAD_BYTES)?;
+//! match Object::decode(&name, &payload)? {
+//!     Object::Bucket(bucket) => {
+//!         assert_eq!(bucket.uuid(), Some("8c2f3a52-5d0e-4d0b-9d0c-0f2a6f6f6c11"));
+//!     }
+//!     other => panic!("expected the bucket object: {other:?}"),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Encode a blob
+//!
+//! The inode of a five-byte file in the root directory:
+//!
+//! ```
+//! use clfs_format::{
+//!     Attributes, BlockMap, Compression, Content, FILE_SEGMENT_BYTES, FIRST_SEQUENCE, FileType,
+//!     Filehandle, FilehandleFields, Inode, Lz4Encoder, ObjectBuffer, ObjectName, ObjectType,
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let fields = FilehandleFields {
+//!     container_id: 0x0012_3456,
+//!     parent_directory_manager: 0,
+//!     directory_manager: 0,
+//!     file_type: FileType::Regular,
+//!     sequence: FIRST_SEQUENCE,
+//!     random: 0x5eed,
+//! };
+//! let handle = fields.filehandle().ok_or("choose another random number")?;
+//! let inode = Inode {
+//!     attributes: Attributes {
+//!         mode: 0o100_644,
+//!         object_type: ObjectType::Regular.code(),
+//!         size: 5,
+//!         used: 5,
+//!         nlink: 1,
+//!         ..Attributes::default()
+//!     },
+//!     block_map: BlockMap::single(handle, FILE_SEGMENT_BYTES.try_into()?),
+//!     back: vec![Filehandle::ROOT].into(),
+//!     name: b"greeting".as_slice().into(),
+//!     content: Content::Data(b"hello".as_slice().into()),
+//! };
+//!
+//! let mut buffer = ObjectBuffer::with_capacity(inode.payload_capacity());
+//! inode.encode(&mut buffer)?;
+//! let blob = Lz4Encoder::new().wrap(buffer, Compression::Lz4);
+//! let blob_name = ObjectName::entity(handle, ObjectType::Regular, Filehandle::ROOT).to_string();
+//! // Upload `blob` as `blob_name`.
+//! # assert_eq!(blob[..4], [0, 0, 1, 0]);
+//! # assert_eq!(ObjectName::parse(&blob_name)?.object_type(), ObjectType::Regular);
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
-/// Its example is tested with the documentation.
+/// Runs the example of the README as a documentation test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

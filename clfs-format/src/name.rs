@@ -1,4 +1,4 @@
-//! Object names: what a blob is called (docs/format.md section 4).
+//! Object names: the names of blobs (format.md §4).
 
 use std::fmt;
 
@@ -10,48 +10,53 @@ use crate::limits::{FIRST_VERSION, NO_SNAPSHOT};
 
 const V1: u64 = 1;
 const V2: u64 = 2;
-/// The longest id is a filehandle of 24 bytes.
-const ID_BYTES: usize = 24;
+/// Length of the longest id, a filehandle.
+const MAX_ID_BYTES: usize = 24;
 
-/// A blob's name, taken apart.
+/// The name of a blob, parsed. [`fmt::Display`] formats it as in format.md §4:
+///
+/// - V1: `%08X_%s.%011u.%08X.%04u`: fnv1(id), hex(id), version, snapshot, 1;
+/// - V2: `%016X_%s.%04u.%016X.%011u.%08X.%04u`: hash64(id), hex(id), object type, owner hash,
+///   version, snapshot, 2.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectName {
-    /// The object.
+    /// The id of the object.
     pub id: ObjectId,
-    /// The kind of name.
+    /// V1 or V2, with the fields that only V2 has.
     pub kind: NameKind,
-    /// Of several names of one object the highest version counts.
+    /// The version. Of several blobs of one object, the one with the highest version is valid.
     pub version: u64,
-    /// 0xFFFFFFFF for an object that belongs to no snapshot.
+    /// The snapshot number; [`NO_SNAPSHOT`] for an object that belongs to no snapshot.
     pub snapshot: u32,
 }
 
-/// The two kinds of object names.
+/// The two kinds of object names (format.md §4).
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NameKind {
-    /// Ids 0x63, 0x65, 0x66, 0x67.
+    /// The kind for the ids 0x63, 0x65, 0x66 and 0x67.
     V1,
-    /// All others.
+    /// The kind for all other ids.
     V2 {
-        /// Type of the object.
+        /// The type of the object.
         object_type: ObjectType,
-        /// `hash64` of the owner's id.
+        /// The [`hash64`](crate::hash64) of the owner's id.
         owner_hash: u64,
     },
 }
 
 impl ObjectName {
-    /// The name of a new inode.
+    /// Returns the name of a new inode. `owner` is its parent directory: of several, the first back
+    /// pointer (format.md §6).
     pub fn entity(handle: Filehandle, object_type: ObjectType, owner: Filehandle) -> Self {
         Self::v2(ObjectId::Entity(handle), object_type, owner)
     }
 
-    /// The name of a new segment or indirect block; the owner is the file or directory.
+    /// Returns the name of a new segment or indirect block. `owner` is its file or directory.
     pub fn block(id: BlockId, object_type: ObjectType, owner: Filehandle) -> Self {
         Self::v2(ObjectId::Block(id), object_type, owner)
     }
 
-    /// The name of the bucket object.
+    /// Returns the name of the bucket object.
     pub fn bucket() -> Self {
         Self {
             id: ObjectId::WellKnown(WellKnownId::Bucket),
@@ -61,7 +66,7 @@ impl ObjectName {
         }
     }
 
-    /// The name of the root directory's inode: its owner is itself.
+    /// Returns the name of the root directory's inode, which is its own owner.
     pub fn root() -> Self {
         Self::entity(Filehandle::ROOT, ObjectType::Directory, Filehandle::ROOT)
     }
@@ -78,7 +83,7 @@ impl ObjectName {
         }
     }
 
-    /// The type of the object; [`ObjectType::Special`] for a V1 name.
+    /// Returns the type of the object; [`ObjectType::Special`] for a V1 name.
     pub fn object_type(&self) -> ObjectType {
         match self.kind {
             NameKind::V1 => ObjectType::Special,
@@ -86,12 +91,14 @@ impl ObjectName {
         }
     }
 
-    /// Reads a blob's name. What it accepts, [`fmt::Display`] gives back unchanged.
+    /// Parses the name of a blob. `to_string` of the result returns the same bytes.
     ///
     /// # Errors
-    /// Corrupt when the fields, their widths, the digits (hex is upper case), the hash of the id or
-    /// the kind of id are wrong; Unsupported when the object type is unknown. The offset counts
-    /// bytes of the name.
+    /// - [`FormatError::Corrupt`] if the number of fields, their widths or digits (hex is upper
+    ///   case), the hash of the id, or the kind of name for the id is wrong.
+    /// - [`FormatError::Unsupported`] if the object type is unknown.
+    ///
+    /// Offsets count bytes of the name.
     pub fn parse(name: impl AsRef<[u8]>) -> Result<Self, FormatError> {
         let name = name.as_ref();
         let mut fields = Fields::new(name)?;
@@ -163,7 +170,7 @@ fn has_v1_name(id: &ObjectId) -> bool {
 }
 
 impl fmt::Display for ObjectName {
-    /// The blob's name.
+    /// Formats the name of the blob.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             id,
@@ -190,14 +197,14 @@ impl fmt::Display for ObjectName {
     }
 }
 
-/// The fields of a name between its dots.
+/// The dot-separated fields of a name, read in sequence.
 struct Fields<'a> {
     rest: Option<Field<'a>>,
     count: usize,
 }
 
 impl<'a> Fields<'a> {
-    /// 4 fields (V1) or 6 (V2).
+    /// Fails unless the name has 4 fields (V1) or 6 (V2).
     fn new(name: &'a [u8]) -> Result<Self, FormatError> {
         let place = Place::new(Part::ObjectName, 0);
         let count = name.iter().filter(|byte| **byte == b'.').count() + 1;
@@ -219,7 +226,7 @@ impl<'a> Fields<'a> {
         Ok(rest.slice(0, dot))
     }
 
-    /// The last three fields, which both kinds share.
+    /// Parses the last three fields, which both kinds have.
     fn version_and_snapshot(&mut self, kind: u64) -> Result<(u64, u32), FormatError> {
         let version = self.next()?.decimal(11)?;
         let snapshot_field = self.next()?;
@@ -244,9 +251,9 @@ impl<'a> Field<'a> {
         self.place.corrupt(kind)
     }
 
-    fn find(&self, wanted: u8) -> Result<usize, FormatError> {
-        let found = self.bytes.iter().position(|byte| *byte == wanted);
-        found.ok_or_else(|| self.corrupt(Corrupt::NameFields))
+    fn find(&self, separator: u8) -> Result<usize, FormatError> {
+        let position = self.bytes.iter().position(|byte| *byte == separator);
+        position.ok_or_else(|| self.corrupt(Corrupt::NameFields))
     }
 
     fn slice(&self, from: usize, to: usize) -> Self {
@@ -259,7 +266,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Exactly `width` upper-case hex digits, at most 16.
+    /// Parses exactly `width` upper-case hex digits; `width` is at most 16.
     fn hex(&self, width: usize) -> Result<u64, FormatError> {
         if self.bytes.len() != width {
             return Err(self.corrupt(Corrupt::NameWidth));
@@ -277,10 +284,10 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Decimal digits: `width` of them, or more without leading zeros (printf's `%0*u`).
+    /// Parses `width` decimal digits, or more if the first is not zero (as printf's `%0*u` writes).
     fn decimal(&self, width: usize) -> Result<u64, FormatError> {
-        let zeros = self.bytes.first() == Some(&b'0');
-        if self.bytes.len() < width || (self.bytes.len() > width && zeros) {
+        let leading_zero = self.bytes.first() == Some(&b'0');
+        if self.bytes.len() < width || (self.bytes.len() > width && leading_zero) {
             return Err(self.corrupt(Corrupt::NameWidth));
         }
         self.bytes.iter().try_fold(0, |value: u64, byte| {
@@ -298,7 +305,7 @@ impl<'a> Field<'a> {
         let (pairs, []) = self.bytes.as_chunks::<2>() else {
             return Err(self.corrupt(Corrupt::NameWidth));
         };
-        let mut bytes = [0; ID_BYTES];
+        let mut bytes = [0; MAX_ID_BYTES];
         let Some(id) = bytes.get_mut(..pairs.len()) else {
             return Err(self.corrupt(Corrupt::NameWidth));
         };

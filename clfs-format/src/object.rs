@@ -1,67 +1,71 @@
-//! Any object: which decoder a name asks for (docs/format.md section 6).
+//! Objects of all kinds: the name of an object selects its decoder (format.md §6).
 
 use crate::buffer::ObjectBuffer;
 use crate::deviations::Deviations;
 use crate::error::{Corrupt, FormatError, Part, Place, Unsupported};
 use crate::extended::Bucket;
 use crate::filehandle::Filehandle;
-use crate::handle::{HandleType, Handles, UnknownHandle, refuse};
+use crate::handle::{HandleType, Handles, UnknownHandle, reject_unknown};
 use crate::id::{ObjectId, ObjectType, WellKnownId};
 use crate::indirect::IndirectBlock;
 use crate::inode::Inode;
 use crate::name::ObjectName;
 use crate::segment::{DirectorySegment, FileSegment};
 
-/// An object's payload.
+/// The decoded payload of an object (format.md §6).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-// Nearly all objects are inodes: a box would cost each of them an allocation and save none.
+// Nearly all objects are inodes, so a box would only add an allocation to each.
 #[allow(clippy::large_enum_variant)]
 pub enum Object<'a> {
-    /// An entity of the file system.
+    /// The inode of a file-system entity.
     Inode(Inode<'a>),
-    /// A piece of a file.
+    /// A segment of a file.
     FileSegment(FileSegment<'a>),
-    /// A piece of a directory.
+    /// A segment of a directory.
     DirectorySegment(DirectorySegment<'a>),
-    /// A block of a tree of pointers.
+    /// An indirect block.
     IndirectBlock(IndirectBlock),
     /// The bucket object.
     Bucket(Bucket),
 }
 
 impl<'a> Object<'a> {
-    /// Decodes a payload; the name says what it must be.
+    /// Decodes a payload as the kind of object that `name` names. Content is borrowed from the
+    /// payload.
     ///
     /// # Errors
-    /// Corrupt or Limit when the payload breaks a rule; Unsupported for objects without a decoder
-    /// and for handles that only the cache writes: see [`Object::decode_with_unknown`].
+    /// - [`FormatError::Corrupt`] or [`FormatError::Limit`] if the payload breaks a rule.
+    /// - [`FormatError::Unsupported`] if the object has no decoder, a segment size other than those
+    ///   of format.md §6, or a handle that no loader writes (see [`Object::decode_with_unknown`]).
     pub fn decode(name: &ObjectName, payload: &'a [u8]) -> Result<Self, FormatError> {
         let (object, unknown) = Self::decode_with_unknown(name, payload)?;
-        refuse(&unknown)?;
+        reject_unknown(&unknown)?;
         Ok(object)
     }
 
-    /// The same, but well-formed handles of unknown types are passed over and listed.
+    /// Decodes a payload like [`Object::decode`], but skips well-formed handles of unknown types and
+    /// returns a list of them.
     ///
     /// # Errors
-    /// As [`Object::decode`], unknown handles aside.
+    /// The same errors as [`Object::decode`], except for unknown handles.
     pub fn decode_with_unknown(
         name: &ObjectName,
         payload: &'a [u8],
     ) -> Result<(Self, Vec<UnknownHandle>), FormatError> {
-        let decoder = Decoder::of(name)?;
+        let decoder = Decoder::for_name(name)?;
         let mut unknown = Vec::new();
-        let mut deviations = Deviations::Refused;
+        let mut deviations = Deviations::Strict;
         let handles = Handles::read(payload, &mut unknown, &mut deviations)?;
         let object = decoder.decode(handles, &mut deviations)?;
         Ok((object, unknown))
     }
 
-    /// Appends the payload.
+    /// Appends the payload to `buffer`.
     ///
     /// # Errors
-    /// Limit or Corrupt when the object breaks a rule; the buffer then holds a part of it.
+    /// [`FormatError::Limit`], [`FormatError::Corrupt`] or [`FormatError::Unsupported`] (segment
+    /// sizes) if the object breaks a rule. The buffer then contains a part of the payload.
     pub fn encode(&self, buffer: &mut ObjectBuffer) -> Result<(), FormatError> {
         match self {
             Self::Inode(inode) => inode.encode(buffer),
@@ -73,7 +77,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// What a name says about the payload.
+/// The decoder that an object's name selects.
 pub(crate) enum Decoder {
     Inode(Filehandle, ObjectType),
     Segment,
@@ -82,7 +86,7 @@ pub(crate) enum Decoder {
 }
 
 impl Decoder {
-    pub(crate) fn of(name: &ObjectName) -> Result<Self, FormatError> {
+    pub(crate) fn for_name(name: &ObjectName) -> Result<Self, FormatError> {
         let place = Place::new(Part::ObjectName, 0);
         let object_type = name.object_type();
         match (&name.id, object_type) {

@@ -1,4 +1,4 @@
-//! Segments that are objects of their own (docs/format.md section 6).
+//! Segments after the first, which are separate objects (format.md §6).
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::directory::DirEntries;
 use crate::error::{Corrupt, FormatError, Limit, Part, Place};
 use crate::handle::{HEADER_BYTES, Handle, HandleType, Handles};
 
-/// A DATA handle: u32 length, bytes.
+/// Appends a DATA handle: u32 length, bytes.
 pub(crate) fn encode_data(
     data: &[u8],
     limit: Limit,
@@ -29,31 +29,32 @@ pub(crate) fn decode_data<'a>(
     let mut cursor = handle.cursor();
     let place = cursor.place();
     let data = cursor.counted_bytes()?;
-    deviations.allow(cursor.finish())?;
-    deviations.allow(place.limit(limit, data.len() as u64))?;
+    deviations.optional(cursor.finish())?;
+    deviations.optional(place.limit(limit, data.len() as u64))?;
     Ok(data)
 }
 
-/// Up to 8 MiB of a file.
+/// A segment of a file after the first, at most 8 MiB (format.md §6 "Regular file"). Layout: DATA
+/// (u32 length, bytes), DATABACK.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FileSegment<'a> {
-    /// The bytes.
+    /// The bytes of the file.
     pub data: Cow<'a, [u8]>,
-    /// The file, and where in it the bytes belong ([`crate::file_segment_range`]).
+    /// The file, and the offset of the bytes in it ([`crate::file_segment_range`]).
     pub data_back: DataBack,
 }
 
 impl<'a> FileSegment<'a> {
-    /// Bytes of the payload, or a little more: what to reserve.
+    /// Returns a capacity in bytes that suffices for the payload.
     pub fn payload_capacity(&self) -> usize {
-        HEADER_BYTES + 4 + self.data.len() + 8 + DataBack::MOST_HANDLE_BYTES
+        HEADER_BYTES + 4 + self.data.len() + 8 + DataBack::MAX_HANDLE_BYTES
     }
 
-    /// Appends the payload: DATA, DATABACK. See [`ObjectBuffer::file_segment`] for a way without
-    /// a copy.
+    /// Appends the payload: DATA, DATABACK. [`ObjectBuffer::file_segment`] encodes the same payload
+    /// without copying the data.
     ///
     /// # Errors
-    /// Limit when there are more than 8 MiB.
+    /// [`FormatError::Limit`] if the data exceeds 8 MiB.
     pub fn encode(&self, buffer: &mut ObjectBuffer) -> Result<(), FormatError> {
         encode_data(&self.data, Limit::FileSegmentBytes, buffer)?;
         self.data_back.encode(buffer);
@@ -75,25 +76,26 @@ impl<'a> FileSegment<'a> {
     }
 }
 
-/// Up to 256 KiB of a directory's entries.
+/// A segment of a directory after the first, at most 256 KiB of entries (format.md §6 "Directory").
+/// Layout: DIRENTS, DATA of length 0, DATABACK.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DirectorySegment<'a> {
     /// The entries.
     pub entries: DirEntries<'a>,
-    /// The directory, and the segment's offset ([`crate::directory_segment_offset`]).
+    /// The directory, and the offset of the segment ([`crate::directory_segment_offset`]).
     pub data_back: DataBack,
 }
 
 impl<'a> DirectorySegment<'a> {
-    /// Bytes of the payload, or a little more: what to reserve.
+    /// Returns a capacity in bytes that suffices for the payload.
     pub fn payload_capacity(&self) -> usize {
-        2 * (HEADER_BYTES + 8) + self.entries.as_bytes().len() + DataBack::MOST_HANDLE_BYTES
+        2 * (HEADER_BYTES + 8) + self.entries.as_bytes().len() + DataBack::MAX_HANDLE_BYTES
     }
 
-    /// Appends the payload: DIRENTS, empty DATA (the cache insists on it), DATABACK.
+    /// Appends the payload: DIRENTS, empty DATA (the cache requires it), DATABACK.
     ///
     /// # Errors
-    /// Limit when there are more than 256 KiB of entries.
+    /// [`FormatError::Limit`] if the entries exceed 256 KiB.
     pub fn encode(&self, buffer: &mut ObjectBuffer) -> Result<(), FormatError> {
         self.entries.encode(Limit::DirectorySegmentBytes, buffer)?;
         encode_data(&[], Limit::DirectorySegmentBytes, buffer)?;
@@ -107,12 +109,12 @@ impl<'a> DirectorySegment<'a> {
     ) -> Result<Self, FormatError> {
         let entries = handles.require(HandleType::Dirents)?;
         let entries = DirEntries::decode(entries, Limit::DirectorySegmentBytes, deviations)?;
-        if let Some(data) = handles.want(HandleType::Data, deviations)? {
+        if let Some(data) = handles.take_or_report(HandleType::Data, deviations)? {
             let not_empty = data.cursor().corrupt(Corrupt::DataNotEmpty);
-            // What is in it does not matter to the entries.
+            // The entries do not depend on this handle, so any fault in it is a deviation.
             let bytes = decode_data(data, Limit::DirectorySegmentBytes, deviations);
-            if deviations.allow(bytes)?.is_some_and(|b| !b.is_empty()) {
-                deviations.broken(not_empty)?;
+            if deviations.optional(bytes)?.is_some_and(|b| !b.is_empty()) {
+                deviations.report(not_empty)?;
             }
         }
         let data_back = DataBack::decode(handles.require(HandleType::DataBack)?, deviations)?;

@@ -1,4 +1,4 @@
-//! The wrapper: four bytes before the payload that say how it is stored (docs/format.md section 3).
+//! The wrapper: the four bytes before a payload, with its encryption and compression (format.md §3).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,18 +19,19 @@ const LZ4: u16 = 1;
 /// Inputs under this length take lz4_flex's table of 16-bit positions.
 const SMALL_TABLE_BYTES: usize = u16::MAX as usize;
 
-/// Whether payloads are compressed.
+/// The compression of payloads (format.md §3).
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Hash, Default)]
 pub enum Compression {
-    /// Never.
+    /// No compression.
     Disabled,
-    /// LZ4 where it makes the blob smaller and every block of the frame compresses.
+    /// LZ4. An encoder uses it if the blob becomes smaller and no block of the frame is stored
+    /// uncompressed.
     #[default]
     Lz4,
 }
 
-/// Turns payloads into blobs. It holds the compressor's memory, so that a small object allocates
-/// nothing but its blob: one for each worker.
+/// An encoder of blobs: adds the wrapper to a payload and compresses it (format.md §3). It keeps the
+/// compressor's tables, so that a small object allocates only its blob; use one per thread.
 pub struct Lz4Encoder {
     small: CompressTable,
     large: CompressTable,
@@ -38,7 +39,7 @@ pub struct Lz4Encoder {
 }
 
 impl Lz4Encoder {
-    /// An encoder for many objects, one after the other.
+    /// Creates an encoder, which can be used for any number of objects.
     pub fn new() -> Self {
         Self {
             small: CompressTable::small(),
@@ -47,17 +48,18 @@ impl Lz4Encoder {
         }
     }
 
-    /// The blob: wrapper and payload. With [`Compression::Lz4`] it is compressed unless a block of
-    /// the frame would be stored as it is, which the cache cannot read, or the blob would not
-    /// become smaller. What comes out depends on the payload alone.
+    /// Returns the blob: `u16 encryption`, `u16 compression` (both little-endian), payload. With
+    /// [`Compression::Lz4`] the payload is compressed unless a block of the frame would be stored
+    /// uncompressed, which the cache cannot read, or the blob would not become smaller. The blob
+    /// depends only on the payload and `compression`.
     pub fn wrap(&mut self, buffer: ObjectBuffer, compression: Compression) -> Vec<u8> {
         let mut blob = self.wrap_in(buffer, compression, Vec::new()).blob;
         blob.shrink_to_fit();
         blob
     }
 
-    /// [`wrap`](Self::wrap) with memory that was used before; where it is too small, other memory
-    /// is taken.
+    /// Returns the same blob as [`wrap`](Self::wrap), in memory that was used before. Memory that is
+    /// too small is reallocated.
     pub fn wrap_in(
         &mut self,
         buffer: ObjectBuffer,
@@ -80,10 +82,10 @@ impl Lz4Encoder {
         }
     }
 
-    /// The compressed blob; the memory alone when the object must be stored with compression 0.
+    /// Returns the compressed blob, or the unused memory if the payload must stay uncompressed.
     fn compress(&mut self, payload: &[u8], memory: Vec<u8>) -> Result<Vec<u8>, Vec<u8>> {
         let mut wrapper = [0; WRAPPER_BYTES];
-        // Two of four bytes for a u16.
+        // The compression field: the last two of four bytes.
         wrapper[2..].copy_from_slice(&LZ4.to_le_bytes());
         if payload.len() > frame::BLOCK_BYTES {
             return frame::compress_linked(&wrapper, payload, memory);
@@ -99,8 +101,8 @@ impl Lz4Encoder {
         Ok(blob)
     }
 
-    /// One block: what the frame encoder would make of it, without its buffers of 576 KiB. None when
-    /// the blob would not become smaller.
+    /// Compresses a payload of one block to the bytes that the frame encoder would produce, without
+    /// its buffers of 576 KiB. Returns `None` if the blob would not become smaller.
     fn compress_block(&mut self, payload: &[u8]) -> Option<&[u8]> {
         let room = get_maximum_output_size(payload.len());
         if self.scratch.len() < room {
@@ -117,13 +119,13 @@ impl Lz4Encoder {
     }
 }
 
-/// A blob, and memory that is not in use any more.
+/// A blob, and memory that can be reused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Wrapped {
-    /// Wrapper and payload.
+    /// The wrapper and the payload.
     pub blob: Vec<u8>,
-    /// The payload's memory, or what was given for the blob and not needed.
+    /// The memory of the payload, or the memory that was passed in if the blob did not need it.
     pub spare: Vec<u8>,
 }
 
@@ -139,38 +141,41 @@ impl fmt::Debug for Lz4Encoder {
     }
 }
 
-/// The payload of a blob, borrowed when it is not compressed. `limit` bounds the payload in bytes,
-/// whatever a frame says or expands to: [`crate::limits::PAYLOAD_BYTES`] is enough for every object.
+/// Returns the payload of a blob (format.md §3), borrowed if it is not compressed. `limit` is the
+/// maximum length of the payload in bytes, and bounds the memory used;
+/// [`crate::limits::PAYLOAD_BYTES`] suffices for every object.
 ///
 /// # Errors
-/// Corrupt when the blob is shorter than a wrapper or the frame is damaged; Unsupported for
-/// encryption, for a compression other than LZ4, and for frames with a dictionary; Limit when the
-/// payload would be longer than `limit`.
+/// - [`FormatError::Corrupt`] if the blob is shorter than a wrapper, or the frame is damaged.
+/// - [`FormatError::Unsupported`] if the blob is encrypted, has a compression other than LZ4, or has
+///   a frame of another version or with a dictionary.
+/// - [`FormatError::Limit`] if the payload is longer than `limit`.
 pub fn unwrap(blob: &[u8], limit: usize) -> Result<Cow<'_, [u8]>, FormatError> {
-    let (payload, _) = read(blob, limit, &mut Deviations::Refused)?;
+    let (payload, _) = read(blob, limit, &mut Deviations::Strict)?;
     Ok(payload)
 }
 
-/// What looking at a blob gave.
+/// The result of [`inspect_wrapper`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unwrapped<'a> {
-    /// The payload, borrowed when it is not compressed.
+    /// The payload, borrowed if it is not compressed.
     pub payload: Cow<'a, [u8]>,
-    /// How the blob holds it.
+    /// The compression of the payload.
     pub compression: Compression,
-    /// Rules of section 3 that the blob breaks, in order of place; offsets count bytes of the blob.
-    /// At most [`crate::limits::DEVIATIONS`], and of stored blocks the first four.
+    /// The rules of format.md §3 that the blob breaks, sorted by offset; offsets count bytes of the
+    /// blob. At most [`crate::limits::DEVIATIONS`] entries, and at most four for stored blocks.
     pub deviations: Vec<FormatError>,
 }
 
-/// Like [`unwrap`], and says which rules of section 3 the blob breaks though it can be read:
-/// [`Corrupt::FrameHeader`], [`Corrupt::FrameStored`] and [`Corrupt::NotSmaller`].
+/// Returns the payload of a blob like [`unwrap()`], and lists the broken rules of format.md §3 that
+/// do not prevent reading: [`Corrupt::FrameHeader`], [`Corrupt::FrameStored`] and
+/// [`Corrupt::NotSmaller`].
 ///
 /// # Errors
-/// As [`unwrap`].
+/// The same errors as [`unwrap()`].
 pub fn inspect_wrapper(blob: &[u8], limit: usize) -> Result<Unwrapped<'_>, FormatError> {
-    let mut deviations = Deviations::listed();
+    let mut deviations = Deviations::collected();
     let (payload, compression) = read(blob, limit, &mut deviations)?;
     Ok(Unwrapped {
         payload,
@@ -201,7 +206,7 @@ fn read<'a>(
         LZ4 => {
             let payload = frame::decompress(stored, WRAPPER_BYTES, limit, deviations)?;
             if stored.len() >= payload.len() {
-                deviations.tolerated(place.corrupt(Corrupt::NotSmaller));
+                deviations.note(place.corrupt(Corrupt::NotSmaller));
             }
             Ok((Cow::Owned(payload), Compression::Lz4))
         }

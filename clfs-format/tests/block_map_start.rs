@@ -1,5 +1,5 @@
-//! Reading a block map from a block in the middle: the same blocks as from the start, and of the
-//! indirect blocks only those on the way.
+//! Tests of reading a block map from a block in the middle: the reader returns the same blocks as from
+//! the start, and requests only the indirect blocks on the path to them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use clfs_format::*;
@@ -9,7 +9,7 @@ const TREE_0: u64 = 1023;
 const TREE_1: u64 = TREE_0 + N;
 const TREE_2: u64 = TREE_1 + N * N;
 const TREE_3: u64 = TREE_2 + N * N * N;
-/// Blocks read from each start.
+/// Number of blocks read from each start.
 const READ: u64 = 5;
 
 fn block(i: u64) -> BlockId {
@@ -24,13 +24,13 @@ fn indirect(tree: u8, depth: u8, index: u64) -> BlockId {
     BlockId(bytes)
 }
 
-/// A map of `count` blocks whose indirect blocks are made when they are asked for.
+/// A map of `count` blocks whose indirect blocks are generated on request.
 struct Lazy {
     count: u64,
 }
 
 impl Lazy {
-    /// Blocks before a tree.
+    /// Returns the number of blocks before a tree.
     fn before(tree: u8) -> u64 {
         [TREE_0, TREE_1, TREE_2, TREE_3][usize::from(tree)]
     }
@@ -65,9 +65,9 @@ struct Seen {
     fetched: Vec<IndirectPosition>,
 }
 
-/// At most `READ` blocks from block `first` on.
-fn read(map: &Lazy, most: u64, first: u64) -> Result<Seen, FormatError> {
-    let mut reader = BlockMapReader::starting_at(&map.map(), most, first);
+/// Reads at most `READ` blocks from block `first` on.
+fn read(map: &Lazy, max_blocks: u64, first: u64) -> Result<Seen, FormatError> {
+    let mut reader = BlockMapReader::starting_at(&map.map(), max_blocks, first);
     let (mut data, mut fetched) = (Vec::new(), Vec::new());
     while (data.len() as u64) < READ {
         match reader.next_step()? {
@@ -84,8 +84,8 @@ fn read(map: &Lazy, most: u64, first: u64) -> Result<Seen, FormatError> {
     Ok(Seen { data, fetched })
 }
 
-/// Every indirect block in the order in which a reader from the start asks for them, each with the
-/// number of data blocks that came before.
+/// Returns every indirect block in the order in which a reader from the start requests them, each
+/// with the number of segments before it.
 fn walk(map: &Lazy) -> Vec<(u64, IndirectPosition)> {
     let mut reader = BlockMapReader::new(&map.map(), map.count);
     let mut fetched = Vec::new();
@@ -107,8 +107,8 @@ fn walk(map: &Lazy) -> Vec<(u64, IndirectPosition)> {
     fetched
 }
 
-/// What a reader from the start has open when it comes to block `first`, and what it fetches until
-/// it has read `READ` blocks more.
+/// Returns the expected result: the indirect blocks that a reader from the start has open when it
+/// reaches block `first`, and those that it requests for the next `READ` blocks.
 fn expected(walk: &[(u64, IndirectPosition)], count: u64, first: u64) -> Seen {
     let tree = (0..4).rev().find(|tree| Lazy::before(*tree) < first);
     let way = (0..4).filter_map(|depth| {
@@ -126,7 +126,7 @@ fn expected(walk: &[(u64, IndirectPosition)], count: u64, first: u64) -> Seen {
 }
 
 #[test]
-fn a_start_in_the_middle_gives_what_a_start_at_the_beginning_gives() {
+fn a_start_in_the_middle_returns_the_same_blocks_as_a_start_at_the_beginning() {
     let mut compared = 0;
     for count in [
         0,
@@ -154,14 +154,14 @@ fn a_start_in_the_middle_gives_what_a_start_at_the_beginning_gives() {
             assert_eq!(seen, expected(&walk, count, first), "{first} of {count}");
             compared += 1;
         }
-        // Block 0 is the inode's: the segments begin with 1.
+        // Block 0 is in the inode; segments count from 1.
         assert_eq!(read(&map, count, 0), read(&map, count, 1));
     }
     assert!(compared > 500, "{compared}");
 }
 
 #[test]
-fn a_start_behind_the_end_finds_the_end() {
+fn a_start_after_the_end_returns_no_blocks() {
     let sizes = [
         0,
         5,
@@ -182,7 +182,7 @@ fn a_start_behind_the_end_finds_the_end() {
 }
 
 #[test]
-fn the_last_blocks_of_the_largest_map_are_four_fetches_away() {
+fn the_last_blocks_of_the_largest_map_need_four_requests() {
     let count = TREE_3 + N.pow(4);
     let map = Lazy { count };
     let seen = read(&map, count, count - 4).unwrap();
@@ -197,7 +197,7 @@ fn the_last_blocks_of_the_largest_map_are_four_fetches_away() {
 }
 
 #[test]
-fn the_number_of_blocks_allowed_counts_from_the_first() {
+fn the_maximum_number_of_blocks_includes_skipped_blocks() {
     let count = TREE_1 + 100;
     let map = Lazy { count };
     for first in [count - 3, count] {
@@ -212,7 +212,7 @@ fn the_number_of_blocks_allowed_counts_from_the_first() {
 }
 
 #[test]
-fn gaps_on_the_way_are_found() {
+fn gaps_on_the_path_are_detected() {
     let map = Lazy {
         count: TREE_1 + 2 * N,
     };
@@ -250,22 +250,22 @@ fn gaps_on_the_way_are_found() {
         kind: Corrupt::BlockMapGap,
         place,
     };
-    // The start is before the cut, and behind it.
+    // The start is before or after the end of the truncated list.
     for first in [1, 101, 3000] {
         assert_eq!(gap(TREE_1 + first, leaf), Err(error));
         assert_eq!(gap(TREE_0 + first, root), Err(error));
     }
-    // What lies wholly before the start is not looked at.
+    // Subtrees that end before the start are not checked.
     assert_eq!(gap(TREE_1 + N + 1, leaf), Ok(BlockStep::End));
     assert_eq!(gap(TREE_1 + 1, root), Ok(BlockStep::End));
-    // A direct list that is not full, be the tree behind it of use or not.
+    // A direct list that is not full, with starts after the list, in the tree and after the tree.
     let mut short = Lazy { count: TREE_1 }.map();
     short.direct.pop();
     for first in [1022 + 1, TREE_1, TREE_1 + 1] {
         let mut reader = BlockMapReader::starting_at(&short, u64::MAX, first);
         assert_eq!(reader.next_step(), Err(error), "{first}");
     }
-    // Behind an empty tree there is nothing, from wherever one comes.
+    // No block follows an unused tree, for any start.
     let mut empty = map.map();
     empty.roots[0] = BlockId::NONE;
     for first in [TREE_0 + 1, TREE_1 + 1] {

@@ -1,4 +1,4 @@
-//! Block maps: how blocks are laid out, written and read back, and what a damaged map leads to.
+//! Tests of block maps: their layout, building and reading them, and damaged maps.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ fn block(i: u64) -> BlockId {
     BlockId(u128::from(i).to_be_bytes())
 }
 
-/// The id that a writer derives from a position.
+/// Returns the id of an indirect block, derived from its position.
 fn indirect(position: IndirectPosition) -> BlockId {
     let mut bytes = [0xff; 16];
     bytes[0] = position.tree;
@@ -47,9 +47,9 @@ fn build(count: u64) -> (BlockMap, Blocks) {
     (map, blocks)
 }
 
-/// All data blocks, or the first error.
-fn read(map: &BlockMap, blocks: &Blocks, most: u64) -> Result<Vec<BlockId>, FormatError> {
-    let mut reader = BlockMapReader::new(map, most);
+/// Returns all segments, or the first error.
+fn read(map: &BlockMap, blocks: &Blocks, max_blocks: u64) -> Result<Vec<BlockId>, FormatError> {
+    let mut reader = BlockMapReader::new(map, max_blocks);
     let mut data = Vec::new();
     let mut fetched = 0_u64;
     loop {
@@ -60,7 +60,7 @@ fn read(map: &BlockMap, blocks: &Blocks, most: u64) -> Result<Vec<BlockId>, Form
                 let (written, pointers) = &blocks[&id];
                 assert_eq!(*written, position);
                 fetched += 1;
-                assert!(fetched <= most + 10, "bounded by the data blocks allowed");
+                assert!(fetched <= max_blocks + 10, "requests must be bounded");
                 reader.supply(pointers.clone())?;
             }
         }
@@ -75,7 +75,7 @@ fn corrupt<T: std::fmt::Debug>(result: Result<T, FormatError>) -> Corrupt {
 }
 
 #[test]
-fn what_is_built_reads_back() {
+fn a_built_map_reads_back() {
     let n = POINTERS_PER_INDIRECT as u64;
     let tree_1 = 1023 + n;
     for count in [
@@ -92,8 +92,8 @@ fn what_is_built_reads_back() {
     ] {
         let (map, blocks) = build(count);
         assert_eq!(map.direct.len() as u64, count.min(1023));
-        let wanted: Vec<_> = (1..=count).map(block).collect();
-        assert!(read(&map, &blocks, count).unwrap() == wanted, "{count}");
+        let expected: Vec<_> = (1..=count).map(block).collect();
+        assert!(read(&map, &blocks, count).unwrap() == expected, "{count}");
         if count > 0 {
             let error = read(&map, &blocks, count - 1);
             assert_eq!(corrupt(error), Corrupt::BlockMapLength);
@@ -140,7 +140,7 @@ fn tree_2_begins_after_4096_squared_blocks() {
 }
 
 #[test]
-fn the_empty_leaf_of_the_original_is_accepted() {
+fn an_empty_last_leaf_is_accepted() {
     let n = POINTERS_PER_INDIRECT as u64;
     let (map, mut blocks) = build(1023 + n + n);
     let empty = BlockId([0xee; 16]);
@@ -155,7 +155,7 @@ fn the_empty_leaf_of_the_original_is_accepted() {
         read(&map, &blocks, 1023 + n + n).unwrap().len() as u64,
         1023 + n + n
     );
-    // But nothing may follow it.
+    // No block may follow it.
     let root = &mut blocks.get_mut(&map.roots[1]).unwrap().1;
     root.push(root[0]);
     assert_eq!(
@@ -172,7 +172,7 @@ fn damaged_trees_end_in_errors() {
     let root = map.roots[1];
     let leaf = blocks[&root].1[0];
 
-    // A leaf in the middle that is not full.
+    // A leaf before the last that is not full.
     let mut short = blocks.clone();
     short.get_mut(&leaf).unwrap().1.pop();
     assert_eq!(corrupt(read(&map, &short, count)), Corrupt::BlockMapGap);
@@ -180,28 +180,29 @@ fn damaged_trees_end_in_errors() {
     let mut short = blocks.clone();
     short.get_mut(&map.roots[0]).unwrap().1.pop();
     assert_eq!(corrupt(read(&map, &short, count)), Corrupt::BlockMapGap);
-    // Direct list not full.
+    // The direct list not full.
     let mut direct = map.clone();
     direct.direct.pop();
     assert_eq!(corrupt(read(&direct, &blocks, count)), Corrupt::BlockMapGap);
-    // A root that points to itself: its pointers are taken for a leaf's, and soon too many.
+    // A root that points to itself: the reader takes its pointers for those of a leaf, and reaches the
+    // maximum number of blocks.
     let mut reader = BlockMapReader::new(&map, count);
     let mut steps = 0;
-    let circle = loop {
+    let cycle = loop {
         steps += 1;
-        assert!(steps < 2 * count, "no end");
+        assert!(steps < 2 * count, "the reader does not end");
         match reader.next_step() {
             Ok(BlockStep::Fetch { .. }) => reader.supply(vec![root; 4096]).unwrap(),
             Ok(_) => {}
             error => break error,
         }
     };
-    assert_eq!(corrupt(circle), Corrupt::BlockMapLength);
+    assert_eq!(corrupt(cycle), Corrupt::BlockMapLength);
     // An empty root.
     let mut empty = blocks.clone();
     empty.get_mut(&root).unwrap().1.clear();
     assert_eq!(corrupt(read(&map, &empty, count)), Corrupt::BlockMapCount);
-    // More pointers than a block holds.
+    // More pointers than an indirect block may have.
     let mut long = blocks.clone();
     long.get_mut(&leaf).unwrap().1.push(leaf);
     let error = read(&map, &long, count).unwrap_err();
@@ -216,12 +217,12 @@ fn damaged_trees_end_in_errors() {
 }
 
 #[test]
-fn a_reader_is_fed_in_turn() {
+fn a_reader_accepts_only_the_requested_block() {
     let (map, _) = build(1024);
     let mut reader = BlockMapReader::new(&map, 1024);
-    assert_eq!(corrupt(reader.supply(vec![])), Corrupt::NotAskedFor);
+    assert_eq!(corrupt(reader.supply(vec![])), Corrupt::SupplyOrder);
     while let BlockStep::Data(_) = reader.next_step().unwrap() {}
-    assert_eq!(corrupt(reader.next_step()), Corrupt::NotAskedFor);
+    assert_eq!(corrupt(reader.next_step()), Corrupt::SupplyOrder);
 }
 
 #[test]
@@ -252,7 +253,7 @@ fn file_segments() {
 }
 
 #[test]
-fn directories_split_at_whole_entries() {
+fn directories_are_split_between_entries() {
     let own = FilehandleFields {
         container_id: 1,
         parent_directory_manager: 0,
@@ -262,7 +263,7 @@ fn directories_split_at_whole_entries() {
         random: 1,
     };
     let own = own.filehandle().unwrap();
-    // `.` and `..` take 31 + 24 bytes here, an entry of n bytes n + 30.
+    // Here `.` and `..` have 31 + 24 bytes, and an entry with a name of n bytes has n + 30.
     let fits = 16384 - 24 - (6 + 1 + 24) - (6 + 2 + 16);
     let names = |total: usize| {
         let mut names = vec![vec![b'n'; 70]; total / 100 - 1];
@@ -281,7 +282,7 @@ fn directories_split_at_whole_entries() {
         assert_eq!(end.size, 4 * segments + bytes as u64);
         assert_eq!(bytes, 16384 - 24 + extra);
     }
-    // The others are full at 256 KiB: here entries of 64 bytes fill them exactly.
+    // The other segments are full at 256 KiB, which is a multiple of these entries of 64 bytes.
     let mut segmenter = DirectorySegmenter::new(own, Filehandle::ROOT);
     let mut full = Vec::new();
     for _ in 0..3 * 4096 {

@@ -1,5 +1,5 @@
-//! The four containers that the original wrote: every object decodes and re-encodes to the same
-//! payload, and the tree that comes out is the one that went in.
+//! Tests with the four containers that CLFSLoad wrote: every object decodes and encodes to the same
+//! payload, and the decoded tree equals the source tree.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod golden;
@@ -12,7 +12,7 @@ use clfs_format::*;
 use golden::*;
 use serde_json::Value;
 
-/// The newest version of every object, by id.
+/// The newest version of every object of a container, by id.
 struct Container {
     blobs: BTreeMap<ObjectId, (ObjectName, Vec<u8>)>,
     used: BTreeSet<ObjectId>,
@@ -35,7 +35,7 @@ impl Container {
         }
     }
 
-    /// Decodes an object whose name must say this type and owner.
+    /// Decodes an object whose name must contain this type and owner.
     fn get(&mut self, id: ObjectId, object_type: ObjectType, owner: Filehandle) -> Object<'static> {
         let (name, payload) = self.blobs.get(&id).unwrap();
         let kind = NameKind::V2 {
@@ -44,7 +44,7 @@ impl Container {
         };
         assert_eq!(name.kind, kind);
         self.used.insert(id);
-        // One container is read in one test: leaking its payloads is simpler than a lifetime.
+        // The test reads each container once, so leaking its payloads is simpler than a lifetime.
         Object::decode(name, payload.clone().leak()).unwrap()
     }
 
@@ -57,11 +57,11 @@ impl Container {
         }
     }
 
-    /// The segments besides the first, in order.
+    /// Returns the segments after the first, in order.
     fn segments(&mut self, inode: &Inode<'_>) -> Vec<Object<'static>> {
         let own = inode.block_map.handle;
-        let most = file_segment_count(inode.attributes.size);
-        let mut reader = BlockMapReader::new(&inode.block_map, most);
+        let max_blocks = file_segment_count(inode.attributes.size);
+        let mut reader = BlockMapReader::new(&inode.block_map, max_blocks);
         let mut segments = Vec::new();
         loop {
             match reader.next_step().unwrap() {
@@ -88,10 +88,10 @@ fn names_and_payloads_round_trip() {
             let wrapper = inspect_wrapper(&blob, PAYLOAD_BYTES).unwrap();
             assert!(wrapper.payload == payload);
             assert_eq!(wrapper.deviations, [], "{file} {name}");
-            let seen = Object::inspect(&parsed, &payload);
-            assert!(seen.object.as_ref() == Ok(&object), "{file} {name}");
-            assert_eq!(seen.deviations, [], "{file} {name}");
-            assert_eq!(seen.unknown, [], "{file} {name}");
+            let inspection = Object::inspect(&parsed, &payload);
+            assert!(inspection.object.as_ref() == Ok(&object), "{file} {name}");
+            assert_eq!(inspection.deviations, [], "{file} {name}");
+            assert_eq!(inspection.unknown, [], "{file} {name}");
             let mut buffer = ObjectBuffer::with_capacity(0);
             object.encode(&mut buffer).unwrap();
             assert!(buffer.payload() == &payload[..], "{file} {name}");
@@ -105,12 +105,12 @@ fn names_and_payloads_round_trip() {
     assert!(compressed > 2500, "{compressed} compressed blobs");
 }
 
-/// The frame is the kind that section 3 describes, without stored blocks.
+/// Asserts that the frame follows format.md §3 and has no stored blocks.
 fn check_frame(frame: &[u8]) {
     let (header, mut rest) = frame.split_at(7);
     assert_eq!(header, [0x04, 0x22, 0x4d, 0x18, 0x40, 0x50, 0x77]);
     while let Some((word, blocks)) = rest.split_first_chunk() {
-        // A stored block has the high bit, and is then far too long.
+        // The high bit of a stored block makes the length exceed the frame.
         let length = u32::from_le_bytes(*word) as usize;
         assert!(length <= blocks.len(), "a block of {length:#x} bytes");
         rest = &blocks[length..];
@@ -118,8 +118,9 @@ fn check_frame(frame: &[u8]) {
     assert!(rest.is_empty());
 }
 
-/// Our blob unwraps to the same payload, and is compressed where the original's is: of the smallest
-/// objects (a segment of one byte is 96) only one of the two compressors may save a byte.
+/// Asserts that the encoded blob has the same payload and is compressed if CLFSLoad's is, except for
+/// the smallest objects (a segment of one byte has 96 bytes), which only one of the two compressors
+/// may make smaller.
 fn check_wrap(buffer: ObjectBuffer, payload: &[u8], compressed: bool) {
     let ours = Lz4Encoder::new().wrap(buffer.clone(), Compression::Lz4);
     assert!(unwrap(&ours, PAYLOAD_BYTES).unwrap() == payload);
@@ -132,20 +133,20 @@ fn check_wrap(buffer: ObjectBuffer, payload: &[u8], compressed: bool) {
 }
 
 #[test]
-fn trees_are_what_was_loaded() {
+fn decoded_trees_equal_the_source_trees() {
     for (file, tree) in CONTAINERS {
         let mut container = Container::open(file);
         let hard_links = !(file.contains("plain") || file.contains("nolinks"));
         let tree = json(tree);
-        let mut wanted: BTreeMap<Vec<u8>, &Value> = BTreeMap::new();
+        let mut expected: BTreeMap<Vec<u8>, &Value> = BTreeMap::new();
         for entry in tree.as_array().unwrap() {
-            wanted.insert(bytes(entry, "path_hex"), entry);
+            expected.insert(bytes(entry, "path_hex"), entry);
         }
         let root = container.inode(Filehandle::ROOT, Filehandle::ROOT);
         check_entry(
             &mut container,
             &root,
-            wanted.remove(&b""[..]).unwrap(),
+            expected.remove(&b""[..]).unwrap(),
             hard_links,
         );
         let mut open = vec![(Vec::new(), Filehandle::ROOT, root)];
@@ -158,7 +159,7 @@ fn trees_are_what_was_loaded() {
                 path.extend_from_slice(&name);
                 let owner = owner_in_name(&container, handle, directory.block_map.handle);
                 let inode = container.inode(handle, owner);
-                let entry = wanted.remove(&path).expect("a path of the tree");
+                let entry = expected.remove(&path).expect("a path of the tree");
                 check_entry(&mut container, &inode, entry, hard_links);
                 if handle.file_type() == Some(FileType::Directory) {
                     assert_eq!(*inode.name, name);
@@ -170,8 +171,8 @@ fn trees_are_what_was_loaded() {
             }
         }
         assert!(
-            wanted.is_empty(),
-            "{file}: not in the container: {wanted:?}"
+            expected.is_empty(),
+            "{file}: not in the container: {expected:?}"
         );
         let bucket = ObjectName::bucket();
         let (name, payload) = &container.blobs[&bucket.id];
@@ -180,12 +181,13 @@ fn trees_are_what_was_loaded() {
         };
         assert_eq!(bucket.uuid().map(str::len), Some(36));
         assert!(bucket.logs().all(|log| log.ends_with(".txt")));
-        // Everything is reached.
+        // The tree refers to every object.
         assert_eq!(container.used.len() + 1, container.blobs.len(), "{file}");
     }
 }
 
-/// A directory's owner is its parent, an inode's with several links its first back pointer.
+/// Returns the owner of an inode: for a directory its parent, for other entities the first back
+/// pointer.
 fn owner_in_name(container: &Container, handle: Filehandle, parent: Filehandle) -> Filehandle {
     let (name, payload) = &container.blobs[&ObjectId::Entity(handle)];
     match Object::decode(name, payload).unwrap() {
@@ -194,8 +196,8 @@ fn owner_in_name(container: &Container, handle: Filehandle, parent: Filehandle) 
     }
 }
 
-/// The children of a directory, `.` and `..` checked and left out; and our segmenter splits the
-/// same entries into the same segments.
+/// Returns the children of a directory, without `.` and `..`. Asserts that those are correct, and that
+/// the segmenter splits the entries into the same segments.
 fn entries(
     container: &mut Container,
     directory: &Inode<'_>,

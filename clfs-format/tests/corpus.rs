@@ -1,4 +1,4 @@
-//! The fuzz targets' seeds, and some thousand mutations of each, through the same decoders.
+//! Runs the checks of the fuzz targets on their seeds and on mutations of each seed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod decoders;
@@ -12,7 +12,7 @@ fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus")
 }
 
-/// File names and contents, in a fixed order.
+/// Returns file names and contents, sorted by name.
 fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(corpus().join(target)).unwrap();
     let mut seeds: Vec<_> = entries
@@ -33,11 +33,11 @@ fn seeds_decode_and_bad_seeds_do_not() {
         let good = seeds.iter().filter(|(name, _)| !name.starts_with("bad-"));
         assert!(good.count() >= 3, "{target}");
         for (name, seed) in seeds {
-            // What fuzzing found has a hash for a name, and may be either.
-            let found = name.len() == 40 && name.bytes().all(|b| b.is_ascii_hexdigit());
+            // An input that fuzzing found has a hash as its name, and may decode or not.
+            let from_fuzzing = name.len() == 40 && name.bytes().all(|b| b.is_ascii_hexdigit());
             let decoded = decoder(&seed);
             assert!(
-                found || decoded != name.starts_with("bad-"),
+                from_fuzzing || decoded != name.starts_with("bad-"),
                 "{target}/{name}"
             );
         }
@@ -69,8 +69,8 @@ fn mutations_never_panic() {
                 decoded += u32::from(decoder(&mutant));
             }
         }
-        // Some mutations must get past the first checks, or this would test little. Of names
-        // hardly any does: nearly all of their bytes are hashed.
+        // Some mutations must pass the first checks, or this would test little. Few names do, because
+        // the hash covers nearly all of their bytes.
         let all = MUTATIONS_PER_SEED * u32::try_from(seeds.len()).unwrap();
         println!("{target}: {decoded} of {all} mutations decode");
         assert!(decoded > 100, "{target}: {decoded} of {all} decode");
@@ -78,7 +78,7 @@ fn mutations_never_panic() {
     }
 }
 
-/// One to three changes.
+/// Returns the seed with one to three changes.
 fn mutate(seed: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
     let mut bytes = seed.to_vec();
     for _ in 0..=random.below(3) {
@@ -116,7 +116,7 @@ fn overwrite(bytes: &mut [u8], at: usize, with: &[u8]) {
     }
 }
 
-/// Xorshift: the same mutations in every run.
+/// A xorshift generator, which returns the same numbers in every run.
 struct Random(u64);
 
 impl Random {

@@ -1,4 +1,5 @@
-//! Objects with one rule broken, or two: inspection reads them and names the rule and the place.
+//! Tests of objects that break one or two rules: an inspection decodes them and lists the rules with
+//! their places.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod samples;
@@ -11,14 +12,15 @@ use samples::*;
 use Corrupt as C;
 use HandleType as H;
 
-/// The same of an inode, of which the rest is `wanted`.
+/// Inspects an inode like [`read`], and compares the result with `expected`.
 #[track_caller]
-fn read_inode(wanted: &Inode<'_>, payload: &[u8], deviations: &[FormatError]) {
-    let object = read(&name_of(wanted), payload, deviations);
-    assert_eq!(object, Object::Inode(wanted.clone()));
+fn read_inode(expected: &Inode<'_>, payload: &[u8], deviations: &[FormatError]) {
+    let object = read(&name_of(expected), payload, deviations);
+    assert_eq!(object, Object::Inode(expected.clone()));
 }
 
-/// VATTR is at 0, BMAP at 128, BACK at 264, NAME at 312, DATA at 344; a content is 20 bytes behind.
+/// Returns the handles of the sample file. VATTR is at 0, BMAP at 128, BACK at 264, NAME at 312, DATA
+/// at 344; the content of each is 20 bytes later.
 fn file_handles() -> [Vec<u8>; 5] {
     split(&payload(&file())).try_into().unwrap()
 }
@@ -55,25 +57,25 @@ fn bytes_that_must_be_zero() {
     ] {
         let mut bytes = good.clone();
         bytes[offset] = 1;
-        // Padding is named by where it begins.
+        // The place of an error in padding is the start of the padding.
         let place = if offset == 263 { 262 } else { offset as u64 };
         read_inode(&file(), &bytes, &[broken(C::NotZero, part, place)]);
     }
-    // Several of them, in the order in which they stand.
+    // Several of them are listed in the order of the payload.
     let mut bytes = good;
     for offset in [16, 27, 116, 375] {
         bytes[offset] = 1;
     }
     let vattr = |offset| broken_in(C::NotZero, H::Attributes, offset);
     let payload = |offset| broken(C::NotZero, Part::Payload, offset);
-    let seen = Object::inspect(&name_of(&file()), &bytes);
-    assert_eq!(seen.object, Ok(Object::Inode(file())));
+    let inspection = Object::inspect(&name_of(&file()), &bytes);
+    assert_eq!(inspection.object, Ok(Object::Inode(file())));
     let all = [payload(16), vattr(27), vattr(116), payload(375)];
-    assert_eq!(seen.deviations, all);
+    assert_eq!(inspection.deviations, all);
 }
 
 #[test]
-fn bytes_behind_the_last_field() {
+fn bytes_after_the_last_field() {
     let handles = file_handles();
     for (index, code, handle, end) in [
         (0, 4, H::Attributes, 20 + 108),
@@ -92,7 +94,7 @@ fn bytes_behind_the_last_field() {
 }
 
 #[test]
-fn more_attributes_than_are_known() {
+fn attributes_after_the_known_ones() {
     let mut handles = file_handles();
     let attributes = handles[0][24..128].to_vec();
     let vattr = |length: u32, more: &[u8]| {
@@ -102,7 +104,7 @@ fn more_attributes_than_are_known() {
     let deviation = broken_in(C::FixedValue, H::Attributes, 20);
     handles[0] = vattr(112, &[9; 8]);
     read_inode(&file(), &handles.concat(), &[deviation]);
-    // A length that the bytes do not bear out, and one under 104, say that it is something else.
+    // A length that exceeds the handle, or is under 104, makes the attributes unreadable.
     for (length, more) in [(112, &[9; 7][..]), (105, &[]), (103, &[]), (u32::MAX, &[])] {
         handles[0] = vattr(length, more);
         let error = unreadable(&name_of(&file()), &handles.concat());
@@ -118,12 +120,12 @@ fn segment_sizes() {
     };
     let mut bytes = payload(&file());
     bytes[148..152].copy_from_slice(&4096_u32.to_le_bytes());
-    let mut wanted = file();
-    wanted.block_map.first_segment = 4096;
-    read_inode(&wanted, &bytes, &[size(4096, 148)]);
+    let mut expected = file();
+    expected.block_map.first_segment = 4096;
+    read_inode(&expected, &bytes, &[size(4096, 148)]);
     bytes[152..156].copy_from_slice(&(1_u32 << 20).to_le_bytes());
-    wanted.block_map.other_segment = 1 << 20;
-    read_inode(&wanted, &bytes, &[size(4096, 148), size(1 << 20, 152)]);
+    expected.block_map.other_segment = 1 << 20;
+    read_inode(&expected, &bytes, &[size(4096, 148), size(1 << 20, 152)]);
 
     let mut bytes = payload(&file());
     bytes[152..156].fill(0);
@@ -132,16 +134,16 @@ fn segment_sizes() {
 }
 
 #[test]
-fn block_0_is_not_the_objects_own_handle() {
+fn block_0_is_the_filehandle_of_another_object() {
     let deviation = broken_in(C::OwnHandle, H::BlockMap, 160);
     let other = handle(FileType::Regular, 1999);
-    let mut wanted = file();
-    wanted.block_map.handle = other;
-    let object = payload(&wanted);
+    let mut expected = file();
+    expected.block_map.handle = other;
+    let object = payload(&expected);
     let object = read(&name_of(&file()), &object, &[deviation]);
-    assert_eq!(object, Object::Inode(wanted));
+    assert_eq!(object, Object::Inode(expected));
 
-    // It is the object's name that says which is the root, and so may lack a NAME of its own.
+    // The object's name determines whether an object is the root, whose NAME may be empty.
     let no_name = raw_handle(16, &[0; 4]);
     let mut false_root = directory();
     false_root.name = Cow::Borrowed(b"");
@@ -166,7 +168,7 @@ fn block_0_is_not_the_objects_own_handle() {
 }
 
 #[test]
-fn block_0_is_no_filehandle() {
+fn block_0_is_not_a_filehandle() {
     let long_root = [Filehandle::ROOT.as_bytes(), &[0; 8]].concat();
     for (id, kind) in [(&long_root[..], C::LongRoot), (&[5; 16], C::NotTheRoot)] {
         let mut handles = file_handles();
@@ -174,12 +176,12 @@ fn block_0_is_no_filehandle() {
         let id = [&[id.len() as u8, 0], id].concat();
         let content = [&bmap[20..32], &id, &bmap[58..134]].concat();
         handles[1] = raw_handle(5, &content);
-        let mut wanted = file();
-        wanted.block_map.handle = Filehandle::NULL;
+        let mut expected = file();
+        expected.block_map.handle = Filehandle::NULL;
         let bytes = handles.concat();
         let deviation = broken_in(kind, H::BlockMap, 160);
         let object = read(&name_of(&file()), &bytes, &[deviation]);
-        assert_eq!(object, Object::Inode(wanted));
+        assert_eq!(object, Object::Inode(expected));
     }
     let mut bytes = payload(&file());
     bytes[160] = 23;
@@ -188,7 +190,7 @@ fn block_0_is_no_filehandle() {
 }
 
 #[test]
-fn gaps_and_other_types_make_an_inode_unreadable() {
+fn gaps_and_wrong_types_make_an_inode_unreadable() {
     let mut bytes = payload(&file());
     bytes[261] = 1;
     let error = unreadable(&name_of(&file()), &bytes);
@@ -218,22 +220,22 @@ fn names() {
         (&long, &[length]),
         (&long_slash, &[length, byte]),
     ] {
-        let wanted = Inode {
+        let expected = Inode {
             name: Cow::Borrowed(bad),
             ..file()
         };
-        read_inode(&wanted, &name(bad), deviations);
+        read_inode(&expected, &name(bad), deviations);
     }
-    // The root may have none.
-    let wanted = Inode {
+    // The NAME of the root may be empty.
+    let expected = Inode {
         name: Cow::Borrowed(b""),
         ..root()
     };
-    read_inode(&wanted, &payload(&wanted), &[]);
+    read_inode(&expected, &payload(&expected), &[]);
 }
 
 #[test]
-fn names_and_back_pointers_that_are_missing_or_cannot_be_read() {
+fn names_and_back_pointers_that_are_missing_or_unreadable() {
     let mut handles = file_handles().to_vec();
     handles.remove(3);
     let nameless = Inode {
@@ -279,7 +281,7 @@ fn back_pointers() {
     let many = back(1024, &vec![pointer(own.as_bytes()); 1024]);
     let deviation = over(Limit::Links, 1024, H::Back, 284);
     read_inode(&with(vec![own; 1024]), &many, &[deviation]);
-    // Those that are none are left out.
+    // Invalid ones are skipped.
     let bad = [
         pointer(&[3; 16]),
         pointer(own.as_bytes()),
@@ -290,7 +292,7 @@ fn back_pointers() {
         broken_in(C::IdLength, H::Back, 288 + 18 + 26),
     ];
     read_inode(&with(vec![own]), &back(3, &bad), &deviations);
-    // Those before the end are kept.
+    // Those before the end of the bytes are kept.
     let cut = [pointer(own.as_bytes()), vec![24, 0, 1], vec![0; 15]];
     let deviation = broken_in(C::Truncated, H::Back, 288 + 26 + 2);
     read_inode(&with(vec![own]), &back(2, &cut), &[deviation]);
@@ -321,7 +323,7 @@ fn attributes_of_the_root() {
         let deviation = broken_in(kind, H::ExtendedAttributes, offset);
         read_inode(&bare, &bytes, &[deviation]);
     }
-    // The bucket is nothing without them.
+    // The bucket object has nothing else, so it is unreadable without them.
     let bucket = raw_handle(12, &[1, 0, 0, 0, 1, 0, 0, 0, 0xff, 0, 0, 0, 0]);
     let error = unreadable(&ObjectName::bucket(), &bucket);
     assert_eq!(error, broken_in(C::NotUtf8, H::ExtendedAttributes, 24));
@@ -333,22 +335,22 @@ fn first_segments_that_are_too_long() {
         (ObjectType::Regular, Limit::FirstSegmentBytes, 16385),
         (ObjectType::Symlink, Limit::SymlinkTargetBytes, 1024),
     ] {
-        let mut wanted = file();
-        wanted.attributes.object_type = object_type.code();
-        let mut handles = split(&payload(&wanted));
+        let mut expected = file();
+        expected.attributes.object_type = object_type.code();
+        let mut handles = split(&payload(&expected));
         let content = vec![b'x'; length];
         handles[4] = raw_handle(2, &counted(&content));
-        wanted.content = Content::Data(Cow::Owned(content));
+        expected.content = Content::Data(Cow::Owned(content));
         let deviation = over(limit, length as u64, H::Data, 364);
-        read_inode(&wanted, &handles.concat(), &[deviation]);
+        read_inode(&expected, &handles.concat(), &[deviation]);
     }
     let entries = entry(&[b'n'; 10], file().block_map.handle.as_bytes()).repeat(410);
     assert_eq!(entries.len(), 16400);
     let mut handles = split(&payload(&directory()));
     let before = handles[..3].concat().len() as u64;
     handles[3] = raw_handle(3, &entries);
-    let mut wanted = directory();
-    wanted.content = Content::Directory(DirEntries::from_encoded(entries));
+    let mut expected = directory();
+    expected.content = Content::Directory(DirEntries::from_encoded(entries));
     let deviation = over(Limit::FirstSegmentBytes, 16400, H::Dirents, before + 20);
-    read_inode(&wanted, &handles.concat(), &[deviation]);
+    read_inode(&expected, &handles.concat(), &[deviation]);
 }

@@ -1,4 +1,4 @@
-//! Directory entries that break a rule: the others are read all the same.
+//! Tests of directory entries that break a rule: the other entries are still read.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod samples;
@@ -17,7 +17,7 @@ fn own() -> Filehandle {
     handle(FileType::Regular, 1001)
 }
 
-/// An entry that is sound but for its name or its filehandle; and the rule, with the offset in it.
+/// Returns names and filehandles of invalid entries, each with its error at the offset in the entry.
 fn bad_entries() -> Vec<(Vec<u8>, Vec<u8>, FormatError)> {
     let own = own().as_bytes().to_vec();
     let long_root = [Filehandle::ROOT.as_bytes(), &[0; 8]].concat();
@@ -38,7 +38,7 @@ fn bad_entries() -> Vec<(Vec<u8>, Vec<u8>, FormatError)> {
         (b"name".to_vec(), vec![0; 16], in_entry(C::NotTheRoot, 8)),
         (b"name".to_vec(), long_root, in_entry(C::LongRoot, 8)),
         (b"name".to_vec(), vec![0; 24], in_entry(C::NullId, 8)),
-        // Of two rules the name's.
+        // Both are invalid: the rule of the name comes first.
         (b"/".to_vec(), vec![7; 20], in_entry(C::NameByte, 0)),
     ]
 }
@@ -61,7 +61,7 @@ fn shifted(error: FormatError, by: u64) -> FormatError {
 }
 
 #[test]
-fn after_a_bad_entry_the_next_one_comes() {
+fn iteration_continues_after_a_bad_entry() {
     for (name, id, rule) in bad_entries() {
         let before = entry(b"before", own().as_bytes());
         let after = entry(b"after", Filehandle::ROOT.as_bytes());
@@ -70,29 +70,32 @@ fn after_a_bad_entry_the_next_one_comes() {
         let entries = DirEntries::from_encoded(&bytes[..]);
         let error = shifted(rule, at);
         let good = |name, handle| DirEntry { name, handle };
-        let wanted = [
+        let expected = [
             Ok(good(b"before", own())),
             Err(error),
             Ok(good(b"after", Filehandle::ROOT)),
         ];
-        assert_eq!(entries.iter().collect::<Vec<_>>(), wanted);
+        assert_eq!(entries.iter().collect::<Vec<_>>(), expected);
         let raw: Vec<_> = entries.iter_raw().collect();
         let [first, Err(bad), last] = raw[..] else {
             panic!("{raw:?}");
         };
-        assert_eq!((first.ok(), last.ok()), (wanted[0].ok(), wanted[2].ok()));
+        assert_eq!(
+            (first.ok(), last.ok()),
+            (expected[0].ok(), expected[2].ok())
+        );
         assert_eq!((bad.error, bad.offset), (error, at));
         assert_eq!((bad.name, bad.handle), (Some(&name[..]), Some(&id[..])));
     }
 }
 
 #[test]
-fn after_bytes_that_end_within_an_entry_nothing_comes() {
-    let whole = entry(b"before", own().as_bytes());
+fn iteration_stops_where_the_bytes_end_within_an_entry() {
+    let complete = entry(b"before", own().as_bytes());
     let next = entry(b"name", own().as_bytes());
-    let at = whole.len() as u64;
+    let at = complete.len() as u64;
     for length in 1..next.len() {
-        let bytes = [&whole, &next[..length]].concat();
+        let bytes = [&complete, &next[..length]].concat();
         let entries = DirEntries::from_encoded(bytes);
         let raw: Vec<_> = entries.iter_raw().take(9).collect();
         let [Ok(_), Err(bad)] = raw[..] else {
@@ -110,9 +113,9 @@ fn after_bytes_that_end_within_an_entry_nothing_comes() {
         assert_eq!(bad.handle, None);
         assert_eq!(entries.iter().count(), 2);
     }
-    // The name's rule is told first, then that the entry has no end.
+    // The rule of the name is returned first, then the end within the entry.
     let next = entry(b"a/b", own().as_bytes());
-    let bytes = [&whole, &next[..20]].concat();
+    let bytes = [&complete, &next[..20]].concat();
     let entries = DirEntries::from_encoded(bytes);
     let raw = entries.iter_raw().take(9);
     let bad: Vec<_> = raw.filter_map(Result::err).collect();
@@ -127,7 +130,7 @@ fn after_bytes_that_end_within_an_entry_nothing_comes() {
 }
 
 #[test]
-fn inspection_keeps_them_and_the_strict_decoder_refuses_them() {
+fn inspection_keeps_bad_entries_and_the_strict_decoder_rejects_them() {
     let segment = ObjectName::block(block(5), ObjectType::Segment, Filehandle::ROOT);
     let mut inode = split(&payload(&directory()));
     let inode_start = inode[..3].concat().len() as u64 + 20;
@@ -142,10 +145,10 @@ fn inspection_keeps_them_and_the_strict_decoder_refuses_them() {
             (name_of(&directory()), inode.concat(), inode_start),
             (segment, in_segment, 20),
         ] {
-            let seen = Object::inspect(&name, &payload);
+            let inspection = Object::inspect(&name, &payload);
             let error = shifted(rule, start + at);
-            assert_eq!(seen.deviations, [error]);
-            let object = seen.object.unwrap();
+            assert_eq!(inspection.deviations, [error]);
+            let object = inspection.object.unwrap();
             let entries = match &object {
                 Object::Inode(Inode {
                     content: Content::Directory(entries),
@@ -157,7 +160,7 @@ fn inspection_keeps_them_and_the_strict_decoder_refuses_them() {
             assert_eq!(entries.as_bytes(), bytes);
             let strict = Object::decode(&name, &payload);
             if rule == in_entry(C::NullId, 8) {
-                // But for this one.
+                // The strict decoder accepts null filehandles.
                 assert_eq!(strict, Ok(object));
             } else {
                 assert_eq!(strict, Err(error));
@@ -182,13 +185,13 @@ fn many_bad_entries_leave_room_for_other_deviations() {
     ];
     let name = ObjectName::block(block(5), ObjectType::Segment, Filehandle::ROOT);
     let bytes = handles.concat();
-    let seen = Object::inspect(&name, &bytes);
-    assert!(seen.object.is_ok());
-    // Eight rules of entries: the last is the end within one, which comes but once.
-    assert_eq!(seen.deviations.len(), 1 + 7 * 4 + 1 + 1);
-    assert!(seen.deviations.len() <= DEVIATIONS);
-    let [.., cut, data] = seen.deviations[..] else {
-        panic!("{:?}", seen.deviations);
+    let inspection = Object::inspect(&name, &bytes);
+    assert!(inspection.object.is_ok());
+    // Eight rules of entries, of which the last, the end within an entry, is broken only once.
+    assert_eq!(inspection.deviations.len(), 1 + 7 * 4 + 1 + 1);
+    assert!(inspection.deviations.len() <= DEVIATIONS);
+    let [.., cut, data] = inspection.deviations[..] else {
+        panic!("{:?}", inspection.deviations);
     };
     let end = 20 + entries.len() as u64;
     assert_eq!(cut, in_entry(C::Truncated, end - 2));

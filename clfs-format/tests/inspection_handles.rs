@@ -1,4 +1,5 @@
-//! Payloads whose sequence of handles breaks a rule: what inspection still reads, and what it says.
+//! Tests of payloads whose sequence of handles breaks a rule: the decoded object and the listed
+//! deviations.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod samples;
@@ -11,13 +12,13 @@ use samples::*;
 use Corrupt as C;
 use HandleType as H;
 
-/// The sample file's inode is there in full, with these deviations.
+/// Asserts that an inspection returns the complete inode of the sample file with these deviations.
 #[track_caller]
 fn file_with(payload: &[u8], deviations: &[FormatError]) -> Vec<UnknownHandle> {
-    let seen = Object::inspect(&name_of(&file()), payload);
-    assert_eq!(seen.object, Ok(Object::Inode(file())));
-    assert_eq!(seen.deviations, deviations);
-    seen.unknown
+    let inspection = Object::inspect(&name_of(&file()), payload);
+    assert_eq!(inspection.object, Ok(Object::Inode(file())));
+    assert_eq!(inspection.deviations, deviations);
+    inspection.unknown
 }
 
 #[track_caller]
@@ -25,7 +26,8 @@ fn strict_error(payload: &[u8]) -> FormatError {
     Object::decode(&name_of(&file()), payload).unwrap_err()
 }
 
-/// VATTR is at 0, BMAP at 128, BACK at 264, NAME at 312, DATA at 344, the end at 376.
+/// Returns the handles of the sample file. VATTR is at 0, BMAP at 128, BACK at 264, NAME at 312, DATA
+/// at 344, the end at 376.
 fn file_handles() -> Vec<Vec<u8>> {
     split(&payload(&file()))
 }
@@ -34,7 +36,7 @@ fn in_payload(kind: Corrupt, offset: u64) -> FormatError {
     broken(kind, Part::Payload, offset)
 }
 
-/// A handle's padded length set to another value, and bytes put behind it.
+/// Sets the padded length of a handle, and appends bytes.
 fn pad(handle: &mut Vec<u8>, padded: u32, more: &[u8]) {
     handle[4..8].copy_from_slice(&padded.to_le_bytes());
     handle.extend_from_slice(more);
@@ -47,7 +49,7 @@ fn more_padding_than_needed() {
     pad(&mut handles[3], 48, &[0; 16]);
     file_with(&handles.concat(), &[length]);
     assert_eq!(strict_error(&handles.concat()), length);
-    // It must be zeros as well.
+    // The additional padding must be zeros as well.
     let mut handles = file_handles();
     pad(&mut handles[3], 48, &[1; 16]);
     let zeros = in_payload(C::NotZero, 340);
@@ -55,36 +57,39 @@ fn more_padding_than_needed() {
 }
 
 #[test]
-fn padded_lengths_that_lead_nowhere() {
-    // 28 bytes are in use; 36 is no multiple of 8, and 72 is behind the end.
+fn padded_lengths_that_do_not_lead_to_the_next_handle() {
+    // 28 bytes are in use; 36 is not a multiple of 8, and 72 is after the end.
     for padded in [0, 24, 36, 72, 1 << 31, u32::MAX] {
         let mut handles = file_handles();
         pad(&mut handles[3], padded, b"");
         let bytes = handles.concat();
-        let seen = Object::inspect(&name_of(&file()), &bytes);
+        let inspection = Object::inspect(&name_of(&file()), &bytes);
         let error = in_payload(C::HandleLength, 316);
-        // DATA is behind it.
-        assert_eq!(seen.object, Err(error), "{padded}");
-        assert_eq!(seen.deviations, []);
+        // DATA follows the damage.
+        assert_eq!(inspection.object, Err(error), "{padded}");
+        assert_eq!(inspection.deviations, []);
     }
 }
 
 #[test]
-fn a_handle_that_comes_twice() {
+fn a_second_handle_of_the_same_type() {
     let mut handles = file_handles();
     handles.push(raw_handle(2, &counted(b"other")));
     handles.push(raw_handle(2, b"no DATA at all"));
     let twice = [376, 408].map(|offset| in_payload(C::HandleTwice, offset));
     file_with(&handles.concat(), &twice);
     assert_eq!(strict_error(&handles.concat()), twice[0]);
-    // The first counts, whatever comes later.
+    // The first is used, even if the second is the original one.
     let mut handles = file_handles();
     handles.insert(4, raw_handle(2, &counted(b"first")));
     let bytes = handles.concat();
-    let seen = Object::inspect(&name_of(&file()), &bytes);
+    let inspection = Object::inspect(&name_of(&file()), &bytes);
     let content = Content::Data(Cow::Borrowed(b"first"));
-    assert_eq!(seen.object, Ok(Object::Inode(Inode { content, ..file() })));
-    assert_eq!(seen.deviations, [in_payload(C::HandleTwice, 376)]);
+    assert_eq!(
+        inspection.object,
+        Ok(Object::Inode(Inode { content, ..file() }))
+    );
+    assert_eq!(inspection.deviations, [in_payload(C::HandleTwice, 376)]);
 }
 
 #[test]
@@ -105,7 +110,7 @@ fn handles_in_another_order() {
     let order = |handles: &[Vec<u8>], deviations: &[FormatError]| {
         let bytes = handles.concat();
         let unknown = file_with(&bytes, deviations);
-        // The strict decoder takes them in any order.
+        // The strict decoder accepts any order.
         let decoded = Object::decode_with_unknown(&name_of(&file()), &bytes);
         assert_eq!(decoded, Ok((Object::Inode(file()), unknown)));
     };
@@ -128,13 +133,13 @@ fn handles_in_another_order() {
         after(H::Attributes, 248),
     ];
     order(&handles, &all);
-    // What stands between, known to nobody, has no place in the order.
+    // Handles of unknown types do not affect the order.
     let mut handles = file_handles();
     for index in [5, 4, 3, 2, 1, 0] {
         handles.insert(index, raw_handle(6, b""));
     }
     order(&handles, &[]);
-    // Nor has what should not be there at all, or is there already.
+    // Neither do unexpected handles and second handles of a type.
     let mut handles = file_handles();
     handles.insert(0, raw_handle(12, b""));
     handles.push(raw_handle(4, b""));
@@ -156,16 +161,19 @@ fn the_order_of_every_kind_of_object() {
     );
     let check = |name: ObjectName, handles: &[Vec<u8>], wrong: &[HandleType]| {
         let bytes = handles.concat();
-        let seen = Object::inspect(&name, &bytes);
-        assert!(seen.object.is_ok());
+        let inspection = Object::inspect(&name, &bytes);
+        assert!(inspection.object.is_ok());
         let wrong = wrong
             .iter()
             .map(|kind| (C::HandleOrder, Part::Handle(*kind)));
-        let listed = seen.deviations.iter().map(|deviation| match deviation {
-            FormatError::Corrupt { kind, place } => (*kind, place.part),
-            other => panic!("{other}"),
-        });
-        assert!(listed.eq(wrong), "{:?}", seen.deviations);
+        let listed = inspection
+            .deviations
+            .iter()
+            .map(|deviation| match deviation {
+                FormatError::Corrupt { kind, place } => (*kind, place.part),
+                other => panic!("{other}"),
+            });
+        assert!(listed.eq(wrong), "{:?}", inspection.deviations);
     };
     check(segment, &[data.clone(), data_back()], &[]);
     check(segment, &[data_back(), data.clone()], &[H::Data]);
@@ -180,7 +188,7 @@ fn the_order_of_every_kind_of_object() {
 }
 
 #[test]
-fn bytes_behind_the_last_handle() {
+fn bytes_after_the_last_handle() {
     for (more, kind) in [
         (&b"x"[..], C::Truncated),
         (&[0; 8], C::HandleMagic),
@@ -204,28 +212,28 @@ fn padding_that_is_cut_off() {
     file_with(&bytes, &[cut]);
     assert_eq!(strict_error(&bytes), cut);
     bytes.pop();
-    let seen = Object::inspect(&name_of(&file()), &bytes);
-    assert_eq!(seen.object, Err(in_payload(C::Truncated, 364)));
+    let inspection = Object::inspect(&name_of(&file()), &bytes);
+    assert_eq!(inspection.object, Err(in_payload(C::Truncated, 364)));
 }
 
 #[test]
-fn damage_before_what_is_needed_is_the_error() {
+fn damage_before_a_required_handle_is_the_error() {
     let damage = |at| in_payload(C::HandleMagic, at);
     for at in [0, 128, 264, 312, 344] {
         let mut bytes = payload(&file());
         bytes[at as usize] = 6;
-        // A deviation before the damage is told besides.
+        // A deviation before the damage is listed in addition.
         let mut deviations = Vec::new();
         if at > 27 {
             bytes[16] = 1;
             deviations.push(in_payload(C::NotZero, 16));
         }
-        let seen = Object::inspect(&name_of(&file()), &bytes);
-        assert_eq!(seen.object, Err(damage(at)), "{at}");
-        assert_eq!(seen.deviations, deviations);
+        let inspection = Object::inspect(&name_of(&file()), &bytes);
+        assert_eq!(inspection.object, Err(damage(at)), "{at}");
+        assert_eq!(inspection.deviations, deviations);
     }
-    // A fifo has everything that it needs in VATTR and BMAP: BACK and NAME are lost, and it is not
-    // said besides that they are missing.
+    // A fifo requires only VATTR and BMAP. BACK and NAME after the damage are lost, and are not also
+    // listed as missing.
     let mut fifo = file();
     fifo.attributes.object_type = ObjectType::Fifo.code();
     fifo.content = Content::None;
@@ -233,27 +241,27 @@ fn damage_before_what_is_needed_is_the_error() {
     for (at, back) in [(264, &[][..]), (312, &[Filehandle::ROOT])] {
         let mut bytes = good.clone();
         bytes[at as usize] = 6;
-        let seen = Object::inspect(&name_of(&fifo), &bytes);
+        let inspection = Object::inspect(&name_of(&fifo), &bytes);
         let rest = Inode {
             back: Cow::Borrowed(back),
             name: Cow::Borrowed(b""),
             ..fifo.clone()
         };
-        assert_eq!(seen.object, Ok(Object::Inode(rest)));
-        assert_eq!(seen.deviations, [damage(at)]);
+        assert_eq!(inspection.object, Ok(Object::Inode(rest)));
+        assert_eq!(inspection.deviations, [damage(at)]);
     }
-    // Another error hides no damage.
+    // The damage is listed even if the object has another error.
     let mut bytes = good;
     bytes[20] = 3;
     bytes[312] = 6;
-    let seen = Object::inspect(&name_of(&fifo), &bytes);
+    let inspection = Object::inspect(&name_of(&fifo), &bytes);
     let error = broken_in(C::FixedValue, H::Attributes, 20);
-    assert_eq!(seen.object, Err(error));
-    assert_eq!(seen.deviations, [damage(312)]);
+    assert_eq!(inspection.object, Err(error));
+    assert_eq!(inspection.deviations, [damage(312)]);
 }
 
 #[test]
-fn objects_without_a_decoder_are_taken_apart_all_the_same() {
+fn objects_without_a_decoder_are_split_into_handles() {
     let own = handle(FileType::Regular, 1001);
     let entity = |object_type| ObjectName::entity(own, object_type, Filehandle::ROOT);
     let tracker = ObjectName {
@@ -274,10 +282,13 @@ fn objects_without_a_decoder_are_taken_apart_all_the_same() {
         entity(ObjectType::HardLink),
         tracker,
     ] {
-        let seen = Object::inspect(&name, &bytes);
-        assert!(matches!(seen.object, Err(FormatError::Unsupported { .. })));
-        assert_eq!(Object::decode(&name, &bytes), seen.object);
-        let unknown = seen.unknown.iter();
+        let inspection = Object::inspect(&name, &bytes);
+        assert!(matches!(
+            inspection.object,
+            Err(FormatError::Unsupported { .. })
+        ));
+        assert_eq!(Object::decode(&name, &bytes), inspection.object);
+        let unknown = inspection.unknown.iter();
         let unknown: Vec<_> = unknown.map(|u| (u.code, u.offset, u.length)).collect();
         assert_eq!(unknown, [(14, 0, 5)]);
         let deviations = [
@@ -285,12 +296,12 @@ fn objects_without_a_decoder_are_taken_apart_all_the_same() {
             in_payload(C::HandleTwice, 56),
             in_payload(C::HandleMagic, 80),
         ];
-        assert_eq!(seen.deviations, deviations);
+        assert_eq!(inspection.deviations, deviations);
     }
 }
 
 #[test]
-fn a_rule_broken_a_thousand_times_hides_no_other() {
+fn a_rule_broken_a_thousand_times_does_not_hide_others() {
     let mut handles = file_handles();
     handles[0][7 + 20] = 1;
     for _ in 0..1000 {
@@ -304,7 +315,7 @@ fn a_rule_broken_a_thousand_times_hides_no_other() {
     let last = 376 + 24 * 1000 + 20;
     deviations.push(broken_in(C::HandleUnexpected, H::ExtendedAttributes, last));
     file_with(&bytes, &deviations);
-    // Nor the same rule elsewhere.
+    // It does not hide the same rule in another structure either.
     let mut handles = file_handles();
     for handle in &mut handles {
         handle[16] = 1;

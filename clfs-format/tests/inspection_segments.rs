@@ -1,5 +1,5 @@
-//! Segments and indirect blocks with a rule broken: inspection reads them and names the rule and the
-//! place, or says why it cannot.
+//! Tests of segments and indirect blocks that break a rule: an inspection decodes them and lists the
+//! rule, or returns the error that prevents it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod samples;
@@ -27,21 +27,21 @@ fn segments_that_are_too_long() {
     let data = vec![1; (8 << 20) + 1];
     let bytes = [raw_handle(2, &counted(&data)), data_back()].concat();
     let deviation = over(Limit::FileSegmentBytes, data.len() as u64, H::Data, 20);
-    let wanted = FileSegment {
+    let expected = FileSegment {
         data: Cow::Owned(data),
         data_back: back,
     };
-    assert!(read(&name, &bytes, &[deviation]) == Object::FileSegment(wanted));
+    assert!(read(&name, &bytes, &[deviation]) == Object::FileSegment(expected));
 
     let entries = entry(&[b'n'; 34], file().block_map.handle.as_bytes()).repeat(4097);
     let handles = [raw_handle(3, &entries), raw_handle(2, &[0; 4]), data_back()];
     let deviation = over(Limit::DirectorySegmentBytes, 4097 * 64, H::Dirents, 20);
-    let wanted = DirectorySegment {
+    let expected = DirectorySegment {
         entries: DirEntries::from_encoded(entries),
         data_back: back,
     };
     let bytes = handles.concat();
-    assert!(read(&name, &bytes, &[deviation]) == Object::DirectorySegment(wanted));
+    assert!(read(&name, &bytes, &[deviation]) == Object::DirectorySegment(expected));
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn data_in_a_directory_segment() {
     let entries = entry(b"name", file().block_map.handle.as_bytes());
     let dirents = raw_handle(3, &entries);
     let at = dirents.len() as u64 + 20;
-    let wanted = Object::DirectorySegment(DirectorySegment {
+    let expected = Object::DirectorySegment(DirectorySegment {
         entries: DirEntries::from_encoded(entries),
         data_back: DataBack {
             ctime_seconds: 0,
@@ -72,12 +72,12 @@ fn data_in_a_directory_segment() {
         ),
     ] {
         let bytes = [&dirents[..], &data, &data_back()].concat();
-        assert_eq!(read(&name, &bytes, deviations), wanted);
+        assert_eq!(read(&name, &bytes, deviations), expected);
     }
 }
 
 #[test]
-fn owners_are_needed() {
+fn segments_and_indirect_blocks_require_an_owner() {
     let segment = segment_name();
     let indirect = ObjectName::block(block(5), ObjectType::Indirect, Filehandle::ROOT);
     for (name, handles) in [
@@ -93,13 +93,13 @@ fn owners_are_needed() {
         assert_eq!(error, broken_in(C::HandleMissing, H::DataBack, end));
         let error = unreadable(&name, &[&handles[..], &raw_handle(10, &[0; 12])].concat());
         assert_eq!(error, broken_in(C::Truncated, H::DataBack, end + 20 + 12));
-        // Bytes behind the owner do no harm.
+        // Bytes after the owner are a deviation.
         let longer = [&data_back()[20..50], &[1]].concat();
         let bytes = [&handles[..], &raw_handle(10, &longer)].concat();
         let deviation = broken_in(C::TrailingBytes, H::DataBack, end + 20 + 30);
         read(&name, &bytes, &[deviation]);
     }
-    // Nor behind the pointers.
+    // So are bytes after the pointers.
     let bytes = [raw_handle(7, &[0; 5]), data_back()].concat();
     read(
         &indirect,

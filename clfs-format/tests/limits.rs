@@ -1,4 +1,4 @@
-//! Rules and limits: each is broken once, and the error names it.
+//! Tests of rules and limits: each is broken once, and the error names it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod samples;
@@ -51,8 +51,8 @@ fn inode_limits() {
     inode.content = Content::Data(Cow::Owned(vec![1; 16385]));
     let error = encode_error(&inode);
     assert_eq!(limit(error), (Limit::FirstSegmentBytes, 16385));
-    let text = "too large: the length of the first segment in bytes is 16385, at most 16384 \
-                allowed, in the DATA handle at byte 0 (format section 5)";
+    let text = "too large: the length of the first segment in bytes is 16385 (maximum 16384), in \
+                the DATA handle at byte 0 (format.md §5)";
     assert_eq!(error.to_string(), text);
 }
 
@@ -68,7 +68,7 @@ fn symlink_targets_have_at_most_1023_bytes() {
 }
 
 #[test]
-fn names_follow_the_rules_of_paths() {
+fn names_must_be_components_of_a_path() {
     let mut inode = file();
     for (name, kind) in [
         (&b""[..], Corrupt::NameEmpty),
@@ -80,12 +80,12 @@ fn names_follow_the_rules_of_paths() {
         let mut segmenter = DirectorySegmenter::new(Filehandle::ROOT, Filehandle::ROOT);
         let error = segmenter.push(name, handle(FileType::Regular, 1000));
         assert_eq!(corrupt(error.unwrap_err()), kind);
-        assert_eq!(segmenter.finish().size, 4 + 23 + 24, "as it was before");
+        assert_eq!(segmenter.finish().size, 4 + 23 + 24, "unchanged");
     }
 }
 
 #[test]
-fn content_and_type_belong_together() {
+fn content_type_and_name_must_match() {
     let mut inode = file();
     inode.content = Content::None;
     assert_eq!(corrupt(encode_error(&inode)), Corrupt::TypeMismatch);
@@ -95,7 +95,7 @@ fn content_and_type_belong_together() {
     inode.back = Cow::Owned(vec![]);
     inode.block_map.handle = Filehandle::ROOT;
     assert_eq!(corrupt(encode_error(&inode)), Corrupt::TypeMismatch);
-    // The name says another type, or another entity.
+    // The name contains another type, or the id of another entity.
     let bytes = payload(&file());
     let mut name = name_of(&file());
     name.kind = name_of(&directory()).kind;
@@ -107,8 +107,8 @@ fn content_and_type_belong_together() {
     assert_eq!(corrupt(error), Corrupt::OwnHandle);
 }
 
-/// One byte of a file's inode set to another value, the check that must notice, and the place that
-/// it must name. VATTR is at 0, BMAP at 128, BACK at 264, NAME at 312, DATA at 344.
+/// Each case: an offset in a file's inode, another value for that byte, and the expected error and
+/// offset. VATTR is at 0, BMAP at 128, BACK at 264, NAME at 312, DATA at 344.
 #[test]
 fn every_field_of_an_inode_is_checked() {
     let good = payload(&file());
@@ -153,13 +153,13 @@ fn every_field_of_an_inode_is_checked() {
     for length in 0..good.len() {
         let error = Object::decode(&name, &good[..length]).unwrap_err();
         let kind = corrupt(error);
-        let cut = matches!(kind, Corrupt::Truncated | Corrupt::HandleMissing);
-        assert!(cut, "{length} bytes: {error}");
+        let expected = matches!(kind, Corrupt::Truncated | Corrupt::HandleMissing);
+        assert!(expected, "{length} bytes: {error}");
     }
 }
 
 #[test]
-fn segment_sizes_other_than_the_formats_are_not_read() {
+fn other_segment_sizes_are_not_supported() {
     let mut bytes = payload(&file());
     bytes[153] = 0x10;
     let error = Object::decode(&name_of(&file()), &bytes).unwrap_err();
@@ -168,7 +168,7 @@ fn segment_sizes_other_than_the_formats_are_not_read() {
 }
 
 #[test]
-fn handles_of_the_cache_are_listed_and_passed_over() {
+fn handles_of_the_cache_are_listed_and_skipped() {
     let inode = file();
     let mut bytes = raw_handle(6, b"registered");
     bytes.extend(payload(&inode));
@@ -176,15 +176,15 @@ fn handles_of_the_cache_are_listed_and_passed_over() {
     let name = name_of(&inode);
     let (object, unknown) = Object::decode_with_unknown(&name, &bytes).unwrap();
     assert_eq!(object, Object::Inode(inode));
-    let seen: Vec<_> = unknown
+    let listed: Vec<_> = unknown
         .iter()
         .map(|u| (u.code, u.offset, u.length))
         .collect();
-    assert_eq!(seen, [(6, 0, 10), (99, 32 + 376, 0)]);
+    assert_eq!(listed, [(6, 0, 10), (99, 32 + 376, 0)]);
     let text = "handle of type 6 (node registration) with 10 bytes at byte 0 of the payload";
     assert_eq!(unknown[0].to_string(), text);
     let error = Object::decode(&name, &bytes).unwrap_err();
-    let text = "not supported: handle type 6, in the payload at byte 0 (format section 5)";
+    let text = "not supported: handle type 6, in the payload at byte 0 (format.md §5)";
     assert_eq!(error.to_string(), text);
 }
 
@@ -236,7 +236,7 @@ fn objects_without_a_decoder_are_not_supported() {
     };
     let error = Object::decode(&name, b"").unwrap_err();
     let text = "not supported: the well-known object 0x65, in the object name at byte 0 \
-                (format section 4)";
+                (format.md §4)";
     assert_eq!(error.to_string(), text);
 }
 
@@ -265,7 +265,7 @@ fn segments_and_indirect_blocks_have_limits() {
 }
 
 #[test]
-fn times_are_clamped_to_what_the_format_holds() {
+fn times_are_clamped_to_the_range_of_the_format() {
     let time = |seconds, nanoseconds| Timestamp {
         seconds,
         nanoseconds,
@@ -282,7 +282,7 @@ fn times_are_clamped_to_what_the_format_holds() {
 }
 
 #[test]
-fn filehandles_that_must_not_be_used_are_none() {
+fn unusable_filehandles_are_none() {
     let mut fields = FilehandleFields {
         container_id: 1,
         parent_directory_manager: 0,
@@ -294,7 +294,7 @@ fn filehandles_that_must_not_be_used_are_none() {
     assert_eq!(fields.filehandle(), None);
     fields.random = 1;
     assert!(fields.filehandle().is_some());
-    // A random number that makes the hash 0, found by undoing its last two steps.
+    // A random number that makes the hash 0, found by inverting the last two steps of the hash.
     fields.random = 0xa612_0000_0036_5000;
     let bytes = [
         &0x31_u32.to_le_bytes()[..],

@@ -1,4 +1,5 @@
-//! Object names from a container's listing are untrusted: each field is broken once.
+//! Tests of object names, which come from a container's listing and are untrusted: each field is
+//! broken once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use clfs_format::*;
@@ -109,13 +110,13 @@ fn each_field_is_checked() {
         }
     }
     let unknown = ROOT.replacen(".0002.", ".0013.", 1);
-    let text = "not supported: object type 13, in the object name at byte 50 (format section 4)";
+    let text = "not supported: object type 13, in the object name at byte 50 (format.md §4)";
     assert_eq!(ObjectName::parse(unknown).unwrap_err().to_string(), text);
 }
 
 #[test]
 fn an_id_has_one_kind_of_name() {
-    // The bucket with a V2 name, the root with a V1 name, both with the right hashes.
+    // The bucket with a V2 name and the root with a V1 name, both with correct hashes.
     let bucket = ObjectId::WellKnown(WellKnownId::Bucket);
     let tail = ".0011.0000006457871C6B.00000000009.FFFFFFFF.0002";
     let v2 = format!("{:016X}_{bucket}{tail}", bucket.hash64());

@@ -1,4 +1,5 @@
-//! The byte vectors of the golden data: every value encodes to exactly these bytes, and back.
+//! Tests with the byte vectors of the golden data: every value encodes to exactly these bytes, and
+//! the bytes decode to the value.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod golden;
@@ -31,7 +32,7 @@ fn filehandles() {
             parent_directory_manager: number(vector, "dirmgr_src").try_into().unwrap(),
             directory_manager: number(vector, "dirmgr_tgt").try_into().unwrap(),
             file_type: FileType::from_ftype(number(vector, "ftype").try_into().unwrap()).unwrap(),
-            // 64-bit numbers stand there as texts.
+            // The vectors contain 64-bit numbers as strings.
             sequence: text(vector, "seq").parse().unwrap(),
             random: text(vector, "random").parse().unwrap(),
         };
@@ -88,7 +89,7 @@ fn objects() {
     assert_eq!(list(&vectors, "objects").len(), 13);
 }
 
-/// The object that a vector describes, and a name for it.
+/// Returns the object that a vector describes, and a name for it.
 fn object(vector: &Value) -> (ObjectName, Object<'_>) {
     let kind = text(vector, "kind");
     if kind == "bucket" {
@@ -130,8 +131,8 @@ fn segment(vector: &Value, own: Filehandle) -> Object<'_> {
     }
 }
 
-/// Encoded by the segmenter, which writes `.` and `..` by itself: they are cut off where the
-/// vector has none.
+/// Encodes the entries of a vector with the segmenter, and removes its `.` and `..` if the vector has
+/// none.
 fn entries(vector: &Value) -> DirEntries<'static> {
     let mut segmenter = DirectorySegmenter::new(Filehandle::ROOT, Filehandle::ROOT);
     let dots = segmenter_bytes(DirectorySegmenter::new(Filehandle::ROOT, Filehandle::ROOT)).len();
@@ -243,7 +244,7 @@ fn block_maps() {
         let roots: Vec<_> = list(vector, "roots").iter().map(block_id).collect();
         assert_eq!(map.roots.as_slice(), roots);
         let mut all = String::new();
-        let mut seen = Vec::new();
+        let mut emitted = Vec::new();
         for block in &finished {
             let indirect = IndirectBlock {
                 pointers: block.pointers.clone(),
@@ -261,11 +262,11 @@ fn block_maps() {
             let id = block.id.to_string().to_lowercase();
             let sha256 = sha256(buffer.payload());
             write!(all, "{id}{sha256}").unwrap();
-            seen.push((id, block.position.depth, block.pointers.len(), sha256));
+            emitted.push((id, block.position.depth, block.pointers.len(), sha256));
         }
-        let wanted: Vec<_> = list(vector, "indirect_blocks").iter().map(listed).collect();
-        assert_eq!(seen.len() as u64, number(vector, "indirect_count"));
-        assert!(wanted.iter().all(|w| seen.contains(w)), "{wanted:?}");
+        let expected: Vec<_> = list(vector, "indirect_blocks").iter().map(listed).collect();
+        assert_eq!(emitted.len() as u64, number(vector, "indirect_count"));
+        assert!(expected.iter().all(|e| emitted.contains(e)), "{expected:?}");
         assert_eq!(sha256(all.as_bytes()), text(vector, "all_sha256"));
     }
     assert_eq!(list(&vectors, "blockmaps").len(), 10);

@@ -1,4 +1,4 @@
-//! The wrapper and the LZ4 frame: what is written, and what is read from untrusted blobs.
+//! Tests of the wrapper and the LZ4 frame: encoding, and decoding of untrusted blobs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::borrow::Cow;
@@ -10,7 +10,7 @@ use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInf
 
 const HEADER: [u8; 7] = [0x04, 0x22, 0x4d, 0x18, 0x40, 0x50, 0x77];
 
-/// Noise that no compressor shrinks.
+/// Returns pseudo-random bytes, which do not compress.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
@@ -22,7 +22,7 @@ fn noise(length: usize) -> Vec<u8> {
     (0..length).map(|_| next()).collect()
 }
 
-/// Text that compresses.
+/// Returns text, which compresses.
 fn prose(length: usize) -> Vec<u8> {
     let line = |i: usize| format!("{} entries, {} of them files\n", i * 7, i % 13).into_bytes();
     (0..).flat_map(line).take(length).collect()
@@ -39,14 +39,14 @@ fn segment(data: &[u8]) -> ObjectBuffer {
     let in_place = segment.finish(data_back);
     let mut copied = ObjectBuffer::with_capacity(0);
     let data = Cow::Borrowed(data);
-    let whole = FileSegment { data, data_back };
-    whole.encode(&mut copied).unwrap();
+    let segment = FileSegment { data, data_back };
+    segment.encode(&mut copied).unwrap();
     assert!(in_place == copied);
-    assert!(copied.payload().len() <= whole.payload_capacity());
+    assert!(copied.payload().len() <= segment.payload_capacity());
     in_place
 }
 
-/// The length words of a frame's blocks.
+/// Returns the length words of the blocks of a frame.
 fn blocks(frame: &[u8]) -> Vec<u32> {
     let mut words = Vec::new();
     let mut rest = &frame[HEADER.len()..];
@@ -62,9 +62,9 @@ fn blocks(frame: &[u8]) -> Vec<u32> {
 }
 
 #[test]
-fn compressed_blobs_are_frames_that_the_cache_reads() {
+fn compressed_blobs_are_frames_that_the_cache_can_read() {
     let mut encoder = Lz4Encoder::new();
-    // Around the sizes where another table, a further block or the frame encoder takes over.
+    // Sizes around those that need the other table, a second block or the frame encoder.
     let sizes = [
         200,
         3000,
@@ -95,7 +95,7 @@ fn compressed_blobs_are_frames_that_the_cache_reads() {
 }
 
 #[test]
-fn what_an_encoder_did_before_does_not_show() {
+fn a_blob_does_not_depend_on_earlier_use_of_the_encoder() {
     let mut used = Lz4Encoder::new();
     for size in [600_000, 100_000, 70_000, 3000, 5, 70_000, 3000] {
         let again = used.wrap(segment(&prose(size)), Compression::Lz4);
@@ -116,8 +116,8 @@ fn incompressible_payloads_are_stored_without_a_frame() {
 }
 
 #[test]
-fn one_block_of_noise_makes_the_whole_object_uncompressed() {
-    // First, in the middle and last; the rest would compress well.
+fn one_incompressible_block_leaves_the_object_uncompressed() {
+    // The first, a middle and the last block; the others would compress well.
     for noisy in [0_usize, 2, 4] {
         let mut data = prose(5 << 18);
         data.truncate((5 << 18) - 100);
@@ -130,8 +130,8 @@ fn one_block_of_noise_makes_the_whole_object_uncompressed() {
 }
 
 #[test]
-fn a_last_block_too_short_to_compress_makes_the_whole_object_uncompressed() {
-    // Eight bytes are left for a second block, which LZ4 cannot shrink.
+fn a_last_block_too_short_to_compress_leaves_the_object_uncompressed() {
+    // The second block has eight bytes, which LZ4 cannot compress.
     let buffer = segment(&prose(262_065));
     assert_eq!(buffer.payload().len(), (256 << 10) + 8);
     let blob = Lz4Encoder::new().wrap(buffer, Compression::Lz4);
@@ -139,12 +139,12 @@ fn a_last_block_too_short_to_compress_makes_the_whole_object_uncompressed() {
 }
 
 #[test]
-fn disabled_means_never() {
+fn disabled_compression_never_compresses() {
     let blob = Lz4Encoder::new().wrap(segment(&prose(5000)), Compression::Disabled);
     assert_eq!(blob[..4], [0; 4]);
 }
 
-/// A blob around a frame that another writer might have made.
+/// Returns a blob with a frame such as other encoders write.
 fn foreign(info: FrameInfo, content: &[u8]) -> Vec<u8> {
     let mut encoder = FrameEncoder::with_frame_info(info, vec![0, 0, 1, 0]);
     encoder.write_all(content).unwrap();
@@ -159,7 +159,7 @@ fn kind(blob: &[u8], limit: usize) -> Corrupt {
 }
 
 #[test]
-fn frames_of_other_writers_are_read() {
+fn frames_of_other_encoders_are_read() {
     let mixed = [prose(300_000), noise(300_000), prose(300_000)].concat();
     for mode in [BlockMode::Independent, BlockMode::Linked] {
         for size in [BlockSize::Max64KB, BlockSize::Max256KB, BlockSize::Max4MB] {
@@ -172,7 +172,7 @@ fn frames_of_other_writers_are_read() {
                     .content_size(flag.then_some(mixed.len() as u64));
                 let blob = foreign(info, &mixed);
                 assert!(unwrap(&blob, PAYLOAD_BYTES).unwrap() == mixed);
-                // Exactly the limit is allowed, one byte less is not.
+                // A payload may equal the limit, but not exceed it.
                 assert!(unwrap(&blob, mixed.len()).is_ok());
                 let error = unwrap(&blob, mixed.len() - 1).unwrap_err();
                 assert!(matches!(error, FormatError::Limit { .. }), "{error}");
@@ -182,7 +182,7 @@ fn frames_of_other_writers_are_read() {
 }
 
 #[test]
-fn checksums_of_other_writers_are_checked() {
+fn checksums_of_other_encoders_are_verified() {
     let content = noise(1000);
     let info = FrameInfo::new()
         .block_checksums(true)
@@ -204,7 +204,7 @@ fn checksums_of_other_writers_are_checked() {
     }
     let size = FrameInfo::new().content_size(Some(1000));
     let mut blob = foreign(size, &content);
-    // Without the frame's end the content is complete all the same, but the frame is not.
+    // Without its end mark the frame is incomplete, although the content is complete.
     blob.truncate(blob.len() - 4);
     assert_eq!(kind(&blob, PAYLOAD_BYTES), Corrupt::Truncated);
     blob.extend([0; 5]);
@@ -212,7 +212,7 @@ fn checksums_of_other_writers_are_checked() {
 }
 
 #[test]
-fn a_bomb_is_bounded_by_the_limit() {
+fn a_decompression_bomb_is_bounded_by_the_limit() {
     let zeros = vec![0; 64 << 20];
     let info = FrameInfo::new().block_size(BlockSize::Max4MB);
     let bomb = foreign(info, &zeros);
@@ -228,14 +228,14 @@ fn a_bomb_is_bounded_by_the_limit() {
         9 << 20,
     ] {
         let error = unwrap(&bomb, limit).unwrap_err();
-        let wanted = Limit::PayloadBytes(limit as u64);
-        let right = matches!(error, FormatError::Limit { limit, .. } if limit == wanted);
-        assert!(right, "{limit}: {error}");
+        let expected = Limit::PayloadBytes(limit as u64);
+        let matches = matches!(error, FormatError::Limit { limit, .. } if limit == expected);
+        assert!(matches, "{limit}: {error}");
     }
 }
 
 #[test]
-fn wrappers_that_cannot_be_read_say_why() {
+fn each_unreadable_wrapper_has_its_error() {
     let unsupported = |blob: &[u8]| match unwrap(blob, 100).unwrap_err() {
         FormatError::Unsupported { kind, .. } => kind,
         other => panic!("{other}"),
@@ -260,7 +260,7 @@ fn wrappers_that_cannot_be_read_say_why() {
     let block = |block: &[u8]| [&[0, 0, 1, 0], &HEADER[..], block].concat();
     assert_eq!(kind(&block(&[1, 0, 4, 0]), 100), Corrupt::FrameBlock);
     assert_eq!(kind(&block(&[2, 0, 0, 0, 0xff]), 100), Corrupt::Truncated);
-    // A match that points before the content.
+    // A match that refers to bytes before the content.
     let before = [5, 0, 0, 0, 0x10, b'x', 9, 0, 0];
     assert_eq!(kind(&block(&before), 100), Corrupt::FrameData);
     assert!(matches!(
@@ -270,10 +270,10 @@ fn wrappers_that_cannot_be_read_say_why() {
 }
 
 fn deviations(blob: &[u8]) -> Vec<FormatError> {
-    let seen = inspect_wrapper(blob, PAYLOAD_BYTES).unwrap();
-    assert_eq!(seen.compression, Compression::Lz4);
-    assert!(seen.payload == unwrap(blob, PAYLOAD_BYTES).unwrap());
-    seen.deviations
+    let inspected = inspect_wrapper(blob, PAYLOAD_BYTES).unwrap();
+    assert_eq!(inspected.compression, Compression::Lz4);
+    assert!(inspected.payload == unwrap(blob, PAYLOAD_BYTES).unwrap());
+    inspected.deviations
 }
 
 fn broken(kind: Corrupt, part: Part, offset: u64) -> FormatError {
@@ -282,20 +282,20 @@ fn broken(kind: Corrupt, part: Part, offset: u64) -> FormatError {
 }
 
 #[test]
-fn what_is_written_breaks_no_rule() {
+fn encoded_blobs_have_no_deviations() {
     for size in [3000, 262_064, 263_000, 600_000] {
         let blob = Lz4Encoder::new().wrap(segment(&prose(size)), Compression::Lz4);
         assert_eq!(deviations(&blob), []);
         let blob = Lz4Encoder::new().wrap(segment(&prose(size)), Compression::Disabled);
-        let seen = inspect_wrapper(&blob, PAYLOAD_BYTES).unwrap();
-        assert_eq!(seen.compression, Compression::Disabled);
-        assert_eq!(seen.deviations, []);
-        assert!(matches!(seen.payload, Cow::Borrowed(_)));
+        let inspected = inspect_wrapper(&blob, PAYLOAD_BYTES).unwrap();
+        assert_eq!(inspected.compression, Compression::Disabled);
+        assert_eq!(inspected.deviations, []);
+        assert!(matches!(inspected.payload, Cow::Borrowed(_)));
     }
 }
 
 #[test]
-fn frames_with_another_header() {
+fn frames_with_another_header_have_a_deviation() {
     let header = broken(Corrupt::FrameHeader, Part::Frame, 4);
     let ours = FrameInfo::new()
         .block_mode(BlockMode::Linked)
@@ -314,40 +314,40 @@ fn frames_with_another_header() {
 }
 
 #[test]
-fn stored_blocks_and_blobs_that_are_not_smaller() {
+fn stored_blocks_and_blobs_that_are_not_smaller_are_deviations() {
     let info = FrameInfo::new()
         .block_mode(BlockMode::Linked)
         .block_size(BlockSize::Max256KB);
     let not_smaller = broken(Corrupt::NotSmaller, Part::Wrapper, 2);
     let stored = |offset| broken(Corrupt::FrameStored, Part::Frame, offset);
     let block = 256_u64 << 10;
-    // The rest compresses well: the blob is smaller all the same.
+    // The rest compresses well, so the blob is smaller.
     let content = [noise(256 << 10), prose(600_000)].concat();
     assert_eq!(deviations(&foreign(info.clone(), &content)), [stored(11)]);
     let content = noise(300_000);
     let all = [not_smaller, stored(11), stored(11 + 4 + block)];
     assert_eq!(deviations(&foreign(info.clone(), &content)), all);
-    // A long row of them is told by its first four.
+    // Of more than four stored blocks, the first four are listed.
     let content = noise(2 << 20);
     let four = (0..4).map(|i| stored(11 + i * (4 + block)));
     let all: Vec<_> = [not_smaller].into_iter().chain(four).collect();
     assert_eq!(deviations(&foreign(info.clone(), &content)), all);
-    // Nothing needs a frame of 11 bytes.
+    // An empty payload has a frame of 11 bytes.
     assert_eq!(deviations(&foreign(info, b"")), [not_smaller]);
-    // As long as the uncompressed blob is not smaller yet. A block of 25 + n bytes: a literal, a
-    // match at distance 1 of 19 + n, five literals.
-    for (more, wanted) in [(0, &[not_smaller][..]), (1, &[not_smaller]), (2, &[])] {
+    // A blob as long as the uncompressed one is not smaller. The block has 25 + n bytes of content: a
+    // literal, a match of length 19 + n at distance 1, five literals.
+    for (more, expected) in [(0, &[not_smaller][..]), (1, &[not_smaller]), (2, &[])] {
         let block = [0x1f, b'a', 1, 0, more, 0x50, 1, 2, 3, 4, 5];
         let blob = [&[0, 0, 1, 0], &HEADER[..], &[11, 0, 0, 0], &block, &[0; 4]].concat();
         let payload = unwrap(&blob, PAYLOAD_BYTES).unwrap();
         assert_eq!(payload.len(), 25 + usize::from(more));
         assert_eq!(blob.len(), 4 + 26);
-        assert_eq!(deviations(&blob), wanted, "{more}");
+        assert_eq!(deviations(&blob), expected, "{more}");
     }
 }
 
 #[test]
-fn blobs_that_cannot_be_read_fail_in_both_ways() {
+fn unreadable_blobs_fail_in_unwrap_and_in_inspection() {
     let good = foreign(FrameInfo::new(), &prose(1000));
     let longer = [&good[..], &[0]].concat();
     for blob in [&[1, 0, 0, 0][..], &[0, 0, 2, 0], b"", &good[..20], &longer] {

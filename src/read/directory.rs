@@ -50,7 +50,7 @@ pub struct BadEntry {
 impl Segment {
     /// The entries in order, `.` and `..` among them.
     pub fn entries(&self) -> impl Iterator<Item = Result<NamedHandle<'_>, BadEntry>> {
-        RawDirEntries::of(&self.bytes).map(|item| match item {
+        RawDirEntries::from_encoded(&self.bytes).map(|item| match item {
             Ok(entry) => Ok(NamedHandle {
                 name: entry.name,
                 handle: entry.handle,

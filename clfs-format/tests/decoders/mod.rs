@@ -1,7 +1,7 @@
-//! One check for each decoder, on any bytes: it does not panic, what decodes survives encoding and
-//! decoding unchanged, and inspection finds fault with just what the strict decoder refuses. Each
-//! says whether its input decoded. The fuzz targets (`fuzz/`) and the plain test `corpus` run the
-//! same functions.
+//! One check for each decoder, for any input: the decoder does not panic, a decoded value is
+//! unchanged after encoding and decoding, and inspection reports a fault exactly if the strict
+//! decoder rejects the input. Each check returns whether its input decoded. Both the fuzz targets
+//! (`fuzz/`) and the test `corpus` run these checks.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -12,10 +12,10 @@
 
 use clfs_format::*;
 
-/// Payloads in these checks are bounded to this, so that a bomb is met early.
+/// Payload limit in bytes; low, so that a decompression bomb exceeds it early.
 const PAYLOAD_LIMIT: usize = 1 << 20;
 
-/// The bytes are an object's name.
+/// Checks the parser of object names.
 pub fn name(data: &[u8]) -> bool {
     let _ = Filehandle::from_bytes(data);
     if let Ok(id) = ObjectId::from_bytes(data) {
@@ -28,13 +28,13 @@ pub fn name(data: &[u8]) -> bool {
     true
 }
 
-/// The bytes are a blob.
+/// Checks the decoder of blobs.
 pub fn wrapper(data: &[u8]) -> bool {
     let unwrapped = unwrap(data, PAYLOAD_LIMIT);
     let inspected = inspect_wrapper(data, PAYLOAD_LIMIT);
     assert_eq!(
         unwrapped.as_ref(),
-        inspected.as_ref().map(|seen| &seen.payload)
+        inspected.as_ref().map(|inspected| &inspected.payload)
     );
     let (Ok(payload), Ok(inspected)) = (unwrapped, inspected) else {
         return false;
@@ -44,7 +44,7 @@ pub fn wrapper(data: &[u8]) -> bool {
         assert_eq!(inspected.deviations, []);
     }
     assert!(payload.len() <= PAYLOAD_LIMIT);
-    // Nothing expands more than 255 times, and no more memory is kept than is used.
+    // LZ4 expands at most 255 times, and the payload keeps no spare memory.
     assert!(payload.len() <= 255 * data.len());
     if let std::borrow::Cow::Owned(payload) = &payload {
         assert!(payload.capacity() <= payload.len() + 64);
@@ -60,7 +60,8 @@ pub fn wrapper(data: &[u8]) -> bool {
     true
 }
 
-/// A byte for the type (0 is the bucket), 24 for the id (zeros are the root), and a payload.
+/// Checks the decoder of objects. Input: one byte for the type (0 is the bucket), 24 bytes for the id
+/// (zeros are the root), and a payload.
 pub fn object(data: &[u8]) -> bool {
     let Some((object_type, rest)) = data.split_first() else {
         return false;
@@ -85,14 +86,14 @@ pub fn object(data: &[u8]) -> bool {
     round_trip(&name, payload).is_some()
 }
 
-/// Bounded, in order, and no rule is told without end.
+/// Asserts that the list is bounded and sorted.
 fn check_list(deviations: &[FormatError]) {
     assert!(deviations.len() <= limits::DEVIATIONS);
     let offsets = deviations.iter().map(|rule| rule.place().offset);
     assert!(offsets.is_sorted(), "{deviations:?}");
 }
 
-/// What the strict decoder lets pass.
+/// Returns whether the strict decoder accepts the deviation.
 fn tolerated(rule: &FormatError) -> bool {
     match rule {
         FormatError::Corrupt { kind, place } => match kind {
@@ -104,43 +105,47 @@ fn tolerated(rule: &FormatError) -> bool {
     }
 }
 
-/// Inspection and the strict decoder agree. Gives what the strict one gives.
+/// Asserts that inspection and the strict decoder agree, and returns the result of the strict one.
 fn inspect<'a>(name: &ObjectName, payload: &'a [u8]) -> Option<(Object<'a>, Vec<UnknownHandle>)> {
-    let seen = Object::inspect(name, payload);
-    check_list(&seen.deviations);
-    assert!(seen.unknown.len() <= payload.len() / 20);
+    let inspection = Object::inspect(name, payload);
+    check_list(&inspection.deviations);
+    assert!(inspection.unknown.len() <= payload.len() / 20);
     let strict = Object::decode_with_unknown(name, payload);
     match &strict {
         Ok((object, unknown)) => {
-            assert!(seen.deviations.iter().all(tolerated), "{seen:?}");
-            assert_eq!(seen.object.as_ref(), Ok(object));
-            assert_eq!(&seen.unknown, unknown);
+            assert!(
+                inspection.deviations.iter().all(tolerated),
+                "{inspection:?}"
+            );
+            assert_eq!(inspection.object.as_ref(), Ok(object));
+            assert_eq!(&inspection.unknown, unknown);
         }
         Err(error) => {
-            // What it refuses is in the way of reading, or one of the deviations.
-            let told = seen.object.as_ref().err() == Some(error);
-            assert!(told || seen.deviations.contains(error), "{error}: {seen:?}");
+            // Inspection reports the same error, either as the object's error or as a deviation.
+            let fatal = inspection.object.as_ref().err() == Some(error);
+            let listed = inspection.deviations.contains(error);
+            assert!(fatal || listed, "{error}: {inspection:?}");
             assert!(!tolerated(error), "{error}");
         }
     }
     if let Ok(Object::Inode(Inode {
         content: Content::Directory(entries),
         ..
-    })) = &seen.object
+    })) = &inspection.object
     {
         read_entries(entries);
     }
     strict.ok()
 }
 
-/// All entries, good and bad, in order and each from its own bytes.
+/// Asserts that both iterators return the same entries in order, each from its own bytes.
 fn read_entries(entries: &DirEntries<'_>) {
     let mut end = 0;
     let mut raw = entries.iter_raw();
-    // An entry has six bytes or more, and what ends within one is told in at most two errors.
-    let most = entries.as_bytes().len() / 6 + 2;
+    // An entry has at least six bytes, and an incomplete entry causes at most two errors.
+    let max_items = entries.as_bytes().len() / 6 + 2;
     for (count, entry) in (1..).zip(entries) {
-        assert!(count <= most, "no end");
+        assert!(count <= max_items, "the iterator does not end");
         match (entry, raw.next().unwrap()) {
             (Ok(entry), Ok(same)) => {
                 assert_eq!(entry, same);
@@ -161,7 +166,7 @@ fn read_entries(entries: &DirEntries<'_>) {
     assert!(end <= entries.as_bytes().len());
 }
 
-/// Decodes, encodes, decodes and encodes again.
+/// Decodes, encodes, decodes and encodes, and returns the first decoded object.
 fn round_trip<'a>(name: &ObjectName, payload: &'a [u8]) -> Option<Object<'a>> {
     let (object, unknown) = inspect(name, payload)?;
     assert_eq!(Object::decode(name, payload).is_ok(), unknown.is_empty());
@@ -171,19 +176,19 @@ fn round_trip<'a>(name: &ObjectName, payload: &'a [u8]) -> Option<Object<'a>> {
         buffer
     };
     let encoded = encode(&object);
-    // What is passed over is lost, nothing else is.
-    let lost: usize = unknown
+    // Only the unknown handles are not encoded again.
+    let skipped: usize = unknown
         .iter()
         .map(|u| (20 + u.length).next_multiple_of(8))
         .sum();
-    assert_eq!(encoded.payload().len() + lost, payload.len());
+    assert_eq!(encoded.payload().len() + skipped, payload.len());
     let again = Object::decode(name, encoded.payload()).unwrap();
     assert_eq!(again, object);
     assert_eq!(encode(&again), encoded);
     Some(object)
 }
 
-/// The bytes are entries of a directory.
+/// Checks the decoder of directory entries.
 pub fn dirents(data: &[u8]) -> bool {
     let entries = DirEntries::from_encoded(data);
     read_entries(&entries);
@@ -204,7 +209,7 @@ pub fn dirents(data: &[u8]) -> bool {
     true
 }
 
-/// A handle with this type and content.
+/// Returns a handle with this type and content.
 fn raw_handle(code: u32, content: &[u8]) -> Vec<u8> {
     let real = u32::try_from(content.len()).unwrap();
     let padded = (20 + real).next_multiple_of(8);
@@ -216,8 +221,8 @@ fn raw_handle(code: u32, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The bytes are the content of a BMAP handle, here of a fifo; its trees are then walked with
-/// indirect blocks whose lengths come from the same bytes.
+/// Checks the decoder of BMAP and the block map reader. Input: the content of the BMAP handle of a
+/// fifo; the same bytes determine the lengths of the indirect blocks.
 pub fn block_map(data: &[u8]) -> bool {
     let own = match data.get(14..38).map(Filehandle::from_bytes) {
         Some(Ok(handle)) if !handle.is_null() => handle,
@@ -248,8 +253,8 @@ fn walk(map: &BlockMap, data: &[u8]) {
 }
 
 fn walk_from(map: &BlockMap, data: &[u8], first: u64) {
-    let most = 20_000;
-    let mut reader = BlockMapReader::starting_at(map, most, first);
+    let max_blocks = 20_000;
+    let mut reader = BlockMapReader::starting_at(map, max_blocks, first);
     let (mut blocks, mut fetched) = (0, 0_usize);
     let mut lengths = data.iter().rev().cycle();
     loop {
@@ -259,7 +264,7 @@ fn walk_from(map: &BlockMap, data: &[u8], first: u64) {
             Ok(BlockStep::Fetch { id, position }) => {
                 assert!(position.depth <= position.tree && position.tree < 4);
                 fetched += 1;
-                // Full ones now and then, so that the walk goes on.
+                // Three of four are full, so that the walk continues.
                 let length = match lengths.next() {
                     Some(byte) if byte % 4 != 3 => POINTERS_PER_INDIRECT,
                     Some(byte) => usize::from(*byte) * 17,
@@ -271,14 +276,14 @@ fn walk_from(map: &BlockMap, data: &[u8], first: u64) {
             }
         }
     }
-    assert!(blocks <= most);
+    assert!(blocks <= max_blocks);
     assert!(
         fetched <= 64,
         "{fetched} indirect blocks for {blocks} blocks"
     );
 }
 
-/// The bytes are the content of an INDIR handle.
+/// Checks the decoder of INDIR. Input: the content of the handle.
 pub fn indirect(data: &[u8]) -> bool {
     let owner = [&[3; 12], &[24, 0][..], &[9; 24]].concat();
     let payload = [raw_handle(7, data), raw_handle(10, &owner)].concat();
@@ -286,10 +291,10 @@ pub fn indirect(data: &[u8]) -> bool {
     round_trip(&name, &payload).is_some()
 }
 
-/// A check; whether its input decoded.
+/// A check, which returns whether its input decoded.
 pub type Check = fn(&[u8]) -> bool;
 
-/// Every decoder with the name of its fuzz target and corpus.
+/// The check of every decoder, with the name of its fuzz target and corpus.
 pub const ALL: [(&str, Check); 6] = [
     ("name", name),
     ("wrapper", wrapper),

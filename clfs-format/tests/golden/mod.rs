@@ -1,4 +1,4 @@
-//! Reads the golden data in `fixtures/golden` (its README says what it is).
+//! Reads the golden data in `fixtures/golden`, which its README describes.
 #![allow(dead_code, unreachable_pub)]
 
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ pub fn json(file: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// Blob names and blobs.
+/// Returns the blobs of a container by name.
 pub fn container(file: &str) -> BTreeMap<String, Vec<u8>> {
     let mut blobs = BTreeMap::new();
     for entry in tar::Archive::new(open(file)).entries().unwrap() {
@@ -47,7 +47,7 @@ pub fn container(file: &str) -> BTreeMap<String, Vec<u8>> {
             blobs.insert(name, blob);
         }
     }
-    assert!(blobs.len() > 30, "{file} holds {} blobs", blobs.len());
+    assert!(blobs.len() > 30, "{file} contains {} blobs", blobs.len());
     blobs
 }
 

@@ -1,4 +1,4 @@
-//! Small well-formed objects, and payloads put together by hand.
+//! Small well-formed objects, and helpers that build payloads and expected errors by hand.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -68,7 +68,7 @@ pub fn payload(inode: &Inode<'_>) -> Vec<u8> {
     buffer.payload().to_vec()
 }
 
-/// A handle with this type and content.
+/// Returns a handle with this type and content.
 pub fn raw_handle(code: u32, content: &[u8]) -> Vec<u8> {
     let real = u32::try_from(content.len()).unwrap();
     let padded = (20 + real).next_multiple_of(8);
@@ -79,13 +79,13 @@ pub fn raw_handle(code: u32, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A count before what it counts.
+/// Returns a u32 length and the bytes.
 pub fn counted(bytes: &[u8]) -> Vec<u8> {
     let length = u32::try_from(bytes.len()).unwrap();
     [&length.to_le_bytes(), bytes].concat()
 }
 
-/// The handles of a well-formed payload, each with header and padding.
+/// Splits a well-formed payload into its handles, each with header and padding.
 pub fn split(mut payload: &[u8]) -> Vec<Vec<u8>> {
     let mut handles = Vec::new();
     while !payload.is_empty() {
@@ -97,7 +97,7 @@ pub fn split(mut payload: &[u8]) -> Vec<Vec<u8>> {
     handles
 }
 
-/// A DATABACK handle with the root for an owner.
+/// Returns a DATABACK handle with the root as its owner.
 pub fn data_back() -> Vec<u8> {
     raw_handle(
         10,
@@ -105,24 +105,24 @@ pub fn data_back() -> Vec<u8> {
     )
 }
 
-/// An encoded entry, whatever its name and filehandle are.
+/// Returns an encoded entry, with any name and filehandle.
 pub fn entry(name: &[u8], handle: &[u8]) -> Vec<u8> {
     let length = u16::try_from(handle.len()).unwrap();
     [&counted(name), &length.to_le_bytes()[..], handle].concat()
 }
 
-/// A rule that is broken at this place.
+/// Returns the error of a rule that is broken at this place.
 pub fn broken(kind: Corrupt, part: Part, offset: u64) -> FormatError {
     let place = Place { part, offset };
     FormatError::Corrupt { kind, place }
 }
 
-/// The same in a handle's content.
+/// Returns the error of a rule that is broken in the content of a handle.
 pub fn broken_in(kind: Corrupt, handle: HandleType, offset: u64) -> FormatError {
     broken(kind, Part::Handle(handle), offset)
 }
 
-/// A limit that a handle's content is over.
+/// Returns the error of a limit that is exceeded in the content of a handle.
 pub fn over(limit: Limit, value: u64, handle: HandleType, offset: u64) -> FormatError {
     let part = Part::Handle(handle);
     let place = Place { part, offset };
@@ -133,14 +133,14 @@ pub fn over(limit: Limit, value: u64, handle: HandleType, offset: u64) -> Format
     }
 }
 
-/// The object, with exactly these deviations and no unknown handle; a strict decoder refuses it with
-/// the first of them.
+/// Inspects an object, which must have exactly these deviations and no unknown handle. The strict
+/// decoder must reject it with the first deviation.
 #[track_caller]
 pub fn read<'a>(name: &ObjectName, payload: &'a [u8], deviations: &[FormatError]) -> Object<'a> {
-    let seen = Object::inspect(name, payload);
-    assert_eq!(seen.deviations, deviations);
-    assert_eq!(seen.unknown, []);
-    let object = seen.object.unwrap();
+    let inspection = Object::inspect(name, payload);
+    assert_eq!(inspection.deviations, deviations);
+    assert_eq!(inspection.unknown, []);
+    let object = inspection.object.unwrap();
     match deviations.first() {
         Some(first) => assert_eq!(Object::decode(name, payload), Err(*first)),
         None => assert_eq!(Object::decode(name, payload).as_ref(), Ok(&object)),
@@ -148,12 +148,13 @@ pub fn read<'a>(name: &ObjectName, payload: &'a [u8], deviations: &[FormatError]
     object
 }
 
-/// The error of an object that cannot be read, nor by a strict decoder; no deviation besides.
+/// Returns the error of an object that neither an inspection nor the strict decoder can decode, and
+/// that has no deviations.
 #[track_caller]
 pub fn unreadable(name: &ObjectName, payload: &[u8]) -> FormatError {
-    let seen = Object::inspect(name, payload);
-    assert_eq!(seen.deviations, []);
-    let error = seen.object.unwrap_err();
+    let inspection = Object::inspect(name, payload);
+    assert_eq!(inspection.deviations, []);
+    let error = inspection.object.unwrap_err();
     assert_eq!(Object::decode(name, payload), Err(error));
     error
 }

@@ -441,3 +441,28 @@ fn a_state_of_an_earlier_version_resumes_with_a_warning() {
         .unwrap();
     assert_eq!(version, 2);
 }
+
+/// chmod(2) sets the mask of an ACL that was inherited: the mode does not show who has access.
+#[test]
+fn an_extraction_warns_of_an_acl_that_everything_inherits() {
+    let scratch = Scratch::new();
+    file(&scratch.source().join("file"), 0o640);
+    scratch.load("t", &[]).expect(0);
+    let folder = scratch.path("folder");
+    fs::create_dir(&folder).unwrap();
+    let extract = |to: &str| {
+        let (container, to) = (scratch.container("t"), folder.join(to));
+        run(["extract".as_ref(), container.as_os_str(), to.as_os_str()]).expect(0)
+    };
+    assert!(!extract("before").stderr.contains("default ACL"));
+    match set(&folder, DEFAULT, &acl([7, 7, 5, 7, 0])) {
+        Err(Errno::OPNOTSUPP) => return eprintln!("skipped: no ACLs here"),
+        done => done.unwrap(),
+    }
+    let said = extract("new").stderr;
+    assert!(said.contains("/new has a default ACL"), "{said}");
+    assert_eq!(mode(&folder.join("new/file")), 0o640);
+    assert!(extract("").stderr.contains("has a default ACL"));
+    // Extracted before the folder had one.
+    assert!(!extract("before").stderr.contains("default ACL"));
+}

@@ -4,6 +4,8 @@ use std::fmt;
 
 use clfs_format::{FileType, Timestamp};
 
+use crate::loss::Losses;
+
 /// The row id of an entry, which is also the sequence number in its filehandle
 /// (docs/format.md section 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,12 +32,13 @@ impl fmt::Display for EntryId {
     }
 }
 
-/// What `statx(2)` told about an entry, with times as the format can hold them.
+/// What the source says about an entry, as the format can hold it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SourceAttributes {
     /// Type, as in `mode`.
     pub file_type: FileType,
-    /// The whole `st_mode`, type bits included.
+    /// The whole `st_mode`, type bits included; of an entry with an ACL the group bits are the owning
+    /// group's permissions, not the ACL's mask.
     pub mode: u16,
     /// Owner.
     pub uid: u32,
@@ -53,6 +56,9 @@ pub struct SourceAttributes {
     pub inode: u64,
     /// `st_rdev` of block and character devices, 0/0 otherwise.
     pub device: DeviceNumber,
+    /// What the format has no place for. The state keeps it apart: an entry that is read from there has
+    /// none.
+    pub losses: Losses,
 }
 
 impl SourceAttributes {

@@ -10,6 +10,7 @@ pub mod entry;
 pub mod extract;
 pub mod identity;
 pub mod load;
+pub mod loss;
 pub mod monitor;
 pub mod pass;
 pub mod problem;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::container::notice::Notice;
+use crate::loss::Lost;
 use crate::problem::Problem;
 use crate::progress::Snapshot;
 
@@ -119,6 +120,15 @@ pub enum Event<'a> {
         /// How many.
         entries: u64,
     },
+    /// Entries with attributes that the format cannot hold.
+    Lost(&'a Lost),
+    /// A version of this program that did not examine ACLs started the transfer.
+    AclsNotExamined {
+        /// The source folder.
+        source: &'a std::path::Path,
+        /// The container, without secrets.
+        container: &'a str,
+    },
     /// Inodes with more names than the format holds.
     SplitInodes {
         /// How many.
@@ -150,6 +160,8 @@ impl Event<'_> {
             Event::Problem { .. } => Level::Error,
             Event::TakenAgain { .. }
             | Event::ClampedTimes { .. }
+            | Event::Lost(_)
+            | Event::AclsNotExamined { .. }
             | Event::SplitInodes { .. }
             | Event::SourceStalled { .. }
             | Event::StoppedWaiting => Level::Warning,
@@ -183,6 +195,14 @@ impl fmt::Display for Event<'_> {
                 f,
                 "{entries} entries have times before 1970 or after 2106, which CLFS cannot hold; \
                  the nearest time that it can hold stands in the container"
+            ),
+            Event::Lost(lost) => write!(f, "{lost}"),
+            Event::AclsNotExamined { source, container } => write!(
+                f,
+                "ACLs of entries found by an earlier version of clfsload were not examined: the group may have the \
+                 permissions of an ACL's mask in the container. Compare modes with: clfsload verify --quick \
+                 --source {} {container}",
+                Escaped(source.as_os_str().as_bytes())
             ),
             Event::SplitInodes { inodes } => write!(
                 f,

@@ -18,8 +18,9 @@ use super::{Failure, Status};
 use crate::container::location::ContainerLocation;
 use crate::extract::{
     Counters, ExtractError, ExtractOptions, Observer, Outcome, Owners, Problem, RecordError,
-    RecordPlace, Summary, extract, real_path,
+    RecordPlace, Summary, extract, inherits_acl, real_path,
 };
+use crate::monitor::Escaped;
 use crate::read::{Pattern, TreePath};
 
 /// Problems that are printed one by one.
@@ -94,6 +95,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
             "{}: it lies in the container's own folder: give another destination",
             destination.display()
         )));
+    }
+    if inherits_acl(&destination) {
+        err(&format!(
+            "warning: {} has a default ACL, or the folder that it is made in has: what is extracted inherits it, and \
+             users and groups that it names may get access. To extract the permissions of the container only, \
+             remove it (setfacl -k) and extract into an empty folder",
+            Escaped(destination.as_os_str().as_bytes())
+        ));
     }
     let options = arguments.options(&session, destination, paths);
     tell_of_stop(&session);

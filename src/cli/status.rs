@@ -11,7 +11,8 @@ use super::output::amount::{count, counted, size, span};
 use super::output::figures;
 use super::terminal::out;
 use super::{Failure, Status};
-use crate::monitor::Escaped;
+use crate::loss::Lost;
+use crate::monitor::{Escaped, Event};
 use crate::progress::extremes::{Extremes, Placed};
 use crate::progress::history::{self, Latest};
 use crate::progress::{Rates, Snapshot, Standing as Done};
@@ -97,6 +98,7 @@ struct Report {
     bytes_put: u64,
     objects: u64,
     failures: Vec<Failures>,
+    not_stored: Vec<NotStored>,
     /// How the last run ended, unless one is running.
     last_end: Option<String>,
     /// The figures of the run that runs, or of the last one.
@@ -109,6 +111,24 @@ struct Report {
 struct Failures {
     reason: String,
     count: u64,
+}
+
+/// Attributes that the format has no place for; as the event has its fields.
+#[derive(Debug, Serialize)]
+struct NotStored {
+    #[serde(flatten)]
+    fields: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip)]
+    text: String,
+}
+
+impl From<Lost> for NotStored {
+    fn from(lost: Lost) -> Self {
+        NotStored {
+            fields: Event::Lost(&lost).fields(),
+            text: lost.to_string(),
+        }
+    }
 }
 
 impl Report {
@@ -127,6 +147,7 @@ impl Report {
             is_finished,
         } = look;
         let failures = reader.problem_reasons()?.into_iter();
+        let not_stored = reader.lost()?.into_iter().map(NotStored::from).collect();
         let Latest { snapshot, extremes } = history::latest(folder).unwrap_or_default();
         let Extremes { largest, slowest } = extremes;
         let links = totals.get(Counter::FoundLinks);
@@ -159,6 +180,7 @@ impl Report {
             failures: failures
                 .map(|(reason, count)| Failures { reason, count })
                 .collect(),
+            not_stored,
             last_end: match is_running {
                 true => None,
                 false => history::last_end(folder),
@@ -205,6 +227,11 @@ impl Report {
         {
             lines.push(format!("  {:>12}  {reason}", count(*number)));
         }
+        if !self.not_stored.is_empty() {
+            lines.push("not stored, as CLFS cannot hold it:".to_owned());
+        }
+        let not_stored = self.not_stored.iter();
+        lines.extend(not_stored.map(|lost| format!("  {}", lost.text)));
         let placed = |title: &str, placed: &[Placed], shown: &dyn Fn(&Placed) -> String| {
             let title = (!placed.is_empty()).then(|| title.to_owned());
             let rows = placed
@@ -314,6 +341,7 @@ mod tests {
             bytes_put: 0,
             objects: 0,
             failures: Vec::new(),
+            not_stored: Vec::new(),
             last_end: None,
             progress,
             largest: Vec::new(),

@@ -100,7 +100,7 @@ impl Encoder {
         check_unchanged(&file, &entry.attributes)?;
         if count as u64 != size {
             // The attributes say it is unchanged, the content does not fit them.
-            return Err(EncodeError::Changed(Seen::open(&file)?.attributes));
+            return Err(EncodeError::Changed(Seen::examined_open(&file)?.attributes));
         }
         drop(file);
         self.answered(asking, size);
@@ -206,6 +206,6 @@ pub(super) fn check_unchanged(
     }
     match attributes.same_content(&seen) {
         true => Ok(()),
-        false => Err(EncodeError::Changed(seen)),
+        false => Err(EncodeError::Changed(Seen::examined_open(file)?.attributes)),
     }
 }

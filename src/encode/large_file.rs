@@ -61,7 +61,7 @@ impl LargeFile {
         check_unchanged(&file, &entry.attributes)?;
         let mut first = vec![0; FIRST_SEGMENT_BYTES as usize];
         if read_at(&file, &mut first, 0)? != first.len() {
-            return Err(EncodeError::Changed(Seen::open(&file)?.attributes));
+            return Err(EncodeError::Changed(Seen::examined_open(&file)?.attributes));
         }
         Ok(LargeFile {
             handle: context
@@ -155,7 +155,9 @@ impl Encoder {
         let data = segment.data_mut();
         let asking = context.source.ask(Asker::Encoder, file.entry.id);
         if read_at(&file.file, data, range.start)? != data.len() {
-            return Err(EncodeError::Changed(Seen::open(&file.file)?.attributes));
+            return Err(EncodeError::Changed(
+                Seen::examined_open(&file.file)?.attributes,
+            ));
         }
         self.answered(asking, length);
         let id = context.identity.segment(file.entry.id, index);

@@ -230,7 +230,8 @@ impl Encoder {
         let mut seen = directory.look_at(&entry.name).ok()?.attributes;
         let same = seen.file_type == known.file_type && (!linked || seen.inode == known.inode);
         seen.atime = known.atime;
-        (same && seen != known).then_some(seen)
+        let losses = std::mem::replace(&mut seen.losses, known.losses);
+        (same && seen != known).then_some(SourceAttributes { losses, ..seen })
     }
 
     /// The filehandle of a directory.

@@ -14,6 +14,7 @@ mod content;
 mod disks;
 mod entry;
 mod folder;
+mod inherited;
 mod linking;
 mod making;
 mod opening;
@@ -38,6 +39,7 @@ use rustix::process::geteuid;
 use crate::read::{Entity, Pattern, Reader, TreePath};
 use crate::stop::StopFlag;
 
+pub use inherited::inherits_acl;
 pub(crate) use place::real_path;
 pub use problem::{Action, ExtractError, LocalError, Problem, Reason};
 pub use record_error::RecordError;

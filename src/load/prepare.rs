@@ -334,7 +334,7 @@ pub(crate) fn root_entry(source: &Path) -> Result<NewEntry, Refusal> {
         rustix::fs::Mode::empty(),
     )
     .map_err(failed)?;
-    let seen = Seen::open(&root).map_err(failed)?;
+    let seen = Seen::examined_open(&root).map_err(failed)?;
     if seen.attributes.file_type != FileType::Directory {
         return Err(Refusal::SourceNotDirectory(source.to_path_buf()));
     }
@@ -355,6 +355,7 @@ fn new_settings(options: &LoadOptions, source: PathBuf) -> Result<Settings, Load
         container: options.container.identity(),
         compression: options.compression.unwrap_or(Compression::Lz4),
         preserve_hardlinks: options.preserve_hardlinks.unwrap_or(false),
+        examines: true,
         root: root_entry(&source)?,
         source,
     })

@@ -203,6 +203,16 @@ impl Running<'_> {
             self.monitor
                 .event(&Event::ClampedTimes { entries: clamped });
         }
+        for lost in reader.lost()? {
+            self.monitor.event(&Event::Lost(&lost));
+        }
+        let settings = &self.load.settings;
+        if !settings.examines {
+            self.monitor.event(&Event::AclsNotExamined {
+                source: &settings.source,
+                container: &settings.container,
+            });
+        }
         let split = reader.split_inode_count()?;
         if split > 0 {
             self.monitor.event(&Event::SplitInodes { inodes: split });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::LoadError;
+use crate::loss::Lost;
 use crate::progress::Progress;
 use crate::state::{State, Totals};
 
@@ -48,6 +49,8 @@ pub struct Summary {
     pub totals: Totals,
     /// Entries with a problem.
     pub problems: u64,
+    /// What the format has no place for.
+    pub lost: Vec<Lost>,
     /// How long this run took.
     pub elapsed: Duration,
     /// Figures of this run.
@@ -66,6 +69,7 @@ impl Summary {
             end,
             totals: reader.totals()?,
             problems: reader.problem_count()?,
+            lost: reader.lost()?,
             elapsed,
             progress: Arc::clone(progress),
         })

@@ -70,6 +70,8 @@ impl Event<'_> {
             Event::Problem { .. } => "problem",
             Event::TakenAgain { .. } => "taken-again",
             Event::ClampedTimes { .. } => "clamped-times",
+            Event::Lost(_) => "not-stored",
+            Event::AclsNotExamined { .. } => "acls-not-examined",
             Event::SplitInodes { .. } => "split-inodes",
             Event::SourceStalled { .. } => "source-stalled",
             Event::Stopping => "stopping",
@@ -107,6 +109,13 @@ impl Event<'_> {
                 .some("errno", problem.errno),
             Event::TakenAgain { path } => fields.path(path),
             Event::ClampedTimes { entries } => fields.with("entries", *entries),
+            Event::Lost(lost) => fields
+                .path(&lost.first)
+                .with("kind", lost.loss.code())
+                .with("entries", lost.entries),
+            Event::AclsNotExamined { source, container } => fields
+                .text("source", source.display())
+                .with("container", *container),
             Event::SplitInodes { inodes } => fields.with("inodes", *inodes),
             Event::SourceStalled { path, since } => fields.path(path).seconds("seconds", *since),
             Event::Stopping | Event::StoppedWaiting => fields,

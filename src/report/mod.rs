@@ -23,6 +23,7 @@ mod timeline;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::loss::Lost;
 use crate::progress::history::{self, Latest};
 use crate::state::{Look, Standing, State, StateError};
 use crate::survey::SizeHistogram;
@@ -51,6 +52,8 @@ struct Subject {
     standing: Standing,
     /// How many entries failed for each reason.
     reasons: Vec<(String, u64)>,
+    /// What the format has no place for.
+    lost: Vec<Lost>,
     sizes: SizeHistogram,
     latest: Latest,
     timeline: Timeline,
@@ -70,6 +73,7 @@ pub fn write(folder: &Path, out: &mut dyn Write) -> Result<(), ReportError> {
         at: history::now(),
         standing: look.standing()?,
         reasons: look.reader.problem_reasons()?,
+        lost: look.reader.lost()?,
         sizes,
         latest: history::latest(folder).unwrap_or_default(),
         timeline: Timeline::read(folder),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clfs_format::FileType;
 
 use super::Subject;
-use super::escape::{Foreign, Moment, Text};
+use super::escape::{Foreign, Moment, Text, TreePath};
 use super::timeline::Timeline;
 use crate::amount::{count, counted, rate, size, span, type_names};
 use crate::monitor::Escaped;
@@ -28,6 +28,17 @@ pub(super) fn write(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
     tell("Container", Foreign(&settings.container).to_string())?;
     tell("Entries", entries(subject))?;
     tell("Bytes", bytes(subject))?;
+    if !subject.lost.is_empty() {
+        let lost = subject.lost.iter().map(|lost| {
+            format!(
+                "{}: {} (first: {})",
+                counted(lost.entries, "entry", "entries"),
+                Text(lost.loss),
+                TreePath(&lost.first)
+            )
+        });
+        tell("Not stored", lost.collect::<Vec<_>>().join("<br/>"))?;
+    }
     if !subject.timeline.runs.is_empty() {
         tell("Time", time(&subject.timeline))?;
         tell("On average", average(&subject.timeline))?;

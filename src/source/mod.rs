@@ -4,10 +4,13 @@
 //! following symlinks: paths may be longer than `PATH_MAX`, and a directory that is swapped for
 //! a symlink leads nowhere.
 
+mod acl;
 mod activity;
+mod listxattrat;
 mod names;
 mod stat;
 mod tree;
+mod xattr;
 
 pub use activity::{Asker, Asking, Stalled};
 pub use names::{DirentBuffer, NameList, NameStore, Names, SpoolError};

@@ -8,6 +8,7 @@ use rustix::fs::{AtFlags, Statx, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 
 use crate::entry::{DeviceNumber, LinkKey, NewEntry, SourceAttributes};
+use crate::loss::Loss;
 
 /// What is asked for: all that is recorded. Not `STATX_BLOCKS`, for which a server may have to be
 /// asked.
@@ -31,7 +32,8 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Looks at `name` in `directory`, without following a symlink or triggering a mount.
+    /// Looks at `name` in `directory`, without following a symlink or triggering a mount. Its mode and
+    /// losses are not what is stored: see [`examined_at`](Self::examined_at).
     ///
     /// # Errors
     /// The error of the call; `EINVAL` for a type that no POSIX tree holds.
@@ -40,7 +42,8 @@ impl Seen {
         Self::from_statx(&statx(directory, name, flags, ASKED)?)
     }
 
-    /// Looks at an open file.
+    /// Looks at an open file. Its mode and losses are not what is stored: see
+    /// [`examined_open`](Self::examined_open).
     ///
     /// # Errors
     /// As [`at`](Self::at).
@@ -74,6 +77,7 @@ impl Seen {
                 },
                 _ => DeviceNumber::default(),
             },
+            losses: Loss::Unexamined.into(),
         };
         let device = u64::from(found.stx_dev_major) << 32 | u64::from(found.stx_dev_minor);
         Ok(Seen {

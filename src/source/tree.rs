@@ -243,7 +243,7 @@ impl SourceTree {
         });
         // One that may be read but not searched has names and nothing else: that is its problem, not
         // one of each name. The look at "." needs the same right as those at them.
-        directory.look(c".")?;
+        Seen::at(&directory.descriptor, c".")?;
         self.cache().put(id, Arc::clone(&directory));
         Ok(Listable {
             directory,
@@ -303,7 +303,7 @@ impl Directory {
         )
     }
 
-    /// Looks at an entry in it.
+    /// Looks at an entry in it, with its ACL and extended attributes.
     ///
     /// # Errors
     /// The error of statx(2).
@@ -316,7 +316,7 @@ impl Directory {
     /// # Errors
     /// The error of statx(2).
     pub fn look(&self, name: &CStr) -> Result<Seen, Errno> {
-        Seen::at(&self.descriptor, name)
+        Seen::examined_at(&self.descriptor, name)
     }
 
     /// Whether a regular file in it may be read, by the user and groups that opens are checked by.

@@ -4,6 +4,7 @@ use clfs_format::FileType;
 use rusqlite::{Connection, params};
 
 use super::{Reader, StateError};
+use crate::loss::Loss;
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,6 +18,8 @@ pub enum Counter {
     FoundLinks,
     /// Entries with a time that the format cannot hold.
     ClampedTimes,
+    /// Entries that lose one kind of attribute.
+    Lost(Loss),
     /// Entries whose objects are in the container.
     Done,
     /// Bytes read from the source for them.
@@ -40,11 +43,29 @@ impl Counter {
             Counter::FoundBytes => "found bytes",
             Counter::FoundLinks => "found links",
             Counter::ClampedTimes => "clamped times",
+            Counter::Lost(Loss::AccessAcl) => "lost access acl",
+            Counter::Lost(Loss::DenyingAcl) => "lost denying acl",
+            Counter::Lost(Loss::DefaultAcl) => "lost default acl",
+            Counter::Lost(Loss::Nfs4Acl) => "lost nfs4 acl",
+            Counter::Lost(Loss::Capability) => "lost capability",
+            Counter::Lost(Loss::UserAttributes) => "lost user attributes",
+            Counter::Lost(Loss::OtherAttributes) => "lost other attributes",
+            Counter::Lost(Loss::Unexamined) => "lost unexamined",
             Counter::Done => "done",
             Counter::BytesRead => "bytes read",
             Counter::BytesPut => "bytes put",
             Counter::Objects => "objects",
         }
+    }
+}
+
+impl Counter {
+    /// Takes one away.
+    pub(super) fn decrement(self, connection: &Connection) -> rusqlite::Result<()> {
+        connection
+            .prepare_cached("UPDATE counter SET value = max(value - 1, 0) WHERE name = ?1")?
+            .execute([self.name()])
+            .map(drop)
     }
 }
 

@@ -13,6 +13,7 @@ mod error;
 mod folder;
 mod identify;
 mod look;
+mod losses;
 mod outcome;
 mod problems;
 mod progress;
@@ -105,10 +106,15 @@ impl State {
         // Before SQLite sees it, which would write to an empty file, and to a foreign one.
         schema::accept(StateFolder::kind_of(&path)?, &path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
+        let mut connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
         // Again, as the write-ahead log may hold a later header.
-        schema::accept(schema::kind(&connection).map_err(failed)?, &path)?;
+        let kind = schema::kind(&connection).map_err(failed)?;
+        let is_earlier = matches!(kind, schema::Kind::Earlier);
+        schema::accept(kind, &path)?;
         schema::set_up_writer(&connection).map_err(failed)?;
+        if is_earlier {
+            schema::migrate(&mut connection).map_err(failed)?;
+        }
         Ok(State {
             folder,
             writer: Mutex::new(connection),

@@ -4,7 +4,7 @@ use rusqlite::{Transaction, params};
 
 use super::counter::{Counter, Increments};
 use super::row::{stored, stored_time};
-use super::{Pass, PassProgress, State, StateError, problems};
+use super::{Pass, PassProgress, State, StateError, losses, problems};
 use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::{EntryId, SourceAttributes};
 use crate::problem::Problem;
@@ -105,6 +105,6 @@ fn refresh(
             stored_time(attributes.ctime),
             stored_time(attributes.atime),
             stored(attributes.inode),
-        ])
-        .map(drop)
+        ])?;
+    losses::refresh(transaction, id, attributes.losses)
 }

@@ -6,7 +6,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, para
 
 use super::counter::{Counter, Increments};
 use super::row::{self, stored, stored_device, stored_time};
-use super::{Pass, PassProgress, State, StateError, problems};
+use super::{Pass, PassProgress, State, StateError, losses, problems};
 use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::{EntryId, LinkKey, NewEntry};
 use crate::problem::Problem;
@@ -248,7 +248,12 @@ impl<'a> Recording<'a> {
         if entry.clamped_times > 0 {
             self.increments.add(Counter::ClampedTimes, 1);
         }
-        Ok(())
+        losses::record(
+            self.transaction,
+            id,
+            attributes.losses,
+            &mut self.increments,
+        )
     }
 
     fn unknown(&self, id: EntryId, parent: EntryId, name: &[u8]) -> rusqlite::Result<()> {

@@ -5,6 +5,7 @@ use rusqlite::Row;
 use rusqlite::types::Type;
 
 use crate::entry::{DeviceNumber, Entry, EntryId, SourceAttributes};
+use crate::loss::Losses;
 
 /// The columns of `entry` that [`entry`] reads, in its order.
 pub(super) const ENTRY_COLUMNS: &str =
@@ -77,6 +78,7 @@ pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
                 major: (device >> 32) as u32,
                 minor: device as u32,
             },
+            losses: Losses::NONE,
         },
     })
 }

@@ -2,15 +2,18 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
-use super::StateError;
+use super::{StateError, losses};
 
 /// `PRAGMA application_id`: "CLFS" in ASCII.
 const APPLICATION_ID: i64 = 0x434c_4653;
 
 /// `PRAGMA user_version`; a change of the tables adds one and a migration in one transaction.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
+
+/// The first version; [`migrate`] brings it to this one.
+const FIRST_VERSION: i64 = 1;
 
 /// The tables.
 ///
@@ -22,6 +25,8 @@ pub(super) const VERSION: i64 = 1;
 /// - `extent`: runs of consecutive ids that are the entries of a directory; nearly always one.
 /// - `inode`, `link`: only for inodes with several names, when links are preserved.
 /// - `pass`: how far each pass over the entries is (see `progress.rs`).
+///
+/// And `loss` (see `losses.rs`).
 const TABLES: &str = "
 CREATE TABLE setting (
     name TEXT PRIMARY KEY,
@@ -84,14 +89,30 @@ CREATE TABLE pass (
 /// Makes the tables in an empty database.
 pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
+    connection.execute_batch(losses::TABLE)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", VERSION)
+}
+
+/// Brings a database of an earlier version to this one, in one transaction.
+///
+/// - 1 to 2: the table `loss`.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: i64 = transaction.pragma_query_value(None, "user_version", |r| r.get(0))?;
+    if version < 2 {
+        transaction.execute_batch(losses::TABLE)?;
+    }
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
 }
 
 /// What kind of database this is.
 pub(super) enum Kind {
     /// One of ours, with the schema that we write.
     Current,
+    /// One of ours, from an earlier version.
+    Earlier,
     /// One of ours, from a later version with this schema.
     Newer(i64),
     /// Something else.
@@ -108,6 +129,7 @@ pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
 fn kind_of(application: i64, version: i64) -> Kind {
     match (application, version) {
         (APPLICATION_ID, VERSION) => Kind::Current,
+        (APPLICATION_ID, FIRST_VERSION..VERSION) => Kind::Earlier,
         (APPLICATION_ID, version) if version > VERSION => Kind::Newer(version),
         _ => Kind::Foreign,
     }
@@ -116,7 +138,7 @@ fn kind_of(application: i64, version: i64) -> Kind {
 /// Refuses databases that are not ours to use.
 pub(super) fn accept(kind: Kind, path: &Path) -> Result<(), StateError> {
     match kind {
-        Kind::Current => Ok(()),
+        Kind::Current | Kind::Earlier => Ok(()),
         Kind::Newer(found) => Err(StateError::Newer {
             path: path.to_path_buf(),
             found,

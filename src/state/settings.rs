@@ -24,6 +24,9 @@ pub struct Settings {
     pub compression: Compression,
     /// Whether several names of one inode become one object.
     pub preserve_hardlinks: bool,
+    /// Whether every entry's ACL and extended attributes are examined. Not so where a version of this
+    /// program that did not do that started the transfer.
+    pub examines: bool,
     /// The root directory of the source; `name` is the last component of its path.
     pub root: NewEntry,
 }
@@ -33,6 +36,7 @@ const SOURCE: &str = "source";
 const CONTAINER: &str = "container";
 const COMPRESSION: &str = "compression";
 const HARDLINKS: &str = "preserve_hardlinks";
+const EXAMINES: &str = "examines";
 /// The bucket object is in the container: it is ours.
 const BEGUN: &str = "begun";
 /// All but what goes last is in the container; the root may be.
@@ -50,6 +54,9 @@ impl Settings {
             COMPRESSION,
             compression_name(self.compression).as_bytes(),
         )?;
+        if self.examines {
+            put(connection, EXAMINES, &[1])?;
+        }
         put(connection, HARDLINKS, &[u8::from(self.preserve_hardlinks)])
     }
 
@@ -77,6 +84,9 @@ impl Settings {
             container: String::from_utf8(value(CONTAINER)?).map_err(|_| wrong(CONTAINER))?,
             compression,
             preserve_hardlinks,
+            examines: get(connection, EXAMINES)
+                .map_err(|error| StateError::query(path, error))?
+                .is_some(),
             root: super::recording::load_root(connection)
                 .map_err(|error| StateError::query(path, error))?
                 .ok_or_else(|| StateError::corrupt(path, "the root entry is missing"))?,

@@ -6,6 +6,7 @@ use clfs_format::limits::{LINKS, SYMLINK_TARGET_BYTES};
 
 use super::witness::{Seeing, Sightings, Standing};
 use super::{SHOWN, SurveyError, path};
+use crate::loss::Loss;
 use crate::problem::Reason;
 use crate::state::{LinkGroups, Reader};
 
@@ -21,6 +22,8 @@ pub enum Concern {
     LongTargets,
     /// Times that the format cannot hold.
     ClampedTimes,
+    /// ACLs and extended attributes that the format cannot hold.
+    Lost(Loss),
     /// Files with more names than one object holds, if links are preserved.
     ManyNames,
     /// Files that take less room in the source than their size.
@@ -34,9 +37,11 @@ impl Concern {
     pub fn fails(self) -> bool {
         match self {
             Concern::Unseen(_) | Concern::UnreadableFiles | Concern::LongTargets => true,
-            Concern::ClampedTimes | Concern::ManyNames | Concern::SparseFiles | Concern::Mounts => {
-                false
-            }
+            Concern::ClampedTimes
+            | Concern::Lost(_)
+            | Concern::ManyNames
+            | Concern::SparseFiles
+            | Concern::Mounts => false,
         }
     }
 
@@ -47,6 +52,7 @@ impl Concern {
             Concern::UnreadableFiles => "file-unreadable",
             Concern::LongTargets => Reason::LinkTargetTooLong.code(),
             Concern::ClampedTimes => "time-clamped",
+            Concern::Lost(loss) => loss.code(),
             Concern::ManyNames => "many-names",
             Concern::SparseFiles => "sparse",
             Concern::Mounts => "mount",
@@ -77,6 +83,7 @@ impl fmt::Display for Concern {
                 f,
                 "times before 1970 or after 2106: the nearest that CLFS can hold will stand in the container"
             ),
+            Concern::Lost(loss) => write!(f, "{loss}"),
             Concern::ManyNames => write!(
                 f,
                 "files with more than {LINKS} names: with --preserve-hardlinks 1 each becomes several"
@@ -144,6 +151,16 @@ pub(super) fn all(
     seen(Concern::ClampedTimes, seeing.clamped)?;
     seen(Concern::SparseFiles, seeing.sparse)?;
     seen(Concern::Mounts, seeing.mounts)?;
+    for lost in reader.lost()? {
+        let first = reader.first_with_loss(lost.loss, SHOWN as u32)?;
+        let first = first.into_iter().map(|id| path(reader, id));
+        findings.push(Finding {
+            concern: Concern::Lost(lost.loss),
+            count: lost.entries,
+            bytes: 0,
+            first: first.collect::<Result<_, _>>()?,
+        });
+    }
     let over = links.first_over_limit.iter().map(|id| path(reader, *id));
     findings.push(Finding {
         concern: Concern::ManyNames,

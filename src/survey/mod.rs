@@ -146,6 +146,7 @@ pub fn survey(options: &SurveyOptions) -> Result<Survey, SurveyError> {
         compression: options.compression,
         // Groups of hard links are of interest however they would be loaded.
         preserve_hardlinks: true,
+        examines: true,
         root: root_entry(&source)?,
         source,
     };

@@ -16,7 +16,7 @@ fn a_file_is_read_by_another_name_when_its_first_is_gone() {
             return;
         };
         fixture.load("undisturbed", &[]).expect(0);
-        let fault = Fault::new(path, Call::Lookup, Act::Remove).after(1);
+        let fault = Fault::new(path, Call::Lookup, Act::Remove).after(2);
         fixture.source.fault(fault);
         fixture.load("t", &[]).expect(0);
         fixture.source.heal();
@@ -65,7 +65,7 @@ fn a_linked_file_without_permission() {
 
 #[test]
 fn a_file_of_which_all_names_vanish() {
-    let fault = |name: &str| Fault::new(name, Call::Lookup, Act::Remove).after(1);
+    let fault = |name: &str| Fault::new(name, Call::Lookup, Act::Remove).after(2);
     all_names_fail(&LARGE_NAMES, fault, "vanished");
     all_names_fail(&SMALL_NAMES, fault, "vanished");
 }

@@ -7,6 +7,7 @@ mod checker;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acls;
 mod changing;
 mod fixture;
 mod limits;

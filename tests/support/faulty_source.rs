@@ -230,6 +230,13 @@ impl FaultySource {
         self.shared.tree().link(path.as_bytes(), to.as_bytes());
     }
 
+    /// Gives an entry an extended attribute. One without a value is listed, and cannot be read.
+    pub fn set_xattr(&self, path: &str, name: &str, value: &[u8]) {
+        let mut tree = self.shared.tree();
+        let (number, ..) = tree.resolve(path.as_bytes()).unwrap();
+        tree.set_xattr(number, name, value.to_vec());
+    }
+
     /// Adds a fault on a path that is there.
     pub fn fault(&self, fault: Fault) {
         let place = self.shared.tree().resolve(&fault.path);

@@ -137,6 +137,7 @@ fn end_line(ending: &Ending<'_>) -> String {
         end,
         totals,
         problems,
+        lost,
         elapsed,
         ..
     } = ending.summary;
@@ -166,6 +167,7 @@ fn end_line(ending: &Ending<'_>) -> String {
             "types": types,
             "links": totals.get(Counter::FoundLinks),
             "failed": problems,
+            "not_stored": lost.iter().map(|lost| Event::Lost(lost).fields()).collect::<Vec<_>>(),
             "bytes_read": totals.get(Counter::BytesRead),
             "bytes_put": totals.get(Counter::BytesPut),
             "objects": totals.get(Counter::Objects),

@@ -19,6 +19,7 @@ pub(in crate::cli) fn lines(ending: &Ending<'_>) -> Vec<String> {
     let mut lines = vec![entries(summary), bytes(summary), run(summary)];
     lines.extend(requests(ending));
     lines.extend(problems(summary, state));
+    lines.extend(summary.lost.iter().map(|lost| format!("warning: {lost}")));
     lines.push(end_line(summary, state));
     lines.extend(ending.next.iter().cloned());
     lines

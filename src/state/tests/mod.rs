@@ -1,6 +1,7 @@
 //! The database's part of the invariants: ids by order alone, progress, settings.
 
 mod links;
+mod losses;
 mod problems;
 
 use std::path::Path;
@@ -10,6 +11,7 @@ use clfs_format::{Compression, FileType, Timestamp};
 use super::*;
 use crate::entry::{DeviceNumber, EntryId, LinkKey, NewEntry, SourceAttributes};
 use crate::identity::Seed;
+use crate::loss::Losses;
 use crate::problem::{Problem, Reason};
 
 fn attributes(file_type: FileType, size: u64) -> SourceAttributes {
@@ -40,6 +42,7 @@ fn attributes(file_type: FileType, size: u64) -> SourceAttributes {
             },
             _ => DeviceNumber::default(),
         },
+        losses: Losses::NONE,
     }
 }
 
@@ -58,6 +61,7 @@ fn settings() -> Settings {
         source: "/a/source\n".into(),
         container: "file:///c".to_owned(),
         compression: Compression::Disabled,
+        examines: true,
         preserve_hardlinks: true,
         root: entry("source", FileType::Directory),
     }

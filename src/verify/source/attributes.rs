@@ -2,6 +2,7 @@
 
 use clfs_format::{FileType, Timestamp};
 
+use crate::loss::Loss;
 use crate::read::Entity;
 use crate::source::Seen;
 use crate::verify::finding::Found;
@@ -30,8 +31,13 @@ pub(super) fn differences(path: &[u8], seen: &Seen, entity: &Entity) -> Vec<Foun
     }
     let modes = [source.mode, ours.mode].map(|mode| mode & PERMISSIONS);
     if modes[0] != modes[1] {
+        // The container's may be the mask: loaders before this one stored it.
+        let how = match source.losses.has(Loss::AccessAcl) || source.losses.has(Loss::Nfs4Acl) {
+            true => " (without the mask of its ACL)",
+            false => "",
+        };
         let text = format!(
-            "mode {:04o} in the source, {:04o} in the container",
+            "mode {:04o} in the source{how}, {:04o} in the container",
             modes[0], modes[1]
         );
         differ(Rule::SourceMode, text);

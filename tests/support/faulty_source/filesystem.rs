@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use fuser::{
     Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
-    LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry, ReplyOpen, Request,
+    LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry, ReplyOpen, ReplyXattr,
+    Request,
 };
 
 use super::tree::Body;
@@ -17,6 +18,15 @@ use super::{Call, Shared};
 const NOT_CACHED: Duration = Duration::ZERO;
 
 pub(super) struct Mounted(pub(super) Arc<Shared>);
+
+/// A list or value, or its length if that is what is asked for (getxattr(2)).
+fn answer(bytes: &[u8], size: u32, reply: ReplyXattr) {
+    match size as usize {
+        0 => reply.size(bytes.len() as u32),
+        size if size < bytes.len() => reply.error(Errno::ERANGE),
+        _ => reply.data(bytes),
+    }
+}
 
 impl Filesystem for Mounted {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
@@ -85,6 +95,30 @@ impl Filesystem for Mounted {
                 }
                 Err(errno) => reply.error(errno),
             });
+    }
+
+    fn listxattr(&self, _: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
+        let tree = self.0.tree();
+        if !tree.has_xattrs() {
+            // The kernel asks no more.
+            return reply.error(Errno::ENOSYS);
+        }
+        let names = tree.node(number.0).xattrs.keys();
+        let list: Vec<u8> = names.flat_map(|name| [name, &b"\0"[..]].concat()).collect();
+        answer(&list, size, reply);
+    }
+
+    fn getxattr(&self, _: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let tree = self.0.tree();
+        if !tree.has_xattrs() {
+            return reply.error(Errno::ENOSYS);
+        }
+        match tree.node(number.0).xattrs.get(name.as_bytes()) {
+            // What a server says that lists an ACL and then does not give it.
+            Some(value) if value.is_empty() => reply.error(Errno::EIO),
+            Some(value) => answer(value, size, reply),
+            None => reply.error(Errno::ENODATA),
+        }
     }
 
     fn opendir(&self, _: &Request, number: INodeNo, _: OpenFlags, reply: ReplyOpen) {

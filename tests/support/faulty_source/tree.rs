@@ -24,6 +24,8 @@ pub(super) struct Node {
     links: u32,
     /// How often the content was changed: each time gives other bytes and a later mtime.
     changes: u32,
+    /// Extended attributes.
+    pub(super) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 /// Inodes by number.
@@ -40,6 +42,7 @@ impl Tree {
             body: Body::Directory(BTreeMap::new()),
             links: 2,
             changes: 0,
+            xattrs: BTreeMap::new(),
         };
         Tree {
             nodes: vec![root],
@@ -92,6 +95,7 @@ impl Tree {
             },
             body,
             changes: 0,
+            xattrs: BTreeMap::new(),
         });
         let number = self.nodes.len() as u64;
         let before = self.names(directory).insert(name, number);
@@ -124,6 +128,16 @@ impl Tree {
     pub(super) fn resize(&mut self, number: u64, to: u64) {
         self.touch(number);
         self.node_mut(number).body = Body::File { size: to };
+    }
+
+    pub(super) fn set_xattr(&mut self, number: u64, name: &str, value: Vec<u8>) {
+        let xattrs = &mut self.node_mut(number).xattrs;
+        xattrs.insert(name.as_bytes().to_vec(), value);
+    }
+
+    /// Whether any inode has extended attributes.
+    pub(super) fn has_xattrs(&self) -> bool {
+        self.nodes.iter().any(|node| !node.xattrs.is_empty())
     }
 
     /// Something of another type under the same name.

@@ -1,0 +1,95 @@
+//! What entries lose is counted once, and follows what is found later.
+
+use super::*;
+use crate::loss::{Loss, Losses, Lost};
+
+fn losing(name: &str, losses: Losses) -> NewEntry {
+    let mut entry = entry(name, FileType::Regular);
+    entry.attributes.losses = losses;
+    entry
+}
+
+fn lost(loss: Loss, entries: u64, first: &str) -> Lost {
+    let first = first.as_bytes().to_vec();
+    Lost {
+        loss,
+        entries,
+        first,
+    }
+}
+
+#[test]
+fn losses_are_counted_by_kind_and_follow_a_refresh() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = new_state(folder.path());
+    let acl = Losses::from(Loss::AccessAcl);
+    let entries = vec![
+        losing("a", Losses::NONE),
+        losing("b", acl),
+        losing("c", acl.with(Loss::UserAttributes)),
+    ];
+    state.record(&[chunk(ROOT, entries, true)]).unwrap();
+    let reader = state.reader().unwrap();
+    assert_eq!(
+        reader.lost().unwrap(),
+        [
+            lost(Loss::AccessAcl, 2, "b"),
+            lost(Loss::UserAttributes, 1, "c")
+        ]
+    );
+    let first = reader.first_with_loss(Loss::AccessAcl, 9).unwrap();
+    assert_eq!(first, [EntryId::new(1001), EntryId::new(1002)]);
+    // The same again changes nothing.
+    for _ in 0..2 {
+        let fresh = losing("c", Loss::Unexamined.into()).attributes;
+        state.refresh(EntryId::new(1002), &fresh).unwrap();
+        assert_eq!(
+            reader.lost().unwrap(),
+            [
+                lost(Loss::AccessAcl, 1, "b"),
+                lost(Loss::Unexamined, 1, "c")
+            ]
+        );
+    }
+    let fresh = losing("a", acl).attributes;
+    state.refresh(EntryId::new(1000), &fresh).unwrap();
+    let fresh = losing("c", Losses::NONE).attributes;
+    state.refresh(EntryId::new(1002), &fresh).unwrap();
+    assert_eq!(reader.lost().unwrap(), [lost(Loss::AccessAcl, 2, "a")]);
+}
+
+#[test]
+fn a_database_of_the_first_version_is_migrated() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = new_state(folder.path());
+    state
+        .record(&[chunk(ROOT, vec![losing("a", Losses::NONE)], true)])
+        .unwrap();
+    drop(state);
+    let path = folder.path().join("state");
+    let database = Connection::open(path.join("state.db")).unwrap();
+    database
+        .execute_batch(
+            "DROP TABLE loss; DELETE FROM setting WHERE name = 'examines';
+             PRAGMA user_version = 1;",
+        )
+        .unwrap();
+    drop(database);
+    // A look from outside changes nothing.
+    let look = State::look(&path).unwrap();
+    assert_eq!(look.reader.first_with_loss(Loss::AccessAcl, 1).unwrap(), []);
+    assert_eq!(look.reader.lost().unwrap(), []);
+    drop(look);
+    let state = State::open(&path).unwrap();
+    assert!(!state.settings().unwrap().examines);
+    let losses = Losses::from(Loss::DefaultAcl);
+    let entry = losing("b", losses);
+    state
+        .refresh(EntryId::new(1000), &entry.attributes)
+        .unwrap();
+    let reader = state.reader().unwrap();
+    assert_eq!(reader.lost().unwrap(), [lost(Loss::DefaultAcl, 1, "a")]);
+    drop((reader, state));
+    // Only once.
+    State::open(&path).unwrap();
+}

@@ -81,10 +81,11 @@ impl<C: Container> Container for Limited<C> {
         self.limited(of, bytes, call, |()| 0).await
     }
 
-    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
+    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
         let of = (Operation::Get, Some(name));
         let received = |content: &Bytes| content.len() as u64;
-        self.limited(of, 0, self.inner.get(name), received).await
+        self.limited(of, 0, self.inner.get(name, at_most), received)
+            .await
     }
 
     async fn list(

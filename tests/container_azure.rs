@@ -12,7 +12,8 @@ use std::time::{Duration, SystemTime};
 
 use clfsload::container::sas::{Permissions, SasProblem, SasToken};
 use clfsload::container::{
-    BlobName, Container, ContainerError, ContainerErrorKind, ContainerLocation, PutBody,
+    BlobName, Container, ContainerError, ContainerErrorKind, ContainerLocation, MAX_BLOB_BYTES,
+    PutBody,
 };
 use support::azurite::{ACCOUNT, Azurite, container_sas, container_sas_between};
 
@@ -42,7 +43,7 @@ async fn every_error(container: &dyn Container) -> [ContainerError; 4] {
             .put(&blob(), PutBody::object("x"))
             .await
             .unwrap_err(),
-        container.get(&blob()).await.unwrap_err(),
+        container.get(&blob(), MAX_BLOB_BYTES).await.unwrap_err(),
         container.list("", None, 10).await.unwrap_err(),
         container.delete(&blob()).await.unwrap_err(),
     ]
@@ -99,7 +100,7 @@ async fn tells_a_wrong_signature() {
     let wrong = good.replace(&encoded, "d3JvbmcgYnV0IGJhc2U2NC4uLi4uLi4uLi4uLi4uLi4%3D");
     let subject = open(&server, &container, &wrong);
     assert_every_error(&*subject, &ContainerErrorKind::TokenRejected, &wrong).await;
-    let error = subject.get(&blob()).await.unwrap_err();
+    let error = subject.get(&blob(), MAX_BLOB_BYTES).await.unwrap_err();
     assert_eq!(error.status(), Some(403));
     assert!(
         error.code().is_some() && error.request_id().is_some(),
@@ -182,7 +183,7 @@ async fn tells_a_missing_permission() {
         let sas = container_sas(&container, granted);
         let subject = open(&server, &container, &sas);
         let outcomes = [
-            ("get", subject.get(&blob()).await.map(drop)),
+            ("get", subject.get(&blob(), MAX_BLOB_BYTES).await.map(drop)),
             ("put", subject.put(&blob(), PutBody::object("y")).await),
             ("list", subject.list("", None, 10).await.map(drop)),
             (

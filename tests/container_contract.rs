@@ -16,8 +16,8 @@ use clfsload::container::folder::Folder;
 use clfsload::container::memory::InMemory;
 use clfsload::container::sas::SasToken;
 use clfsload::container::{
-    BlobEntry, BlobName, Container, ContainerErrorKind, ContainerLocation, ListPage, Operation,
-    PutBody,
+    BlobEntry, BlobName, Container, ContainerErrorKind, ContainerLocation, ListPage,
+    MAX_BLOB_BYTES, Operation, PutBody,
 };
 use futures::future::join_all;
 use support::azurite::{ACCOUNT, Azurite, container_sas};
@@ -71,7 +71,10 @@ impl Subject {
     }
 
     async fn get(&self, name: &str) -> Bytes {
-        self.container.get(&blob(name)).await.unwrap()
+        self.container
+            .get(&blob(name), MAX_BLOB_BYTES)
+            .await
+            .unwrap()
     }
 
     async fn names(&self, prefix: &str, page: u32) -> Vec<String> {
@@ -156,7 +159,11 @@ async fn replaces_a_blob(subject: Subject) {
 
 async fn tells_a_missing_blob(subject: Subject) {
     subject.put("blob", "x").await;
-    let error = subject.container.get(&blob("blo")).await.unwrap_err();
+    let error = subject
+        .container
+        .get(&blob("blo"), MAX_BLOB_BYTES)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), &ContainerErrorKind::BlobMissing, "{error}");
     assert_eq!(error.operation(), Operation::Get);
     assert_eq!(error.blob(), Some("blo"));
@@ -179,7 +186,11 @@ async fn deletes(subject: Subject) {
         .await
         .unwrap();
     assert_eq!(subject.names("", 10).await, ["two"]);
-    let error = subject.container.get(&blob("one")).await.unwrap_err();
+    let error = subject
+        .container
+        .get(&blob("one"), MAX_BLOB_BYTES)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), &ContainerErrorKind::BlobMissing);
 }
 
@@ -334,7 +345,10 @@ async fn tells_a_missing_container(subject: Subject) {
             .put(&blob("blob"), PutBody::object("y"))
             .await
             .unwrap_err(),
-        container.get(&blob("blob")).await.unwrap_err(),
+        container
+            .get(&blob("blob"), MAX_BLOB_BYTES)
+            .await
+            .unwrap_err(),
         container.list("", None, 10).await.unwrap_err(),
         container.delete(&blob("blob")).await.unwrap_err(),
     ];

@@ -116,7 +116,8 @@ pub(super) struct ContainerWords {
     /// Keep the list of the container's names in this file; use it if it is there
     #[arg(long, value_name = "FILE")]
     index: Option<PathBuf>,
-    /// How long a request may keep failing for passing reasons
+    /// How long requests may keep failing for passing reasons; a blob that fails while others can be
+    /// read has a tenth of that
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     retry_patience: u64,
 }

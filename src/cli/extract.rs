@@ -21,7 +21,7 @@ use crate::extract::{
     RecordPlace, Summary, extract, inherits_acl, real_path,
 };
 use crate::monitor::Escaped;
-use crate::read::{Pattern, TreePath};
+use crate::read::{Pattern, TreePath, unread_directories};
 
 /// Problems that are printed one by one.
 const PRINTED_PROBLEMS: u64 = 50;
@@ -364,10 +364,11 @@ fn summary_lines(done: &Summary, dry_run: bool) -> Vec<String> {
     } else {
         "brought out: "
     };
-    let mut lines = vec![format!(
+    let mut lines = unread_directories(done.directories_unread, done.directories_unread_in_part);
+    lines.push(format!(
         "{would}{} files, {} symlinks, {} fifos, sockets and devices, {} further names (links); {} directories",
         done.files, done.symlinks, done.specials, done.links, done.directories
-    )];
+    ));
     let content = match dry_run {
         true => format!("{} of content would be fetched", size(done.content_bytes)),
         false => format!("{} of content fetched", size(done.content_bytes)),

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::quoting::NameStyle;
 use super::record::{ErrorRecord, hex};
 use super::{Failure, Status, terminal};
-use crate::read::{ReadError, TreePath, WalkProblem};
+use crate::read::{ReadError, TreePath, UnreadDirectories, WalkProblem};
 
 /// How results are printed.
 #[derive(Debug, Clone, clap::Args)]
@@ -62,6 +62,7 @@ pub(super) struct Printer {
     end: u8,
     json: bool,
     status: Status,
+    unread: UnreadDirectories,
 }
 
 impl Printer {
@@ -80,6 +81,7 @@ impl Printer {
             end: if words.zero { 0 } else { b'\n' },
             json: words.json,
             status: Status::Done,
+            unread: UnreadDirectories::default(),
         })
     }
 
@@ -173,8 +175,10 @@ impl Printer {
 
     /// Tells what a walk left out.
     pub(super) fn left_out(&mut self, problem: WalkProblem) -> Result<(), Halt> {
+        self.unread.count(&problem);
         match problem {
-            WalkProblem::Unreadable { path, error } => self.unreadable(&path, error),
+            WalkProblem::Unreadable { path, error }
+            | WalkProblem::PartUnreadable { path, error } => self.unreadable(&path, error),
             WalkProblem::BadEntry { path, blob, entry } => {
                 let mut text = format!("an entry in the blob {blob}: {}", entry.error);
                 if let Some(name) = &entry.name {
@@ -202,6 +206,9 @@ impl Printer {
     /// The exit status, when everything was printed that could be.
     pub(super) fn end(mut self, outcome: Result<(), Halt>) -> Result<Status, Failure> {
         let flushed = self.out.flush().map_err(Halt::from);
+        for line in self.unread.lines() {
+            terminal::err(&format!("clfsload: {line}"));
+        }
         match outcome.and(flushed) {
             Ok(()) | Err(Halt::Closed) => Ok(self.status),
             Err(Halt::Failed(failure)) => Err(failure),

@@ -132,8 +132,8 @@ impl<C: Container> Container for Counting<C> {
         outcome
     }
 
-    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
-        let outcome = self.inner.get(name).await;
+    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
+        let outcome = self.inner.get(name, at_most).await;
         let bytes = outcome.as_ref().map_or(0, |content| content.len() as u64);
         self.gets.settle(&outcome, bytes);
         outcome
@@ -161,6 +161,7 @@ impl<C: Container> Container for Counting<C> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::container::MAX_BLOB_BYTES;
     use crate::container::memory::InMemory;
 
     #[tokio::test]
@@ -170,10 +171,10 @@ mod tests {
         container.put(&one, PutBody::object("12345")).await.unwrap();
         container.put(&one, PutBody::object("123")).await.unwrap();
         container.put(&two, PutBody::object("")).await.unwrap();
-        container.get(&one).await.unwrap();
+        container.get(&one, MAX_BLOB_BYTES).await.unwrap();
         container.list("", None, 1).await.unwrap();
         container.delete(&two).await.unwrap();
-        container.get(&two).await.unwrap_err();
+        container.get(&two, MAX_BLOB_BYTES).await.unwrap_err();
         let count = |calls, failed, bytes| OperationCount {
             calls,
             failed,

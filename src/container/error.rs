@@ -107,6 +107,7 @@ struct Details {
     detail: Option<String>,
     advice: Option<String>,
     tries: Option<(u32, Duration)>,
+    of_one_blob: bool,
 }
 
 /// What a service said, without secrets.
@@ -132,6 +133,7 @@ impl ContainerError {
             detail: None,
             advice: None,
             tries: None,
+            of_one_blob: false,
         }))
     }
 
@@ -162,6 +164,12 @@ impl ContainerError {
     /// How often and how long it was tried before it was given up.
     pub(crate) fn with_tries(mut self, tries: u32, elapsed: Duration) -> Self {
         self.0.tries = Some((tries, elapsed));
+        self
+    }
+
+    /// Other blobs could be read meanwhile.
+    pub(crate) fn of_one_blob(mut self) -> Self {
+        self.0.of_one_blob = true;
         self
     }
 
@@ -216,6 +224,11 @@ impl ContainerError {
         }
     }
 
+    /// Whether this blob alone could not be read, or its name not be looked up, while it worked for others.
+    pub fn is_of_one_blob(&self) -> bool {
+        self.0.of_one_blob
+    }
+
     /// Whether the same call may succeed later, without anybody's help.
     pub fn is_transient(&self) -> bool {
         match self.0.kind {
@@ -261,6 +274,9 @@ impl ContainerError {
             },
             ContainerErrorKind::Conflict => {
                 "a lease, an immutability policy or another writer is in the way: break the lease, lift the policy or end the other writer"
+            }
+            ContainerErrorKind::TooLarge if self.operation() == Operation::Get => {
+                "the blob is larger than any object of its kind"
             }
             ContainerErrorKind::TooLarge => {
                 "the blob is too large: look for a proxy on the way that limits requests; they have up to 9 MiB"
@@ -308,6 +324,9 @@ impl fmt::Display for ContainerError {
             && tries > 1
         {
             write!(f, "; tried {tries} times in {}", span(elapsed))?;
+        }
+        if details.of_one_blob {
+            f.write_str("; other requests succeeded meanwhile")?;
         }
         match &details.advice {
             Some(advice) => write!(f, "; {advice}"),

@@ -85,12 +85,16 @@ impl Container for InMemory {
         Ok(())
     }
 
-    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
-        self.opened(Operation::Get, Some(name))?
-            .by_name
-            .get(name.as_str())
-            .map(|body| body.bytes.clone())
-            .ok_or_else(|| self.error(ContainerErrorKind::BlobMissing, Operation::Get, Some(name)))
+    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
+        let error = |kind| self.error(kind, Operation::Get, Some(name));
+        let blobs = self.opened(Operation::Get, Some(name))?;
+        match blobs.by_name.get(name.as_str()) {
+            None => Err(error(ContainerErrorKind::BlobMissing)),
+            Some(body) if body.bytes.len() as u64 > at_most => {
+                Err(error(ContainerErrorKind::TooLarge))
+            }
+            Some(body) => Ok(body.bytes.clone()),
+        }
     }
 
     async fn list(

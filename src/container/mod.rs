@@ -14,6 +14,7 @@ pub mod memory;
 pub(crate) mod mistaken;
 mod name;
 pub mod notice;
+mod others;
 pub mod outage;
 pub mod retry;
 pub mod sas;
@@ -141,10 +142,11 @@ pub trait Container: Send + Sync + fmt::Debug + 'static {
     /// Safe to repeat: the blob holds either the old or the new content, never a mixture.
     async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError>;
 
-    /// Reads a whole blob of at most [`MAX_BLOB_BYTES`].
+    /// Reads a whole blob of at most `at_most` bytes, and never more than [`MAX_BLOB_BYTES`].
     ///
-    /// A blob that is not there is [`ContainerErrorKind::BlobMissing`].
-    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError>;
+    /// A blob that is not there is [`ContainerErrorKind::BlobMissing`], one that is larger
+    /// [`ContainerErrorKind::TooLarge`].
+    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError>;
 
     /// Lists blobs whose names start with `prefix`, at most `at_most` (at least one) of them, in order of their names' bytes.
     async fn list(
@@ -168,8 +170,8 @@ impl<C: Container + ?Sized> Container for Arc<C> {
         (**self).put(name, content).await
     }
 
-    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
-        (**self).get(name).await
+    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
+        (**self).get(name, at_most).await
     }
 
     async fn list(

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::limit::is_throttled;
 use super::notice::{Notice, NoticeObserver};
+use super::others::{Alone, Asks, Others};
 use super::outage::{Outage, Waiting};
 use super::{
     BlobName, Container, ContainerError, ContainerErrorKind, ListMarker, ListPage, NetworkFailure,
@@ -82,6 +83,9 @@ pub struct Retrying<C> {
     stop: Arc<StopFlag>,
     /// Whether the service has answered anything yet.
     reached: AtomicBool,
+    /// How long one blob may fail while others are read; none: as long as everything else.
+    blob_patience: Option<Duration>,
+    others: Others,
 }
 
 impl<C: Container> Retrying<C> {
@@ -95,7 +99,16 @@ impl<C: Container> Retrying<C> {
             gauge: Arc::default(),
             stop: Arc::default(),
             reached: AtomicBool::new(false),
+            blob_patience: None,
+            others: Others::default(),
         }
+    }
+
+    /// Also gives up a blob after this time, if it alone cannot be read: at least five tries must fail, each of them
+    /// while other blobs are read. The error is one for which [`ContainerError::is_of_one_blob`] holds.
+    pub fn with_blob_patience(mut self, patience: Duration) -> Self {
+        self.blob_patience = Some(patience);
+        self
     }
 
     /// Also tells `observer` of every failed try, and when calls begin to fail, while they fail, and when
@@ -136,8 +149,11 @@ impl<C: Container> Retrying<C> {
         &self,
         operation: Operation,
         blob: Option<&BlobName>,
+        prefix: &str,
         call: impl Fn() -> F + Send + Sync,
     ) -> Result<T, ContainerError> {
+        let asks = Asks::of(operation, prefix).filter(|_| self.blob_patience.is_some());
+        let mut alone = asks.map(Alone::new);
         let mut first_failure = None;
         let mut waiting: Option<Waiting> = None;
         let mut attempt: u32 = 0;
@@ -167,6 +183,18 @@ impl<C: Container> Retrying<C> {
             attempt = attempt.saturating_add(1);
             let patience = self.patience(&error);
             let failing = *first_failure.get_or_insert_with(Instant::now);
+            if let Some(alone) = &mut alone
+                && !self.stop.is_requested()
+            {
+                tokio::select! {
+                    () = alone.failed(&error, &self.others, &self.inner) => {}
+                    () = self.stop.requested(self.policy.stop_grace) => {}
+                }
+                let time = self.blob_patience;
+                if time.is_some_and(|time| self.others.gives_up(alone, time)) {
+                    return Err(error.with_tries(attempt, failing.elapsed()).of_one_blob());
+                }
+            }
             let elapsed = failing.elapsed();
             let left = match patience.saturating_sub(elapsed) {
                 Duration::ZERO if attempt < LEAST_TRIES => patience.min(self.policy.max_delay),
@@ -174,7 +202,18 @@ impl<C: Container> Retrying<C> {
             };
             let delay = match self.policy.delay(attempt, &error, left) {
                 Some(delay) if !self.stop.is_requested() => delay,
-                _ => return Err(error.with_tries(attempt, elapsed)),
+                _ => {
+                    let error = error.with_tries(attempt, elapsed);
+                    return Err(match &alone {
+                        Some(alone)
+                            if !self.stop.is_requested()
+                                && alone.is_likely(&error, &self.others, &self.inner).await =>
+                        {
+                            error.of_one_blob()
+                        }
+                        _ => error,
+                    });
+                }
             };
             // What throttles is told of by the limiter (`super::limit`); here only if it lasts.
             if waiting.is_some() || !is_throttled(&error) || attempt >= THROTTLED_TRIES {
@@ -240,12 +279,14 @@ impl<C: Container> Container for Retrying<C> {
     async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
         // A clone shares the bytes.
         let put = || self.inner.put(name, content.clone());
-        self.repeat(Operation::Put, Some(name), put).await
+        self.repeat(Operation::Put, Some(name), "", put).await
     }
 
-    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
-        self.repeat(Operation::Get, Some(name), || self.inner.get(name))
-            .await
+    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
+        let get = || self.inner.get(name, at_most);
+        let content = self.repeat(Operation::Get, Some(name), "", get).await?;
+        self.others.read(name, &content);
+        Ok(content)
     }
 
     async fn list(
@@ -255,12 +296,14 @@ impl<C: Container> Container for Retrying<C> {
         at_most: u32,
     ) -> Result<ListPage, ContainerError> {
         let list = || self.inner.list(prefix, from.clone(), at_most);
-        self.repeat(Operation::List, None, list).await
+        let page = self.repeat(Operation::List, None, prefix, list).await?;
+        self.others.found();
+        Ok(page)
     }
 
     async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
-        self.repeat(Operation::Delete, Some(name), || self.inner.delete(name))
-            .await
+        let delete = || self.inner.delete(name);
+        self.repeat(Operation::Delete, Some(name), "", delete).await
     }
 }
 

@@ -50,6 +50,10 @@ counters! {
     excluded,
     /// Problems: entries, or parts of directories, that were left out and told of.
     problems,
+    /// Directories that could not be read; nothing below them was extracted. Each is a problem too.
+    directories_unread,
+    /// Directories of which a part could not be read; its entries were not extracted.
+    directories_unread_in_part,
     /// Damaged files of which the readable rest was written under another name; each of them is a
     /// problem too.
     kept_damaged,

@@ -14,7 +14,9 @@ use super::problem::{ExtractError, Failure, Reason};
 use super::run::{Run, blocking};
 use super::summary::add;
 use super::tree::{Finish, Node};
-use crate::read::{Entity, Pattern, Resolved, Step, TreePath, Walk, WalkOptions, WalkProblem};
+use crate::read::{
+    Entity, Pattern, Resolved, Step, TreePath, UnreadDirectories, Walk, WalkOptions, WalkProblem,
+};
 
 /// Entries that are worked on at a time: as many as the reader has requests under way.
 const ENTRIES: usize = 64;
@@ -116,6 +118,7 @@ impl Walking {
         let mut inside: Vec<Arc<Node>> = Vec::new();
         // Second entries of a name: as long as the directories that hold them.
         let mut refused: HashSet<Filehandle> = HashSet::new();
+        let mut unread = UnreadDirectories::default();
         while !self.run.halted() {
             let step = self.run.reading(walk.next()).await;
             let Some(step) = step.map_err(ExtractError::of_reading)? else {
@@ -163,9 +166,14 @@ impl Walking {
                         self.run.release(&node).await;
                     }
                 }
-                Step::Problem(problem) => self.walk_problem(problem),
+                Step::Problem(problem) => {
+                    unread.count(&problem);
+                    self.walk_problem(problem);
+                }
             }
         }
+        add(&self.run.counters.directories_unread, unread.whole);
+        add(&self.run.counters.directories_unread_in_part, unread.part);
         // From the innermost on; after an early end they are not finished.
         while inside.pop().is_some() {}
         Ok(())
@@ -189,7 +197,8 @@ impl Walking {
     fn walk_problem(&self, problem: WalkProblem) {
         let directory = Some(FileType::Directory);
         let (path, file_type, reason) = match problem {
-            WalkProblem::Unreadable { path, error } => (path, directory, Reason::Read(error)),
+            WalkProblem::Unreadable { path, error }
+            | WalkProblem::PartUnreadable { path, error } => (path, directory, Reason::Read(error)),
             WalkProblem::BadEntry { path, blob, entry } => {
                 (path, directory, Reason::BadEntry { blob, entry })
             }

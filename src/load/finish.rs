@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clfs_format::Bucket;
-use clfs_format::limits::PAYLOAD_BYTES;
+use clfs_format::limits::{INODE_PAYLOAD_BYTES, PAYLOAD_BYTES};
 
 use super::{Load, LoadError};
 use crate::container::{BlobName, ContainerError, ContainerErrorKind, PutBody};
@@ -16,6 +16,8 @@ use crate::state::LOG_NAME;
 
 /// Of a log that is longer, its end goes into the container.
 const LOG_BYTES: u64 = 8 << 20;
+/// The most that a bucket object may have: its attributes, and a wrapper.
+const BUCKET_BYTES: u64 = INODE_PAYLOAD_BYTES as u64 + (64 << 10);
 
 /// Puts one object after the other: the last one, an inode, comes when all others are there.
 struct InTurn<'a> {
@@ -133,7 +135,10 @@ impl Load {
             location: self.container.location().to_owned(),
             what,
         };
-        let found = match self.runtime.block_on(self.container.get(&bucket_name())) {
+        let found = match self
+            .runtime
+            .block_on(self.container.get(&bucket_name(), BUCKET_BYTES))
+        {
             Err(error) if matches!(error.kind(), ContainerErrorKind::BlobMissing) => {
                 return Err(other("it has no bucket object".to_owned()));
             }

@@ -24,7 +24,7 @@ pub enum ReadError {
         /// The kept index that named the blob.
         index: Option<PathBuf>,
     },
-    /// The container has the blob and does not hand it out.
+    /// The container has the blob and does not hand it out, though it may hand out others.
     #[error("{0}")]
     Unreadable(ContainerError),
     /// An object has more names than any cache leaves.

@@ -71,7 +71,8 @@ impl Reader {
         let object_type = listed.name.object_type();
         let limit = payload_limit(object_type);
         let blob = listed.name.to_string();
-        if listed.size > limit as u64 + WRAPPER_ROOM {
+        let most = limit as u64 + WRAPPER_ROOM;
+        if listed.size > most {
             let size = listed.size;
             return Err(ReadError::TooLarge { blob, size });
         }
@@ -86,7 +87,7 @@ impl Reader {
         })?;
         let bytes = self
             .container
-            .get(&name)
+            .get(&name, most)
             .await
             .map_err(|error| self.not_got(error))?;
         self.refused.store(0, Relaxed);
@@ -95,6 +96,7 @@ impl Reader {
 
     fn not_got(&self, error: ContainerError) -> ReadError {
         match error.kind() {
+            _ if error.is_of_one_blob() => ReadError::Unreadable(error),
             ContainerErrorKind::BlobMissing => ReadError::Gone {
                 error,
                 index: self.kept_index(),

@@ -18,6 +18,7 @@ pub mod index;
 mod open;
 mod path;
 mod resolve;
+mod unread;
 mod walk;
 
 pub use content::{Chunk, FileContent};
@@ -29,4 +30,6 @@ pub use glob::{InvalidPattern, Pattern};
 pub use open::{OpenOptions, Reader};
 pub use path::TreePath;
 pub use resolve::Resolved;
+pub use unread::UnreadDirectories;
+pub(crate) use unread::sentences as unread_directories;
 pub use walk::{Prune, Step, Walk, WalkOptions, WalkProblem};

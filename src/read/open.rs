@@ -23,6 +23,9 @@ use crate::stop::StopFlag;
 const REQUESTS: usize = 64;
 /// Of them those for segments, which may unpack to 8 MiB each.
 const SEGMENT_REQUESTS: usize = 8;
+/// The part of the retry patience that a single blob has while others can be read: one minute of ten, which a
+/// partition of the storage that moves to another server does not need.
+const BLOB_PATIENCE: u32 = 10;
 /// Names of one object in one page: a cache leaves a handful.
 const PAGE_OF_NAMES: u32 = 1000;
 /// Pages that are looked at before the search for an object is given up.
@@ -89,6 +92,7 @@ impl Reader {
         )?;
         let container = Retrying::new(opened, options.retry.clone())
             .with_notices(notices)
+            .with_blob_patience(options.retry.patience / BLOB_PATIENCE)
             .with_stop(Arc::clone(&options.stop));
         // A folder is read and sorted as a whole whatever is asked, so it is asked once.
         let (plan, whole) = match location {
@@ -171,7 +175,11 @@ impl Reader {
         let prefix = prefix(id);
         let (mut from, mut best) = (None, None);
         for _ in 0..PAGES_OF_ONE_OBJECT {
-            let page = self.container.list(&prefix, from, PAGE_OF_NAMES).await?;
+            let page = self.container.list(&prefix, from, PAGE_OF_NAMES).await;
+            let page = page.map_err(|error| match error.is_of_one_blob() {
+                true => ReadError::Unreadable(error),
+                false => ReadError::Container(error),
+            })?;
             let names = page.blobs.into_iter().filter_map(|blob| {
                 let name = clfs_format::ObjectName::parse(&blob.name).ok()?;
                 let counts = name.snapshot == u32::MAX && name.id == *id;

@@ -75,8 +75,15 @@ pub enum Step {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WalkProblem {
-    /// A directory, or a part of its entries.
+    /// A directory: nothing below it is given.
     Unreadable {
+        /// The directory.
+        path: TreePath,
+        /// Why.
+        error: ReadError,
+    },
+    /// A part of a directory's entries; the others are given.
+    PartUnreadable {
         /// The directory.
         path: TreePath,
         /// Why.
@@ -292,7 +299,7 @@ impl Walk {
             }
             Err(error) if error.is_damage() => {
                 let path = listing.path.clone();
-                let problem = WalkProblem::Unreadable { path, error };
+                let problem = WalkProblem::PartUnreadable { path, error };
                 self.ready.push_back(Step::Problem(problem));
             }
             Err(error) => return Err(error),

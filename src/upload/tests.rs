@@ -30,8 +30,8 @@ impl Container for Brittle {
         self.0.put(name, content).await
     }
 
-    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
-        self.0.get(name).await
+    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
+        self.0.get(name, at_most).await
     }
 
     async fn list(
@@ -141,8 +141,8 @@ impl Container for FailsOnce {
         gone.put(name, content).await
     }
 
-    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
-        self.inner.get(name).await
+    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
+        self.inner.get(name, at_most).await
     }
 
     async fn list(

@@ -166,6 +166,8 @@ pub(super) fn unreadable(
             Rule::TooLarge,
             format!("the blob has {size} bytes, more than any object of its kind"),
         ),
+        // It may be sound, or damaged.
+        ReadError::Unreadable(error) => (Rule::Unread, format!("not verified: {error}")),
         other => (Rule::Dangling, other.to_string()),
     };
     Found {

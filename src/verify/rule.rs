@@ -32,7 +32,7 @@ impl fmt::Display for Severity {
 
 macro_rules! rules {
     ($($section:tt { $($(#[$doc:meta])* $rule:ident $severity:ident $name:literal,)* })*) => {
-        /// A rule of docs/format.md, or of the comparison with a source.
+        /// A rule of docs/format.md or of the comparison with a source, or that a blob can be read.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum Rule {
@@ -51,7 +51,7 @@ macro_rules! rules {
             }
 
             /// The section of docs/format.md that states it; none for the rules of the comparison
-            /// with a source.
+            /// with a source and of reading.
             pub fn section(self) -> Option<u8> {
                 match self {
                     $($(Rule::$rule => section!($section),)*)*
@@ -70,6 +70,9 @@ macro_rules! rules {
 
 macro_rules! section {
     (source) => {
+        None
+    };
+    (service) => {
         None
     };
     ($number:literal) => {
@@ -221,6 +224,10 @@ rules! {
     7 {
         /// No inode is under the owner 0x62, which the original names while it is not sure.
         Provisional Warning "provisional",
+    }
+    service {
+        /// The container has the blob and does not hand it out: it is not verified.
+        Unread Error "unread",
     }
     source {
         /// An entry of the source is not in the container.

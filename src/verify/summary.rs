@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use clfs_format::ObjectType;
+use clfs_format::{ObjectName, ObjectType};
 use serde_json::{Map, Value, json};
 
 use super::check::Depth;
@@ -25,6 +25,10 @@ pub struct Summary {
     pub segments_unread: u64,
     /// What was compared with a source.
     pub compared: Option<Compared>,
+    /// Blobs that the container has and does not hand out. They are neither sound nor damaged, but not verified.
+    pub unread: u64,
+    /// Of them those of directories: everything below them is not verified either.
+    pub unread_directories: u64,
     /// How many findings there were of each kind.
     pub findings: BTreeMap<(Severity, Rule), u64>,
 }
@@ -45,6 +49,14 @@ impl Summary {
             .findings
             .entry((finding.severity, finding.rule))
             .or_default() += 1;
+        if finding.rule == Rule::Unread {
+            self.unread += 1;
+            let blob = finding.blob.as_deref();
+            let name = blob.and_then(|blob| ObjectName::parse(blob).ok());
+            if name.is_some_and(|name| name.object_type() == ObjectType::Directory) {
+                self.unread_directories += 1;
+            }
+        }
     }
 
     /// Findings of a severity.
@@ -66,7 +78,17 @@ impl Summary {
             .map(|(object_type, count)| format!("{count} {}", type_name(*object_type, *count)))
             .collect();
         let total: u64 = self.objects.iter().map(|(_, count)| *count).sum();
-        let mut lines = vec![format!(
+        let mut lines = Vec::new();
+        if self.unread_directories > 0 {
+            lines.push(format!(
+                "{} could not be read: everything below is not verified, and may be reported as missing or unused",
+                match self.unread_directories {
+                    1 => "1 directory".to_owned(),
+                    count => format!("{count} directories"),
+                }
+            ));
+        }
+        lines.push(format!(
             "objects: {total} in {} bytes of blobs: {}; files of {} bytes",
             self.blob_bytes,
             match objects.is_empty() {
@@ -74,7 +96,7 @@ impl Summary {
                 false => objects.join(", "),
             },
             self.file_bytes
-        )];
+        ));
         if self.depth == Depth::Quick {
             lines.push(format!(
                 "not read (--quick): the content of {} segments of files, which are there",
@@ -104,6 +126,11 @@ impl Summary {
                     count => format!("{count} {severity}s"),
                 }
             });
+        match self.unread {
+            0 => {}
+            1 => lines.push("NOT verified: 1 blob could not be read".to_owned()),
+            count => lines.push(format!("NOT verified: {count} blobs could not be read")),
+        }
         let clean = if self.is_clean() {
             "clean"
         } else {
@@ -139,6 +166,8 @@ impl Summary {
             "file_bytes": self.file_bytes,
             "quick": self.depth == Depth::Quick,
             "segments_unread": self.segments_unread,
+            "unread": self.unread,
+            "unread_directories": self.unread_directories,
             "compared": self.compared.map(|compared| json!({
                 "entries": compared.entries,
                 "bytes": compared.bytes,

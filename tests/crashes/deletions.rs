@@ -33,8 +33,8 @@ impl Container for SlowToDelete {
         self.inner.put(name, content).await
     }
 
-    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
-        self.inner.get(name).await
+    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
+        self.inner.get(name, at_most).await
     }
 
     async fn list(

@@ -51,8 +51,8 @@ impl<C: Container> Container for EndsAfter<C> {
         }
     }
 
-    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
-        self.inner.get(name).await
+    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
+        self.inner.get(name, at_most).await
     }
 
     async fn list(

@@ -112,14 +112,14 @@ impl Container for Interrupted {
         self.inner.put(name, content).await
     }
 
-    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
+    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
         if self.gets.fetch_add(1, SeqCst) >= self.at {
             match &self.then {
-                Then::Fail => return self.gone.get(name).await,
+                Then::Fail => return self.gone.get(name, at_most).await,
                 Then::Stop(stop) => stop.request(),
             }
         }
-        self.inner.get(name).await
+        self.inner.get(name, at_most).await
     }
 
     async fn list(

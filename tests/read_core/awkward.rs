@@ -29,8 +29,8 @@ impl Container for ShortPages {
     async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
         self.0.put(name, content).await
     }
-    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
-        self.0.get(name).await
+    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
+        self.0.get(name, at_most).await
     }
     async fn list(
         &self,
@@ -81,8 +81,8 @@ impl Container for SamePage {
     async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
         self.0.put(name, content).await
     }
-    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
-        self.0.get(name).await
+    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
+        self.0.get(name, at_most).await
     }
     async fn list(
         &self,

@@ -24,6 +24,9 @@ async fn walk(reader: &Arc<Reader>, from: &str, options: WalkOptions) -> Vec<Str
             Step::Leave { path } => format!("< {path}"),
             Step::Problem(WalkProblem::Again { path, .. }) => format!("again {path}"),
             Step::Problem(WalkProblem::Unreadable { path, .. }) => format!("unreadable {path}"),
+            Step::Problem(WalkProblem::PartUnreadable { path, .. }) => {
+                format!("part unreadable {path}")
+            }
             Step::Problem(WalkProblem::NoChild { path }) => format!("no child {path}"),
             other => format!("{other:?}"),
         });

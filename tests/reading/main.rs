@@ -7,6 +7,7 @@ mod documentation;
 mod golden;
 mod listing;
 mod names;
+mod one_blob;
 mod requests;
 mod searching;
 #[path = "../support/mod.rs"]

@@ -248,7 +248,7 @@ fn executable() -> String {
 /// All blobs of a container.
 pub fn blobs(server: &Azurite, container: &str) -> std::collections::BTreeMap<String, Vec<u8>> {
     use clfsload::container::sas::SasToken;
-    use clfsload::container::{BlobName, ContainerLocation};
+    use clfsload::container::{BlobName, ContainerLocation, MAX_BLOB_BYTES};
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -266,7 +266,10 @@ pub fn blobs(server: &Azurite, container: &str) -> std::collections::BTreeMap<St
             let page = opened.list("", from, 5000).await.unwrap();
             for blob in page.blobs {
                 let name = BlobName::new(blob.name.clone()).unwrap();
-                blobs.insert(blob.name, opened.get(&name).await.unwrap().to_vec());
+                blobs.insert(
+                    blob.name,
+                    opened.get(&name, MAX_BLOB_BYTES).await.unwrap().to_vec(),
+                );
             }
             from = page.next;
             if from.is_none() {

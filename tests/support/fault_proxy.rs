@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clfsload::container::Operation;
 
-use http::{ask, header, read_head, refusal, signature, target};
+use http::{ask, endless, header, read_head, refusal, signature, target};
 
 use super::azurite::{ACCOUNT, Azurite};
 
@@ -38,6 +38,10 @@ pub enum Fault {
     SlowAnswer { pieces: usize, pause: Duration },
     /// Passes the request on, and closes the connection after the answer without saying so.
     CloseAfterAnswer,
+    /// Passes the request on, and closes the connection in the middle of the answer's content.
+    CutAnswer,
+    /// Answers with content in chunks that never ends.
+    EndlessAnswer,
 }
 
 impl Fault {
@@ -294,6 +298,7 @@ fn serve(shared: &Shared, mut stream: &TcpStream) -> io::Result<()> {
                 stream.write_all(&answer)?;
                 continue;
             }
+            Some(Fault::EndlessAnswer) => return endless(stream),
             _ => {}
         }
         let answer = ask(shared.service, &head, &content)?;
@@ -301,6 +306,7 @@ fn serve(shared: &Shared, mut stream: &TcpStream) -> io::Result<()> {
         shared.note(&call, |call| call.status = status);
         match fault {
             Some(Fault::LostAnswer) => return Ok(()),
+            Some(Fault::CutAnswer) => return stream.write_all(&answer[..answer.len() - 1]),
             Some(Fault::SlowAnswer { pieces, pause }) => {
                 for piece in answer.chunks(answer.len().div_ceil(pieces)) {
                     std::thread::sleep(pause);

@@ -6,6 +6,7 @@
 //! with each other token of the file, and one that an idle connection took no byte of before it closed goes over
 //! another one, inside the HTTP client.
 
+mod bodies;
 mod broken;
 mod connect;
 mod listing;
@@ -116,7 +117,8 @@ impl Azure {
             Reason::Broken(broken) => {
                 error(ContainerErrorKind::Network(broken.failure)).with_detail(broken.detail)
             }
-            Reason::TooLarge => error(ContainerErrorKind::TooLarge),
+            Reason::TooLarge(at_most) => error(ContainerErrorKind::TooLarge)
+                .with_detail(format!("more than {at_most} bytes")),
             Reason::Protocol(reason) => error(ContainerErrorKind::Protocol).with_detail(reason),
         };
         match answer {
@@ -138,13 +140,14 @@ impl Container for Azure {
             content: &content,
         };
         if call.content_bytes() > MAX_BLOB_BYTES {
-            return Err(self.error(Reason::TooLarge.into(), &call));
+            return Err(self.error(Reason::TooLarge(MAX_BLOB_BYTES).into(), &call));
         }
         self.send(call).await.map(drop)
     }
 
-    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
-        self.send(Call::Get { name }).await
+    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
+        let at_most = at_most.min(MAX_BLOB_BYTES);
+        self.send(Call::Get { name, at_most }).await
     }
 
     async fn list(
@@ -171,12 +174,14 @@ impl Container for Azure {
             at_most: at_most.clamp(1, MAX_PAGE),
         };
         let listed = match self.transport.send(&call).await {
-            Ok(Answered { content, answer }) => {
-                listing::read_page(&content).map_err(|invalid| Failure {
-                    reason: Reason::Protocol(invalid.to_string()),
-                    answer,
-                })
-            }
+            Ok(Answered {
+                content,
+                answer,
+                _share,
+            }) => listing::read_page(&content).map_err(|invalid| Failure {
+                reason: Reason::Protocol(invalid.to_string()),
+                answer,
+            }),
             Err(failure) => Err(failure),
         };
         listed.map_err(|failure| self.error(failure, &call))

@@ -42,6 +42,8 @@ pub(super) enum Call<'a> {
     },
     Get {
         name: &'a BlobName,
+        /// The most bytes that the blob may have.
+        at_most: u64,
     },
     List {
         prefix: &'a str,
@@ -65,7 +67,7 @@ impl Call<'_> {
 
     pub(super) fn blob(&self) -> Option<&BlobName> {
         match self {
-            Self::Put { name, .. } | Self::Get { name } | Self::Delete { name } => Some(name),
+            Self::Put { name, .. } | Self::Get { name, .. } | Self::Delete { name } => Some(name),
             Self::List { .. } => None,
         }
     }
@@ -164,7 +166,7 @@ impl RequestBase {
         target.push_str(&self.path);
         match call {
             // A `BlobName` holds nothing that a URL escapes or rewrites.
-            Call::Put { name, .. } | Call::Get { name } | Call::Delete { name } => {
+            Call::Put { name, .. } | Call::Get { name, .. } | Call::Delete { name } => {
                 target.push('/');
                 target.push_str(name.as_str());
                 target.push('?');
@@ -209,6 +211,10 @@ mod tests {
         let base = RequestBase::new(&url).unwrap();
         base.request(call, &SasToken::parse(TOKEN).unwrap())
             .unwrap()
+    }
+
+    fn get(name: &BlobName) -> Call<'_> {
+        Call::Get { name, at_most: 1 }
     }
 
     fn header<'a>(request: &'a Request<Full<Bytes>>, name: &str) -> Option<&'a str> {
@@ -260,24 +266,18 @@ mod tests {
         let delete = request(&Call::Delete { name: &name });
         assert_eq!(delete.method(), Method::DELETE);
         assert_eq!(header(&delete, "x-ms-delete-snapshots"), Some("include"));
-        assert_eq!(
-            header(
-                &request(&Call::Get { name: &name }),
-                "x-ms-delete-snapshots"
-            ),
-            None
-        );
+        assert_eq!(header(&request(&get(&name)), "x-ms-delete-snapshots"), None);
     }
 
     #[test]
     fn a_name_needs_no_escapes() {
         let longest = "x".repeat(1024);
         let name = BlobName::new(longest.as_str()).unwrap();
-        let target = request(&Call::Get { name: &name }).uri().path().to_owned();
+        let target = request(&get(&name)).uri().path().to_owned();
         assert_eq!(target, format!("/account/data/{longest}"));
         for name in ["-", "a..b", "0._-Z"] {
             let name = BlobName::new(name).unwrap();
-            let uri = request(&Call::Get { name: &name }).uri().to_string();
+            let uri = request(&get(&name)).uri().to_string();
             // A URL's own rules change nothing.
             assert_eq!(Url::parse(&uri).unwrap().as_str(), uri);
         }

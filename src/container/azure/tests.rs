@@ -15,6 +15,9 @@ use crate::container::sas::SasToken;
 const SIGNATURE: &str = "Zm9v+YmFy/c2VjcmV0cw==";
 const SIGNATURE_IN_URL: &str = "Zm9v%2BYmFy%2Fc2VjcmV0cw%3D%3D";
 
+/// The most bytes of a blob, where it does not matter.
+const MAX: u64 = MAX_BLOB_BYTES;
+
 fn patience() -> Patience {
     Patience {
         connect: Duration::from_millis(300),
@@ -90,7 +93,7 @@ fn assert_no_secret(error: &ContainerError) {
 }
 
 async fn get_error(endpoint: &str) -> ContainerError {
-    let error = container(endpoint).get(&name()).await.unwrap_err();
+    let error = container(endpoint).get(&name(), MAX).await.unwrap_err();
     assert_no_secret(&error);
     error
 }
@@ -250,7 +253,7 @@ async fn a_request_that_cannot_be_made_is_not_tried_again() {
     let sas = SasToken::parse(&format!("sr=c&sp=rwdl&sig={}", "A".repeat(70_000))).unwrap();
     let endpoint = Url::parse("http://127.0.0.1:1/account").unwrap();
     let subject = Azure::new(&endpoint, "data", TokenSource::fixed(sas), patience()).unwrap();
-    let error = subject.get(&name()).await.unwrap_err();
+    let error = subject.get(&name(), MAX).await.unwrap_err();
     assert_eq!(error.kind(), &ContainerErrorKind::Protocol, "{error}");
     assert!(!error.is_transient());
     let text = error.to_string();

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::TRANSFER_ENCODING;
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
@@ -18,15 +18,19 @@ use url::Url;
 use super::super::error::Answer;
 use super::super::sas::SasToken;
 use super::super::token::{Renewal, TokenSource};
-use super::super::{ContainerErrorKind, MAX_BLOB_BYTES, NetworkFailure};
+use super::super::{ContainerErrorKind, NetworkFailure};
 use super::Patience;
+use super::bodies::{BodyBudget, BodyShare};
 use super::broken::{BrokenTransport, Secrets};
 use super::connect::{self, HttpClient};
 use super::refusal::{REQUEST_ID, Refusal, header};
 use super::request::{Call, RequestBase};
 
-/// The largest listing that is read: 5,000 names of 1,024 characters, each escaped, and a kilobyte of properties, fit.
-const MAX_LISTING_BYTES: u64 = 64 << 20;
+/// The most that one blob may take in a listing: a name of 1,024 characters, each escaped, and two kilobytes of properties.
+const MAX_LISTED_BLOB_BYTES: u64 = 8 << 10;
+
+/// The most that a listing may have around its blobs.
+const LISTING_ROOM: u64 = 64 << 10;
 
 /// The largest body of a refusal that is read.
 const MAX_REFUSAL_BYTES: u64 = 64 << 10;
@@ -44,6 +48,8 @@ const REFUSAL_TIME: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Answered {
     pub(super) content: Bytes,
+    /// What the content takes of the budget, until it has been read or handed on.
+    pub(super) _share: Option<BodyShare>,
     /// What came with content that may still make no sense.
     pub(super) answer: Option<Answer>,
 }
@@ -72,8 +78,8 @@ pub(super) enum Reason {
     Refused(Box<Refusal>),
     /// There was no answer, or no whole one.
     Broken(BrokenTransport),
-    /// The blob has more bytes than are taken.
-    TooLarge,
+    /// The blob has more than so many bytes, the most that is taken.
+    TooLarge(u64),
     /// The answer is not one of the service; why.
     Protocol(String),
 }
@@ -89,6 +95,7 @@ pub(super) struct Transport {
     base: RequestBase,
     tokens: TokenSource,
     patience: Patience,
+    bodies: BodyBudget,
 }
 
 impl fmt::Debug for Transport {
@@ -122,6 +129,7 @@ impl Transport {
             base,
             tokens,
             patience,
+            bodies: BodyBudget::new(),
         })
     }
 
@@ -197,6 +205,7 @@ impl Transport {
             }
             return Ok(Answered {
                 content: Bytes::new(),
+                _share: None,
                 answer: None,
             });
         }
@@ -207,10 +216,13 @@ impl Transport {
             return Err(failed(Reason::Protocol(reason)));
         }
         let at_most = match call {
-            Call::Get { .. } => MAX_BLOB_BYTES,
-            _ => MAX_LISTING_BYTES,
+            Call::Get { at_most, .. } => *at_most,
+            Call::List { at_most, .. } => {
+                u64::from(*at_most) * MAX_LISTED_BLOB_BYTES + LISTING_ROOM
+            }
+            Call::Put { .. } | Call::Delete { .. } => MAX_IGNORED_BYTES,
         };
-        let content = self.read(body, at_most).await.map_err(|failure| {
+        let (content, share) = self.read(body, at_most).await.map_err(|failure| {
             failed(match failure {
                 BodyFailure::Broken(error) => broken(&error, NetworkFailure::Reset).into(),
                 BodyFailure::Stopped => {
@@ -220,13 +232,14 @@ impl Transport {
                     BrokenTransport::too_slow("the answer was not whole", limit).into()
                 }
                 BodyFailure::TooLarge => match call {
-                    Call::Get { .. } => Reason::TooLarge,
+                    Call::Get { .. } => Reason::TooLarge(at_most),
                     _ => Reason::Protocol(format!("the answer has more than {at_most} bytes")),
                 },
             })
         })?;
         Ok(Answered {
             content,
+            _share: Some(share),
             answer: Some(answer()),
         })
     }
@@ -235,27 +248,35 @@ impl Transport {
     async fn refusal(&self, head: Parts, body: Incoming, sas: &SasToken) -> Refusal {
         let limit = self.patience.silence.min(REFUSAL_TIME);
         let body = tokio::time::timeout(limit, self.read(body, MAX_REFUSAL_BYTES)).await;
-        let body = body.ok().and_then(Result::ok).unwrap_or_default();
+        let body = body.ok().and_then(Result::ok);
+        let body = body.map_or_else(Bytes::new, |(body, _)| body);
         Refusal::read(head.status.as_u16(), &head.headers, &body, sas)
     }
 
-    /// The whole body. It may stop for as long as the patience lets it, and beyond that all of it must come at the
-    /// slowest pace at least.
-    async fn read(&self, mut body: Incoming, at_most: u64) -> Result<Bytes, BodyFailure> {
+    /// The whole body, and what it takes of the budget. It may stop for as long as the patience lets it, and beyond
+    /// that all of it must come at the slowest pace at least; the time that it waits for the budget does not count.
+    async fn read(
+        &self,
+        mut body: Incoming,
+        at_most: u64,
+    ) -> Result<(Bytes, BodyShare), BodyFailure> {
         let expected = body.size_hint().lower();
         if expected > at_most {
             return Err(BodyFailure::TooLarge);
         }
+        let mut share = self.bodies.share();
+        share.grow_to(expected).await;
         let silence = self.patience.silence;
         let started = Instant::now();
+        let mut waited = Duration::ZERO;
         let mut first = Bytes::new();
-        let mut joined = BytesMut::new();
+        let mut joined = Vec::new();
         while !body.is_end_stream() {
             let received = (first.len() + joined.len()) as u64;
             let seconds = received as f64 / self.patience.slowest.max(1) as f64;
             let receiving = Duration::from_secs_f64(seconds);
             let limit = silence.saturating_add(receiving);
-            let left = limit.saturating_sub(started.elapsed());
+            let left = (limit + waited).saturating_sub(started.elapsed());
             let frame = match tokio::time::timeout(silence.min(left), body.frame()).await {
                 Ok(Some(Ok(frame))) => frame,
                 Ok(Some(Err(error))) => return Err(BodyFailure::Broken(error)),
@@ -268,26 +289,34 @@ impl Transport {
             let Ok(piece) = frame.into_data() else {
                 continue;
             };
-            if (first.len() + joined.len() + piece.len()) as u64 > at_most {
+            let needed = first.len() + joined.len() + piece.len();
+            if needed as u64 > at_most {
                 return Err(BodyFailure::TooLarge);
             }
-            if first.is_empty() && joined.is_empty() {
+            // The announced length is foreign: it only saves growing.
+            let announced = usize::try_from(expected).unwrap_or(0).min(16 << 20);
+            let alone = first.is_empty() && joined.is_empty();
+            let room = match needed > joined.capacity() {
+                true if alone => needed,
+                true => needed.max(2 * joined.capacity()).max(announced),
+                false => joined.capacity(),
+            };
+            let asked = Instant::now();
+            share.grow_to(room as u64).await;
+            waited += asked.elapsed();
+            if alone {
                 first = piece;
                 continue;
             }
-            if joined.is_empty() {
-                // The announced length is foreign: it only saves growing.
-                let room = usize::try_from(expected).unwrap_or(0).min(16 << 20);
-                joined.reserve(room.max(first.len() + piece.len()));
-                joined.extend_from_slice(&std::mem::take(&mut first));
-            }
+            joined.reserve_exact(room - joined.len());
+            joined.extend_from_slice(&std::mem::take(&mut first));
             joined.extend_from_slice(&piece);
         }
-        Ok(if joined.is_empty() {
-            first
-        } else {
-            joined.freeze()
-        })
+        let content = match joined.is_empty() {
+            true => first,
+            false => joined.into(),
+        };
+        Ok((content, share))
     }
 }
 

@@ -159,10 +159,10 @@ impl Container for Folder {
             .map_err(|errno| self.error(errno, Operation::Put, Some(name)))
     }
 
-    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
+    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
         let folder = Arc::clone(&self.folder);
         let file_name = name.clone();
-        let read = move || read_whole(&folder, file_name.as_str());
+        let read = move || read_whole(&folder, file_name.as_str(), at_most);
         self.blocking(Operation::Get, Some(name), read).await
     }
 
@@ -217,7 +217,8 @@ fn write_temporary(folder: &OwnedFd, name: &str, content: &[u8]) -> Result<Owned
     Ok(file.into())
 }
 
-fn read_whole(folder: &OwnedFd, name: &str) -> Result<Bytes, Errno> {
+fn read_whole(folder: &OwnedFd, name: &str, at_most: u64) -> Result<Bytes, Errno> {
+    let at_most = at_most.min(MAX_BLOB_BYTES);
     // NONBLOCK, so that a foreign fifo is refused below instead of waiting for a writer.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(folder, name, flags, Mode::empty()) {
@@ -230,15 +231,15 @@ fn read_whole(folder: &OwnedFd, name: &str) -> Result<Bytes, Errno> {
         return Err(Errno::INVAL);
     }
     let size = u64::try_from(status.st_size).unwrap_or(0);
-    if size > MAX_BLOB_BYTES {
+    if size > at_most {
         return Err(Errno::FBIG);
     }
     let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
     File::from(file)
-        .take(MAX_BLOB_BYTES + 1)
+        .take(at_most + 1)
         .read_to_end(&mut content)
         .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    if content.len() as u64 > MAX_BLOB_BYTES {
+    if content.len() as u64 > at_most {
         return Err(Errno::FBIG);
     }
     Ok(content.into())
@@ -277,6 +278,7 @@ fn failure(
         Errno::NODATA => (ContainerErrorKind::BlobMissing, None),
         Errno::NOENT => (ContainerErrorKind::ContainerMissing, None),
         Errno::NOSPC | Errno::DQUOT => (ContainerErrorKind::DiskFull, Some(errno.to_string())),
+        Errno::FBIG if operation == Operation::Get => (ContainerErrorKind::TooLarge, None),
         Errno::FBIG => (
             ContainerErrorKind::TooLarge,
             Some(format!("at most {MAX_BLOB_BYTES} bytes are possible")),

@@ -52,14 +52,21 @@ async fn what_a_crash_left_is_never_listed_and_overwritten() {
     fs::write(path.path().join(".tmp-other"), "half").unwrap();
     assert!(listed(&folder).await.is_empty());
     assert_eq!(
-        folder.get(&blob("blob")).await.unwrap_err().kind(),
+        folder
+            .get(&blob("blob"), MAX_BLOB_BYTES)
+            .await
+            .unwrap_err()
+            .kind(),
         &ContainerErrorKind::BlobMissing
     );
     folder
         .put(&blob("blob"), PutBody::object("whole"))
         .await
         .unwrap();
-    assert_eq!(folder.get(&blob("blob")).await.unwrap(), "whole");
+    assert_eq!(
+        folder.get(&blob("blob"), MAX_BLOB_BYTES).await.unwrap(),
+        "whole"
+    );
     assert_eq!(listed(&folder).await, ["blob"]);
     assert_eq!(files(path.path()), [".tmp-other", "blob"]);
 }
@@ -73,13 +80,16 @@ async fn nothing_follows_a_foreign_link() {
         symlink(outside.path(), path.path().join(name)).unwrap();
     }
     assert!(listed(&folder).await.is_empty());
-    let error = folder.get(&blob("link")).await.unwrap_err();
+    let error = folder.get(&blob("link"), MAX_BLOB_BYTES).await.unwrap_err();
     assert!(error.to_string().contains("not a regular file"), "{error}");
     folder
         .put(&blob("blob"), PutBody::object("inside"))
         .await
         .unwrap();
-    assert_eq!(folder.get(&blob("blob")).await.unwrap(), "inside");
+    assert_eq!(
+        folder.get(&blob("blob"), MAX_BLOB_BYTES).await.unwrap(),
+        "inside"
+    );
     assert_eq!(fs::read_to_string(outside.path()).unwrap(), "outside");
 }
 
@@ -97,7 +107,7 @@ async fn other_kinds_of_files_are_no_blobs() {
     .unwrap();
     assert!(listed(&folder).await.is_empty());
     for name in ["folder", "fifo"] {
-        let error = folder.get(&blob(name)).await.unwrap_err();
+        let error = folder.get(&blob(name), MAX_BLOB_BYTES).await.unwrap_err();
         assert_eq!(error.kind(), &ContainerErrorKind::Io, "{error}");
     }
     let error = folder
@@ -140,7 +150,10 @@ async fn a_put_that_is_dropped_half_way_does_not_hold_its_name() {
         .put(&blob("blob"), PutBody::object("last"))
         .await
         .unwrap();
-    assert_eq!(folder.get(&blob("blob")).await.unwrap(), "last");
+    assert_eq!(
+        folder.get(&blob("blob"), MAX_BLOB_BYTES).await.unwrap(),
+        "last"
+    );
 }
 
 #[tokio::test]

@@ -81,10 +81,10 @@ impl<C: Container> Container for Limited<C> {
         self.limited(target, bytes, call, |()| 0).await
     }
 
-    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
+    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
         let target = (Operation::Get, Some(name));
         let received = |content: &Bytes| content.len() as u64;
-        self.limited(target, 0, self.inner.get(name), received)
+        self.limited(target, 0, self.inner.get(name, at_most), received)
             .await
     }
 

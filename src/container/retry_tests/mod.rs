@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod one_blob;
 mod telling;
 
 use std::collections::VecDeque;
@@ -52,9 +53,9 @@ impl Container for Failing {
         self.fail(Operation::Put)?;
         self.inner.put(name, content).await
     }
-    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
+    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
         self.fail(Operation::Get)?;
-        self.inner.get(name).await
+        self.inner.get(name, at_most).await
     }
     async fn list(
         &self,
@@ -93,6 +94,9 @@ fn watched(failing: Failing, policy: RetryPolicy) -> (Retrying<Failing>, Waits) 
     (Retrying::new(failing, policy).with_notices(observer), waits)
 }
 
+/// The most bytes of a blob, where it does not matter.
+const MAX: u64 = crate::container::MAX_BLOB_BYTES;
+
 fn name() -> BlobName {
     BlobName::new("blob").unwrap()
 }
@@ -114,7 +118,7 @@ async fn waits_out_what_passes() {
     assert!(waits.iter().all(|wait| wait.0 == Operation::Put));
     let total: Duration = waits.iter().map(|wait| wait.2).sum();
     assert!(started.elapsed() >= total, "the waits are not waited");
-    assert_eq!(container.get(&name()).await.unwrap(), "x");
+    assert_eq!(container.get(&name(), MAX).await.unwrap(), "x");
 }
 
 /// Tells the gauge at each try.
@@ -134,8 +138,8 @@ impl Container for Gauging {
         self.seen.lock().unwrap().push(self.gauge.load(Relaxed));
         self.inner.put(name, content).await
     }
-    async fn get(&self, name: &BlobName) -> Result<Bytes, ContainerError> {
-        self.inner.get(name).await
+    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
+        self.inner.get(name, at_most).await
     }
     async fn list(
         &self,
@@ -208,7 +212,7 @@ async fn every_operation_is_repeated() {
     assert_eq!(waits.lock().unwrap().len(), 1);
     let (container, waits) = watched(failing(), RetryPolicy::default());
     assert_eq!(
-        container.get(&name()).await.unwrap_err().kind(),
+        container.get(&name(), MAX).await.unwrap_err().kind(),
         &ContainerErrorKind::BlobMissing
     );
     assert_eq!(waits.lock().unwrap().len(), 1);
@@ -232,7 +236,7 @@ async fn what_stays_wrong_is_not_repeated() {
     ];
     for kind in lasting {
         let (container, waits) = watched(Failing::always(kind.clone()), RetryPolicy::default());
-        assert_eq!(container.get(&name()).await.unwrap_err().kind(), &kind);
+        assert_eq!(container.get(&name(), MAX).await.unwrap_err().kind(), &kind);
         assert!(waits.lock().unwrap().is_empty(), "{kind:?}");
     }
 }
@@ -242,7 +246,7 @@ async fn gives_up_when_patience_ends() {
     let policy = RetryPolicy::default();
     let (container, waits) = watched(Failing::always(SERVER), policy.clone());
     let started = Instant::now();
-    let error = container.get(&name()).await.unwrap_err();
+    let error = container.get(&name(), MAX).await.unwrap_err();
     assert_eq!(error.kind(), &SERVER);
     let took = started.elapsed();
     assert!(
@@ -289,7 +293,7 @@ async fn a_stop_ends_a_wait_at_once() {
     let stop = Arc::new(StopFlag::default());
     let container = Retrying::new(Failing::always(SERVER), RetryPolicy::default());
     let container = Arc::new(container.with_stop(Arc::clone(&stop)));
-    let call = tokio::spawn(async move { container.get(&name()).await });
+    let call = tokio::spawn(async move { container.get(&name(), MAX).await });
     tokio::time::sleep(Duration::from_secs(100)).await;
     stop.request();
     let asked = Instant::now();
@@ -313,7 +317,7 @@ impl Container for Mute {
     async fn put(&self, _: &BlobName, _: PutBody) -> Result<(), ContainerError> {
         std::future::pending().await
     }
-    async fn get(&self, _: &BlobName) -> Result<Bytes, ContainerError> {
+    async fn get(&self, _: &BlobName, _: u64) -> Result<Bytes, ContainerError> {
         std::future::pending().await
     }
     async fn list(
@@ -336,11 +340,11 @@ async fn a_stop_grants_a_call_some_seconds() {
     let container = Retrying::new(Mute, policy.clone()).with_stop(Arc::clone(&stop));
     stop.request();
     let asked = Instant::now();
-    let error = container.get(&name()).await.unwrap_err();
+    let error = container.get(&name(), MAX).await.unwrap_err();
     assert_eq!(asked.elapsed().as_secs(), policy.stop_grace.as_secs());
     assert!(error.is_transient());
     // Those that come later have no time of their own.
-    container.get(&name()).await.unwrap_err();
+    container.get(&name(), MAX).await.unwrap_err();
     assert_eq!(asked.elapsed().as_secs(), policy.stop_grace.as_secs());
 }
 
@@ -350,13 +354,13 @@ async fn a_host_that_never_answered_is_given_up_soon() {
     let policy = RetryPolicy::default();
     let (container, _) = watched(Failing::always(refused.clone()), policy.clone());
     let started = Instant::now();
-    container.get(&name()).await.unwrap_err();
+    container.get(&name(), MAX).await.unwrap_err();
     assert_eq!(started.elapsed(), policy.first_contact);
     // Once it has answered, it is waited for.
     *container.inner.kinds.lock().unwrap() = [ContainerErrorKind::BlobMissing].into();
-    container.get(&name()).await.unwrap_err();
+    container.get(&name(), MAX).await.unwrap_err();
     let started = Instant::now();
-    let error = container.get(&name()).await.unwrap_err();
+    let error = container.get(&name(), MAX).await.unwrap_err();
     assert_eq!(started.elapsed(), policy.patience);
     assert!(error.to_string().contains("times in 10 min 0 s"), "{error}");
 }

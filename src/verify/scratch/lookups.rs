@@ -62,6 +62,14 @@ impl NamingReader {
 }
 
 impl NamingReader {
+    /// Whether the directory itself could be read; otherwise nothing is known of its entries.
+    pub(in crate::verify) fn is_read(&self, directory: Filehandle) -> Result<bool, ScratchError> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT 1 FROM directory WHERE key = ?1")?;
+        Ok(statement.exists(params![entity_key(directory).as_bytes()])?)
+    }
+
     /// The next `at_most` entries of a directory after a name, by name; once
     /// [`Scratch::index_entries`] was called. Of entries with one name it gives one.
     pub(in crate::verify) fn entries_after(

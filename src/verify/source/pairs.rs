@@ -209,6 +209,13 @@ impl Pairs {
                 handle,
             });
         }
+        if !self.namings.is_read(handle)? {
+            let text = "its entries are not compared: the directory in the container is missing or could not be read";
+            batch
+                .found
+                .push(Found::path(Rule::SourceUnread, path, text));
+            return Ok(true);
+        }
         let read = Listable::of(Arc::clone(&directory))
             .map_err(SpoolError::from)
             .and_then(|listable| {

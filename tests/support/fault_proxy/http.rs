@@ -77,6 +77,19 @@ pub(super) fn ask(service: u16, head: &str, content: &[u8]) -> io::Result<Vec<u8
     Ok(answer)
 }
 
+/// Answers with content that ends only when the client closes the connection.
+pub(super) fn endless(mut stream: &TcpStream) -> io::Result<()> {
+    stream.write_all(
+        b"HTTP/1.1 200 OK\r\nx-ms-request-id: proxy\r\nTransfer-Encoding: chunked\r\n\r\n",
+    )?;
+    let mut chunk = b"10000\r\n".to_vec();
+    chunk.resize(chunk.len() + (64 << 10), b'x');
+    chunk.extend_from_slice(b"\r\n");
+    loop {
+        stream.write_all(&chunk)?;
+    }
+}
+
 pub(super) fn refusal(status: u16, code: &str, detail: &str, retry_after: Option<u64>) -> Vec<u8> {
     let now = httpdate();
     let content = format!(

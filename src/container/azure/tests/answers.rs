@@ -63,7 +63,7 @@ async fn a_404_without_the_services_code_is_no_missing_blob() {
         serve_text("HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     let subject = container(&endpoint);
     for error in [
-        subject.get(&name()).await.unwrap_err(),
+        subject.get(&name(), MAX).await.unwrap_err(),
         subject.delete(&name()).await.unwrap_err(),
     ] {
         assert_eq!(error.kind(), &ContainerErrorKind::Refused, "{error}");
@@ -76,7 +76,7 @@ async fn an_answer_that_makes_no_sense_is_told() {
         serve_text("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 9\r\n\r\n<html>hi!");
     let subject = container(&endpoint);
     for error in [
-        subject.get(&name()).await.unwrap_err(),
+        subject.get(&name(), MAX).await.unwrap_err(),
         subject
             .put(&name(), PutBody::object("x"))
             .await
@@ -111,7 +111,7 @@ async fn only_the_services_own_success_counts() {
 
 #[tokio::test]
 async fn a_blob_is_taken_whole_or_not_at_all() {
-    let get = |answer| async move { container(&serve_text(answer)).get(&name()).await };
+    let get = |answer| async move { container(&serve_text(answer)).get(&name(), MAX).await };
     let whole = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc";
     assert_eq!(get(whole).await.unwrap(), "abc");
     // The end of chunks is seen, and so is that it is missing.
@@ -175,7 +175,7 @@ async fn a_refusal_that_does_not_end_is_one() {
     let (name, body) = (name(), PutBody::object("x"));
     for error in [
         soon(subject.put(&name, body)).await,
-        soon(subject.get(&name)).await,
+        soon(subject.get(&name, MAX)).await,
     ] {
         let expected = &ContainerErrorKind::PermissionMissing;
         assert_eq!(error.kind(), expected, "{error}");
@@ -187,7 +187,7 @@ async fn content_that_drips_is_given_up() {
     let subject = container(&dripping("200 OK\r\nx-ms-request-id: the-id"));
     let name = name();
     for error in [
-        soon(subject.get(&name)).await,
+        soon(subject.get(&name, MAX)).await,
         soon(subject.list("", None, 1)).await,
     ] {
         let expected = &ContainerErrorKind::Network(NetworkFailure::Timeout);
@@ -209,7 +209,7 @@ async fn content_that_comes_slowly_has_its_time() {
             stream.write_all(&[0; 256 << 10]).unwrap();
         }
     });
-    let content = container(&endpoint).get(&name()).await.unwrap();
+    let content = container(&endpoint).get(&name(), MAX).await.unwrap();
     assert_eq!(content.len(), 3 << 20);
 }
 
@@ -218,7 +218,7 @@ async fn a_page_of_a_portal_is_not_read() {
     let subject = container(&dripping("200 OK\r\nContent-Type: text/html"));
     let name = name();
     for error in [
-        soon(subject.get(&name)).await,
+        soon(subject.get(&name, MAX)).await,
         soon(subject.list("", None, 1)).await,
     ] {
         assert_eq!(error.kind(), &ContainerErrorKind::Protocol, "{error}");
@@ -242,7 +242,7 @@ async fn the_requests_id_is_told_whatever_is_wrong_with_the_answer() {
             let _ = std::io::copy(&mut stream, &mut std::io::sink());
         }));
         for error in [
-            subject.get(&name()).await.unwrap_err(),
+            subject.get(&name(), MAX).await.unwrap_err(),
             subject.list("", None, 1).await.unwrap_err(),
         ] {
             assert_eq!(error.request_id(), Some("the-id"), "{error}");
@@ -296,6 +296,52 @@ async fn what_helps_is_told() {
         });
         let error = get_error(&endpoint).await;
         assert_eq!(error.kind(), &kind, "{error}");
+        assert!(error.to_string().contains(told), "{error}");
+    }
+}
+
+/// A server that answers every request with chunks that never end.
+fn endless() -> String {
+    serve(|mut stream| {
+        std::thread::spawn(move || {
+            read_request(&mut stream);
+            let head =
+                "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let mut chunk = b"10000\r\n".to_vec();
+            chunk.resize(chunk.len() + (64 << 10), b'x');
+            chunk.extend_from_slice(b"\r\n");
+            stream.write_all(head.as_bytes()).unwrap();
+            while stream.write_all(&chunk).is_ok() {}
+        });
+    })
+}
+
+/// Together they may have more than the budget for all answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_never_end_are_refused_at_their_bound() {
+    // A busy machine may be slow.
+    let patience = Patience {
+        silence: Duration::from_secs(60),
+        ..patience()
+    };
+    let subject = std::sync::Arc::new(patient(&endless(), patience));
+    let calls = (0..24).map(|number: u32| {
+        let subject = std::sync::Arc::clone(&subject);
+        tokio::spawn(async move {
+            match number % 2 {
+                0 => subject.get(&name(), 4 << 20).await.map(drop),
+                _ => subject.list("", None, 500).await.map(drop),
+            }
+        })
+    });
+    let calls = futures::future::join_all(calls.collect::<Vec<_>>());
+    let calls = tokio::time::timeout(Duration::from_secs(60), calls).await;
+    for (number, error) in calls.unwrap().into_iter().enumerate() {
+        let error = error.unwrap().unwrap_err();
+        let told = match number % 2 {
+            0 => "larger than any object of its kind: more than 4194304 bytes",
+            _ => "the answer has more than 4161536 bytes",
+        };
         assert!(error.to_string().contains(told), "{error}");
     }
 }

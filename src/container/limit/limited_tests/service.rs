@@ -86,7 +86,7 @@ impl Container for Service {
     async fn put(&self, _: &BlobName, _: PutBody) -> Result<(), ContainerError> {
         self.respond().await
     }
-    async fn get(&self, _: &BlobName) -> Result<Bytes, ContainerError> {
+    async fn get(&self, _: &BlobName, _: u64) -> Result<Bytes, ContainerError> {
         self.respond().await.map(|()| Bytes::new())
     }
     async fn list(

@@ -16,8 +16,8 @@ use clfsload::container::folder::Folder;
 use clfsload::container::memory::InMemory;
 use clfsload::container::sas::SasToken;
 use clfsload::container::{
-    BlobEntry, BlobName, Container, ContainerErrorKind, ContainerLocation, ListPage, Operation,
-    PutBody,
+    Availability, BlobEntry, BlobName, Container, ContainerErrorKind, ContainerLocation, ListPage,
+    Operation, PutBody,
 };
 use futures::future::join_all;
 use support::azurite::{ACCOUNT, Azurite, container_sas};
@@ -141,6 +141,7 @@ async fn gives_back_what_was_put(subject: Subject) {
         let expected = BlobEntry {
             name: "blob".into(),
             size: bytes as u64,
+            availability: Availability::Online,
         };
         assert_eq!(listed, [expected]);
     }

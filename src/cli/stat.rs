@@ -19,7 +19,7 @@ Examples:
   clfsload stat --json /mnt/disk/mycontainer / /home
 
 Symlinks are not followed. Rules of the format that an inode breaks stand in lines \"unusual\".
-Exit status: 0 all shown; 1 a PATH is not there, or the container failed; 3 an inode is damaged.";
+Exit status: 0 all shown; 1 a PATH is not there or damaged, or the container failed.";
 
 /// Shows what the inodes of entries say
 #[derive(Debug, clap::Args)]
@@ -52,7 +52,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
         }
         Ok(())
     });
-    printer.end(outcome)
+    match printer.end(outcome)? {
+        // It was asked for, and is not shown.
+        Status::Problems => Ok(Status::Failed),
+        status => Ok(status),
+    }
 }
 
 fn show(resolved: &Resolved, first: bool, printer: &mut Printer) -> Result<(), Halt> {

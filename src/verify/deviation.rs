@@ -166,6 +166,7 @@ pub(super) fn unreadable(
             Rule::TooLarge,
             format!("the blob has {size} bytes, more than any object of its kind"),
         ),
+        ReadError::Archived { problem, .. } => (Rule::Offline, problem.clone()),
         other => (Rule::Dangling, other.to_string()),
     };
     Found {

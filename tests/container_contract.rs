@@ -16,7 +16,7 @@ use clfsload::container::folder::Folder;
 use clfsload::container::memory::InMemory;
 use clfsload::container::sas::SasToken;
 use clfsload::container::{
-    BlobEntry, BlobName, Container, ContainerErrorKind, ContainerLocation, ListPage,
+    Availability, BlobEntry, BlobName, Container, ContainerErrorKind, ContainerLocation, ListPage,
     MAX_BLOB_BYTES, Operation, PutBody,
 };
 use futures::future::join_all;
@@ -144,6 +144,7 @@ async fn gives_back_what_was_put(subject: Subject) {
         let expected = BlobEntry {
             name: "blob".into(),
             size: bytes as u64,
+            availability: Availability::Online,
         };
         assert_eq!(listed, [expected]);
     }

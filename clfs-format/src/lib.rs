@@ -104,6 +104,7 @@ mod attributes;
 mod block_map_reader;
 mod blockmap;
 mod buffer;
+mod claim;
 mod cursor;
 mod databack;
 mod deviations;
@@ -132,6 +133,7 @@ pub use blockmap::{
     file_segment_count, file_segment_range,
 };
 pub use buffer::{ObjectBuffer, SegmentBuffer};
+pub use claim::Claim;
 pub use databack::DataBack;
 pub use directory::{DirEntries, DirEntry, DirectorySegmenter, DirectorySegments};
 pub use entries::{BadEntry, DirEntriesIter, RawDirEntries};

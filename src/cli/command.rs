@@ -20,6 +20,7 @@ use crate::container::location::{ContainerLocation, LocationError};
 use crate::container::mistaken;
 use crate::container::notice::Notice;
 use crate::monitor::{Event, Level};
+use crate::read::index::Offline;
 use crate::read::{OpenOptions, ReadError, Reader};
 use crate::stop::StopFlag;
 use crate::version::version;
@@ -204,6 +205,9 @@ impl ContainerWords {
         stop_on_signals(&runtime, &stop);
         let opening = Reader::open(&location, &options, notices);
         let reader = runtime.block_on(until_stopped(&stop, opening))?;
+        if let Some(warning) = archived(reader.offline()?, reader.location()) {
+            terminal::err(&format!("clfsload: warning: {warning}"));
+        }
         Ok(Session {
             reader: Arc::new(reader),
             location,
@@ -211,6 +215,23 @@ impl ContainerWords {
             runtime,
         })
     }
+}
+
+/// What is said once about archived objects, when the container was listed.
+fn archived(offline: Offline, location: &str) -> Option<String> {
+    let Offline {
+        archived,
+        rehydrating,
+    } = offline;
+    let rehydration = match rehydrating {
+        0 => String::new(),
+        some => format!(" ({some} of them are being rehydrated)"),
+    };
+    (archived > 0).then(|| {
+        format!(
+            "{archived} objects of the container are archived and cannot be read{rehydration}. Rehydrate them, which takes up to 15 hours, then run this again: azcopy set-properties \"{location}\" --block-blob-tier=hot --recursive"
+        )
+    })
 }
 
 /// A wrong word is most often taken for the path of a folder.

@@ -19,7 +19,7 @@ Examples:
   clfsload stat --json /mnt/disk/mycontainer / /home
 
 Symlinks are not followed. Rules of the format that an inode breaks stand in lines \"unusual\".
-Exit status: 0 all shown; 1 a PATH is not there or could not be read, or the container failed.";
+Exit status: 0 all shown; 1 a PATH is not there, is damaged or could not be read, or the container failed.";
 
 /// Shows what the inodes of entries say
 #[derive(Debug, clap::Args)]

@@ -83,6 +83,8 @@ pub enum ContainerErrorKind {
     Conflict,
     /// The blob is larger than the service or this program takes (413).
     TooLarge,
+    /// The blob is in the archive tier (409).
+    Archived,
     /// Any other refusal of the service.
     Refused,
     /// The file system has no room left, or the quota is used up.
@@ -281,6 +283,7 @@ impl ContainerError {
             ContainerErrorKind::TooLarge => {
                 "the blob is too large: look for a proxy on the way that limits requests; they have up to 9 MiB"
             }
+            ContainerErrorKind::Archived => "the blob is in the archive tier: rehydrate it first",
             ContainerErrorKind::Refused => "the service refused",
             ContainerErrorKind::DiskFull => "no space is left: make room and run again",
             ContainerErrorKind::Io => "the file system failed",

@@ -1,6 +1,6 @@
 //! A container in memory, for tests and benches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    BlobEntry, BlobName, Container, ContainerError, ContainerErrorKind, ListMarker, ListPage,
-    MAX_BLOB_BYTES, Operation, PutBody,
+    Availability, BlobEntry, BlobName, Container, ContainerError, ContainerErrorKind, ListMarker,
+    ListPage, MAX_BLOB_BYTES, Operation, PutBody,
 };
 
 /// Blobs in a map.
@@ -21,6 +21,7 @@ pub struct InMemory {
 #[derive(Debug, Default)]
 struct Blobs {
     gone: bool,
+    archived: BTreeSet<String>,
     by_name: BTreeMap<String, PutBody>,
 }
 
@@ -35,6 +36,11 @@ impl InMemory {
         let mut blobs = self.lock();
         blobs.gone = true;
         blobs.by_name.clear();
+    }
+
+    /// Moves a blob to the archive tier: it is listed as archived and cannot be read, as on a service.
+    pub fn archive(&self, name: &BlobName) {
+        self.lock().archived.insert(name.as_str().to_owned());
     }
 
     /// All blobs, in order of their names.
@@ -88,6 +94,9 @@ impl Container for InMemory {
     async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
         let error = |kind| self.error(kind, Operation::Get, Some(name));
         let blobs = self.opened(Operation::Get, Some(name))?;
+        if blobs.archived.contains(name.as_str()) {
+            return Err(error(ContainerErrorKind::Archived));
+        }
         match blobs.by_name.get(name.as_str()) {
             None => Err(error(ContainerErrorKind::BlobMissing)),
             Some(body) if body.bytes.len() as u64 > at_most => {
@@ -124,6 +133,10 @@ impl Container for InMemory {
             .map(|(name, body)| BlobEntry {
                 name: name.clone(),
                 size: body.bytes.len() as u64,
+                availability: match blobs.archived.contains(name) {
+                    true => Availability::Archived,
+                    false => Availability::Online,
+                },
             })
             .collect();
         let next = match (matching.next(), page.last()) {

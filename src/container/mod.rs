@@ -88,6 +88,34 @@ impl fmt::Debug for PutBody {
     }
 }
 
+/// Whether the service hands out a blob's content now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Availability {
+    /// It does.
+    #[default]
+    Online,
+    /// The blob is in the archive tier.
+    Archived,
+    /// The blob is on its way out of the archive tier, which takes hours.
+    Rehydrating,
+}
+
+impl Availability {
+    /// Why the blob at `url` cannot be read, and what to do; none when it can.
+    pub fn problem(self, url: &str) -> Option<String> {
+        match self {
+            Self::Online => None,
+            Self::Archived => Some(format!(
+                "archived: rehydrate it first: azcopy set-properties \"{url}\" --block-blob-tier=hot"
+            )),
+            Self::Rehydrating => Some(
+                "archived and being rehydrated: wait until that is done, then run this again"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
 /// A blob as a listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobEntry {
@@ -95,6 +123,8 @@ pub struct BlobEntry {
     pub name: String,
     /// The blob's size in bytes.
     pub size: u64,
+    /// Whether it can be read.
+    pub availability: Availability,
 }
 
 /// Where the next page of a listing begins. Opaque, and valid only for the container and prefix it came from.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use clfs_format::{
-    BlockId, BlockMapReader, BlockStep, FileType, Filehandle, FormatError, Object, ObjectId,
+    BlockId, BlockMapReader, BlockStep, Claim, FileType, Filehandle, FormatError, Object, ObjectId,
     ObjectName, ObjectType,
 };
 
-use super::{Entity, ReadError, Reader};
+use super::{Entity, ReadError, Reader, identity};
 
 /// The least that an entry adds to a directory's size in a segment of its own: 4, and 4 + 1 + 2 + 24
 /// for a name of one byte (docs/format.md sections 5 and 6).
@@ -116,11 +116,15 @@ impl Blocks {
         let fetched = self.reader.fetch(&listed).await?;
         match fetched.inspect().object {
             Ok(Object::IndirectBlock(block)) => {
-                belongs(&fetched.name, &block.data_back, self.handle, offset)?;
+                identity::check_block(&block.data_back, self.handle, offset)
+                    .map_err(|mismatch| mismatch.of(&fetched.name))?;
                 Ok(block.pointers)
             }
             Ok(_) => Err(self.no_indirect_block(&fetched.name)),
-            Err(error) => Err(fetched.error(error)),
+            Err(error) => {
+                let fits = |claim: &Claim| matches!(claim, Claim::IndirectBlock(_));
+                Err(identity::unlike(&fetched, error, fits))
+            }
         }
     }
 
@@ -137,27 +141,4 @@ impl Blocks {
             error,
         }
     }
-}
-
-/// That a segment or an indirect block says what the block map says.
-pub(super) fn belongs(
-    name: &ObjectName,
-    data_back: &clfs_format::DataBack,
-    owner: Filehandle,
-    offset: u64,
-) -> Result<(), ReadError> {
-    let problem = if data_back.owner != owner {
-        format!("its DATABACK names {}, not {owner}", data_back.owner)
-    } else if data_back.offset != offset {
-        format!(
-            "its DATABACK says offset {}, not {offset}",
-            data_back.offset
-        )
-    } else {
-        return Ok(());
-    };
-    Err(ReadError::Misplaced {
-        blob: name.to_string(),
-        problem,
-    })
 }

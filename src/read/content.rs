@@ -4,11 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use clfs_format::{FileType, Object, ObjectId};
+use clfs_format::{Claim, FileType, Object, ObjectId};
 use futures::stream::{FuturesOrdered, StreamExt};
 
 use super::ahead::Ahead;
-use super::blocks::{Blocks, SegmentPlace, belongs};
+use super::blocks::{Blocks, SegmentPlace};
+use super::identity::{self, Mismatch};
 use super::{Entity, First, ReadError, Reader};
 
 /// Segments of one file that are fetched ahead.
@@ -75,20 +76,25 @@ impl Reader {
         let fetched = self.fetch_id(&ObjectId::Block(place.id)).await?;
         let segment = match fetched.inspect().object {
             Ok(Object::FileSegment(segment)) => segment,
+            // The name says a segment, so that this is one of the other kind.
+            Ok(Object::DirectorySegment(segment)) => {
+                return Err(
+                    Mismatch::Other(Claim::DirectorySegment(segment.data_back)).of(&fetched.name)
+                );
+            }
             Ok(_) => {
                 return Err(ReadError::Misplaced {
                     blob: fetched.name.to_string(),
                     problem: format!("it is used as a segment of {}", entity.blob),
                 });
             }
-            Err(error) => return Err(fetched.error(error)),
+            Err(error) => {
+                let fits = |claim: &Claim| matches!(claim, Claim::FileSegment(_));
+                return Err(identity::unlike(&fetched, error, fits));
+            }
         };
-        belongs(
-            &fetched.name,
-            &segment.data_back,
-            entity.handle,
-            place.offset,
-        )?;
+        identity::check_block(&segment.data_back, entity.handle, place.offset)
+            .map_err(|mismatch| mismatch.of(&fetched.name))?;
         let left = entity.attributes.size.saturating_sub(place.offset);
         let expected = left.min(entity.other_segment());
         if segment.data.len() as u64 != expected {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use clfs_format::{FileType, Filehandle, FormatError, Object, ObjectId, RawDirEntries};
+use clfs_format::{Claim, FileType, Filehandle, FormatError, Object, ObjectId, RawDirEntries};
 use futures::stream::{FuturesOrdered, StreamExt};
 
 use super::ahead::Ahead;
-use super::blocks::{Blocks, SegmentPlace, belongs};
+use super::blocks::{Blocks, SegmentPlace};
+use super::identity::{self, Mismatch};
 use super::{Entity, First, ReadError, Reader};
 
 /// Segments of one directory that are fetched ahead.
@@ -97,20 +98,25 @@ impl Reader {
         let fetched = self.fetch_id(&ObjectId::Block(place.id)).await?;
         let segment = match fetched.inspect().object {
             Ok(Object::DirectorySegment(segment)) => segment,
+            // The name says a segment, so that this is one of the other kind.
+            Ok(Object::FileSegment(segment)) => {
+                return Err(
+                    Mismatch::Other(Claim::FileSegment(segment.data_back)).of(&fetched.name)
+                );
+            }
             Ok(_) => {
                 return Err(ReadError::Misplaced {
                     blob: fetched.name.to_string(),
                     problem: format!("it is used as a segment of the directory {}", entity.blob),
                 });
             }
-            Err(error) => return Err(fetched.error(error)),
+            Err(error) => {
+                let fits = |claim: &Claim| matches!(claim, Claim::DirectorySegment(_));
+                return Err(identity::unlike(&fetched, error, fits));
+            }
         };
-        belongs(
-            &fetched.name,
-            &segment.data_back,
-            entity.handle,
-            place.offset,
-        )?;
+        identity::check_block(&segment.data_back, entity.handle, place.offset)
+            .map_err(|mismatch| mismatch.of(&fetched.name))?;
         Ok(Segment {
             blob: fetched.name,
             bytes: fetched.payload.slice_ref(segment.entries.as_bytes()),

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use clfs_format::{
-    Attributes, BlockMap, Content, ExtendedAttributes, FileType, Filehandle, FormatError, Object,
-    ObjectId, ObjectName, UnknownHandle,
+    Attributes, BlockMap, Claim, Content, ExtendedAttributes, FileType, Filehandle, FormatError,
+    Object, ObjectId, ObjectName, UnknownHandle,
 };
 
 use super::fetch::Fetched;
-use super::{ReadError, Reader};
+use super::{ReadError, Reader, identity};
 
 /// What an inode holds of its entity's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Entity {
     /// Takes the inode out of a fetched object.
     ///
     /// # Errors
-    /// When it is no inode that can be read.
+    /// When it is no inode that can be read, or that of another entity than its name says.
     pub fn from_fetched(fetched: &Fetched) -> Result<Self, ReadError> {
         let inspection = fetched.inspect();
         let inode = match inspection.object {
@@ -64,7 +64,13 @@ impl Entity {
                     problem: "it is named as an inode and holds none".to_owned(),
                 });
             }
-            Err(error) => return Err(fetched.error(error)),
+            Err(error) => {
+                let own = |claim: &Claim| match (claim, fetched.name.id) {
+                    (Claim::Inode(said), ObjectId::Entity(handle)) => *said == handle,
+                    _ => false,
+                };
+                return Err(identity::unlike(fetched, error, own));
+            }
         };
         let (ObjectId::Entity(handle), Some(file_type)) = (
             fetched.name.id,
@@ -75,6 +81,9 @@ impl Entity {
                 problem: "it is no inode".to_owned(),
             });
         };
+        identity::check_inode(handle, &inode)
+            .and_then(|()| identity::check_type(handle, file_type))
+            .map_err(|mismatch| mismatch.of(&fetched.name))?;
         let (first, extended) = match inode.content {
             Content::None => (First::None, ExtendedAttributes::default()),
             Content::Data(data) => (

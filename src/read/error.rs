@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clfs_format::{FormatError, ObjectId};
 
+use super::identity::Mismatch;
 use super::index::IndexError;
 use crate::container::ContainerError;
 use crate::container::sas::SasProblem;
@@ -27,6 +28,14 @@ pub enum ReadError {
     /// The container has the blob and does not hand it out, though it may hand out others.
     #[error("{0}")]
     Unreadable(ContainerError),
+    /// The blob is in the archive tier.
+    #[error("the blob {blob} is {problem}")]
+    Archived {
+        /// The blob.
+        blob: String,
+        /// What that means, and what to do.
+        problem: String,
+    },
     /// An object has more names than any cache leaves.
     #[error("the object {0} has too many names to look at")]
     TooManyNames(ObjectId),
@@ -64,7 +73,17 @@ pub enum ReadError {
         /// Its bytes.
         size: u64,
     },
-    /// A segment or an indirect block says that it belongs elsewhere.
+    /// The blob holds another object than the one that it is read as.
+    #[error(
+        "the blob {blob} is not the object that is needed here: {mismatch}; restore it from another copy of the container"
+    )]
+    OtherObject {
+        /// The blob.
+        blob: String,
+        /// How it shows that.
+        mismatch: Mismatch,
+    },
+    /// An object does not fit where it is used.
     #[error("the blob {blob} does not belong there: {problem}")]
     Misplaced {
         /// The blob.
@@ -114,11 +133,13 @@ impl ReadError {
         match self {
             Self::Missing(_)
             | Self::Unreadable(_)
+            | Self::Archived { .. }
             | Self::TooManyNames(_)
             | Self::Gone { .. }
             | Self::Encrypted { .. }
             | Self::Format { .. }
             | Self::TooLarge { .. }
+            | Self::OtherObject { .. }
             | Self::Misplaced { .. }
             | Self::NoEntry { .. }
             | Self::NotADirectory { .. } => true,

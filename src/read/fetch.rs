@@ -10,7 +10,7 @@ use clfs_format::{
 
 use super::index::Listed;
 use super::{ReadError, Reader};
-use crate::container::{BlobName, ContainerError, ContainerErrorKind, Operation};
+use crate::container::{Availability, BlobName, ContainerError, ContainerErrorKind, Operation};
 
 /// Bytes around a payload that is not compressed, and what an LZ4 frame may add.
 const WRAPPER_ROOM: u64 = 64 << 10;
@@ -76,6 +76,10 @@ impl Reader {
             let size = listed.size;
             return Err(ReadError::TooLarge { blob, size });
         }
+        // A kept index may be older than the rehydration.
+        if listed.availability != Availability::Online && self.listed_now {
+            return Err(self.archived(blob, listed.availability));
+        }
         let _segment = match object_type {
             ObjectType::Segment => Some(self.permit(&self.segments).await?),
             _ => None,
@@ -94,14 +98,29 @@ impl Reader {
         self.unwrap(listed, bytes, limit)
     }
 
+    /// Why an archived blob cannot be read.
+    pub(crate) fn archived(&self, blob: String, availability: Availability) -> ReadError {
+        let url = format!("{}/{blob}", self.location());
+        let problem = availability.problem(&url).unwrap_or_default();
+        ReadError::Archived { blob, problem }
+    }
+
     fn not_got(&self, error: ContainerError) -> ReadError {
         match error.kind() {
+            ContainerErrorKind::Archived => {
+                let blob = error.blob().unwrap_or_default().to_owned();
+                let availability = match error.code() {
+                    Some("BlobBeingRehydrated") => Availability::Rehydrating,
+                    _ => Availability::Archived,
+                };
+                self.archived(blob, availability)
+            }
             _ if error.is_of_one_blob() => ReadError::Unreadable(error),
             ContainerErrorKind::BlobMissing => ReadError::Gone {
                 error,
                 index: self.kept_index(),
             },
-            // A bad sector, a blob in an archive tier, a file that belongs to somebody else: this
+            // A bad sector, a file that belongs to somebody else: this
             // blob is lost, others may be had. When none can, it is the container that fails.
             ContainerErrorKind::Io
             | ContainerErrorKind::Refused

@@ -9,7 +9,7 @@ use clfs_format::{ObjectId, fnv1};
 use tokio::sync::Semaphore;
 
 use super::ReadError;
-use super::index::{Index, Listed, ListingPlan};
+use super::index::{Index, Listed, ListingPlan, Offline};
 use crate::container::Container;
 use crate::container::azure::Patience;
 use crate::container::location::ContainerLocation;
@@ -64,6 +64,8 @@ enum Names {
 pub struct Reader {
     pub(super) container: Arc<dyn Container>,
     names: Names,
+    /// Whether what is known of blobs was listed by this run.
+    pub(super) listed_now: bool,
     pub(super) requests: Semaphore,
     pub(super) segments: Semaphore,
     /// Blobs in a row that the container would not hand out.
@@ -114,8 +116,10 @@ impl Reader {
         whole: bool,
         options: &OpenOptions,
     ) -> Result<Self, ReadError> {
+        let mut listed_now = true;
         let names = match &options.index {
             Some(path) if path.exists() => {
+                listed_now = false;
                 let index =
                     Index::open(path, identity).map_err(|error| ReadError::index(path, error))?;
                 Names::Listed(Arc::new(index))
@@ -131,6 +135,7 @@ impl Reader {
         Ok(Self {
             container,
             names,
+            listed_now,
             requests: Semaphore::new(REQUESTS),
             segments: Semaphore::new(SEGMENT_REQUESTS),
             refused: AtomicU32::new(0),
@@ -142,6 +147,19 @@ impl Reader {
         match &self.names {
             Names::Listed(index) => Some(index),
             Names::Asked => None,
+        }
+    }
+
+    /// How many objects were archived when the container was listed; none where it was not.
+    ///
+    /// # Errors
+    /// When the index fails.
+    pub fn offline(&self) -> Result<Offline, ReadError> {
+        match self.index() {
+            None => Ok(Offline::default()),
+            Some(index) => index
+                .offline()
+                .map_err(|error| ReadError::index(index.path(), error)),
         }
     }
 
@@ -186,6 +204,7 @@ impl Reader {
                 counts.then_some(Listed {
                     name,
                     size: blob.size,
+                    availability: blob.availability,
                 })
             });
             best = best.into_iter().chain(names).max_by_key(|l| l.name.version);

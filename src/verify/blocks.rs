@@ -5,17 +5,18 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use clfs_format::{
-    BlockId, BlockMap, DIRECT_BLOCKS, DataBack, Filehandle, IndirectPosition, Object, ObjectId,
-    ObjectName, ObjectType, POINTERS_PER_INDIRECT, limits::TREES,
+    BlockId, BlockMap, Claim, DIRECT_BLOCKS, DataBack, Filehandle, IndirectPosition, Object,
+    ObjectId, ObjectName, ObjectType, POINTERS_PER_INDIRECT, limits::TREES,
 };
 
-use super::check::{Check, inspect_as, owner_hash};
+use super::check::{Check, inspect_as};
 use super::deviation::{deviations, unreadable};
 use super::finding::Found;
 use super::rule::Rule;
 use super::scratch::Record;
+use crate::read::identity::{check_block, check_inode};
 use crate::read::index::ObjectKey;
-use crate::read::{Fetched, ReadError};
+use crate::read::{Fetched, Mismatch, ReadError};
 
 /// Records that are handed over together.
 const MANY: usize = 1024;
@@ -188,11 +189,14 @@ impl Blocks {
         {
             Some(Object::IndirectBlock(block)) => {
                 let offset = position.offset();
-                self.owner
-                    .data_back(&fetched.name, &block.data_back, offset, &mut self.records);
+                let belongs = self.owner.data_back(
+                    &fetched.name,
+                    &block.data_back,
+                    offset,
+                    &mut self.records,
+                );
                 // Read for one entity only: two that share it would be as good as a circle.
-                let named = owner_hash(&fetched.name) == Some(self.owner.handle.hash64());
-                if named || block.data_back.owner == self.owner.handle {
+                if belongs {
                     self.open.push(OpenBlock {
                         full: block.pointers.len() >= POINTERS_PER_INDIRECT,
                         pointers: block.pointers.into_iter(),
@@ -220,44 +224,35 @@ impl Owner {
         object
     }
 
-    /// Judges to whom a block says that it belongs, and where.
+    /// Whether a block says that it belongs where it is used. One that does not is no more used here
+    /// than by those who read the container.
     pub(super) fn data_back(
         &self,
         blob: &ObjectName,
         back: &DataBack,
         offset: u64,
         records: &mut Vec<Record>,
-    ) {
-        let mut must = |holds: bool, rule, text: String| {
-            if !holds {
-                records.push(Found::of(rule, blob, self.handle, text).into());
-            }
+    ) -> bool {
+        let mut found = |rule, text: String| {
+            records.push(Found::of(rule, blob, self.handle, text).into());
         };
-        must(
-            back.owner == self.handle,
-            Rule::DataBackOwner,
-            format!(
-                "it says that it belongs to {}, but {} uses it",
-                back.owner, self.handle
-            ),
-        );
-        must(
-            back.offset == offset,
-            Rule::DataBackOffset,
-            format!("it says offset {}, but is used at {offset}", back.offset),
-        );
-        must(
-            back.ctime_seconds == self.ctime,
-            Rule::DataBackTime,
-            format!(
+        let belongs = check_block(back, self.handle, offset);
+        if let Err(mismatch) = belongs {
+            found(rule_of_mismatch(mismatch, blob), mismatch.to_string());
+        } else if back.ctime_seconds != self.ctime {
+            // A cache may change the inode's and leave this one.
+            let text = format!(
                 "it says a ctime of {}, the inode one of {}",
                 back.ctime_seconds, self.ctime
-            ),
-        );
+            );
+            found(Rule::DataBackTime, text);
+        }
+        belongs.is_ok()
     }
 }
 
-/// The object in a blob, and all that is wrong with the blob by itself.
+/// The object in a blob, and all that is wrong with the blob by itself. Of an object that is another
+/// than its name says nothing is looked at.
 pub(super) fn inspected(
     fetched: &Fetched,
     used_as: ObjectType,
@@ -266,6 +261,16 @@ pub(super) fn inspected(
     let name = &fetched.name;
     let inspection = inspect_as(fetched, used_as);
     let mut found = deviations(&fetched.deviations, &[], name, entity);
+    let mismatch = match (&inspection.object, entity) {
+        (Ok(Object::Inode(inode)), Some(handle)) => check_inode(handle, inode).err(),
+        // It can be read from any object that has extended attributes.
+        (Ok(Object::Bucket(_)), _) | (Err(_), _) => other(fetched, used_as, entity),
+        _ => None,
+    };
+    if let Some(mismatch) = mismatch {
+        found.push(mismatched(mismatch, name, entity));
+        return (None, found);
+    }
     found.extend(deviations(
         &inspection.deviations,
         &inspection.unknown,
@@ -278,5 +283,44 @@ pub(super) fn inspected(
             found.push(unreadable(&fetched.error(error), name, entity));
             (None, found)
         }
+    }
+}
+
+/// Whether the payload says that it is another object than one that is used like this.
+fn other(fetched: &Fetched, used_as: ObjectType, entity: Option<Filehandle>) -> Option<Mismatch> {
+    let claim = Claim::of(&fetched.payload)?;
+    let fits = match (used_as, claim) {
+        (ObjectType::Segment, Claim::FileSegment(_) | Claim::DirectorySegment(_)) => true,
+        (ObjectType::Indirect, Claim::IndirectBlock(_)) => true,
+        (ObjectType::Special, Claim::Bucket) => true,
+        (ObjectType::Segment | ObjectType::Indirect | ObjectType::Special, _) => false,
+        (_, Claim::Inode(said)) => Some(said) == entity,
+        _ => false,
+    };
+    (!fits).then_some(Mismatch::Other(claim))
+}
+
+/// A blob that holds another object than its name says.
+pub(super) fn mismatched(
+    mismatch: Mismatch,
+    blob: &ObjectName,
+    entity: Option<Filehandle>,
+) -> Found {
+    let (rule, text) = (rule_of_mismatch(mismatch, blob), mismatch.to_string());
+    match entity {
+        Some(entity) => Found::of(rule, blob, entity, text),
+        None => Found::blob(rule, blob, text),
+    }
+}
+
+fn rule_of_mismatch(mismatch: Mismatch, blob: &ObjectName) -> Rule {
+    match (mismatch, blob.id) {
+        (Mismatch::Unnamed, _) => Rule::OwnBlock,
+        (Mismatch::Other(Claim::Inode(_)), ObjectId::Entity(_)) => Rule::OwnBlock,
+        (Mismatch::Other(_), _) => Rule::OtherObject,
+        (Mismatch::Dot(_), _) => Rule::Dots,
+        (Mismatch::Type, _) => Rule::ObjectType,
+        (Mismatch::Owner { .. }, _) => Rule::DataBackOwner,
+        (Mismatch::Offset { .. }, _) => Rule::DataBackOffset,
     }
 }

@@ -4,11 +4,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use clfs_format::{NameKind, Object, ObjectId, ObjectName, ObjectType};
+use clfs_format::{Filehandle, NameKind, Object, ObjectId, ObjectName, ObjectType};
 use tokio::task::JoinSet;
 
+use super::deviation::unreadable;
+use super::finding::Found;
 use super::identity::Identity;
 use super::scratch::Recorder;
+use crate::container::Availability;
 use crate::read::index::{Index, Listed};
 use crate::read::{Fetched, ReadError, Reader};
 
@@ -72,6 +75,17 @@ impl Check {
             path: self.index.path().to_path_buf(),
             error,
         }
+    }
+
+    /// The finding of an object that is not read and is in the archive tier.
+    pub(super) fn archived(&self, listed: &Listed, entity: Option<Filehandle>) -> Option<Found> {
+        if listed.availability == Availability::Online {
+            return None;
+        }
+        let error = self
+            .reader
+            .archived(listed.name.to_string(), listed.availability);
+        Some(unreadable(&error, &listed.name, entity))
     }
 
     /// Fetches a blob.

@@ -168,6 +168,7 @@ pub(super) fn unreadable(
         ),
         // It may be sound, or damaged.
         ReadError::Unreadable(error) => (Rule::Unread, format!("not verified: {error}")),
+        ReadError::Archived { problem, .. } => (Rule::Offline, problem.clone()),
         other => (Rule::Dangling, other.to_string()),
     };
     Found {

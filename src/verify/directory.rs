@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use clfs_format::{
-    Content, DirEntries, FileType, Filehandle, Inode, Object, ObjectId, ObjectType,
+    Claim, Content, DirEntries, FileType, Filehandle, Inode, Object, ObjectId, ObjectType,
     directory_segment_offset,
 };
 use futures::stream::{FuturesOrdered, StreamExt};
 
-use super::blocks::{Blocks, Owner, inspected};
+use super::blocks::{Blocks, Owner, inspected, mismatched};
 use super::check::Check;
 use super::container_objects::root_attributes;
 use super::deviation::{rule_of, unreadable};
@@ -20,7 +20,7 @@ use super::scratch::Record;
 use crate::monitor::Escaped;
 use crate::read::ahead::Ahead;
 use crate::read::index::Listed;
-use crate::read::{Fetched, ReadError};
+use crate::read::{Fetched, Mismatch, ReadError};
 
 /// Segments of one directory that are fetched ahead.
 const READ_AHEAD: usize = 4;
@@ -169,16 +169,27 @@ impl Listing {
         let object = self
             .owner
             .block(fetched, ObjectType::Segment, &mut self.records);
-        let Some(Object::DirectorySegment(segment)) = object else {
-            if object.is_some() {
-                let text = "a segment of a directory without entries in it";
-                self.found(Rule::Handles, fetched, text);
+        let segment = match object {
+            Some(Object::DirectorySegment(segment)) => segment,
+            Some(Object::FileSegment(segment)) => {
+                let other = Mismatch::Other(Claim::FileSegment(segment.data_back));
+                let found = mismatched(other, &fetched.name, Some(self.owner.handle));
+                self.records.push(found.into());
+                self.incomplete = true;
+                return;
             }
+            _ => {
+                self.incomplete = true;
+                return;
+            }
+        };
+        let belongs =
+            self.owner
+                .data_back(&fetched.name, &segment.data_back, offset, &mut self.records);
+        if !belongs {
             self.incomplete = true;
             return;
-        };
-        self.owner
-            .data_back(&fetched.name, &segment.data_back, offset, &mut self.records);
+        }
         if segment.entries.as_bytes().is_empty() {
             let text = "a segment of a directory that holds no entries";
             self.found(Rule::SegmentLength, fetched, text);

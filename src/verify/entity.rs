@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use clfs_format::{
-    Content, FILE_SEGMENT_BYTES, FIRST_SEGMENT_BYTES, FileType, Filehandle, Inode, Object,
+    Claim, Content, FILE_SEGMENT_BYTES, FIRST_SEGMENT_BYTES, FileType, Filehandle, Inode, Object,
     ObjectId, ObjectType, limits,
 };
 use futures::stream::{FuturesOrdered, StreamExt};
 
-use super::blocks::{Blocks, Owner, inspected};
+use super::blocks::{Blocks, Owner, inspected, mismatched};
 use super::check::{Check, Counters, Depth, owner_hash};
 use super::deviation::unreadable;
 use super::finding::Found;
@@ -18,9 +18,9 @@ use super::names::is_provisional;
 use super::rule::{Rule, Severity};
 use super::scratch::{Namings, Record};
 use crate::monitor::Escaped;
-use crate::read::ReadError;
 use crate::read::ahead::Ahead;
 use crate::read::index::Listed;
+use crate::read::{Mismatch, ReadError};
 
 /// Segments of one file that are fetched ahead.
 const READ_AHEAD: usize = 4;
@@ -130,7 +130,9 @@ impl Check {
                 let wanted = number <= needed && recent.insert(id);
                 let listed = self.find(&ObjectId::Block(id))?;
                 let read = match listed.filter(|_| wanted) {
-                    Some(_) if self.depth == Depth::Quick => {
+                    Some(listed) if self.depth == Depth::Quick => {
+                        let archived = self.archived(&listed, Some(owner.handle));
+                        blocks.records.extend(archived.map(Record::from));
                         Counters::add(&self.counters.segments_unread, 1);
                         None
                     }
@@ -188,15 +190,18 @@ impl Check {
             }
         };
         let object = owner.block(&fetched, ObjectType::Segment, &mut records);
-        let Some(Object::FileSegment(segment)) = object else {
-            if object.is_some() {
-                let text = "it is used as a segment of a file and holds directory entries";
-                let found = Found::of(Rule::Handles, &fetched.name, owner.handle, text);
-                records.push(found.into());
+        let segment = match object {
+            Some(Object::FileSegment(segment)) => segment,
+            Some(Object::DirectorySegment(segment)) => {
+                let other = Mismatch::Other(Claim::DirectorySegment(segment.data_back));
+                records.push(mismatched(other, &fetched.name, Some(owner.handle)).into());
+                return Ok((None, records));
             }
-            return Ok((None, records));
+            _ => return Ok((None, records)),
         };
-        owner.data_back(&fetched.name, &segment.data_back, offset, &mut records);
+        if !owner.data_back(&fetched.name, &segment.data_back, offset, &mut records) {
+            return Ok((None, records));
+        }
         let length = segment.data.len() as u64;
         // Too many are the decoder's to tell.
         if length == 0 || (!last && length < FILE_SEGMENT_BYTES) {

@@ -196,7 +196,9 @@ impl Check {
             clfs_format::ObjectType::Segment => self.depth == Depth::Full,
             _ => true,
         };
-        if wanted {
+        if !wanted {
+            records.extend(self.archived(&listed, None).map(Into::into));
+        } else {
             match self.fetch(&listed).await? {
                 Err(error) => records.push(unreadable(&error, &listed.name, None).into()),
                 Ok(fetched) => {

@@ -170,6 +170,8 @@ rules! {
         SegmentSizes Error "segment-sizes",
         /// Block 0 is the entity itself.
         OwnBlock Error "own-block",
+        /// The blob holds an object of the kind that its name says.
+        OtherObject Error "other-object",
         /// Direct list and trees are filled in order, without gaps.
         BlockOrder Error "block-order",
         /// As many blocks as the size needs.
@@ -202,6 +204,8 @@ rules! {
         BackPointers Error "back-pointers",
         /// What is referred to is there.
         Dangling Error "dangling",
+        /// No object is in the archive tier, where it cannot be read.
+        Offline Error "offline",
         /// What is there is referred to.
         Orphan Warning "orphan",
         /// The root's extended attributes.

@@ -151,7 +151,7 @@ fn a_segment_of_another_place_or_file_is_not_taken() {
             let (bytes, error) = read(&reader, &entity, 0..size).await;
             assert_eq!(bytes.len() as u64, FIRST);
             assert!(
-                matches!(error, Some(ReadError::Misplaced { .. })),
+                matches!(error, Some(ReadError::OtherObject { .. })),
                 "{error:?}"
             );
         }

@@ -109,6 +109,24 @@ impl Azurite {
         assert_eq!(self.container_request("DELETE", name), 202);
     }
 
+    /// Moves a blob to another access tier, such as `Archive`.
+    pub fn set_tier(&self, container: &str, blob: &str, tier: &str) {
+        let sas = container_sas(container, "rwdl");
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        write!(
+            stream,
+            "PUT /{ACCOUNT}/{container}/{blob}?comp=tier&{sas} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nx-ms-version: {SAS_VERSION}\r\nx-ms-access-tier: {tier}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            self.port
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(
+            answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 202"),
+            "{answer}"
+        );
+    }
+
     /// A name that no other container of this process has.
     pub fn unused_name() -> String {
         use std::sync::atomic::{AtomicU32, Ordering::Relaxed};

@@ -80,6 +80,10 @@ pub(crate) fn consequences(rule: Rule) -> &'static [Rule] {
         Rule::ObjectType => &[Rule::TooLarge],
         // The inode holds more than it may.
         Rule::SegmentLength => &[Rule::Size],
+        // What is another object than it should be is not read, nor then what it refers to.
+        Rule::OwnBlock | Rule::OtherObject | Rule::DataBackOwner | Rule::DataBackOffset => {
+            &[Rule::Orphan, Rule::BackPointers, Rule::OwnName]
+        }
         // Back pointers that cannot be read are none.
         Rule::HandleContent => &[Rule::Links, Rule::BackPointers],
         _ => &[],

@@ -70,11 +70,10 @@ pub(crate) const OTHERWISE: &[(&str, &[Rule])] = &[
     ("a short first segment", &[Rule::Size]),
     // Both entries name the object, as its back pointers say.
     ("a name twice", &[Rule::DuplicateName]),
-    // The copy still says that it is another directory.
-    (
-        "an orphan inode",
-        &[Rule::Orphan, Rule::OwnBlock, Rule::Dots],
-    ),
+    // The copy still says that it is another directory, so it is not read as this one.
+    ("an orphan inode", &[Rule::Orphan, Rule::OwnBlock]),
+    // A segment of another place is not read, nor is its length.
+    ("segments in the wrong order", &[Rule::DataBackOffset]),
     // Often it was not copied along.
     ("a log that is not there", &[Rule::LogMissing]),
 ];

@@ -20,10 +20,14 @@ mod edit;
 mod fixture;
 #[path = "../checker_damage/indirect.rs"]
 mod indirect;
+#[allow(dead_code)]
+#[path = "../checker_damage/kinds.rs"]
+mod kinds;
 #[path = "../checker_damage/synthetic.rs"]
 mod synthetic;
 
 mod after_load;
+mod archived;
 mod azure;
 mod consequences;
 mod damage;
@@ -35,6 +39,7 @@ mod memory;
 mod others;
 mod run;
 mod source;
+mod swapped;
 
 /// What is damaged, the rules of the checker that are then broken, and how.
 type Case = (

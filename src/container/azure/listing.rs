@@ -8,7 +8,7 @@ use quick_xml::events::{BytesRef, BytesStart, Event};
 use thiserror::Error;
 
 use super::super::sas::percent_decoded;
-use super::super::{BlobEntry, ListMarker, ListPage};
+use super::super::{Availability, BlobEntry, ListMarker, ListPage};
 
 /// Elements inside each other; the service uses five or six.
 const MAX_DEPTH: usize = 32;
@@ -43,6 +43,8 @@ enum Place {
     Name { encoded: bool },
     Properties,
     Size,
+    Tier,
+    ArchiveStatus,
     NextMarker,
     Other,
 }
@@ -59,12 +61,17 @@ impl Place {
             },
             (Self::Blob, "Properties") => Self::Properties,
             (Self::Properties, "Content-Length") => Self::Size,
+            (Self::Properties, "AccessTier") => Self::Tier,
+            (Self::Properties, "ArchiveStatus") => Self::ArchiveStatus,
             _ => Self::Other,
         }
     }
 
     fn has_text(self) -> bool {
-        matches!(self, Self::Name { .. } | Self::Size | Self::NextMarker)
+        matches!(
+            self,
+            Self::Name { .. } | Self::Size | Self::Tier | Self::ArchiveStatus | Self::NextMarker
+        )
     }
 }
 
@@ -87,6 +94,7 @@ pub(super) fn read_page(xml: &[u8]) -> Result<ListPage, InvalidListing> {
     let mut place = Place::Document;
     let mut text = String::new();
     let (mut name, mut size) = (None, None);
+    let (mut archived, mut rehydrating) = (false, false);
     let mut seen = false;
     let mut page = ListPage {
         blobs: Vec::new(),
@@ -107,7 +115,10 @@ pub(super) fn read_page(xml: &[u8]) -> Result<ListPage, InvalidListing> {
                 match place {
                     Place::Results => seen = true,
                     Place::Other if places.len() == 1 => return Err(InvalidListing::OtherDocument),
-                    Place::Blob => (name, size) = (None, None),
+                    Place::Blob => {
+                        (name, size) = (None, None);
+                        (archived, rehydrating) = (false, false);
+                    }
                     _ => {}
                 }
             }
@@ -120,12 +131,22 @@ pub(super) fn read_page(xml: &[u8]) -> Result<ListPage, InvalidListing> {
                         name = Some(decoded.unwrap_or(given));
                     }
                     Place::Size => size = text.trim().parse().ok(),
+                    Place::Tier => archived = text.trim() == "Archive",
+                    // rehydrate-pending-to-hot and the like.
+                    Place::ArchiveStatus => {
+                        rehydrating = text.trim().starts_with("rehydrate-pending");
+                    }
                     Place::NextMarker if !text.is_empty() => {
                         page.next = Some(ListMarker(std::mem::take(&mut text).into_bytes()));
                     }
                     Place::Blob => page.blobs.push(BlobEntry {
                         name: name.take().ok_or(InvalidListing::NoName)?,
                         size: size.take().ok_or(InvalidListing::NoSize)?,
+                        availability: match (archived, rehydrating) {
+                            (true, true) => Availability::Rehydrating,
+                            (true, false) => Availability::Archived,
+                            (false, _) => Availability::Online,
+                        },
                     }),
                     _ => {}
                 }

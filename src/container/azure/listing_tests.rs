@@ -138,3 +138,38 @@ fn entities_are_not_expanded() {
         "{result:?}"
     );
 }
+
+#[test]
+fn tiers_say_what_can_be_read() {
+    use crate::container::Availability::{Archived, Online, Rehydrating};
+    let cases = [
+        ("", Online),
+        ("<AccessTier>Hot</AccessTier>", Online),
+        (
+            "<AccessTier>Cold</AccessTier><AccessTierInferred>true</AccessTierInferred>",
+            Online,
+        ),
+        ("<AccessTier>Archive</AccessTier>", Archived),
+        (
+            "<AccessTier>Archive</AccessTier><ArchiveStatus />",
+            Archived,
+        ),
+        (
+            "<AccessTier>Archive</AccessTier><ArchiveStatus>rehydrate-pending-to-hot</ArchiveStatus>",
+            Rehydrating,
+        ),
+    ];
+    let blobs: String = cases
+        .iter()
+        .map(|(tier, _)| {
+            format!("<Blob><Name>n</Name><Properties><Content-Length>1</Content-Length>{tier}</Properties></Blob>")
+        })
+        .collect();
+    // Those after an archived blob are not archived too.
+    let blobs = format!("{blobs}{}", blob("<Name>last</Name>"));
+    let read = read(&page(&blobs, "<NextMarker />")).unwrap();
+    let found: Vec<_> = read.blobs.iter().map(|blob| blob.availability).collect();
+    let mut expected: Vec<_> = cases.iter().map(|(_, expected)| *expected).collect();
+    expected.push(Online);
+    assert_eq!(found, expected);
+}

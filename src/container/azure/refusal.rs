@@ -61,9 +61,6 @@ pub(super) fn header(headers: &HeaderMap, name: &str, secrets: &Secrets) -> Opti
 /// What to do where the kind alone does not tell.
 fn advice(status: u16, code: Option<&str>) -> Option<&'static str> {
     match (status, code) {
-        (409, Some("BlobArchived")) => {
-            Some("the blob is in the archive tier: bring it back to the hot or cool tier")
-        }
         (409, Some("ContainerBeingDeleted")) => Some(
             "it is being deleted: take another one, or create it again when that is over, which takes half a minute \
              or more",
@@ -119,7 +116,7 @@ fn kind(
             }
         }
         // Nobody is in the way.
-        (409, Some("BlobArchived")) => Kind::Refused,
+        (409, Some("BlobArchived" | "BlobBeingRehydrated")) => Kind::Archived,
         (409 | 412, _) => Kind::Conflict,
         (413, _) => Kind::TooLarge,
         (429 | 503, _) => Kind::Throttled { retry_after },

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{AtFlags, Dir, FileType};
 use rustix::io::Errno;
 
-use super::super::{BlobEntry, ListMarker, ListPage};
+use super::super::{Availability, BlobEntry, ListMarker, ListPage};
 
 /// Names held for one listing: about 100 MB at the length of our names.
 const SNAPSHOT_NAMES: usize = 1_000_000;
@@ -73,6 +73,7 @@ impl Listings {
                 blobs.push(BlobEntry {
                     name: String::from_utf8_lossy(&name).into_owned(),
                     size,
+                    availability: Availability::Online,
                 });
             }
             snapshot.after = Some(ListMarker(name.into_vec()));

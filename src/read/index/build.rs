@@ -9,8 +9,8 @@ use rusqlite::{Connection, params};
 use tempfile::{Builder, TempPath};
 
 use super::schema::{self, NO_SNAPSHOT, ObjectKey};
-use super::{AsideReason, Index, IndexError, Listed};
-use crate::container::{BlobEntry, Container, ListMarker};
+use super::{AsideReason, Index, IndexError, Listed, Offline};
+use crate::container::{Availability, BlobEntry, Container, ListMarker};
 use crate::read::ReadError;
 
 /// Names in one page: the most that Azure gives.
@@ -182,6 +182,7 @@ async fn join<T>(task: tokio::task::JoinHandle<Result<T, IndexError>>) -> Result
 /// The database while it is filled: one transaction, no journal, since a half-made index is thrown away.
 struct Writer {
     connection: Connection,
+    offline: Offline,
 }
 
 impl Writer {
@@ -192,16 +193,24 @@ impl Writer {
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         schema::create(&connection, identity)?;
         connection.execute_batch("BEGIN")?;
-        Ok(Self { connection })
+        Ok(Self {
+            connection,
+            offline: Offline::default(),
+        })
     }
 
     fn commit(&mut self) -> Result<(), IndexError> {
+        schema::set_offline(&self.connection, self.offline)?;
         Ok(self.connection.execute_batch("COMMIT")?)
     }
 
     /// Takes the next blob of a run.
     fn blob(&mut self, blob: BlobEntry, pending: &mut Option<Listed>) -> Result<(), IndexError> {
-        let BlobEntry { name, size } = blob;
+        let BlobEntry {
+            name,
+            size,
+            availability,
+        } = blob;
         if name.ends_with(".txt") {
             return self.aside(AsideReason::Log, &name, size, "");
         }
@@ -220,7 +229,11 @@ impl Writer {
             let detail = format!("{:08X}", parsed.snapshot);
             return self.aside(AsideReason::Snapshot, &name, size, &detail);
         }
-        let next = Listed { name: parsed, size };
+        let next = Listed {
+            name: parsed,
+            size,
+            availability,
+        };
         let Some(before) = pending.replace(next) else {
             return Ok(());
         };
@@ -244,7 +257,8 @@ impl Writer {
         let id: &ObjectId = &object.name.id;
         let (object_type, owner) = schema::type_and_owner(&object.name);
         let mut statement = self.connection.prepare_cached(
-            "INSERT INTO object (key, type, owner, version, size) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO object (key, type, owner, version, size, offline)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?;
         statement.execute(params![
             ObjectKey::new(id).as_bytes(),
@@ -252,7 +266,12 @@ impl Writer {
             owner,
             object.name.version as i64,
             object.size as i64,
+            schema::offline_code(object.availability),
         ])?;
+        let offline = object.availability != Availability::Online;
+        let rehydrating = object.availability == Availability::Rehydrating;
+        self.offline.archived += u64::from(offline);
+        self.offline.rehydrating += u64::from(rehydrating);
         Ok(())
     }
 

@@ -15,6 +15,8 @@ use clfs_format::{ObjectId, ObjectName, ObjectType};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use tempfile::TempPath;
 
+use crate::container::Availability;
+
 pub use build::ListingPlan;
 pub use schema::ObjectKey;
 
@@ -28,6 +30,17 @@ pub struct Listed {
     pub name: ObjectName,
     /// Bytes of the blob.
     pub size: u64,
+    /// Whether it could be read when it was listed.
+    pub availability: Availability,
+}
+
+/// Objects that could not be read when the container was listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Offline {
+    /// Those in the archive tier, with those that are being rehydrated.
+    pub archived: u64,
+    /// Those that are being rehydrated.
+    pub rehydrating: u64,
 }
 
 /// Why a blob is no current object.
@@ -139,6 +152,14 @@ impl Index {
         self.temporary.is_some()
     }
 
+    /// How many objects could not be read when the container was listed.
+    ///
+    /// # Errors
+    /// When the database fails or a row is damaged.
+    pub fn offline(&self) -> Result<Offline, IndexError> {
+        schema::offline(&self.lock())
+    }
+
     /// The file, for attaching it to another database. It is not written any more.
     pub fn path(&self) -> &Path {
         &self.path
@@ -150,8 +171,9 @@ impl Index {
     /// When the database fails or a row is damaged.
     pub fn find(&self, id: &ObjectId) -> Result<Option<Listed>, IndexError> {
         let connection = self.lock();
-        let mut statement = connection
-            .prepare_cached("SELECT key, type, owner, version, size FROM object WHERE key = ?1")?;
+        let mut statement = connection.prepare_cached(
+            "SELECT key, type, owner, version, size, offline FROM object WHERE key = ?1",
+        )?;
         let found = statement
             .query_row(params![ObjectKey::new(id).as_bytes()], |row| {
                 Ok(schema::listed(row))
@@ -171,7 +193,8 @@ impl Index {
     ) -> Result<Vec<Listed>, IndexError> {
         let connection = self.lock();
         let mut statement = connection.prepare_cached(
-            "SELECT key, type, owner, version, size FROM object WHERE key > ?1 ORDER BY key LIMIT ?2",
+            "SELECT key, type, owner, version, size, offline FROM object WHERE key > ?1
+             ORDER BY key LIMIT ?2",
         )?;
         let key = key.map_or(&[][..], ObjectKey::as_bytes);
         let mut rows = statement.query(params![key, at_most as i64])?;

@@ -3,19 +3,20 @@
 use clfs_format::{NameKind, ObjectId, ObjectName, ObjectType};
 use rusqlite::{Connection, Row, params};
 
-use super::{IndexError, Listed};
+use super::{IndexError, Listed, Offline};
+use crate::container::Availability;
 
 /// `PRAGMA application_id`: "CLFI" in ASCII.
 const APPLICATION_ID: i64 = 0x434c_4649;
 /// `PRAGMA user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// Snapshot number of an object that belongs to no snapshot (docs/format.md section 4).
 pub(super) const NO_SNAPSHOT: u32 = u32::MAX;
 const HASH_BYTES: usize = 8;
 
 /// - `object`: the current name of every object. A blob's name follows from its row. The key is
 ///   hash64 (big-endian) and the id: the order in which a container lists its blobs, so that
-///   building the index appends.
+///   building the index appends. `offline` is 0, 1 (archived) or 2 (being rehydrated).
 /// - `aside`: blobs that are no current object, with the reason.
 const TABLES: &str = "
 CREATE TABLE about (
@@ -27,7 +28,8 @@ CREATE TABLE object (
     type INTEGER NOT NULL,
     owner INTEGER NOT NULL,
     version INTEGER NOT NULL,
-    size INTEGER NOT NULL
+    size INTEGER NOT NULL,
+    offline INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE aside (
     id INTEGER PRIMARY KEY,
@@ -47,6 +49,37 @@ pub(super) fn create(connection: &Connection, container: &str) -> Result<(), Ind
         params![container],
     )?;
     Ok(())
+}
+
+/// Writes down how many objects are offline: to count them later would read the whole index.
+pub(super) fn set_offline(connection: &Connection, offline: Offline) -> Result<(), IndexError> {
+    let mut insert = connection.prepare("INSERT INTO about VALUES (?1, ?2)")?;
+    insert.execute(params!["archived", offline.archived.to_string()])?;
+    insert.execute(params!["rehydrating", offline.rehydrating.to_string()])?;
+    Ok(())
+}
+
+pub(super) fn offline(connection: &Connection) -> Result<Offline, IndexError> {
+    let number = |name: &str| {
+        let value: String = connection.query_row(
+            "SELECT value FROM about WHERE name = ?1",
+            params![name],
+            |row| row.get(0),
+        )?;
+        value.parse().map_err(|_| IndexError::Row)
+    };
+    Ok(Offline {
+        archived: number("archived")?,
+        rehydrating: number("rehydrating")?,
+    })
+}
+
+pub(super) fn offline_code(availability: Availability) -> u8 {
+    match availability {
+        Availability::Online => 0,
+        Availability::Archived => 1,
+        Availability::Rehydrating => 2,
+    }
 }
 
 /// Refuses a database that is no index, an index of another version, or of another container.
@@ -110,7 +143,7 @@ impl ObjectKey {
     }
 }
 
-/// `key, type, owner, version, size` of a row.
+/// `key, type, owner, version, size, offline` of a row.
 pub(super) fn listed(row: &Row<'_>) -> Result<Listed, IndexError> {
     let key = row.get_ref(0)?.as_blob().map_err(|_| IndexError::Row)?;
     let id = ObjectKey::id(key)?;
@@ -133,6 +166,12 @@ pub(super) fn listed(row: &Row<'_>) -> Result<Listed, IndexError> {
             snapshot: NO_SNAPSHOT,
         },
         size: row.get::<_, i64>(4)? as u64,
+        availability: match row.get::<_, u8>(5)? {
+            0 => Availability::Online,
+            1 => Availability::Archived,
+            2 => Availability::Rehydrating,
+            _ => return Err(IndexError::Row),
+        },
     })
 }
 

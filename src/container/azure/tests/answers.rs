@@ -274,8 +274,8 @@ async fn what_helps_is_told() {
     let cases = [
         (
             "409 Conflict\r\nx-ms-error-code: BlobArchived",
-            Kind::Refused,
-            "; the blob is in the archive tier: bring it back to the hot or cool tier",
+            Kind::Archived,
+            ": the blob is in the archive tier: rehydrate it first (HTTP 409 BlobArchived)",
         ),
         (
             "409 Conflict\r\nx-ms-error-code: ContainerBeingDeleted",

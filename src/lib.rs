@@ -13,6 +13,7 @@ pub mod load;
 pub mod monitor;
 pub mod pass;
 pub mod problem;
+mod process_limits;
 pub mod progress;
 pub mod read;
 pub mod report;

@@ -8,6 +8,7 @@ use clfs_format::Bucket;
 use clfs_format::limits::PAYLOAD_BYTES;
 
 use super::{Load, LoadError};
+use crate::container::location::ContainerLocation;
 use crate::container::{BlobName, ContainerError, ContainerErrorKind, PutBody};
 use crate::crash_point::{CrashPoint, crash_point};
 use crate::encode::{EncodeContext, EncodeError, EncodedObject, Encoder, ObjectSink, bucket_name};
@@ -135,7 +136,12 @@ impl Load {
         };
         let found = match self.runtime.block_on(self.container.get(&bucket_name())) {
             Err(error) if matches!(error.kind(), ContainerErrorKind::BlobMissing) => {
-                return Err(other("it has no bucket object".to_owned()));
+                return Err(other(match self.options.container {
+                    ContainerLocation::Azure { .. } => "it has no bucket object".to_owned(),
+                    ContainerLocation::Folder { .. } => {
+                        "it has no bucket object; mount its disk if it lies on one".to_owned()
+                    }
+                }));
             }
             found => found?,
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::LoadError;
 use crate::progress::Progress;
-use crate::state::{State, Totals};
+use crate::state::{State, Subtrees, Totals};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,10 @@ pub struct Summary {
     pub totals: Totals,
     /// Entries with a problem.
     pub problems: u64,
+    /// Those of them that hide a subtree.
+    pub subtrees: Subtrees,
+    /// Files that changed while they were read, and are in the container.
+    pub changed: u64,
     /// How long this run took.
     pub elapsed: Duration,
     /// Figures of this run.
@@ -55,6 +59,16 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// How the run ended, in words: with what is missing below directories, if anything is.
+    pub fn ended(&self) -> String {
+        match self.end {
+            End::FinishedWithout if self.subtrees.any() => {
+                format!("finished incomplete: {}", self.subtrees)
+            }
+            end => end.to_string(),
+        }
+    }
+
     pub(super) fn read(
         state: &State,
         end: End,
@@ -66,6 +80,8 @@ impl Summary {
             end,
             totals: reader.totals()?,
             problems: reader.problem_count()?,
+            subtrees: reader.subtrees()?,
+            changed: reader.changed_count()?,
             elapsed,
             progress: Arc::clone(progress),
         })

@@ -69,6 +69,7 @@ impl Event<'_> {
             Event::Phase(_) => "phase",
             Event::Problem { .. } => "problem",
             Event::TakenAgain { .. } => "taken-again",
+            Event::StoredChanged { .. } => "stored-changed",
             Event::ClampedTimes { .. } => "clamped-times",
             Event::SplitInodes { .. } => "split-inodes",
             Event::SourceStalled { .. } => "source-stalled",
@@ -105,7 +106,7 @@ impl Event<'_> {
                 .path(path)
                 .with("reason", problem.reason.code())
                 .some("errno", problem.errno),
-            Event::TakenAgain { path } => fields.path(path),
+            Event::TakenAgain { path } | Event::StoredChanged { path } => fields.path(path),
             Event::ClampedTimes { entries } => fields.with("entries", *entries),
             Event::SplitInodes { inodes } => fields.with("inodes", *inodes),
             Event::SourceStalled { path, since } => fields.path(path).seconds("seconds", *since),

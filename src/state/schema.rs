@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
-use super::StateError;
+use super::{StateError, changed};
 
 /// `PRAGMA application_id`: "CLFS" in ASCII.
 const APPLICATION_ID: i64 = 0x434c_4653;
 
 /// `PRAGMA user_version`; a change of the tables adds one and a migration in one transaction.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// The tables.
 ///
@@ -21,6 +21,7 @@ pub(super) const VERSION: i64 = 1;
 /// - `directory`: one row per directory; `listed` is 1 when all its entries are recorded.
 /// - `extent`: runs of consecutive ids that are the entries of a directory; nearly always one.
 /// - `inode`, `link`: only for inodes with several names, when links are preserved.
+/// - `changed` (since 2, in `changed.rs`): files that changed while they were read.
 /// - `pass`: how far each pass over the entries is (see `progress.rs`).
 const TABLES: &str = "
 CREATE TABLE setting (
@@ -84,13 +85,28 @@ CREATE TABLE pass (
 /// Makes the tables in an empty database.
 pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
+    connection.execute_batch(changed::TABLE)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", VERSION)
 }
 
+/// Brings a database of an earlier version to the schema that we write, in one transaction.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
+    if version >= VERSION {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if version < 2 {
+        transaction.execute_batch(changed::TABLE)?;
+    }
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}
+
 /// What kind of database this is.
 pub(super) enum Kind {
-    /// One of ours, with the schema that we write.
+    /// One of ours, with the schema that we write or an earlier one.
     Current,
     /// One of ours, from a later version with this schema.
     Newer(i64),
@@ -107,7 +123,7 @@ pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
 
 fn kind_of(application: i64, version: i64) -> Kind {
     match (application, version) {
-        (APPLICATION_ID, VERSION) => Kind::Current,
+        (APPLICATION_ID, 1..=VERSION) => Kind::Current,
         (APPLICATION_ID, version) if version > VERSION => Kind::Newer(version),
         _ => Kind::Foreign,
     }

@@ -13,3 +13,4 @@ mod limits;
 mod links;
 mod permissions;
 mod refused;
+mod subtrees;

@@ -137,6 +137,8 @@ fn end_line(ending: &Ending<'_>) -> String {
         end,
         totals,
         problems,
+        subtrees,
+        changed,
         elapsed,
         ..
     } = ending.summary;
@@ -166,6 +168,9 @@ fn end_line(ending: &Ending<'_>) -> String {
             "types": types,
             "links": totals.get(Counter::FoundLinks),
             "failed": problems,
+            "unlisted_directories": subtrees.unlisted,
+            "unknown_entries": subtrees.unknown,
+            "changed": changed,
             "bytes_read": totals.get(Counter::BytesRead),
             "bytes_put": totals.get(Counter::BytesPut),
             "objects": totals.get(Counter::Objects),

@@ -24,6 +24,8 @@ pub(super) struct Node {
     links: u32,
     /// How often the content was changed: each time gives other bytes and a later mtime.
     changes: u32,
+    /// How often it grew or shrank at its end: each time gives a later mtime.
+    appends: u32,
 }
 
 /// Inodes by number.
@@ -40,6 +42,7 @@ impl Tree {
             body: Body::Directory(BTreeMap::new()),
             links: 2,
             changes: 0,
+            appends: 0,
         };
         Tree {
             nodes: vec![root],
@@ -92,6 +95,7 @@ impl Tree {
             },
             body,
             changes: 0,
+            appends: 0,
         });
         let number = self.nodes.len() as u64;
         let before = self.names(directory).insert(name, number);
@@ -126,6 +130,15 @@ impl Tree {
         self.node_mut(number).body = Body::File { size: to };
     }
 
+    /// More or fewer bytes at its end, the others as they are, and a later mtime.
+    pub(super) fn append(&mut self, number: u64, by: i64) {
+        let node = self.node_mut(number);
+        node.appends += 1;
+        if let Body::File { size } = &mut node.body {
+            *size = size.saturating_add_signed(by);
+        }
+    }
+
     /// Something of another type under the same name.
     pub(super) fn replace_by_directory(&mut self, number: u64) {
         self.node_mut(number).body = Body::Directory(BTreeMap::new());
@@ -158,7 +171,8 @@ impl Tree {
             Body::File { size } => (FileType::RegularFile, *size, 0o644),
             Body::Symlink(target) => (FileType::Symlink, target.len() as u64, 0o777),
         };
-        let changed: SystemTime = UNIX_EPOCH + BEGIN + Duration::from_secs(u64::from(node.changes));
+        let changed: SystemTime =
+            UNIX_EPOCH + BEGIN + Duration::from_secs((node.changes + node.appends).into());
         FileAttr {
             ino: INodeNo(number),
             size,

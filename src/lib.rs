@@ -14,6 +14,7 @@ pub mod loss;
 pub mod monitor;
 pub mod pass;
 pub mod problem;
+mod process_limits;
 pub mod progress;
 pub mod read;
 pub mod report;

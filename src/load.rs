@@ -1,6 +1,7 @@
 //! A load: wires scan, passes, encoder, uploader and state; the only file that knows all of them.
 
 mod bounds;
+mod changed_files;
 mod error;
 mod finish;
 mod found;
@@ -24,6 +25,7 @@ use crate::encode::EncodeContext;
 use crate::identity::Identity;
 use crate::identity::Seed;
 use crate::monitor::{Event, Monitor};
+use crate::pass::WhenChanged;
 use crate::problem::ProblemLimit;
 use crate::progress::{Observer, Progress};
 use crate::source::SourceTree;
@@ -36,7 +38,7 @@ use running::Running;
 
 pub use error::{LoadError, Refusal};
 pub use prepare::{Mode, prepare, prepare_with};
-pub(crate) use prepare::{check_places, root_entry, source_folder};
+pub(crate) use prepare::{check_parents, check_places, root_entry, source_folder};
 pub use summary::{End, Summary};
 
 /// What a load is asked to do.
@@ -73,6 +75,8 @@ pub struct LoadOptions {
     pub retry_problems: bool,
     /// Whether to finish without the entries that failed.
     pub skip_failed: bool,
+    /// What to do with files that change while they are read.
+    pub when_changed: WhenChanged,
     /// How long the source may take for one call before that is told.
     pub source_patience: Duration,
 }
@@ -100,6 +104,7 @@ impl LoadOptions {
             max_problems: Some(50),
             retry_problems: true,
             skip_failed: false,
+            when_changed: WhenChanged::default(),
             source_patience: Duration::from_secs(30),
         }
     }
@@ -162,7 +167,7 @@ impl Load {
         let started = Instant::now();
         let ran = self.run_phases(started, monitor);
         // However it ended, the lists say what the database says.
-        let listed = problem_files::write(&self.state);
+        let listed = problem_files::write(&self.state).and(changed_files::write(&self.state));
         let end = ran?;
         listed?;
         Summary::read(&self.state, end, started.elapsed(), &self.progress)

@@ -115,6 +115,11 @@ pub enum Event<'a> {
         /// Its path below the source, raw bytes.
         path: &'a [u8],
     },
+    /// A file changed while it was read, and is stored all the same.
+    StoredChanged {
+        /// Its path below the source, raw bytes.
+        path: &'a [u8],
+    },
     /// Entries with times that the format cannot hold.
     ClampedTimes {
         /// How many.
@@ -159,6 +164,7 @@ impl Event<'_> {
             Event::Started { .. } | Event::Phase(_) | Event::Stopping => Level::Info,
             Event::Problem { .. } => Level::Error,
             Event::TakenAgain { .. }
+            | Event::StoredChanged { .. }
             | Event::ClampedTimes { .. }
             | Event::Lost(_)
             | Event::AclsNotExamined { .. }
@@ -189,6 +195,12 @@ impl fmt::Display for Event<'_> {
             Event::TakenAgain { path } => write!(
                 f,
                 "{}: changed since the scan; it is read once more",
+                Escaped(below_source(path))
+            ),
+            Event::StoredChanged { path } => write!(
+                f,
+                "{}: changed while it was read; it is stored with the size and times that it had before, \
+                 and may mix old and new content",
                 Escaped(below_source(path))
             ),
             Event::ClampedTimes { entries } => write!(

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use clfs_format::limits::{NAME_BYTES, SYMLINK_TARGET_BYTES};
 
@@ -125,9 +125,14 @@ pub fn is_exhaustion(errno: rustix::io::Errno) -> bool {
 }
 
 /// How many entries may fail in one run, on top of those that an earlier run left.
+///
+/// Whoever meets a problem counts it at once, before it is stored: thousands of entries may be between
+/// a problem and the next transaction.
 #[derive(Debug)]
 pub struct ProblemLimit {
     at: Option<u64>,
+    /// Entries that have a problem now.
+    problems: AtomicU64,
     reached: AtomicBool,
 }
 
@@ -136,24 +141,35 @@ impl ProblemLimit {
     pub fn new(at_most: Option<u64>, problems_before: u64) -> Self {
         ProblemLimit {
             at: at_most.map(|limit| problems_before.saturating_add(limit)),
+            problems: AtomicU64::new(problems_before),
             reached: AtomicBool::new(false),
         }
     }
 
-    /// Whether so many problems are too many; remembered. They are counted only where it matters: the
-    /// count reads all of them.
-    ///
-    /// # Errors
-    /// Those of the count.
-    pub fn is_reached<E>(&self, problems: impl FnOnce() -> Result<u64, E>) -> Result<bool, E> {
-        let reached = match self.at {
-            Some(limit) => problems()? >= limit,
-            None => false,
-        };
-        Ok(self.reached.fetch_or(reached, Ordering::AcqRel) || reached)
+    /// Counts an entry that has a problem and had none before. True when these are too many, which is
+    /// remembered.
+    pub fn add(&self) -> bool {
+        let problems = self
+            .problems
+            .fetch_add(1, Ordering::AcqRel)
+            .saturating_add(1);
+        if self.at.is_some_and(|limit| problems >= limit) {
+            self.reached.store(true, Ordering::Release);
+        }
+        self.was_reached()
     }
 
-    /// Whether it was reached before.
+    /// Counts entries whose problem is solved: they make room.
+    pub fn solved(&self, entries: u64) {
+        // It always returns something, so this cannot fail.
+        let _: Result<u64, u64> =
+            self.problems
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |problems| {
+                    Some(problems.saturating_sub(entries))
+                });
+    }
+
+    /// Whether it was reached.
     pub fn was_reached(&self) -> bool {
         self.reached.load(Ordering::Acquire)
     }
@@ -178,15 +194,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn problems_are_counted_for_a_limit_only_and_one_that_was_reached_stays_so() {
-        let never = || -> Result<u64, ()> { Err(()) };
+    fn a_limit_is_reached_by_new_problems_and_stays_so() {
         let unlimited = ProblemLimit::new(None, 7);
-        assert_eq!(unlimited.is_reached(never), Ok(false));
+        assert!((0..1000).all(|_| !unlimited.add()));
         let limit = ProblemLimit::new(Some(3), 7);
-        assert_eq!(limit.is_reached(never), Err(()));
-        let reached = |problems| limit.is_reached(|| Ok::<u64, ()>(problems));
-        assert_eq!((reached(9), limit.was_reached()), (Ok(false), false));
-        assert_eq!((reached(10), reached(9)), (Ok(true), Ok(true)));
+        assert!(!limit.add() && !limit.add());
+        // What is solved makes room, also for one that an earlier run left.
+        limit.solved(4);
+        assert!((0..4).all(|_| !limit.add()) && !limit.was_reached());
+        assert!(limit.add() && limit.was_reached());
+        limit.solved(100);
         assert!(limit.was_reached());
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use checker::{CompareOptions, FolderBlobs, check, compare};
-use support::command::{SEED, Scratch, assert_same, blobs};
+use support::command::{Ran, SEED, Scratch, assert_same, blobs};
 use support::tree::{is_superuser, walk_source};
 
 /// A file system of a few pages; unmounted when dropped.
@@ -115,4 +115,42 @@ fn the_disk_under_the_state_folder_has_no_room_for_a_database() {
 #[test]
 fn the_disk_under_a_folder_container_is_full() {
     with_a_small_disk("containers/t", &[2048, 262_144], "No space left on device");
+}
+
+/// RLIMIT_FSIZE under a container and under a state: a sentence with the file and the limit, not a
+/// process that SIGXFSZ ended, and the transfer goes on without the limit.
+#[test]
+fn a_limit_of_the_size_of_files() {
+    let scratch = Scratch::new();
+    let content: Vec<u8> = (0..6u64 << 20).map(|at| (at * at % 251) as u8).collect();
+    std::fs::write(scratch.source().join("large"), content).unwrap();
+    for number in 0..3000 {
+        let name = format!("{number:04}-{}", "n".repeat(200));
+        std::fs::write(scratch.source().join(name), "").unwrap();
+    }
+    let options = ["--seed", SEED, "--compression", "DISABLED"];
+    scratch.load("undisturbed", &options).expect(0);
+    // Blocks of 512 bytes for dash, of 1024 for others: prlimit counts bytes.
+    for (bytes, file) in [
+        (5 << 20, "could not write the blob "),
+        (600 << 10, "state.db"),
+    ] {
+        let name = format!("limit-{bytes}");
+        let mut limited = Command::new("prlimit");
+        limited.arg(format!("--fsize={bytes}"));
+        limited.arg(env!("CARGO_BIN_EXE_clfsload"));
+        limited
+            .args(scratch.words(&name, &name))
+            .arg("--new")
+            .args(options);
+        let ran = Ran::from(limited.output().unwrap());
+        let sentence = format!(
+            "this process may write files of at most {bytes} bytes: raise the limit (ulimit -f)"
+        );
+        let ran = ran.refused(1, &sentence);
+        assert!(ran.stderr.contains(file), "{ran:#?}");
+        scratch.resume(&name, &options[..2]).expect(0);
+        let all = |name: &str| blobs(&scratch.container(name));
+        assert_same(&all("undisturbed"), &all(&name));
+    }
 }

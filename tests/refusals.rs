@@ -61,6 +61,64 @@ fn folders_that_lie_one_in_the_other() {
     assert_eq!(std::fs::read_dir(scratch.source()).unwrap().count(), 1);
 }
 
+/// A mistyped path, or a disk that is not mounted: nothing is made in its place.
+#[test]
+fn folders_whose_parents_are_missing() {
+    let scratch = scratch();
+    let nowhere = scratch.path("nosuchdir");
+    let sentence = format!(
+        "the folder {} does not exist; mount or make it first",
+        nowhere.display()
+    );
+    let account = format!("file://{}", nowhere.display());
+    let state = nowhere.join("state").display().to_string();
+    with_words(&scratch, |words| words[2] = account.clone()).refused(2, &sentence);
+    with_words(&scratch, |words| words[0] = state.clone()).refused(2, &sentence);
+    with_words(&scratch, |words| {
+        words[2] = account;
+        words.push("--dry-run".to_owned());
+    })
+    .refused(2, &sentence);
+    assert!(!nowhere.exists());
+    untouched(&scratch);
+    // The folder of the container itself is made.
+    with_words(&scratch, |_| {}).expect(0);
+}
+
+/// The folder of a container is gone or another one, as when its disk is not mounted: neither made nor
+/// taken for the container, however far the transfer is.
+#[test]
+fn a_folder_of_another_disk_is_not_the_container() {
+    let scratch = scratch();
+    scratch.load("finished", &[]).expect(0);
+    std::fs::write(scratch.source().join("closed"), "x").unwrap();
+    let stopped = ["--max-errors", "1"];
+    let name = "n".repeat(200);
+    for number in 0..3 {
+        let target = scratch.source().join(format!("link-{number}"));
+        std::os::unix::fs::symlink([name.as_str(); 6].join("/"), target).unwrap();
+    }
+    scratch.load("stopped", &stopped).expect(1);
+    for state in ["finished", "stopped"] {
+        let container = scratch.container(state);
+        let away = scratch.path("away");
+        std::fs::rename(&container, &away).unwrap();
+        scratch
+            .resume(state, &[])
+            .refused(1, "there is no such folder; mount its disk");
+        assert!(!container.exists());
+        std::fs::create_dir(&container).unwrap();
+        scratch
+            .resume(state, &[])
+            .refused(1, "it has no bucket object; mount its disk");
+        assert_eq!(std::fs::read_dir(&container).unwrap().count(), 0);
+        std::fs::remove_dir(&container).unwrap();
+        std::fs::rename(&away, &container).unwrap();
+    }
+    scratch.resume("finished", &[]).expect(0);
+    scratch.resume("stopped", &["--skip-failed"]).expect(3);
+}
+
 #[test]
 fn a_state_that_exists_or_does_not() {
     let scratch = scratch();

@@ -19,6 +19,7 @@ use crate::container::sas::redacted;
 use crate::identity::Seed;
 use crate::load::{LoadOptions, Mode};
 use crate::monitor::Level;
+use crate::pass::WhenChanged;
 use crate::upload::UploadLimits;
 use crate::version::version;
 
@@ -46,7 +47,7 @@ pub(super) struct Arguments {
     account: String,
     /// Container: must exist and be empty
     ///
-    /// With file:///PATH it is a subfolder, made if it is not there.
+    /// With file:///PATH it is a folder in PATH, made if it is not there; PATH must be there.
     container: String,
     /// SAS token with rights rwdl; better in a file, see below
     ///
@@ -112,6 +113,21 @@ pub(super) struct Arguments {
     /// Finish without the entries that failed
     #[arg(long, alias = "skip_failed", help_heading = "Failures")]
     skip_failed: bool,
+    /// What to do with a file that changes while it is read: retry, store or fail
+    ///
+    /// retry reads it once more and, if it changes again, stores it as store does: with the size and
+    /// times that it had before it was read, with a warning. fail reads it once more, and then it is
+    /// a failed entry.
+    #[arg(
+        long,
+        value_name = "WHAT",
+        value_enum,
+        default_value = "retry",
+        hide_possible_values = true,
+        help_heading = "Failures",
+        hide_short_help = true
+    )]
+    changed: ChangedWord,
     /// Check the container when the load is done
     ///
     /// It is checked as clfsload verify does; findings give exit status 3.
@@ -216,6 +232,24 @@ impl CompressionWord {
     }
 }
 
+/// The words of `--changed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ChangedWord {
+    Retry,
+    Store,
+    Fail,
+}
+
+impl ChangedWord {
+    fn when_changed(self) -> WhenChanged {
+        match self {
+            ChangedWord::Retry => WhenChanged::Retry,
+            ChangedWord::Store => WhenChanged::Store,
+            ChangedWord::Fail => WhenChanged::Fail,
+        }
+    }
+}
+
 /// The words of `--output`.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum FormWord {
@@ -264,7 +298,9 @@ impl Arguments {
         let every = |default| Duration::from_secs(self.progress_interval.unwrap_or(default));
         match self.output {
             _ if self.azcopy => Arc::new(Azcopy::new()),
-            FormWord::Text => super::output::for_people(!self.no_progress, every(30)),
+            FormWord::Text => {
+                super::output::for_people(!self.no_progress, every(30), self.state.clone())
+            }
             FormWord::Json => Arc::new(Json::new((!self.no_progress).then(|| every(5)))),
         }
     }
@@ -331,6 +367,9 @@ impl Arguments {
         tell("--max-errors", Some(self.max_errors.to_string()));
         tell("--retry-patience", Some(self.retry_patience.to_string()));
         tell("--skip-failed", self.skip_failed.then(String::new));
+        let changed = self.changed.to_possible_value();
+        let changed = changed.filter(|_| self.changed != ChangedWord::Retry);
+        tell("--changed", changed.map(|word| word.get_name().to_owned()));
         told
     }
 
@@ -381,6 +420,7 @@ impl Arguments {
         options.max_problems = (self.max_errors > 0).then_some(self.max_errors);
         options.retry_problems = self.retry_errors;
         options.skip_failed = self.skip_failed;
+        options.when_changed = self.changed.when_changed();
         options.retry.patience = Duration::from_secs(self.retry_patience);
         if let Some(timeout) = self.answer_timeout {
             options.request_patience.silence = Duration::from_millis(timeout);

@@ -14,7 +14,7 @@ use super::dry_run_report::{Report, Tree};
 use super::{Failure, Status, raise_descriptor_limit, terminal};
 use crate::container::location::{ContainerLocation, LocationError};
 use crate::container::sas::SasToken;
-use crate::load::{LoadError, check_places};
+use crate::load::{LoadError, check_parents, check_places};
 use crate::state::{State, StateError};
 use crate::survey::{SurveyError, SurveyOptions, Synthetic, survey, synthetic};
 
@@ -187,6 +187,9 @@ fn source(words: &ArgMatches) -> Result<Option<PathBuf>, Failure> {
             }
             let location = location(account, container, sas, endpoint)?;
             check_places(source, state, location.as_ref()).map_err(LoadError::from)?;
+            if !State::exists(state) {
+                check_parents(state, location.as_ref()).map_err(LoadError::from)?;
+            }
             Ok(Some(source.to_path_buf()))
         }
         _ => Ok(None),

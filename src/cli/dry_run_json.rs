@@ -98,6 +98,7 @@ fn source_json(survey: &Survey) -> Value {
         "entries": survey.entries(),
         "types": types,
         "unseen": survey.unseen,
+        "unlisted_directories": survey.subtrees.unlisted,
         "files": files,
         "bytes": bytes,
         "sizes": sizes,

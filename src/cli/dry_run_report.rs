@@ -265,6 +265,12 @@ fn findings(survey: &Survey, lines: &mut Vec<String>) {
     if !survey.fails() {
         lines.push("nothing was found that would fail".to_owned());
     }
+    if survey.subtrees.any() {
+        lines.push(format!(
+            "incomplete: {}; these figures do not count what is missing",
+            survey.subtrees
+        ));
+    }
     for finding in &survey.findings {
         let kind = match finding.concern.fails() {
             true => "would fail",

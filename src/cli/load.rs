@@ -17,9 +17,11 @@ use crate::container::retry::RetryPolicy;
 use crate::container::sas::redacted;
 use crate::load::{End, Load, LoadError, Summary, prepare};
 use crate::monitor::{Event, Level, Monitor};
+use crate::process_limits::Explained;
 use crate::progress::Snapshot;
 use crate::progress::history::{self, Record};
 use crate::read::{OpenOptions, ReadError, Reader};
+use crate::state::LOG_NAME;
 use crate::verify::VerifyOptions;
 use crate::version::version;
 
@@ -99,7 +101,7 @@ fn end(
 ) -> Result<End, Failure> {
     match summary {
         Ok(summary) => {
-            note_end(&reporter.state, &summary.end.to_string());
+            note_end(&reporter.state, &summary.ended());
             let verifies = is_whole(summary.end) && arguments.verify();
             let next = match is_whole(summary.end) && !verifies {
                 true => vec![verify::advice(location)],
@@ -286,7 +288,9 @@ impl Reporter {
     fn start_log(&self) {
         if let Err(error) = self.log.open() {
             terminal::err(&format!(
-                "clfsload: the log cannot be written: {error}; going on without"
+                "clfsload: the log {} cannot be written: {}; going on without",
+                self.state.join(LOG_NAME).display(),
+                Explained(&error)
             ));
         }
     }

@@ -14,6 +14,7 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use crate::monitor::{Event, Level};
+use crate::process_limits::Explained;
 
 /// A log of this size is put aside. The end of it goes into the container, which takes 8 MiB.
 const MOST_BYTES: u64 = 64 << 20;
@@ -94,7 +95,9 @@ impl LogFile {
         if let Err(error) = target.write(&self.path, line.as_bytes()) {
             *target = Target::Lost;
             super::terminal::err(&format!(
-                "clfsload: the log cannot be written: {error}; going on without"
+                "clfsload: the log {} cannot be written: {}; going on without",
+                self.path.display(),
+                Explained(&error)
             ));
         }
     }

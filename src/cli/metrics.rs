@@ -136,6 +136,21 @@ fn text(snapshot: &Snapshot) -> String {
         &count(snapshot.failed),
     );
     tell(
+        "directories_unlisted",
+        "Directories that could not be listed: everything below them is missing.",
+        &count(snapshot.unlisted_directories),
+    );
+    tell(
+        "entries_unknown",
+        "Names that could not be examined: they may be directories.",
+        &count(snapshot.unknown_entries),
+    );
+    tell(
+        "files_changed",
+        "Files that changed while they were read, and are in the container.",
+        &count(snapshot.changed),
+    );
+    tell(
         "scan_complete",
         "1 when all entries of the source are known.",
         &count(snapshot.scan_complete.into()),

@@ -61,6 +61,7 @@ impl From<Status> for ExitCode {
 
 /// Runs the command with the process's arguments.
 pub fn main() -> ExitCode {
+    signals::survive_file_size_limit();
     let words: Vec<_> = std::env::args_os().skip(1).collect();
     let status = match words.first() {
         None => {

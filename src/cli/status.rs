@@ -16,7 +16,7 @@ use crate::monitor::{Escaped, Event};
 use crate::progress::extremes::{Extremes, Placed};
 use crate::progress::history::{self, Latest};
 use crate::progress::{Rates, Snapshot, Standing as Done};
-use crate::state::{Counter, Look, Standing, State, StateError, compression_name};
+use crate::state::{Counter, Look, Standing, State, StateError, Subtrees, compression_name};
 
 /// Shows how far a load is, from another terminal, while it runs or after
 #[derive(Debug, Args)]
@@ -93,6 +93,13 @@ struct Report {
     links: u64,
     done: u64,
     failed: u64,
+    /// Failed directories below which everything is missing, and names that may be such.
+    unlisted_directories: u64,
+    unknown_entries: u64,
+    /// Files that changed while they were read, and are in the container.
+    changed: u64,
+    #[serde(skip)]
+    subtrees: Subtrees,
     bytes_found: u64,
     bytes_read: u64,
     bytes_put: u64,
@@ -138,6 +145,8 @@ impl Report {
             totals,
             entries,
             failed,
+            subtrees,
+            changed,
             ..
         } = look.standing()?;
         let Look {
@@ -172,6 +181,10 @@ impl Report {
             links,
             done: done.done(),
             failed,
+            unlisted_directories: subtrees.unlisted,
+            unknown_entries: subtrees.unknown,
+            changed,
+            subtrees,
             bytes_found,
             // Targets of symlinks are read too, and what is put again is read once more.
             bytes_read: totals.get(Counter::BytesRead).min(bytes_found),
@@ -216,6 +229,15 @@ impl Report {
         ];
         if let Some(progress) = &self.progress {
             lines.extend(rates(progress, self.running, self.finished));
+        }
+        if self.changed > 0 {
+            lines.push(format!(
+                "{} changed while being read, and may mix old and new content",
+                counted(self.changed, "file", "files")
+            ));
+        }
+        if self.subtrees.any() {
+            lines.push(format!("incomplete: {}", self.subtrees));
         }
         if !self.failures.is_empty() {
             lines.push("failed, by reason:".to_owned());
@@ -273,6 +295,9 @@ impl Report {
             (true, None) => "running: no figures yet".to_owned(),
             (false, _) => {
                 let state = match self.finished {
+                    true if self.subtrees.any() => {
+                        "finished, but incomplete: the container can be attached, and lacks whole directories"
+                    }
                     true => "finished: the container can be attached",
                     false => "not running: the command without --new goes on",
                 };
@@ -336,6 +361,10 @@ mod tests {
             links: 0,
             done: 0,
             failed: 0,
+            unlisted_directories: 0,
+            unknown_entries: 0,
+            changed: 0,
+            subtrees: Subtrees::default(),
             bytes_found: 0,
             bytes_read: 0,
             bytes_put: 0,

@@ -12,7 +12,7 @@ use rustix::io::{Errno, pread};
 
 use super::attributes::attributes;
 use super::large_file::LargeFile;
-use super::{EncodeError, Encoded, Encoder, ObjectSink, entity_name};
+use super::{EncodeError, Encoded, Encoder, ObjectSink, ReadContent, Reading, entity_name};
 use crate::entry::{Entry, EntryId, SourceAttributes};
 use crate::problem::{Problem, Reason};
 use crate::source::{Asker, Seen, SourceTree};
@@ -66,7 +66,7 @@ impl Encoder {
             FileType::Regular if attributes.size > FIRST_SEGMENT_BYTES => {
                 let context = Arc::clone(&self.context);
                 let asking = context.source.ask(Asker::Encoder, entry.id);
-                let file = LargeFile::open(&context, place, back)?;
+                let file = LargeFile::open(&context, place, back, self.reading)?;
                 self.answered(asking, FIRST_SEGMENT_BYTES);
                 Ok(Encoded::Large(Box::new(file)))
             }
@@ -75,7 +75,7 @@ impl Encoder {
             _ => {
                 let room = sink.room(INODE_BYTES);
                 self.put_single(entry, 0, Content::None, back, room, sink)?;
-                Ok(Encoded::Whole(0))
+                Ok(Encoded::Whole(ReadContent::default()))
             }
         }
     }
@@ -97,18 +97,22 @@ impl Encoder {
         content.resize(FIRST_SEGMENT_BYTES as usize + 1, 0);
         let wanted = content.get_mut(..size as usize + 1).unwrap_or_default();
         let count = read_at_least(&file, wanted, 0, size as usize)?;
-        check_unchanged(&file, &entry.attributes)?;
-        if count as u64 != size {
+        let changed = check_read(&file, &entry.attributes, self.reading)?;
+        if (count as u64) < size || count as u64 != size && !changed {
             // The attributes say it is unchanged, the content does not fit them.
             return Err(EncodeError::Changed(Seen::examined_open(&file)?.attributes));
         }
         drop(file);
         self.answered(asking, size);
-        let data = content.get(..count).unwrap_or_default();
+        let data = content.get(..size as usize).unwrap_or_default();
         let data = Content::Data(Cow::Borrowed(data));
         let put = self.put_single(entry, size, data, back, room, sink);
         self.content = content;
-        put.map(|()| Encoded::Whole(size))
+        put?;
+        Ok(Encoded::Whole(ReadContent {
+            bytes: size,
+            changed,
+        }))
     }
 
     fn symlink<S: ObjectSink>(
@@ -139,7 +143,10 @@ impl Encoder {
         let size = target.len() as u64;
         let target = Content::Data(Cow::Owned(target));
         self.put_single(entry, size, target, back, room, sink)?;
-        Ok(Encoded::Whole(size))
+        Ok(Encoded::Whole(ReadContent {
+            bytes: size,
+            changed: false,
+        }))
     }
 
     /// Puts an inode that holds all there is of its entity.
@@ -207,5 +214,50 @@ pub(super) fn check_unchanged(
     match attributes.same_content(&seen) {
         true => Ok(()),
         false => Err(EncodeError::Changed(Seen::examined_open(file)?.attributes)),
+    }
+}
+
+/// Checks that what is read of an open file counts: that it is still what the scan saw or, where
+/// [`Reading::AsItIs`] is asked for, the same inode. True when it changed.
+pub(super) fn check_read(
+    file: &OwnedFd,
+    attributes: &SourceAttributes,
+    reading: Reading,
+) -> Result<bool, EncodeError> {
+    match (check_unchanged(file, attributes), reading) {
+        (Ok(()), _) => Ok(false),
+        (Err(EncodeError::Changed(seen)), Reading::AsItIs) if seen.inode == attributes.inode => {
+            Ok(true)
+        }
+        (Err(error), _) => Err(error),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_in_the_place_of_another_is_never_read_for_it() {
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, b"content").unwrap();
+        let file = OwnedFd::from(file);
+        let seen = Seen::open(&file).unwrap().attributes;
+        let shorter = SourceAttributes {
+            size: seen.size - 1,
+            ..seen
+        };
+        let other = SourceAttributes {
+            inode: seen.inode + 1,
+            ..shorter
+        };
+        let both = [Reading::Unchanged, Reading::AsItIs];
+        let read = |attributes: &SourceAttributes| {
+            both.map(|reading| check_read(&file, attributes, reading).ok())
+        };
+        assert_eq!(read(&seen), [Some(false); 2]);
+        assert_eq!(read(&shorter), [None, Some(true)]);
+        assert_eq!(read(&other), [None; 2]);
     }
 }

@@ -13,9 +13,9 @@ use clfs_format::{
 };
 
 use super::attributes::attributes;
-use super::file::{OTHER_SEGMENT, Place, check_unchanged, read_at};
+use super::file::{OTHER_SEGMENT, Place, check_read, read_at};
 use super::memory::POOLED_BYTES;
-use super::{EncodeContext, EncodeError, Encoder, ObjectSink, entity_name};
+use super::{EncodeContext, EncodeError, Encoder, ObjectSink, ReadContent, Reading, entity_name};
 use crate::entry::Entry;
 use crate::source::{Asker, Seen};
 
@@ -33,6 +33,8 @@ pub struct LargeFile {
     handle: Filehandle,
     back: Vec<Filehandle>,
     file: OwnedFd,
+    /// Which reads of it count.
+    reading: Reading,
     /// The first segment, which goes into the inode.
     first: Vec<u8>,
     /// Segments that nobody has finished yet.
@@ -55,10 +57,11 @@ impl LargeFile {
         context: &EncodeContext,
         place: Place<'_>,
         back: &[Filehandle],
+        reading: Reading,
     ) -> Result<Self, EncodeError> {
         let entry = place.entry;
         let file = place.open(&context.source)?;
-        check_unchanged(&file, &entry.attributes)?;
+        check_read(&file, &entry.attributes, reading)?;
         let mut first = vec![0; FIRST_SEGMENT_BYTES as usize];
         if read_at(&file, &mut first, 0)? != first.len() {
             return Err(EncodeError::Changed(Seen::examined_open(&file)?.attributes));
@@ -70,6 +73,7 @@ impl LargeFile {
             entry: entry.clone(),
             back: back.to_vec(),
             file,
+            reading,
             first,
             unread: AtomicU64::new(file_segment_count(entry.attributes.size)),
             given_up: AtomicBool::new(false),
@@ -170,17 +174,16 @@ impl Encoder {
         Ok(())
     }
 
-    /// Puts the indirect blocks and the inode of a file whose segments are all read. Returns the
-    /// bytes that were read.
+    /// Puts the indirect blocks and the inode of a file whose segments are all read.
     ///
     /// # Errors
-    /// When the file changed while it was read.
+    /// When the file changed while it was read, and such a read does not count.
     pub fn large_inode<S: ObjectSink>(
         &mut self,
         file: &LargeFile,
         sink: &S,
-    ) -> Result<u64, EncodeError> {
-        check_unchanged(&file.file, &file.entry.attributes)?;
+    ) -> Result<ReadContent, EncodeError> {
+        let changed = check_read(&file.file, &file.entry.attributes, file.reading)?;
         let context = Arc::clone(&self.context);
         let identity = &context.identity;
         let id = file.entry.id;
@@ -210,7 +213,10 @@ impl Encoder {
         let owner = file.back.first().copied().unwrap_or(Filehandle::ROOT);
         let name = entity_name(file.handle, FileType::Regular, owner);
         self.put_inode(&name, &inode, room, sink)?;
-        Ok(source.size)
+        Ok(ReadContent {
+            bytes: source.size,
+            changed,
+        })
     }
 
     /// Puts an indirect block of the entity `owner`.

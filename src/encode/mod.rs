@@ -123,11 +123,31 @@ pub struct EncodeContext {
     pub memory: Arc<SegmentMemory>,
 }
 
+/// Which reads of a file count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reading {
+    /// Those of a file that stays as the scan saw it.
+    #[default]
+    Unchanged,
+    /// Also those of one that changes meanwhile, as long as it is the same inode and has as many bytes
+    /// as the scan saw: these are read, and no others.
+    AsItIs,
+}
+
+/// Content that was read whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReadContent {
+    /// So many bytes.
+    pub bytes: u64,
+    /// The file changed meanwhile: old and new content may be mixed.
+    pub changed: bool,
+}
+
 /// What became of an entry.
 #[derive(Debug)]
 pub enum Encoded {
-    /// All objects are handed over; so many bytes of content were read.
-    Whole(u64),
+    /// All objects are handed over.
+    Whole(ReadContent),
     /// A file of several segments: they are still to be read, by whoever has time.
     Large(Box<LargeFile>),
 }
@@ -143,6 +163,8 @@ pub struct Encoder {
     last_directory: Option<(EntryId, Filehandle)>,
     /// How long the source took since the caller asked, but for moving bytes.
     source_time: Duration,
+    /// Which reads of a file count.
+    reading: Reading,
 }
 
 /// What a byte takes from memory, or from the fastest networks: a source that needs no longer is
@@ -159,7 +181,13 @@ impl Encoder {
             content: Vec::new(),
             last_directory: None,
             source_time: Duration::ZERO,
+            reading: Reading::default(),
         }
+    }
+
+    /// From the next entry on, says which reads of a file count.
+    pub fn set_reading(&mut self, reading: Reading) {
+        self.reading = reading;
     }
 
     /// How long the source took to answer since the last call of this: what many threads could wait
@@ -185,7 +213,9 @@ impl Encoder {
     ) -> Result<Encoded, EncodeError> {
         let back = [self.directory_handle(entry.parent)?];
         match entry.attributes.file_type {
-            FileType::Directory => self.directory(entry, sink).map(|()| Encoded::Whole(0)),
+            FileType::Directory => self
+                .directory(entry, sink)
+                .map(|()| Encoded::Whole(ReadContent::default())),
             _ => self.inode(entry, &back, sink),
         }
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::container::ContainerError;
 use crate::container::location::LocationError;
 use crate::container::sas::SasProblem;
+use crate::process_limits::Explained;
 use crate::state::StateError;
 
 /// A load that was refused before it began, or ended early.
@@ -46,7 +47,7 @@ pub enum LoadError {
         what: String,
     },
     /// A file of our own that cannot be used.
-    #[error("cannot {action} {}: {source}", .path.display())]
+    #[error("cannot {action} {}: {}", .path.display(), Explained(.source))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -98,6 +99,19 @@ pub enum Refusal {
         state: PathBuf,
         /// The container's folder.
         blobs: PathBuf,
+    },
+    /// A folder that would be made in a folder that is not there.
+    #[error(
+        "{what} {} cannot be made: the folder {} does not exist; mount or make it first",
+        .folder.display(), .parent.display()
+    )]
+    NoParent {
+        /// The state folder, or the container's.
+        what: &'static str,
+        /// Where it would be.
+        folder: PathBuf,
+        /// The folder that it would lie in.
+        parent: PathBuf,
     },
     /// A token that will not do.
     #[error(transparent)]

@@ -8,6 +8,7 @@ use clfs_format::Bucket;
 use clfs_format::limits::{INODE_PAYLOAD_BYTES, PAYLOAD_BYTES};
 
 use super::{Load, LoadError};
+use crate::container::location::ContainerLocation;
 use crate::container::{BlobName, ContainerError, ContainerErrorKind, PutBody};
 use crate::crash_point::{CrashPoint, crash_point};
 use crate::encode::{EncodeContext, EncodeError, EncodedObject, Encoder, ObjectSink, bucket_name};
@@ -140,7 +141,12 @@ impl Load {
             .block_on(self.container.get(&bucket_name(), BUCKET_BYTES))
         {
             Err(error) if matches!(error.kind(), ContainerErrorKind::BlobMissing) => {
-                return Err(other("it has no bucket object".to_owned()));
+                return Err(other(match self.options.container {
+                    ContainerLocation::Azure { .. } => "it has no bucket object".to_owned(),
+                    ContainerLocation::Folder { .. } => {
+                        "it has no bucket object; mount its disk if it lies on one".to_owned()
+                    }
+                }));
             }
             found => found?,
         };

@@ -121,7 +121,8 @@ fn prepare_limited(
         Mode::Resume if !State::exists(&options.state) => {
             return Err(StateError::Missing(options.state).into());
         }
-        Mode::New | Mode::Resume => {}
+        Mode::New => check_parents(&options.state, Some(&options.container))?,
+        Mode::Resume => {}
     }
     // What the state says comes before what the network says.
     let resumed = match mode {
@@ -183,9 +184,7 @@ impl Load {
     /// Makes sure that the container is this transfer's.
     fn claim_container(&self) -> Result<(), LoadError> {
         let identity = Identity::new(self.settings.seed);
-        if self.state.is_finished()? {
-            return Ok(());
-        }
+        // One that is finished too: "done" must not be said of another container.
         if self.state.has_begun()? {
             return self.check_bucket(&identity.bucket_uuid());
         }
@@ -270,6 +269,36 @@ pub(crate) fn check_places(
         }
     }
     Ok(source)
+}
+
+/// Checks that the folders in which those of state and container would be made are there.
+///
+/// Only the last component of a path is made: with a slip in the path, or a disk that is not mounted,
+/// the transfer would fill another disk.
+pub(crate) fn check_parents(
+    state: &Path,
+    container: Option<&ContainerLocation>,
+) -> Result<(), Refusal> {
+    check_parent("the state folder", state)?;
+    match container {
+        Some(ContainerLocation::Folder { path }) => check_parent("the container's folder", path),
+        _ => Ok(()),
+    }
+}
+
+fn check_parent(what: &'static str, folder: &Path) -> Result<(), Refusal> {
+    let Some(parent) = folder.parent().filter(|parent| *parent != Path::new("")) else {
+        return Ok(());
+    };
+    // Whatever else keeps one from making it is for the call that makes it to tell.
+    match parent.try_exists() {
+        Ok(false) => Err(Refusal::NoParent {
+            what,
+            folder: folder.to_path_buf(),
+            parent: parent.to_path_buf(),
+        }),
+        Ok(true) | Err(_) => Ok(()),
+    }
 }
 
 fn check_overlap(what: &'static str, folder: &Path, source: &Path) -> Result<(), Refusal> {

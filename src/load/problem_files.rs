@@ -1,6 +1,6 @@
 //! Lists of the entries with problems, as files in the state folder.
 //!
-//! `problems.txt` has an escaped path a line, for people; `problems0.txt` raw paths, each ended by
+//! `problems.txt` has an escaped path a line, for people, with what is missing below it in brackets; `problems0.txt` raw paths, each ended by
 //! NUL, for `xargs -0`; `problems.json` an object a line. All are written anew from the database
 //! at the end of each run, and removed when there is no problem.
 
@@ -11,7 +11,7 @@ use std::path::Path;
 use super::LoadError;
 use crate::entry::EntryId;
 use crate::monitor::Escaped;
-use crate::state::{State, StoredProblem};
+use crate::state::{State, StoredProblem, Subtree};
 
 const TEXT: &str = "problems.txt";
 const RAW: &str = "problems0.txt";
@@ -82,6 +82,8 @@ struct JsonProblem<'a> {
     message: String,
     errno: Option<i32>,
     attempt: u32,
+    /// What is missing beside the entry.
+    subtree: Option<&'a str>,
 }
 
 impl Lists {
@@ -97,7 +99,10 @@ impl Lists {
     fn add(&mut self, path: &[u8], stored: &StoredProblem) -> io::Result<()> {
         // The root itself has the empty path; "." names it.
         let shown = if path.is_empty() { b"." } else { path };
-        writeln!(self.text, "{}", Escaped(shown))?;
+        match stored.subtree {
+            None => writeln!(self.text, "{}", Escaped(shown))?,
+            Some(subtree) => writeln!(self.text, "{} ({subtree})", Escaped(shown))?,
+        }
         self.raw.write_all(shown)?;
         self.raw.write_all(&[0])?;
         let line = JsonProblem {
@@ -107,6 +112,7 @@ impl Lists {
             message: stored.problem.to_string(),
             errno: stored.problem.errno,
             attempt: stored.attempt,
+            subtree: stored.subtree.map(Subtree::code),
         };
         serde_json::to_writer(&mut self.json, &line)?;
         writeln!(self.json)

@@ -138,6 +138,7 @@ impl Running<'_> {
             uploader: self.uploader,
             threads: load.holders.encode_threads,
             retry_problems: options.retry_problems,
+            when_changed: options.when_changed,
             limit: &self.limit,
             more,
             stop: &load.options.stop,

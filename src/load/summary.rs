@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::LoadError;
 use crate::loss::Lost;
 use crate::progress::Progress;
-use crate::state::{State, Totals};
+use crate::state::{State, Subtrees, Totals};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,10 @@ pub struct Summary {
     pub problems: u64,
     /// What the format has no place for.
     pub lost: Vec<Lost>,
+    /// Those of them that hide a subtree.
+    pub subtrees: Subtrees,
+    /// Files that changed while they were read, and are in the container.
+    pub changed: u64,
     /// How long this run took.
     pub elapsed: Duration,
     /// Figures of this run.
@@ -58,6 +62,16 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// How the run ended, in words: with what is missing below directories, if anything is.
+    pub fn ended(&self) -> String {
+        match self.end {
+            End::FinishedWithout if self.subtrees.any() => {
+                format!("finished incomplete: {}", self.subtrees)
+            }
+            end => end.to_string(),
+        }
+    }
+
     pub(super) fn read(
         state: &State,
         end: End,
@@ -70,6 +84,8 @@ impl Summary {
             totals: reader.totals()?,
             problems: reader.problem_count()?,
             lost: reader.lost()?,
+            subtrees: reader.subtrees()?,
+            changed: reader.changed_count()?,
             elapsed,
             progress: Arc::clone(progress),
         })

@@ -69,6 +69,7 @@ impl Event<'_> {
             Event::Phase(_) => "phase",
             Event::Problem { .. } => "problem",
             Event::TakenAgain { .. } => "taken-again",
+            Event::StoredChanged { .. } => "stored-changed",
             Event::ClampedTimes { .. } => "clamped-times",
             Event::Lost(_) => "not-stored",
             Event::AclsNotExamined { .. } => "acls-not-examined",
@@ -107,7 +108,7 @@ impl Event<'_> {
                 .path(path)
                 .with("reason", problem.reason.code())
                 .some("errno", problem.errno),
-            Event::TakenAgain { path } => fields.path(path),
+            Event::TakenAgain { path } | Event::StoredChanged { path } => fields.path(path),
             Event::ClampedTimes { entries } => fields.with("entries", *entries),
             Event::Lost(lost) => fields
                 .path(&lost.first)

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use clfs_format::{FILE_SEGMENT_BYTES, FIRST_SEGMENT_BYTES};
 
+use super::attempt::Attempt;
 use super::queue::{Work, WorkQueue};
 use super::{Failure, LargeTask, Message, OutcomeSender, PassRun, Sealed, Task, Verdict};
 use crate::crash_point::{CrashPoint, crash_point};
@@ -138,7 +139,7 @@ impl EncoderThread<'_> {
     }
 
     fn entry(&mut self, task: Task) -> Result<(), StateError> {
-        let (again, failed_before) = (task.again, task.failed_before);
+        let (attempt, failed_before) = (task.attempt, task.failed_before);
         let entry = task.entry.clone();
         let receipt = Arc::new(Receipt::new(OutcomeSender {
             task,
@@ -151,26 +152,31 @@ impl EncoderThread<'_> {
         }
         // Whoever mended it may have changed mode or owner too.
         let linked = self.run.pass == Pass::Links;
-        if failed_before && let Some(fresh) = self.encoder.fresh_attributes(&entry, linked) {
-            receipt.seal(Verdict::Changed(fresh).into());
+        if attempt == Attempt::AfterFailure
+            && let Some(fresh) = self.encoder.fresh_attributes(&entry, linked)
+        {
+            receipt.seal(Verdict::Changed(fresh, Attempt::First).into());
             return Ok(());
         }
         let sink = self.run.uploader.sink(&receipt);
+        self.encoder.set_reading(attempt.reading());
         let encoded = match self.run.pass {
             Pass::Links => self.encoder.linked(&entry, &sink),
             _ => self.encoder.entry(&entry, &sink),
         };
         match encoded {
-            Ok(Encoded::Whole(bytes)) => receipt.seal(Verdict::Whole(bytes).into()),
+            Ok(Encoded::Whole(content)) => receipt.seal(Verdict::Whole(content).into()),
             Ok(Encoded::Large(file)) => self.queue.push_large(Arc::new(LargeTask {
                 file: *file,
-                again,
+                attempt,
+                failed_before,
                 receipt,
                 failure: OnceLock::new(),
                 read: AtomicU64::new(0),
             })),
             Err(error) => {
-                let (verdict, fatal) = verdict(error, again);
+                let (verdict, fatal) = self.verdict(error, attempt);
+                self.count(&verdict, failed_before);
                 receipt.seal(verdict.into());
                 return fatal;
             }
@@ -201,15 +207,16 @@ impl EncoderThread<'_> {
         let verdict = match large.failure.get() {
             Some(failure) => failure.clone(),
             None => match self.encoder.large_inode(&large.file, &sink) {
-                Ok(bytes) => Verdict::Whole(bytes),
+                Ok(content) => Verdict::Whole(content),
                 Err(error) => {
-                    let (verdict, error) = verdict(error, large.again);
+                    let (verdict, error) = self.verdict(error, large.attempt);
                     fatal = fatal.and(error);
                     verdict
                 }
             },
         };
         crash_point(CrashPoint::AfterLargeInode);
+        self.count(&verdict, large.failed_before);
         large.receipt.seal(Sealed {
             verdict,
             read_ahead: large.read.load(Ordering::Relaxed),
@@ -218,9 +225,28 @@ impl EncoderThread<'_> {
     }
 
     fn fail(&self, large: &LargeTask, error: EncodeError) -> Result<(), StateError> {
-        let (verdict, fatal) = verdict(error, large.again);
+        let (verdict, fatal) = self.verdict(error, large.attempt);
         large.fail(verdict);
         fatal
+    }
+
+    /// Counts a problem as soon as it is known: before it is stored, others would follow.
+    fn count(&self, verdict: &Verdict, failed_before: bool) {
+        if matches!(verdict, Verdict::Problem(_)) && !failed_before && self.run.limit.add() {
+            self.run.stop.request();
+        }
+    }
+
+    /// What an error means for the entry, and whether it ends the run.
+    fn verdict(&self, error: EncodeError, attempt: Attempt) -> (Verdict, Result<(), StateError>) {
+        match error {
+            EncodeError::Problem(problem) => (Verdict::Problem(problem), Ok(())),
+            EncodeError::Changed(attributes) => match attempt.next(self.run.when_changed) {
+                Some(next) => (Verdict::Changed(attributes, next), Ok(())),
+                None => (Verdict::Problem(Problem::new(Reason::Changed)), Ok(())),
+            },
+            EncodeError::State(error) => (Verdict::Abandoned, Err(error)),
+        }
     }
 }
 
@@ -229,18 +255,5 @@ impl LargeTask {
         self.file.give_up();
         // The first reason counts.
         let _: Result<(), Verdict> = self.failure.set(verdict);
-    }
-}
-
-/// What an error means for the entry, and whether it ends the run.
-fn verdict(error: EncodeError, again: bool) -> (Verdict, Result<(), StateError>) {
-    match error {
-        EncodeError::Problem(problem) => (Verdict::Problem(problem), Ok(())),
-        // Once more with the fresh attributes, then it is a problem.
-        EncodeError::Changed(_) if again => {
-            (Verdict::Problem(Problem::new(Reason::Changed)), Ok(()))
-        }
-        EncodeError::Changed(attributes) => (Verdict::Changed(attributes), Ok(())),
-        EncodeError::State(error) => (Verdict::Abandoned, Err(error)),
     }
 }

@@ -5,6 +5,7 @@
 //! and the caller's thread gathers outcomes and stores them in batches. An entry is settled only
 //! when the container has confirmed all its objects.
 
+mod attempt;
 mod encoder_thread;
 mod ledger;
 mod queue;
@@ -18,7 +19,7 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use crate::crew::Crew;
-use crate::encode::{EncodeContext, LargeFile};
+use crate::encode::{EncodeContext, LargeFile, ReadContent};
 use crate::entry::{Entry, SourceAttributes};
 use crate::monitor::Monitor;
 use crate::problem::{Problem, ProblemLimit};
@@ -27,8 +28,10 @@ use crate::state::{Pass, State, StateError};
 use crate::stop::{StopFlag, StopOnPanic};
 use crate::upload::{Delivered, Receipt, ReceiptEnd, Uploader};
 
+pub use attempt::WhenChanged;
 pub use queue::OPEN_FILES;
 
+use attempt::Attempt;
 use encoder_thread::Encoders;
 use ledger::Ledger;
 use queue::WorkQueue;
@@ -47,6 +50,8 @@ pub struct PassRun<'a> {
     pub threads: usize,
     /// Whether entries that failed in an earlier run are tried again.
     pub retry_problems: bool,
+    /// What to do with files that change while they are read.
+    pub when_changed: WhenChanged,
     /// Stops the run when too many entries fail.
     pub limit: &'a ProblemLimit,
     /// Asks whether more entries can come, and waits for them.
@@ -79,8 +84,7 @@ impl MoreEntries for NoMore {
 #[derive(Debug, Clone)]
 struct Task {
     entry: Entry,
-    /// It changed once since the scan and has fresh attributes.
-    again: bool,
+    attempt: Attempt,
     /// It failed in an earlier run.
     failed_before: bool,
 }
@@ -88,8 +92,8 @@ struct Task {
 /// A large file on its way.
 struct LargeTask {
     file: LargeFile,
-    /// See [`Task::again`].
-    again: bool,
+    attempt: Attempt,
+    failed_before: bool,
     receipt: Arc<Receipt<OutcomeSender>>,
     /// The first reason why it cannot be loaded.
     failure: OnceLock<Verdict>,
@@ -100,10 +104,10 @@ struct LargeTask {
 /// What the encoder said of an entry.
 #[derive(Debug, Clone)]
 enum Verdict {
-    /// Read whole: so many bytes.
-    Whole(u64),
-    /// Not what the scan saw: these are its attributes now.
-    Changed(SourceAttributes),
+    /// Read whole.
+    Whole(ReadContent),
+    /// Not what the scan saw: these are its attributes now, and with them it is tried again.
+    Changed(SourceAttributes, Attempt),
     /// It cannot be loaded.
     Problem(Problem),
     /// The run is stopping; the entry stays outstanding.

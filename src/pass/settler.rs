@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use clfs_format::{FILE_SEGMENT_BYTES, FileType};
 
+use super::attempt::Attempt;
 use super::encoder_thread::ENTRY_ROOM;
 use super::ledger::Ledger;
 use super::queue::WorkQueue;
@@ -164,10 +165,12 @@ impl Settler<'_> {
             // Not all of it is in the container: it stays outstanding for the next run.
             _ if delivered.lost > 0 => {}
             Verdict::Abandoned => {}
-            Verdict::Whole(bytes_read) => {
+            Verdict::Whole(content) => {
+                let bytes_read = content.bytes;
                 self.batch.done.push(Settled {
                     id,
                     bytes_read,
+                    changed: content.changed,
                     bytes_put: delivered.bytes,
                     objects: delivered.objects,
                 });
@@ -184,7 +187,11 @@ impl Settler<'_> {
                 Progress::add(&progress.bytes_failed, task.entry.regular_bytes());
                 self.ledger().settle(id);
             }
-            Verdict::Changed(attributes) => {
+            Verdict::Changed(attributes, next) => {
+                let task = Task {
+                    attempt: next,
+                    ..task
+                };
                 self.batch.changed.push((task, attributes));
             }
         }
@@ -232,11 +239,10 @@ impl Settler<'_> {
         })?;
         for (mut task, attributes) in changed {
             task.entry.attributes = attributes;
-            // A fresh look at what failed before is not a change during the read.
-            task.again = !task.failed_before;
-            task.failed_before = false;
-            let path = self.reader.path(task.entry.id)?.join(&b'/');
-            self.run.monitor.event(&Event::TakenAgain { path: &path });
+            if task.attempt == Attempt::Again {
+                let path = self.reader.path(task.entry.id)?.join(&b'/');
+                self.run.monitor.event(&Event::TakenAgain { path: &path });
+            }
             self.queue.push_again(task);
         }
         Ok(())
@@ -247,22 +253,28 @@ impl Settler<'_> {
         done: Vec<Settled>,
         failed: Vec<(EntryId, Problem)>,
     ) -> Result<(), StateError> {
-        self.run.state.settle(&Settlement {
+        let changed = done.iter().filter(|settled| settled.changed);
+        let changed: Vec<EntryId> = changed.map(|settled| settled.id).collect();
+        let solved = self.run.state.settle(&Settlement {
             pass: self.run.pass,
             progress: self.ledger().progress(),
             done,
             failed: failed.clone(),
             refreshed: Vec::new(),
         })?;
+        self.run.limit.solved(solved);
+        for id in changed {
+            let path = self.reader.path(id)?.join(&b'/');
+            self.run
+                .monitor
+                .event(&Event::StoredChanged { path: &path });
+        }
         for (id, problem) in &failed {
             let path = self.reader.path(*id)?.join(&b'/');
             self.run.monitor.event(&Event::Problem {
                 path: &path,
                 problem: *problem,
             });
-        }
-        if !failed.is_empty() && self.run.limit.is_reached(|| self.reader.problem_count())? {
-            self.run.stop.request();
         }
         Ok(())
     }

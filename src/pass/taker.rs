@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::attempt::Attempt;
 use super::ledger::Ledger;
 use super::queue::WorkQueue;
 use super::{PassRun, Task};
@@ -133,7 +134,10 @@ impl Taker<'_> {
     fn push(&self, entries: Vec<Entry>, failed_before: bool) -> bool {
         let tasks = entries.into_iter().map(|entry| Task {
             entry,
-            again: false,
+            attempt: match failed_before {
+                true => Attempt::AfterFailure,
+                false => Attempt::First,
+            },
             failed_before,
         });
         !self.run.stop.is_requested() && self.queue.push(tasks.collect())

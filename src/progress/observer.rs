@@ -15,7 +15,7 @@ use super::{Progress, Snapshot, Standing};
 use crate::container::limit::Limiter;
 use crate::monitor::{Monitor, Phase};
 use crate::source::SourceTree;
-use crate::state::{Reader, State};
+use crate::state::{Reader, State, Subtrees};
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -23,6 +23,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const LOOKS_A_SNAPSHOT: u32 = 2;
 /// Snapshots for a question to the database.
 const SNAPSHOTS_A_QUERY: u32 = 4;
+/// Of more problems, those of directories are counted only at the end.
+const MANY_PROBLEMS: u64 = 100_000;
 /// What "now" is.
 const NOW: Duration = Duration::from_secs(10);
 /// What the estimate goes by: long enough to hold large files and small ones.
@@ -73,6 +75,8 @@ struct Taking {
     answers: (u64, Option<Instant>),
     cpu_before: Duration,
     problems: u64,
+    subtrees: Subtrees,
+    changed: u64,
     /// Further names that are in the container, once the pass over them is over.
     links: Option<u64>,
     taken: u32,
@@ -91,6 +95,8 @@ impl Taking {
             answers: (0, None),
             cpu_before: cpu,
             problems: 0,
+            subtrees: Subtrees::default(),
+            changed: 0,
             links: None,
             taken: 0,
             history: History::append_to(folder),
@@ -145,6 +151,11 @@ impl Taking {
         if last || self.taken.is_multiple_of(SNAPSHOTS_A_QUERY) {
             // What cannot be read now is told by those who need it.
             self.problems = run.reader.problem_count().unwrap_or(self.problems);
+            self.changed = run.reader.changed_count().unwrap_or(self.changed);
+            // It reads all problems, with a search for each: a second for a million of them.
+            if last || self.problems <= MANY_PROBLEMS {
+                self.subtrees = run.reader.subtrees().unwrap_or(self.subtrees);
+            }
         }
         // Further names go with their inodes, in a pass of its own: counted when it is over.
         let is_after = matches!(run.progress.phase(), Phase::Directories | Phase::Finish);
@@ -183,6 +194,9 @@ impl Taking {
             found,
             done: standing.done(),
             failed: self.problems,
+            unlisted_directories: self.subtrees.unlisted,
+            unknown_entries: self.subtrees.unknown,
+            changed: self.changed,
             bytes_found,
             // The last segment of a file under way may be short.
             bytes_read: (before.bytes_read + mark.bytes_read).min(bytes_found),

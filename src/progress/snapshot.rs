@@ -23,6 +23,15 @@ pub struct Snapshot {
     pub done: u64,
     /// Entries that have a problem now.
     pub failed: u64,
+    /// Directories among them that could not be listed: everything below them is missing.
+    #[serde(default)]
+    pub unlisted_directories: u64,
+    /// Names among them that could not be examined: they may be directories.
+    #[serde(default)]
+    pub unknown_entries: u64,
+    /// Files that changed while they were read, and are in the container.
+    #[serde(default)]
+    pub changed: u64,
     /// Bytes of the regular files that are known.
     pub bytes_found: u64,
     /// Bytes read of files that are in the container or on their way.
@@ -192,6 +201,9 @@ pub(crate) fn blank() -> Snapshot {
         found: 0,
         done: 0,
         failed: 0,
+        unlisted_directories: 0,
+        unknown_entries: 0,
+        changed: 0,
         bytes_found: 0,
         bytes_read: 0,
         bytes_failed: 0,

@@ -26,6 +26,13 @@ pub(super) fn write(subject: &Subject, out: &mut dyn Write) -> Result<(), Report
         writeln!(out, "<p>No entry failed.</p>\n</section>")?;
         return Ok(());
     }
+    if subject.standing.subtrees.any() {
+        writeln!(
+            out,
+            "<p id=\"subtrees\"><strong>Incomplete: {}.</strong></p>",
+            Text(subject.standing.subtrees)
+        )?;
+    }
     reasons(subject, out)?;
     list(subject, failed, out)?;
     Ok(writeln!(out, "</section>")?)
@@ -109,7 +116,10 @@ fn row(path: &[u8], stored: &StoredProblem, out: &mut dyn Write) -> io::Result<(
         r#"<tr><th scope="row" class="path">{}</th><td class="word">{}</td><td class="said">{}</td><td class="n">{}</td></tr>"#,
         TreePath(path),
         Text(stored.problem.reason.code()),
-        Text(&stored.problem),
+        Text(match stored.subtree {
+            None => stored.problem.to_string(),
+            Some(subtree) => format!("{} ({subtree})", stored.problem),
+        }),
         count(stored.attempt.into())
     )
 }

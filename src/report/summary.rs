@@ -76,6 +76,10 @@ fn standing(subject: &Subject) -> String {
         };
     }
     let standing = match look.is_finished {
+        true if subject.standing.subtrees.any() => {
+            "<strong>finished, but incomplete</strong>: the container can be attached, and lacks whole \
+             directories"
+        }
         true => "<strong>finished</strong>: the container can be attached",
         false => {
             "<strong>not finished, and not running</strong>: the command without --new goes on"
@@ -125,6 +129,12 @@ fn entries(subject: &Subject) -> String {
     let links = totals.get(Counter::FoundLinks);
     if links > 0 {
         text += &format!("; {} of them further names of a file", count(links));
+    }
+    if standing.changed > 0 {
+        text += &format!(
+            "<br/><span id=\"changed\">{}</span> changed while being read, and may mix old and new content",
+            counted(standing.changed, "file", "files")
+        );
     }
     text
 }

@@ -41,7 +41,8 @@ impl Scan<'_> {
                     Ok(seen) => {
                         let name = entry.name.clone();
                         let found = self.source.entry(seen, name, self.preserve_hardlinks);
-                        self.state.identify(entry, &found)?;
+                        let solved = self.state.identify(entry, &found)?;
+                        self.limit.solved(solved.into());
                     }
                     Err(OpenError::Problem(problem)) => {
                         self.state.still_unknown(entry.id, &problem)?;
@@ -50,7 +51,6 @@ impl Scan<'_> {
                     Err(OpenError::State(error)) => return Err(error),
                 }
             }
-            self.stop_at_limit(reader)?;
         }
     }
 

@@ -38,8 +38,6 @@ pub(super) struct Committer<'a> {
     batch_began: Instant,
     /// The batch has directories, which can be listed when it is committed.
     batch_has_directories: bool,
-    /// Something failed since the limit was looked at.
-    has_failed: bool,
 }
 
 impl<'a> Committer<'a> {
@@ -62,7 +60,6 @@ impl<'a> Committer<'a> {
             batch_entries: 0,
             batch_began: now,
             batch_has_directories: false,
-            has_failed: false,
         }
     }
 
@@ -99,7 +96,6 @@ impl<'a> Committer<'a> {
                 }
                 self.take(directory, piece)?;
             }
-            self.stop_at_limit()?;
             if self.batch_entries >= BATCH_ENTRIES || self.batch_began.elapsed() >= BATCH_WAIT {
                 self.commit()?;
             }
@@ -137,7 +133,8 @@ impl<'a> Committer<'a> {
 
     fn take(&mut self, directory: EntryId, piece: Piece) -> Result<(), StateError> {
         match piece {
-            Piece::Chunk { entries, last } => {
+            Piece::Chunk { mut entries, last } => {
+                let last = self.count_problems(&mut entries) && last;
                 if self.batch.is_empty() {
                     self.batch_began = Instant::now();
                 }
@@ -162,18 +159,26 @@ impl<'a> Committer<'a> {
     }
 
     fn fail(&mut self, directory: EntryId, problem: Problem) -> Result<(), StateError> {
-        self.scan.state.listing_failed(directory, &problem)?;
+        let is_new = self.scan.state.listing_failed(directory, &problem)?;
         self.scan.report(&self.reader.path(directory)?, problem);
-        self.has_failed = true;
+        if is_new {
+            self.scan.count_problem();
+        }
         Ok(())
     }
 
-    /// Once for all that failed since the last time.
-    fn stop_at_limit(&mut self) -> Result<(), StateError> {
-        match std::mem::take(&mut self.has_failed) {
-            true => self.scan.stop_at_limit(&self.reader),
-            false => Ok(()),
-        }
+    /// Counts the names that failed. At the limit the rest of the entries is left to the next run, which
+    /// lists the directory from the last name on: false then.
+    fn count_problems(&self, entries: &mut Vec<FoundEntry>) -> bool {
+        let failed = entries.iter().enumerate();
+        let mut failed = failed.filter(|(_, found)| found.failure().is_some());
+        let Some(kept) = failed.find_map(|(at, _)| self.scan.count_problem().then_some(at + 1))
+        else {
+            return true;
+        };
+        let all = kept == entries.len();
+        entries.truncate(kept);
+        all
     }
 
     fn commit(&mut self) -> Result<(), StateError> {
@@ -182,6 +187,7 @@ impl<'a> Committer<'a> {
         }
         crash_point(CrashPoint::ScanListed);
         let recorded = self.scan.state.record(&self.batch)?;
+        self.scan.limit.solved(recorded.solved);
         crash_point(CrashPoint::ScanCommitted);
         let progress = self.scan.progress;
         Progress::add(&progress.found, recorded.entries);
@@ -189,7 +195,6 @@ impl<'a> Committer<'a> {
         for chunk in std::mem::take(&mut self.batch) {
             self.report_names(&chunk)?;
         }
-        self.stop_at_limit()?;
         self.batch_entries = 0;
         self.batch_has_directories = false;
         self.exhausted = false;
@@ -203,7 +208,6 @@ impl<'a> Committer<'a> {
         if failed.peek().is_none() {
             return Ok(());
         }
-        self.has_failed = true;
         let mut path = self.reader.path(chunk.directory)?;
         for (name, problem) in failed {
             path.push(name.to_vec());

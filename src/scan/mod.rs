@@ -17,7 +17,7 @@ use crate::monitor::{Event, Monitor};
 use crate::problem::{Problem, ProblemLimit};
 use crate::progress::Progress;
 use crate::source::SourceTree;
-use crate::state::{Reader, State, StateError};
+use crate::state::{State, StateError};
 use crate::stop::StopFlag;
 
 pub use ahead::OPEN_AHEAD;
@@ -104,12 +104,13 @@ impl Scan<'_> {
         });
     }
 
-    /// Stops when those that failed are too many. To be asked once for many of them: the problems are
-    /// counted each time.
-    fn stop_at_limit(&self, reader: &Reader) -> Result<(), StateError> {
-        if self.limit.is_reached(|| reader.problem_count())? {
+    /// Counts an entry that had no problem before, and stops the run when these are too many; true
+    /// then.
+    fn count_problem(&self) -> bool {
+        let too_many = self.limit.add();
+        if too_many {
             self.stop.request();
         }
-        Ok(())
+        too_many
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 
+use crate::process_limits::{self, Explained};
+
 /// Why the state could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -76,11 +78,12 @@ pub enum StateError {
     DiskFull(PathBuf),
     /// The process's limits, not the state's: it ends a run all the same.
     #[error(
-        "this process cannot open or hold more ({0}): raise its limits (such as ulimit -n), then run the same command without --new"
+        "this process cannot open or hold more ({0}): {advice}, then run the same command without --new",
+        advice = process_limits::advice(.0).unwrap_or_else(|| "raise its limits (such as ulimit -n)".to_owned())
     )]
     Exhausted(io::Error),
     /// Anything else about the folder.
-    #[error("cannot {action} {}: {source}", .path.display())]
+    #[error("cannot {action} {}: {}", .path.display(), Explained(.source))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -111,6 +114,14 @@ impl StateError {
                     StateError::Corrupt { path, what }
                 }
                 ErrorCode::DiskFull => StateError::DiskFull(path),
+                ErrorCode::OutOfMemory => StateError::Exhausted(rustix::io::Errno::NOMEM.into()),
+                ErrorCode::SystemIoFailure if process_limits::database_met_limit(&path) => {
+                    StateError::Io {
+                        action: "write the state database",
+                        path,
+                        source: rustix::io::Errno::FBIG.into(),
+                    }
+                }
                 // SQLITE_ERROR: a statement of ours does not fit the tables that are there.
                 ErrorCode::Unknown => StateError::Corrupt { path, what },
                 _ => StateError::Database { path, what },

@@ -31,11 +31,11 @@ pub(super) struct StateFolder {
 impl StateFolder {
     /// Makes the folder, mode 0700, or takes an empty one.
     pub(super) fn create(path: &Path) -> Result<Self, StateError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(|error| StateError::io("make the state folder", path, error))?;
+        // Its parents are not made: a path with a slip in it would end on another disk.
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made.map_err(|error| StateError::io("make the state folder", path, error))?,
+        }
         if path.join(DATABASE).exists() {
             return Err(StateError::Exists(path.to_path_buf()));
         }

@@ -63,11 +63,11 @@ impl Reader {
 
 impl State {
     /// Records the attributes of an entry of which only the name was known. Its problem stays
-    /// until the entry is loaded or listed.
+    /// until the entry is loaded or listed; true where it is solved by that.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn identify(&self, unknown: &UnknownEntry, entry: &NewEntry) -> Result<(), StateError> {
+    pub fn identify(&self, unknown: &UnknownEntry, entry: &NewEntry) -> Result<bool, StateError> {
         self.write(|transaction| {
             transaction
                 .prepare_cached("DELETE FROM entry WHERE id = ?1 AND mode = ?2")?
@@ -80,7 +80,7 @@ impl State {
                      (SELECT 1 FROM entry WHERE id = ?1 AND owner <> id)",
                 )?
                 .execute([stored(unknown.id.get())])
-                .map(drop)
+                .map(|forgotten| forgotten > 0)
         })
     }
 
@@ -89,6 +89,6 @@ impl State {
     /// # Errors
     /// When the database cannot be written.
     pub fn still_unknown(&self, id: EntryId, problem: &Problem) -> Result<(), StateError> {
-        self.write(|transaction| problems::store(transaction, id, problem))
+        self.write(|transaction| problems::store(transaction, id, problem).map(drop))
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 
 use super::folder::{self, StateFolder};
-use super::{Counter, Reader, Settings, State, StateError, Totals, schema, settings};
+use super::{Counter, Reader, Settings, State, StateError, Subtrees, Totals, schema, settings};
 
 /// A transfer, as the last commit left it.
 #[derive(Debug)]
@@ -33,6 +33,10 @@ pub struct Standing {
     pub done: u64,
     /// Entries that have a problem.
     pub failed: u64,
+    /// Those of them that hide a subtree.
+    pub subtrees: Subtrees,
+    /// Files that changed while they were read, and are in the container.
+    pub changed: u64,
 }
 
 impl Look {
@@ -54,6 +58,8 @@ impl Look {
             totals,
             entries,
             failed,
+            subtrees: self.reader.subtrees()?,
+            changed: self.reader.changed_count()?,
         })
     }
 }

@@ -8,6 +8,7 @@
 //! One connection writes, under a lock; a writer has always collected a batch before it comes.
 //! Readers have connections of their own and see the last commit.
 
+mod changed;
 mod counter;
 mod error;
 mod folder;
@@ -23,6 +24,7 @@ mod row;
 mod schema;
 mod settings;
 mod sizes;
+mod subtrees;
 mod survey;
 mod work;
 
@@ -43,6 +45,7 @@ pub use progress::{Pass, PassProgress};
 pub use reader::{DirectoryEntry, InodeOwner, Reader};
 pub use recording::{FoundEntry, ListingChunk, Recorded};
 pub use settings::{Settings, compression_name};
+pub use subtrees::{Subtree, Subtrees};
 pub use survey::{DatabaseSize, LinkGroups, SurveyRow};
 pub use work::{FileBatch, Unlisted};
 
@@ -108,13 +111,9 @@ impl State {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
         // Again, as the write-ahead log may hold a later header.
-        let kind = schema::kind(&connection).map_err(failed)?;
-        let is_earlier = matches!(kind, schema::Kind::Earlier);
-        schema::accept(kind, &path)?;
+        schema::accept(schema::kind(&connection).map_err(failed)?, &path)?;
         schema::set_up_writer(&connection).map_err(failed)?;
-        if is_earlier {
-            schema::migrate(&mut connection).map_err(failed)?;
-        }
+        schema::migrate(&mut connection).map_err(failed)?;
         Ok(State {
             folder,
             writer: Mutex::new(connection),

@@ -4,7 +4,7 @@ use rusqlite::{Transaction, params};
 
 use super::counter::{Counter, Increments};
 use super::row::{stored, stored_time};
-use super::{Pass, PassProgress, State, StateError, losses, problems};
+use super::{Pass, PassProgress, State, StateError, changed, losses, problems};
 use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::{EntryId, SourceAttributes};
 use crate::problem::Problem;
@@ -16,6 +16,8 @@ pub struct Settled {
     pub id: EntryId,
     /// Bytes read from the source.
     pub bytes_read: u64,
+    /// Whether it changed while it was read.
+    pub changed: bool,
     /// Bytes of its objects.
     pub bytes_put: u64,
     /// Its objects.
@@ -39,15 +41,16 @@ pub struct Settlement {
 }
 
 impl State {
-    /// Stores a batch of outcomes.
+    /// Stores a batch of outcomes, and returns how many problems it solved.
     ///
     /// Only to be called for uploads that the container has confirmed: a stored outcome is never
     /// ahead of its upload.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn settle(&self, settlement: &Settlement) -> Result<(), StateError> {
-        self.write(|transaction| {
+    pub fn settle(&self, settlement: &Settlement) -> Result<u64, StateError> {
+        let solved = self.write(|transaction| {
+            let mut solved = 0;
             let mut increments = Increments::default();
             for settled in &settlement.done {
                 increments.add(Counter::Done, 1);
@@ -58,7 +61,7 @@ impl State {
             increments.store(transaction)?;
             if problems::any(transaction)? {
                 for settled in &settlement.done {
-                    problems::solved(transaction, settled.id)?;
+                    solved += problems::solved(transaction, settled.id)?;
                 }
             }
             for (id, problem) in &settlement.failed {
@@ -67,12 +70,13 @@ impl State {
             for (id, attributes) in &settlement.refreshed {
                 refresh(transaction, *id, attributes)?;
             }
+            changed::settle(transaction, settlement)?;
             settlement.progress.store(transaction, settlement.pass)?;
             crash_point(CrashPoint::SettleUncommitted);
-            Ok(())
+            Ok(solved)
         })?;
         crash_point(CrashPoint::SettleCommitted);
-        Ok(())
+        Ok(solved)
     }
 
     /// Gives an entry that waits to be tried again the attributes that it has now.

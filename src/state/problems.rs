@@ -1,10 +1,10 @@
 //! Entries that could not be loaded, and why.
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, Row, Transaction, params};
 use sha2::{Digest, Sha256};
 
 use super::row::{self, stored};
-use super::{Counter, Pass, PassProgress, Reader, State, StateError, settings};
+use super::{Counter, Pass, PassProgress, Reader, State, StateError, Subtree, settings, subtrees};
 use crate::entry::EntryId;
 use crate::problem::{Problem, Reason};
 
@@ -17,38 +17,70 @@ pub struct StoredProblem {
     pub problem: Problem,
     /// How many runs it failed in.
     pub attempt: u32,
+    /// What is missing beside it.
+    pub subtree: Option<Subtree>,
 }
 
-/// Notes a problem, or its latest reason and one attempt more.
+impl StoredProblem {
+    /// From a row of [`stored_columns`].
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredProblem> {
+        let reason: String = row.get(1)?;
+        let reason = Reason::from_code(&reason).ok_or_else(|| {
+            rusqlite::Error::FromSqlConversionFailure(
+                1,
+                rusqlite::types::Type::Text,
+                format!("unknown reason {reason}").into(),
+            )
+        })?;
+        Ok(StoredProblem {
+            id: row::id(row, 0)?,
+            problem: Problem {
+                reason,
+                errno: row.get(2)?,
+            },
+            attempt: row.get(3)?,
+            subtree: Subtree::from_column(row.get(4)?),
+        })
+    }
+}
+
+fn stored_columns() -> String {
+    format!(
+        "id, reason, errno, attempt, {} AS subtree",
+        subtrees::COLUMN
+    )
+}
+
+/// Notes a problem, or its latest reason and one attempt more. True where there was none before.
 pub(super) fn store(
     transaction: &Transaction<'_>,
     id: EntryId,
     problem: &Problem,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
     transaction
         .prepare_cached(
             "INSERT INTO problem (id, reason, errno, attempt) VALUES (?1, ?2, ?3, 1)
              ON CONFLICT (id) DO UPDATE SET reason = excluded.reason, errno = excluded.errno,
-                                            attempt = attempt + 1",
+                                            attempt = attempt + 1
+             RETURNING attempt",
         )?
-        .execute(params![
-            stored(id.get()),
-            problem.reason.code(),
-            problem.errno
-        ])
-        .map(drop)
+        .query_row(
+            params![stored(id.get()), problem.reason.code(), problem.errno],
+            |row| row.get(0),
+        )
+        .map(|attempt: u32| attempt == 1)
 }
 
-/// Forgets the problem of an entry that is well now. A directory is only when it is listed whole,
-/// even if what was listed of it is in the container.
-pub(super) fn solved(connection: &Connection, id: EntryId) -> rusqlite::Result<()> {
+/// Forgets the problem of an entry that is well now, and returns how many that were: one or none. A
+/// directory is only when it is listed whole, even if what was listed of it is in the container.
+pub(super) fn solved(connection: &Connection, id: EntryId) -> rusqlite::Result<u64> {
     connection
         .prepare_cached(
             "DELETE FROM problem WHERE id = ?1
              AND NOT EXISTS (SELECT 1 FROM directory WHERE id = ?1 AND listed = 0)",
         )?
         .execute([stored(id.get())])
-        .map(drop)
+        .map(|forgotten| forgotten as u64)
 }
 
 /// Whether there is any: mostly there is none to forget.
@@ -59,11 +91,15 @@ pub(super) fn any(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 impl State {
-    /// Notes that a directory could not be listed.
+    /// Notes that a directory could not be listed. True where it had no problem before.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn listing_failed(&self, directory: EntryId, problem: &Problem) -> Result<(), StateError> {
+    pub fn listing_failed(
+        &self,
+        directory: EntryId,
+        problem: &Problem,
+    ) -> Result<bool, StateError> {
         self.write(|transaction| store(transaction, directory, problem))
     }
 }
@@ -183,31 +219,30 @@ impl Reader {
     /// # Errors
     /// When the database cannot be read, or holds a reason that is not known.
     pub fn problems(&self, after: EntryId, at_most: u32) -> Result<Vec<StoredProblem>, StateError> {
-        self.query(|connection| {
-            connection
-                .prepare_cached(
-                    "SELECT id, reason, errno, attempt FROM problem WHERE id > ?1
-                     ORDER BY id LIMIT ?2",
-                )?
-                .query_map(params![stored(after.get()), at_most], |row| {
-                    let reason: String = row.get(1)?;
-                    let reason = Reason::from_code(&reason).ok_or_else(|| {
-                        rusqlite::Error::FromSqlConversionFailure(
-                            1,
-                            rusqlite::types::Type::Text,
-                            format!("unknown reason {reason}").into(),
-                        )
-                    })?;
-                    Ok(StoredProblem {
-                        id: row::id(row, 0)?,
-                        problem: Problem {
-                            reason,
-                            errno: row.get(2)?,
-                        },
-                        attempt: row.get(3)?,
-                    })
-                })?
-                .collect()
-        })
+        self.rows(
+            &format!(
+                "SELECT {} FROM problem WHERE id > ?1 ORDER BY id LIMIT ?2",
+                stored_columns()
+            ),
+            params![stored(after.get()), at_most],
+            StoredProblem::from_row,
+        )
+    }
+
+    /// The first problems to show: directories that could not be listed, then names that could not be
+    /// examined, then the others, each by id.
+    ///
+    /// # Errors
+    /// As [`problems`](Self::problems).
+    pub fn first_problems(&self, at_most: u32) -> Result<Vec<StoredProblem>, StateError> {
+        self.rows(
+            &format!(
+                "SELECT {} FROM problem
+                 ORDER BY CASE subtree WHEN 0 THEN 2 WHEN 3 THEN 1 ELSE 0 END, id LIMIT ?1",
+                stored_columns()
+            ),
+            [at_most],
+            StoredProblem::from_row,
+        )
     }
 }

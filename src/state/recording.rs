@@ -64,6 +64,8 @@ pub struct Recorded {
     pub entries: u64,
     /// Bytes of the regular files among them, further names left out.
     pub bytes: u64,
+    /// Directories that could not be listed before, and are now.
+    pub solved: u64,
 }
 
 impl State {
@@ -83,6 +85,7 @@ impl State {
             let recorded = Recorded {
                 entries: chunks.iter().map(|chunk| chunk.entries.len() as u64).sum(),
                 bytes: recording.increments.get(Counter::FoundBytes),
+                solved: recording.solved,
             };
             recording.end()?;
             Ok(recorded)
@@ -162,6 +165,8 @@ struct Recording<'a> {
     next: u64,
     links: LinksProgress,
     increments: Increments,
+    /// Problems that are no more.
+    solved: u64,
 }
 
 impl<'a> Recording<'a> {
@@ -180,6 +185,7 @@ impl<'a> Recording<'a> {
             next: after.max(FIRST_SEQUENCE),
             links: LinksProgress::load(transaction)?,
             increments: Increments::default(),
+            solved: 0,
         })
     }
 
@@ -206,7 +212,7 @@ impl<'a> Recording<'a> {
             self.transaction
                 .prepare_cached("UPDATE directory SET listed = 1 WHERE id = ?1")?
                 .execute([stored(chunk.directory.get())])?;
-            problems::solved(self.transaction, chunk.directory)?;
+            self.solved += problems::solved(self.transaction, chunk.directory)?;
         }
         Ok(())
     }

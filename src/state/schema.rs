@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{StateError, losses};
+use super::{StateError, changed, losses};
 
 /// `PRAGMA application_id`: "CLFS" in ASCII.
 const APPLICATION_ID: i64 = 0x434c_4653;
@@ -24,6 +24,7 @@ const FIRST_VERSION: i64 = 1;
 /// - `directory`: one row per directory; `listed` is 1 when all its entries are recorded.
 /// - `extent`: runs of consecutive ids that are the entries of a directory; nearly always one.
 /// - `inode`, `link`: only for inodes with several names, when links are preserved.
+/// - `changed` (since 2, in `changed.rs`): files that changed while they were read.
 /// - `pass`: how far each pass over the entries is (see `progress.rs`).
 ///
 /// And `loss` (see `losses.rs`).
@@ -90,18 +91,21 @@ CREATE TABLE pass (
 pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
     connection.execute_batch(losses::TABLE)?;
+    connection.execute_batch(changed::TABLE)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", VERSION)
 }
 
 /// Brings a database of an earlier version to this one, in one transaction.
-///
-/// - 1 to 2: the table `loss`.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
+    if version >= VERSION {
+        return Ok(());
+    }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: i64 = transaction.pragma_query_value(None, "user_version", |r| r.get(0))?;
     if version < 2 {
         transaction.execute_batch(losses::TABLE)?;
+        transaction.execute_batch(changed::TABLE)?;
     }
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
@@ -109,10 +113,8 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
 
 /// What kind of database this is.
 pub(super) enum Kind {
-    /// One of ours, with the schema that we write.
+    /// One of ours, with the schema that we write or an earlier one.
     Current,
-    /// One of ours, from an earlier version.
-    Earlier,
     /// One of ours, from a later version with this schema.
     Newer(i64),
     /// Something else.
@@ -128,8 +130,7 @@ pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
 
 fn kind_of(application: i64, version: i64) -> Kind {
     match (application, version) {
-        (APPLICATION_ID, VERSION) => Kind::Current,
-        (APPLICATION_ID, FIRST_VERSION..VERSION) => Kind::Earlier,
+        (APPLICATION_ID, FIRST_VERSION..=VERSION) => Kind::Current,
         (APPLICATION_ID, version) if version > VERSION => Kind::Newer(version),
         _ => Kind::Foreign,
     }
@@ -138,7 +139,7 @@ fn kind_of(application: i64, version: i64) -> Kind {
 /// Refuses databases that are not ours to use.
 pub(super) fn accept(kind: Kind, path: &Path) -> Result<(), StateError> {
     match kind {
-        Kind::Current | Kind::Earlier => Ok(()),
+        Kind::Current => Ok(()),
         Kind::Newer(found) => Err(StateError::Newer {
             path: path.to_path_buf(),
             found,

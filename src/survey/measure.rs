@@ -171,7 +171,7 @@ impl<'a> Measure<'a> {
             let scale = Scale::default();
             match measure.encoder.entry(entry, &scale)? {
                 Encoded::Whole(read) => {
-                    measure.read += read;
+                    measure.read += read.bytes;
                     Ok(Some((single_weight(entry), scale.0.into_inner())))
                 }
                 Encoded::Large(_) => Ok(None),

@@ -293,6 +293,7 @@ impl Looked {
             largest_directories,
             deepest,
             links,
+            subtrees: reader.subtrees()?,
             findings,
             estimate,
             scanned_in: self.took,

@@ -8,7 +8,7 @@ use clfs_format::{Compression, FileType};
 use super::estimate::Estimate;
 use super::finding::Finding;
 use super::histogram::SizeHistogram;
-use crate::state::LinkGroups;
+use crate::state::{LinkGroups, Subtrees};
 
 /// Where something stands, and how large it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub struct Survey {
     pub deepest: Option<(Vec<u8>, u64)>,
     /// Hard links.
     pub links: LinkGroups,
+    /// What the scan could not look into: nothing of it is in these figures.
+    pub subtrees: Subtrees,
     /// What is to know before it is loaded.
     pub findings: Vec<Finding>,
     /// What a load would take.

@@ -124,6 +124,90 @@ fn the_second_signal_ends_at_once() {
     );
 }
 
+/// A terminal that is closed: the kernel and the shell send SIGHUP, and that is one reason to stop in
+/// order, not two.
+#[test]
+fn hangups_stop_in_order() {
+    let undisturbed = Undisturbed::shared();
+    let transfer = undisturbed.transfer("hangup");
+    let mut child = transfer
+        .command()
+        .args(["--bandwidth-limit", "256K"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while phases(&transfer) == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    for _ in 0..3 {
+        send(&child, Signal::HUP);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let asked = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        assert!(asked.elapsed() < AT_REST, "it does not stop");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let ran = ended(child).expect(1);
+    assert!(ran.stdout.contains("stopping: "), "{ran:#?}");
+    assert!(
+        ran.stdout.contains("stopped: run the same command"),
+        "{ran:#?}"
+    );
+    transfer.finish();
+}
+
+/// Below nohup(1) the transfer goes on.
+#[test]
+fn a_hangup_that_is_ignored_stays_so() {
+    let undisturbed = Undisturbed::shared();
+    let transfer = undisturbed.transfer("nohup");
+    let command = transfer.command();
+    let mut ignoring = std::process::Command::new("sh");
+    ignoring.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]);
+    ignoring.arg(command.get_program()).args(command.get_args());
+    let child = ignoring
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while phases(&transfer) == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    send(&child, Signal::HUP);
+    let ran = ended(child).expect(0);
+    assert!(!ran.stdout.contains("stopping: "), "{ran:#?}");
+    transfer.assert_undisturbed();
+}
+
+/// A command that reads stops in order too, and removes what is half written.
+#[test]
+fn a_hangup_stops_an_extraction() {
+    let undisturbed = Undisturbed::shared();
+    let transfer = undisturbed.transfer("read");
+    let destination = transfer.state();
+    let mut child = clfsload()
+        .arg("extract")
+        .arg(undisturbed.scratch.container("undisturbed"))
+        .arg(&destination)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = || std::fs::read_dir(&destination).is_ok_and(|names| names.count() > 0);
+    while !begun() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    send(&child, Signal::HUP);
+    let ran = ended(child);
+    // It may have been done by then.
+    if ran.status != 0 {
+        let ran = ran.expect(1);
+        assert!(ran.stderr.contains("stopping: "), "{ran:#?}");
+    }
+}
+
 /// The one that has the state is stopped by SIGSTOP, so that it still has it for sure.
 #[test]
 fn a_second_process_on_the_state_is_refused() {

@@ -2,7 +2,9 @@
 
 use fuser::Errno;
 
-use crate::fixture::{Fixture, LARGE, paths};
+use crate::checker::{FolderBlobs, check};
+use crate::fixture::{Fixture, LARGE, Paths, paths};
+use crate::support::command::{clfsload, run};
 use crate::support::faulty_source::{Act, Call, Fault};
 
 /// Sizes on all sides of the first segment and of the others.
@@ -63,8 +65,93 @@ fn a_file_that_changes_during_the_read_is_read_again() {
 }
 
 #[test]
-fn a_file_that_never_stops_changing_is_a_problem() {
+fn a_file_that_never_stops_changing_is_a_problem_where_that_is_asked_for() {
     for path in ["small/file-09", "large/one"] {
+        let Some(fixture) = Fixture::new() else {
+            return;
+        };
+        fixture
+            .source
+            .fault(Fault::new(path, Call::Read, Act::Change));
+        let fail = ["--changed", "fail"];
+        fixture
+            .load("t", &fail)
+            .refused(3, "changed while it was read");
+        fixture.assert_no_root("t");
+        assert_eq!(fixture.failed("t", "changed"), paths([path]));
+        fixture.resume("t", &fail).expect(3);
+        assert_eq!(fixture.problems("t")[path].attempt, 2);
+        fixture
+            .load("skip", &["--skip-failed", "--changed", "fail"])
+            .expect(3);
+        assert_eq!(fixture.missing("skip"), paths([path]));
+        fixture.source.heal();
+        fixture.resume("t", &fail).expect(0);
+        fixture.assert_whole("t");
+    }
+}
+
+/// The files that are listed as changed; both lists must agree.
+fn changed(fixture: &Fixture, name: &str) -> Paths {
+    let read =
+        |file: &str| std::fs::read(fixture.scratch.path(name).join(file)).unwrap_or_default();
+    let text = String::from_utf8(read("changed.txt")).unwrap();
+    let raw = String::from_utf8(read("changed0.txt")).unwrap();
+    assert_eq!(text.replace('\n', "\0"), raw);
+    paths(text.lines())
+}
+
+/// What the container and the source have at `path`.
+fn contents(fixture: &Fixture, name: &str, path: &str) -> (Vec<u8>, Vec<u8>) {
+    let mut cat = clfsload();
+    cat.arg("cat").arg(fixture.scratch.container(name));
+    let output = cat.arg(format!("/{path}")).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let source = fixture.scratch.source().join(path);
+    let source = fixture.source.without_faults(|| std::fs::read(source));
+    (output.stdout, source.unwrap())
+}
+
+/// A log that grows with each read: its first bytes are stored, as many as it had before the read.
+#[test]
+fn a_file_that_grows_all_the_time_is_stored_as_it_was_before_the_read() {
+    for path in ["small/file-09", "large/one"] {
+        let Some(fixture) = Fixture::new() else {
+            return;
+        };
+        let before = fixture.source.size(path);
+        let grows = Fault::new(path, Call::Read, Act::Append(1000));
+        fixture.source.fault(grows);
+        for (name, options) in [("retry", &[][..]), ("store", &["--changed", "store"])] {
+            let ran = fixture
+                .load(name, options)
+                .refused(0, "changed while it was read; it is stored");
+            assert!(ran.stderr.contains(path), "{ran:#?}");
+            let summary = "1 file changed while being read; stored with the size";
+            assert!(ran.stdout.contains(summary), "{ran:#?}");
+            assert_eq!(changed(&fixture, name), paths([path]));
+            check(&FolderBlobs(fixture.scratch.container(name))).assert_clean();
+            let (held, source) = contents(&fixture, name, path);
+            assert!(held.len() as u64 > before && held.len() < source.len());
+            assert!(source.starts_with(&held), "{path}: not its first bytes");
+            // Kept by the state, whatever displays it.
+            let state = fixture.scratch.path(name);
+            let ran = run(["status", "--json", &state.display().to_string()]).expect(0);
+            let status: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+            assert_eq!(
+                (&status["changed"], &status["failed"]),
+                (&1.into(), &0.into())
+            );
+            let again = fixture.resume(name, &[]).expect(0);
+            assert!(again.stdout.contains(summary), "{again:#?}");
+        }
+    }
+}
+
+/// The same number of bytes, others each time: stored with a warning, once with those of any moment.
+#[test]
+fn a_file_that_is_written_over_all_the_time_is_stored_with_a_warning() {
+    for path in ["small/file-09", "large/one", "links/a/first"] {
         let Some(fixture) = Fixture::new() else {
             return;
         };
@@ -73,16 +160,51 @@ fn a_file_that_never_stops_changing_is_a_problem() {
             .fault(Fault::new(path, Call::Read, Act::Change));
         fixture
             .load("t", &[])
+            .refused(0, "and may mix old and new content");
+        assert_eq!(changed(&fixture, "t"), paths([path]));
+        assert_eq!(fixture.problems("t").len(), 0);
+        check(&FolderBlobs(fixture.scratch.container("t"))).assert_clean();
+        let (held, source) = contents(&fixture, "t", path);
+        assert_eq!(held.len(), source.len());
+    }
+}
+
+/// It never has the bytes that it just had: tried a few times, with nothing left of the larger sizes.
+#[test]
+fn a_file_that_shrinks_all_the_time_is_a_problem() {
+    for (path, by) in [("small/file-09", 100), ("large/one", 300_000)] {
+        let Some(fixture) = Fixture::new() else {
+            return;
+        };
+        let shrinks = Fault::new(path, Call::Read, Act::Append(-by));
+        fixture.source.fault(shrinks);
+        let ran = fixture
+            .load("t", &["--skip-failed"])
             .refused(3, "changed while it was read");
-        fixture.assert_no_root("t");
+        assert!(!ran.stderr.contains("it is stored"), "{ran:#?}");
         assert_eq!(fixture.failed("t", "changed"), paths([path]));
-        fixture.resume("t", &[]).expect(3);
-        assert_eq!(fixture.problems("t")[path].attempt, 2);
-        fixture.load("skip", &["--skip-failed"]).expect(3);
-        assert_eq!(fixture.missing("skip"), paths([path]));
-        fixture.source.heal();
-        fixture.resume("t", &[]).expect(0);
-        fixture.assert_whole("t");
+        assert_eq!(changed(&fixture, "t"), paths([]));
+        assert_eq!(fixture.missing("t"), paths([path]));
+    }
+}
+
+/// Shorter at once, and then no more: what the attempts at the larger sizes put is gone.
+#[test]
+fn a_file_that_shrinks_and_goes_on_changing_is_stored_with_the_smaller_size() {
+    for to in [100, 16_385, 9 << 20] {
+        let Some(fixture) = Fixture::new() else {
+            return;
+        };
+        let path = "large/one";
+        let changes = Fault::new(path, Call::Read, Act::Change);
+        fixture.source.fault(changes);
+        let shrinks = Fault::new(path, Call::Read, Act::Resize(to)).at(16 << 20);
+        fixture.source.fault(shrinks.once());
+        fixture
+            .load("t", &["--changed", "store"])
+            .refused(0, "it is stored");
+        check(&FolderBlobs(fixture.scratch.container("t"))).assert_clean();
+        assert_eq!(contents(&fixture, "t", path).0.len() as u64, to);
     }
 }
 

@@ -130,6 +130,12 @@ pub(crate) fn listed_problems(scratch: &Scratch, name: &str) -> BTreeMap<String,
         let value: serde_json::Value = serde_json::from_str(line).unwrap();
         let text = |key: &str| value[key].as_str().unwrap().to_owned();
         shown += &text("path");
+        shown += match value["subtree"].as_str() {
+            None => "",
+            Some("missing") => " (a directory: everything below it is missing)",
+            Some("partial") => " (a directory, listed in part: the rest of it is missing)",
+            Some(_) => " (not examined: if it is a directory, everything below it is missing)",
+        };
         shown.push('\n');
         let hex = text("path_hex");
         let bytes: Vec<u8> = (0..hex.len() / 2)

@@ -35,6 +35,82 @@ fn too_many_problems_stop_the_run() {
     fixture.assert_whole("three");
 }
 
+/// Threads that may be in the middle of an entry when the limit is reached.
+const THREADS: usize = 64;
+
+/// Files that cannot be read, names that cannot be examined and directories that cannot be listed,
+/// far more of each than the limit.
+#[test]
+fn a_run_stops_close_to_the_limit() {
+    let trees: [(&str, &[(&str, Call)]); 3] = [
+        ("files", &[("f", Call::Open)]),
+        ("names", &[("n", Call::Lookup)]),
+        (
+            "both",
+            &[("n", Call::Lookup), ("f", Call::Open), ("d", Call::List)],
+        ),
+    ];
+    for (name, kinds) in trees {
+        let Some(fixture) = Fixture::empty() else {
+            return;
+        };
+        for (kind, call) in kinds {
+            for number in 0..700 {
+                let path = format!("{kind}{}/{number:03}", number / 200);
+                match call {
+                    Call::List => fixture.source.file(format!("{path}/inside"), 1),
+                    _ => fixture.source.file(&path, 100),
+                }
+                let fault = Fault::new(&path, *call, Act::Fail(Errno::EIO));
+                fixture.source.fault(fault);
+            }
+        }
+        let ran = fixture.load(name, &["--max-errors", "10"]).expect(1);
+        let failed = fixture.problems(name).len();
+        println!("{name}: {failed} failed");
+        assert!((10..=10 + THREADS).contains(&failed), "{name}: {failed}");
+        let end = format!("stopped: {failed} entries failed");
+        assert!(ran.stdout.contains(&end), "{ran:#?}");
+        // Each run gets as far again.
+        fixture.resume(name, &["--max-errors", "10"]).expect(1);
+        let more = fixture.problems(name).len();
+        assert!(
+            (failed + 10..=failed + 10 + THREADS).contains(&more),
+            "{name}: {more}"
+        );
+        if name == "both" {
+            fixture.source.heal();
+            fixture.resume(name, &["--max-errors", "10"]).expect(0);
+            fixture.assert_whole(name);
+        }
+    }
+}
+
+#[test]
+fn few_lines_are_printed_of_many_failures() {
+    let Some(fixture) = failing(60) else { return };
+    let ran = fixture.load("t", &["--max-errors", "0"]).expect(3);
+    let errors = ran
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("error: "));
+    assert_eq!(errors.count(), 10, "{ran:#?}");
+    let log = fixture.scratch.path("t/output.txt");
+    let note = "note: further failed entries are not shown here; all are logged in";
+    assert_eq!(ran.stderr.matches(note).count(), 1, "{ran:#?}");
+    assert!(ran.stderr.contains(&log.display().to_string()), "{ran:#?}");
+    let logged = std::fs::read_to_string(log).unwrap();
+    assert_eq!(logged.matches(" error problem ").count(), 60);
+    assert!(
+        ran.stdout
+            .contains("failed, by reason:\n            60  permission-denied\n")
+    );
+    assert!(
+        ran.stdout.contains("failed, the first 10 of 60:\n"),
+        "{ran:#?}"
+    );
+}
+
 #[test]
 fn no_limit_and_a_limit_that_is_not_reached() {
     let Some(fixture) = failing(60) else { return };

@@ -14,3 +14,4 @@ mod limits;
 mod links;
 mod permissions;
 mod refused;
+mod subtrees;

@@ -94,6 +94,8 @@ impl Scratch {
 
     /// The words of a load into the folder container `container`.
     pub fn words(&self, state: &str, container: &str) -> Vec<String> {
+        // The folder of a container is made, but not the one that it lies in.
+        std::fs::create_dir_all(self.path("containers")).unwrap();
         vec![
             self.path(state).display().to_string(),
             self.source().display().to_string(),

@@ -149,6 +149,7 @@ impl Shared {
                 }
                 Act::Resize(size) => self.tree().resize(rule.number, size),
                 Act::Change => self.tree().touch(rule.number),
+                Act::Append(by) => self.tree().append(rule.number, by),
                 Act::Remove => self.tree().remove(rule.place.0, &rule.place.1),
                 Act::BecomeDirectory => self.tree().replace_by_directory(rule.number),
             }

@@ -132,6 +132,9 @@ impl Output for Azcopy {
 
     fn end(&self, ending: &Ending<'_>) {
         let summary = ending.summary;
+        if summary.subtrees.any() {
+            self.line(&format!("incomplete: {}", summary.subtrees));
+        }
         // Without a run there are no figures of one.
         let total = summary.totals.entries();
         let (done, total) = match ending.last {

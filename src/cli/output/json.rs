@@ -138,6 +138,8 @@ fn end_line(ending: &Ending<'_>) -> String {
         totals,
         problems,
         lost,
+        subtrees,
+        changed,
         elapsed,
         ..
     } = ending.summary;
@@ -168,6 +170,9 @@ fn end_line(ending: &Ending<'_>) -> String {
             "links": totals.get(Counter::FoundLinks),
             "failed": problems,
             "not_stored": lost.iter().map(|lost| Event::Lost(lost).fields()).collect::<Vec<_>>(),
+            "unlisted_directories": subtrees.unlisted,
+            "unknown_entries": subtrees.unknown,
+            "changed": changed,
             "bytes_read": totals.get(Counter::BytesRead),
             "bytes_put": totals.get(Counter::BytesPut),
             "objects": totals.get(Counter::Objects),

@@ -1,12 +1,14 @@
 //! Lines, for logs and pipes: events as they come, and the figures now and then.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::sparing::Sparing;
 use super::{Ending, Output, figures, summary};
 use crate::cli::Failure;
-use crate::cli::terminal::{err, out};
-use crate::monitor::{Event, Level};
+use crate::cli::terminal::out;
+use crate::monitor::Event;
 use crate::progress::Snapshot;
 
 /// The normal course to standard output, the rest to standard error.
@@ -14,30 +16,22 @@ pub(in crate::cli) struct Lines {
     /// Between two lines of figures; never without.
     every: Option<Duration>,
     last: Mutex<Instant>,
+    events: Sparing,
 }
 
 impl Lines {
-    pub(in crate::cli) fn new(every: Option<Duration>) -> Self {
+    pub(in crate::cli) fn new(every: Option<Duration>, state: PathBuf) -> Self {
         Lines {
             every,
+            events: Sparing::new(state),
             last: Mutex::new(Instant::now()),
         }
     }
 }
 
-/// An event as a line, where it goes.
-pub(super) fn print(event: &Event<'_>) {
-    match event.level() {
-        Level::Debug => {}
-        Level::Info => out(&event.to_string()),
-        Level::Warning => err(&format!("warning: {event}")),
-        Level::Error => err(&format!("error: {event}")),
-    }
-}
-
 impl Output for Lines {
     fn event(&self, event: &Event<'_>) {
-        print(event);
+        self.events.print(event);
     }
 
     fn snapshot(&self, snapshot: &Snapshot) {

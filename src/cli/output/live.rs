@@ -1,11 +1,13 @@
 //! The live display: a few lines at the bottom of a terminal that change twice a second.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Ending, Output, figures, lines, summary};
+use super::sparing::Sparing;
+use super::{Ending, Output, figures, summary};
 use crate::cli::Failure;
 use crate::cli::terminal::out;
 use crate::monitor::{Event, Level};
@@ -20,6 +22,7 @@ const WHOLE: f64 = 1000.0;
 pub(in crate::cli) struct Live {
     display: MultiProgress,
     rows: Mutex<Option<Rows>>,
+    events: Sparing,
 }
 
 struct Rows {
@@ -34,11 +37,12 @@ impl Live {
         std::io::stderr().is_terminal() && !dumb
     }
 
-    pub(in crate::cli) fn new() -> Self {
+    pub(in crate::cli) fn new(state: PathBuf) -> Self {
         let target = ProgressDrawTarget::stderr_with_hz(REDRAWS_A_SECOND);
         Live {
             display: MultiProgress::with_draw_target(target),
             rows: Mutex::new(None),
+            events: Sparing::new(state),
         }
     }
 
@@ -85,7 +89,7 @@ impl Output for Live {
     fn event(&self, event: &Event<'_>) {
         // Thousands of these may come in a second, and nobody sees them.
         if event.level() > Level::Debug {
-            self.beside(|| lines::print(event));
+            self.beside(|| self.events.print(event));
         }
     }
 

@@ -5,8 +5,10 @@ pub(super) mod figures;
 mod json;
 mod lines;
 mod live;
+mod sparing;
 mod summary;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::load::Summary;
@@ -56,9 +58,13 @@ pub(super) use azcopy::Azcopy;
 pub(super) use json::Json;
 
 /// The output for a person.
-pub(super) fn for_people(progress: bool, every: std::time::Duration) -> Arc<dyn Output> {
+pub(super) fn for_people(
+    progress: bool,
+    every: std::time::Duration,
+    state: PathBuf,
+) -> Arc<dyn Output> {
     match progress && Live::is_possible() {
-        true => Arc::new(Live::new()),
-        false => Arc::new(Lines::new(progress.then_some(every))),
+        true => Arc::new(Live::new(state)),
+        false => Arc::new(Lines::new(progress.then_some(every), state)),
     }
 }

@@ -4,7 +4,6 @@ use clfs_format::FileType;
 
 use super::Ending;
 use super::amount::{count, counted, rate, size, span, type_names};
-use crate::entry::EntryId;
 use crate::load::{End, Summary};
 use crate::monitor::{Escaped, below_source};
 use crate::progress::{Progress, Requests};
@@ -18,6 +17,7 @@ pub(in crate::cli) fn lines(ending: &Ending<'_>) -> Vec<String> {
     let Ending { summary, state, .. } = ending;
     let mut lines = vec![entries(summary), bytes(summary), run(summary)];
     lines.extend(requests(ending));
+    lines.extend(changed(summary, state));
     lines.extend(problems(summary, state));
     lines.extend(summary.lost.iter().map(|lost| format!("warning: {lost}")));
     lines.push(end_line(summary, state));
@@ -102,18 +102,31 @@ fn requests(ending: &Ending<'_>) -> Option<String> {
     Some(line)
 }
 
-/// The first problems, with their paths.
+/// Files that are in the container, but perhaps not as they ever were in the source.
+fn changed(summary: &Summary, state: &State) -> Option<String> {
+    (summary.changed > 0).then(|| {
+        format!(
+            "warning: {} changed while being read; stored with the size and times from before the read, \
+             and may mix old and new content (listed in {})",
+            counted(summary.changed, "file", "files"),
+            state.folder().join("changed.txt").display()
+        )
+    })
+}
+
+/// What is missing below directories first, then how many failed for each reason, then the first
+/// problems with their paths.
 fn problems(summary: &Summary, state: &State) -> Vec<String> {
     let shown = || -> Result<Vec<String>, StateError> {
         let reader = state.reader()?;
         let mut lines = Vec::new();
-        for stored in reader.problems(EntryId::new(0), SHOWN_PROBLEMS)? {
+        for stored in reader.first_problems(SHOWN_PROBLEMS)? {
             let path = reader.path(stored.id)?.join(&b'/');
-            lines.push(format!(
-                "  {}: {}",
-                Escaped(below_source(&path)),
-                stored.problem
-            ));
+            let mut line = format!("  {}: {}", Escaped(below_source(&path)), stored.problem);
+            if let Some(subtree) = stored.subtree {
+                line += &format!(" ({subtree})");
+            }
+            lines.push(line);
         }
         Ok(lines)
     };
@@ -121,14 +134,26 @@ fn problems(summary: &Summary, state: &State) -> Vec<String> {
         return Vec::new();
     }
     let first = shown().unwrap_or_default();
-    let mut lines = vec![match summary.problems > first.len() as u64 {
+    let mut lines = Vec::new();
+    if summary.subtrees.any() {
+        lines.push(format!("incomplete: {}", summary.subtrees));
+    }
+    let reasons = || state.reader()?.problem_reasons();
+    let reasons = reasons().unwrap_or_default();
+    if summary.problems > u64::from(SHOWN_PROBLEMS) {
+        lines.push("failed, by reason:".to_owned());
+        for (reason, number) in reasons {
+            lines.push(format!("  {:>12}  {reason}", count(number)));
+        }
+    }
+    lines.push(match summary.problems > first.len() as u64 {
         true => format!(
             "failed, the first {} of {}:",
             first.len(),
             count(summary.problems)
         ),
         false => "failed:".to_owned(),
-    }];
+    });
     lines.extend(first);
     lines
 }
@@ -142,6 +167,10 @@ fn end_line(summary: &Summary, state: &State) -> String {
         End::WasFinished => {
             "done: this transfer was finished before; nothing was left to do".to_owned()
         }
+        End::FinishedWithout if summary.subtrees.any() => format!(
+            "done, but incomplete: {}; {problems} failed in all (listed in {list})",
+            summary.subtrees
+        ),
         End::FinishedWithout => format!(
             "done without {problems} that failed (see {list}): the container is whole but for them"
         ),

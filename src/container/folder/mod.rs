@@ -25,6 +25,7 @@ use super::{
     BlobName, Container, ContainerError, ContainerErrorKind, ListMarker, ListPage, MAX_BLOB_BYTES,
     Operation, PutBody,
 };
+use crate::process_limits;
 use commit::{Commits, Written};
 use listing::Listings;
 
@@ -83,7 +84,8 @@ impl Drop for Turn {
 }
 
 impl Folder {
-    /// Opens the folder; with `create`, makes it and its parents first and makes that durable.
+    /// Opens the folder; with `create`, makes it first, and makes that durable. Its parents are not
+    /// made: where a disk is not mounted, they would take its place.
     ///
     /// A folder that is not there is [`ContainerErrorKind::ContainerMissing`]. Blocks while it works.
     pub fn open(path: &Path, create: bool) -> Result<Self, ContainerError> {
@@ -131,7 +133,10 @@ impl Container for Folder {
 
     async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
         if content.bytes.len() as u64 > MAX_BLOB_BYTES {
-            return Err(self.error(Errno::FBIG, Operation::Put, Some(name)));
+            let kind = ContainerErrorKind::TooLarge;
+            return Err(ContainerError::new(kind, Operation::Put, &self.location)
+                .with_detail(too_large())
+                .with_blob(name.as_str()));
         }
         let turn = self.writing.turn(name).await;
         let (folder, commits) = (Arc::clone(&self.folder), Arc::clone(&self.commits));
@@ -245,27 +250,23 @@ fn read_whole(folder: &OwnedFd, name: &str, at_most: u64) -> Result<Bytes, Errno
     Ok(content.into())
 }
 
-/// `mkdir -p`, with the parent of each new folder made durable.
-fn create_durably(path: &Path) -> Result<(), Errno> {
-    let missing: Vec<&Path> = path
-        .ancestors()
-        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
-        .collect();
-    for folder in missing.into_iter().rev() {
-        match rustix::fs::mkdir(folder, Mode::from_raw_mode(0o777)) {
-            Ok(()) => {}
-            // Another process was faster.
-            Err(Errno::EXIST) => continue,
-            Err(errno) => return Err(errno),
-        }
-        let parent = match folder.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::fsync(rustix::fs::open(parent, flags, Mode::empty())?)?;
+/// Makes the folder, if it is not there, and makes its name durable.
+fn create_durably(folder: &Path) -> Result<(), Errno> {
+    match rustix::fs::mkdir(folder, Mode::from_raw_mode(0o777)) {
+        Ok(()) => {}
+        Err(Errno::EXIST) => return Ok(()),
+        Err(errno) => return Err(errno),
     }
-    Ok(())
+    let parent = match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::fsync(rustix::fs::open(parent, flags, Mode::empty())?)
+}
+
+fn too_large() -> String {
+    format!("at most {MAX_BLOB_BYTES} bytes are possible")
 }
 
 fn failure(
@@ -276,13 +277,12 @@ fn failure(
 ) -> ContainerError {
     let (kind, detail) = match errno {
         Errno::NODATA => (ContainerErrorKind::BlobMissing, None),
-        Errno::NOENT => (ContainerErrorKind::ContainerMissing, None),
+        Errno::NOENT => (
+            ContainerErrorKind::ContainerMissing,
+            Some("there is no such folder; mount its disk if it lies on one".to_owned()),
+        ),
         Errno::NOSPC | Errno::DQUOT => (ContainerErrorKind::DiskFull, Some(errno.to_string())),
         Errno::FBIG if operation == Operation::Get => (ContainerErrorKind::TooLarge, None),
-        Errno::FBIG => (
-            ContainerErrorKind::TooLarge,
-            Some(format!("at most {MAX_BLOB_BYTES} bytes are possible")),
-        ),
         Errno::INVAL | Errno::LOOP if operation == Operation::Get => (
             ContainerErrorKind::Io,
             Some("it is not a regular file".into()),
@@ -293,11 +293,14 @@ fn failure(
         ),
         errno => (ContainerErrorKind::Io, Some(errno.to_string())),
     };
+    // Of a file that is too large for this process, say.
+    let advice = process_limits::advice(&errno.into());
     let mut error = ContainerError::new(kind, operation, location);
     if let Some(detail) = detail {
         error = error.with_detail(detail);
     }
-    error.with_optional_blob(blob)
+    let advice = advice.filter(|_| matches!(error.kind(), ContainerErrorKind::Io));
+    error.with_optional_advice(advice).with_optional_blob(blob)
 }
 
 #[cfg(test)]

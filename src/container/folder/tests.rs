@@ -176,10 +176,13 @@ async fn a_full_disk_is_told_apart() {
 #[test]
 fn a_folder_is_made_only_when_asked() {
     let parent = tempfile::tempdir().unwrap();
-    let path = parent.path().join("a/b/c");
-    let error = Folder::open(&path, false).unwrap_err();
-    assert_eq!(error.kind(), &ContainerErrorKind::ContainerMissing);
-    assert!(!parent.path().join("a").exists());
+    // Its parents are not made: a disk that is not mounted must not be taken for another.
+    for (path, create) in [("a/b", true), ("a/b", false), ("a", false)] {
+        let error = Folder::open(&parent.path().join(path), create).unwrap_err();
+        assert_eq!(error.kind(), &ContainerErrorKind::ContainerMissing);
+        assert!(!parent.path().join("a").exists());
+    }
+    let path = parent.path().join("a");
     Folder::open(&path, true).unwrap();
     Folder::open(&path, true).unwrap();
     fs::write(parent.path().join("file"), "").unwrap();

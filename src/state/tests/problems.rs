@@ -13,6 +13,7 @@ fn problems_are_kept_counted_and_solved() {
     let settle = |done: &[EntryId], failed: &[(EntryId, Problem)]| {
         let done = done.iter().map(|&id| Settled {
             id,
+            changed: false,
             bytes_read: 1,
             bytes_put: 2,
             objects: 3,
@@ -109,6 +110,7 @@ fn a_directory_that_is_listed_in_part_keeps_its_problem() {
     let reader = state.reader().unwrap();
     let settled = Settled {
         id: dir,
+        changed: false,
         bytes_read: 0,
         bytes_put: 1,
         objects: 1,
@@ -127,4 +129,125 @@ fn a_directory_that_is_listed_in_part_keeps_its_problem() {
     assert_eq!(reader.problem_count().unwrap(), 1);
     state.record(&[chunk(1000, vec![], true)]).unwrap();
     assert_eq!(reader.problem_count().unwrap(), 0);
+}
+
+#[test]
+fn directories_that_are_not_listed_to_their_end_hide_subtrees() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = new_state(folder.path());
+    let directories = ["a", "b", "c"].map(|name| entry(name, FileType::Directory));
+    state
+        .record(&[chunk(ROOT, directories.to_vec(), true)])
+        .unwrap();
+    // Of b a part is listed, of c all.
+    let files = || vec![entry("file", FileType::Regular)];
+    state
+        .record(&[chunk(1001, files(), false), chunk(1002, files(), true)])
+        .unwrap();
+    let unreadable = Problem::new(Reason::PermissionDenied);
+    let reader = state.reader().unwrap();
+    assert!(!reader.subtrees().unwrap().any());
+    for id in [1000, 1001] {
+        let id = EntryId::new(id);
+        assert!(state.listing_failed(id, &unreadable).unwrap(), "new");
+        assert!(!state.listing_failed(id, &unreadable).unwrap(), "no more");
+    }
+    let settlement = Settlement {
+        pass: Pass::Files,
+        progress: PassProgress::default(),
+        done: vec![],
+        failed: vec![(EntryId::new(1003), unreadable)],
+        refreshed: vec![],
+    };
+    state.settle(&settlement).unwrap();
+    let subtrees = reader.subtrees().unwrap();
+    let expected = Subtrees {
+        unlisted: 2,
+        partial: 1,
+        unknown: 0,
+    };
+    assert_eq!(subtrees, expected);
+    assert_eq!(
+        subtrees.to_string(),
+        "2 directories could not be listed: everything below them is missing (1 listed in part)"
+    );
+    let first = reader.first_problems(9).unwrap().into_iter();
+    let first: Vec<_> = first.map(|p| (p.id.get(), p.subtree)).collect();
+    let expected = [
+        (1000, Some(Subtree::Missing)),
+        (1001, Some(Subtree::Partial)),
+        (1003, None),
+    ];
+    assert_eq!(first, expected);
+}
+
+#[test]
+fn files_that_changed_are_kept_until_they_are_put_unchanged() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = new_state(folder.path());
+    let files = ["a", "b"].map(|name| entry(name, FileType::Regular));
+    state.record(&[chunk(ROOT, files.to_vec(), true)]).unwrap();
+    let reader = state.reader().unwrap();
+    let settle = |changed: [bool; 2]| {
+        let done = [1000, 1001].into_iter().zip(changed);
+        let done = done.map(|(id, changed)| Settled {
+            id: EntryId::new(id),
+            bytes_read: 1,
+            changed,
+            bytes_put: 2,
+            objects: 3,
+        });
+        let settlement = Settlement {
+            pass: Pass::Files,
+            progress: PassProgress::default(),
+            done: done.collect(),
+            failed: vec![],
+            refreshed: vec![],
+        };
+        state.settle(&settlement).unwrap();
+        assert_eq!(
+            reader.changed_count().unwrap(),
+            changed.iter().filter(|changed| **changed).count() as u64
+        );
+    };
+    settle([true, true]);
+    // After a crash one is put again, and counts once.
+    settle([true, true]);
+    settle([false, true]);
+    assert_eq!(
+        reader.changed(EntryId::new(0), 9).unwrap(),
+        [EntryId::new(1001)]
+    );
+    assert_eq!(reader.changed(EntryId::new(1001), 9).unwrap(), []);
+    settle([false, false]);
+}
+
+/// A transfer that schema 1 began is looked at as it is, and goes on with the present schema.
+#[test]
+fn a_state_of_schema_1_resumes() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(new_state(folder.path()));
+    let folder = folder.path().join("state");
+    let database = folder.join("state.db");
+    let connection = rusqlite::Connection::open(&database).unwrap();
+    connection
+        .execute_batch("DROP TABLE changed; PRAGMA user_version = 1;")
+        .unwrap();
+    drop(connection);
+    let version = || -> i64 {
+        let connection = rusqlite::Connection::open(&database).unwrap();
+        connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .unwrap()
+    };
+    let look = State::look(&folder).unwrap();
+    assert_eq!(look.standing().unwrap().changed, 0);
+    assert_eq!(look.reader.changed(EntryId::new(0), 9).unwrap(), []);
+    drop(look);
+    assert_eq!(version(), 1);
+    let state = State::open(&folder).unwrap();
+    assert_eq!(state.reader().unwrap().changed_count().unwrap(), 0);
+    drop(state);
+    assert_eq!(version(), schema::VERSION);
+    State::open(&folder).unwrap();
 }

@@ -30,6 +30,8 @@ pub enum Act {
     Resize(u64),
     /// The file's content and mtime change first.
     Change,
+    /// The file has so many bytes more or fewer at its end first, and a later mtime.
+    Append(i64),
     /// The name is gone first.
     Remove,
     /// A directory stands there first.

@@ -26,6 +26,8 @@ pub(super) struct Node {
     changes: u32,
     /// Extended attributes.
     pub(super) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// How often it grew or shrank at its end: each time gives a later mtime.
+    appends: u32,
 }
 
 /// Inodes by number.
@@ -43,6 +45,7 @@ impl Tree {
             links: 2,
             changes: 0,
             xattrs: BTreeMap::new(),
+            appends: 0,
         };
         Tree {
             nodes: vec![root],
@@ -96,6 +99,7 @@ impl Tree {
             body,
             changes: 0,
             xattrs: BTreeMap::new(),
+            appends: 0,
         });
         let number = self.nodes.len() as u64;
         let before = self.names(directory).insert(name, number);
@@ -140,6 +144,15 @@ impl Tree {
         self.nodes.iter().any(|node| !node.xattrs.is_empty())
     }
 
+    /// More or fewer bytes at its end, the others as they are, and a later mtime.
+    pub(super) fn append(&mut self, number: u64, by: i64) {
+        let node = self.node_mut(number);
+        node.appends += 1;
+        if let Body::File { size } = &mut node.body {
+            *size = size.saturating_add_signed(by);
+        }
+    }
+
     /// Something of another type under the same name.
     pub(super) fn replace_by_directory(&mut self, number: u64) {
         self.node_mut(number).body = Body::Directory(BTreeMap::new());
@@ -172,7 +185,8 @@ impl Tree {
             Body::File { size } => (FileType::RegularFile, *size, 0o644),
             Body::Symlink(target) => (FileType::Symlink, target.len() as u64, 0o777),
         };
-        let changed: SystemTime = UNIX_EPOCH + BEGIN + Duration::from_secs(u64::from(node.changes));
+        let changed: SystemTime =
+            UNIX_EPOCH + BEGIN + Duration::from_secs((node.changes + node.appends).into());
         FileAttr {
             ino: INodeNo(number),
             size,

@@ -1,0 +1,68 @@
+//! Errors that come from a limit of this process or of the system, and what to do about them.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+
+/// SQLite writes pages of at most this size: a file that is closer to the limit has met it.
+const LARGEST_WRITE: u64 = 64 << 10;
+
+/// The largest file that this process may write (`RLIMIT_FSIZE`), if there is a limit.
+fn largest_file() -> Option<u64> {
+    getrlimit(Resource::Fsize).current
+}
+
+/// What to do about an error that comes from a limit; none for any other error.
+pub(crate) fn advice(error: &io::Error) -> Option<String> {
+    let advice = match Errno::from_io_error(error)? {
+        Errno::FBIG => {
+            return Some(match largest_file() {
+                Some(bytes) => format!(
+                    "this process may write files of at most {bytes} bytes: raise the limit (ulimit -f)"
+                ),
+                None => "the file system cannot hold a file of this size".to_owned(),
+            });
+        }
+        Errno::MFILE => "raise the limit of open files (ulimit -n)",
+        Errno::NFILE => "the whole system has too many open files: raise fs.file-max",
+        Errno::NOMEM => {
+            "give the process more memory (ulimit -v, the memory limit of its control group), or lower \
+             --memory and --worker-threads"
+        }
+        Errno::AGAIN => {
+            "raise the limit of threads (ulimit -u, the task limit of its control group)"
+        }
+        _ => return None,
+    };
+    Some(advice.to_owned())
+}
+
+/// An error with what to do about it, where it comes from a limit.
+pub(crate) struct Explained<'a>(pub(crate) &'a io::Error);
+
+impl fmt::Display for Explained<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)?;
+        match advice(self.0) {
+            Some(advice) => write!(f, "; {advice}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether the database at `path`, or its log, is as large as a file of this process may be. SQLite
+/// reports `EFBIG` as an I/O error like any other.
+pub(crate) fn database_met_limit(path: &Path) -> bool {
+    let Some(limit) = largest_file() else {
+        return false;
+    };
+    ["", "-wal", "-journal"].iter().any(|suffix| {
+        let mut name = OsString::from(path);
+        name.push(suffix);
+        std::fs::metadata(name).is_ok_and(|file| file.len().saturating_add(LARGEST_WRITE) >= limit)
+    })
+}

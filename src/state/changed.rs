@@ -1,0 +1,78 @@
+//! Files that changed while they were read, and are in the container all the same.
+
+use rusqlite::{Connection, Transaction, params};
+
+use super::row::{self, stored};
+use super::{Reader, Settlement, StateError};
+use crate::entry::EntryId;
+
+/// The table: since schema 2.
+pub(super) const TABLE: &str = "CREATE TABLE changed (id INTEGER PRIMARY KEY) STRICT;";
+
+/// Notes for each entry of a settlement whether it changed while it was read.
+pub(super) fn settle(
+    transaction: &Transaction<'_>,
+    settlement: &Settlement,
+) -> rusqlite::Result<()> {
+    let is_changed = settlement.done.iter().filter(|settled| settled.changed);
+    // Mostly there is none to forget: few files change, fewer are put once more.
+    let any: bool = transaction
+        .prepare_cached("SELECT 1 FROM changed LIMIT 1")?
+        .exists([])?;
+    if any {
+        let unchanged = settlement.done.iter().filter(|settled| !settled.changed);
+        let unchanged = unchanged.map(|settled| settled.id);
+        for id in unchanged.chain(settlement.failed.iter().map(|(id, _)| *id)) {
+            transaction
+                .prepare_cached("DELETE FROM changed WHERE id = ?1")?
+                .execute([stored(id.get())])?;
+        }
+    }
+    for settled in is_changed {
+        transaction
+            .prepare_cached("INSERT OR IGNORE INTO changed (id) VALUES (?1)")?
+            .execute([stored(settled.id.get())])?;
+    }
+    Ok(())
+}
+
+/// Whether the database has the table: a look from outside may meet one of schema 1.
+fn is_there(connection: &Connection) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'changed'")?
+        .exists([])
+}
+
+impl Reader {
+    /// How many files changed while they were read, and are in the container.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn changed_count(&self) -> Result<u64, StateError> {
+        self.query(|connection| {
+            if !is_there(connection)? {
+                return Ok(0);
+            }
+            connection
+                .prepare_cached("SELECT count(*) FROM changed")?
+                .query_row([], |row| row.get(0))
+                .map(row::loaded)
+        })
+    }
+
+    /// The next of these files after `after`, by id.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn changed(&self, after: EntryId, at_most: u32) -> Result<Vec<EntryId>, StateError> {
+        self.query(|connection| {
+            if !is_there(connection)? {
+                return Ok(Vec::new());
+            }
+            connection
+                .prepare_cached("SELECT id FROM changed WHERE id > ?1 ORDER BY id LIMIT ?2")?
+                .query_map(params![stored(after.get()), at_most], |row| row::id(row, 0))?
+                .collect()
+        })
+    }
+}

@@ -7,6 +7,7 @@ mod found;
 mod prepare;
 mod problem_files;
 mod running;
+mod source;
 mod summary;
 
 use std::path::PathBuf;
@@ -26,13 +27,16 @@ use crate::identity::Seed;
 use crate::monitor::{Event, Monitor};
 use crate::problem::ProblemLimit;
 use crate::progress::{Observer, Progress};
-use crate::source::SourceTree;
+use crate::source::SourceIdentity;
 use crate::state::{Settings, State};
 use crate::stop::StopFlag;
 use crate::upload::{UploadLimits, Uploader};
 
 use bounds::Holders;
 use running::Running;
+
+/// The table of file systems.
+pub(crate) const FSTAB: &str = "/etc/fstab";
 
 pub use error::{LoadError, Refusal};
 pub use prepare::{Mode, prepare, prepare_with};
@@ -47,6 +51,10 @@ pub struct LoadOptions {
     pub state: PathBuf,
     /// The source folder.
     pub source: PathBuf,
+    /// What shows, in this run, that the source is the one of the transfer.
+    pub source_identity: SourceIdentity,
+    /// The table of file systems, in which mount points are looked up: `/etc/fstab`.
+    pub fstab: PathBuf,
     /// The container.
     pub container: ContainerLocation,
     /// Compression; what the transfer was begun with, or LZ4.
@@ -87,6 +95,8 @@ impl LoadOptions {
         LoadOptions {
             state,
             source,
+            source_identity: SourceIdentity::default(),
+            fstab: PathBuf::from(FSTAB),
             container,
             compression: None,
             preserve_hardlinks: None,
@@ -176,11 +186,7 @@ impl Load {
                 _ => End::FinishedWithout,
             });
         }
-        let source = SourceTree::open(&self.settings.source, Box::new(self.state.reader()?))
-            .map_err(|errno| Refusal::Source {
-                path: self.settings.source.clone(),
-                source: errno.into(),
-            })?
+        let source = source::open(&self.state, &self.settings, self.options.source_identity)?
             .with_open_directories(self.holders.directories);
         let context = Arc::new(EncodeContext {
             identity: Identity::new(self.settings.seed),

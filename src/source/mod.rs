@@ -5,11 +5,16 @@
 //! a symlink leads nowhere.
 
 mod activity;
+mod identity;
+mod lineage;
+mod mounts;
 mod names;
 mod stat;
 mod tree;
 
 pub use activity::{Asker, Asking, Stalled};
+pub use identity::{Mismatch, SourceIdentity, may_be_recorded_anew};
+pub use mounts::see_root;
 pub use names::{DirentBuffer, NameList, NameStore, Names, SpoolError};
 pub use stat::Seen;
 pub use tree::{Directory, Listable, OPEN_DIRECTORIES, OpenError, Places, SourceTree};

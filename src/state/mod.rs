@@ -13,6 +13,7 @@ mod error;
 mod folder;
 mod identify;
 mod look;
+mod mounts;
 mod outcome;
 mod problems;
 mod progress;
@@ -91,7 +92,8 @@ impl State {
         State::connect(folder)
     }
 
-    /// Opens the transfer in the folder.
+    /// Opens the transfer in the folder. It may be one of an earlier version: see
+    /// [`upgrade`](Self::upgrade).
     ///
     /// # Errors
     /// When there is none, another process works on it, or the database is damaged or newer.
@@ -114,6 +116,15 @@ impl State {
             writer: Mutex::new(connection),
             busy: AtomicU64::new(0),
         })
+    }
+
+    /// Brings the tables of an earlier version up to date: the first thing that is written on a
+    /// resume.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn upgrade(&self) -> Result<(), StateError> {
+        self.write(|transaction| schema::migrate(transaction))
     }
 
     /// The state folder.

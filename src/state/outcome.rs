@@ -105,6 +105,10 @@ fn refresh(
             stored_time(attributes.ctime),
             stored_time(attributes.atime),
             stored(attributes.inode),
-        ])
+        ])?;
+    // Names that are found later are compared with what it is now.
+    transaction
+        .prepare_cached("UPDATE inode SET ctime = ?2 WHERE owner = ?1")?
+        .execute(params![stored(id.get()), stored_time(attributes.ctime)])
         .map(drop)
 }

@@ -10,7 +10,9 @@ use super::StateError;
 const APPLICATION_ID: i64 = 0x434c_4653;
 
 /// `PRAGMA user_version`; a change of the tables adds one and a migration in one transaction.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
+/// The oldest that is migrated.
+const OLDEST: i64 = 1;
 
 /// The tables.
 ///
@@ -20,7 +22,10 @@ pub(super) const VERSION: i64 = 1;
 ///   the entry could not be stat'ed.
 /// - `directory`: one row per directory; `listed` is 1 when all its entries are recorded.
 /// - `extent`: runs of consecutive ids that are the entries of a directory; nearly always one.
-/// - `inode`, `link`: only for inodes with several names, when links are preserved.
+/// - `inode`, `link`: only for inodes with several names, when links are preserved. `file_system` is
+///   the directory that it is mounted on, `device` 0 for the device of its directories. `ctime` is the
+///   owner's: with it in the index a lookup stays quick where many files have one number.
+/// - `mount`: entries on which something is mounted, the root always; see [`crate::entry::Mount`].
 /// - `pass`: how far each pass over the entries is (see `progress.rs`).
 const TABLES: &str = "
 CREATE TABLE setting (
@@ -58,11 +63,19 @@ CREATE TABLE extent (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE inode (
     owner INTEGER PRIMARY KEY,
+    file_system INTEGER NOT NULL,
     device INTEGER NOT NULL,
     inode INTEGER NOT NULL,
+    ctime INTEGER NOT NULL,
     links INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX inode_key ON inode (device, inode, owner);
+CREATE INDEX inode_key ON inode (file_system, device, inode, ctime, owner);
+CREATE TABLE mount (
+    entry INTEGER PRIMARY KEY,
+    other_device INTEGER NOT NULL,
+    birth INTEGER,
+    origin BLOB
+) STRICT;
 CREATE TABLE link (
     owner INTEGER NOT NULL,
     id INTEGER NOT NULL,
@@ -81,6 +94,39 @@ CREATE TABLE pass (
 ) STRICT;
 ";
 
+/// From version 1, which knew no mounts, and file systems by device numbers: 0 for the root's. The
+/// others do not last, so nothing found later is joined with what has one: no entry has the id -1.
+const FROM_1: &str = "
+CREATE TABLE mount (
+    entry INTEGER PRIMARY KEY,
+    other_device INTEGER NOT NULL,
+    birth INTEGER,
+    origin BLOB
+) STRICT;
+ALTER TABLE inode ADD COLUMN file_system INTEGER NOT NULL DEFAULT -1;
+ALTER TABLE inode ADD COLUMN ctime INTEGER NOT NULL DEFAULT 0;
+UPDATE inode SET ctime = (SELECT ctime FROM entry WHERE entry.id = owner);
+UPDATE inode SET file_system = 100 WHERE device = 0;
+DROP INDEX inode_key;
+CREATE INDEX inode_key ON inode (file_system, device, inode, ctime, owner);
+INSERT INTO setting (name, value)
+    SELECT 'mounts_known_from', CAST(CAST(max(id) + 1 AS TEXT) AS BLOB) FROM entry;
+";
+
+/// Changes the tables of an earlier version, within the caller's transaction.
+pub(super) fn migrate(connection: &Connection) -> rusqlite::Result<()> {
+    if version(connection)? == OLDEST {
+        connection.execute_batch(FROM_1)?;
+        connection.pragma_update(None, "user_version", VERSION)?;
+    }
+    Ok(())
+}
+
+/// The version of the tables.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
 /// Makes the tables in an empty database.
 pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
@@ -90,8 +136,8 @@ pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
 
 /// What kind of database this is.
 pub(super) enum Kind {
-    /// One of ours, with the schema that we write.
-    Current,
+    /// One of ours, with the schema that we write or one that is migrated.
+    Known,
     /// One of ours, from a later version with this schema.
     Newer(i64),
     /// Something else.
@@ -101,13 +147,12 @@ pub(super) enum Kind {
 /// Tells whose database this is.
 pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
     let application: i64 = connection.pragma_query_value(None, "application_id", |r| r.get(0))?;
-    let version: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
-    Ok(kind_of(application, version))
+    Ok(kind_of(application, version(connection)?))
 }
 
 fn kind_of(application: i64, version: i64) -> Kind {
     match (application, version) {
-        (APPLICATION_ID, VERSION) => Kind::Current,
+        (APPLICATION_ID, OLDEST..=VERSION) => Kind::Known,
         (APPLICATION_ID, version) if version > VERSION => Kind::Newer(version),
         _ => Kind::Foreign,
     }
@@ -116,7 +161,7 @@ fn kind_of(application: i64, version: i64) -> Kind {
 /// Refuses databases that are not ours to use.
 pub(super) fn accept(kind: Kind, path: &Path) -> Result<(), StateError> {
     match kind {
-        Kind::Current => Ok(()),
+        Kind::Known => Ok(()),
         Kind::Newer(found) => Err(StateError::Newer {
             path: path.to_path_buf(),
             found,

@@ -1,6 +1,7 @@
 //! The database's part of the invariants: ids by order alone, progress, settings.
 
 mod links;
+mod migration;
 mod problems;
 
 use std::path::Path;
@@ -8,7 +9,9 @@ use std::path::Path;
 use clfs_format::{Compression, FileType, Timestamp};
 
 use super::*;
-use crate::entry::{DeviceNumber, EntryId, LinkKey, NewEntry, SourceAttributes};
+use crate::entry::{
+    DeviceNumber, EntryId, KnownDirectory, LinkKey, Mounted, NewEntry, Place, SourceAttributes,
+};
 use crate::identity::Seed;
 use crate::problem::{Problem, Reason};
 
@@ -49,6 +52,7 @@ fn entry(name: &str, file_type: FileType) -> NewEntry {
         attributes: attributes(file_type, 10),
         link: None,
         clamped_times: 0,
+        mount: None,
     }
 }
 
@@ -144,8 +148,14 @@ fn a_directory_in_chunks_knows_where_it_stands() {
     let reader = state.reader().unwrap();
     let root = Unlisted {
         id: EntryId::ROOT,
-        parent: EntryId::ROOT,
-        name: b"source".to_vec(),
+        place: Place {
+            parent: EntryId::ROOT,
+            name: b"source".to_vec(),
+            known: Some(KnownDirectory {
+                attributes: attributes(FileType::Directory, 10),
+                mounted: Mounted::Nothing,
+            }),
+        },
         after: None,
     };
     let in_part = Unlisted {

@@ -93,6 +93,17 @@ pub struct Mount {
     pub origin: Option<Vec<u8>>,
 }
 
+/// A mount below the source when the transfer was started: the scan may come to it in a later run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountBelow {
+    /// Its path below the source, raw bytes.
+    pub path: Vec<u8>,
+    /// `st_ino` of its root; none where numbers are not compared.
+    pub inode: Option<u64>,
+    /// `Mount::birth` of its root.
+    pub birth: Option<i64>,
+}
+
 /// What the state knows of what is mounted on a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mounted {

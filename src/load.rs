@@ -27,7 +27,7 @@ use crate::identity::Seed;
 use crate::monitor::{Event, Monitor};
 use crate::problem::ProblemLimit;
 use crate::progress::{Observer, Progress};
-use crate::source::SourceIdentity;
+use crate::source::{Doubt, SourceIdentity};
 use crate::state::{Settings, State};
 use crate::stop::StopFlag;
 use crate::upload::{UploadLimits, Uploader};
@@ -122,6 +122,7 @@ pub struct Load {
     holders: Holders,
     state: State,
     settings: Settings,
+    doubts: Vec<Doubt>,
     container: Arc<dyn Container>,
     limiter: Arc<Limiter>,
     runtime: tokio::runtime::Runtime,
@@ -156,6 +157,14 @@ impl Load {
             container: self.container.location(),
             resumed: mode == Mode::Resume,
         }
+    }
+
+    /// Warnings that the source of a new transfer may not be mounted.
+    pub fn doubts(&self) -> impl Iterator<Item = Event<'_>> {
+        self.doubts.iter().map(|doubt| match doubt {
+            Doubt::Empty(path) => Event::SourceEmpty { path },
+            Doubt::NotMounted(path) => Event::SourceNotMounted { path },
+        })
     }
 
     /// Asks the run to stop, from a signal handler's thread.

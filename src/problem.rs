@@ -129,8 +129,9 @@ impl Problem {
             // openat(2) with O_NOFOLLOW or O_DIRECTORY; ENXIO: a fifo or socket instead of a file.
             Errno::LOOP | Errno::NOTDIR | Errno::ISDIR | Errno::NXIO => Reason::TypeChanged,
             Errno::NAMETOOLONG => Reason::NameTooLong,
-            // The answer of `Directory::look` for an automount that fails.
+            // The answers of `Directory::look` for mounts that are missing, or others.
             Errno::NODEV => Reason::NotMounted,
+            Errno::XDEV => Reason::Replaced,
             _ => Reason::InputOutput,
         };
         Problem {

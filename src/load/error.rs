@@ -92,9 +92,9 @@ pub enum Refusal {
     SourceRenumbered(PathBuf),
     /// A source of which nothing shows whether it is the one of the transfer.
     #[error(
-        "another folder or file system may be at {}: its attributes are not those that this transfer \
-         recorded, and nothing in it shows that it is the same. Mount the right one; if it is mounted, start \
-         again with --new, a new state folder and an empty container. Nothing was written",
+        "another folder or file system is at {}, or the same one was changed: its attributes are not those \
+         that this transfer recorded, and nothing in it shows that it is the same. Mount the right one; if it \
+         is mounted, start again with --new, a new state folder and an empty container. Nothing was written",
         .0.display()
     )]
     SourceUnproven(PathBuf),

@@ -19,7 +19,7 @@ use crate::encode::{EncodeContext, bucket_name};
 use crate::entry::NewEntry;
 use crate::identity::{Identity, Seed};
 use crate::progress::Progress;
-use crate::source::see_root;
+use crate::source::{doubts, mounts_below, see_root};
 use crate::state::{Settings, State, StateError, compression_name};
 
 /// Whether a transfer begins or goes on.
@@ -173,8 +173,13 @@ fn prepare_limited(
     };
     let settings = state.settings()?;
     progress.begin(&state.reader()?)?;
+    let doubts = match mode {
+        Mode::New => doubts(&settings.source, &options.fstab),
+        Mode::Resume => Vec::new(),
+    };
     let load = Load {
         options,
+        doubts,
         holders: bounds.holders,
         state,
         settings,
@@ -369,6 +374,7 @@ fn new_settings(options: &LoadOptions, source: PathBuf) -> Result<Settings, Load
         container: options.container.identity(),
         compression: options.compression.unwrap_or(Compression::Lz4),
         preserve_hardlinks: options.preserve_hardlinks.unwrap_or(false),
+        mounts: mounts_below(&source),
         root: root_entry(&source)?,
         source,
     })

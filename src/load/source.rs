@@ -20,9 +20,14 @@ pub(super) fn open(
         path: path.clone(),
         source,
     };
+    let mut mounts = settings.mounts.clone();
+    if identity == SourceIdentity::Attributes {
+        mounts.iter_mut().for_each(|mount| mount.inode = None);
+    }
     let tree = SourceTree::open(path, Box::new(reader))
         .map_err(|errno| unusable(errno.into()))?
-        .with_identity(identity);
+        .with_identity(identity)
+        .with_mounts(&mounts);
     let checked = tree.check_root(&known).map_err(|error| match error {
         OpenError::State(error) => LoadError::State(error),
         OpenError::Problem(problem) => unusable(std::io::Error::other(problem.to_string())).into(),

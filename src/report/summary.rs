@@ -115,6 +115,13 @@ fn entries(subject: &Subject) -> String {
     if links > 0 {
         text += &format!("; {} of them further names of a file", count(links));
     }
+    let unlike = totals.get(Counter::UnlikeNames);
+    if unlike > 0 {
+        text += &format!(
+            "; {} with the inode number of another file, but other attributes: loaded as files of their own",
+            counted(unlike, "name", "names")
+        );
+    }
     text
 }
 

@@ -68,21 +68,19 @@ pub(super) fn check_mount(
         SourceIdentity::Inodes | SourceIdentity::Attributes => {}
     }
     let births = recorded.and_then(|mount| mount.birth).zip(now.birth);
-    if let (Some((before, after)), SourceIdentity::Inodes) = (births, by) {
+    if let Some((before, after)) = births {
         if before != after {
             return Err(Mismatch::Other);
         }
         // mke2fs keeps whole seconds, and several file systems may be made in one.
-        if before % 1_000_000_000 != 0 {
+        if before % 1_000_000_000 != 0 && by == SourceIdentity::Inodes {
             return Ok(());
         }
-    }
-    if agrees {
-        return Ok(());
     }
     match children() {
         Children::Found => return Ok(()),
         Children::Gone => return Err(Mismatch::Other),
+        Children::None if agrees => return Ok(()),
         Children::None => {}
     }
     let shown = match recorded {

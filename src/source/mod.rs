@@ -5,16 +5,19 @@
 //! a symlink leads nowhere.
 
 mod activity;
+mod expected;
 mod identity;
 mod lineage;
 mod mounts;
 mod names;
 mod stat;
 mod tree;
+mod unmounted;
 
 pub use activity::{Asker, Asking, Stalled};
 pub use identity::{Mismatch, SourceIdentity, may_be_recorded_anew};
-pub use mounts::see_root;
+pub use mounts::{mounts_below, see_root};
 pub use names::{DirentBuffer, NameList, NameStore, Names, SpoolError};
 pub use stat::Seen;
 pub use tree::{Directory, Listable, OPEN_DIRECTORIES, OpenError, Places, SourceTree};
+pub use unmounted::{Doubt, doubts};

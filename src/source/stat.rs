@@ -41,7 +41,15 @@ impl Seen {
     /// The error of the call; `EINVAL` for a type that no POSIX tree holds.
     pub fn at(directory: impl AsFd, name: &CStr) -> Result<Seen, Errno> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        Self::from_statx(&statx(directory, name, flags, ASKED)?)
+        Self::of(directory, name, flags)
+    }
+
+    pub(super) fn of(
+        directory: impl AsFd,
+        path: impl rustix::path::Arg,
+        flags: AtFlags,
+    ) -> Result<Seen, Errno> {
+        Self::from_statx(&statx(directory, path, flags, ASKED)?)
     }
 
     /// Looks at an open file.

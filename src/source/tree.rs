@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::activity::{Activity, Asker, Asking, Stalled};
+use super::expected::Expected;
 use super::identity::{self, Children, Mismatch, SourceIdentity};
 use super::lineage::Lineage;
 use super::mounts;
@@ -18,7 +19,7 @@ use rustix::fs::{Access, AtFlags, Mode, OFlags, accessat, open, openat};
 use rustix::io::Errno;
 
 use crate::entry::{
-    EntryId, KnownDirectory, LinkKey, Mount, Mounted, NewEntry, Place, SourceAttributes,
+    EntryId, KnownDirectory, LinkKey, Mount, MountBelow, Mounted, NewEntry, Place, SourceAttributes,
 };
 use crate::problem::{Problem, Reason, is_exhaustion};
 use crate::state::StateError;
@@ -102,6 +103,8 @@ pub struct Directory {
     /// it was listed.
     descriptor: OwnedFd,
     lineage: Arc<Lineage>,
+    /// What should be mounted in it or below.
+    expected: Option<Arc<Expected>>,
     /// It belongs to an autofs: each name in it may be a trigger.
     is_autofs: bool,
 }
@@ -160,6 +163,7 @@ impl SourceTree {
             id: EntryId::ROOT,
             parent: EntryId::ROOT,
             lineage: Lineage::root(seen.device, seen.attributes.inode),
+            expected: None,
             is_autofs: mounts::is_autofs(&descriptor),
             descriptor,
         };
@@ -176,6 +180,16 @@ impl SourceTree {
     /// Compares by other attributes than the default ones.
     pub fn with_identity(self, identity: SourceIdentity) -> Self {
         SourceTree { identity, ..self }
+    }
+
+    /// Expects these file systems: where none is mounted, a look fails with `ENODEV`, and with `EXDEV`
+    /// where another one is.
+    pub fn with_mounts(mut self, mounts: &[MountBelow]) -> Self {
+        // Nobody else has it yet, and without a root there is nothing to expect.
+        if let Some(root) = Arc::get_mut(&mut self.root) {
+            root.expected = Expected::of(mounts);
+        }
+        self
     }
 
     /// Whether the source is the one of which `known` was recorded.
@@ -249,12 +263,12 @@ impl SourceTree {
         &self,
         above: &Arc<Directory>,
         id: EntryId,
-        known: Option<&KnownDirectory>,
+        place: &Place,
         descriptor: OwnedFd,
         seen: &Seen,
     ) -> Result<Arc<Directory>, OpenError> {
         let device_above = above.lineage.device;
-        if let Some(known) = known {
+        if let Some(known) = &place.known {
             let checked = match identity::check_directory(known, seen, device_above) {
                 Some(checked) => checked,
                 None => {
@@ -280,6 +294,7 @@ impl SourceTree {
                 true => above.is_autofs,
                 false => mounts::is_autofs(&descriptor),
             },
+            expected: above.expected_at(&place.name).cloned(),
             descriptor,
             lineage,
         });
@@ -347,9 +362,9 @@ impl SourceTree {
         };
         while let Some((id, place)) = below.pop() {
             let flags = DIRECTORY | OFlags::NOFOLLOW;
-            let descriptor = directory.open(&component(place.name)?, flags)?;
+            let descriptor = directory.open(&component(place.name.clone())?, flags)?;
             let seen = Seen::open(&descriptor)?;
-            directory = self.enter(&directory, id, place.known.as_ref(), descriptor, &seen)?;
+            directory = self.enter(&directory, id, &place, descriptor, &seen)?;
         }
         Ok(directory)
     }
@@ -373,7 +388,7 @@ impl SourceTree {
         // one of each name. The look at "." needs the same right as those at them.
         let seen = Seen::at(&descriptor, c".")?;
         Ok(Listable {
-            directory: self.enter(&above, id, place.known.as_ref(), descriptor, &seen)?,
+            directory: self.enter(&above, id, place, descriptor, &seen)?,
             names: None,
         })
     }
@@ -444,14 +459,33 @@ impl Directory {
     /// what a listing will find there, not those of an automount's trigger.
     ///
     /// # Errors
-    /// The error of statx(2) or openat(2); `ENODEV` where a file system cannot be mounted.
+    /// The error of statx(2) or openat(2); `ENODEV` where a file system is missing, `EXDEV` where it is
+    /// another one.
     pub fn look(&self, name: &CStr) -> Result<Seen, Errno> {
-        let seen = Seen::at(&self.descriptor, name)?;
+        let seen = self.look_and_mount(name)?;
+        if let Some(expected) = self.expected_at(name.to_bytes()) {
+            expected.check(&seen, self.lineage.device)?;
+        }
+        Ok(seen)
+    }
+
+    fn expected_at(&self, name: &[u8]) -> Option<&Arc<Expected>> {
+        self.expected.as_ref()?.at(name)
+    }
+
+    fn look_and_mount(&self, name: &CStr) -> Result<Seen, Errno> {
+        let mut seen = Seen::at(&self.descriptor, name)?;
         let is_directory = seen.attributes.file_type == FileType::Directory;
         let may_be_mount = seen.device != self.lineage.device
             || seen.is_mount
             || seen.is_automount
             || self.is_autofs;
+        if !is_directory && seen.is_mount {
+            seen.mount = Some(Mount {
+                is_other_device: seen.device != self.lineage.device,
+                ..Mount::default()
+            });
+        }
         if !(is_directory && may_be_mount) || name == c"." {
             return Ok(seen);
         }

@@ -1,10 +1,10 @@
 //! What is known of directories, to recognise them: attributes and mounts.
 
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::row::{self, ENTRY_COLUMNS, stored};
 use super::{Reader, StateError, schema, settings};
-use crate::entry::{EntryId, KnownDirectory, Mount, Mounted, Place, SourceAttributes};
+use crate::entry::{EntryId, KnownDirectory, Mount, MountBelow, Mounted, Place, SourceAttributes};
 
 /// Columns that [`mount`] reads, of a row of `mount` that may be missing.
 pub(super) const MOUNT_COLUMNS: &str = "mount.other_device, mount.birth, mount.origin";
@@ -27,6 +27,35 @@ pub(super) fn record(
             mount.origin
         ])
         .map(drop)
+}
+
+/// Records a mount below the source.
+pub(super) fn record_below(connection: &Connection, mount: &MountBelow) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO mount_below (path, inode, birth) VALUES (?1, ?2, ?3)")?
+        .execute(params![
+            mount.path,
+            stored(mount.inode.unwrap_or_default()),
+            mount.birth
+        ])
+        .map(drop)
+}
+
+/// The mounts below the source; none in a database of an earlier version.
+pub(super) fn below(connection: &Connection) -> rusqlite::Result<Vec<MountBelow>> {
+    if schema::version(connection)? == schema::WITHOUT_MOUNTS {
+        return Ok(Vec::new());
+    }
+    connection
+        .prepare_cached("SELECT path, inode, birth FROM mount_below ORDER BY path")?
+        .query_map([], |row| {
+            Ok(MountBelow {
+                path: row.get(0)?,
+                inode: Some(row::loaded(row.get(1)?)),
+                birth: row.get(2)?,
+            })
+        })?
+        .collect()
 }
 
 /// What is mounted on `entry`, from columns that begin at `first`.
@@ -129,6 +158,18 @@ impl Reader {
         )
     }
 
+    /// Whether something was mounted on an entry when it was recorded.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn was_mount(&self, id: EntryId) -> Result<bool, StateError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached("SELECT 1 FROM mount WHERE entry = ?1")?
+                .exists([stored(id.get())])
+        })
+    }
+
     /// Whether nothing is recorded of what a directory holds.
     ///
     /// # Errors
@@ -143,7 +184,7 @@ impl Reader {
     }
 
     fn knows_mounts(&self) -> Result<bool, StateError> {
-        // Version 1 did not.
-        self.query(schema::version).map(|version| version > 1)
+        self.query(schema::version)
+            .map(|version| version != schema::WITHOUT_MOUNTS)
     }
 }

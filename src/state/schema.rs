@@ -11,8 +11,8 @@ const APPLICATION_ID: i64 = 0x434c_4653;
 
 /// `PRAGMA user_version`; a change of the tables adds one and a migration in one transaction.
 pub(super) const VERSION: i64 = 2;
-/// The oldest that is migrated.
-const OLDEST: i64 = 1;
+/// The version that knew no mounts: the oldest that is migrated.
+pub(super) const WITHOUT_MOUNTS: i64 = 1;
 
 /// The tables.
 ///
@@ -25,6 +25,7 @@ const OLDEST: i64 = 1;
 /// - `inode`, `link`: only for inodes with several names, when links are preserved. `file_system` is
 ///   the directory that it is mounted on, `device` 0 for the device of its directories. `ctime` is the
 ///   owner's: with it in the index a lookup stays quick where many files have one number.
+/// - `mount_below`: what was mounted below the source when the transfer was started.
 /// - `mount`: entries on which something is mounted, the root always; see [`crate::entry::Mount`].
 /// - `pass`: how far each pass over the entries is (see `progress.rs`).
 const TABLES: &str = "
@@ -76,6 +77,11 @@ CREATE TABLE mount (
     birth INTEGER,
     origin BLOB
 ) STRICT;
+CREATE TABLE mount_below (
+    path BLOB PRIMARY KEY,
+    inode INTEGER NOT NULL,
+    birth INTEGER
+) STRICT, WITHOUT ROWID;
 CREATE TABLE link (
     owner INTEGER NOT NULL,
     id INTEGER NOT NULL,
@@ -103,6 +109,11 @@ CREATE TABLE mount (
     birth INTEGER,
     origin BLOB
 ) STRICT;
+CREATE TABLE mount_below (
+    path BLOB PRIMARY KEY,
+    inode INTEGER NOT NULL,
+    birth INTEGER
+) STRICT, WITHOUT ROWID;
 ALTER TABLE inode ADD COLUMN file_system INTEGER NOT NULL DEFAULT -1;
 ALTER TABLE inode ADD COLUMN ctime INTEGER NOT NULL DEFAULT 0;
 UPDATE inode SET ctime = (SELECT ctime FROM entry WHERE entry.id = owner);
@@ -115,7 +126,7 @@ INSERT INTO setting (name, value)
 
 /// Changes the tables of an earlier version, within the caller's transaction.
 pub(super) fn migrate(connection: &Connection) -> rusqlite::Result<()> {
-    if version(connection)? == OLDEST {
+    if version(connection)? == WITHOUT_MOUNTS {
         connection.execute_batch(FROM_1)?;
         connection.pragma_update(None, "user_version", VERSION)?;
     }
@@ -152,7 +163,7 @@ pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
 
 fn kind_of(application: i64, version: i64) -> Kind {
     match (application, version) {
-        (APPLICATION_ID, OLDEST..=VERSION) => Kind::Known,
+        (APPLICATION_ID, WITHOUT_MOUNTS..=VERSION) => Kind::Known,
         (APPLICATION_ID, version) if version > VERSION => Kind::Newer(version),
         _ => Kind::Foreign,
     }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use clfs_format::Compression;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{State, StateError};
-use crate::entry::{EntryId, NewEntry};
+use super::{State, StateError, mounts};
+use crate::entry::{EntryId, MountBelow, NewEntry};
 use crate::identity::Seed;
 
 /// What `--new` fixes for the whole transfer.
@@ -24,6 +24,8 @@ pub struct Settings {
     pub compression: Compression,
     /// Whether several names of one inode become one object.
     pub preserve_hardlinks: bool,
+    /// Mounts below the source when the transfer was started, in the order of their paths.
+    pub mounts: Vec<MountBelow>,
     /// The root directory of the source; `name` is the last component of its path.
     pub root: NewEntry,
 }
@@ -50,6 +52,9 @@ impl Settings {
             COMPRESSION,
             compression_name(self.compression).as_bytes(),
         )?;
+        for mount in &self.mounts {
+            mounts::record_below(connection, mount)?;
+        }
         put(connection, HARDLINKS, &[u8::from(self.preserve_hardlinks)])
     }
 
@@ -77,6 +82,7 @@ impl Settings {
             container: String::from_utf8(value(CONTAINER)?).map_err(|_| wrong(CONTAINER))?,
             compression,
             preserve_hardlinks,
+            mounts: mounts::below(connection).map_err(|error| StateError::query(path, error))?,
             root: super::recording::load_root(connection)
                 .map_err(|error| StateError::query(path, error))?
                 .ok_or_else(|| StateError::corrupt(path, "the root entry is missing"))?,

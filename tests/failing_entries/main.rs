@@ -7,9 +7,12 @@ mod checker;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod automount;
 mod changing;
 mod fixture;
+mod identity;
 mod limits;
 mod links;
 mod permissions;
 mod refused;
+mod unmounted;

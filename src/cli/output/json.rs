@@ -165,6 +165,7 @@ fn end_line(ending: &Ending<'_>) -> String {
             "entries": totals.entries(),
             "types": types,
             "links": totals.get(Counter::FoundLinks),
+            "unlike_names": totals.get(Counter::UnlikeNames),
             "failed": problems,
             "bytes_read": totals.get(Counter::BytesRead),
             "bytes_put": totals.get(Counter::BytesPut),

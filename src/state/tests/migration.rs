@@ -5,6 +5,7 @@ use super::*;
 /// What version 1 had instead of the tables of today.
 const OF_1: &str = "
 DROP TABLE mount;
+DROP TABLE mount_below;
 DROP TABLE inode;
 CREATE TABLE inode (
     owner INTEGER PRIMARY KEY,

@@ -10,7 +10,8 @@ use clfs_format::{Compression, FileType, Timestamp};
 
 use super::*;
 use crate::entry::{
-    DeviceNumber, EntryId, KnownDirectory, LinkKey, Mounted, NewEntry, Place, SourceAttributes,
+    DeviceNumber, EntryId, KnownDirectory, LinkKey, MountBelow, Mounted, NewEntry, Place,
+    SourceAttributes,
 };
 use crate::identity::Seed;
 use crate::problem::{Problem, Reason};
@@ -63,6 +64,18 @@ fn settings() -> Settings {
         container: "file:///c".to_owned(),
         compression: Compression::Disabled,
         preserve_hardlinks: true,
+        mounts: vec![
+            MountBelow {
+                path: b"a".to_vec(),
+                inode: Some(u64::MAX),
+                birth: None,
+            },
+            MountBelow {
+                path: b"b\nc/d\xff".to_vec(),
+                inode: Some(2),
+                birth: Some(-1),
+            },
+        ],
         root: entry("source", FileType::Directory),
     }
 }

@@ -30,6 +30,8 @@ pub enum Act {
     Resize(u64),
     /// The file's content and mtime change first.
     Change,
+    /// The entry shows another inode number first.
+    Renumber(u64),
     /// The name is gone first.
     Remove,
     /// A directory stands there first.

@@ -66,6 +66,81 @@ impl SourceAttributes {
     pub fn same_content(&self, later: &SourceAttributes) -> bool {
         self.file_type == later.file_type && self.size == later.size && self.mtime == later.mtime
     }
+
+    /// Whether everything but the inode number shows that both were read from one inode: type, mode,
+    /// owner, `mtime` and `ctime`, which no user can set; of files and symlinks the size too.
+    pub fn agrees(&self, other: &SourceAttributes) -> bool {
+        let size_counts = matches!(self.file_type, FileType::Regular | FileType::Symlink);
+        // With an ACL the group's bits of `st_mode` are its mask, and not what is recorded.
+        let mode = |attributes: &SourceAttributes| attributes.mode & !0o070;
+        mode(self) == mode(other)
+            && (self.uid, self.gid) == (other.uid, other.gid)
+            && (self.mtime, self.ctime) == (other.mtime, other.ctime)
+            && (!size_counts || self.size == other.size)
+    }
+
+    /// Whether both were read from one inode: by its number or, where numbers do not last, by all
+    /// else ([`agrees`](Self::agrees)). Only for two looks at one name of a directory that is known
+    /// to be the same.
+    pub fn same_inode(&self, other: &SourceAttributes) -> bool {
+        self.file_type == other.file_type && (self.inode == other.inode || self.agrees(other))
+    }
+}
+
+/// What shows which file system is mounted somewhere, and lasts: device numbers do not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mount {
+    /// Whether its device is another than that of the directory above. A bind mount may have the
+    /// same.
+    pub is_other_device: bool,
+    /// Birth time of its root in nanoseconds since 1970, if the file system keeps one: it never
+    /// changes, and snapshots inherit it.
+    pub birth: Option<i64>,
+    /// Type, source and root as in `/proc/self/mountinfo`. An equal one is evidence; another is
+    /// none, since servers and devices have several names.
+    pub origin: Option<Vec<u8>>,
+}
+
+/// A mount below the source when the transfer was started: the scan may come to it in a later run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountBelow {
+    /// Its path below the source, raw bytes.
+    pub path: Vec<u8>,
+    /// `st_ino` of its root; none where numbers are not compared.
+    pub inode: Option<u64>,
+    /// `Mount::birth` of its root.
+    pub birth: Option<i64>,
+}
+
+/// What the state knows of what is mounted on a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mounted {
+    /// Nothing: it was recorded by a version that did not look.
+    Unknown,
+    /// It was a directory of its parent's file system.
+    Nothing,
+    /// A file system of its own.
+    This(Mount),
+}
+
+/// What the state knows of a directory: what is opened in its place is compared with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownDirectory {
+    /// Attributes at the time of the scan.
+    pub attributes: SourceAttributes,
+    /// What was mounted there.
+    pub mounted: Mounted,
+}
+
+/// Where a directory is, and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The directory that it lies in; the root lies in itself.
+    pub parent: EntryId,
+    /// Its name there.
+    pub name: Vec<u8>,
+    /// None where nothing was recorded to compare with.
+    pub known: Option<KnownDirectory>,
 }
 
 /// Major and minor number of a device file.
@@ -77,10 +152,13 @@ pub struct DeviceNumber {
     pub minor: u32,
 }
 
-/// What links to one inode have in common.
+/// What links to one inode have in common, beside their attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkKey {
-    /// `st_dev`.
+    /// The directory on which the file system is mounted within the tree; the root for its own.
+    pub file_system: EntryId,
+    /// 0 for the device of the directories of that file system. Overlays give files other ones,
+    /// whose `st_dev` this is.
     pub device: u64,
     /// `st_ino`.
     pub inode: u64,
@@ -98,6 +176,8 @@ pub struct NewEntry {
     pub link: Option<LinkKey>,
     /// How many of the three times could not be held and were clamped.
     pub clamped_times: u8,
+    /// What is mounted there, if anything is.
+    pub mount: Option<Mount>,
 }
 
 /// A recorded entry, as the encoder gets it.

@@ -8,6 +8,7 @@ mod found;
 mod prepare;
 mod problem_files;
 mod running;
+mod source;
 mod summary;
 
 use std::path::PathBuf;
@@ -28,13 +29,16 @@ use crate::monitor::{Event, Monitor};
 use crate::pass::WhenChanged;
 use crate::problem::ProblemLimit;
 use crate::progress::{Observer, Progress};
-use crate::source::SourceTree;
+use crate::source::{Doubt, SourceIdentity};
 use crate::state::{Settings, State};
 use crate::stop::StopFlag;
 use crate::upload::{UploadLimits, Uploader};
 
 use bounds::Holders;
 use running::Running;
+
+/// The table of file systems.
+pub(crate) const FSTAB: &str = "/etc/fstab";
 
 pub use error::{LoadError, Refusal};
 pub use prepare::{Mode, prepare, prepare_with};
@@ -49,6 +53,10 @@ pub struct LoadOptions {
     pub state: PathBuf,
     /// The source folder.
     pub source: PathBuf,
+    /// What shows, in this run, that the source is the one of the transfer.
+    pub source_identity: SourceIdentity,
+    /// The table of file systems, in which mount points are looked up: `/etc/fstab`.
+    pub fstab: PathBuf,
     /// The container.
     pub container: ContainerLocation,
     /// Compression; what the transfer was begun with, or LZ4.
@@ -91,6 +99,8 @@ impl LoadOptions {
         LoadOptions {
             state,
             source,
+            source_identity: SourceIdentity::default(),
+            fstab: PathBuf::from(FSTAB),
             container,
             compression: None,
             preserve_hardlinks: None,
@@ -117,6 +127,7 @@ pub struct Load {
     holders: Holders,
     state: State,
     settings: Settings,
+    doubts: Vec<Doubt>,
     container: Arc<dyn Container>,
     limiter: Arc<Limiter>,
     runtime: tokio::runtime::Runtime,
@@ -153,6 +164,14 @@ impl Load {
         }
     }
 
+    /// Warnings that the source of a new transfer may not be mounted.
+    pub fn doubts(&self) -> impl Iterator<Item = Event<'_>> {
+        self.doubts.iter().map(|doubt| match doubt {
+            Doubt::Empty(path) => Event::SourceEmpty { path },
+            Doubt::NotMounted(path) => Event::SourceNotMounted { path },
+        })
+    }
+
     /// Asks the run to stop, from a signal handler's thread.
     pub fn stop(&self) -> &Arc<StopFlag> {
         &self.options.stop
@@ -181,11 +200,7 @@ impl Load {
                 _ => End::FinishedWithout,
             });
         }
-        let source = SourceTree::open(&self.settings.source, Box::new(self.state.reader()?))
-            .map_err(|errno| Refusal::Source {
-                path: self.settings.source.clone(),
-                source: errno.into(),
-            })?
+        let source = source::open(&self.state, &self.settings, self.options.source_identity)?
             .with_open_directories(self.holders.directories);
         let context = Arc::new(EncodeContext {
             identity: Identity::new(self.settings.seed),

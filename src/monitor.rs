@@ -139,6 +139,23 @@ pub enum Event<'a> {
         /// How many.
         inodes: u64,
     },
+    /// Names that have the inode number of another file, but other attributes.
+    UnlikeNames {
+        /// How many.
+        names: u64,
+        /// The path of the first below the source, raw bytes.
+        path: &'a [u8],
+    },
+    /// The source of a new transfer holds nothing.
+    SourceEmpty {
+        /// The source folder.
+        path: &'a std::path::Path,
+    },
+    /// A mount point of the table of file systems on which nothing is mounted.
+    SourceNotMounted {
+        /// The source folder, or a directory below it.
+        path: &'a std::path::Path,
+    },
     /// The container or its token has something to tell.
     Container(&'a Notice<'a>),
     /// The source does not answer.
@@ -169,6 +186,9 @@ impl Event<'_> {
             | Event::Lost(_)
             | Event::AclsNotExamined { .. }
             | Event::SplitInodes { .. }
+            | Event::UnlikeNames { .. }
+            | Event::SourceEmpty { .. }
+            | Event::SourceNotMounted { .. }
             | Event::SourceStalled { .. }
             | Event::StoppedWaiting => Level::Warning,
             Event::Detail(_) => Level::Debug,
@@ -220,6 +240,23 @@ impl fmt::Display for Event<'_> {
                 f,
                 "{inodes} files have more than {} names; each became several files in the container",
                 clfs_format::limits::LINKS
+            ),
+            Event::UnlikeNames { names, path } => write!(
+                f,
+                "names with the inode number of another file, but other attributes: {names}, {} first; \
+                 they are loaded as files of their own, not as links",
+                Escaped(below_source(path))
+            ),
+            Event::SourceEmpty { path } => write!(
+                f,
+                "the source {} is empty: is its file system mounted?",
+                Escaped(path.as_os_str().as_bytes())
+            ),
+            Event::SourceNotMounted { path } => write!(
+                f,
+                "nothing is mounted on {}, which is a mount point in /etc/fstab and empty: mount it \
+                 first, if it belongs to the source",
+                Escaped(path.as_os_str().as_bytes())
             ),
             Event::Container(notice) => write!(f, "{notice}"),
             Event::SourceStalled { path, since } => write!(

@@ -18,6 +18,12 @@ pub enum Reason {
     Changed,
     /// Something else stands in its place now: another type or, for a link, another inode.
     TypeChanged,
+    /// A directory that is not the one of the scan.
+    Replaced,
+    /// A directory on which another file system was mounted at the time of the scan.
+    NotMounted,
+    /// A directory that is one of those above it.
+    ContainsItself,
     /// A symlink whose target is longer than the format holds.
     LinkTargetTooLong,
     /// A name longer than the format holds.
@@ -30,11 +36,14 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Reason; 8] = [
+    pub const ALL: [Reason; 11] = [
         Reason::PermissionDenied,
         Reason::Vanished,
         Reason::Changed,
         Reason::TypeChanged,
+        Reason::Replaced,
+        Reason::NotMounted,
+        Reason::ContainsItself,
         Reason::LinkTargetTooLong,
         Reason::NameTooLong,
         Reason::NotRepresentable,
@@ -48,6 +57,9 @@ impl Reason {
             Reason::Vanished => "vanished",
             Reason::Changed => "changed",
             Reason::TypeChanged => "type-changed",
+            Reason::Replaced => "replaced",
+            Reason::NotMounted => "not-mounted",
+            Reason::ContainsItself => "contains-itself",
             Reason::LinkTargetTooLong => "link-target-too-long",
             Reason::NameTooLong => "name-too-long",
             Reason::NotRepresentable => "not-representable",
@@ -68,6 +80,15 @@ impl fmt::Display for Reason {
             Reason::Vanished => write!(f, "it is not there any more"),
             Reason::Changed => write!(f, "changed while it was read"),
             Reason::TypeChanged => write!(f, "something else is in its place now"),
+            Reason::Replaced => write!(f, "another directory or file system is in its place now"),
+            Reason::NotMounted => write!(
+                f,
+                "the file system that belongs here is not mounted: mount it again"
+            ),
+            Reason::ContainsItself => write!(
+                f,
+                "it contains itself: it is the same directory as one above it"
+            ),
             Reason::LinkTargetTooLong => {
                 write!(
                     f,
@@ -108,6 +129,9 @@ impl Problem {
             // openat(2) with O_NOFOLLOW or O_DIRECTORY; ENXIO: a fifo or socket instead of a file.
             Errno::LOOP | Errno::NOTDIR | Errno::ISDIR | Errno::NXIO => Reason::TypeChanged,
             Errno::NAMETOOLONG => Reason::NameTooLong,
+            // The answers of `Directory::look` for mounts that are missing, or others.
+            Errno::NODEV => Reason::NotMounted,
+            Errno::XDEV => Reason::Replaced,
             _ => Reason::InputOutput,
         };
         Problem {

@@ -96,3 +96,106 @@ fn a_file_that_is_given_up_leaves_nothing() {
     let list = std::fs::read_to_string(scratch.path("t/problems.txt")).unwrap();
     assert_eq!(list, "file\n");
 }
+
+/// As `rsync --times` and `cp -p` do: another file under the name, with the same size and time.
+#[test]
+fn a_file_that_is_replaced_by_one_of_the_same_size_and_time_is_noticed() {
+    let scratch = Scratch::new();
+    let source = scratch.source();
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_600_000_000);
+    let write = |name: &str, content: &[u8]| {
+        let path = source.join(name);
+        std::fs::write(&path, content).unwrap();
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(time).unwrap();
+    };
+    let link = |name: &str, target: &str| {
+        std::os::unix::fs::symlink(target, source.join(name)).unwrap();
+        let times = rustix::fs::Timespec {
+            tv_sec: 1_600_000_000,
+            tv_nsec: 0,
+        };
+        let times = rustix::fs::Timestamps {
+            last_access: times,
+            last_modification: times,
+        };
+        let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::utimensat(rustix::fs::CWD, source.join(name), &times, flags).unwrap();
+    };
+    let large: Vec<u8> = vec![1; 20_000];
+    write("small", b"one");
+    write("large", &large);
+    link("link", "one");
+    crash(&scratch, "ScanCommitted", &[]);
+    let before = std::fs::metadata(source.join("small")).unwrap();
+    write("new-small", b"two");
+    write("new-large", &vec![2; 20_000]);
+    link("new-link", "two");
+    for name in ["small", "large", "link"] {
+        std::fs::rename(source.join(format!("new-{name}")), source.join(name)).unwrap();
+    }
+    let after = std::fs::metadata(source.join("small")).unwrap();
+    assert_eq!(before.modified().unwrap(), after.modified().unwrap());
+    let ran = scratch.resume("t", &[]).expect(0);
+    for name in ["small", "large", "link"] {
+        let told = format!("{name}: changed since the scan; it is read once more");
+        assert!(ran.stderr.contains(&told), "{ran:#?}");
+    }
+    let tree = checked(&scratch).tree;
+    let source = support::tree::walk_source(&source);
+    let differences = checker::compare(&source, &tree, checker::CompareOptions::default());
+    assert!(differences.is_empty(), "{differences:#?}");
+}
+
+/// A directory in which nothing was read yet, removed and made again: the new one is loaded when it is
+/// tried again.
+#[test]
+fn a_directory_that_was_made_anew_is_a_problem_first() {
+    let scratch = Scratch::new();
+    let directory = scratch.source().join("directory");
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::write(directory.join("old"), "old").unwrap();
+    crash(&scratch, "ScanCommitted", &[]);
+    let kept = scratch.path("kept");
+    std::fs::rename(&directory, &kept).unwrap();
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::write(directory.join("new"), "new").unwrap();
+    let told = "directory: another directory or file system is in its place now";
+    scratch.resume("t", &[]).refused(3, told);
+    scratch.resume("t", &["--retry-errors", "0"]).expect(3);
+    scratch.resume("t", &[]).expect(0);
+    let tree = checked(&scratch).tree;
+    let source = support::tree::walk_source(&scratch.source());
+    let differences = checker::compare(&source, &tree, checker::CompareOptions::default());
+    assert!(differences.is_empty(), "{differences:#?}");
+}
+
+/// Of one that was read in part, the rest is not taken from another.
+#[test]
+fn a_directory_that_was_read_is_not_loaded_from_another() {
+    let scratch = Scratch::new();
+    let directory = scratch.source().join("directory");
+    std::fs::create_dir(&directory).unwrap();
+    for number in 0..300 {
+        std::fs::write(directory.join(number.to_string()), "old").unwrap();
+    }
+    // The root, then the directory; none of its files is settled.
+    crash(&scratch, "SettleUncommitted", &[]);
+    let kept = scratch.path("kept");
+    std::fs::rename(&directory, &kept).unwrap();
+    std::fs::create_dir(&directory).unwrap();
+    for number in 0..300 {
+        std::fs::write(directory.join(number.to_string()), "new").unwrap();
+    }
+    for _ in 0..2 {
+        let told = "another directory or file system is in its place now";
+        scratch.resume("t", &["--max-errors", "0"]).refused(3, told);
+    }
+    std::fs::remove_dir_all(&directory).unwrap();
+    std::fs::rename(&kept, &directory).unwrap();
+    scratch.resume("t", &[]).expect(0);
+    let tree = checked(&scratch).tree;
+    let source = support::tree::walk_source(&scratch.source());
+    let differences = checker::compare(&source, &tree, checker::CompareOptions::default());
+    assert!(differences.is_empty(), "{differences:#?}");
+}

@@ -31,7 +31,7 @@ pub enum Claim {
 impl Claim {
     /// Reads the claim of a payload. None when the payload is too damaged to make one.
     pub fn of(payload: &[u8]) -> Option<Self> {
-        let mut deviations = Deviations::listed();
+        let mut deviations = Deviations::collected();
         let mut handles = Handles::read(payload, &mut Vec::new(), &mut deviations).ok()?;
         if handles.has(HandleType::Attributes) {
             let map = handles.require(HandleType::BlockMap).ok()?;

@@ -20,6 +20,7 @@ use crate::identity::Seed;
 use crate::load::{LoadOptions, Mode};
 use crate::monitor::Level;
 use crate::pass::WhenChanged;
+use crate::source::SourceIdentity;
 use crate::upload::UploadLimits;
 use crate::version::version;
 
@@ -128,6 +129,20 @@ pub(super) struct Arguments {
         hide_short_help = true
     )]
     changed: ChangedWord,
+    /// What shows that the source is the one that this transfer was started with
+    ///
+    /// For this run. inodes: inode numbers and what shows the file system. attributes: mode, owner and
+    /// times, for file systems whose inode numbers do not last (some FUSE and SMB mounts).
+    #[arg(
+        long,
+        value_name = "WHAT",
+        value_enum,
+        default_value = "inodes",
+        alias = "source_identity",
+        help_heading = "Transfer",
+        hide_short_help = true
+    )]
+    source_identity: IdentityWord,
     /// Check the container when the load is done
     ///
     /// It is checked as clfsload verify does; findings give exit status 3.
@@ -250,6 +265,13 @@ impl ChangedWord {
     }
 }
 
+/// The words of `--source-identity`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum IdentityWord {
+    Inodes,
+    Attributes,
+}
+
 /// The words of `--output`.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum FormWord {
@@ -366,6 +388,10 @@ impl Arguments {
         tell("--worker-threads", Some(self.worker_threads.to_string()));
         tell("--max-errors", Some(self.max_errors.to_string()));
         tell("--retry-patience", Some(self.retry_patience.to_string()));
+        tell(
+            "--source-identity",
+            (self.source_identity == IdentityWord::Attributes).then(|| "attributes".to_owned()),
+        );
         tell("--skip-failed", self.skip_failed.then(String::new));
         let changed = self.changed.to_possible_value();
         let changed = changed.filter(|_| self.changed != ChangedWord::Retry);
@@ -417,6 +443,10 @@ impl Arguments {
         options.compression = self.compression.map(CompressionWord::compression);
         options.preserve_hardlinks = self.preserve_hardlinks;
         options.seed = self.seed;
+        options.source_identity = match self.source_identity {
+            IdentityWord::Inodes => SourceIdentity::Inodes,
+            IdentityWord::Attributes => SourceIdentity::Attributes,
+        };
         options.max_problems = (self.max_errors > 0).then_some(self.max_errors);
         options.retry_problems = self.retry_errors;
         options.skip_failed = self.skip_failed;

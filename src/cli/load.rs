@@ -64,6 +64,7 @@ fn load(arguments: &Arguments, reporter: &Arc<Reporter>) -> Result<Status, Failu
     }
     note_run(&reporter.state, arguments.told());
     reporter.event(&load.started_event(mode));
+    load.doubts().for_each(|doubt| reporter.event(&doubt));
     stop_on_signals(&load, reporter);
     let held = end_when_held(&load, reporter);
     let summary = load.run(reporter.as_ref());

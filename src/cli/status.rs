@@ -91,6 +91,7 @@ struct Report {
     /// From the database, as of the last commit.
     entries: u64,
     links: u64,
+    unlike_names: u64,
     done: u64,
     failed: u64,
     /// Failed directories below which everything is missing, and names that may be such.
@@ -179,6 +180,7 @@ impl Report {
             finished: is_finished,
             entries,
             links,
+            unlike_names: totals.get(Counter::UnlikeNames),
             done: done.done(),
             failed,
             unlisted_directories: subtrees.unlisted,
@@ -227,6 +229,12 @@ impl Report {
                 counted(self.objects, "object", "objects")
             ),
         ];
+        if self.unlike_names > 0 {
+            lines.push(format!(
+                "{} with the inode number of another file, but other attributes: loaded as files of their own",
+                counted(self.unlike_names, "name", "names")
+            ));
+        }
         if let Some(progress) = &self.progress {
             lines.extend(rates(progress, self.running, self.finished));
         }
@@ -359,6 +367,7 @@ mod tests {
             finished,
             entries: 0,
             links: 0,
+            unlike_names: 0,
             done: 0,
             failed: 0,
             unlisted_directories: 0,

@@ -134,6 +134,9 @@ impl Encoder {
             }
             Err(errno) => return Err(errno.into()),
         };
+        // There is no descriptor to ask: what is there after the read was there before it, if it is
+        // what the scan saw.
+        same(&entry.attributes, directory.look_at(place.name)?.attributes)?;
         self.answered(asking, 0);
         if target.len() > SYMLINK_TARGET_BYTES {
             return Err(EncodeError::Problem(Problem::new(
@@ -207,13 +210,24 @@ pub(super) fn check_unchanged(
     file: &OwnedFd,
     attributes: &SourceAttributes,
 ) -> Result<(), EncodeError> {
-    let seen = Seen::open(file)?.attributes;
-    if seen.file_type != attributes.file_type {
+    match same(attributes, Seen::open(file)?.attributes) {
+        // What is stored next has the mode that its ACL allows.
+        Err(EncodeError::Changed(_)) => {
+            Err(EncodeError::Changed(Seen::examined_open(file)?.attributes))
+        }
+        checked => checked,
+    }
+}
+
+/// Checks attributes of now against those of the scan. Another inode with the same size and time
+/// is another file too, unless all else says that only its number changed.
+fn same(known: &SourceAttributes, seen: SourceAttributes) -> Result<(), EncodeError> {
+    if seen.file_type != known.file_type {
         return Err(EncodeError::Problem(Problem::new(Reason::TypeChanged)));
     }
-    match attributes.same_content(&seen) {
+    match known.same_content(&seen) && known.same_inode(&seen) {
         true => Ok(()),
-        false => Err(EncodeError::Changed(Seen::examined_open(file)?.attributes)),
+        false => Err(EncodeError::Changed(seen)),
     }
 }
 

@@ -216,8 +216,33 @@ impl Encoder {
             FileType::Directory => self
                 .directory(entry, sink)
                 .map(|()| Encoded::Whole(ReadContent::default())),
-            _ => self.inode(entry, &back, sink),
+            _ => {
+                let encoded = self.inode(entry, &back, sink);
+                self.still_mounted(entry, encoded)
+            }
         }
+    }
+
+    /// Where a file was mounted by itself and is not any more, the file below it is no newer version.
+    fn still_mounted(
+        &self,
+        entry: &Entry,
+        encoded: Result<Encoded, EncodeError>,
+    ) -> Result<Encoded, EncodeError> {
+        match encoded {
+            Err(EncodeError::Changed(_)) if self.is_unmounted(entry)? => {
+                Err(EncodeError::Problem(Problem::new(Reason::NotMounted)))
+            }
+            encoded => encoded,
+        }
+    }
+
+    fn is_unmounted(&self, entry: &Entry) -> Result<bool, EncodeError> {
+        if !self.reader.was_mount(entry.id)? {
+            return Ok(false);
+        }
+        let directory = self.context.source.directory(entry.parent)?;
+        Ok(directory.look_at(&entry.name)?.mount.is_none())
     }
 
     /// Encodes an inode with all its names.
@@ -234,7 +259,8 @@ impl Encoder {
         for parent in self.reader.link_parents(entry.id)? {
             back.push(self.directory_handle(parent)?);
         }
-        let mut encoded = same_inode(entry, self.inode(entry, &back, sink));
+        let encoded = self.inode(entry, &back, sink);
+        let mut encoded = same_inode(entry, self.still_mounted(entry, encoded));
         // Another name leads to the same inode when the first is gone.
         let mut names = self.reader.link_places(entry.id)?.into_iter();
         while let Err(EncodeError::Problem(Problem {
@@ -256,6 +282,9 @@ impl Encoder {
         let source = &self.context.source;
         let _asking = source.ask(Asker::Encoder, entry.id);
         let directory = source.directory(entry.parent).ok()?;
+        if self.is_unmounted(entry).unwrap_or(true) {
+            return None;
+        }
         let known = entry.attributes;
         let mut seen = directory.look_at(&entry.name).ok()?.attributes;
         let same = seen.file_type == known.file_type && (!linked || seen.inode == known.inode);

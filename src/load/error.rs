@@ -76,6 +76,29 @@ pub enum Refusal {
     /// A source that is no folder.
     #[error("the source {} is not a directory", .0.display())]
     SourceNotDirectory(PathBuf),
+    /// A source that is not the one of the transfer.
+    #[error(
+        "another folder or file system is at {}: this transfer reads the one that was there when it was started; \
+         mount that one again, then run the same command. Nothing was written",
+        .0.display()
+    )]
+    OtherSource(PathBuf),
+    /// A source of which only the inode number is another.
+    #[error(
+        "another folder or file system is at {}, or its inode numbers do not last: the number is not the one \
+         that this transfer recorded, all other attributes are. Mount the right one; if it is mounted, add \
+         --source-identity attributes, which compares mode, owner and times instead. Nothing was written",
+        .0.display()
+    )]
+    SourceRenumbered(PathBuf),
+    /// A source of which nothing shows whether it is the one of the transfer.
+    #[error(
+        "another folder or file system is at {}, or the same one was changed: its attributes are not those \
+         that this transfer recorded, and nothing in it shows that it is the same. Mount the right one; if it \
+         is mounted, start again with --new, a new state folder and an empty container. Nothing was written",
+        .0.display()
+    )]
+    SourceUnproven(PathBuf),
     /// Two folders of which one lies in the other.
     #[error(
         "{what} {} and the source {} lie one in the other: the transfer would load its own files; choose a folder elsewhere",

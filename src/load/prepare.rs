@@ -19,7 +19,7 @@ use crate::encode::{EncodeContext, bucket_name};
 use crate::entry::NewEntry;
 use crate::identity::{Identity, Seed};
 use crate::progress::Progress;
-use crate::source::{Seen, SourceTree};
+use crate::source::{doubts, mounts_below, see_root};
 use crate::state::{Settings, State, StateError, compression_name};
 
 /// Whether a transfer begins or goes on.
@@ -129,7 +129,12 @@ fn prepare_limited(
         Mode::New => None,
         Mode::Resume => {
             let state = State::open(&options.state)?;
-            check_settings(&options, &state.settings()?)?;
+            let settings = state.settings()?;
+            check_settings(&options, &settings)?;
+            // A finished transfer reads nothing more.
+            if !state.is_finished()? {
+                super::source::open(&state, &settings, options.source_identity)?;
+            }
             Some(state)
         }
     };
@@ -158,7 +163,10 @@ fn prepare_limited(
         open(&options, Arc::clone(&limiter), &progress)?
     };
     let state = match resumed {
-        Some(state) => state,
+        Some(state) => {
+            state.upgrade()?;
+            state
+        }
         None => {
             check_empty(&runtime, container.as_ref())?;
             State::create(&options.state, &new_settings(&options, source)?)?
@@ -166,8 +174,13 @@ fn prepare_limited(
     };
     let settings = state.settings()?;
     progress.begin(&state.reader()?)?;
+    let doubts = match mode {
+        Mode::New => doubts(&settings.source, &options.fstab),
+        Mode::Resume => Vec::new(),
+    };
     let load = Load {
         options,
+        doubts,
         holders: bounds.holders,
         state,
         settings,
@@ -194,8 +207,8 @@ impl Load {
             (None, true) => self.check_bucket(&identity.bucket_uuid())?,
             (Some(found), _) => return Err(not_empty(self.container.as_ref(), found)),
         }
-        let source = SourceTree::open(&self.settings.source, Box::new(self.state.reader()?))
-            .map_err(|errno| source_error(&self.settings.source, errno.into()))?;
+        let identity_of_source = self.options.source_identity;
+        let source = super::source::open(&self.state, &self.settings, identity_of_source)?;
         self.put_bucket(&Arc::new(EncodeContext {
             identity,
             compression: self.settings.compression,
@@ -363,7 +376,7 @@ pub(crate) fn root_entry(source: &Path) -> Result<NewEntry, Refusal> {
         rustix::fs::Mode::empty(),
     )
     .map_err(failed)?;
-    let seen = Seen::examined_open(&root).map_err(failed)?;
+    let seen = see_root(&root).map_err(failed)?;
     if seen.attributes.file_type != FileType::Directory {
         return Err(Refusal::SourceNotDirectory(source.to_path_buf()));
     }
@@ -371,7 +384,13 @@ pub(crate) fn root_entry(source: &Path) -> Result<NewEntry, Refusal> {
         .file_name()
         .map(|name| name.as_encoded_bytes().to_vec())
         .unwrap_or_default();
-    Ok(seen.entry(name, false))
+    Ok(NewEntry {
+        name,
+        attributes: seen.attributes,
+        link: None,
+        clamped_times: seen.clamped_times,
+        mount: seen.mount,
+    })
 }
 
 fn new_settings(options: &LoadOptions, source: PathBuf) -> Result<Settings, LoadError> {
@@ -385,6 +404,7 @@ fn new_settings(options: &LoadOptions, source: PathBuf) -> Result<Settings, Load
         compression: options.compression.unwrap_or(Compression::Lz4),
         preserve_hardlinks: options.preserve_hardlinks.unwrap_or(false),
         examines: true,
+        mounts: mounts_below(&source),
         root: root_entry(&source)?,
         source,
     })

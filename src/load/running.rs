@@ -218,6 +218,12 @@ impl Running<'_> {
         if split > 0 {
             self.monitor.event(&Event::SplitInodes { inodes: split });
         }
+        let names = reader.totals()?.get(Counter::UnlikeNames);
+        if let Some(first) = reader.first_unlike_name()? {
+            let path = reader.path(first)?.join(&b'/');
+            self.monitor
+                .event(&Event::UnlikeNames { names, path: &path });
+        }
         Ok(())
     }
 

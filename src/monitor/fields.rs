@@ -1,6 +1,7 @@
 //! An event as a name and fields, for logs and JSON: the same whatever its wording is.
 
 use std::fmt::Display;
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
@@ -74,6 +75,9 @@ impl Event<'_> {
             Event::Lost(_) => "not-stored",
             Event::AclsNotExamined { .. } => "acls-not-examined",
             Event::SplitInodes { .. } => "split-inodes",
+            Event::UnlikeNames { .. } => "unlike-names",
+            Event::SourceEmpty { .. } => "source-empty",
+            Event::SourceNotMounted { .. } => "source-not-mounted",
             Event::SourceStalled { .. } => "source-stalled",
             Event::Stopping => "stopping",
             Event::StoppedWaiting => "stopped-waiting",
@@ -118,6 +122,10 @@ impl Event<'_> {
                 .text("source", source.display())
                 .with("container", *container),
             Event::SplitInodes { inodes } => fields.with("inodes", *inodes),
+            Event::UnlikeNames { names, path } => fields.path(path).with("names", *names),
+            Event::SourceEmpty { path } | Event::SourceNotMounted { path } => {
+                fields.path(path.as_os_str().as_bytes())
+            }
             Event::SourceStalled { path, since } => fields.path(path).seconds("seconds", *since),
             Event::Stopping | Event::StoppedWaiting => fields,
             Event::Detail(text) => fields.with("detail", *text),

@@ -82,7 +82,7 @@ pub(crate) fn check_inode(handle: Filehandle, inode: &Inode<'_>) -> Result<(), M
 
 /// A first entry `.` that is another directory. That there is one is a rule, and `verify`'s.
 fn check_dot(handle: Filehandle, entries: &[u8]) -> Result<(), Mismatch> {
-    match RawDirEntries::of(entries).next() {
+    match RawDirEntries::from_encoded(entries).next() {
         Some(Ok(entry)) if entry.name == b"." && entry.handle != handle => {
             Err(Mismatch::Dot(entry.handle))
         }

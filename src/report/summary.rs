@@ -136,6 +136,13 @@ fn entries(subject: &Subject) -> String {
             counted(standing.changed, "file", "files")
         );
     }
+    let unlike = totals.get(Counter::UnlikeNames);
+    if unlike > 0 {
+        text += &format!(
+            "; {} with the inode number of another file, but other attributes: loaded as files of their own",
+            counted(unlike, "name", "names")
+        );
+    }
     text
 }
 

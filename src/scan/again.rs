@@ -1,11 +1,13 @@
 //! Looks again at what an earlier run could not look at, or not list.
 
+use std::sync::Arc;
+
 use clfs_format::limits::NAME_BYTES;
 
 use super::Scan;
 use crate::entry::EntryId;
 use crate::problem::{Problem, Reason};
-use crate::source::{Asker, OpenError, Seen};
+use crate::source::{Asker, Directory, OpenError, Seen, may_be_recorded_anew};
 use crate::state::{Reader, StateError};
 
 /// Rows read at once.
@@ -38,9 +40,9 @@ impl Scan<'_> {
                     return Ok(());
                 }
                 match self.look_at(entry.id, entry.parent, &entry.name) {
-                    Ok(seen) => {
+                    Ok((directory, seen)) => {
                         let name = entry.name.clone();
-                        let found = self.source.entry(seen, name, self.preserve_hardlinks);
+                        let found = directory.entry(seen, name, self.preserve_hardlinks);
                         let solved = self.state.identify(entry, &found)?;
                         self.limit.solved(solved.into());
                     }
@@ -54,7 +56,8 @@ impl Scan<'_> {
         }
     }
 
-    /// Directories that could not be listed. That they still cannot is for the listing to tell.
+    /// Directories that could not be listed. That they still cannot is for the listing to tell, and so
+    /// is one in whose place another is, or from which a file system is missing.
     fn refresh_directories(&self, reader: &Reader) -> Result<(), StateError> {
         let mut after = EntryId::ROOT;
         loop {
@@ -67,26 +70,40 @@ impl Scan<'_> {
                 if self.stop.is_requested() {
                     return Ok(());
                 }
-                match self.look_at(entry.id, entry.parent, &entry.name) {
-                    Ok(seen) if seen.attributes.file_type == entry.attributes.file_type => {
-                        let mut fresh = seen.attributes;
-                        // Listing it in an earlier run may have changed that one.
-                        fresh.atime = entry.attributes.atime;
-                        self.state.refresh(entry.id, &fresh)?;
-                    }
-                    Ok(_) | Err(OpenError::Problem(_)) => {}
+                let place = reader.directory_place(entry.id)?;
+                let Some(known) = place.and_then(|place| place.known) else {
+                    continue;
+                };
+                let (directory, seen) = match self.look_at(entry.id, entry.parent, &entry.name) {
+                    Ok(found) => found,
+                    Err(OpenError::Problem(_)) => continue,
                     Err(OpenError::State(error)) => return Err(error),
+                };
+                let is_unread = reader.is_unread(entry.id)?;
+                if seen.attributes.file_type == entry.attributes.file_type
+                    && may_be_recorded_anew(&known, &seen, directory.device(), is_unread)
+                {
+                    let mut fresh = seen.attributes;
+                    // Listing it in an earlier run may have changed that one.
+                    fresh.atime = entry.attributes.atime;
+                    self.state.refresh(entry.id, &fresh)?;
                 }
             }
         }
     }
 
-    fn look_at(&self, id: EntryId, parent: EntryId, name: &[u8]) -> Result<Seen, OpenError> {
+    fn look_at(
+        &self,
+        id: EntryId,
+        parent: EntryId,
+        name: &[u8],
+    ) -> Result<(Arc<Directory>, Seen), OpenError> {
         if name.len() > NAME_BYTES {
             return Err(Problem::new(Reason::NameTooLong).into());
         }
         let _asking = self.source.ask(Asker::Scan, id);
         let directory = self.source.directory(parent)?;
-        Ok(directory.look_at(name)?)
+        let seen = directory.look_at(name)?;
+        Ok((directory, seen))
     }
 }

@@ -135,7 +135,7 @@ impl Lister<'_, '_> {
         let listers = pace.listers;
         let source = listers.scan.source;
         let asking = source.ask(Asker::Scan, unlisted.id);
-        let listable = source.listable(unlisted.id, unlisted.parent, &unlisted.name)?;
+        let listable = source.listable(unlisted.id, &unlisted.place)?;
         let mut go_on = || {
             pace.count(asking.renew());
             !listers.scan.stop.is_requested()
@@ -206,7 +206,7 @@ fn look_at(scan: &Scan<'_>, directory: &Directory, name: &CStr) -> Option<FoundE
                 witness.saw(directory, name, &seen);
             }
             let name = name.to_bytes().to_vec();
-            let entry = scan.source.entry(seen, name, scan.preserve_hardlinks);
+            let entry = directory.entry(seen, name, scan.preserve_hardlinks);
             Some(FoundEntry::Known(entry))
         }
         Err(Errno::NOENT) => None,

@@ -6,13 +6,21 @@
 
 mod acl;
 mod activity;
+mod expected;
+mod identity;
+mod lineage;
 mod listxattrat;
+mod mounts;
 mod names;
 mod stat;
 mod tree;
+mod unmounted;
 mod xattr;
 
 pub use activity::{Asker, Asking, Stalled};
+pub use identity::{Mismatch, SourceIdentity, may_be_recorded_anew};
+pub use mounts::{mounts_below, see_root};
 pub use names::{DirentBuffer, NameList, NameStore, Names, SpoolError};
 pub use stat::Seen;
 pub use tree::{Directory, Listable, OPEN_DIRECTORIES, OpenError, Places, SourceTree};
+pub use unmounted::{Doubt, doubts};

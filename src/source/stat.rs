@@ -7,7 +7,7 @@ use clfs_format::{FileType, Timestamp};
 use rustix::fs::{AtFlags, Statx, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 
-use crate::entry::{DeviceNumber, LinkKey, NewEntry, SourceAttributes};
+use crate::entry::{DeviceNumber, Mount, SourceAttributes};
 use crate::loss::Loss;
 
 /// What is asked for: all that is recorded. Not `STATX_BLOCKS`, for which a server may have to be
@@ -15,20 +15,24 @@ use crate::loss::Loss;
 const ASKED: StatxFlags = StatxFlags::BASIC_STATS.difference(StatxFlags::BLOCKS);
 
 /// What one `statx(2)` told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// The attributes, as the format can hold them.
     pub attributes: SourceAttributes,
     /// `st_nlink`.
     pub links: u32,
-    /// Device and inode.
-    pub key: LinkKey,
+    /// `st_dev`: good for comparisons within a run.
+    pub device: u64,
     /// How many of the three times were clamped.
     pub clamped_times: u8,
     /// Bytes that it takes in the source, where the answer brought them along: it is not asked for.
     pub allocated: Option<u64>,
     /// Whether another file system is mounted there (`STATX_ATTR_MOUNT_ROOT`, since Linux 5.8).
     pub is_mount: bool,
+    /// Whether opening it may mount a file system on it.
+    pub is_automount: bool,
+    /// What is mounted there, where the entry was opened to see.
+    pub mount: Option<Mount>,
 }
 
 impl Seen {
@@ -39,7 +43,15 @@ impl Seen {
     /// The error of the call; `EINVAL` for a type that no POSIX tree holds.
     pub fn at(directory: impl AsFd, name: &CStr) -> Result<Seen, Errno> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        Self::from_statx(&statx(directory, name, flags, ASKED)?)
+        Self::of(directory, name, flags)
+    }
+
+    pub(super) fn of(
+        directory: impl AsFd,
+        path: impl rustix::path::Arg,
+        flags: AtFlags,
+    ) -> Result<Seen, Errno> {
+        Self::from_statx(&statx(directory, path, flags, ASKED)?)
     }
 
     /// Looks at an open file. Its mode and losses are not what is stored: see
@@ -79,30 +91,17 @@ impl Seen {
             },
             losses: Loss::Unexamined.into(),
         };
-        let device = u64::from(found.stx_dev_major) << 32 | u64::from(found.stx_dev_minor);
         Ok(Seen {
             attributes,
             links: found.stx_nlink,
-            key: LinkKey {
-                device,
-                inode: found.stx_ino,
-            },
+            device: u64::from(found.stx_dev_major) << 32 | u64::from(found.stx_dev_minor),
             clamped_times,
             // stx_blocks counts 512 bytes each (statx(2)).
             allocated: (found.stx_mask & StatxFlags::BLOCKS.bits() != 0)
                 .then(|| found.stx_blocks.saturating_mul(512)),
             is_mount: found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
+            is_automount: found.stx_attributes.contains(StatxAttributes::AUTOMOUNT),
+            mount: None,
         })
-    }
-
-    /// The entry to record under `name`.
-    pub fn entry(&self, name: Vec<u8>, preserve_hardlinks: bool) -> NewEntry {
-        let several = self.links > 1 && self.attributes.file_type != FileType::Directory;
-        NewEntry {
-            name,
-            attributes: self.attributes,
-            link: (preserve_hardlinks && several).then_some(self.key),
-            clamped_times: self.clamped_times,
-        }
     }
 }

@@ -8,12 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::activity::{Activity, Asker, Asking, Stalled};
+use super::expected::Expected;
+use super::identity::{self, Children, Mismatch, SourceIdentity};
+use super::lineage::Lineage;
+use super::mounts;
 use super::stat::Seen;
+use clfs_format::FileType;
 use lru::LruCache;
 use rustix::fs::{Access, AtFlags, Mode, OFlags, accessat, open, openat};
 use rustix::io::Errno;
 
-use crate::entry::{EntryId, NewEntry};
+use crate::entry::{
+    EntryId, KnownDirectory, LinkKey, Mount, MountBelow, Mounted, NewEntry, Place, SourceAttributes,
+};
 use crate::problem::{Problem, Reason, is_exhaustion};
 use crate::state::StateError;
 
@@ -22,18 +29,42 @@ use crate::state::StateError;
 // Evaluated when this is compiled: 256 is not 0.
 pub const OPEN_DIRECTORIES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
-/// Tells where an entry stands: its directory and its name there.
+/// Entries of the root of a mount that are compared where nothing else shows what is mounted.
+const COMPARED_CHILDREN: u32 = 64;
+
+/// Tells where directories are, and what was recorded of them.
 pub trait Places: Send {
-    /// The directory and the name of entry `id`.
+    /// The place of directory `id`.
     ///
     /// # Errors
     /// When the state cannot be read.
-    fn place(&self, id: EntryId) -> Result<Option<(EntryId, Vec<u8>)>, StateError>;
+    fn place(&self, id: EntryId) -> Result<Option<Place>, StateError>;
+
+    /// Up to `at_most` entries of directory `id` that were recorded and are no mounts: names and
+    /// attributes.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    fn children(
+        &self,
+        _id: EntryId,
+        _at_most: u32,
+    ) -> Result<Vec<(Vec<u8>, SourceAttributes)>, StateError> {
+        Ok(Vec::new())
+    }
 }
 
 impl Places for crate::state::Reader {
-    fn place(&self, id: EntryId) -> Result<Option<(EntryId, Vec<u8>)>, StateError> {
-        crate::state::Reader::place(self, id)
+    fn place(&self, id: EntryId) -> Result<Option<Place>, StateError> {
+        self.directory_place(id)
+    }
+
+    fn children(
+        &self,
+        id: EntryId,
+        at_most: u32,
+    ) -> Result<Vec<(Vec<u8>, SourceAttributes)>, StateError> {
+        self.recorded_children(id, at_most)
     }
 }
 
@@ -71,6 +102,11 @@ pub struct Directory {
     /// Good for openat(2) and statx(2) relative to it: opened with `O_PATH`, or for reading where
     /// it was listed.
     descriptor: OwnedFd,
+    lineage: Arc<Lineage>,
+    /// What should be mounted in it or below.
+    expected: Option<Arc<Expected>>,
+    /// It belongs to an autofs: each name in it may be a trigger.
+    is_autofs: bool,
 }
 
 /// A directory that is open for reading its names, from the first on.
@@ -104,7 +140,7 @@ impl Listable {
 /// The source of a transfer.
 pub struct SourceTree {
     root: Arc<Directory>,
-    root_device: u64,
+    identity: SourceIdentity,
     places: Mutex<Box<dyn Places>>,
     /// What scans ask for.
     scanning: Activity,
@@ -121,15 +157,19 @@ impl SourceTree {
     /// # Errors
     /// When it is not there or not a directory.
     pub fn open(path: &Path, places: Box<dyn Places>) -> Result<Self, Errno> {
+        let descriptor = open(path, DIRECTORY, Mode::empty())?;
+        let seen = Seen::open(&descriptor)?;
         let root = Directory {
             id: EntryId::ROOT,
             parent: EntryId::ROOT,
-            descriptor: open(path, DIRECTORY, Mode::empty())?,
+            lineage: Lineage::root(seen.device, seen.attributes.inode),
+            expected: None,
+            is_autofs: mounts::is_autofs(&descriptor),
+            descriptor,
         };
-        let root_device = Seen::open(&root.descriptor)?.key.device;
         Ok(SourceTree {
             root: Arc::new(root),
-            root_device,
+            identity: SourceIdentity::default(),
             places: Mutex::new(places),
             scanning: Activity::default(),
             encoding: Activity::default(),
@@ -137,21 +177,135 @@ impl SourceTree {
         })
     }
 
+    /// Compares by other attributes than the default ones.
+    pub fn with_identity(self, identity: SourceIdentity) -> Self {
+        SourceTree { identity, ..self }
+    }
+
+    /// Expects these file systems: where none is mounted, a look fails with `ENODEV`, and with `EXDEV`
+    /// where another one is.
+    pub fn with_mounts(mut self, mounts: &[MountBelow]) -> Self {
+        // Nobody else has it yet, and without a root there is nothing to expect.
+        if let Some(root) = Arc::get_mut(&mut self.root) {
+            root.expected = Expected::of(mounts);
+        }
+        self
+    }
+
+    /// Whether the source is the one of which `known` was recorded.
+    ///
+    /// # Errors
+    /// When the state cannot be read, or the source does not answer.
+    pub fn check_root(&self, known: &KnownDirectory) -> Result<Result<(), Mismatch>, OpenError> {
+        let seen = Seen::open(&self.root.descriptor)?;
+        let Mounted::This(recorded) = &known.mounted else {
+            return self.check_mount(EntryId::ROOT, known, None, &self.root.descriptor, &seen);
+        };
+        self.check_mount(
+            EntryId::ROOT,
+            known,
+            Some(recorded),
+            &self.root.descriptor,
+            &seen,
+        )
+    }
+
+    fn check_mount(
+        &self,
+        id: EntryId,
+        known: &KnownDirectory,
+        recorded: Option<&Mount>,
+        descriptor: &OwnedFd,
+        seen: &Seen,
+    ) -> Result<Result<(), Mismatch>, OpenError> {
+        let now = mounts::of(descriptor, true);
+        let mut failed = None;
+        let children = || match self.compare_children(id, descriptor) {
+            Ok(children) => children,
+            Err(error) => {
+                failed = Some(error);
+                Children::None
+            }
+        };
+        let checked = identity::check_mount(
+            &known.attributes,
+            recorded,
+            seen,
+            &now,
+            self.identity,
+            children,
+        );
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(checked),
+        }
+    }
+
+    fn compare_children(&self, id: EntryId, descriptor: &OwnedFd) -> Result<Children, OpenError> {
+        let recorded = self.places().children(id, COMPARED_CHILDREN)?;
+        let mut compared = Children::None;
+        for (name, known) in recorded {
+            compared = Children::Gone;
+            match Seen::at(descriptor, &component(name)?) {
+                Ok(seen) if identity::shows_mount(&known, &seen.attributes) => {
+                    return Ok(Children::Found);
+                }
+                Ok(_) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(compared)
+    }
+
+    /// The directory `id` that was opened in `above`, if it is the one of the scan and none of those
+    /// above it.
+    fn enter(
+        &self,
+        above: &Arc<Directory>,
+        id: EntryId,
+        place: &Place,
+        descriptor: OwnedFd,
+        seen: &Seen,
+    ) -> Result<Arc<Directory>, OpenError> {
+        let device_above = above.lineage.device;
+        if let Some(known) = &place.known {
+            let checked = match identity::check_directory(known, seen, device_above) {
+                Some(checked) => checked,
+                None => {
+                    let recorded = match &known.mounted {
+                        Mounted::This(mount) => Some(mount),
+                        Mounted::Nothing | Mounted::Unknown => None,
+                    };
+                    let checked = self.check_mount(id, known, recorded, &descriptor, seen)?;
+                    checked.map_err(|_| Reason::Replaced)
+                }
+            };
+            checked.map_err(Problem::new)?;
+        }
+        let lineage = above
+            .lineage
+            .below(id, seen.device, seen.attributes.inode)
+            .ok_or(Problem::new(Reason::ContainsItself))?;
+        let directory = Arc::new(Directory {
+            id,
+            parent: above.id,
+            // Asked once for a mount: it costs a request to a server.
+            is_autofs: match seen.device == device_above {
+                true => above.is_autofs,
+                false => mounts::is_autofs(&descriptor),
+            },
+            expected: above.expected_at(&place.name).cloned(),
+            descriptor,
+            lineage,
+        });
+        self.cache().put(id, Arc::clone(&directory));
+        Ok(directory)
+    }
+
     /// Keeps at most so many directories open.
     pub fn with_open_directories(self, at_most: NonZeroUsize) -> Self {
         self.cache().resize(at_most);
         self
-    }
-
-    /// The entry to record for what was seen under `name`.
-    ///
-    /// The root's own device counts as 0: NFS, btrfs and overlays number devices anew at each mount,
-    /// and a transfer may outlive one.
-    pub fn entry(&self, mut seen: Seen, name: Vec<u8>, preserve_hardlinks: bool) -> NewEntry {
-        if seen.key.device == self.root_device {
-            seen.key.device = 0;
-        }
-        seen.entry(name, preserve_hardlinks)
     }
 
     /// Notes that the source is asked for `entry`, until the guard is dropped. What else
@@ -197,56 +351,44 @@ impl SourceTree {
                 break open;
             }
             let place = self.places().place(at)?;
-            let (parent, name) = place.ok_or(Problem::new(Reason::Vanished))?;
+            let place = place.ok_or(Problem::new(Reason::Vanished))?;
+            let parent = place.parent;
             if parent >= at && at != EntryId::ROOT {
                 // A directory is recorded before what is in it; anything else would loop.
                 return Err(Problem::new(Reason::Vanished).into());
             }
-            below.push((at, parent, name));
+            below.push((at, place));
             at = parent;
         };
-        while let Some((id, parent, name)) = below.pop() {
+        while let Some((id, place)) = below.pop() {
             let flags = DIRECTORY | OFlags::NOFOLLOW;
-            let descriptor = directory.open(&component(name)?, flags)?;
-            directory = Arc::new(Directory {
-                id,
-                parent,
-                descriptor,
-            });
-            self.cache().put(id, Arc::clone(&directory));
+            let descriptor = directory.open(&component(place.name.clone())?, flags)?;
+            let seen = Seen::open(&descriptor)?;
+            directory = self.enter(&directory, id, &place, descriptor, &seen)?;
         }
         Ok(directory)
     }
 
-    /// The directory `id`, which stands under `name` in `parent`, to be listed.
+    /// The directory `id`, to be listed.
     ///
     /// One openat(2) gives the descriptor for the names and for the looks at them: each open costs
     /// a call to the server.
     ///
     /// # Errors
     /// As [`directory`](Self::directory), and when it may not be read.
-    pub fn listable(
-        &self,
-        id: EntryId,
-        parent: EntryId,
-        name: &[u8],
-    ) -> Result<Listable, OpenError> {
+    pub fn listable(&self, id: EntryId, place: &Place) -> Result<Listable, OpenError> {
         if let Some(directory) = self.cached(id) {
             return Ok(Listable::of(directory)?);
         }
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
-        let name = component(name.to_vec())?;
-        let directory = Arc::new(Directory {
-            id,
-            parent,
-            descriptor: self.directory(parent)?.open_unread(&name, flags)?,
-        });
+        let name = component(place.name.clone())?;
+        let above = self.directory(place.parent)?;
+        let descriptor = above.open_unread(&name, flags)?;
         // One that may be read but not searched has names and nothing else: that is its problem, not
         // one of each name. The look at "." needs the same right as those at them.
-        Seen::at(&directory.descriptor, c".")?;
-        self.cache().put(id, Arc::clone(&directory));
+        let seen = Seen::at(&descriptor, c".")?;
         Ok(Listable {
-            directory,
+            directory: self.enter(&above, id, place, descriptor, &seen)?,
             names: None,
         })
     }
@@ -287,7 +429,7 @@ pub(super) fn component(name: Vec<u8>) -> Result<CString, Errno> {
 }
 
 impl Directory {
-    fn open(&self, name: &CString, flags: OFlags) -> Result<OwnedFd, Errno> {
+    fn open(&self, name: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
         retry_interrupted(|| openat(&self.descriptor, name, flags, Mode::empty()))
     }
 
@@ -313,10 +455,76 @@ impl Directory {
 
     /// [`look_at`](Self::look_at) with a name as the system call takes it.
     ///
+    /// A directory on which something is mounted, or may be, is opened: the attributes are those of
+    /// what a listing will find there, not those of an automount's trigger.
+    ///
     /// # Errors
-    /// The error of statx(2).
+    /// The error of statx(2) or openat(2); `ENODEV` where a file system is missing, `EXDEV` where it is
+    /// another one.
     pub fn look(&self, name: &CStr) -> Result<Seen, Errno> {
-        Seen::examined_at(&self.descriptor, name)
+        let seen = self.look_and_mount(name)?;
+        if let Some(expected) = self.expected_at(name.to_bytes()) {
+            expected.check(&seen, self.lineage.device)?;
+        }
+        Ok(seen)
+    }
+
+    fn expected_at(&self, name: &[u8]) -> Option<&Arc<Expected>> {
+        self.expected.as_ref()?.at(name)
+    }
+
+    fn look_and_mount(&self, name: &CStr) -> Result<Seen, Errno> {
+        let mut seen = Seen::examined_at(&self.descriptor, name)?;
+        let is_directory = seen.attributes.file_type == FileType::Directory;
+        let may_be_mount = seen.device != self.lineage.device
+            || seen.is_mount
+            || seen.is_automount
+            || self.is_autofs;
+        if !is_directory && seen.is_mount {
+            seen.mount = Some(Mount {
+                is_other_device: seen.device != self.lineage.device,
+                ..Mount::default()
+            });
+        }
+        if !(is_directory && may_be_mount) || name == c"." {
+            return Ok(seen);
+        }
+        let descriptor = match self.open(name, DIRECTORY | OFlags::NOFOLLOW) {
+            // It is there: what is missing is the file system.
+            Err(Errno::NOENT) => return Err(Errno::NODEV),
+            opened => opened?,
+        };
+        let mut seen = Seen::examined_open(&descriptor)?;
+        let is_other_device = seen.device != self.lineage.device;
+        if is_other_device || seen.is_mount {
+            seen.mount = Some(mounts::of(&descriptor, is_other_device));
+        }
+        Ok(seen)
+    }
+
+    /// The device of the directory, within this run.
+    pub fn device(&self) -> u64 {
+        self.lineage.device
+    }
+
+    /// The entry to record for what was seen under `name` in it.
+    pub fn entry(&self, seen: Seen, name: Vec<u8>, preserve_hardlinks: bool) -> NewEntry {
+        let several = seen.links > 1 && seen.attributes.file_type != FileType::Directory;
+        let key = LinkKey {
+            file_system: self.lineage.file_system,
+            device: match seen.device == self.lineage.device {
+                true => 0,
+                false => seen.device,
+            },
+            inode: seen.attributes.inode,
+        };
+        NewEntry {
+            name,
+            attributes: seen.attributes,
+            link: (preserve_hardlinks && several).then_some(key),
+            clamped_times: seen.clamped_times,
+            mount: seen.mount,
+        }
     }
 
     /// Whether a regular file in it may be read, by the user and groups that opens are checked by.
@@ -367,7 +575,7 @@ mod tests {
     struct NoPlaces;
 
     impl Places for NoPlaces {
-        fn place(&self, _: EntryId) -> Result<Option<(EntryId, Vec<u8>)>, StateError> {
+        fn place(&self, _: EntryId) -> Result<Option<Place>, StateError> {
             Ok(None)
         }
     }

@@ -16,6 +16,9 @@ pub enum Counter {
     FoundBytes,
     /// Recorded entries that are a further name of an inode.
     FoundLinks,
+    /// Names that have the inode number of another file, but other attributes: each is loaded as a
+    /// file of its own, or joined with those that agree with it.
+    UnlikeNames,
     /// Entries with a time that the format cannot hold.
     ClampedTimes,
     /// Entries that lose one kind of attribute.
@@ -42,6 +45,7 @@ impl Counter {
             Counter::Found(FileType::Fifo) => "found fifo",
             Counter::FoundBytes => "found bytes",
             Counter::FoundLinks => "found links",
+            Counter::UnlikeNames => "unlike names",
             Counter::ClampedTimes => "clamped times",
             Counter::Lost(Loss::AccessAcl) => "lost access acl",
             Counter::Lost(Loss::DenyingAcl) => "lost denying acl",

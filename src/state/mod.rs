@@ -15,6 +15,7 @@ mod folder;
 mod identify;
 mod look;
 mod losses;
+mod mounts;
 mod outcome;
 mod problems;
 mod progress;
@@ -95,7 +96,8 @@ impl State {
         State::connect(folder)
     }
 
-    /// Opens the transfer in the folder.
+    /// Opens the transfer in the folder. It may be one of an earlier version: see
+    /// [`upgrade`](Self::upgrade).
     ///
     /// # Errors
     /// When there is none, another process works on it, or the database is damaged or newer.
@@ -109,16 +111,24 @@ impl State {
         // Before SQLite sees it, which would write to an empty file, and to a foreign one.
         schema::accept(StateFolder::kind_of(&path)?, &path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
+        let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
         // Again, as the write-ahead log may hold a later header.
         schema::accept(schema::kind(&connection).map_err(failed)?, &path)?;
         schema::set_up_writer(&connection).map_err(failed)?;
-        schema::migrate(&mut connection).map_err(failed)?;
         Ok(State {
             folder,
             writer: Mutex::new(connection),
             busy: AtomicU64::new(0),
         })
+    }
+
+    /// Brings the tables of an earlier version up to date: the first thing that is written on a
+    /// resume.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn upgrade(&self) -> Result<(), StateError> {
+        self.write(|transaction| schema::migrate(transaction))
     }
 
     /// The state folder.

@@ -110,5 +110,9 @@ fn refresh(
             stored_time(attributes.atime),
             stored(attributes.inode),
         ])?;
+    // Names that are found later are compared with what it is now.
+    transaction
+        .prepare_cached("UPDATE inode SET ctime = ?2 WHERE owner = ?1")?
+        .execute(params![stored(id.get()), stored_time(attributes.ctime)])?;
     losses::refresh(transaction, id, attributes.losses)
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clfs_format::FileType;
+use clfs_format::limits::LINKS;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
@@ -67,6 +68,10 @@ impl Reader {
             .or_else(|_| open(OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX));
         let connection = connection.map_err(|error| StateError::query(&path, error))?;
         Ok(Reader { connection, path })
+    }
+
+    pub(super) fn database(&self) -> &std::path::Path {
+        &self.path
     }
 
     pub(super) fn with<T>(
@@ -232,6 +237,14 @@ impl Reader {
         )
     }
 
+    /// The first name that has the inode number of another file, with other attributes.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn first_unlike_name(&self) -> Result<Option<EntryId>, StateError> {
+        self.query(super::settings::first_unlike)
+    }
+
     /// How many inodes had more names than the format holds and became several objects.
     ///
     /// # Errors
@@ -241,9 +254,10 @@ impl Reader {
             connection
                 .prepare_cached(
                     "SELECT count(*) FROM
-                     (SELECT 1 FROM inode GROUP BY device, inode HAVING count(*) > 1)",
+                     (SELECT 1 FROM inode GROUP BY file_system, device, inode, ctime
+                      HAVING count(*) > 1 AND max(links) >= ?1)",
                 )?
-                .query_row([], |row| row.get(0))
+                .query_row([LINKS as i64], |row| row.get(0))
                 .map(row::loaded)
         })
     }

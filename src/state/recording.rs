@@ -6,9 +6,9 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, para
 
 use super::counter::{Counter, Increments};
 use super::row::{self, stored, stored_device, stored_time};
-use super::{Pass, PassProgress, State, StateError, losses, problems};
+use super::{Pass, PassProgress, State, StateError, losses, mounts, problems, settings};
 use crate::crash_point::{CrashPoint, crash_point};
-use crate::entry::{EntryId, LinkKey, NewEntry};
+use crate::entry::{EntryId, LinkKey, NewEntry, SourceAttributes};
 use crate::problem::Problem;
 
 /// One name of a directory, as the scan found it.
@@ -123,6 +123,7 @@ pub(super) fn load_root(connection: &Connection) -> rusqlite::Result<Option<NewE
         attributes: root.attributes,
         link: None,
         clamped_times: 0,
+        mount: None,
     }))
 }
 
@@ -220,7 +221,7 @@ impl<'a> Recording<'a> {
     fn known(&mut self, id: EntryId, parent: EntryId, entry: &NewEntry) -> rusqlite::Result<()> {
         let attributes = &entry.attributes;
         let owner = match entry.link {
-            Some(key) => Some(self.link(id, key, attributes.mode)?),
+            Some(key) => Some(self.link(id, key, attributes)?),
             None => None,
         };
         self.insert.execute(params![
@@ -238,6 +239,9 @@ impl<'a> Recording<'a> {
             stored_device(attributes.device, attributes.file_type),
             owner.map(|owner| stored(owner.get())),
         ])?;
+        if let Some(mount) = &entry.mount {
+            mounts::record(self.transaction, id, mount)?;
+        }
         if attributes.file_type == FileType::Directory {
             self.transaction
                 .prepare_cached("INSERT INTO directory (id, listed) VALUES (?1, 0)")?
@@ -303,22 +307,52 @@ impl<'a> Recording<'a> {
     /// An inode in the container holds at most [`LINKS`] names; the next name of the same source
     /// inode begins a further object.
     ///
-    /// A source may give the number of a deleted inode to a new one while the scan runs: one of
-    /// another type is another inode.
-    fn link(&mut self, id: EntryId, key: LinkKey, mode: u16) -> rusqlite::Result<EntryId> {
-        let known: Option<i64> = self
+    /// The number alone does not show that two names are of one inode: file systems that are put
+    /// together of others may give it twice, and that of a deleted inode may be given to a new one
+    /// while the scan runs. So all attributes that names share must agree.
+    fn link(
+        &mut self,
+        id: EntryId,
+        key: LinkKey,
+        attributes: &SourceAttributes,
+    ) -> rusqlite::Result<EntryId> {
+        let (file_system, device, inode) = (
+            stored(key.file_system.get()),
+            stored(key.device),
+            stored(key.inode),
+        );
+        let ctime = stored_time(attributes.ctime);
+        // The last of them: those before are full.
+        let alike: Option<(i64, i64)> = self
             .transaction
             .prepare_cached(
-                "SELECT inode.owner FROM inode JOIN entry ON entry.id = inode.owner
-                 WHERE inode.device = ?1 AND inode.inode = ?2 AND links < ?3
-                 AND (mode & 0xf000) = (?4 & 0xf000)
+                "SELECT inode.owner, links FROM inode JOIN entry ON entry.id = inode.owner
+                 WHERE inode.file_system = ?1 AND inode.device = ?2 AND inode.inode = ?3
+                 AND inode.ctime = ?4
+                 AND mode = ?5 AND uid = ?6 AND gid = ?7 AND size = ?8 AND mtime = ?9
                  ORDER BY inode.owner DESC LIMIT 1",
             )?
             .query_row(
-                params![stored(key.device), stored(key.inode), LINKS as i64, mode],
-                |row| row.get(0),
+                params![
+                    file_system,
+                    device,
+                    inode,
+                    ctime,
+                    attributes.mode,
+                    attributes.uid,
+                    attributes.gid,
+                    stored(attributes.size),
+                    stored_time(attributes.mtime),
+                ],
+                |row| Ok((row.get(0)?, row.get(1)?)),
             )
             .optional()?;
+        if alike.is_none() && self.is_number_known(key)? {
+            self.increments.add(Counter::UnlikeNames, 1);
+            settings::note_unlike(self.transaction, id)?;
+        }
+        let known = alike.filter(|(_, links)| *links < LINKS as i64);
+        let known = known.map(|(owner, _)| owner);
         let owner = match known {
             Some(owner) => {
                 self.transaction
@@ -330,13 +364,10 @@ impl<'a> Recording<'a> {
             None => {
                 self.transaction
                     .prepare_cached(
-                        "INSERT INTO inode (owner, device, inode, links) VALUES (?1, ?2, ?3, 1)",
+                        "INSERT INTO inode (owner, file_system, device, inode, ctime, links)
+                         VALUES (?1, ?2, ?3, ?4, ?5, 1)",
                     )?
-                    .execute(params![
-                        stored(id.get()),
-                        stored(key.device),
-                        stored(key.inode)
-                    ])?;
+                    .execute(params![stored(id.get()), file_system, device, inode, ctime])?;
                 stored(id.get())
             }
         };
@@ -344,5 +375,18 @@ impl<'a> Recording<'a> {
             .prepare_cached("INSERT INTO link (owner, id) VALUES (?1, ?2)")?
             .execute(params![owner, stored(id.get())])?;
         Ok(EntryId::new(row::loaded(owner)))
+    }
+
+    /// Whether a name with that inode number is recorded.
+    fn is_number_known(&self, key: LinkKey) -> rusqlite::Result<bool> {
+        self.transaction
+            .prepare_cached(
+                "SELECT 1 FROM inode WHERE file_system = ?1 AND device = ?2 AND inode = ?3 LIMIT 1",
+            )?
+            .exists(params![
+                stored(key.file_system.get()),
+                stored(key.device),
+                stored(key.inode)
+            ])
     }
 }

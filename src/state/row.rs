@@ -11,6 +11,15 @@ use crate::loss::Losses;
 pub(super) const ENTRY_COLUMNS: &str =
     "id, parent, name, mode, uid, gid, size, mtime, ctime, atime, inode, device";
 
+/// [`ENTRY_COLUMNS`] where tables beside `entry` have columns of these names.
+pub(super) fn columns_of_entry() -> String {
+    let columns: Vec<String> = ENTRY_COLUMNS
+        .split(", ")
+        .map(|column| format!("entry.{column}"))
+        .collect();
+    columns.join(", ")
+}
+
 const NANOSECONDS: i64 = 1_000_000_000;
 
 /// SQLite holds signed 64 bits; inode and device numbers use all of them.

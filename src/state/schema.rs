@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 
 use super::{StateError, changed, losses};
 
@@ -11,9 +11,8 @@ const APPLICATION_ID: i64 = 0x434c_4653;
 
 /// `PRAGMA user_version`; a change of the tables adds one and a migration in one transaction.
 pub(super) const VERSION: i64 = 2;
-
-/// The first version; [`migrate`] brings it to this one.
-const FIRST_VERSION: i64 = 1;
+/// The version that knew no mounts: the oldest that is migrated.
+pub(super) const WITHOUT_MOUNTS: i64 = 1;
 
 /// The tables.
 ///
@@ -23,8 +22,12 @@ const FIRST_VERSION: i64 = 1;
 ///   the entry could not be stat'ed.
 /// - `directory`: one row per directory; `listed` is 1 when all its entries are recorded.
 /// - `extent`: runs of consecutive ids that are the entries of a directory; nearly always one.
-/// - `inode`, `link`: only for inodes with several names, when links are preserved.
-/// - `changed` (since 2, in `changed.rs`): files that changed while they were read.
+/// - `inode`, `link`: only for inodes with several names, when links are preserved. `file_system` is
+///   the directory that it is mounted on, `device` 0 for the device of its directories. `ctime` is the
+///   owner's: with it in the index a lookup stays quick where many files have one number.
+/// - `mount_below`: what was mounted below the source when the transfer was started.
+/// - `mount`: entries on which something is mounted, the root always; see [`crate::entry::Mount`].
+/// - `changed` (in `changed.rs`): files that changed while they were read.
 /// - `pass`: how far each pass over the entries is (see `progress.rs`).
 ///
 /// And `loss` (see `losses.rs`).
@@ -64,11 +67,24 @@ CREATE TABLE extent (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE inode (
     owner INTEGER PRIMARY KEY,
+    file_system INTEGER NOT NULL,
     device INTEGER NOT NULL,
     inode INTEGER NOT NULL,
+    ctime INTEGER NOT NULL,
     links INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX inode_key ON inode (device, inode, owner);
+CREATE INDEX inode_key ON inode (file_system, device, inode, ctime, owner);
+CREATE TABLE mount (
+    entry INTEGER PRIMARY KEY,
+    other_device INTEGER NOT NULL,
+    birth INTEGER,
+    origin BLOB
+) STRICT;
+CREATE TABLE mount_below (
+    path BLOB PRIMARY KEY,
+    inode INTEGER NOT NULL,
+    birth INTEGER
+) STRICT, WITHOUT ROWID;
 CREATE TABLE link (
     owner INTEGER NOT NULL,
     id INTEGER NOT NULL,
@@ -87,6 +103,46 @@ CREATE TABLE pass (
 ) STRICT;
 ";
 
+/// From version 1, which knew no mounts, and file systems by device numbers: 0 for the root's. The
+/// others do not last, so nothing found later is joined with what has one: no entry has the id -1.
+const FROM_1: &str = "
+CREATE TABLE mount (
+    entry INTEGER PRIMARY KEY,
+    other_device INTEGER NOT NULL,
+    birth INTEGER,
+    origin BLOB
+) STRICT;
+CREATE TABLE mount_below (
+    path BLOB PRIMARY KEY,
+    inode INTEGER NOT NULL,
+    birth INTEGER
+) STRICT, WITHOUT ROWID;
+ALTER TABLE inode ADD COLUMN file_system INTEGER NOT NULL DEFAULT -1;
+ALTER TABLE inode ADD COLUMN ctime INTEGER NOT NULL DEFAULT 0;
+UPDATE inode SET ctime = (SELECT ctime FROM entry WHERE entry.id = owner);
+UPDATE inode SET file_system = 100 WHERE device = 0;
+DROP INDEX inode_key;
+CREATE INDEX inode_key ON inode (file_system, device, inode, ctime, owner);
+INSERT INTO setting (name, value)
+    SELECT 'mounts_known_from', CAST(CAST(max(id) + 1 AS TEXT) AS BLOB) FROM entry;
+";
+
+/// Changes the tables of an earlier version, within the caller's transaction.
+pub(super) fn migrate(connection: &Connection) -> rusqlite::Result<()> {
+    if version(connection)? == WITHOUT_MOUNTS {
+        connection.execute_batch(FROM_1)?;
+        connection.execute_batch(losses::TABLE)?;
+        connection.execute_batch(changed::TABLE)?;
+        connection.pragma_update(None, "user_version", VERSION)?;
+    }
+    Ok(())
+}
+
+/// The version of the tables.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
 /// Makes the tables in an empty database.
 pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
@@ -96,25 +152,10 @@ pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "user_version", VERSION)
 }
 
-/// Brings a database of an earlier version to this one, in one transaction.
-pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
-    let version: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
-    if version >= VERSION {
-        return Ok(());
-    }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if version < 2 {
-        transaction.execute_batch(losses::TABLE)?;
-        transaction.execute_batch(changed::TABLE)?;
-    }
-    transaction.pragma_update(None, "user_version", VERSION)?;
-    transaction.commit()
-}
-
 /// What kind of database this is.
 pub(super) enum Kind {
-    /// One of ours, with the schema that we write or an earlier one.
-    Current,
+    /// One of ours, with the schema that we write or one that is migrated.
+    Known,
     /// One of ours, from a later version with this schema.
     Newer(i64),
     /// Something else.
@@ -124,13 +165,12 @@ pub(super) enum Kind {
 /// Tells whose database this is.
 pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
     let application: i64 = connection.pragma_query_value(None, "application_id", |r| r.get(0))?;
-    let version: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
-    Ok(kind_of(application, version))
+    Ok(kind_of(application, version(connection)?))
 }
 
 fn kind_of(application: i64, version: i64) -> Kind {
     match (application, version) {
-        (APPLICATION_ID, FIRST_VERSION..=VERSION) => Kind::Current,
+        (APPLICATION_ID, WITHOUT_MOUNTS..=VERSION) => Kind::Known,
         (APPLICATION_ID, version) if version > VERSION => Kind::Newer(version),
         _ => Kind::Foreign,
     }
@@ -139,7 +179,7 @@ fn kind_of(application: i64, version: i64) -> Kind {
 /// Refuses databases that are not ours to use.
 pub(super) fn accept(kind: Kind, path: &Path) -> Result<(), StateError> {
     match kind {
-        Kind::Current => Ok(()),
+        Kind::Known => Ok(()),
         Kind::Newer(found) => Err(StateError::Newer {
             path: path.to_path_buf(),
             found,

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use clfs_format::Compression;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{State, StateError};
-use crate::entry::NewEntry;
+use super::{State, StateError, mounts};
+use crate::entry::{EntryId, MountBelow, NewEntry};
 use crate::identity::Seed;
 
 /// What `--new` fixes for the whole transfer.
@@ -27,6 +27,8 @@ pub struct Settings {
     /// Whether every entry's ACL and extended attributes are examined. Not so where a version of this
     /// program that did not do that started the transfer.
     pub examines: bool,
+    /// Mounts below the source when the transfer was started, in the order of their paths.
+    pub mounts: Vec<MountBelow>,
     /// The root directory of the source; `name` is the last component of its path.
     pub root: NewEntry,
 }
@@ -56,6 +58,9 @@ impl Settings {
         )?;
         if self.examines {
             put(connection, EXAMINES, &[1])?;
+        }
+        for mount in &self.mounts {
+            mounts::record_below(connection, mount)?;
         }
         put(connection, HARDLINKS, &[u8::from(self.preserve_hardlinks)])
     }
@@ -87,6 +92,7 @@ impl Settings {
             examines: get(connection, EXAMINES)
                 .map_err(|error| StateError::query(path, error))?
                 .is_some(),
+            mounts: mounts::below(connection).map_err(|error| StateError::query(path, error))?,
             root: super::recording::load_root(connection)
                 .map_err(|error| StateError::query(path, error))?
                 .ok_or_else(|| StateError::corrupt(path, "the root entry is missing"))?,
@@ -103,6 +109,40 @@ pub(super) fn left_out(connection: &Connection) -> rusqlite::Result<Option<Vec<u
 
 pub(super) fn set_left_out(connection: &Connection, digest: &[u8]) -> rusqlite::Result<()> {
     put(connection, LEFT_OUT, digest)
+}
+
+/// The first entry whose mounts are known, as decimal digits; all are, unless a migration noted it.
+const MOUNTS_KNOWN_FROM: &str = "mounts_known_from";
+/// The first name that has the inode number of another file, with other attributes.
+const FIRST_UNLIKE: &str = "first_unlike_name";
+
+pub(super) fn mounts_known_from(connection: &Connection) -> rusqlite::Result<EntryId> {
+    id(connection, MOUNTS_KNOWN_FROM).map(|id| id.unwrap_or(EntryId::new(0)))
+}
+
+pub(super) fn first_unlike(connection: &Connection) -> rusqlite::Result<Option<EntryId>> {
+    id(connection, FIRST_UNLIKE)
+}
+
+pub(super) fn note_unlike(connection: &Connection, name: EntryId) -> rusqlite::Result<()> {
+    match first_unlike(connection)? {
+        Some(_) => Ok(()),
+        None => put(connection, FIRST_UNLIKE, name.to_string().as_bytes()),
+    }
+}
+
+fn id(connection: &Connection, name: &str) -> rusqlite::Result<Option<EntryId>> {
+    let Some(digits) = get(connection, name)? else {
+        return Ok(None);
+    };
+    let number = std::str::from_utf8(&digits)
+        .ok()
+        .and_then(|digits| digits.parse().ok());
+    let wrong = || {
+        let text = format!("the setting {name} is not a number");
+        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, text.into())
+    };
+    number.map(EntryId::new).map(Some).ok_or_else(wrong)
 }
 
 /// Whether the root is in the container.

@@ -120,7 +120,8 @@ impl Reader {
                 "SELECT sum(links), max(CASE mode & 0xf000 WHEN 0x8000 THEN size ELSE 0 END),
                         min(inode.owner)
                  FROM inode JOIN entry ON entry.id = inode.owner
-                 GROUP BY inode.device, inode.inode HAVING sum(links) > 1",
+                 GROUP BY inode.file_system, inode.device, inode.inode, inode.ctime
+                 HAVING sum(links) > 1",
             )?;
             let mut rows = groups.query([])?;
             while let Some(row) = rows.next()? {

@@ -2,20 +2,19 @@
 
 use rusqlite::params;
 
+use super::mounts::{self, MOUNT_COLUMNS};
 use super::reader::Reader;
 use super::row::{self, ENTRY_COLUMNS, stored};
 use super::{Pass, StateError};
-use crate::entry::{Entry, EntryId};
+use crate::entry::{Entry, EntryId, KnownDirectory, Place};
 
 /// A directory that is to be listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unlisted {
     /// Its id.
     pub id: EntryId,
-    /// The directory that it lies in.
-    pub parent: EntryId,
-    /// Its name there.
-    pub name: Vec<u8>,
+    /// Where it is, and what is known of it.
+    pub place: Place,
     /// The last name in it that is recorded: it was listed in part.
     pub after: Option<Vec<u8>>,
 }
@@ -43,22 +42,36 @@ impl Reader {
         at_most: u32,
         retry: bool,
     ) -> Result<Vec<Unlisted>, StateError> {
+        let known_from = self.mounts_known_from()?;
         self.rows(
-            "SELECT entry.id, entry.parent, entry.name,
-             (SELECT last.name FROM entry AS last WHERE last.id =
-              (SELECT first + count - 1 FROM extent WHERE extent.directory = directory.id
-               ORDER BY first DESC LIMIT 1))
-             FROM directory JOIN entry ON entry.id = directory.id
-             WHERE directory.id > ?1 AND listed = 0
-             AND (?3 OR NOT EXISTS (SELECT 1 FROM problem WHERE problem.id = directory.id))
-             ORDER BY directory.id LIMIT ?2",
+            &format!(
+                "SELECT {}, {MOUNT_COLUMNS},
+                 (SELECT last.name FROM entry AS last WHERE last.id =
+                  (SELECT first + count - 1 FROM extent WHERE extent.directory = directory.id
+                   ORDER BY first DESC LIMIT 1))
+                 FROM directory JOIN entry ON entry.id = directory.id
+                 LEFT JOIN mount ON mount.entry = directory.id
+                 WHERE directory.id > ?1 AND listed = 0
+                 AND (?3 OR NOT EXISTS (SELECT 1 FROM problem WHERE problem.id = directory.id))
+                 ORDER BY directory.id LIMIT ?2",
+                row::columns_of_entry()
+            ),
             params![stored(after), at_most, retry],
             |row| {
+                let entry = row::entry(row)?;
+                // The columns of an entry are 0 to 11.
+                let mounted = mounts::mount(row, 12, entry.id, known_from)?;
                 Ok(Unlisted {
-                    id: row::id(row, 0)?,
-                    parent: row::id(row, 1)?,
-                    name: row.get(2)?,
-                    after: row.get(3)?,
+                    id: entry.id,
+                    place: Place {
+                        parent: entry.parent,
+                        name: entry.name,
+                        known: Some(KnownDirectory {
+                            attributes: entry.attributes,
+                            mounted,
+                        }),
+                    },
+                    after: row.get(15)?,
                 })
             },
         )

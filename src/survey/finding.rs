@@ -1,6 +1,8 @@
 //! What in a tree a load could not take, or takes in another way than one may think.
 
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use clfs_format::limits::{LINKS, SYMLINK_TARGET_BYTES};
 
@@ -8,7 +10,8 @@ use super::witness::{Seeing, Sightings, Standing};
 use super::{SHOWN, SurveyError, path};
 use crate::loss::Loss;
 use crate::problem::Reason;
-use crate::state::{LinkGroups, Reader};
+use crate::source::Doubt;
+use crate::state::{Counter, LinkGroups, Reader};
 
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,6 +33,12 @@ pub enum Concern {
     SparseFiles,
     /// Other file systems.
     Mounts,
+    /// The source holds nothing.
+    EmptySource,
+    /// Mount points of the table of file systems on which nothing is mounted.
+    NotMounted,
+    /// Names with the inode number of another file, if links are preserved.
+    UnlikeNames,
 }
 
 impl Concern {
@@ -41,7 +50,10 @@ impl Concern {
             | Concern::Lost(_)
             | Concern::ManyNames
             | Concern::SparseFiles
-            | Concern::Mounts => false,
+            | Concern::Mounts
+            | Concern::EmptySource
+            | Concern::NotMounted
+            | Concern::UnlikeNames => false,
         }
     }
 
@@ -56,6 +68,9 @@ impl Concern {
             Concern::ManyNames => "many-names",
             Concern::SparseFiles => "sparse",
             Concern::Mounts => "mount",
+            Concern::EmptySource => "source-empty",
+            Concern::NotMounted => "source-not-mounted",
+            Concern::UnlikeNames => "unlike-names",
         }
     }
 }
@@ -93,6 +108,17 @@ impl fmt::Display for Concern {
                 "files that take less room than their size (holes, or a file system that compresses): they are read \
                  and loaded whole, holes as zeros"
             ),
+            Concern::EmptySource => write!(f, "the source is empty: is its file system mounted?"),
+            Concern::NotMounted => write!(
+                f,
+                "mount points in /etc/fstab that are empty, with nothing mounted on them: mount them first, \
+                 if they belong to the source"
+            ),
+            Concern::UnlikeNames => write!(
+                f,
+                "names with the inode number of another file, but other attributes: with \
+                 --preserve-hardlinks 1 they are loaded as files of their own, not as links"
+            ),
             Concern::Mounts => write!(
                 f,
                 "other file systems are mounted here: a load goes into them"
@@ -119,6 +145,7 @@ pub(super) fn all(
     reader: &Reader,
     seeing: Seeing,
     links: &LinkGroups,
+    doubts: (&Path, &[Doubt]),
 ) -> Result<Vec<Finding>, SurveyError> {
     let mut findings = Vec::new();
     for reason in Reason::ALL {
@@ -168,6 +195,43 @@ pub(super) fn all(
         bytes: 0,
         first: over.collect::<Result<_, _>>()?,
     });
+    let below = |path: &Path| {
+        let below = path.strip_prefix(doubts.0).unwrap_or(path);
+        below.as_os_str().as_bytes().to_vec()
+    };
+    for (concern, first) in [
+        (
+            Concern::EmptySource,
+            doubted(doubts.1, |doubt| matches!(doubt, Doubt::Empty(_))),
+        ),
+        (
+            Concern::NotMounted,
+            doubted(doubts.1, |doubt| matches!(doubt, Doubt::NotMounted(_))),
+        ),
+    ] {
+        findings.push(Finding {
+            concern,
+            count: first.len() as u64,
+            bytes: 0,
+            first: first.into_iter().take(SHOWN).map(below).collect(),
+        });
+    }
+    let unlike = reader.first_unlike_name()?.map(|id| path(reader, id));
+    findings.push(Finding {
+        concern: Concern::UnlikeNames,
+        count: reader.totals()?.get(Counter::UnlikeNames),
+        bytes: 0,
+        first: unlike.into_iter().collect::<Result<_, _>>()?,
+    });
     findings.retain(|finding| finding.count > 0);
     Ok(findings)
+}
+
+/// The paths of some of the doubts.
+fn doubted(doubts: &[Doubt], of: impl Fn(&Doubt) -> bool) -> Vec<&Path> {
+    let chosen = doubts.iter().filter(|doubt| of(doubt));
+    let paths = chosen.map(|doubt| match doubt {
+        Doubt::Empty(path) | Doubt::NotMounted(path) => path.as_path(),
+    });
+    paths.collect()
 }

@@ -26,12 +26,12 @@ use clfs_format::{Compression, FileType, FormatError};
 use crate::encode::{EncodeContext, Encoder};
 use crate::entry::EntryId;
 use crate::identity::{Identity, Seed};
-use crate::load::{Refusal, root_entry, source_folder};
+use crate::load::{FSTAB, Refusal, root_entry, source_folder};
 use crate::monitor::Silent;
 use crate::problem::ProblemLimit;
 use crate::progress::Progress;
 use crate::scan::{Scan, ScanEnd};
-use crate::source::SourceTree;
+use crate::source::{SourceTree, doubts};
 use crate::state::{Counter, Reader, Settings, State, StateError};
 use crate::stop::StopFlag;
 
@@ -57,6 +57,8 @@ pub struct SurveyOptions {
     /// The source folder.
     pub source: PathBuf,
     /// As in a load.
+    pub fstab: PathBuf,
+    /// As in a load.
     pub preserve_hardlinks: bool,
     /// As in a load.
     pub compression: Compression,
@@ -75,6 +77,7 @@ impl SurveyOptions {
     pub fn new(source: PathBuf) -> Self {
         SurveyOptions {
             source,
+            fstab: PathBuf::from(FSTAB),
             preserve_hardlinks: false,
             compression: Compression::Lz4,
             threads: 64,
@@ -147,6 +150,7 @@ pub fn survey(options: &SurveyOptions) -> Result<Survey, SurveyError> {
         // Groups of hard links are of interest however they would be loaded.
         preserve_hardlinks: true,
         examines: true,
+        mounts: Vec::new(),
         root: root_entry(&source)?,
         source,
     };
@@ -266,7 +270,12 @@ impl Looked {
                 Some((components.join(&b'/'), components.len() as u64))
             }
         };
-        let findings = finding::all(&reader, self.seeing, &links)?;
+        let findings = finding::all(
+            &reader,
+            self.seeing,
+            &links,
+            (&settings.source, &doubts(&settings.source, &options.fstab)),
+        )?;
         let size = reader.database_size()?;
         let measure = Measure::new(
             Arc::clone(&self.context),

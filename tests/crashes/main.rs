@@ -15,6 +15,7 @@ mod deletions;
 mod points;
 mod power_loss;
 mod random_kills;
+mod remounts;
 mod requests;
 mod signals;
 mod transfer;

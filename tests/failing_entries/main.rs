@@ -8,10 +8,13 @@ mod checker;
 mod support;
 
 mod acls;
+mod automount;
 mod changing;
 mod fixture;
+mod identity;
 mod limits;
 mod links;
 mod permissions;
 mod refused;
 mod subtrees;
+mod unmounted;

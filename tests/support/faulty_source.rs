@@ -150,6 +150,7 @@ impl Shared {
                 Act::Resize(size) => self.tree().resize(rule.number, size),
                 Act::Change => self.tree().touch(rule.number),
                 Act::Append(by) => self.tree().append(rule.number, by),
+                Act::Renumber(to) => self.tree().show_number(rule.number, to),
                 Act::Remove => self.tree().remove(rule.place.0, &rule.place.1),
                 Act::BecomeDirectory => self.tree().replace_by_directory(rule.number),
             }
@@ -301,6 +302,25 @@ impl FaultySource {
         let mut tree = self.shared.tree();
         let (number, ..) = tree.resolve(path.as_bytes()).unwrap();
         tree.resize(number, to);
+    }
+
+    /// The true inode number of what stands at `path`.
+    pub fn number(&self, path: &str) -> u64 {
+        self.shared.tree().resolve(path.as_bytes()).unwrap().0
+    }
+
+    /// Lets what stands at `path` show an inode number that is not its own.
+    pub fn show_number(&self, path: &str, shown: u64) {
+        let mut tree = self.shared.tree();
+        let (number, ..) = tree.resolve(path.as_bytes()).unwrap();
+        tree.show_number(number, shown);
+    }
+
+    /// Gives what stands at `path` later times and, if it is a file, other content.
+    pub fn touch(&self, path: &str) {
+        let mut tree = self.shared.tree();
+        let (number, ..) = tree.resolve(path.as_bytes()).unwrap();
+        tree.touch(number);
     }
 
     /// Bytes of a file.

@@ -7,6 +7,7 @@ pub mod command;
 pub mod fault_proxy;
 pub mod faulty_source;
 pub mod golden;
+pub mod mounts;
 pub mod sink;
 pub mod tree;
 pub mod wire;

@@ -168,6 +168,7 @@ fn end_line(ending: &Ending<'_>) -> String {
             "entries": totals.entries(),
             "types": types,
             "links": totals.get(Counter::FoundLinks),
+            "unlike_names": totals.get(Counter::UnlikeNames),
             "failed": problems,
             "not_stored": lost.iter().map(|lost| Event::Lost(lost).fields()).collect::<Vec<_>>(),
             "unlisted_directories": subtrees.unlisted,

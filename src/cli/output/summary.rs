@@ -7,7 +7,7 @@ use super::amount::{count, counted, rate, size, span, type_names};
 use crate::load::{End, Summary};
 use crate::monitor::{Escaped, below_source};
 use crate::progress::{Progress, Requests};
-use crate::state::{Counter, State, StateError};
+use crate::state::{Counter, State, StateError, Totals};
 
 /// Failed entries that are shown; the files have all.
 const SHOWN_PROBLEMS: u32 = 10;
@@ -15,7 +15,9 @@ const SHOWN_PROBLEMS: u32 = 10;
 /// The lines.
 pub(in crate::cli) fn lines(ending: &Ending<'_>) -> Vec<String> {
     let Ending { summary, state, .. } = ending;
-    let mut lines = vec![entries(summary), bytes(summary), run(summary)];
+    let mut lines = vec![entries(summary)];
+    lines.extend(unlike_names(&summary.totals));
+    lines.extend([bytes(summary), run(summary)]);
     lines.extend(requests(ending));
     lines.extend(changed(summary, state));
     lines.extend(problems(summary, state));
@@ -43,6 +45,17 @@ fn entries(summary: &Summary) -> String {
         entries += &format!(" ({} of them further names of a file)", count(links));
     }
     entries
+}
+
+/// Names that were not joined with others of their inode number, if there are any.
+pub(in crate::cli) fn unlike_names(totals: &Totals) -> Option<String> {
+    let names = totals.get(Counter::UnlikeNames);
+    (names > 0).then(|| {
+        format!(
+            "{} with the inode number of another file, but other attributes: loaded as files of their own",
+            counted(names, "name", "names")
+        )
+    })
 }
 
 fn bytes(summary: &Summary) -> String {

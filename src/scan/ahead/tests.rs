@@ -10,7 +10,7 @@ const LONG: Duration = Duration::from_secs(30);
 struct NoPlaces;
 
 impl Places for NoPlaces {
-    fn place(&self, _: EntryId) -> Result<Option<(EntryId, Vec<u8>)>, StateError> {
+    fn place(&self, _: EntryId) -> Result<Option<crate::entry::Place>, StateError> {
         Ok(None)
     }
 }
@@ -31,8 +31,11 @@ fn listing(directory: &Arc<Directory>, names: &[Vec<u8>]) -> Box<OpenListing> {
 fn directories(ids: std::ops::Range<u64>) -> Vec<Unlisted> {
     let unlisted = |id| Unlisted {
         id: EntryId::new(id),
-        parent: EntryId::ROOT,
-        name: id.to_string().into_bytes(),
+        place: crate::entry::Place {
+            parent: EntryId::ROOT,
+            name: id.to_string().into_bytes(),
+            known: None,
+        },
         after: None,
     };
     ids.map(unlisted).collect()

@@ -7,7 +7,7 @@ use crate::state::StateError;
 
 struct NoPlaces;
 impl crate::source::Places for NoPlaces {
-    fn place(&self, _: EntryId) -> Result<Option<(EntryId, Vec<u8>)>, StateError> {
+    fn place(&self, _: EntryId) -> Result<Option<crate::entry::Place>, StateError> {
         Ok(None)
     }
 }
@@ -46,7 +46,7 @@ impl Fixture {
 
     fn read(&self, store: &NameStore, after: Option<&[u8]>) -> NameList {
         let tree = SourceTree::open(self.source.path(), Box::new(NoPlaces)).unwrap();
-        let root = tree.listable(EntryId::ROOT, EntryId::ROOT, b"").unwrap();
+        let root = Listable::of(tree.directory(EntryId::ROOT).unwrap()).unwrap();
         let mut buffer = DirentBuffer::default();
         NameList::read(&root, after, store, &mut buffer, &mut || true).unwrap()
     }

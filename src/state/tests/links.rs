@@ -7,7 +7,8 @@ fn the_first_name_owns_the_inode_and_1023_names_fill_it() {
     let folder = tempfile::tempdir().unwrap();
     let state = new_state(folder.path());
     let key = LinkKey {
-        device: 1,
+        file_system: EntryId::ROOT,
+        device: 0,
         inode: 2,
     };
     let names = (0..1030).map(|n| NewEntry {
@@ -34,7 +35,8 @@ fn a_name_found_later_takes_its_inode_again() {
     let state = new_state(folder.path());
     let link = |name| NewEntry {
         link: Some(LinkKey {
-            device: 1,
+            file_system: EntryId::ROOT,
+            device: 0,
             inode: 2,
         }),
         ..entry(name, FileType::Regular)
@@ -67,7 +69,8 @@ fn an_inode_number_of_another_type_is_another_inode() {
     let state = new_state(folder.path());
     let link = |name, file_type| NewEntry {
         link: Some(LinkKey {
-            device: 1,
+            file_system: EntryId::ROOT,
+            device: 0,
             inode: 2,
         }),
         ..entry(name, file_type)
@@ -84,7 +87,8 @@ fn a_name_that_is_identified_later_is_loaded_or_joins_its_inode() {
     let state = new_state(folder.path());
     let link = |name| NewEntry {
         link: Some(LinkKey {
-            device: 1,
+            file_system: EntryId::ROOT,
+            device: 0,
             inode: 2,
         }),
         ..entry(name, FileType::Regular)
@@ -131,4 +135,63 @@ fn a_name_that_is_identified_later_is_loaded_or_joins_its_inode() {
         .collect();
     assert_eq!(ids, [1003]);
     assert_eq!(reader.next_unlisted(1000, 9, false).unwrap(), []);
+}
+
+/// Names of one number and file system that differ in one attribute are two files, whichever it is.
+#[test]
+fn names_that_do_not_agree_are_files_of_their_own_and_counted() {
+    type Change = fn(&mut NewEntry);
+    let key = LinkKey {
+        file_system: EntryId::ROOT,
+        device: 0,
+        inode: 2,
+    };
+    let changes: [(Change, u64); 10] = [
+        (|_| {}, 0),
+        (|entry| entry.attributes.atime.seconds += 1, 0),
+        (|entry| entry.attributes.size += 1, 1),
+        (|entry| entry.attributes.mtime.nanoseconds -= 1, 1),
+        (|entry| entry.attributes.ctime.nanoseconds -= 1, 1),
+        (|entry| entry.attributes.uid -= 1, 1),
+        (|entry| entry.attributes.gid -= 1, 1),
+        (|entry| entry.attributes.mode ^= 0o040, 1),
+        (
+            |entry| entry.link.iter_mut().for_each(|key| key.device = 7),
+            0,
+        ),
+        (
+            |entry| {
+                let other = EntryId::new(1000);
+                entry
+                    .link
+                    .iter_mut()
+                    .for_each(|key| key.file_system = other);
+            },
+            0,
+        ),
+    ];
+    for (number, (change, unlike)) in changes.into_iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = new_state(folder.path());
+        let link = |name| NewEntry {
+            link: Some(key),
+            ..entry(name, FileType::Regular)
+        };
+        let mut other = link("b");
+        change(&mut other);
+        let again = NewEntry {
+            name: b"c".to_vec(),
+            ..other.clone()
+        };
+        let names = vec![link("a"), other, again];
+        state.record(&[chunk(ROOT, names, true)]).unwrap();
+        let reader = state.reader().unwrap();
+        let inodes = reader.next_inodes(0, 9).unwrap().entries.len();
+        assert_eq!(inodes, if number < 2 { 1 } else { 2 }, "{number}");
+        let counted = reader.totals().unwrap().get(Counter::UnlikeNames);
+        assert_eq!(counted, unlike, "{number}");
+        let first = (unlike > 0).then_some(EntryId::new(1001));
+        assert_eq!(reader.first_unlike_name().unwrap(), first, "{number}");
+        assert_eq!(reader.split_inode_count().unwrap(), 0, "{number}");
+    }
 }

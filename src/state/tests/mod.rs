@@ -2,6 +2,7 @@
 
 mod links;
 mod losses;
+mod migration;
 mod problems;
 
 use std::path::Path;
@@ -9,7 +10,10 @@ use std::path::Path;
 use clfs_format::{Compression, FileType, Timestamp};
 
 use super::*;
-use crate::entry::{DeviceNumber, EntryId, LinkKey, NewEntry, SourceAttributes};
+use crate::entry::{
+    DeviceNumber, EntryId, KnownDirectory, LinkKey, MountBelow, Mounted, NewEntry, Place,
+    SourceAttributes,
+};
 use crate::identity::Seed;
 use crate::loss::Losses;
 use crate::problem::{Problem, Reason};
@@ -52,6 +56,7 @@ fn entry(name: &str, file_type: FileType) -> NewEntry {
         attributes: attributes(file_type, 10),
         link: None,
         clamped_times: 0,
+        mount: None,
     }
 }
 
@@ -63,6 +68,18 @@ fn settings() -> Settings {
         compression: Compression::Disabled,
         examines: true,
         preserve_hardlinks: true,
+        mounts: vec![
+            MountBelow {
+                path: b"a".to_vec(),
+                inode: Some(u64::MAX),
+                birth: None,
+            },
+            MountBelow {
+                path: b"b\nc/d\xff".to_vec(),
+                inode: Some(2),
+                birth: Some(-1),
+            },
+        ],
         root: entry("source", FileType::Directory),
     }
 }
@@ -148,8 +165,14 @@ fn a_directory_in_chunks_knows_where_it_stands() {
     let reader = state.reader().unwrap();
     let root = Unlisted {
         id: EntryId::ROOT,
-        parent: EntryId::ROOT,
-        name: b"source".to_vec(),
+        place: Place {
+            parent: EntryId::ROOT,
+            name: b"source".to_vec(),
+            known: Some(KnownDirectory {
+                attributes: attributes(FileType::Directory, 10),
+                mounted: Mounted::Nothing,
+            }),
+        },
         after: None,
     };
     let in_part = Unlisted {

@@ -178,8 +178,8 @@ fn link(pair: &Pair, seen: &Seen, entity: &Entity) -> Option<Record> {
     let shared = seen.links > 1 || entity.attributes.nlink > 1;
     (shared && !directory).then(|| Record::Link {
         handle: pair.handle,
-        device: seen.key.device,
-        inode: seen.key.inode,
+        device: seen.device,
+        inode: seen.attributes.inode,
         path: pair.path.clone(),
     })
 }

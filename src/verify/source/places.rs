@@ -125,11 +125,16 @@ fn place(
 }
 
 impl Places for PlaceReader {
-    fn place(&self, id: EntryId) -> Result<Option<(EntryId, Vec<u8>)>, StateError> {
-        place(&self.connection, id).map_err(|error| StateError::Io {
+    fn place(&self, id: EntryId) -> Result<Option<crate::entry::Place>, StateError> {
+        let found = place(&self.connection, id).map_err(|error| StateError::Io {
             action: "read",
             path: self.file.clone(),
             source: io::Error::other(error),
-        })
+        })?;
+        Ok(found.map(|(parent, name)| crate::entry::Place {
+            parent,
+            name,
+            known: None,
+        }))
     }
 }

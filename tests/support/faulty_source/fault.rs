@@ -32,6 +32,8 @@ pub enum Act {
     Change,
     /// The file has so many bytes more or fewer at its end first, and a later mtime.
     Append(i64),
+    /// The entry shows another inode number first.
+    Renumber(u64),
     /// The name is gone first.
     Remove,
     /// A directory stands there first.

@@ -50,7 +50,7 @@ impl Filesystem for Mounted {
         let shared = Arc::clone(&self.0);
         self.0
             .ask(number.0, Call::Stat, 0, move |judged| match judged {
-                Ok(()) => reply.attr(&NOT_CACHED, &shared.tree().attributes(number.0)),
+                Ok(()) => reply.attr(&NOT_CACHED, &shared.tree().shown_attributes(number.0)),
                 Err(errno) => reply.error(errno),
             });
     }

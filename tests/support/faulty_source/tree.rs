@@ -34,6 +34,8 @@ pub(super) struct Node {
 #[derive(Debug)]
 pub(super) struct Tree {
     nodes: Vec<Node>,
+    /// Inode numbers that statx(2) gives instead of the true ones.
+    shown: BTreeMap<u64, u64>,
     /// Names that were removed, to be put back: directory, name, inode.
     removed: Vec<(u64, Vec<u8>, u64)>,
 }
@@ -49,6 +51,7 @@ impl Tree {
         };
         Tree {
             nodes: vec![root],
+            shown: BTreeMap::new(),
             removed: Vec::new(),
         }
     }
@@ -156,6 +159,20 @@ impl Tree {
     /// Something of another type under the same name.
     pub(super) fn replace_by_directory(&mut self, number: u64) {
         self.node_mut(number).body = Body::Directory(BTreeMap::new());
+    }
+
+    pub(super) fn show_number(&mut self, number: u64, shown: u64) {
+        self.shown.insert(number, shown);
+    }
+
+    /// What statx(2) gives: [`attributes`](Self::attributes), whose number the kernel takes for that of
+    /// the node, with the number that is shown.
+    pub(super) fn shown_attributes(&self, number: u64) -> FileAttr {
+        let shown = self.shown.get(&number).copied().unwrap_or(number);
+        FileAttr {
+            ino: INodeNo(shown),
+            ..self.attributes(number)
+        }
     }
 
     /// Takes a name away. Its directory and the inode keep their times, so that a comparison

@@ -1,0 +1,98 @@
+//! Mounts that were below the source when the transfer was started. The scan may come to one of them
+//! in a later run: if nothing, or something else, is mounted there then, it is not what belongs there.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::Seen;
+use crate::entry::MountBelow;
+
+/// The mounts at and below a directory.
+#[derive(Debug, Default)]
+pub(super) struct Expected {
+    mount: Option<MountBelow>,
+    below: HashMap<Vec<u8>, Arc<Expected>>,
+}
+
+impl Expected {
+    /// None without any.
+    pub(super) fn of(mounts: &[MountBelow]) -> Option<Arc<Self>> {
+        let mut root = Expected::default();
+        for mount in mounts {
+            root.add(&mount.path, mount);
+        }
+        (!root.below.is_empty()).then(|| Arc::new(root))
+    }
+
+    fn add(&mut self, path: &[u8], mount: &MountBelow) {
+        let mut at = self;
+        for name in path.split(|byte| *byte == b'/') {
+            let below = at.below.entry(name.to_vec()).or_default();
+            // Nobody else has it while the tree is built.
+            let Some(next) = Arc::get_mut(below) else {
+                return;
+            };
+            at = next;
+        }
+        at.mount = Some(mount.clone());
+    }
+
+    /// Those at and below a name in the directory.
+    pub(super) fn at(&self, name: &[u8]) -> Option<&Arc<Expected>> {
+        self.below.get(name)
+    }
+
+    /// Checks what is mounted on the directory itself: `ENODEV` where nothing is, `EXDEV` where it is
+    /// something else.
+    pub(super) fn check(&self, seen: &Seen, device_above: u64) -> Result<(), Errno> {
+        let Some(expected) = &self.mount else {
+            return Ok(());
+        };
+        if seen.device == device_above && !seen.is_mount {
+            return Err(Errno::NODEV);
+        }
+        let births = expected
+            .birth
+            .zip(seen.mount.as_ref().and_then(|mount| mount.birth));
+        let is_other_number = expected
+            .inode
+            .is_some_and(|inode| inode != seen.attributes.inode);
+        let is_other_birth = births.is_some_and(|(before, now)| before != now);
+        match is_other_number || is_other_birth {
+            true => Err(Errno::XDEV),
+            false => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_are_found_by_their_names() {
+        assert!(Expected::of(&[]).is_none());
+        let mount = |path: &[u8]| MountBelow {
+            path: path.to_vec(),
+            inode: Some(2),
+            birth: None,
+        };
+        let mounts = [mount(b"a/b"), mount(b"a"), mount(b"c/d/e")];
+        let root = Expected::of(&mounts).unwrap_or_default();
+        let at = |names: &[&[u8]]| {
+            let mut at = Some(&root);
+            for name in names {
+                at = at.and_then(|expected| expected.at(name));
+            }
+            at.map(|expected| expected.mount.is_some())
+        };
+        assert_eq!(at(&[]), Some(false));
+        assert_eq!(at(&[b"a"]), Some(true));
+        assert_eq!(at(&[b"a", b"b"]), Some(true));
+        assert_eq!(at(&[b"c", b"d"]), Some(false));
+        assert_eq!(at(&[b"c", b"d", b"e"]), Some(true));
+        assert_eq!(at(&[b"c", b"e"]), None);
+    }
+}

@@ -1,0 +1,190 @@
+//! What is known of directories, to recognise them: attributes and mounts.
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+
+use super::row::{self, ENTRY_COLUMNS, stored};
+use super::{Reader, StateError, schema, settings};
+use crate::entry::{EntryId, KnownDirectory, Mount, MountBelow, Mounted, Place, SourceAttributes};
+
+/// Columns that [`mount`] reads, of a row of `mount` that may be missing.
+pub(super) const MOUNT_COLUMNS: &str = "mount.other_device, mount.birth, mount.origin";
+
+/// Records what is mounted on an entry.
+pub(super) fn record(
+    transaction: &Transaction<'_>,
+    entry: EntryId,
+    mount: &Mount,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT OR REPLACE INTO mount (entry, other_device, birth, origin)
+             VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![
+            stored(entry.get()),
+            mount.is_other_device,
+            mount.birth,
+            mount.origin
+        ])
+        .map(drop)
+}
+
+/// Records a mount below the source.
+pub(super) fn record_below(connection: &Connection, mount: &MountBelow) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO mount_below (path, inode, birth) VALUES (?1, ?2, ?3)")?
+        .execute(params![
+            mount.path,
+            stored(mount.inode.unwrap_or_default()),
+            mount.birth
+        ])
+        .map(drop)
+}
+
+/// The mounts below the source; none in a database of an earlier version.
+pub(super) fn below(connection: &Connection) -> rusqlite::Result<Vec<MountBelow>> {
+    if schema::version(connection)? == schema::WITHOUT_MOUNTS {
+        return Ok(Vec::new());
+    }
+    connection
+        .prepare_cached("SELECT path, inode, birth FROM mount_below ORDER BY path")?
+        .query_map([], |row| {
+            Ok(MountBelow {
+                path: row.get(0)?,
+                inode: Some(row::loaded(row.get(1)?)),
+                birth: row.get(2)?,
+            })
+        })?
+        .collect()
+}
+
+/// What is mounted on `entry`, from columns that begin at `first`.
+pub(super) fn mount(
+    row: &Row<'_>,
+    first: usize,
+    entry: EntryId,
+    known_from: EntryId,
+) -> rusqlite::Result<Mounted> {
+    let Some(is_other_device) = row.get(first)? else {
+        return Ok(match entry < known_from {
+            true => Mounted::Unknown,
+            false => Mounted::Nothing,
+        });
+    };
+    Ok(Mounted::This(Mount {
+        is_other_device,
+        birth: row.get(first + 1)?,
+        origin: row.get(first + 2)?,
+    }))
+}
+
+impl Reader {
+    /// The first entry of which it is known whether something is mounted on it: an earlier version,
+    /// which did not look, may have begun the transfer.
+    pub(super) fn mounts_known_from(&self) -> Result<EntryId, StateError> {
+        self.query(settings::mounts_known_from)
+    }
+
+    /// Where a directory is, and what is known of it. Needs a database of this version.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn directory_place(&self, id: EntryId) -> Result<Option<Place>, StateError> {
+        let known_from = self.mounts_known_from()?;
+        self.query(|connection| {
+            let query = format!(
+                "SELECT {ENTRY_COLUMNS}, {MOUNT_COLUMNS}
+                 FROM entry LEFT JOIN mount ON mount.entry = entry.id
+                 WHERE id = ?1 AND mode <> 0"
+            );
+            connection
+                .prepare_cached(&query)?
+                .query_row([stored(id.get())], |row| {
+                    let entry = row::entry(row)?;
+                    Ok(Place {
+                        parent: entry.parent,
+                        name: entry.name,
+                        known: Some(KnownDirectory {
+                            attributes: entry.attributes,
+                            // The columns of an entry are 0 to 11.
+                            mounted: mount(row, 12, id, known_from)?,
+                        }),
+                    })
+                })
+                .optional()
+        })
+    }
+
+    /// What is known of the source's folder itself. The database may be one of an earlier version.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn known_root(&self) -> Result<KnownDirectory, StateError> {
+        let root = match self.knows_mounts()? {
+            true => self
+                .directory_place(EntryId::ROOT)?
+                .and_then(|place| place.known),
+            false => self.entry(EntryId::ROOT)?.map(|root| KnownDirectory {
+                attributes: root.attributes,
+                mounted: Mounted::Unknown,
+            }),
+        };
+        root.ok_or_else(|| StateError::corrupt(self.database(), "the root entry is missing"))
+    }
+
+    /// The first entries of a directory on which nothing is mounted: names and attributes. The database
+    /// may be one of an earlier version.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn recorded_children(
+        &self,
+        directory: EntryId,
+        at_most: u32,
+    ) -> Result<Vec<(Vec<u8>, SourceAttributes)>, StateError> {
+        let without_mounts = match self.knows_mounts()? {
+            true => "AND NOT EXISTS (SELECT 1 FROM mount WHERE mount.entry = entry.id)",
+            false => "",
+        };
+        self.rows(
+            &format!(
+                "SELECT {ENTRY_COLUMNS} FROM extent
+                 JOIN entry ON entry.id >= first AND entry.id < first + count
+                 WHERE extent.directory = ?1 AND mode <> 0 {without_mounts}
+                 ORDER BY first, entry.id LIMIT ?2"
+            ),
+            params![stored(directory.get()), at_most],
+            |row| row::entry(row).map(|entry| (entry.name, entry.attributes)),
+        )
+    }
+
+    /// Whether something was mounted on an entry when it was recorded.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn was_mount(&self, id: EntryId) -> Result<bool, StateError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached("SELECT 1 FROM mount WHERE entry = ?1")?
+                .exists([stored(id.get())])
+        })
+    }
+
+    /// Whether nothing is recorded of what a directory holds.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn is_unread(&self, directory: EntryId) -> Result<bool, StateError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached("SELECT 1 FROM extent WHERE directory = ?1")?
+                .exists([stored(directory.get())])
+                .map(|exists| !exists)
+        })
+    }
+
+    fn knows_mounts(&self) -> Result<bool, StateError> {
+        self.query(schema::version)
+            .map(|version| version != schema::WITHOUT_MOUNTS)
+    }
+}

@@ -1,0 +1,110 @@
+//! A state of version 1 goes on with the tables of today.
+
+use super::*;
+
+/// What version 1 had instead of the tables of today.
+const OF_1: &str = "
+DROP TABLE mount;
+DROP TABLE mount_below;
+DROP TABLE inode;
+CREATE TABLE inode (
+    owner INTEGER PRIMARY KEY,
+    device INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    links INTEGER NOT NULL
+) STRICT;
+CREATE INDEX inode_key ON inode (device, inode, owner);
+INSERT INTO inode VALUES (1000, 0, 5, 2), (1002, 7, 6, 2);
+INSERT INTO link VALUES (1000, 1000), (1000, 1001), (1002, 1002), (1002, 1003);
+UPDATE entry SET owner = 1000 WHERE id IN (1000, 1001);
+UPDATE entry SET owner = 1002 WHERE id IN (1002, 1003);
+PRAGMA user_version = 1;
+";
+
+fn old_state(folder: &Path) -> State {
+    let state = new_state(folder);
+    let names = ["a", "b", "c", "d"].map(|name| entry(name, FileType::Regular));
+    let mut names = names.to_vec();
+    names.push(entry("e", FileType::Directory));
+    state.record(&[chunk(ROOT, names, true)]).unwrap();
+    drop(state);
+    let database = folder.join("state/state.db");
+    let connection = rusqlite::Connection::open(database).unwrap();
+    connection.execute_batch(OF_1).unwrap();
+    drop(connection);
+    State::open(&folder.join("state")).unwrap()
+}
+
+#[test]
+fn the_root_of_an_old_state_is_known_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = old_state(folder.path());
+    let reader = state.reader().unwrap();
+    let root = KnownDirectory {
+        attributes: attributes(FileType::Directory, 10),
+        mounted: Mounted::Unknown,
+    };
+    assert_eq!(reader.known_root().unwrap(), root);
+    let children = reader.recorded_children(EntryId::ROOT, 9).unwrap();
+    assert_eq!(children.len(), 5);
+    let version: i64 = reader
+        .query(|connection| connection.pragma_query_value(None, "user_version", |row| row.get(0)))
+        .unwrap();
+    assert_eq!(version, 1);
+    state.upgrade().unwrap();
+    assert_eq!(reader.known_root().unwrap(), root);
+    assert_eq!(
+        reader.recorded_children(EntryId::ROOT, 9).unwrap(),
+        children
+    );
+}
+
+#[test]
+fn old_links_are_joined_on_the_root_s_file_system_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = old_state(folder.path());
+    state.upgrade().unwrap();
+    // Twice is once.
+    state.upgrade().unwrap();
+    let link = |name, file_system, device, inode| NewEntry {
+        link: Some(LinkKey {
+            file_system,
+            device,
+            inode,
+        }),
+        ..entry(name, FileType::Regular)
+    };
+    let found = vec![
+        link("f", EntryId::ROOT, 0, 5),
+        link("g", EntryId::new(1004), 0, 6),
+        link("h", EntryId::ROOT, 7, 6),
+        link("i", EntryId::new(1004), 7, 6),
+    ];
+    state.record(&[chunk(1004, found, true)]).unwrap();
+    let reader = state.reader().unwrap();
+    let names = |owner| reader.link_parents(EntryId::new(owner)).unwrap().len();
+    assert_eq!((names(1000), names(1002)), (3, 2));
+    assert_eq!(reader.next_inodes(0, 99).unwrap().entries.len(), 5);
+    assert_eq!(reader.totals().unwrap().get(Counter::UnlikeNames), 0);
+}
+
+#[test]
+fn what_an_old_state_does_not_know_of_mounts_stays_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = old_state(folder.path());
+    state.upgrade().unwrap();
+    let found = vec![entry("f", FileType::Directory)];
+    state.record(&[chunk(1004, found, true)]).unwrap();
+    let reader = state.reader().unwrap();
+    let mounted = |id| {
+        let place = reader.directory_place(EntryId::new(id)).unwrap().unwrap();
+        place.known.unwrap().mounted
+    };
+    assert_eq!(mounted(1004), Mounted::Unknown);
+    assert_eq!(mounted(1005), Mounted::Nothing);
+    let unlisted = reader.next_unlisted(0, 9, true).unwrap();
+    assert_eq!(
+        unlisted[0].place.known.as_ref().unwrap().mounted,
+        Mounted::Nothing
+    );
+}

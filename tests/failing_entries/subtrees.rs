@@ -79,7 +79,7 @@ fn what_is_missing_below_directories_is_reported_first() {
         assert!(page.contains(&first), "{page}");
         assert_eq!(page.contains("<strong>finished, but incomplete"), finished);
     }
-    assert_eq!(fixture.missing("t").len(), 1 + 6 + 10);
+    assert_eq!(fixture.missing("t").len(), 1 + 6 + 8);
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub(super) fn write(state: &State) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Visits all of them, by id, until a visit fails.
+/// Visits all of them, by id, each under all its names, until a visit fails.
 fn each_path(
     reader: &Reader,
     mut visit: impl FnMut(&[u8]) -> io::Result<()>,
@@ -75,8 +75,16 @@ fn each_path(
         };
         after = *last;
         for id in &ids {
-            if let Err(error) = visit(&reader.path(*id)?.join(&b'/')) {
-                return Ok(Err(error));
+            let mut paths = vec![reader.path(*id)?.join(&b'/')];
+            for (parent, name) in reader.link_places(*id)? {
+                let mut path = reader.path(parent)?;
+                path.push(name);
+                paths.push(path.join(&b'/'));
+            }
+            for path in &paths {
+                if let Err(error) = visit(path) {
+                    return Ok(Err(error));
+                }
             }
         }
     }

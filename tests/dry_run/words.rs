@@ -34,7 +34,7 @@ fn the_words_of_a_load_are_taken_and_nothing_is_written() {
     assert!(!ran.stdout.contains("Gbit/s"), "{}", ran.stdout);
     assert!(ran.stderr.is_empty(), "{}", ran.stderr);
     assert!(!scratch.path("t").exists());
-    assert!(!scratch.path("containers").exists());
+    assert!(!scratch.container("t").exists());
     assert_left_nothing(&scratch);
     assert_eq!(before, walk_source(&scratch.source()));
 }

@@ -83,7 +83,9 @@ fn verify_in(fixture: &Fixture, case: &Case) {
     source.heal();
     source.fault(case.fault.clone());
     let ran = fixture.load("skip", &["--skip-failed"]).expect(3);
-    assert!(ran.stdout.contains("done without 1 entry"), "{ran:#?}");
+    // Of a directory and of a name that could not be examined more may be missing.
+    let ends = ["done without 1 entry", "done, but incomplete: 1 "];
+    assert!(ends.iter().any(|end| ran.stdout.contains(end)), "{ran:#?}");
     assert_eq!(fixture.missing("skip"), case.lost);
     assert_eq!(fixture.problems("skip"), listed(1));
     assert_same(&fixture.blobs("skip"), &fixture.blobs("t"));

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{
     BlobEntry, BlobName, Container, ContainerError, ContainerErrorKind, ListMarker, ListPage,
-    MAX_BLOB_BYTES, Operation, PutBody,
+    MAX_BLOB_BYTES, Operation, PutBody, Stamp,
 };
 
 /// Blobs in a map.
@@ -120,6 +120,7 @@ impl Container for InMemory {
             .map(|(name, body)| BlobEntry {
                 name: name.clone(),
                 size: body.bytes.len() as u64,
+                stamp: Some(Stamp::of(name, &[&body.bytes])),
             })
             .collect();
         let next = match (matching.next(), page.last()) {

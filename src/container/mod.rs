@@ -17,6 +17,7 @@ pub mod notice;
 pub mod outage;
 pub mod retry;
 pub mod sas;
+mod stamp;
 pub mod token;
 
 use std::fmt;
@@ -28,6 +29,7 @@ use bytes::Bytes;
 pub use error::{ContainerError, ContainerErrorKind, NetworkFailure, Operation};
 pub use location::{ContainerLocation, LocationError};
 pub use name::{BlobName, InvalidBlobName};
+pub use stamp::Stamp;
 
 /// The largest blob that [`Container::put`] takes and [`Container::get`] hands out, in bytes.
 ///
@@ -94,6 +96,8 @@ pub struct BlobEntry {
     pub name: String,
     /// The blob's size in bytes.
     pub size: u64,
+    /// What shows whether it is the blob that was read before; none where the container does not say.
+    pub stamp: Option<Stamp>,
 }
 
 /// Where the next page of a listing begins. Opaque, and valid only for the container and prefix it came from.

@@ -18,6 +18,7 @@ pub mod index;
 mod open;
 mod path;
 mod resolve;
+mod stamp;
 mod walk;
 
 pub use content::{Chunk, FileContent};

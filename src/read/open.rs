@@ -178,6 +178,7 @@ impl Reader {
                 counts.then_some(Listed {
                     name,
                     size: blob.size,
+                    stamp: blob.stamp,
                 })
             });
             best = best.into_iter().chain(names).max_by_key(|l| l.name.version);

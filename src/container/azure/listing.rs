@@ -8,7 +8,7 @@ use quick_xml::events::{BytesRef, BytesStart, Event};
 use thiserror::Error;
 
 use super::super::sas::percent_decoded;
-use super::super::{BlobEntry, ListMarker, ListPage};
+use super::super::{BlobEntry, ListMarker, ListPage, Stamp};
 
 /// Elements inside each other; the service uses five or six.
 const MAX_DEPTH: usize = 32;
@@ -43,6 +43,8 @@ enum Place {
     Name { encoded: bool },
     Properties,
     Size,
+    Etag,
+    LastModified,
     NextMarker,
     Other,
 }
@@ -59,12 +61,17 @@ impl Place {
             },
             (Self::Blob, "Properties") => Self::Properties,
             (Self::Properties, "Content-Length") => Self::Size,
+            (Self::Properties, "Etag") => Self::Etag,
+            (Self::Properties, "Last-Modified") => Self::LastModified,
             _ => Self::Other,
         }
     }
 
     fn has_text(self) -> bool {
-        matches!(self, Self::Name { .. } | Self::Size | Self::NextMarker)
+        matches!(
+            self,
+            Self::Name { .. } | Self::Size | Self::Etag | Self::LastModified | Self::NextMarker
+        )
     }
 }
 
@@ -87,6 +94,7 @@ pub(super) fn read_page(xml: &[u8]) -> Result<ListPage, InvalidListing> {
     let mut place = Place::Document;
     let mut text = String::new();
     let (mut name, mut size) = (None, None);
+    let mut version = Version::default();
     let mut seen = false;
     let mut page = ListPage {
         blobs: Vec::new(),
@@ -107,7 +115,10 @@ pub(super) fn read_page(xml: &[u8]) -> Result<ListPage, InvalidListing> {
                 match place {
                     Place::Results => seen = true,
                     Place::Other if places.len() == 1 => return Err(InvalidListing::OtherDocument),
-                    Place::Blob => (name, size) = (None, None),
+                    Place::Blob => {
+                        (name, size) = (None, None);
+                        version = Version::default();
+                    }
                     _ => {}
                 }
             }
@@ -120,13 +131,17 @@ pub(super) fn read_page(xml: &[u8]) -> Result<ListPage, InvalidListing> {
                         name = Some(decoded.unwrap_or(given));
                     }
                     Place::Size => size = text.trim().parse().ok(),
+                    Place::Etag => version.etag = std::mem::take(&mut text),
+                    Place::LastModified => version.modified = std::mem::take(&mut text),
                     Place::NextMarker if !text.is_empty() => {
                         page.next = Some(ListMarker(std::mem::take(&mut text).into_bytes()));
                     }
-                    Place::Blob => page.blobs.push(BlobEntry {
-                        name: name.take().ok_or(InvalidListing::NoName)?,
-                        size: size.take().ok_or(InvalidListing::NoSize)?,
-                    }),
+                    Place::Blob => {
+                        let name = name.take().ok_or(InvalidListing::NoName)?;
+                        let size = size.take().ok_or(InvalidListing::NoSize)?;
+                        let stamp = version.stamp(&name, size);
+                        page.blobs.push(BlobEntry { name, size, stamp });
+                    }
                     _ => {}
                 }
                 // The reader has checked that each end has its start.
@@ -149,6 +164,26 @@ pub(super) fn read_page(xml: &[u8]) -> Result<ListPage, InvalidListing> {
         (true, true) => Ok(page),
         (true, false) => Err(InvalidListing::CutOff),
         (false, _) => Err(InvalidListing::OtherDocument),
+    }
+}
+
+/// What a listing says about the version of a blob's content.
+#[derive(Default)]
+struct Version {
+    etag: String,
+    modified: String,
+}
+
+impl Version {
+    /// None when the service shows neither ETag nor time.
+    fn stamp(&self, name: &str, size: u64) -> Option<Stamp> {
+        let etag = self.etag.trim().as_bytes();
+        let modified = self.modified.trim().as_bytes();
+        match (etag, modified) {
+            (b"", b"") => None,
+            (b"", modified) => Some(Stamp::of(name, &[&size.to_le_bytes(), modified])),
+            (etag, _) => Some(Stamp::of(name, &[etag])),
+        }
     }
 }
 

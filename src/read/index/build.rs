@@ -201,7 +201,7 @@ impl Writer {
 
     /// Takes the next blob of a run.
     fn blob(&mut self, blob: BlobEntry, pending: &mut Option<Listed>) -> Result<(), IndexError> {
-        let BlobEntry { name, size } = blob;
+        let BlobEntry { name, size, stamp } = blob;
         if name.ends_with(".txt") {
             return self.aside(AsideReason::Log, &name, size, "");
         }
@@ -220,7 +220,11 @@ impl Writer {
             let detail = format!("{:08X}", parsed.snapshot);
             return self.aside(AsideReason::Snapshot, &name, size, &detail);
         }
-        let next = Listed { name: parsed, size };
+        let next = Listed {
+            name: parsed,
+            size,
+            stamp,
+        };
         let Some(before) = pending.replace(next) else {
             return Ok(());
         };
@@ -244,7 +248,7 @@ impl Writer {
         let id: &ObjectId = &object.name.id;
         let (object_type, owner) = schema::type_and_owner(&object.name);
         let mut statement = self.connection.prepare_cached(
-            "INSERT INTO object (key, type, owner, version, size) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO object (key, type, owner, version, size, stamp) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?;
         statement.execute(params![
             ObjectKey::new(id).as_bytes(),
@@ -252,6 +256,7 @@ impl Writer {
             owner,
             object.name.version as i64,
             object.size as i64,
+            object.stamp.map(|stamp| stamp.to_bits() as i64),
         ])?;
         Ok(())
     }

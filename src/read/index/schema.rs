@@ -4,11 +4,12 @@ use clfs_format::{NameKind, ObjectId, ObjectName, ObjectType};
 use rusqlite::{Connection, Row, params};
 
 use super::{IndexError, Listed};
+use crate::container::Stamp;
 
 /// `PRAGMA application_id`: "CLFI" in ASCII.
 const APPLICATION_ID: i64 = 0x434c_4649;
 /// `PRAGMA user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// Snapshot number of an object that belongs to no snapshot (docs/format.md section 4).
 pub(super) const NO_SNAPSHOT: u32 = u32::MAX;
 const HASH_BYTES: usize = 8;
@@ -27,7 +28,8 @@ CREATE TABLE object (
     type INTEGER NOT NULL,
     owner INTEGER NOT NULL,
     version INTEGER NOT NULL,
-    size INTEGER NOT NULL
+    size INTEGER NOT NULL,
+    stamp INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE aside (
     id INTEGER PRIMARY KEY,
@@ -110,7 +112,7 @@ impl ObjectKey {
     }
 }
 
-/// `key, type, owner, version, size` of a row.
+/// `key, type, owner, version, size, stamp` of a row.
 pub(super) fn listed(row: &Row<'_>) -> Result<Listed, IndexError> {
     let key = row.get_ref(0)?.as_blob().map_err(|_| IndexError::Row)?;
     let id = ObjectKey::id(key)?;
@@ -133,7 +135,13 @@ pub(super) fn listed(row: &Row<'_>) -> Result<Listed, IndexError> {
             snapshot: NO_SNAPSHOT,
         },
         size: row.get::<_, i64>(4)? as u64,
+        stamp: stamp(row, 5)?,
     })
+}
+
+fn stamp(row: &Row<'_>, column: usize) -> Result<Option<Stamp>, IndexError> {
+    let bits: Option<i64> = row.get(column)?;
+    Ok(bits.map(|bits| Stamp::from_bits(bits as u64)))
 }
 
 /// Type and owner hash as stored.

@@ -168,6 +168,33 @@ fn a_repaired_blob_is_read_again() {
     }
 }
 
+/// Directories are read in each run.
+#[test]
+fn a_repaired_directory_gets_its_attributes() {
+    let mut build = Builder::new();
+    let mut root = build.root();
+    let inner = build.directory(&mut root, "inner");
+    build.finish_directory(&inner);
+    build.finish_directory(&root);
+    let sound = container(build.blobs);
+    let damages: [(usize, &[u8]); 3] = [
+        (0, &0o040_700_u16.to_le_bytes()),
+        (8, &4321_u32.to_le_bytes()),
+        (32, &1_000_000_u32.to_le_bytes()),
+    ];
+    let fresh = Place::new();
+    fresh.extract(&sound).with_problems(&[]);
+    let at = |place: &Place| look(&place.destination().join("inner"));
+    for (offset, value) in damages {
+        let place = Place::new();
+        let blob = blob_of(&sound, inner.handle);
+        let damaged = with_blob(&sound, &blob, |payload| set(payload, offset, value));
+        place.extract(&damaged).with_problems(&[]);
+        place.extract(&sound).with_problems(&[]);
+        assert_eq!(at(&place), at(&fresh), "{offset}");
+    }
+}
+
 /// The damage breaks a rule as well: it is never taken for done, in no run.
 #[test]
 fn what_broke_a_rule_is_never_remembered() {

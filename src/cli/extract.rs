@@ -17,7 +17,7 @@ use super::terminal::{err, out};
 use super::{Failure, Status};
 use crate::container::location::ContainerLocation;
 use crate::extract::{
-    Counters, ExtractError, ExtractOptions, Observer, Outcome, Owners, Problem, RecordError,
+    Counters, ExtractError, ExtractOptions, Limit, Observer, Outcome, Owners, Problem, RecordError,
     RecordPlace, Summary, extract, inherits_acl, real_path,
 };
 use crate::monitor::Escaped;
@@ -306,7 +306,10 @@ impl Reporter {
 impl Observer for Reporter {
     fn problem(&self, problem: &Problem) {
         if self.printed.fetch_add(1, Relaxed) < PRINTED_PROBLEMS {
-            err(&format!("clfsload: left out: {problem}"));
+            match problem.was_extracted() {
+                true => err(&format!("warning: {problem}")),
+                false => err(&format!("clfsload: left out: {problem}")),
+            }
         }
         if let Some(lines) = &self.file {
             let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -321,6 +324,14 @@ impl Observer for Reporter {
             "clfsload: the machine was started anew since an earlier extraction to this place, which \
              had not stored everything: the content of what is there is compared",
         );
+    }
+
+    fn limited(&self, limits: &[Limit]) {
+        let limits: Vec<String> = limits.iter().map(Limit::to_string).collect();
+        err(&format!(
+            "warning: the destination's file system does not hold everything: {}",
+            limits.join("; ")
+        ));
     }
 
     fn not_stored(&self) {
@@ -387,6 +398,10 @@ fn summary_lines(done: &Summary, dry_run: bool) -> Vec<String> {
         "of what was whole had other permissions or times, which were put right",
     );
     note(
+        done.compared,
+        "of what was whole had to be compared with the container, since the record does not show that it was written from the blobs that are there now",
+    );
+    note(
         done.copies,
         "further names could not be linked and became files of their own",
     );
@@ -406,6 +421,9 @@ fn summary_lines(done: &Summary, dry_run: bool) -> Vec<String> {
         done.kept_damaged,
         "damaged files: what can be read of them is in files named .damaged",
     );
-    note(done.problems, "problems: what they name was left out");
+    note(
+        done.problems,
+        "problems: entries that were left out, or lack what the destination does not hold",
+    );
     lines
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{
     Availability, BlobEntry, BlobName, Container, ContainerError, ContainerErrorKind, ListMarker,
-    ListPage, MAX_BLOB_BYTES, Operation, PutBody,
+    ListPage, MAX_BLOB_BYTES, Operation, PutBody, Stamp,
 };
 
 /// Blobs in a map.
@@ -137,6 +137,7 @@ impl Container for InMemory {
                     true => Availability::Archived,
                     false => Availability::Online,
                 },
+                stamp: Some(Stamp::of(name, &[&body.bytes])),
             })
             .collect();
         let next = match (matching.next(), page.last()) {

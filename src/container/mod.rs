@@ -18,6 +18,7 @@ mod others;
 pub mod outage;
 pub mod retry;
 pub mod sas;
+mod stamp;
 pub mod token;
 
 use std::fmt;
@@ -29,6 +30,7 @@ use bytes::Bytes;
 pub use error::{ContainerError, ContainerErrorKind, NetworkFailure, Operation};
 pub use location::{ContainerLocation, LocationError};
 pub use name::{BlobName, InvalidBlobName};
+pub use stamp::Stamp;
 
 /// The largest blob that [`Container::put`] takes and [`Container::get`] hands out, in bytes.
 ///
@@ -125,6 +127,8 @@ pub struct BlobEntry {
     pub size: u64,
     /// Whether it can be read.
     pub availability: Availability,
+    /// What shows whether it is the blob that was read before; none where the container does not say.
+    pub stamp: Option<Stamp>,
 }
 
 /// Where the next page of a listing begins. Opaque, and valid only for the container and prefix it came from.

@@ -4,11 +4,12 @@ use std::ffi::{CStr, CString};
 
 use clfs_format::limits::NAME_BYTES;
 
-/// What names of files that are being written begin with.
+use super::temporary::Token;
+
+/// What temporary names begin with; the token of their run, `-`, a number and an end follow.
 const TEMPORARY_PREFIX: &[u8] = b".clfsload-";
-/// And what they end with; eight hexadecimal digits stand between.
-const TEMPORARY_SUFFIX: &[u8] = b".tmp";
-const TEMPORARY_DIGITS: usize = 8;
+/// What most temporary names end with.
+pub(super) const TEMPORARY_END: &[u8] = b".tmp";
 
 /// A name that names an entry of the directory it is used in and nothing else: not empty, not `.`
 /// or `..`, without `/` and NUL, at most 255 bytes.
@@ -25,25 +26,21 @@ impl Component {
         CString::new(name).ok().map(Self)
     }
 
-    /// A name for a file that is being written. It does not come from the file's own name, which may
-    /// have 255 bytes already.
-    pub(super) fn temporary() -> Self {
-        let digits = format!("{:0width$x}", fastrand::u32(..), width = TEMPORARY_DIGITS);
-        let name = [TEMPORARY_PREFIX, digits.as_bytes(), TEMPORARY_SUFFIX].concat();
-        // There is no NUL in it.
+    /// A temporary name, cut at 255 bytes. It does not come from the entry's own name, which may have
+    /// 255 bytes already. `end` has no NUL and no `/`.
+    pub(super) fn temporary(token: Token, number: u64, end: &[u8]) -> Self {
+        let middle = format!("{token}-{number:x}");
+        let mut name = [TEMPORARY_PREFIX, middle.as_bytes(), end].concat();
+        name.truncate(NAME_BYTES);
         Self(CString::new(name).unwrap_or_default())
     }
 
-    /// Whether it is a name such as [`Component::temporary`] makes.
-    pub(super) fn is_temporary(&self) -> bool {
-        let digits = self
-            .as_bytes()
-            .strip_prefix(TEMPORARY_PREFIX)
-            .and_then(|rest| rest.strip_suffix(TEMPORARY_SUFFIX));
-        digits.is_some_and(|digits| {
-            let hex = |digit: &u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
-            digits.len() == TEMPORARY_DIGITS && digits.iter().all(hex)
-        })
+    /// The token of a temporary name.
+    pub(super) fn token(&self) -> Option<Token> {
+        let rest = self.as_bytes().strip_prefix(TEMPORARY_PREFIX)?;
+        let (token, number) = rest.split_at_checked(Token::DIGITS)?;
+        number.strip_prefix(b"-")?;
+        Token::parse(token)
     }
 
     /// Another name that begins with this one and ends with `suffix`; the middle is cut when both
@@ -52,6 +49,13 @@ impl Component {
         let keep = NAME_BYTES.saturating_sub(suffix.len());
         let kept = self.as_bytes().get(..keep).unwrap_or(self.as_bytes());
         Self::new(&[kept, suffix.as_bytes()].concat())
+    }
+
+    /// Whether any file system takes it: letters, digits, `.`, `-` and `_`, no dot at the end, and not long.
+    pub(super) fn is_plain(&self) -> bool {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        let name = self.as_bytes();
+        name.len() <= 100 && !name.ends_with(b".") && name.iter().all(plain)
     }
 
     pub(super) fn as_c_str(&self) -> &CStr {
@@ -91,19 +95,25 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_names_are_temporary() {
-        assert!(Component::temporary().is_temporary());
+    fn only_temporary_names_have_a_token() {
+        let token = Token::new();
+        for number in [0, 10, u64::MAX] {
+            for end in [TEMPORARY_END, &[b'n'; 300]] {
+                let name = Component::temporary(token, number, end);
+                assert_eq!(name.token(), Some(token));
+                assert!(name.as_bytes().len() <= 255);
+            }
+        }
         for name in [
-            ".clfsload-0123abcd.tmp.x",
-            ".clfsload-0123abc.tmp",
-            ".clfsload-0123abcde.tmp",
-            ".clfsload-0123ABCD.tmp",
-            ".clfsload-0123abcg.tmp",
-            "x.clfsload-0123abcd.tmp",
+            ".clfsload-0123456789abcdef.tmp",
+            ".clfsload-0123456789abcdef1.tmp",
+            ".clfsload-0123456789ABCDEF-1.tmp",
+            ".clfsload-0123abcd.tmp",
+            "x.clfsload-0123456789abcdef-1.tmp",
             ".tmp",
         ] {
             let component = Component::new(name.as_bytes()).unwrap();
-            assert!(!component.is_temporary(), "{name}");
+            assert_eq!(component.token(), None, "{name}");
         }
     }
 

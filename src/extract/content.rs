@@ -9,11 +9,13 @@ use rustix::fs::{Stat, fstat, ftruncate};
 use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 
 use super::component::Component;
-use super::folder::{Folder, Temporary};
+use super::folder::Folder;
 use super::problem::{Action, ExtractError, Failure, LocalError};
 use super::run::{Run, blocking};
 use super::summary::add;
-use super::wanted::{Owners, Wanted};
+use super::temporary::{Temporaries, Temporary};
+use super::tree::Making;
+use super::wanted::{Missing, Wanted};
 use crate::read::{Chunk, Entity, FileContent, ReadError};
 
 /// Blocks of a file system: a run of zeros that fills one becomes a hole.
@@ -37,8 +39,11 @@ pub(super) struct FileWriter {
 }
 
 impl FileWriter {
-    pub(super) fn create(folder: &Arc<Folder>) -> Result<Self, LocalError> {
-        let made = Temporary::create(folder, |name| folder.create_file(name));
+    pub(super) fn create(
+        folder: &Arc<Folder>,
+        names: &Arc<Temporaries>,
+    ) -> Result<Self, LocalError> {
+        let made = names.create(folder, |name| folder.create_file(name));
         let (temporary, file) = made.map_err(|errno| Action::Make.failed(errno))?;
         Ok(Self { file, temporary })
     }
@@ -67,12 +72,12 @@ impl FileWriter {
         &self,
         wanted: &Wanted,
         atime: Timestamp,
-        owners: Owners,
-    ) -> Result<Stat, LocalError> {
+        making: Making,
+    ) -> Result<(Stat, Missing), LocalError> {
         let failed = |errno| Action::Write.failed(errno);
         retry_on_intr(|| ftruncate(&self.file, wanted.size)).map_err(failed)?;
-        wanted.set_on(&self.file, atime, owners)?;
-        fstat(&self.file).map_err(failed)
+        let missing = wanted.set_on(&self.file, atime, making)?;
+        Ok((fstat(&self.file).map_err(failed)?, missing))
     }
 
     /// Gives the remains of a damaged file its size, owner and permissions. They keep the time of
@@ -80,11 +85,11 @@ impl FileWriter {
     pub(super) fn complete_remains(
         &self,
         wanted: &Wanted,
-        owners: Owners,
-    ) -> Result<(), LocalError> {
+        making: Making,
+    ) -> Result<Missing, LocalError> {
         retry_on_intr(|| ftruncate(&self.file, wanted.size))
             .map_err(|errno| Action::Write.failed(errno))?;
-        wanted.set_rights_on(&self.file, owners)
+        wanted.set_rights_on(&self.file, making)
     }
 
     pub(super) fn into_temporary(self) -> Temporary {
@@ -154,6 +159,13 @@ impl Gaps {
     }
 }
 
+/// Whether everything that an entry was read from keeps the rules of the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rules {
+    Kept,
+    Broken,
+}
+
 /// A file's content, piece by piece; when damage is kept, without what cannot be read.
 pub(super) struct Pieces<'a> {
     run: &'a Arc<Run>,
@@ -178,6 +190,14 @@ impl<'a> Pieces<'a> {
             unreadable: 0,
             keep_damaged,
             gaps: None,
+        }
+    }
+
+    /// Whether what was read so far keeps the rules.
+    pub(super) fn rules(&self) -> Rules {
+        match self.content.deviates() || !self.entity.deviations.is_empty() {
+            true => Rules::Broken,
+            false => Rules::Kept,
         }
     }
 
@@ -228,17 +248,18 @@ fn segment_end(entity: &Entity, at: u64) -> u64 {
     }
 }
 
-/// Whether a file in the destination has the content of `entity`; both have the same size.
+/// Whether a file in the destination has the content of `entity`; both have the same size. None when
+/// it has not, else whether what it was compared with keeps the rules.
 pub(super) async fn is_same(
     run: &Arc<Run>,
     entity: &Arc<Entity>,
     folder: Arc<Folder>,
     name: Component,
-) -> Result<bool, Failure> {
+) -> Result<Option<Rules>, Failure> {
     let opened = blocking(move || folder.open_file(&name)).await?;
     let file = match opened {
         // What may not be read, such as one's own file of mode 0200, is not known to be the same.
-        Err(Errno::ACCESS) => return Ok(false),
+        Err(Errno::ACCESS) => return Ok(None),
         opened => Arc::new(opened.map_err(|errno| Action::Read.failed(errno))?),
     };
     let mut pieces = Pieces::new(run, entity, false);
@@ -246,10 +267,10 @@ pub(super) async fn is_same(
         let file = Arc::clone(&file);
         let same = blocking(move || holds(&file, &chunk)).await?;
         if !same.map_err(|errno| Action::Read.failed(errno))? {
-            return Ok(false);
+            return Ok(None);
         }
     }
-    Ok(true)
+    Ok(Some(pieces.rules()))
 }
 
 /// Whether a file holds these bytes at this place.

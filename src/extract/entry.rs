@@ -4,18 +4,21 @@ use std::sync::Arc;
 
 use clfs_format::{FileType, Filehandle, ObjectId};
 use rustix::fs::{FileType as NodeType, Stat};
+use rustix::process::geteuid;
 
 use super::component::Component;
-use super::content::is_same;
+use super::content::{Rules, is_same};
 use super::folder::{FileId, Folder, is_type};
 use super::linking::Linked;
+use super::making::Made;
+use super::one_name::report;
 use super::problem::{Action, Failure, LocalError, Reason};
 use super::record::Known;
 use super::run::{Run, blocking};
 use super::scratch::FirstPath;
 use super::summary::add;
-use super::tree::Node;
-use super::wanted::{Wanted, may_make, mtime_of};
+use super::tree::{Node, Presence};
+use super::wanted::{Missing, Wanted, may_make, mtime_of};
 use crate::read::{Entity, TreePath};
 
 /// What a dry run remembers of a file that it would write.
@@ -24,6 +27,9 @@ pub(super) const NOT_WRITTEN: FileId = FileId {
     inode: 0,
 };
 
+/// What stands there as it should, but for what the destination refuses.
+type Standing = (Stat, Missing);
+
 /// An entry to bring out.
 pub(super) struct Entry {
     pub(super) parent: Arc<Node>,
@@ -31,6 +37,7 @@ pub(super) struct Entry {
     pub(super) path: TreePath,
     pub(super) handle: Filehandle,
     pub(super) file_type: FileType,
+    pub(super) presence: Presence,
 }
 
 impl Entry {
@@ -40,18 +47,9 @@ impl Entry {
         if run.halted() {
             return;
         }
-        let done = match self.name.is_temporary() {
-            false => {
-                let _names = run.temporary_names.read().await;
-                self.try_out(run).await
-            }
-            true => {
-                let _names = run.temporary_names.write().await;
-                self.try_out(run).await
-            }
-        };
+        let done = self.try_out(run).await;
         if let Err(failure) = done {
-            run.failed(self.path.clone(), Some(self.file_type), failure);
+            report(run, self.path.clone(), Some(self.file_type), failure).await;
         }
     }
 
@@ -60,10 +58,19 @@ impl Entry {
             return Err(Reason::Device.into());
         }
         let _claim = run.claims.claim(self.handle).await;
+        let there = match self.presence {
+            Presence::There => self.parent.is_there(),
+            presence => {
+                let there = self.inside(run, move |run, folder, name| {
+                    run.tree.is_there(folder, name, presence)
+                });
+                there.await?.unwrap_or(false)
+            }
+        };
         let first = run.scratch.first_path(self.handle)?;
         let is_copy = first.is_some();
         if let Some(first) = first {
-            match self.link(run, first).await? {
+            match self.link(run, first, there).await? {
                 Linked::Made => {
                     add(&run.counters.links, 1);
                     return Ok(());
@@ -79,12 +86,16 @@ impl Entry {
         let listed = run.reading(run.reader.locate(&id)).await?;
         let version = listed.name.version;
         let before = run.record.find(self.handle, version)?;
+        let alone = before.is_some_and(|before| before.alone);
+        let stamp = run.reader.stamp(&listed, alone)?;
         if let Some(known) = before
+            && there
+            && known.is_of(stamp)
             && !run.checksum
             && known.wanted.file_type == self.file_type
-            && let Some(stat) = self.standing(run, known).await?
+            && let Some(standing) = self.standing(run, known).await?
         {
-            return self.was_whole(run, &known.wanted, &stat);
+            return self.was_whole(run, &known.wanted, standing);
         }
         let fetched = run.reading(run.reader.fetch(&listed)).await?;
         let entity = Arc::new(Entity::from_fetched(&fetched)?);
@@ -96,19 +107,40 @@ impl Entry {
         if entity.file_type != self.file_type {
             return Err(Reason::TypeMismatch.into());
         }
+        let stamp = match stamp {
+            None => {
+                run.reading(run.reader.stamp_of_content(&listed, &entity))
+                    .await?
+            }
+            stamp => stamp,
+        };
         let known = Known {
             wanted: Wanted::of(&entity),
             kept: before.and_then(|before| before.kept),
+            stamp: None,
+            alone: entity.is_alone(),
         };
-        if before != Some(known) {
-            run.record.put(self.handle, version, &known)?;
-        }
-        let whole = match run.checksum {
-            true => self.same(run, &entity, known).await?,
-            false => self.standing(run, known).await?,
+        let is_known = before.is_some_and(|before| {
+            before.wanted == known.wanted && before.is_of(stamp) && !run.checksum
+        });
+        let found = match is_known {
+            _ if !there => None,
+            true => self
+                .standing(run, known)
+                .await?
+                .map(|standing| (standing, None)),
+            false => {
+                let same = self.same(run, &entity, known).await?;
+                same.map(|(standing, rules)| (standing, Some(rules)))
+            }
         };
-        if let Some(stat) = whole {
-            return self.was_whole(run, &known.wanted, &stat);
+        if let Some((standing, compared)) = found {
+            if let Some(rules) = compared {
+                let stamp = stamp.filter(|_| rules == Rules::Kept);
+                self.note(run, version, before, Known { stamp, ..known })?;
+                add(&run.counters.compared, 1);
+            }
+            return self.was_whole(run, &known.wanted, standing);
         }
         let id = match run.dry_run() {
             true => {
@@ -118,12 +150,29 @@ impl Entry {
                 NOT_WRITTEN
             }
             false => {
-                let stat = self.make(run, &entity, known.wanted).await?;
-                let kept = mtime_of(&stat).filter(|mtime| *mtime != known.wanted.mtime);
-                if kept != known.kept {
-                    let known = Known { kept, ..known };
-                    run.record.put(self.handle, version, &known)?;
+                // Until it stands there, nothing of it is done.
+                if before.is_some_and(|before| before.stamp.is_some()) {
+                    self.note(run, version, before, known)?;
                 }
+                let made = self.make(run, &entity, known.wanted, there).await?;
+                let Made {
+                    stat,
+                    missing,
+                    rules,
+                } = made;
+                run.missing(&self.path, self.file_type, missing);
+                let kept = mtime_of(&stat).filter(|mtime| *mtime != known.wanted.mtime);
+                let rules = match entity.deviations.is_empty() {
+                    true => rules,
+                    false => Rules::Broken,
+                };
+                let stamp = stamp.filter(|_| rules == Rules::Kept);
+                let made = Known {
+                    kept,
+                    stamp,
+                    ..known
+                };
+                self.note(run, version, None, made)?;
                 FileId::of(&stat)
             }
         };
@@ -139,9 +188,29 @@ impl Entry {
         Ok(())
     }
 
-    fn was_whole(&self, run: &Run, wanted: &Wanted, stat: &Stat) -> Result<(), Failure> {
+    /// Puts into the record what the entry was written from or compared with.
+    fn note(
+        &self,
+        run: &Run,
+        version: u64,
+        before: Option<Known>,
+        known: Known,
+    ) -> Result<(), Failure> {
+        if before != Some(known) && !run.dry_run() {
+            run.record.put(self.handle, version, &known)?;
+        }
+        Ok(())
+    }
+
+    fn was_whole(
+        &self,
+        run: &Run,
+        wanted: &Wanted,
+        (stat, missing): Standing,
+    ) -> Result<(), Failure> {
         add(&run.counters.whole, 1);
-        self.remember(run, wanted, FileId::of(stat))
+        run.missing(&self.path, self.file_type, missing);
+        self.remember(run, wanted, FileId::of(&stat))
     }
 
     /// Further names of it are to be links.
@@ -169,7 +238,7 @@ impl Entry {
     }
 
     /// What stands there, if it is what it should be; its permissions are put right.
-    async fn standing(&self, run: &Arc<Run>, known: Known) -> Result<Option<Stat>, Failure> {
+    async fn standing(&self, run: &Arc<Run>, known: Known) -> Result<Option<Standing>, Failure> {
         let handle = self.handle;
         let stat = self.inside(run, move |run, folder, name| {
             let Some(stat) = look(folder, name)? else {
@@ -179,71 +248,80 @@ impl Entry {
             if !stands || !may_stay(run, handle, &known.wanted, &stat, true)? {
                 return Ok(None);
             }
-            mend(run, folder, name, &known.wanted, &stat)?;
-            Ok(Some(stat))
+            let missing = mend(run, folder, name, &known.wanted, &stat)?;
+            Ok(Some((stat, missing)))
         });
         Ok(stat.await?.flatten())
     }
 
-    /// What stands there, if its content is what it should be; its attributes are put right.
+    /// What stands there, if its content is what it should be; its attributes are put right. Unless
+    /// contents decide, what has another size or time is not compared.
     async fn same(
         &self,
         run: &Arc<Run>,
         entity: &Arc<Entity>,
         known: Known,
-    ) -> Result<Option<Stat>, Failure> {
+    ) -> Result<Option<(Standing, Rules)>, Failure> {
         let wanted = known.wanted;
         let handle = self.handle;
-        let compared = match self.file_type {
+        let found = self.inside(run, move |run, folder, name| {
+            let found = look(folder, name)?.filter(|stat| {
+                let may_be =
+                    wanted.has_size(stat) && (run.checksum || wanted.stands(stat, known.kept));
+                // Before it is downloaded for nothing.
+                may_be && has_owner(run, &wanted, stat)
+            });
+            Ok(found.map(|_| Arc::clone(folder)))
+        });
+        let Some(folder) = found.await?.flatten() else {
+            return Ok(None);
+        };
+        let rules = match self.file_type {
             FileType::Regular => {
-                let found = self.inside(run, move |_, folder, name| {
-                    let stat = look(folder, name)?.filter(|stat| {
-                        is_type(stat, NodeType::RegularFile)
-                            && u64::try_from(stat.st_size) == Ok(wanted.size)
-                    });
-                    Ok(stat.map(|_| Arc::clone(folder)))
-                });
-                let Some(folder) = found.await?.flatten() else {
-                    return Ok(None);
-                };
                 let _budget = run.budget.take(wanted.size).await?;
                 is_same(run, entity, folder, self.name.clone()).await?
             }
             FileType::Symlink => {
                 let target = entity.target().cloned().unwrap_or_default();
                 let same = self.inside(run, move |_, folder, name| {
-                    let found = look(folder, name)?;
-                    if !found.is_some_and(|stat| is_type(&stat, NodeType::Symlink)) {
-                        return Ok(false);
-                    }
                     let found = folder.target_of(name);
                     Ok(found.map_err(|errno| Action::Read.failed(errno))? == target)
                 });
-                same.await?.unwrap_or(false)
+                same.await?.unwrap_or(false).then(|| rules_of(entity))
             }
-            _ => return self.standing(run, known).await,
+            _ => Some(rules_of(entity)),
         };
-        if !compared {
+        let Some(rules) = rules else {
             return Ok(None);
-        }
+        };
         let atime = entity.attributes.atime;
         let stat = self.inside(run, move |run, folder, name| {
-            let Some(stat) = look(folder, name)? else {
+            let Some(stat) = look(folder, name)?.filter(|stat| wanted.has_size(stat)) else {
                 return Ok(None);
             };
             let stands = wanted.stands(&stat, known.kept);
             if !may_stay(run, handle, &wanted, &stat, stands)? {
                 return Ok(None);
             }
-            if stands {
-                mend(run, folder, name, &wanted, &stat)?;
-            } else if !run.dry_run() {
-                wanted.set_at(folder, name, atime, run.tree.making().owners)?;
+            let making = run.tree.making();
+            if !stands || wanted.differs(&stat, making) {
                 add(&run.counters.mended, 1);
             }
-            Ok(Some(stat))
+            let mut missing = Missing::default();
+            // The access time is set too: the blob may have been repaired, and comparing changed it.
+            if !run.dry_run() && stat.st_nlink <= 1 {
+                missing = wanted.set_at(folder, name, atime, making)?;
+            }
+            Ok(Some((stat, missing)))
         });
-        Ok(stat.await?.flatten())
+        Ok(stat.await?.flatten().map(|standing| (standing, rules)))
+    }
+}
+
+fn rules_of(entity: &Entity) -> Rules {
+    match entity.deviations.is_empty() {
+        true => Rules::Kept,
+        false => Rules::Broken,
     }
 }
 
@@ -266,8 +344,7 @@ fn may_stay(
     stat: &Stat,
     has_time: bool,
 ) -> Result<bool, Failure> {
-    let owners = run.tree.making().owners;
-    if !wanted.has_owner(stat, owners) {
+    if !has_owner(run, wanted, stat) {
         return Ok(false);
     }
     let links = stat.st_nlink;
@@ -275,10 +352,19 @@ fn may_stay(
         return Ok(true);
     }
     // Links that are not ours cannot be told from ours, so nothing is changed through one.
-    let unchanged = has_time && !wanted.differs(stat, owners);
+    let making = run.tree.making();
+    let unchanged =
+        has_time && wanted.has_owner(stat, making.owners) && !wanted.differs(stat, making);
     Ok(unchanged
         && links <= u64::from(wanted.nlink)
         && run.scratch.take_shared(FileId::of(stat), handle)?)
+}
+
+/// Whether what stands there has its owner, or may be given to that one: what belongs to this user,
+/// as where an earlier run was refused to give it away, and lends nobody's rights.
+fn has_owner(run: &Run, wanted: &Wanted, stat: &Stat) -> bool {
+    let is_mine = stat.st_uid == geteuid().as_raw();
+    wanted.has_owner(stat, run.tree.making().owners) || (is_mine && !wanted.lends_rights())
 }
 
 fn mend(
@@ -287,13 +373,14 @@ fn mend(
     name: &Component,
     wanted: &Wanted,
     stat: &Stat,
-) -> Result<(), LocalError> {
-    let owners = run.tree.making().owners;
-    if wanted.differs(stat, owners) {
+) -> Result<Missing, LocalError> {
+    let making = run.tree.making();
+    let mut missing = Missing::default();
+    if wanted.differs(stat, making) || !wanted.has_owner(stat, making.owners) {
         if !run.dry_run() {
-            wanted.mend_at(folder, name, owners)?;
+            missing = wanted.mend_at(folder, name, making)?;
         }
-        add(&run.counters.mended, 1);
+        add(&run.counters.mended, missing.0.is_none().into());
     }
-    Ok(())
+    Ok(missing)
 }

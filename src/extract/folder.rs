@@ -6,17 +6,17 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, chmodat, fstat,
-    linkat, mkdirat, mknodat, openat, openat2, renameat, renameat_with, statat, symlinkat,
-    unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, Timespec,
+    Timestamps, chmodat, fstat, futimens, linkat, mkdirat, mknodat, openat, openat2, renameat,
+    renameat_with, statat, symlinkat, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 
 use super::component::Component;
+use super::temporary::Token;
 
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -24,9 +24,6 @@ const DIRECTORY: OFlags = OFlags::RDONLY
 
 /// How often openat2(2) is asked again when something was renamed meanwhile (`EAGAIN`).
 const RACES: usize = 100;
-
-/// How many temporary names are tried.
-const TEMPORARY_NAMES: usize = 100;
 
 /// What tells one file of a machine from another: `st_dev` and `st_ino`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +39,17 @@ impl FileId {
             inode: stat.st_ino,
         }
     }
+}
+
+/// How a directory holds what was found under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// Under this very name.
+    Exactly,
+    /// Under another one, which is the same to the file system.
+    As(Vec<u8>),
+    /// It is gone, or the directory shows other inode numbers.
+    Nowhere,
 }
 
 /// An open directory.
@@ -172,6 +180,19 @@ impl Folder {
             .map(std::ffi::CString::into_bytes)
     }
 
+    /// Gives a name in it another name here. What stands under that is replaced, unless it is a
+    /// directory (rename(2)).
+    pub(super) fn rename(&self, from: &Component, to: &Component) -> Result<(), Errno> {
+        let here = &self.descriptor;
+        renameat(here, from.as_c_str(), here, to.as_c_str())
+    }
+
+    /// The same, and `EEXIST` when something stands there.
+    pub(super) fn rename_where_free(&self, from: &Component, to: &Component) -> Result<(), Errno> {
+        let (here, from, to) = (&self.descriptor, from.as_c_str(), to.as_c_str());
+        renameat_with(here, from, here, to, RenameFlags::NOREPLACE)
+    }
+
     /// Removes anything but a directory.
     pub(super) fn remove(&self, name: &Component) -> Result<(), Errno> {
         unlinkat(&self.descriptor, name.as_c_str(), AtFlags::empty())
@@ -190,25 +211,72 @@ impl Folder {
         set_mode_of(&descriptor, mode)
     }
 
-    /// Removes what killed runs left: regular files with names such as ours. Returns how many.
-    pub(super) fn sweep(&self) -> Result<u64, Errno> {
+    /// Removes what killed runs left: anything but a directory whose name bears one of their tokens.
+    /// Returns how many.
+    pub(super) fn sweep(&self, tokens: &[Token]) -> Result<u64, Errno> {
+        // The usual case: there was no killed run, and the directory need not be listed.
+        if tokens.is_empty() {
+            return Ok(0);
+        }
+        let is_ours = |name: &Component| {
+            let token = name.token();
+            token.is_some_and(|token| tokens.contains(&token))
+        };
         let mut left = Vec::new();
         for entry in Dir::read_from(&self.descriptor)? {
-            if let Some(name) = Component::new(entry?.file_name().to_bytes())
-                && name.is_temporary()
-            {
-                left.push(name);
-            }
+            left.extend(Component::new(entry?.file_name().to_bytes()).filter(is_ours));
         }
         let mut removed = 0;
         for name in left {
             let stat = self.look(&name)?;
-            if stat.is_some_and(|stat| is_type(&stat, FileType::RegularFile)) {
+            if stat.is_some_and(|stat| !is_type(&stat, FileType::Directory)) {
                 self.remove(&name)?;
                 removed += 1;
             }
         }
         Ok(removed)
+    }
+
+    /// Under which name it holds what was found under `name`.
+    pub(super) fn stored(&self, name: &Component, stat: &Stat) -> Result<Stored, Errno> {
+        let mut other = None;
+        for entry in Dir::read_from(&self.descriptor)? {
+            let entry = entry?;
+            let stored = entry.file_name().to_bytes();
+            if stored == name.as_bytes() {
+                return Ok(Stored::Exactly);
+            }
+            if entry.ino() == stat.st_ino && !matches!(stored, b"." | b"..") {
+                other = Some(stored.to_vec());
+            }
+        }
+        Ok(other.map_or(Stored::Nowhere, Stored::As))
+    }
+
+    /// Takes every name in it.
+    pub(super) fn each_name<E: From<Errno>>(
+        &self,
+        mut take: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for entry in Dir::read_from(&self.descriptor)? {
+            let entry = entry?;
+            take(entry.file_name().to_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Gives it the times of before, where this user may.
+    pub(super) fn restore_times(&self, before: &Stat) {
+        let timespec = |seconds, nanoseconds| Timespec {
+            tv_sec: seconds,
+            tv_nsec: nanoseconds,
+        };
+        let times = Timestamps {
+            last_access: timespec(before.st_atime, before.st_atime_nsec as _),
+            last_modification: timespec(before.st_mtime, before.st_mtime_nsec as _),
+        };
+        // Somebody else's folder: only its owner may, and nothing depends on it.
+        let _: Result<(), Errno> = futimens(&self.descriptor, &times);
     }
 
     /// Whether nothing is in it.
@@ -230,66 +298,6 @@ pub(super) fn set_mode_of(descriptor: &OwnedFd, mode: Mode) -> Result<(), Errno>
 
 pub(super) fn is_type(stat: &Stat, file_type: FileType) -> bool {
     FileType::from_raw_mode(stat.st_mode) == file_type
-}
-
-/// Something that was made under a temporary name, and is removed unless it gets its own.
-#[derive(Debug)]
-pub(super) struct Temporary {
-    folder: Arc<Folder>,
-    name: Option<Component>,
-}
-
-impl Temporary {
-    /// Lets `make` make something under a name that is free; `make` must fail with `EEXIST` when
-    /// it is not.
-    pub(super) fn create<T>(
-        folder: &Arc<Folder>,
-        mut make: impl FnMut(&Component) -> Result<T, Errno>,
-    ) -> Result<(Self, T), Errno> {
-        for _ in 0..TEMPORARY_NAMES {
-            let name = Component::temporary();
-            match make(&name) {
-                Err(Errno::EXIST) => {}
-                made => {
-                    let made = made?;
-                    let folder = Arc::clone(folder);
-                    let name = Some(name);
-                    return Ok((Self { folder, name }, made));
-                }
-            }
-        }
-        Err(Errno::EXIST)
-    }
-
-    /// Its name meanwhile.
-    pub(super) fn name(&self) -> Result<&Component, Errno> {
-        self.name.as_ref().ok_or(Errno::NOENT)
-    }
-
-    /// Puts it in its place. What stands there is replaced, unless it is a directory (rename(2)).
-    pub(super) fn rename(mut self, to: &Component) -> Result<(), Errno> {
-        let here = &self.folder.descriptor;
-        renameat(here, self.name()?.as_c_str(), here, to.as_c_str())?;
-        self.name = None;
-        Ok(())
-    }
-
-    /// Puts it in its place if that is free; on `EEXIST` it can be tried with another name.
-    pub(super) fn rename_where_free(&mut self, to: &Component) -> Result<(), Errno> {
-        let (here, from) = (&self.folder.descriptor, self.name()?.as_c_str());
-        renameat_with(here, from, here, to.as_c_str(), RenameFlags::NOREPLACE)?;
-        self.name = None;
-        Ok(())
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if let Some(name) = &self.name {
-            // What cannot be removed now, the next run removes.
-            let _: Result<(), Errno> = self.folder.remove(name);
-        }
-    }
 }
 
 #[cfg(test)]

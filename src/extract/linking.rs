@@ -6,7 +6,8 @@ use rustix::fs::Stat;
 use rustix::io::Errno;
 
 use super::entry::{Entry, NOT_WRITTEN, look};
-use super::folder::{FileId, Temporary};
+use super::folder::FileId;
+use super::making::give_name;
 use super::problem::{Action, Failure};
 use super::run::Run;
 use super::scratch::FirstPath;
@@ -23,7 +24,12 @@ pub(super) enum Linked {
 
 impl Entry {
     /// Makes it a further name of a file that is there.
-    pub(super) async fn link(&self, run: &Arc<Run>, first: FirstPath) -> Result<Linked, Failure> {
+    pub(super) async fn link(
+        &self,
+        run: &Arc<Run>,
+        first: FirstPath,
+        there: bool,
+    ) -> Result<Linked, Failure> {
         if run.dry_run() && (first.id == NOT_WRITTEN || !self.parent.is_there()) {
             return Ok(Linked::Made);
         }
@@ -32,8 +38,8 @@ impl Entry {
                 return Ok(Linked::Impossible);
             };
             let is_first = |stat: &Stat| FileId::of(stat) == first.id;
-            let there = from.look(&original).ok().flatten();
-            if !there.is_some_and(|stat| is_first(&stat)) {
+            let standing = from.look(&original).ok().flatten();
+            if !standing.is_some_and(|stat| is_first(&stat)) {
                 return Ok(Linked::Impossible);
             }
             if look(folder, name)?.is_some_and(|stat| is_first(&stat)) {
@@ -42,7 +48,7 @@ impl Entry {
             if run.dry_run() {
                 return Ok(Linked::Made);
             }
-            let made = Temporary::create(folder, |temporary| {
+            let made = run.tree.temporaries().create(folder, |temporary| {
                 folder.make_link(temporary, &from, &original)
             });
             let temporary = match made {
@@ -64,7 +70,7 @@ impl Entry {
             if !linked.is_some_and(|stat| is_first(&stat)) {
                 return Ok(Linked::Impossible);
             }
-            temporary.rename(name).map_err(placing)?;
+            give_name(folder, name, there, temporary)?;
             Ok(Linked::Made)
         });
         Ok(linked.await?.unwrap_or(Linked::Impossible))

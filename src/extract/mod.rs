@@ -15,8 +15,10 @@ mod disks;
 mod entry;
 mod folder;
 mod inherited;
+mod limits;
 mod linking;
 mod making;
+mod one_name;
 mod opening;
 mod place;
 mod problem;
@@ -26,6 +28,7 @@ mod remains;
 mod run;
 mod scratch;
 mod summary;
+mod temporary;
 mod tree;
 mod walking;
 mod wanted;
@@ -40,6 +43,7 @@ use crate::read::{Entity, Pattern, Reader, TreePath};
 use crate::stop::StopFlag;
 
 pub use inherited::inherits_acl;
+pub use limits::Limit;
 pub(crate) use place::real_path;
 pub use problem::{Action, ExtractError, LocalError, Problem, Reason};
 pub use record_error::RecordError;
@@ -120,6 +124,9 @@ pub trait Observer: Send + Sync {
     /// compared by content.
     fn content_in_doubt(&self) {}
 
+    /// The destination does not hold everything.
+    fn limited(&self, _limits: &[Limit]) {}
+
     /// More file systems lie below the destination than can be waited for: what was written to some
     /// of them may not be on the disk yet.
     fn not_stored(&self) {}
@@ -151,7 +158,14 @@ pub async fn extract(
     };
     // What is no container makes no destination.
     let prepared = root.and_then(|root| {
-        let prepared = prepare(reader, options, stop, Arc::clone(&counters), observer);
+        let prepared = prepare(
+            reader,
+            options,
+            &root,
+            stop,
+            Arc::clone(&counters),
+            observer,
+        );
         Ok((prepared?, root))
     });
     let end = match prepared {
@@ -175,6 +189,7 @@ struct Prepared {
 fn prepare(
     reader: &Arc<Reader>,
     options: &ExtractOptions,
+    root: &Entity,
     stop: Arc<StopFlag>,
     counters: Arc<Counters>,
     observer: Arc<dyn Observer>,
@@ -182,8 +197,9 @@ fn prepare(
     let making = Making {
         dry_run: options.dry_run,
         owners: options.owners,
+        permissions: true,
     };
-    let (tree, fresh) = Tree::open(options.destination.clone(), making)?;
+    let (mut tree, fresh) = Tree::open(options.destination.clone(), making)?;
     let temporary = options.temporary.clone();
     let temporary = temporary.unwrap_or_else(std::env::temp_dir);
     let record = match &options.record {
@@ -193,12 +209,25 @@ fn prepare(
     record.bind(&place::real_path_text(&options.destination), tree.id()?)?;
     let destination_is_ours =
         record.destination_is_ours(fresh, options.dry_run)? && options.is_everything();
+    tree.sweep_for(record.unfinished()?);
     let in_doubt = match options.dry_run {
         true => false,
-        false => record.begin(&boot(), record.was_empty() && !fresh)?,
+        false => record.begin(&boot(), record.was_empty() && !fresh, tree.token())?,
     };
     if in_doubt {
         observer.content_in_doubt();
+    }
+    if !options.dry_run {
+        let gives = options.owners == Owners::Same && geteuid().is_root();
+        let root = (root.attributes.uid, root.attributes.gid);
+        let tried = tree.try_out(gives.then(|| limits::another_owner(root)));
+        if tried.is_err() {
+            record.left_nothing(tree.token())?;
+        }
+        tried?;
+        if !tree.limits().all().is_empty() {
+            observer.limited(tree.limits().all());
+        }
     }
     let run = Run::new(run::Parts {
         reader: Arc::clone(reader),
@@ -228,9 +257,16 @@ impl Prepared {
         let end = run.end(walked);
         let all_done = end.is_ok();
         let dry_run = options.dry_run;
+        let saw_all = all_done
+            && options.is_everything()
+            && options.exclude.is_empty()
+            && run.counters.summary().problems == 0;
         let stored = run::blocking(move || {
             if dry_run {
                 return run.record.flush();
+            }
+            for token in run.tree.tokens_of_nothing(saw_all) {
+                run.record.left_nothing(token)?;
             }
             let all_stored = run.tree.store()?;
             if !all_stored {

@@ -98,6 +98,33 @@ pub enum Reason {
     DuplicateName,
     /// A directory that has another path already.
     SecondPath,
+    /// The destination takes its name and that of another entry of its directory for one, and the
+    /// other one stands there.
+    OneName {
+        /// The name of the other one.
+        other: Vec<u8>,
+    },
+    /// It was extracted; another entry was not, since the destination takes both names for one.
+    SharesName {
+        /// The name of the other one.
+        with: Vec<u8>,
+    },
+    /// The destination's file system does not take its name.
+    NameRefused {
+        /// The system's answer.
+        errno: Errno,
+        /// Bytes of the name.
+        bytes: usize,
+        /// The most bytes that the file system says a name may have.
+        most: u64,
+    },
+    /// The destination's file system would store another name.
+    NameChanged {
+        /// The name it would store.
+        other: Vec<u8>,
+    },
+    /// It was extracted, but for an attribute that the destination refuses.
+    Incomplete(LocalError),
     /// A name that cannot be used, such as `..` or one with a slash.
     Name,
     /// An entry that breaks a rule of the format.
@@ -137,6 +164,38 @@ impl fmt::Display for Reason {
             Self::DuplicateName => {
                 f.write_str("its directory has another entry of this name, which was first")
             }
+            Self::OneName { other } => write!(
+                f,
+                "the destination takes this name and {} for one name, and {0} stands there: extract one of them to another folder",
+                Escaped(other)
+            ),
+            Self::SharesName { with } => write!(
+                f,
+                "the destination takes this name and {} for one name: only this entry was extracted",
+                Escaped(with)
+            ),
+            Self::NameRefused { errno: Errno::NAMETOOLONG, bytes, most } => write!(
+                f,
+                "its name has {bytes} bytes, and the destination's file system takes names of at most {most} bytes, or fewer when they are encrypted or encoded: extract it to another file system"
+            ),
+            Self::NameRefused { errno, .. } => write!(
+                f,
+                "the destination's file system does not take this name ({}); some refuse : ? * \" < > | \\, a dot or a space at the end, and bytes that are not UTF-8: extract it to another file system",
+                io::Error::from(*errno)
+            ),
+            Self::NameChanged { other } => write!(
+                f,
+                "the destination's file system would store it as {}: extract it to another file system",
+                Escaped(other)
+            ),
+            Self::Incomplete(error) => write!(
+                f,
+                "it was extracted, but {error}{}",
+                match error.action {
+                    Action::SetOwner => ": to leave everything with your own user, use --no-same-owner",
+                    _ => "",
+                }
+            ),
             Self::SecondPath => {
                 f.write_str("it is a directory that has another path as well; it was brought out there")
             }
@@ -184,6 +243,16 @@ pub struct Problem {
     pub reason: Reason,
 }
 
+impl Problem {
+    /// Whether the entry stands in the destination all the same.
+    pub fn was_extracted(&self) -> bool {
+        matches!(
+            self.reason,
+            Reason::Incomplete(_) | Reason::SharesName { .. }
+        )
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
@@ -210,6 +279,18 @@ pub enum ExtractError {
         path: PathBuf,
         /// The system's answer.
         errno: Errno,
+    },
+    /// The destination's file system does not let files be given to other owners.
+    #[error(
+        "{}: owners cannot be set there ({}): run the same command with --no-same-owner, so that everything belongs to the user who runs it, or extract to another file system; nothing was downloaded",
+        path.display(),
+        errno.map_or_else(|| "it ignores them".to_owned(), |errno| io::Error::from(errno).to_string())
+    )]
+    OwnersRefused {
+        /// The destination.
+        path: PathBuf,
+        /// The system's answer; none when it accepted an owner and did not keep it.
+        errno: Option<Errno>,
     },
     /// Another extraction is writing into the destination.
     #[error("{}: another clfsload extract is writing there; wait until it has ended", .0.display())]

@@ -1,13 +1,17 @@
 //! What is known of a container's inodes from earlier extractions, so that a further run need not
 //! fetch the inodes of what is whole.
 //!
-//! An SQLite file with a row of about 65 bytes for each object. It tells nothing about the files
-//! below the destination, except which times their file system could not hold, so losing it costs
-//! requests, no more. What it must remember about the destination is whether data may have been lost
-//! by a crash of the machine: see [`Record::begin`].
+//! An SQLite file with a row of about 75 bytes for each object. A row holds the stamp of the blobs
+//! that an entry was written from or compared with; an entry without one is compared with the container
+//! again, so losing the record costs downloads, no more. It also remembers whether data may
+//! have been lost by a crash of the machine ([`Record::begin`]), and which temporary names are ours
+//! ([`Record::unfinished`]).
+//!
+//! One process at a time may use it: SQLite's lock on the file is held until it is closed.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use clfs_format::{FileType, Filehandle, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -16,14 +20,20 @@ use tempfile::TempPath;
 use super::folder::FileId;
 use super::problem::ExtractError;
 use super::record_error::RecordError;
+use super::temporary::Token;
 use super::wanted::Wanted;
+use crate::container::Stamp;
 
 /// `PRAGMA application_id`: "CLFX" in ASCII.
 const APPLICATION_ID: i64 = 0x434c_4658;
 /// `PRAGMA user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// Rows that a killed run may lose.
 const ROWS_OF_A_COMMIT: u32 = 200;
+/// How long a row may wait for others.
+const COMMIT_AFTER: Duration = Duration::from_secs(1);
+/// The row of a file of so many bytes waits for no others: comparing the file again would take long.
+const LARGE: u64 = 1 << 20;
 /// Where the start of the machine is noted: no start is called so.
 const IN_DOUBT: &str = "in doubt";
 const NANOSECONDS: i64 = 1_000_000_000;
@@ -45,7 +55,21 @@ CREATE TABLE inode (
     nlink INTEGER NOT NULL,
     major INTEGER NOT NULL,
     minor INTEGER NOT NULL,
-    kept INTEGER
+    kept INTEGER,
+    stamp INTEGER,
+    alone INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE TABLE attempt (
+    token TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+";
+
+/// Version 1 did not show what an entry was written from: its rows have no stamp, and are not trusted.
+const FROM_VERSION_1: &str = "
+ALTER TABLE inode ADD COLUMN stamp INTEGER;
+ALTER TABLE inode ADD COLUMN alone INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE attempt (
+    token TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 ";
 
@@ -55,6 +79,18 @@ pub(super) struct Known {
     pub(super) wanted: Wanted,
     /// The modification time that the destination's file system made of the wanted one.
     pub(super) kept: Option<Timestamp>,
+    /// The stamp of the blobs that the entry was written from or compared with. None: not shown, or
+    /// one of them broke a rule of the format.
+    pub(super) stamp: Option<Stamp>,
+    /// Its inode is its only blob.
+    pub(super) alone: bool,
+}
+
+impl Known {
+    /// Whether the entry was written from the blobs that have this stamp now.
+    pub(super) fn is_of(&self, stamp: Option<Stamp>) -> bool {
+        self.stamp.is_some() && self.stamp == stamp
+    }
 }
 
 /// What is kept between runs.
@@ -71,6 +107,7 @@ struct Database {
     connection: Connection,
     /// Rows of the open transaction.
     waiting: u32,
+    committed: Instant,
 }
 
 impl Record {
@@ -151,7 +188,7 @@ impl Record {
     ) -> Result<Option<Known>, ExtractError> {
         self.with(|database| {
             let mut statement = database.connection.prepare_cached(
-                "SELECT type, size, mtime, mode, uid, gid, nlink, major, minor, kept FROM inode
+                "SELECT type, size, mtime, mode, uid, gid, nlink, major, minor, kept, stamp, alone FROM inode
                  WHERE handle = ?1 AND version = ?2",
             )?;
             let row = params![handle.as_bytes(), version as i64];
@@ -171,7 +208,8 @@ impl Record {
         self.with(|database| {
             database.begin()?;
             let mut statement = database.connection.prepare_cached(
-                "INSERT OR REPLACE INTO inode VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                "INSERT OR REPLACE INTO inode
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             )?;
             statement.execute(params![
                 handle.as_bytes(),
@@ -186,36 +224,75 @@ impl Record {
                 wanted.major,
                 wanted.minor,
                 known.kept.map(nanoseconds),
+                known.stamp.map(|stamp| stamp.to_bits() as i64),
+                known.alone,
             ])?;
             drop(statement);
             database.waiting += 1;
-            match database.waiting >= ROWS_OF_A_COMMIT {
+            let at_once = known.stamp.is_none() || wanted.size >= LARGE;
+            let full = database.waiting >= ROWS_OF_A_COMMIT
+                || database.committed.elapsed() >= COMMIT_AFTER;
+            match at_once || full {
                 true => database.commit(),
                 false => Ok(()),
             }
         })
     }
 
-    /// Notes that a run writes. Says whether an earlier one wrote what the machine may have lost:
+    /// Notes that a run writes, under temporary names with its token. Says whether an earlier one wrote what the machine may have lost:
     /// files are not flushed one by one, so a crash before the end of a run may leave some with the
     /// right size and time, and zeros inside. `boot` tells one start of the machine from another;
     /// with `in_doubt` it is taken as lost whatever is noted. The note is on the disk when this returns.
-    pub(super) fn begin(&self, boot: &str, in_doubt: bool) -> Result<bool, ExtractError> {
+    pub(super) fn begin(
+        &self,
+        boot: &str,
+        in_doubt: bool,
+        token: Token,
+    ) -> Result<bool, ExtractError> {
         self.with(|database| {
             database.commit()?;
             let before = database.about("unstored")?;
+            // FULL waits for the disk at the commit (sqlite.org/pragma.html#pragma_synchronous).
+            database
+                .connection
+                .pragma_update(None, "synchronous", "FULL")?;
+            database.connection.execute_batch("BEGIN")?;
             if before.is_none() || in_doubt {
-                // FULL waits for the disk at the commit (sqlite.org/pragma.html#pragma_synchronous).
-                database
-                    .connection
-                    .pragma_update(None, "synchronous", "FULL")?;
                 let mark = if in_doubt { IN_DOUBT } else { boot };
                 database.set_about("unstored", mark)?;
-                database
-                    .connection
-                    .pragma_update(None, "synchronous", "NORMAL")?;
             }
+            let sql = "INSERT INTO attempt VALUES (?1)";
+            database
+                .connection
+                .execute(sql, params![token.to_string()])?;
+            database.commit()?;
+            database
+                .connection
+                .pragma_update(None, "synchronous", "NORMAL")?;
             Ok(in_doubt || before.is_some_and(|before| before != boot))
+        })
+    }
+
+    /// The tokens of runs that may have left temporary files.
+    pub(super) fn unfinished(&self) -> Result<Vec<Token>, ExtractError> {
+        self.with(|database| {
+            let mut statement = database.connection.prepare("SELECT token FROM attempt")?;
+            let tokens = statement.query_map([], |row| row.get::<_, String>(0))?;
+            let tokens =
+                tokens.map(|token| Token::parse(token?.as_bytes()).ok_or(RecordError::Row));
+            tokens.collect()
+        })
+    }
+
+    /// Notes that no temporary file with this token is left.
+    pub(super) fn left_nothing(&self, token: Token) -> Result<(), ExtractError> {
+        self.with(|database| {
+            database.commit()?;
+            let sql = "DELETE FROM attempt WHERE token = ?1";
+            database
+                .connection
+                .execute(sql, params![token.to_string()])?;
+            Ok(())
         })
     }
 
@@ -278,26 +355,34 @@ impl Database {
         let is_new = match (pragma("application_id")?, tables) {
             (0 | APPLICATION_ID, 0) => true,
             (APPLICATION_ID, _) => match pragma("user_version")? {
-                VERSION => false,
+                VERSION | 1 => false,
                 version => return Err(RecordError::Version(version)),
             },
             _ => return Err(RecordError::NotARecord),
         };
+        let is_older = !is_new && pragma("user_version")? != VERSION;
         // With a log written ahead, commits wait for no disk, and a crash does no harm. The step to it
         // does wait: SQLite throws the log of an empty file away.
         connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         let database = Self {
             connection,
             waiting: 0,
+            committed: Instant::now(),
         };
         let of = match is_new {
             true => None,
             false => database.about("container")?,
         };
         match of {
-            Some(of) if of == container => Ok((database, false)),
+            Some(of) if of == container => {
+                if is_older {
+                    database.upgrade()?;
+                }
+                Ok((database, false))
+            }
             Some(of) => Err(RecordError::OtherContainer(of)),
             None => {
                 database.make(container)?;
@@ -311,9 +396,18 @@ impl Database {
         let transaction = self.connection.unchecked_transaction()?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
-        transaction.execute_batch("DROP TABLE IF EXISTS about; DROP TABLE IF EXISTS inode;")?;
+        transaction.execute_batch(
+            "DROP TABLE IF EXISTS about; DROP TABLE IF EXISTS inode; DROP TABLE IF EXISTS attempt;",
+        )?;
         transaction.execute_batch(TABLES)?;
         self.set_about("container", container)?;
+        Ok(transaction.commit()?)
+    }
+
+    fn upgrade(&self) -> Result<(), RecordError> {
+        let transaction = self.connection.unchecked_transaction()?;
+        transaction.execute_batch(FROM_VERSION_1)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
         Ok(transaction.commit()?)
     }
 
@@ -329,6 +423,7 @@ impl Database {
             self.connection.execute_batch("COMMIT")?;
         }
         self.waiting = 0;
+        self.committed = Instant::now();
         Ok(())
     }
 
@@ -350,6 +445,7 @@ impl Database {
 fn known(row: &Row<'_>) -> Result<Known, RecordError> {
     let file_type = FileType::from_ftype(row.get(0)?).ok_or(RecordError::Row)?;
     let kept: Option<i64> = row.get(9)?;
+    let stamp: Option<i64> = row.get(10)?;
     Ok(Known {
         wanted: Wanted {
             file_type,
@@ -363,6 +459,8 @@ fn known(row: &Row<'_>) -> Result<Known, RecordError> {
             minor: row.get(8)?,
         },
         kept: kept.map(timestamp).transpose()?,
+        stamp: stamp.map(|bits| Stamp::from_bits(bits as u64)),
+        alone: row.get(11)?,
     })
 }
 

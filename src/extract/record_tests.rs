@@ -3,6 +3,10 @@
 
 use super::*;
 
+fn token() -> Token {
+    Token::new()
+}
+
 fn record(path: &Path) -> Record {
     Record::open(path, "a container").unwrap()
 }
@@ -11,15 +15,16 @@ fn record(path: &Path) -> Record {
 fn a_crash_of_the_machine_is_suspected_until_all_is_stored() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("record");
-    assert!(!record(&path).begin("boot 1", false).unwrap());
+    assert!(!record(&path).begin("boot 1", false, token()).unwrap());
     // Killed; the machine is still up.
-    assert!(!record(&path).begin("boot 1", false).unwrap());
+    assert!(!record(&path).begin("boot 1", false, token()).unwrap());
     // Killed again, and the machine was started anew: that stays so until a run ends well.
-    assert!(record(&path).begin("boot 2", false).unwrap());
+    assert!(record(&path).begin("boot 2", false, token()).unwrap());
     let last = record(&path);
-    assert!(last.begin("boot 2", false).unwrap());
+    assert!(last.begin("boot 2", false, token()).unwrap());
     last.stored().unwrap();
-    assert!(!record(&path).begin("boot 3", false).unwrap());
+    drop(last);
+    assert!(!record(&path).begin("boot 3", false, token()).unwrap());
 }
 
 /// Doubt stays over further kills until a run ends well.
@@ -29,12 +34,12 @@ fn doubt_stays() {
     let path = folder.path().join("record");
     std::fs::write(&path, "").unwrap();
     let first = record(&path);
-    assert!(first.was_empty() && first.begin("boot 1", true).unwrap());
+    assert!(first.was_empty() && first.begin("boot 1", true, token()).unwrap());
     drop(first);
     let second = record(&path);
-    assert!(!second.was_empty() && second.begin("boot 1", false).unwrap());
+    assert!(!second.was_empty() && second.begin("boot 1", false, token()).unwrap());
     second.stored().unwrap();
-    assert!(!second.begin("boot 1", false).unwrap());
+    assert!(!second.begin("boot 1", false, token()).unwrap());
     assert!(!record(&folder.path().join("another")).was_empty());
 }
 
@@ -115,14 +120,80 @@ fn an_inode_is_known_in_its_version_only() {
             minor: 1_048_575,
         },
         kept: Some(time(u32::MAX, 0)),
+        stamp: Some(Stamp::from_bits(u64::MAX)),
+        alone: true,
     };
     let first = record(&path);
     first.put(Filehandle::ROOT, 9, &known).unwrap();
     first.flush().unwrap();
+    drop(first);
     let again = record(&path);
     assert_eq!(again.find(Filehandle::ROOT, 9).unwrap(), Some(known));
     assert_eq!(again.find(Filehandle::ROOT, 10).unwrap(), None);
     assert_eq!(again.find(Filehandle::NULL, 9).unwrap(), None);
+}
+
+/// What an older record does not show is not trusted; what it knows of the destination stays.
+#[test]
+fn a_record_of_version_1_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("record");
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(
+        "PRAGMA application_id = 1129072216; PRAGMA user_version = 1; PRAGMA journal_mode = WAL;
+         CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+         INSERT INTO about VALUES ('container', 'a container'), ('destination', 'ours');
+         CREATE TABLE inode (
+             handle BLOB PRIMARY KEY, version INTEGER NOT NULL, type INTEGER NOT NULL,
+             size INTEGER NOT NULL, mtime INTEGER NOT NULL, mode INTEGER NOT NULL,
+             uid INTEGER NOT NULL, gid INTEGER NOT NULL, nlink INTEGER NOT NULL,
+             major INTEGER NOT NULL, minor INTEGER NOT NULL, kept INTEGER
+         ) STRICT, WITHOUT ROWID;",
+    )
+    .unwrap();
+    let row = params![Filehandle::ROOT.as_bytes()];
+    let sql = "INSERT INTO inode VALUES (?1, 9, 1, 5, 7, 420, 1, 2, 1, 0, 0, 1000000000)";
+    old.execute(sql, row).unwrap();
+    drop(old);
+    for _ in 0..2 {
+        let record = record(&path);
+        let known = record.find(Filehandle::ROOT, 9).unwrap().unwrap();
+        assert_eq!((known.stamp, known.alone), (None, false));
+        assert!(known.kept.is_some() && !known.is_of(None));
+        assert!(record.destination_is_ours(false, false).unwrap());
+        assert!(record.unfinished().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn tokens_stay_until_nothing_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("record");
+    let (first, second) = (token(), token());
+    assert!(!record(&path).begin("boot 1", false, first).unwrap());
+    let later = record(&path);
+    assert_eq!(later.unfinished().unwrap(), [first]);
+    later.begin("boot 1", false, second).unwrap();
+    later.left_nothing(second).unwrap();
+    assert_eq!(later.unfinished().unwrap(), [first]);
+    later.left_nothing(first).unwrap();
+    assert!(later.unfinished().unwrap().is_empty());
+}
+
+/// Two runs with one record would remove each other's temporary files.
+#[test]
+fn a_record_is_used_by_one_run_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("record");
+    let first = record(&path);
+    first.bind("/one", None).unwrap();
+    let second = match Record::open(&path, "a container") {
+        Err(error) => error.to_string(),
+        Ok(_) => unreachable!("it was opened twice"),
+    };
+    assert!(second.contains("another program uses it"), "{second}");
+    drop(first);
+    record(&path);
 }
 
 #[test]

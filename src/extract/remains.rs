@@ -6,9 +6,9 @@ use rustix::io::Errno;
 
 use super::component::Component;
 use super::entry::Entry;
-use super::folder::Temporary;
 use super::problem::{Action, Failure};
 use super::run::Run;
+use super::temporary::Temporary;
 use crate::read::TreePath;
 
 /// What the remains of a damaged file end with.

@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clfs_format::FileType;
-use tokio::sync::RwLock;
 
 use super::Observer;
 use super::budget::Budget;
@@ -14,6 +13,7 @@ use super::record::Record;
 use super::scratch::Scratch;
 use super::summary::{Counters, add};
 use super::tree::{Node, Tree};
+use super::wanted::Missing;
 use crate::read::{ReadError, Reader, TreePath};
 use crate::stop::StopFlag;
 
@@ -35,9 +35,6 @@ pub(super) struct Run {
     pub(super) claims: Claims,
     /// For the content of files that is on its way.
     pub(super) budget: Budget,
-    /// Temporary names are used under the reading half; an entry of the container that has such a
-    /// name itself is brought out under the writing half, when there are none.
-    pub(super) temporary_names: RwLock<()>,
     failed: Mutex<Option<ExtractError>>,
 }
 
@@ -55,7 +52,6 @@ impl Run {
             parts,
             claims: Claims::default(),
             budget: Budget::new(),
-            temporary_names: RwLock::new(()),
             failed: Mutex::new(None),
         }
     }
@@ -88,6 +84,13 @@ impl Run {
             file_type,
             reason,
         });
+    }
+
+    /// Reports what an entry lacks that was extracted.
+    pub(super) fn missing(&self, path: &TreePath, file_type: FileType, missing: Missing) {
+        if let Missing(Some(error)) = missing {
+            self.problem(path.clone(), Some(file_type), Reason::Incomplete(error));
+        }
     }
 
     /// Tells why work on an entry ended: a problem, or the end of the run.
@@ -151,7 +154,10 @@ impl Run {
             return;
         }
         match self.tree.finish(node) {
-            Ok(finished) => add(&self.counters.directories, finished.into()),
+            Ok((finished, missing)) => {
+                add(&self.counters.directories, finished.into());
+                self.missing(node.path(), FileType::Directory, missing);
+            }
             Err(failure) => {
                 self.failed(node.path().clone(), Some(FileType::Directory), failure);
             }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use clfs_format::Filehandle;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use tempfile::TempPath;
 
 use super::folder::FileId;
@@ -18,7 +18,11 @@ use super::problem::ExtractError;
 const CACHE_KIB: i64 = 16 * 1024;
 
 const TABLES: &str = "
-CREATE TABLE name (name BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE name (
+    name BLOB PRIMARY KEY,
+    taken INTEGER NOT NULL,
+    there INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE link (
     handle BLOB PRIMARY KEY,
     path BLOB NOT NULL,
@@ -40,6 +44,15 @@ pub(super) struct FirstPath {
     pub(super) path: Vec<u8>,
     /// What stood there then.
     pub(super) id: FileId,
+}
+
+/// What was known of a name that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// Another entry of the directory took it before.
+    pub(super) again: bool,
+    /// The destination's directory had it.
+    pub(super) there: bool,
 }
 
 pub(super) struct Scratch {
@@ -88,16 +101,28 @@ impl Scratch {
         })
     }
 
-    /// Takes a name of the directory that is being listed; false when it is taken already.
-    pub(super) fn take_name(&self, name: &[u8]) -> Result<bool, ExtractError> {
+    /// Notes a name that the destination's directory has.
+    pub(super) fn note_there(&self, name: &[u8]) -> Result<(), ExtractError> {
         self.with(|connection| {
-            let mut statement = connection.prepare_cached("INSERT INTO name VALUES (?1)")?;
-            match statement.execute(params![name]) {
-                Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                    Ok(false)
-                }
-                done => done.map(|_| true),
-            }
+            let sql = "INSERT OR IGNORE INTO name VALUES (?1, 0, 1)";
+            let mut statement = connection.prepare_cached(sql)?;
+            statement.execute(params![name]).map(drop)
+        })
+    }
+
+    /// Takes a name of the directory that is being listed.
+    pub(super) fn take_name(&self, name: &[u8]) -> Result<Taken, ExtractError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "INSERT INTO name VALUES (?1, 1, 0)
+                 ON CONFLICT (name) DO UPDATE SET taken = taken + 1 RETURNING taken, there",
+            )?;
+            statement.query_row(params![name], |row| {
+                Ok(Taken {
+                    again: row.get::<_, i64>(0)? > 1,
+                    there: row.get(1)?,
+                })
+            })
         })
     }
 
@@ -180,9 +205,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let scratch = Scratch::create(folder.path()).unwrap();
         for _ in 0..2 {
-            assert!(scratch.take_name(b"a\xff").unwrap());
-            assert!(scratch.take_name(b"a").unwrap());
-            assert!(!scratch.take_name(b"a\xff").unwrap());
+            scratch.note_there(b"a").unwrap();
+            let take = |name: &[u8]| {
+                let taken = scratch.take_name(name).unwrap();
+                (taken.again, taken.there)
+            };
+            assert_eq!(take(b"a\xff"), (false, false));
+            assert_eq!(take(b"a"), (false, true));
+            assert_eq!(take(b"a\xff"), (true, false));
             scratch.forget_names().unwrap();
         }
         drop(scratch);

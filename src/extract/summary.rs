@@ -46,6 +46,9 @@ counters! {
     whole,
     /// Of them those whose permissions or times were put right.
     mended,
+    /// Of those that were whole before, the ones whose content was compared with the container's: the record
+    /// does not show that they were written from the blobs that are there now.
+    compared,
     /// Entries that `--exclude` left out. What is below an excluded directory is not counted.
     excluded,
     /// Problems: entries, or parts of directories, that were left out and told of.

@@ -16,10 +16,12 @@ use rustix::io::Errno;
 
 use super::component::Component;
 use super::disks::Disks;
-use super::folder::{FileId, Folder, is_type};
+use super::folder::{FileId, Folder, Stored, is_type};
+use super::limits::{Limits, OwnersRefused};
 use super::opening::{OWNER_MAY_ALL, OpenedUp, keeps_owner_out};
 use super::problem::{Action, ExtractError, Failure, LocalError, Reason};
-use super::wanted::{Owners, Wanted};
+use super::temporary::{Temporaries, Token};
+use super::wanted::{Missing, Owners, Wanted};
 use crate::read::{Entity, TreePath};
 
 /// Directories that stay open: a walk works through siblings, so few are needed. With a file being
@@ -53,6 +55,8 @@ pub(super) struct Node {
     /// None in a dry run when there is no such directory.
     id: Option<FileId>,
     finish: Option<Finish>,
+    /// This run made it: nothing was in it.
+    is_new: bool,
     /// What is under way in it, and one while it is being listed.
     under_way: AtomicUsize,
 }
@@ -65,6 +69,11 @@ impl Node {
     /// Whether there is such a directory; only a dry run goes on without.
     pub(super) fn is_there(&self) -> bool {
         self.id.is_some()
+    }
+
+    /// Whether this run made it, so that nothing but what this run makes is in it.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Something begins in it; [`Node::release`] ends it.
@@ -93,12 +102,25 @@ impl Drop for Node {
     }
 }
 
-/// How directories are made.
+/// What is known of the place of an entry before it is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// The directory had this very name when it was entered.
+    There,
+    /// It had not. What is found under the name has another one: the file system takes both for one.
+    Absent,
+    /// The directory was not listed.
+    Unknown,
+}
+
+/// How entries are made.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Making {
     /// Nothing is changed.
     pub(super) dry_run: bool,
     pub(super) owners: Owners,
+    /// The file system keeps permissions.
+    pub(super) permissions: bool,
 }
 
 /// The destination.
@@ -111,6 +133,10 @@ pub(super) struct Tree {
     next_number: AtomicU64,
     open: Mutex<LruCache<u64, Arc<Folder>>>,
     disks: Mutex<Disks>,
+    temporaries: Arc<Temporaries>,
+    /// Of runs that may have left temporary files.
+    unfinished: Vec<Token>,
+    limits: Limits,
 }
 
 /// A directory as it was found or made.
@@ -118,6 +144,16 @@ struct Found {
     id: Option<FileId>,
     /// What killed runs had left in it.
     swept: u64,
+    is_new: bool,
+}
+
+impl Found {
+    /// In a dry run: there is none.
+    const NOTHING: Self = Self {
+        id: None,
+        swept: 0,
+        is_new: true,
+    };
 }
 
 impl Tree {
@@ -161,6 +197,9 @@ impl Tree {
             next_number: AtomicU64::new(1),
             open: Mutex::new(LruCache::new(OPEN_FOLDERS)),
             disks: Mutex::default(),
+            temporaries: Arc::new(Temporaries::new()),
+            unfinished: Vec::new(),
+            limits: Limits::default(),
         };
         Ok((tree, fresh))
     }
@@ -175,6 +214,105 @@ impl Tree {
         Ok(stat.map(|stat| FileId::of(&stat)))
     }
 
+    /// Finds out what the destination does not hold. `owner`: whom files are to be given to.
+    pub(super) fn try_out(&mut self, owner: Option<(u32, u32)>) -> Result<(), ExtractError> {
+        if let Some(root) = &self.root {
+            let limits = Limits::of(root, &self.temporaries, owner);
+            self.limits = limits.map_err(|OwnersRefused(errno)| ExtractError::OwnersRefused {
+                path: self.path.clone(),
+                errno,
+            })?;
+            self.making.permissions = self.limits.keeps_permissions();
+        }
+        Ok(())
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether an entry stands under its very name. Fails when another one does, or when the name
+    /// cannot be.
+    pub(super) fn is_there(
+        &self,
+        folder: &Arc<Folder>,
+        name: &Component,
+        presence: Presence,
+    ) -> Result<bool, Failure> {
+        if presence == Presence::There {
+            return Ok(true);
+        }
+        let look = |errno| Action::Look.failed(errno);
+        let Some(stat) = folder.look(name).map_err(look)? else {
+            if self.limits.refuses_names() && !self.making.dry_run && !name.is_plain() {
+                self.try_name(folder, name)?;
+            }
+            return Ok(false);
+        };
+        match folder.stored(name, &stat).map_err(look)? {
+            Stored::As(other) => Err(Reason::OneName { other }.into()),
+            Stored::Exactly | Stored::Nowhere => Ok(true),
+        }
+    }
+
+    /// Whether a name can be, before anything is downloaded for it.
+    fn try_name(&self, folder: &Arc<Folder>, name: &Component) -> Result<(), Failure> {
+        let made = folder.create_file(name);
+        let open = made.map_err(|errno| named(errno, name, folder, Action::Make))?;
+        let stat = rustix::fs::fstat(&open).map_err(|errno| Action::Look.failed(errno))?;
+        let stored = folder.stored(name, &stat);
+        let removed = folder.remove(name);
+        removed.map_err(|errno| Action::Remove.failed(errno))?;
+        match stored.map_err(|errno| Action::Look.failed(errno))? {
+            Stored::As(other) => Err(Reason::NameChanged { other }.into()),
+            Stored::Exactly | Stored::Nowhere => Ok(()),
+        }
+    }
+
+    /// Takes the names that are in a directory.
+    pub(super) fn each_name(
+        &self,
+        node: &Arc<Node>,
+        mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if node.is_new() || !node.is_there() {
+            return Ok(());
+        }
+        let folder = self.folder(node)?;
+        folder
+            .each_name(|name| take(name).map_err(Listing::Taking))
+            .map_err(|error| match error {
+                Listing::Reading(errno) => Action::Look.failed(errno).into(),
+                Listing::Taking(failure) => failure,
+            })
+    }
+
+    /// What runs with these tokens left is removed from the directories that are entered.
+    pub(super) fn sweep_for(&mut self, unfinished: Vec<Token>) {
+        self.unfinished = unfinished;
+    }
+
+    pub(super) fn token(&self) -> Token {
+        self.temporaries.token()
+    }
+
+    pub(super) fn temporaries(&self) -> &Arc<Temporaries> {
+        &self.temporaries
+    }
+
+    /// The tokens with which nothing is left, now that nothing is in progress any more. `saw_all`:
+    /// every directory was entered.
+    pub(super) fn tokens_of_nothing(&self, saw_all: bool) -> Vec<Token> {
+        let mut tokens = match saw_all {
+            true => self.unfinished.clone(),
+            false => Vec::new(),
+        };
+        if !self.temporaries.left_some() {
+            tokens.push(self.token());
+        }
+        tokens
+    }
+
     pub(super) fn making(&self) -> Making {
         self.making
     }
@@ -187,7 +325,9 @@ impl Tree {
             Some(root) => {
                 let stat = root.stat().map_err(|errno| Action::Look.failed(errno))?;
                 if !self.making.dry_run {
-                    swept = root.sweep().map_err(|errno| Action::Remove.failed(errno))?;
+                    swept = root
+                        .sweep(&self.unfinished)
+                        .map_err(|errno| Action::Remove.failed(errno))?;
                 }
                 self.note_disk(&stat, root);
                 Some(FileId::of(&stat))
@@ -200,6 +340,7 @@ impl Tree {
             path: TreePath::root(),
             id,
             finish,
+            is_new: false,
             under_way: AtomicUsize::new(1),
         };
         Ok((Arc::new(node), swept))
@@ -211,12 +352,13 @@ impl Tree {
         parent: &Arc<Node>,
         path: TreePath,
         finish: Finish,
+        presence: Presence,
     ) -> Result<(Arc<Node>, u64), Failure> {
         let name = path.name().and_then(Component::new);
         let name = name.ok_or(Reason::Name)?;
         let found = match parent.is_there() {
-            true => self.found(&*self.folder(parent)?, &name)?,
-            false => Found { id: None, swept: 0 },
+            true => self.found(&self.folder(parent)?, &name, presence)?,
+            false => Found::NOTHING,
         };
         parent.hold();
         let node = Node {
@@ -226,12 +368,19 @@ impl Tree {
             path,
             id: found.id,
             finish: Some(finish),
+            is_new: found.is_new,
             under_way: AtomicUsize::new(1),
         };
         Ok((Arc::new(node), found.swept))
     }
 
-    fn found(&self, parent: &Folder, name: &Component) -> Result<Found, Failure> {
+    fn found(
+        &self,
+        parent: &Arc<Folder>,
+        name: &Component,
+        presence: Presence,
+    ) -> Result<Found, Failure> {
+        self.is_there(parent, name, presence)?;
         let look =
             |stat: Result<Option<Stat>, Errno>| stat.map_err(|errno| Action::Look.failed(errno));
         match look(parent.look(name))? {
@@ -241,26 +390,37 @@ impl Tree {
             // It may point anywhere, so it is not followed; it is no data either.
             Some(stat) if is_type(&stat, FileType::Symlink) => {
                 if self.making.dry_run {
-                    return Ok(Found { id: None, swept: 0 });
+                    return Ok(Found::NOTHING);
                 }
                 let removed = parent.remove(name);
                 removed.map_err(|errno| Action::Remove.failed(errno))?;
             }
             Some(_) => return Err(Reason::InTheWay.into()),
-            None if self.making.dry_run => return Ok(Found { id: None, swept: 0 }),
+            None if self.making.dry_run => return Ok(Found::NOTHING),
             None => {}
         }
         let made = parent.make_folder(name);
-        made.map_err(|errno| Action::Make.failed(errno))?;
+        made.map_err(|errno| match errno {
+            Errno::EXIST => taken(parent, name),
+            errno => named(errno, name, parent, Action::Make),
+        })?;
         let stat = look(parent.look(name))?.ok_or(Action::Look.failed(Errno::NOENT))?;
         let id = Some(FileId::of(&stat));
-        Ok(Found { id, swept: 0 })
+        Ok(Found {
+            id,
+            swept: 0,
+            is_new: true,
+        })
     }
 
     fn existing(&self, parent: &Folder, name: &Component, stat: &Stat) -> Result<Found, Failure> {
         let id = Some(FileId::of(stat));
         if self.making.dry_run {
-            return Ok(Found { id, swept: 0 });
+            return Ok(Found {
+                id,
+                swept: 0,
+                is_new: false,
+            });
         }
         // An earlier run may have finished it with permissions that keep its owner out.
         if keeps_owner_out(stat) {
@@ -272,9 +432,13 @@ impl Tree {
         let folder = Arc::new(folder.map_err(|errno| Action::Open.failed(errno))?);
         // Another disk may be mounted there.
         self.note_disk(stat, &folder);
-        let swept = folder.sweep();
+        let swept = folder.sweep(&self.unfinished);
         let swept = swept.map_err(|errno| Action::Remove.failed(errno))?;
-        Ok(Found { id, swept })
+        Ok(Found {
+            id,
+            swept,
+            is_new: false,
+        })
     }
 
     fn note_disk(&self, stat: &Stat, folder: &Arc<Folder>) {
@@ -329,14 +493,15 @@ impl Tree {
 
     /// Gives a directory its attributes, now that everything in it is done. False when it is the
     /// destination and not ours.
-    pub(super) fn finish(&self, node: &Arc<Node>) -> Result<bool, Failure> {
+    pub(super) fn finish(&self, node: &Arc<Node>) -> Result<(bool, Missing), Failure> {
         let Some(Finish { wanted, atime }) = &node.finish else {
-            return Ok(false);
+            return Ok((false, Missing::default()));
         };
+        let mut missing = Missing::default();
         if !self.making.dry_run {
             let folder = self.folder(node)?;
             self.cache().pop(&node.number);
-            wanted.set_on(folder.descriptor(), *atime, self.making.owners)?;
+            missing = wanted.set_on(folder.descriptor(), *atime, self.making)?;
             if node.parent.is_none() {
                 let opened_up = self.opened_up.lock();
                 let opened_up = opened_up.unwrap_or_else(PoisonError::into_inner).take();
@@ -345,7 +510,7 @@ impl Tree {
                 }
             }
         }
-        Ok(true)
+        Ok((true, missing))
     }
 
     /// Waits until everything that was written is on the disks; false when there are too many.
@@ -366,5 +531,43 @@ impl Tree {
 
     fn cache(&self) -> MutexGuard<'_, LruCache<u64, Arc<Folder>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why the names of a directory could not be taken.
+enum Listing {
+    Reading(Errno),
+    Taking(Failure),
+}
+
+impl From<Errno> for Listing {
+    fn from(errno: Errno) -> Self {
+        Self::Reading(errno)
+    }
+}
+
+/// Why a name was taken although its directory did not have it.
+pub(super) fn taken(folder: &Folder, name: &Component) -> Failure {
+    let stored = folder.look(name).map(|stat| match stat {
+        Some(stat) => folder.stored(name, &stat),
+        None => Ok(Stored::Nowhere),
+    });
+    match stored {
+        Ok(Ok(Stored::As(other))) => Reason::OneName { other }.into(),
+        // Somebody else made it just now.
+        _ => Action::Place.failed(Errno::EXIST).into(),
+    }
+}
+
+/// Why an entry did not get its name.
+pub(super) fn named(errno: Errno, name: &Component, folder: &Folder, action: Action) -> Failure {
+    match errno {
+        Errno::INVAL | Errno::ILSEQ | Errno::NAMETOOLONG => {
+            let most = rustix::fs::fstatvfs(folder.descriptor());
+            let most = most.map(|disk| disk.f_namemax).unwrap_or(255);
+            let bytes = name.as_bytes().len();
+            Reason::NameRefused { errno, bytes, most }.into()
+        }
+        errno => action.failed(errno).into(),
     }
 }

@@ -10,10 +10,11 @@ use tokio::task::JoinSet;
 use super::ExtractOptions;
 use super::component::Component;
 use super::entry::Entry;
+use super::one_name::report;
 use super::problem::{ExtractError, Failure, Reason};
 use super::run::{Run, blocking};
 use super::summary::add;
-use super::tree::{Finish, Node};
+use super::tree::{Finish, Node, Presence};
 use crate::read::{
     Entity, Pattern, Resolved, Step, TreePath, UnreadDirectories, Walk, WalkOptions, WalkProblem,
 };
@@ -89,7 +90,9 @@ impl Walking {
         }
         if let Some(parent) = parent {
             let (handle, file_type) = (found.entity.handle, found.entity.file_type);
-            self.entry(&parent, found.path, handle, file_type).await;
+            let presence = Presence::Unknown;
+            self.entry(&parent, found.path, handle, file_type, presence)
+                .await;
         }
         Ok(())
     }
@@ -104,7 +107,8 @@ impl Walking {
         if let Some(node) = self.passed.get(&key) {
             return Ok(Arc::clone(node));
         }
-        let node = self.enter(parent, directory.path, &directory.entity);
+        let (path, presence) = (directory.path, Presence::Unknown);
+        let node = self.enter(parent, path, &directory.entity, presence);
         let node = node.await?;
         self.passed.insert(key, Arc::clone(&node));
         Ok(node)
@@ -119,6 +123,8 @@ impl Walking {
         // Second entries of a name: as long as the directories that hold them.
         let mut refused: HashSet<Filehandle> = HashSet::new();
         let mut unread = UnreadDirectories::default();
+        // Directories that the destination's directory did not have: the same.
+        let mut absent: HashSet<Filehandle> = HashSet::new();
         while !self.run.halted() {
             let step = self.run.reading(walk.next()).await;
             let Some(step) = step.map_err(ExtractError::of_reading)? else {
@@ -131,14 +137,27 @@ impl Walking {
                         continue;
                     }
                     let parent = inside.last().or(base.as_ref()).cloned();
-                    match self.enter(parent, path.clone(), &entity).await {
-                        Ok(node) => {
-                            self.run.scratch.forget_names()?;
-                            inside.push(node);
-                        }
+                    let presence = match inside.last() {
+                        None => Presence::Unknown,
+                        Some(parent) => presence(parent, !absent.remove(&entity.handle)),
+                    };
+                    let entered = self.enter(parent, path.clone(), &entity, presence).await;
+                    let listed = match entered {
+                        Ok(node) => match self.list(&node).await {
+                            Ok(()) => Ok(node),
+                            Err(failure) => {
+                                self.run.release(&node).await;
+                                Err(failure)
+                            }
+                        },
+                        failed => failed,
+                    };
+                    match listed {
+                        Ok(node) => inside.push(node),
                         Err(failure) => {
                             walk.pass_over();
-                            self.run.failed(path, Some(FileType::Directory), failure);
+                            let directory = Some(FileType::Directory);
+                            report(&self.run, path, directory, failure).await;
                         }
                     }
                 }
@@ -148,16 +167,20 @@ impl Walking {
                     file_type,
                 } => {
                     let name = path.name().unwrap_or_default();
-                    if !self.run.scratch.take_name(name)? {
+                    let taken = self.run.scratch.take_name(name)?;
+                    if taken.again {
                         self.run
                             .problem(path, Some(file_type), Reason::DuplicateName);
                         if file_type == FileType::Directory {
                             refused.insert(handle);
                         }
-                    } else if file_type != FileType::Directory
-                        && let Some(parent) = inside.last().cloned()
-                    {
-                        self.entry(&parent, path, handle, file_type).await;
+                    } else if let Some(parent) = inside.last().cloned() {
+                        let presence = presence(&parent, taken.there);
+                        if file_type != FileType::Directory {
+                            self.entry(&parent, path, handle, file_type, presence).await;
+                        } else if presence == Presence::Absent && !parent.is_new() {
+                            absent.insert(handle);
+                        }
                     }
                 }
                 Step::Listed { .. } => {}
@@ -177,6 +200,20 @@ impl Walking {
         // From the innermost on; after an early end they are not finished.
         while inside.pop().is_some() {}
         Ok(())
+    }
+
+    /// Takes the names that a directory of the destination has, before anything is made in it.
+    async fn list(&self, node: &Arc<Node>) -> Result<(), Failure> {
+        self.run.scratch.forget_names()?;
+        if node.is_new() {
+            return Ok(());
+        }
+        let (run, node) = (Arc::clone(&self.run), Arc::clone(node));
+        let listed = blocking(move || {
+            let note = |name: &[u8]| Ok(run.scratch.note_there(name)?);
+            run.tree.each_name(&node, note)
+        });
+        listed.await?
     }
 
     fn walk_options(&self) -> WalkOptions {
@@ -214,6 +251,7 @@ impl Walking {
         parent: Option<Arc<Node>>,
         path: TreePath,
         entity: &Arc<Entity>,
+        presence: Presence,
     ) -> Result<Arc<Node>, Failure> {
         if entity.file_type != FileType::Directory {
             return Err(Reason::TypeMismatch.into());
@@ -225,7 +263,7 @@ impl Walking {
         let run = Arc::clone(&self.run);
         let ours = self.destination_is_ours;
         let entered = blocking(move || match parent {
-            Some(parent) => run.tree.enter(&parent, path, finish),
+            Some(parent) => run.tree.enter(&parent, path, finish, presence),
             None => run.tree.root_node(ours.then_some(finish)),
         });
         let (node, swept) = entered.await??;
@@ -240,6 +278,7 @@ impl Walking {
         path: TreePath,
         handle: Filehandle,
         file_type: FileType,
+        presence: Presence,
     ) {
         let Some(name) = path.name().and_then(Component::new) else {
             self.run.problem(path, Some(file_type), Reason::Name);
@@ -258,6 +297,7 @@ impl Walking {
             path,
             handle,
             file_type,
+            presence,
         };
         let run = Arc::clone(&self.run);
         self.tasks.spawn(async move {
@@ -272,6 +312,14 @@ impl Walking {
             let path = TreePath::root();
             self.run.failed(path, None, ExtractError::Thread.into());
         }
+    }
+}
+
+/// What is known of an entry's place; `there`: its directory had its name when it was entered.
+fn presence(parent: &Node, there: bool) -> Presence {
+    match there && !parent.is_new() {
+        true => Presence::There,
+        false => Presence::Absent,
     }
 }
 

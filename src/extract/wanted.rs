@@ -7,10 +7,12 @@ use rustix::fs::{
     AtFlags, Gid, Mode, Stat, Timespec, Timestamps, Uid, chownat, fchmod, fchown, futimens,
     utimensat,
 };
+use rustix::io::Errno;
 
 use super::component::Component;
 use super::folder::Folder;
 use super::problem::{Action, LocalError};
+use super::tree::Making;
 use crate::read::Entity;
 
 const LAST_NANOSECOND: u32 = 999_999_999;
@@ -27,6 +29,32 @@ pub enum Owners {
     /// They belong to whoever extracts them. Set-user-ID and set-group-ID are then left out: they
     /// would lend the rights of somebody else than meant.
     Mine,
+}
+
+/// The first attribute that the destination refused. The entry stands there without it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[must_use]
+pub(super) struct Missing(pub(super) Option<LocalError>);
+
+impl Missing {
+    /// Takes the outcome of a call. What is no refusal ends the work on the entry.
+    fn note(&mut self, action: Action, done: Result<(), Errno>) -> Result<(), LocalError> {
+        match done {
+            Ok(()) => Ok(()),
+            Err(
+                errno @ (Errno::PERM
+                | Errno::ACCESS
+                | Errno::INVAL
+                | Errno::NOSYS
+                | Errno::OPNOTSUPP
+                | Errno::OVERFLOW),
+            ) => {
+                self.0.get_or_insert(action.failed(errno));
+                Ok(())
+            }
+            Err(errno) => Err(action.failed(errno)),
+        }
+    }
 }
 
 /// The attributes of an entry as they are to be.
@@ -71,6 +99,13 @@ impl Wanted {
     /// Whether what stands there has this type, size, modification time and device number. `kept` is
     /// the time that the file system made of the wanted one.
     pub(super) fn stands(&self, stat: &Stat, kept: Option<Timestamp>) -> bool {
+        let mtime = mtime_of(stat);
+        let same_time = mtime.is_some() && (mtime == Some(self.mtime) || mtime == kept);
+        self.has_size(stat) && same_time
+    }
+
+    /// Whether what stands there has this type, size and device number.
+    pub(super) fn has_size(&self, stat: &Stat) -> bool {
         let same_size = match self.file_type {
             FileType::Regular | FileType::Symlink => u64::try_from(stat.st_size) == Ok(self.size),
             _ => true,
@@ -79,12 +114,7 @@ impl Wanted {
             FileType::Block | FileType::Character => stat.st_rdev == self.device(),
             _ => true,
         };
-        let mtime = mtime_of(stat);
-        FileType::from_mode(stat.st_mode) == Some(self.file_type)
-            && same_size
-            && same_device
-            && mtime.is_some()
-            && (mtime == Some(self.mtime) || mtime == kept)
+        FileType::from_mode(stat.st_mode) == Some(self.file_type) && same_size && same_device
     }
 
     pub(super) fn device(&self) -> u64 {
@@ -92,9 +122,15 @@ impl Wanted {
     }
 
     /// Whether permissions are others than they should be.
-    pub(super) fn differs(&self, stat: &Stat, owners: Owners) -> bool {
+    pub(super) fn differs(&self, stat: &Stat, making: Making) -> bool {
         self.file_type != FileType::Symlink
-            && stat.st_mode & 0o7777 != u32::from(self.mode_bits(owners))
+            && making.permissions
+            && stat.st_mode & 0o7777 != u32::from(self.mode_bits(making.owners))
+    }
+
+    /// Whether set-user-ID or set-group-ID is wanted: they lend the owner's rights.
+    pub(super) fn lends_rights(&self) -> bool {
+        self.mode & SET_ID != 0
     }
 
     /// Whether the one who owns what stands there is the one who should. Another may have it open
@@ -116,7 +152,7 @@ impl Wanted {
 
     fn ids(&self) -> Result<(Option<Uid>, Option<Gid>), LocalError> {
         if self.uid == NO_ID || self.gid == NO_ID {
-            return Err(Action::SetOwner.failed(rustix::io::Errno::INVAL));
+            return Err(Action::SetOwner.failed(Errno::INVAL));
         }
         Ok((Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid))))
     }
@@ -126,24 +162,41 @@ impl Wanted {
         &self,
         open: impl AsFd,
         atime: Timestamp,
-        owners: Owners,
-    ) -> Result<(), LocalError> {
+        making: Making,
+    ) -> Result<Missing, LocalError> {
         let open = open.as_fd();
-        self.set_rights_on(open, owners)?;
+        let mut missing = self.set_rights_on(open, making)?;
         let times = self.times(atime);
-        futimens(open, &times).map_err(|errno| Action::SetTimes.failed(errno))
+        missing.note(Action::SetTimes, futimens(open, &times))?;
+        Ok(missing)
     }
 
     /// Sets owner and permissions of an open file or directory, in this order: chown(2) clears
     /// set-user-ID and set-group-ID.
-    pub(super) fn set_rights_on(&self, open: impl AsFd, owners: Owners) -> Result<(), LocalError> {
+    pub(super) fn set_rights_on(
+        &self,
+        open: impl AsFd,
+        making: Making,
+    ) -> Result<Missing, LocalError> {
         let open = open.as_fd();
-        if owners == Owners::Same {
+        let mut missing = Missing::default();
+        if making.owners == Owners::Same {
             let (uid, gid) = self.ids()?;
-            fchown(open, uid, gid).map_err(|errno| Action::SetOwner.failed(errno))?;
+            missing.note(Action::SetOwner, fchown(open, uid, gid))?;
         }
-        let mode = self.file_mode(owners);
-        fchmod(open, mode).map_err(|errno| Action::SetMode.failed(errno))
+        if making.permissions {
+            let mode = self.mode_without(missing, making.owners);
+            missing.note(Action::SetMode, fchmod(open, mode))?;
+        }
+        Ok(missing)
+    }
+
+    /// Without its owner, an entry lends nobody's rights.
+    fn mode_without(&self, missing: Missing, owners: Owners) -> Mode {
+        match missing.0 {
+            None => self.file_mode(owners),
+            Some(_) => self.file_mode(Owners::Mine),
+        }
     }
 
     /// The same for what cannot or need not be opened.
@@ -152,12 +205,13 @@ impl Wanted {
         folder: &Folder,
         name: &Component,
         atime: Timestamp,
-        owners: Owners,
-    ) -> Result<(), LocalError> {
-        self.mend_at(folder, name, owners)?;
+        making: Making,
+    ) -> Result<Missing, LocalError> {
+        let mut missing = self.mend_at(folder, name, making)?;
         let (at, name) = (folder.descriptor(), name.as_c_str());
-        utimensat(at, name, &self.times(atime), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|errno| Action::SetTimes.failed(errno))
+        let set = utimensat(at, name, &self.times(atime), AtFlags::SYMLINK_NOFOLLOW);
+        missing.note(Action::SetTimes, set)?;
+        Ok(missing)
     }
 
     /// Sets owner and permissions only.
@@ -165,20 +219,20 @@ impl Wanted {
         &self,
         folder: &Folder,
         name: &Component,
-        owners: Owners,
-    ) -> Result<(), LocalError> {
-        if owners == Owners::Same {
+        making: Making,
+    ) -> Result<Missing, LocalError> {
+        let mut missing = Missing::default();
+        if making.owners == Owners::Same {
             let (uid, gid) = self.ids()?;
             let at = folder.descriptor();
-            chownat(at, name.as_c_str(), uid, gid, AtFlags::SYMLINK_NOFOLLOW)
-                .map_err(|errno| Action::SetOwner.failed(errno))?;
+            let set = chownat(at, name.as_c_str(), uid, gid, AtFlags::SYMLINK_NOFOLLOW);
+            missing.note(Action::SetOwner, set)?;
         }
-        if self.file_type == FileType::Symlink {
-            return Ok(());
+        if self.file_type != FileType::Symlink && making.permissions {
+            let mode = self.mode_without(missing, making.owners);
+            missing.note(Action::SetMode, folder.set_mode(name, mode))?;
         }
-        folder
-            .set_mode(name, self.file_mode(owners))
-            .map_err(|errno| Action::SetMode.failed(errno))
+        Ok(missing)
     }
 
     fn times(&self, atime: Timestamp) -> Timestamps {

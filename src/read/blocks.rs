@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use clfs_format::{
-    BlockId, BlockMapReader, BlockStep, Claim, FileType, Filehandle, FormatError, Object, ObjectId,
-    ObjectName, ObjectType,
+    BlockId, BlockMapReader, BlockStep, Claim, FileType, Filehandle, FormatError, Inspection,
+    NameKind, Object, ObjectId, ObjectName, ObjectType,
 };
 
+use super::fetch::Fetched;
+use super::index::ContentStamps;
 use super::{Entity, ReadError, Reader, identity};
 
 /// The least that an entry adds to a directory's size in a segment of its own: 4, and 4 + 1 + 2 + 24
@@ -33,6 +35,10 @@ pub(super) struct Blocks {
     offset: u64,
     other_segment: u64,
     failed: bool,
+    /// The stamps of the indirect blocks that were read.
+    pub(super) indirect: ContentStamps,
+    /// Whether one of them breaks a rule, though it can be read.
+    pub(super) deviates: bool,
 }
 
 impl Entity {
@@ -73,6 +79,8 @@ impl Reader {
                 .saturating_add(skipped.saturating_mul(entity.other_segment())),
             other_segment: entity.other_segment(),
             failed: false,
+            indirect: ContentStamps::default(),
+            deviates: false,
         }
     }
 }
@@ -107,14 +115,17 @@ impl Blocks {
         }
     }
 
-    async fn indirect(&self, id: BlockId, offset: u64) -> Result<Vec<BlockId>, ReadError> {
+    async fn indirect(&mut self, id: BlockId, offset: u64) -> Result<Vec<BlockId>, ReadError> {
         let listed = self.reader.locate(&ObjectId::Block(id)).await?;
         // Whatever else it is named as may be a thousand times larger.
         if listed.name.object_type() != ObjectType::Indirect {
             return Err(self.no_indirect_block(&listed.name));
         }
         let fetched = self.reader.fetch(&listed).await?;
-        match fetched.inspect().object {
+        self.indirect.add(listed.stamp);
+        let inspection = fetched.inspect();
+        self.deviates |= deviates(&fetched, &inspection, self.handle);
+        match inspection.object {
             Ok(Object::IndirectBlock(block)) => {
                 identity::check_block(&block.data_back, self.handle, offset)
                     .map_err(|mismatch| mismatch.of(&fetched.name))?;
@@ -141,4 +152,14 @@ impl Blocks {
             error,
         }
     }
+}
+
+/// Whether a segment or an indirect block of `owner` breaks a rule, though it can be read.
+pub(super) fn deviates(fetched: &Fetched, inspection: &Inspection<'_>, owner: Filehandle) -> bool {
+    let NameKind::V2 { owner_hash, .. } = fetched.name.kind else {
+        return true;
+    };
+    owner_hash != owner.hash64()
+        || !fetched.deviations.is_empty()
+        || !inspection.deviations.is_empty()
 }

@@ -8,7 +8,7 @@ use clfs_format::{Claim, FileType, Object, ObjectId};
 use futures::stream::{FuturesOrdered, StreamExt};
 
 use super::ahead::Ahead;
-use super::blocks::{Blocks, SegmentPlace};
+use super::blocks::{Blocks, SegmentPlace, deviates};
 use super::identity::{self, Mismatch};
 use super::{Entity, First, ReadError, Reader};
 
@@ -49,7 +49,8 @@ pub struct FileContent {
     range: Range<u64>,
     blocks: Blocks,
     blocks_over: bool,
-    ahead: FuturesOrdered<Ahead<Chunk>>,
+    ahead: FuturesOrdered<Ahead<ReadSegment>>,
+    deviates: bool,
     /// Offset of the next byte to give.
     at: u64,
     failed: bool,
@@ -65,6 +66,7 @@ impl Reader {
             blocks: self.blocks(entity, range.start),
             blocks_over: false,
             ahead: FuturesOrdered::new(),
+            deviates: false,
             at: range.start,
             failed: false,
             range,
@@ -72,9 +74,15 @@ impl Reader {
     }
 
     /// One segment of a file, checked against what the inode says.
-    async fn file_segment(&self, entity: &Entity, place: SegmentPlace) -> Result<Chunk, ReadError> {
+    async fn file_segment(
+        &self,
+        entity: &Entity,
+        place: SegmentPlace,
+    ) -> Result<ReadSegment, ReadError> {
         let fetched = self.fetch_id(&ObjectId::Block(place.id)).await?;
-        let segment = match fetched.inspect().object {
+        let inspection = fetched.inspect();
+        let deviates = deviates(&fetched, &inspection, entity.handle);
+        let segment = match inspection.object {
             Ok(Object::FileSegment(segment)) => segment,
             // The name says a segment, so that this is one of the other kind.
             Ok(Object::DirectorySegment(segment)) => {
@@ -107,14 +115,26 @@ impl Reader {
                 ),
             });
         }
-        Ok(Chunk {
+        let chunk = Chunk {
             offset: place.offset,
             bytes: fetched.payload.slice_ref(&segment.data),
-        })
+        };
+        Ok(ReadSegment { chunk, deviates })
     }
 }
 
+/// A segment, and whether it breaks a rule.
+struct ReadSegment {
+    chunk: Chunk,
+    deviates: bool,
+}
+
 impl FileContent {
+    /// Whether a segment or an indirect block that was read breaks a rule of the format.
+    pub fn deviates(&self) -> bool {
+        self.deviates || self.blocks.deviates
+    }
+
     /// The next piece; none at the end of the range, and none after an error.
     ///
     /// # Errors
@@ -153,7 +173,11 @@ impl FileContent {
             }
         }
         match self.ahead.next().await {
-            Some(chunk) => chunk,
+            Some(segment) => {
+                let ReadSegment { chunk, deviates } = segment?;
+                self.deviates |= deviates;
+                Ok(chunk)
+            }
             None => Err(self.entity.misplaced(format!(
                 "its segments end at byte {} of {}",
                 self.at, self.entity.attributes.size

@@ -19,6 +19,7 @@ pub mod index;
 mod open;
 mod path;
 mod resolve;
+mod stamp;
 mod unread;
 mod walk;
 

@@ -205,6 +205,7 @@ impl Reader {
                     name,
                     size: blob.size,
                     availability: blob.availability,
+                    stamp: blob.stamp,
                 })
             });
             best = best.into_iter().chain(names).max_by_key(|l| l.name.version);

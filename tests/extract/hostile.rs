@@ -247,8 +247,11 @@ fn names_at_the_limits() {
     let long = "n".repeat(255);
     let big = vec![7; 100_000];
     file(&mut build, &mut root, &long, &big);
-    let temporary: Vec<String> = (0..50)
-        .map(|number| format!(".clfsload-{number:08x}.tmp"))
+    let temporary: Vec<String> = (0..25)
+        .flat_map(|number| {
+            let token = format!(".clfsload-{number:016x}-{number:x}.tmp");
+            [format!(".clfsload-{number:08x}.tmp"), token]
+        })
         .collect();
     for name in &temporary {
         file(&mut build, &mut root, name, name.as_bytes());

@@ -205,7 +205,7 @@ fn after_it_was_stopped() {
     );
 }
 
-/// Without a record inodes are fetched again, and nothing else.
+/// Without a record nothing shows what the files were written from: they are compared, and stay.
 #[test]
 fn without_a_record() {
     let (sample, place) = (sample(), Place::new());
@@ -213,9 +213,21 @@ fn without_a_record() {
     fs::remove_file(place.path("record")).unwrap();
     let again = gets(&sample, || {
         let done = place.extract(&sample).with_problems(&[]);
-        assert_eq!((done.summary.files, done.summary.content_bytes), (0, 0));
+        let summary = done.summary;
+        assert_eq!(
+            (summary.files, summary.whole, summary.compared),
+            (0, FILES as u64, FILES as u64)
+        );
     });
-    assert_eq!(again, DIRECTORIES + FILES as u64);
+    assert_eq!(again, DIRECTORIES + (FILES + LARGE) as u64);
+    let known = gets(&sample, || {
+        let done = place.extract(&sample).with_problems(&[]);
+        assert_eq!(
+            (done.summary.whole, done.summary.compared),
+            (FILES as u64, 0)
+        );
+    });
+    assert_eq!(known, DIRECTORIES);
 }
 
 /// After a crash of the machine sizes and times prove nothing.
@@ -333,6 +345,11 @@ fn after_kills() {
             path.escape_ascii()
         );
     }
+    // No token of a killed run is kept.
+    let record = rusqlite::Connection::open(scratch.path("record")).unwrap();
+    let sql = "SELECT count(*) FROM attempt";
+    let tokens = record.query_row(sql, [], |row| row.get::<_, i64>(0));
+    assert_eq!(tokens, Ok(0));
     let linked = |name: &str| fs::metadata(destination.join(name)).unwrap().ino();
     assert_eq!(linked("3/1"), linked("3/link"));
 }

@@ -213,28 +213,50 @@ fn owners_are_left_on_demand() {
     }
 }
 
-/// Leftovers of killed runs go; what only looks like one stays.
+/// Only what the record says that a killed run of ours made goes.
 #[test]
 fn leftovers_are_removed() {
     let (place, sample) = (Place::new(), sample());
     let inside = place.destination().join("directory");
     fs::create_dir_all(&inside).unwrap();
-    let leftover = ".clfsload-0123abcd.tmp";
-    fs::write(inside.join(leftover), "half").unwrap();
-    fs::write(place.destination().join(leftover), "half").unwrap();
-    let stays = [".clfsload-0123abcd.tmp2", ".clfsload-0123ABCD.tmp"];
-    for name in stays {
+    let ours = ".clfsload-0123456789abcdef-1f.tmp";
+    let stays = [
+        ".clfsload-0123456789abcdee-1.tmp",
+        "x.clfsload-0123456789abcdef-1.tmp",
+        ".clfsload-0123456789abcdef.tmp",
+        ".clfsload-0123abcd.tmp",
+    ];
+    for name in stays.iter().chain([&ours]) {
         fs::write(inside.join(name), "mine").unwrap();
     }
-    fs::create_dir(inside.join(".clfsload-00000000.tmp")).unwrap();
-    std::os::unix::fs::symlink("x", inside.join(".clfsload-00000001.tmp")).unwrap();
-    let done = place.extract(&sample).with_problems(&[]);
-    assert_eq!(done.summary.swept, 2);
-    let names: Vec<String> = contents(&inside).into_keys().collect();
-    let mut expected = vec![".clfsload-00000000.tmp", ".clfsload-00000001.tmp", "file"];
+    fs::write(place.destination().join(ours), "half").unwrap();
+    // No run of ours made any of them.
+    assert_eq!(place.extract(&sample).with_problems(&[]).summary.swept, 0);
+    let names = || contents(&inside).into_keys().collect::<Vec<String>>();
+    assert_eq!(names().len(), 6);
+    // As a run leaves it that was killed.
+    let record = rusqlite::Connection::open(place.path("record")).unwrap();
+    let sql = "INSERT INTO attempt VALUES ('0123456789abcdef')";
+    record.execute(sql, []).unwrap();
+    drop(record);
+    std::os::unix::fs::symlink("x", inside.join(".clfsload-0123456789abcdef-2.tmp")).unwrap();
+    fs::create_dir(inside.join(".clfsload-0123456789abcdef-3.tmp")).unwrap();
+    let done = place.extract_paths(&sample, &["directory"]);
+    assert_eq!(done.with_problems(&[]).summary.swept, 3);
+    let mut expected = vec!["file", ".clfsload-0123456789abcdef-3.tmp"];
     expected.extend(stays);
     expected.sort_unstable();
-    assert_eq!(names, expected);
+    assert_eq!(names(), expected);
+    // Only a run over everything has seen all that may be left.
+    let left = || {
+        let record = rusqlite::Connection::open(place.path("record")).unwrap();
+        let count = record.query_row("SELECT count(*) FROM attempt", [], |row| row.get(0));
+        let count: i64 = count.unwrap();
+        count
+    };
+    assert_eq!(left(), 1);
+    assert_eq!(place.extract(&sample).with_problems(&[]).summary.swept, 0);
+    assert_eq!(left(), 0);
 }
 
 /// A folder that had something in it belongs to its owner; an empty one becomes the root.

@@ -8,7 +8,7 @@ use quick_xml::events::{BytesRef, BytesStart, Event};
 use thiserror::Error;
 
 use super::super::sas::percent_decoded;
-use super::super::{Availability, BlobEntry, ListMarker, ListPage};
+use super::super::{Availability, BlobEntry, ListMarker, ListPage, Stamp};
 
 /// Elements inside each other; the service uses five or six.
 const MAX_DEPTH: usize = 32;
@@ -45,6 +45,8 @@ enum Place {
     Size,
     Tier,
     ArchiveStatus,
+    Etag,
+    LastModified,
     NextMarker,
     Other,
 }
@@ -63,6 +65,8 @@ impl Place {
             (Self::Properties, "Content-Length") => Self::Size,
             (Self::Properties, "AccessTier") => Self::Tier,
             (Self::Properties, "ArchiveStatus") => Self::ArchiveStatus,
+            (Self::Properties, "Etag") => Self::Etag,
+            (Self::Properties, "Last-Modified") => Self::LastModified,
             _ => Self::Other,
         }
     }
@@ -70,7 +74,13 @@ impl Place {
     fn has_text(self) -> bool {
         matches!(
             self,
-            Self::Name { .. } | Self::Size | Self::Tier | Self::ArchiveStatus | Self::NextMarker
+            Self::Name { .. }
+                | Self::Size
+                | Self::Tier
+                | Self::ArchiveStatus
+                | Self::Etag
+                | Self::LastModified
+                | Self::NextMarker
         )
     }
 }
@@ -95,6 +105,7 @@ pub(super) fn read_page(xml: &[u8]) -> Result<ListPage, InvalidListing> {
     let mut text = String::new();
     let (mut name, mut size) = (None, None);
     let (mut archived, mut rehydrating) = (false, false);
+    let mut version = Version::default();
     let mut seen = false;
     let mut page = ListPage {
         blobs: Vec::new(),
@@ -118,6 +129,7 @@ pub(super) fn read_page(xml: &[u8]) -> Result<ListPage, InvalidListing> {
                     Place::Blob => {
                         (name, size) = (None, None);
                         (archived, rehydrating) = (false, false);
+                        version = Version::default();
                     }
                     _ => {}
                 }
@@ -136,18 +148,26 @@ pub(super) fn read_page(xml: &[u8]) -> Result<ListPage, InvalidListing> {
                     Place::ArchiveStatus => {
                         rehydrating = text.trim().starts_with("rehydrate-pending");
                     }
+                    Place::Etag => version.etag = std::mem::take(&mut text),
+                    Place::LastModified => version.modified = std::mem::take(&mut text),
                     Place::NextMarker if !text.is_empty() => {
                         page.next = Some(ListMarker(std::mem::take(&mut text).into_bytes()));
                     }
-                    Place::Blob => page.blobs.push(BlobEntry {
-                        name: name.take().ok_or(InvalidListing::NoName)?,
-                        size: size.take().ok_or(InvalidListing::NoSize)?,
-                        availability: match (archived, rehydrating) {
-                            (true, true) => Availability::Rehydrating,
-                            (true, false) => Availability::Archived,
-                            (false, _) => Availability::Online,
-                        },
-                    }),
+                    Place::Blob => {
+                        let name = name.take().ok_or(InvalidListing::NoName)?;
+                        let size = size.take().ok_or(InvalidListing::NoSize)?;
+                        let stamp = version.stamp(&name, size);
+                        page.blobs.push(BlobEntry {
+                            name,
+                            size,
+                            availability: match (archived, rehydrating) {
+                                (true, true) => Availability::Rehydrating,
+                                (true, false) => Availability::Archived,
+                                (false, _) => Availability::Online,
+                            },
+                            stamp,
+                        });
+                    }
                     _ => {}
                 }
                 // The reader has checked that each end has its start.
@@ -170,6 +190,26 @@ pub(super) fn read_page(xml: &[u8]) -> Result<ListPage, InvalidListing> {
         (true, true) => Ok(page),
         (true, false) => Err(InvalidListing::CutOff),
         (false, _) => Err(InvalidListing::OtherDocument),
+    }
+}
+
+/// What a listing says about the version of a blob's content.
+#[derive(Default)]
+struct Version {
+    etag: String,
+    modified: String,
+}
+
+impl Version {
+    /// None when the service shows neither ETag nor time.
+    fn stamp(&self, name: &str, size: u64) -> Option<Stamp> {
+        let etag = self.etag.trim().as_bytes();
+        let modified = self.modified.trim().as_bytes();
+        match (etag, modified) {
+            (b"", b"") => None,
+            (b"", modified) => Some(Stamp::of(name, &[&size.to_le_bytes(), modified])),
+            (etag, _) => Some(Stamp::of(name, &[etag])),
+        }
     }
 }
 

@@ -56,6 +56,30 @@ fn names_are_taken_as_they_are() {
     }
 }
 
+/// The ETag counts; without it the size and the time of the last change; without all of them nothing is known.
+#[test]
+fn versions_are_told_apart() {
+    let stamp = |properties: &str| {
+        let blob = format!(
+            "<Blob><Name>n</Name><Properties><Content-Length>8</Content-Length>{properties}</Properties></Blob>"
+        );
+        read(&page(&blob, "")).unwrap().blobs[0].stamp
+    };
+    let all = [
+        "<Etag>0x8D</Etag>",
+        "<Etag>0x8E</Etag>",
+        "<Last-Modified>Thu, 01 Jul 2021 10:44:59 GMT</Last-Modified>",
+        "<Last-Modified>Thu, 01 Jul 2021 10:45:00 GMT</Last-Modified>",
+    ];
+    let stamps = all.map(stamp);
+    for (number, one) in stamps.iter().enumerate() {
+        assert!(one.is_some() && !stamps[..number].contains(one), "{number}");
+    }
+    assert_eq!(stamp(""), None);
+    let both = [all[2], all[0]].concat();
+    assert_eq!(stamp(&both), stamps[0]);
+}
+
 #[test]
 fn pages_follow_each_other() {
     let blobs = blob("<Name>a</Name>")

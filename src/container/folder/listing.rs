@@ -8,10 +8,10 @@ use std::collections::BinaryHeap;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, Dir, FileType};
+use rustix::fs::{AtFlags, Dir, FileType, Stat};
 use rustix::io::Errno;
 
-use super::super::{Availability, BlobEntry, ListMarker, ListPage};
+use super::super::{Availability, BlobEntry, ListMarker, ListPage, Stamp};
 
 /// Names held for one listing: about 100 MB at the length of our names.
 const SNAPSHOT_NAMES: usize = 1_000_000;
@@ -69,11 +69,16 @@ impl Listings {
             let Some(name) = snapshot.names.pop() else {
                 break;
             };
-            if let Some(size) = regular_file_size(folder, &name)? {
+            if let Some(status) = regular_file(folder, &name)?
+                && let Ok(size) = u64::try_from(status.st_size)
+            {
+                let name = String::from_utf8_lossy(&name).into_owned();
+                let stamp = Some(stamp_of(&name, &status));
                 blobs.push(BlobEntry {
-                    name: String::from_utf8_lossy(&name).into_owned(),
+                    name,
                     size,
                     availability: Availability::Online,
+                    stamp,
                 });
             }
             snapshot.after = Some(ListMarker(name.into_vec()));
@@ -163,14 +168,30 @@ impl Snapshot {
 }
 
 /// `None` for what is no blob: another kind of file, or one that is gone by now.
-fn regular_file_size(folder: &OwnedFd, name: &[u8]) -> Result<Option<u64>, Errno> {
+fn regular_file(folder: &OwnedFd, name: &[u8]) -> Result<Option<Stat>, Errno> {
     match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(status) if FileType::from_raw_mode(status.st_mode) == FileType::RegularFile => {
-            Ok(u64::try_from(status.st_size).ok())
+            Ok(Some(status))
         }
         Ok(_) | Err(Errno::NOENT) => Ok(None),
         Err(errno) => Err(errno),
     }
+}
+
+/// The change time belongs to it: `cp -p` of a sound copy over a damaged blob keeps size, mtime and inode.
+// The types of the fields are not the same on all architectures.
+#[allow(clippy::unnecessary_cast)]
+fn stamp_of(name: &str, status: &Stat) -> Stamp {
+    let version = [
+        status.st_size as u64,
+        status.st_mtime as u64,
+        status.st_mtime_nsec as u64,
+        status.st_ctime as u64,
+        status.st_ctime_nsec as u64,
+        status.st_ino as u64,
+    ];
+    let version = version.map(u64::to_le_bytes);
+    Stamp::of(name, &version.each_ref().map(<[u8; 8]>::as_slice))
 }
 
 #[cfg(test)]

@@ -210,6 +210,7 @@ impl Writer {
             name,
             size,
             availability,
+            stamp,
         } = blob;
         if name.ends_with(".txt") {
             return self.aside(AsideReason::Log, &name, size, "");
@@ -233,6 +234,7 @@ impl Writer {
             name: parsed,
             size,
             availability,
+            stamp,
         };
         let Some(before) = pending.replace(next) else {
             return Ok(());
@@ -257,8 +259,8 @@ impl Writer {
         let id: &ObjectId = &object.name.id;
         let (object_type, owner) = schema::type_and_owner(&object.name);
         let mut statement = self.connection.prepare_cached(
-            "INSERT INTO object (key, type, owner, version, size, offline)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO object (key, type, owner, version, size, offline, stamp)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?;
         statement.execute(params![
             ObjectKey::new(id).as_bytes(),
@@ -267,6 +269,7 @@ impl Writer {
             object.name.version as i64,
             object.size as i64,
             schema::offline_code(object.availability),
+            object.stamp.map(|stamp| stamp.to_bits() as i64),
         ])?;
         let offline = object.availability != Availability::Online;
         let rehydrating = object.availability == Availability::Rehydrating;

@@ -1,24 +1,26 @@
 //! The names of a container on disk: which blob holds which object.
 //!
-//! Ten million names do not belong into memory, so the index is an SQLite database; about 70 bytes
+//! Ten million names do not belong into memory, so the index is an SQLite database; about 80 bytes
 //! for each object. It is built from a listing alone (docs/format.md section 4): of several names
 //! of one object the highest version counts, the others are set aside as leftovers, as are logs,
 //! objects of snapshots and blobs whose names are no object's.
 
 mod build;
 mod schema;
+mod stamps;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use clfs_format::{ObjectId, ObjectName, ObjectType};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use tempfile::TempPath;
 
-use crate::container::Availability;
+use crate::container::{Availability, Stamp};
 
 pub use build::ListingPlan;
 pub use schema::ObjectKey;
+pub(crate) use stamps::ContentStamps;
 
 /// Pages of the database that lookups keep in memory, in KiB.
 const CACHE_KIB: i64 = 32 * 1024;
@@ -32,6 +34,8 @@ pub struct Listed {
     pub size: u64,
     /// Whether it could be read when it was listed.
     pub availability: Availability,
+    /// What shows whether it is the blob that was read before; none where the container does not say.
+    pub stamp: Option<Stamp>,
 }
 
 /// Objects that could not be read when the container was listed.
@@ -116,6 +120,8 @@ pub enum IndexError {
 pub struct Index {
     connection: Mutex<Connection>,
     path: PathBuf,
+    /// Whether the temporary table of content stamps is there.
+    content_stamps: OnceLock<()>,
     /// Removes the file in the end, unless it is to be kept.
     temporary: Option<TempPath>,
 }
@@ -143,6 +149,7 @@ impl Index {
         Self {
             connection: Mutex::new(connection),
             path,
+            content_stamps: OnceLock::new(),
             temporary,
         }
     }
@@ -172,7 +179,7 @@ impl Index {
     pub fn find(&self, id: &ObjectId) -> Result<Option<Listed>, IndexError> {
         let connection = self.lock();
         let mut statement = connection.prepare_cached(
-            "SELECT key, type, owner, version, size, offline FROM object WHERE key = ?1",
+            "SELECT key, type, owner, version, size, offline, stamp FROM object WHERE key = ?1",
         )?;
         let found = statement
             .query_row(params![ObjectKey::new(id).as_bytes()], |row| {
@@ -193,7 +200,7 @@ impl Index {
     ) -> Result<Vec<Listed>, IndexError> {
         let connection = self.lock();
         let mut statement = connection.prepare_cached(
-            "SELECT key, type, owner, version, size, offline FROM object WHERE key > ?1
+            "SELECT key, type, owner, version, size, offline, stamp FROM object WHERE key > ?1
              ORDER BY key LIMIT ?2",
         )?;
         let key = key.map_or(&[][..], ObjectKey::as_bytes);

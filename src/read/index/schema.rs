@@ -4,7 +4,7 @@ use clfs_format::{NameKind, ObjectId, ObjectName, ObjectType};
 use rusqlite::{Connection, Row, params};
 
 use super::{IndexError, Listed, Offline};
-use crate::container::Availability;
+use crate::container::{Availability, Stamp};
 
 /// `PRAGMA application_id`: "CLFI" in ASCII.
 const APPLICATION_ID: i64 = 0x434c_4649;
@@ -29,7 +29,8 @@ CREATE TABLE object (
     owner INTEGER NOT NULL,
     version INTEGER NOT NULL,
     size INTEGER NOT NULL,
-    offline INTEGER NOT NULL
+    offline INTEGER NOT NULL,
+    stamp INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE aside (
     id INTEGER PRIMARY KEY,
@@ -143,7 +144,7 @@ impl ObjectKey {
     }
 }
 
-/// `key, type, owner, version, size, offline` of a row.
+/// `key, type, owner, version, size, offline, stamp` of a row.
 pub(super) fn listed(row: &Row<'_>) -> Result<Listed, IndexError> {
     let key = row.get_ref(0)?.as_blob().map_err(|_| IndexError::Row)?;
     let id = ObjectKey::id(key)?;
@@ -172,7 +173,13 @@ pub(super) fn listed(row: &Row<'_>) -> Result<Listed, IndexError> {
             2 => Availability::Rehydrating,
             _ => return Err(IndexError::Row),
         },
+        stamp: stamp(row, 6)?,
     })
+}
+
+fn stamp(row: &Row<'_>, column: usize) -> Result<Option<Stamp>, IndexError> {
+    let bits: Option<i64> = row.get(column)?;
+    Ok(bits.map(|bits| Stamp::from_bits(bits as u64)))
 }
 
 /// Type and owner hash as stored.

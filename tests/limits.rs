@@ -117,6 +117,7 @@ fn watch(mut child: Child) -> Watched {
 }
 
 fn folder(scratch: &Scratch) -> Vec<String> {
+    fs::create_dir_all(scratch.path("containers")).unwrap();
     vec![
         format!("file://{}", scratch.path("containers").display()),
         "container".to_owned(),

@@ -42,6 +42,9 @@ pub fn prepare(
     mode: Mode,
     notices: NoticeObserver,
 ) -> Result<Load, LoadError> {
+    if mode == Mode::New && !State::exists(&options.state) {
+        check_parents(&options.state, Some(&options.container))?;
+    }
     prepare_limited(options, mode, |options, limiter, progress| {
         warn_of_end(&options.container, &notices);
         limiter.set_notices(Arc::clone(&notices));
@@ -121,7 +124,7 @@ fn prepare_limited(
         Mode::Resume if !State::exists(&options.state) => {
             return Err(StateError::Missing(options.state).into());
         }
-        Mode::New => check_parents(&options.state, Some(&options.container))?,
+        Mode::New => check_parents(&options.state, None)?,
         Mode::Resume => {}
     }
     // What the state says comes before what the network says.

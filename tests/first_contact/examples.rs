@@ -37,6 +37,7 @@ fn the_unit_begins_a_load_and_goes_on_with_it() {
     std::fs::hard_link(scratch.source().join("file"), scratch.source().join("link")).unwrap();
     let state = scratch.path("lib");
     std::fs::create_dir(&state).unwrap();
+    std::fs::create_dir(scratch.path("containers")).unwrap();
     let containers = format!("file://{}", scratch.path("containers").display());
     let start = |account: &str| {
         let mut command = Command::new("sh");
@@ -69,6 +70,7 @@ fn the_job_is_queued_again_until_it_is_done() {
         let file = scratch.source().join(number.to_string());
         std::fs::write(file, vec![number as u8; 64 << 10]).unwrap();
     }
+    std::fs::create_dir(scratch.path("containers")).unwrap();
     let tools = scratch.path("bin");
     std::fs::create_dir(&tools).unwrap();
     let tool = |name: &str, text: String| {

@@ -96,9 +96,26 @@ pub struct Mount {
     /// Birth time of its root in nanoseconds since 1970, if the file system keeps one: it never
     /// changes, and snapshots inherit it.
     pub birth: Option<i64>,
-    /// Type, source and root as in `/proc/self/mountinfo`. An equal one is evidence; another is
-    /// none, since servers and devices have several names.
+    /// Type, server and path as in `/proc/self/mountinfo`; of ext4 and btrfs `f_fsid`, which they make
+    /// from the UUID. An equal one is evidence; another server or path is none, since they have several
+    /// names.
     pub origin: Option<Vec<u8>>,
+}
+
+impl Mount {
+    /// Whether both are the same file system, where birth time or origin show it.
+    pub fn is_same(&self, now: &Mount) -> Option<bool> {
+        let births = self.birth.zip(now.birth);
+        let origins = self.origin.as_ref().zip(now.origin.as_ref());
+        let same_origin = origins.map(|(before, now)| before == now);
+        match births {
+            Some((before, now)) if before != now => Some(false),
+            // mke2fs and mkfs.btrfs keep whole seconds, and several file systems may be made in one.
+            Some((before, _)) if before % 1_000_000_000 == 0 => same_origin,
+            Some(_) => Some(true),
+            None => same_origin.filter(|same| *same),
+        }
+    }
 }
 
 /// A mount below the source when the transfer was started: the scan may come to it in a later run.
@@ -108,8 +125,8 @@ pub struct MountBelow {
     pub path: Vec<u8>,
     /// `st_ino` of its root; none where numbers are not compared.
     pub inode: Option<u64>,
-    /// `Mount::birth` of its root.
-    pub birth: Option<i64>,
+    /// What shows it.
+    pub mount: Mount,
 }
 
 /// What the state knows of what is mounted on a directory.

@@ -53,14 +53,12 @@ impl Expected {
         if seen.device == device_above && !seen.is_mount {
             return Err(Errno::NODEV);
         }
-        let births = expected
-            .birth
-            .zip(seen.mount.as_ref().and_then(|mount| mount.birth));
         let is_other_number = expected
             .inode
             .is_some_and(|inode| inode != seen.attributes.inode);
-        let is_other_birth = births.is_some_and(|(before, now)| before != now);
-        match is_other_number || is_other_birth {
+        let now = seen.mount.as_ref();
+        let is_other = now.is_some_and(|now| expected.mount.is_same(now) == Some(false));
+        match is_other_number || is_other {
             true => Err(Errno::XDEV),
             false => Ok(()),
         }
@@ -77,7 +75,7 @@ mod tests {
         let mount = |path: &[u8]| MountBelow {
             path: path.to_vec(),
             inode: Some(2),
-            birth: None,
+            mount: crate::entry::Mount::default(),
         };
         let mounts = [mount(b"a/b"), mount(b"a"), mount(b"c/d/e")];
         let root = Expected::of(&mounts).unwrap_or_default();

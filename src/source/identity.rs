@@ -58,6 +58,12 @@ pub(super) fn check_mount(
     children: impl FnOnce() -> Children,
 ) -> Result<(), Mismatch> {
     let agrees = known.agrees(&seen.attributes);
+    // An earlier version recorded no more than the number.
+    let shown = recorded.and_then(|recorded| recorded.is_same(now));
+    if shown == Some(false) {
+        // Whatever the entries in it look like: each ext4 has a lost+found.
+        return Err(Mismatch::Other);
+    }
     match by {
         SourceIdentity::Inodes if known.inode != seen.attributes.inode => {
             return Err(match agrees {
@@ -67,15 +73,8 @@ pub(super) fn check_mount(
         }
         SourceIdentity::Inodes | SourceIdentity::Attributes => {}
     }
-    let births = recorded.and_then(|mount| mount.birth).zip(now.birth);
-    if let Some((before, after)) = births {
-        if before != after {
-            return Err(Mismatch::Other);
-        }
-        // mke2fs keeps whole seconds, and several file systems may be made in one.
-        if before % 1_000_000_000 != 0 && by == SourceIdentity::Inodes {
-            return Ok(());
-        }
+    if shown == Some(true) && by == SourceIdentity::Inodes {
+        return Ok(());
     }
     match children() {
         Children::Found => return Ok(()),
@@ -83,16 +82,8 @@ pub(super) fn check_mount(
         Children::None if agrees => return Ok(()),
         Children::None => {}
     }
-    let shown = match recorded {
-        // An earlier version recorded no more than the number.
-        None => true,
-        Some(recorded) => {
-            let same_origin = recorded.origin.is_some() && recorded.origin == now.origin;
-            same_origin || births.is_some()
-        }
-    };
     match by {
-        SourceIdentity::Inodes if shown => Ok(()),
+        SourceIdentity::Inodes if recorded.is_none() => Ok(()),
         SourceIdentity::Inodes | SourceIdentity::Attributes => Err(Mismatch::Unproven),
     }
 }
@@ -151,13 +142,8 @@ pub fn may_be_recorded_anew(
             same_number
                 && now.is_some_and(|now| {
                     // A change of mode or owner leaves mtime alone.
-                    let shown = match before.birth.zip(now.birth) {
-                        Some((before, now)) => before == now,
-                        None => {
-                            before.origin.is_some() && before.origin == now.origin
-                                || known.attributes.mtime == seen.attributes.mtime
-                        }
-                    };
+                    let same_time = known.attributes.mtime == seen.attributes.mtime;
+                    let shown = before.is_same(now).unwrap_or(same_time);
                     before.is_other_device == now.is_other_device && shown
                 })
         }

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, fstatfs, open, statx};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, fstatfs, fstatvfs, open, statx};
 use rustix::io::Errno;
 
 use super::Seen;
@@ -14,12 +14,15 @@ use crate::entry::{Mount, MountBelow};
 
 /// `AUTOFS_SUPER_MAGIC` of linux/magic.h.
 const AUTOFS: i64 = 0x0187;
+/// `EXT4_SUPER_MAGIC` and `BTRFS_SUPER_MAGIC`.
+const EXT: i64 = 0xef53;
+const BTRFS: i64 = 0x9123_683e;
 const MOUNTS: &str = "/proc/self/mountinfo";
 
 /// What shows which file system an open directory, the root of a mount, belongs to.
 pub(super) fn of(directory: impl AsFd, is_other_device: bool) -> Mount {
     let asked = StatxFlags::BTIME | StatxFlags::MNT_ID;
-    let found = statx(directory, c"", AtFlags::EMPTY_PATH, asked).ok();
+    let found = statx(&directory, c"", AtFlags::EMPTY_PATH, asked).ok();
     let gave = |flag: StatxFlags| {
         let gave = |found: &&rustix::fs::Statx| found.stx_mask & flag.bits() != 0;
         found.as_ref().filter(gave)
@@ -35,11 +38,22 @@ pub(super) fn of(directory: impl AsFd, is_other_device: bool) -> Mount {
         let mounts = std::fs::read(MOUNTS).ok()?;
         origin(&mounts, found.stx_mnt_id)
     });
+    let origin = origin.or_else(|| uuid(&directory));
     Mount {
         is_other_device,
         birth,
         origin,
     }
+}
+
+/// `f_fsid` where it lasts: ext4 and btrfs make it from the UUID, others from the device number.
+fn uuid(directory: impl AsFd) -> Option<Vec<u8>> {
+    let kind = i64::from(fstatfs(&directory).ok()?.f_type);
+    if ![EXT, BTRFS].contains(&kind) {
+        return None;
+    }
+    let found = fstatvfs(&directory).ok()?;
+    Some(format!("fsid {:016x}", found.f_fsid).into_bytes())
 }
 
 /// Type, source and root of the mount with that id, as `/proc/self/mountinfo` has them (proc(5)):
@@ -75,7 +89,7 @@ pub fn mounts_below(folder: &Path) -> Vec<MountBelow> {
         Some(MountBelow {
             path,
             inode: Some(Seen::open(&root).ok()?.attributes.inode),
-            birth: of(&root, true).birth,
+            mount: of(&root, true),
         })
     });
     mounts.collect()

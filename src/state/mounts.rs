@@ -32,11 +32,14 @@ pub(super) fn record(
 /// Records a mount below the source.
 pub(super) fn record_below(connection: &Connection, mount: &MountBelow) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("INSERT INTO mount_below (path, inode, birth) VALUES (?1, ?2, ?3)")?
+        .prepare_cached(
+            "INSERT INTO mount_below (path, inode, birth, origin) VALUES (?1, ?2, ?3, ?4)",
+        )?
         .execute(params![
             mount.path,
             stored(mount.inode.unwrap_or_default()),
-            mount.birth
+            mount.mount.birth,
+            mount.mount.origin
         ])
         .map(drop)
 }
@@ -47,12 +50,16 @@ pub(super) fn below(connection: &Connection) -> rusqlite::Result<Vec<MountBelow>
         return Ok(Vec::new());
     }
     connection
-        .prepare_cached("SELECT path, inode, birth FROM mount_below ORDER BY path")?
+        .prepare_cached("SELECT path, inode, birth, origin FROM mount_below ORDER BY path")?
         .query_map([], |row| {
             Ok(MountBelow {
                 path: row.get(0)?,
                 inode: Some(row::loaded(row.get(1)?)),
-                birth: row.get(2)?,
+                mount: Mount {
+                    is_other_device: true,
+                    birth: row.get(2)?,
+                    origin: row.get(3)?,
+                },
             })
         })?
         .collect()

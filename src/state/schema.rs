@@ -83,7 +83,8 @@ CREATE TABLE mount (
 CREATE TABLE mount_below (
     path BLOB PRIMARY KEY,
     inode INTEGER NOT NULL,
-    birth INTEGER
+    birth INTEGER,
+    origin BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE link (
     owner INTEGER NOT NULL,
@@ -115,7 +116,8 @@ CREATE TABLE mount (
 CREATE TABLE mount_below (
     path BLOB PRIMARY KEY,
     inode INTEGER NOT NULL,
-    birth INTEGER
+    birth INTEGER,
+    origin BLOB
 ) STRICT, WITHOUT ROWID;
 ALTER TABLE inode ADD COLUMN file_system INTEGER NOT NULL DEFAULT -1;
 ALTER TABLE inode ADD COLUMN ctime INTEGER NOT NULL DEFAULT 0;

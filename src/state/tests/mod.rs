@@ -11,7 +11,7 @@ use clfs_format::{Compression, FileType, Timestamp};
 
 use super::*;
 use crate::entry::{
-    DeviceNumber, EntryId, KnownDirectory, LinkKey, MountBelow, Mounted, NewEntry, Place,
+    DeviceNumber, EntryId, KnownDirectory, LinkKey, Mount, MountBelow, Mounted, NewEntry, Place,
     SourceAttributes,
 };
 use crate::identity::Seed;
@@ -72,12 +72,19 @@ fn settings() -> Settings {
             MountBelow {
                 path: b"a".to_vec(),
                 inode: Some(u64::MAX),
-                birth: None,
+                mount: Mount {
+                    is_other_device: true,
+                    ..Mount::default()
+                },
             },
             MountBelow {
                 path: b"b\nc/d\xff".to_vec(),
                 inode: Some(2),
-                birth: Some(-1),
+                mount: Mount {
+                    is_other_device: true,
+                    birth: Some(-1),
+                    origin: Some(b"nfs a:/b /".to_vec()),
+                },
             },
         ],
         root: entry("source", FileType::Directory),

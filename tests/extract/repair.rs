@@ -108,6 +108,9 @@ fn assert_right(place: &Place, sound: &Counted) {
     }
 }
 
+/// A blob and what becomes of its payload.
+type Damage<'a> = (&'a str, &'a dyn Fn(&mut Vec<u8>));
+
 /// Nothing of the damage breaks a rule or changes a size or a time of modification.
 #[test]
 fn a_repaired_blob_is_read_again() {
@@ -117,7 +120,7 @@ fn a_repaired_blob_is_read_again() {
         blob_of(&sample.sound, sample.link),
     );
     let segment = segments_of(&sample.sound, sample.big)[0].clone();
-    let damages: [(&str, &dyn Fn(&mut Vec<u8>)); 6] = [
+    let damages: [Damage<'_>; 6] = [
         (&small, &|payload| {
             replace(payload, b"the content", b"THE CONTENT")
         }),

@@ -42,7 +42,7 @@ impl Subject {
 
     fn folder() -> Self {
         let parent = tempfile::tempdir().unwrap();
-        let path = parent.path().join("not/yet/there");
+        let path = parent.path().join("not-yet-there");
         Self {
             container: Arc::new(Folder::open(&path, true).unwrap()),
             remove: Box::new(move || std::fs::remove_dir_all(&path).unwrap()),

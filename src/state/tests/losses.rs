@@ -68,12 +68,7 @@ fn a_database_of_the_first_version_is_migrated() {
     drop(state);
     let path = folder.path().join("state");
     let database = Connection::open(path.join("state.db")).unwrap();
-    database
-        .execute_batch(
-            "DROP TABLE loss; DELETE FROM setting WHERE name = 'examines';
-             PRAGMA user_version = 1;",
-        )
-        .unwrap();
+    database.execute_batch(migration::TO_1).unwrap();
     drop(database);
     // A look from outside changes nothing.
     let look = State::look(&path).unwrap();
@@ -82,6 +77,7 @@ fn a_database_of_the_first_version_is_migrated() {
     drop(look);
     let state = State::open(&path).unwrap();
     assert!(!state.settings().unwrap().examines);
+    state.upgrade().unwrap();
     let losses = Losses::from(Loss::DefaultAcl);
     let entry = losing("b", losses);
     state
@@ -91,5 +87,5 @@ fn a_database_of_the_first_version_is_migrated() {
     assert_eq!(reader.lost().unwrap(), [lost(Loss::DefaultAcl, 1, "a")]);
     drop((reader, state));
     // Only once.
-    State::open(&path).unwrap();
+    State::open(&path).unwrap().upgrade().unwrap();
 }

@@ -2,10 +2,13 @@
 
 use super::*;
 
-/// What version 1 had instead of the tables of today.
-const OF_1: &str = "
+/// Makes a database of version 1 of one that holds no links.
+pub(super) const TO_1: &str = "
 DROP TABLE mount;
 DROP TABLE mount_below;
+DROP TABLE loss;
+DROP TABLE changed;
+DELETE FROM setting WHERE name = 'examines';
 DROP TABLE inode;
 CREATE TABLE inode (
     owner INTEGER PRIMARY KEY,
@@ -14,11 +17,15 @@ CREATE TABLE inode (
     links INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX inode_key ON inode (device, inode, owner);
+PRAGMA user_version = 1;
+";
+
+/// Links of two file systems, as version 1 recorded them.
+const LINKS_OF_1: &str = "
 INSERT INTO inode VALUES (1000, 0, 5, 2), (1002, 7, 6, 2);
 INSERT INTO link VALUES (1000, 1000), (1000, 1001), (1002, 1002), (1002, 1003);
 UPDATE entry SET owner = 1000 WHERE id IN (1000, 1001);
 UPDATE entry SET owner = 1002 WHERE id IN (1002, 1003);
-PRAGMA user_version = 1;
 ";
 
 fn old_state(folder: &Path) -> State {
@@ -30,7 +37,8 @@ fn old_state(folder: &Path) -> State {
     drop(state);
     let database = folder.join("state/state.db");
     let connection = rusqlite::Connection::open(database).unwrap();
-    connection.execute_batch(OF_1).unwrap();
+    connection.execute_batch(TO_1).unwrap();
+    connection.execute_batch(LINKS_OF_1).unwrap();
     drop(connection);
     State::open(&folder.join("state")).unwrap()
 }

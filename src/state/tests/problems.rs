@@ -230,9 +230,7 @@ fn a_state_of_schema_1_resumes() {
     let folder = folder.path().join("state");
     let database = folder.join("state.db");
     let connection = rusqlite::Connection::open(&database).unwrap();
-    connection
-        .execute_batch("DROP TABLE changed; PRAGMA user_version = 1;")
-        .unwrap();
+    connection.execute_batch(migration::TO_1).unwrap();
     drop(connection);
     let version = || -> i64 {
         let connection = rusqlite::Connection::open(&database).unwrap();
@@ -246,8 +244,10 @@ fn a_state_of_schema_1_resumes() {
     drop(look);
     assert_eq!(version(), 1);
     let state = State::open(&folder).unwrap();
+    assert_eq!(version(), 1);
+    state.upgrade().unwrap();
     assert_eq!(state.reader().unwrap().changed_count().unwrap(), 0);
     drop(state);
     assert_eq!(version(), schema::VERSION);
-    State::open(&folder).unwrap();
+    State::open(&folder).unwrap().upgrade().unwrap();
 }

@@ -313,7 +313,7 @@ impl Nested {
 }
 
 fn unmount(mounted: [Mounted; 2]) {
-    mounted.map(Mounted::unmount);
+    mounted.into_iter().for_each(Mounted::unmount);
 }
 
 /// Every name of the two file systems has the content of its own.

@@ -48,8 +48,7 @@ pub(super) fn of(directory: impl AsFd, is_other_device: bool) -> Mount {
 
 /// `f_fsid` where it lasts: ext4 and btrfs make it from the UUID, others from the device number.
 fn uuid(directory: impl AsFd) -> Option<Vec<u8>> {
-    let kind = i64::from(fstatfs(&directory).ok()?.f_type);
-    if ![EXT, BTRFS].contains(&kind) {
+    if ![EXT, BTRFS].contains(&kind(&directory)?) {
         return None;
     }
     let found = fstatvfs(&directory).ok()?;
@@ -135,8 +134,13 @@ pub fn see_root(root: impl AsFd) -> Result<Seen, Errno> {
 
 /// Whether an open directory belongs to an autofs, where each name may be a trigger.
 pub(super) fn is_autofs(directory: impl AsFd) -> bool {
-    // Elsewhere than on x86 the type has other widths.
-    fstatfs(directory).is_ok_and(|found| i64::from(found.f_type) == AUTOFS)
+    kind(directory) == Some(AUTOFS)
+}
+
+/// `f_type` of statfs(2), whose width depends on the processor.
+#[allow(clippy::useless_conversion)]
+fn kind(directory: impl AsFd) -> Option<i64> {
+    fstatfs(directory).ok().map(|found| i64::from(found.f_type))
 }
 
 #[cfg(test)]

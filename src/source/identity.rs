@@ -38,11 +38,15 @@ pub(super) enum Children {
     Gone,
 }
 
-/// Whether an entry of the root of a mount shows that it is the one of the scan. Numbers alone do not:
-/// FUSE may count from 1 at each mount.
-pub(super) fn shows_mount(known: &SourceAttributes, seen: &SourceAttributes) -> bool {
+/// Whether an entry of the root of a mount shows that it is the one of the scan. Its name and number
+/// alone do not, since FUSE may count from 1 at each mount, unless the root itself is unchanged.
+pub(super) fn shows_mount(
+    known: &SourceAttributes,
+    seen: &SourceAttributes,
+    root_agrees: bool,
+) -> bool {
     let same_number = known.inode == seen.inode && known.file_type == seen.file_type;
-    known.agrees(seen) || same_number && known.mtime == seen.mtime
+    known.agrees(seen) || same_number && (root_agrees || known.mtime == seen.mtime)
 }
 
 /// Checks the root of the source or of a mount below it against what was recorded.

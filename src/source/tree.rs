@@ -220,7 +220,8 @@ impl SourceTree {
     ) -> Result<Result<(), Mismatch>, OpenError> {
         let now = mounts::of(descriptor, true);
         let mut failed = None;
-        let children = || match self.compare_children(id, descriptor) {
+        let agrees = known.attributes.agrees(&seen.attributes);
+        let children = || match self.compare_children(id, descriptor, agrees) {
             Ok(children) => children,
             Err(error) => {
                 failed = Some(error);
@@ -241,13 +242,20 @@ impl SourceTree {
         }
     }
 
-    fn compare_children(&self, id: EntryId, descriptor: &OwnedFd) -> Result<Children, OpenError> {
+    /// Compares entries that were recorded in directory `id` with what is there now. `agrees`: the
+    /// directory itself is unchanged.
+    fn compare_children(
+        &self,
+        id: EntryId,
+        descriptor: &OwnedFd,
+        agrees: bool,
+    ) -> Result<Children, OpenError> {
         let recorded = self.places().children(id, COMPARED_CHILDREN)?;
         let mut compared = Children::None;
         for (name, known) in recorded {
             compared = Children::Gone;
             match Seen::at(descriptor, &component(name)?) {
-                Ok(seen) if identity::shows_mount(&known, &seen.attributes) => {
+                Ok(seen) if identity::shows_mount(&known, &seen.attributes, agrees) => {
                     return Ok(Children::Found);
                 }
                 Ok(_) | Err(Errno::NOENT) => {}

@@ -422,8 +422,14 @@ fn a_state_of_an_earlier_version_resumes_with_a_warning() {
     let connection = rusqlite::Connection::open(&database).unwrap();
     connection
         .execute_batch(
-            "DROP TABLE loss; DELETE FROM setting WHERE name = 'examines';
-             DELETE FROM counter WHERE name LIKE 'lost %'; PRAGMA user_version = 1;",
+            "DROP TABLE loss; DROP TABLE changed; DROP TABLE mount; DROP TABLE mount_below;
+             DELETE FROM setting WHERE name = 'examines';
+             DELETE FROM counter WHERE name LIKE 'lost %';
+             DROP INDEX inode_key;
+             ALTER TABLE inode DROP COLUMN file_system;
+             ALTER TABLE inode DROP COLUMN ctime;
+             CREATE INDEX inode_key ON inode (device, inode, owner);
+             PRAGMA user_version = 1;",
         )
         .unwrap();
     drop(connection);

@@ -117,8 +117,7 @@ pub(super) struct ContainerWords {
     /// Keep the list of the container's names in this file; use it if it is there
     #[arg(long, value_name = "FILE")]
     index: Option<PathBuf>,
-    /// How long requests may keep failing for passing reasons; a blob that fails while others can be
-    /// read has a tenth of that
+    /// How long requests may keep failing; a tenth of it for a single blob
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     retry_patience: u64,
 }

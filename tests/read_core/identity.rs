@@ -55,7 +55,10 @@ impl Seen {
                     Ok(text) => drop(seen.entries.insert(path.to_string(), text)),
                     Err(error) => seen.problem(&path, &error),
                 },
-                Step::Problem(WalkProblem::Unreadable { path, error }) => {
+                Step::Problem(
+                    WalkProblem::Unreadable { path, error }
+                    | WalkProblem::PartUnreadable { path, error },
+                ) => {
                     seen.problem(&path, &error);
                 }
                 Step::Problem(problem) => panic!("{problem:?}"),

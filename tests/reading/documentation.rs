@@ -10,6 +10,7 @@ fn the_examples_work() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let scratch = Scratch::new();
     let url = format!("file://{}", scratch.path("containers").display());
+    std::fs::create_dir(scratch.path("containers")).unwrap();
     let [state, source] = [scratch.path("state"), project.join("fixtures/tree")];
     run([
         state.as_os_str(),

@@ -143,6 +143,7 @@ fn a_state_folder_that_is_called_like_a_command() {
     let source = scratch.source();
     std::fs::write(source.join("file"), b"content").unwrap();
     let url = format!("file://{}", scratch.path("containers").display());
+    std::fs::create_dir(scratch.path("containers")).unwrap();
     let mut load = clfsload();
     load.current_dir(scratch.path(""))
         .args(["./ls", "source", &url, "c", "--new"]);

@@ -119,25 +119,30 @@ impl Entry {
             kept: before.and_then(|before| before.kept),
             stamp: None,
             alone: entity.is_alone(),
+            local: before.and_then(|before| before.local),
         };
         let is_known = before.is_some_and(|before| {
             before.wanted == known.wanted && before.is_of(stamp) && !run.checksum
         });
-        let found = match is_known {
-            _ if !there => None,
-            true => self
-                .standing(run, known)
-                .await?
-                .map(|standing| (standing, None)),
-            false => {
-                let same = self.same(run, &entity, known).await?;
-                same.map(|(standing, rules)| (standing, Some(rules)))
-            }
-        };
+        let mut found = None;
+        if there && is_known {
+            let standing = self.standing(run, known).await?;
+            found = standing.map(|standing| (standing, None));
+        }
+        if there && found.is_none() {
+            let same = self.same(run, &entity, known).await?;
+            found = same.map(|(standing, rules)| (standing, Some(rules)));
+        }
         if let Some((standing, compared)) = found {
             if let Some(rules) = compared {
                 let stamp = stamp.filter(|_| rules == Rules::Kept);
-                self.note(run, version, before, Known { stamp, ..known })?;
+                let local = Some(standing.0.st_ino);
+                let compared = Known {
+                    stamp,
+                    local,
+                    ..known
+                };
+                self.note(run, version, before, compared)?;
                 add(&run.counters.compared, 1);
             }
             return self.was_whole(run, &known.wanted, standing);
@@ -150,10 +155,6 @@ impl Entry {
                 NOT_WRITTEN
             }
             false => {
-                // Until it stands there, nothing of it is done.
-                if before.is_some_and(|before| before.stamp.is_some()) {
-                    self.note(run, version, before, known)?;
-                }
                 let made = self.make(run, &entity, known.wanted, there).await?;
                 let Made {
                     stat,
@@ -170,6 +171,7 @@ impl Entry {
                 let made = Known {
                     kept,
                     stamp,
+                    local: Some(stat.st_ino),
                     ..known
                 };
                 self.note(run, version, None, made)?;
@@ -244,7 +246,7 @@ impl Entry {
             let Some(stat) = look(folder, name)? else {
                 return Ok(None);
             };
-            let stands = known.wanted.stands(&stat, known.kept);
+            let stands = known.local == Some(stat.st_ino) && known.wanted.stands(&stat, known.kept);
             if !stands || !may_stay(run, handle, &known.wanted, &stat, true)? {
                 return Ok(None);
             }

@@ -104,6 +104,9 @@ pub enum Reason {
         /// The name of the other one.
         other: Vec<u8>,
     },
+    /// Something stands under its name, but its directory lists no such name: the destination takes it
+    /// and another name for one, and does not show which.
+    OtherName,
     /// It was extracted; another entry was not, since the destination takes both names for one.
     SharesName {
         /// The name of the other one.
@@ -168,6 +171,9 @@ impl fmt::Display for Reason {
                 f,
                 "the destination takes this name and {} for one name, and {0} stands there: extract one of them to another folder",
                 Escaped(other)
+            ),
+            Self::OtherName => f.write_str(
+                "the destination takes its name and another one for one name, and something stands there: extract it to another folder",
             ),
             Self::SharesName { with } => write!(
                 f,

@@ -57,7 +57,13 @@ CREATE TABLE inode (
     minor INTEGER NOT NULL,
     kept INTEGER,
     stamp INTEGER,
-    alone INTEGER NOT NULL DEFAULT 0
+    alone INTEGER NOT NULL DEFAULT 0,
+    local INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE further (
+    handle BLOB NOT NULL,
+    local INTEGER NOT NULL,
+    PRIMARY KEY (handle, local)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE attempt (
     token TEXT PRIMARY KEY
@@ -68,6 +74,12 @@ CREATE TABLE attempt (
 const FROM_VERSION_1: &str = "
 ALTER TABLE inode ADD COLUMN stamp INTEGER;
 ALTER TABLE inode ADD COLUMN alone INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE inode ADD COLUMN local INTEGER;
+CREATE TABLE further (
+    handle BLOB NOT NULL,
+    local INTEGER NOT NULL,
+    PRIMARY KEY (handle, local)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE attempt (
     token TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
@@ -84,6 +96,10 @@ pub(super) struct Known {
     pub(super) stamp: Option<Stamp>,
     /// Its inode is its only blob.
     pub(super) alone: bool,
+    /// `st_ino` of the local file that was written or compared: the stamp says nothing of another file
+    /// under one of its names. Without the device, whose number changes with each mount. The table
+    /// `further` has those of further names that could not be linked.
+    pub(super) local: Option<u64>,
 }
 
 impl Known {
@@ -188,12 +204,35 @@ impl Record {
     ) -> Result<Option<Known>, ExtractError> {
         self.with(|database| {
             let mut statement = database.connection.prepare_cached(
-                "SELECT type, size, mtime, mode, uid, gid, nlink, major, minor, kept, stamp, alone FROM inode
+                "SELECT type, size, mtime, mode, uid, gid, nlink, major, minor, kept, stamp, alone, local
+                 FROM inode
                  WHERE handle = ?1 AND version = ?2",
             )?;
             let row = params![handle.as_bytes(), version as i64];
             let known = statement.query_row(row, |row| Ok(known(row))).optional()?;
             known.transpose()
+        })
+    }
+
+    /// Whether a local file was written from, or compared with, the blobs that the row of an inode
+    /// has the stamp of.
+    pub(super) fn is_local(
+        &self,
+        handle: Filehandle,
+        known: &Known,
+        local: u64,
+    ) -> Result<bool, ExtractError> {
+        if known.local == Some(local) {
+            return Ok(true);
+        }
+        if known.wanted.nlink <= 1 {
+            return Ok(false);
+        }
+        self.with(|database| {
+            let mut statement = database
+                .connection
+                .prepare_cached("SELECT 1 FROM further WHERE handle = ?1 AND local = ?2")?;
+            Ok(statement.exists(params![handle.as_bytes(), local.cast_signed()])?)
         })
     }
 
@@ -207,9 +246,12 @@ impl Record {
         let wanted = &known.wanted;
         self.with(|database| {
             database.begin()?;
+            if wanted.nlink > 1 {
+                database.keep_further(handle, version, known)?;
+            }
             let mut statement = database.connection.prepare_cached(
                 "INSERT OR REPLACE INTO inode
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             )?;
             statement.execute(params![
                 handle.as_bytes(),
@@ -226,6 +268,7 @@ impl Record {
                 known.kept.map(nanoseconds),
                 known.stamp.map(|stamp| stamp.to_bits() as i64),
                 known.alone,
+                known.local.map(u64::cast_signed),
             ])?;
             drop(statement);
             database.waiting += 1;
@@ -397,7 +440,8 @@ impl Database {
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
         transaction.execute_batch(
-            "DROP TABLE IF EXISTS about; DROP TABLE IF EXISTS inode; DROP TABLE IF EXISTS attempt;",
+            "DROP TABLE IF EXISTS about; DROP TABLE IF EXISTS inode; DROP TABLE IF EXISTS further;
+             DROP TABLE IF EXISTS attempt;",
         )?;
         transaction.execute_batch(TABLES)?;
         self.set_about("container", container)?;
@@ -424,6 +468,37 @@ impl Database {
         }
         self.waiting = 0;
         self.committed = Instant::now();
+        Ok(())
+    }
+
+    /// Keeps the local file of the row that is replaced, if it was written from the same blobs.
+    fn keep_further(
+        &self,
+        handle: Filehandle,
+        version: u64,
+        known: &Known,
+    ) -> Result<(), RecordError> {
+        let stamp = known.stamp.map(|stamp| stamp.to_bits() as i64);
+        let row = params![handle.as_bytes(), version as i64, stamp];
+        let kept = self
+            .connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO further SELECT handle, local FROM inode
+                 WHERE handle = ?1 AND version = ?2 AND stamp = ?3 AND local IS NOT NULL",
+            )?
+            .execute(row)?;
+        let same = kept > 0
+            || self
+                .connection
+                .prepare_cached(
+                    "SELECT 1 FROM inode WHERE handle = ?1 AND version = ?2 AND stamp = ?3",
+                )?
+                .exists(row)?;
+        if !same {
+            self.connection
+                .prepare_cached("DELETE FROM further WHERE handle = ?1")?
+                .execute([handle.as_bytes()])?;
+        }
         Ok(())
     }
 
@@ -461,6 +536,7 @@ fn known(row: &Row<'_>) -> Result<Known, RecordError> {
         kept: kept.map(timestamp).transpose()?,
         stamp: stamp.map(|bits| Stamp::from_bits(bits as u64)),
         alone: row.get(11)?,
+        local: row.get::<_, Option<i64>>(12)?.map(i64::cast_unsigned),
     })
 }
 

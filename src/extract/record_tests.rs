@@ -122,6 +122,7 @@ fn an_inode_is_known_in_its_version_only() {
         kept: Some(time(u32::MAX, 0)),
         stamp: Some(Stamp::from_bits(u64::MAX)),
         alone: true,
+        local: Some(u64::MAX),
     };
     let first = record(&path);
     first.put(Filehandle::ROOT, 9, &known).unwrap();

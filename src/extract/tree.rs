@@ -251,7 +251,12 @@ impl Tree {
         };
         match folder.stored(name, &stat).map_err(look)? {
             Stored::As(other) => Err(Reason::OneName { other }.into()),
-            Stored::Exactly | Stored::Nowhere => Ok(true),
+            Stored::Exactly => Ok(true),
+            // It is gone, or the directory lists it under a name that nothing shows.
+            Stored::Nowhere => match folder.look(name).map_err(look)? {
+                Some(_) => Err(Reason::OtherName.into()),
+                None => Ok(false),
+            },
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use clfs_format::{FileType, Filehandle};
 use clfsload::container::counting::Counting;
 use clfsload::container::folder::Folder;
+use clfsload::read::TreePath;
 
 use crate::fixture::{Counted, Place, blob_of, changed, container, entity, file, segments_of};
 use crate::synthetic::Builder;
@@ -310,4 +311,66 @@ fn what_could_not_be_read_is_read_when_it_can_be() {
     assert!(fs::read(&path).unwrap() == vec![7; BIG]);
     let done = place.extract(&sample.sound).with_problems(&[]);
     assert_eq!((done.summary.whole, done.summary.files), (4, 0));
+}
+
+/// Only the directory's blob changes: what a stamp showed was shown of another local file.
+#[test]
+fn names_that_were_exchanged_are_not_taken_for_each_other() {
+    let mut build = Builder::new();
+    let mut root = build.root();
+    let one = file(&mut build, &mut root, "one", b"11111");
+    let two = file(&mut build, &mut root, "two", b"22222");
+    build.finish_directory(&root);
+    let first = container(build.blobs.clone());
+    build.blobs.retain(|name, _| !name.contains("00000064."));
+    let mut exchanged = build.root();
+    exchanged.add("one", two).add("two", one);
+    build.finish_directory(&exchanged);
+    let second = container(build.blobs);
+    let place = Place::new();
+    place.extract(&first).with_problems(&[]);
+    for expected in [("22222", "11111"), ("22222", "11111")] {
+        place.extract(&second).with_problems(&[]);
+        let read = |name| fs::read_to_string(place.destination().join(name)).unwrap();
+        assert_eq!((&*read("one"), &*read("two")), expected);
+    }
+    // Now it is known.
+    let done = place.extract(&second).with_problems(&[]);
+    assert_eq!((done.summary.whole, done.summary.inodes_fetched), (2, 0));
+}
+
+/// A run over some names of an inode says nothing of the files under its other names.
+#[test]
+fn further_names_of_a_repaired_inode_are_read_again() {
+    let mut build = Builder::new();
+    let mut root = build.root();
+    let mut folders = ["d1", "d2"].map(|name| build.directory(&mut root, name));
+    let handle = build.handle(folders[0].handle, FileType::Regular);
+    for folder in &mut folders {
+        folder.add("name", handle);
+    }
+    let back = [folders[0].handle, folders[1].handle];
+    build.entity(handle, &back, "name", b"the content");
+    for folder in &folders {
+        build.finish_directory(folder);
+    }
+    build.finish_directory(&root);
+    let sound = container(build.blobs);
+    let damaged = with_blob(&sound, &blob_of(&sound, handle), |payload| {
+        replace(payload, b"the content", b"THE CONTENT");
+    });
+    let place = Place::new();
+    place.extract(&damaged).with_problems(&[]);
+    for part in ["d1", "d2"] {
+        let path = TreePath::parse(part.as_bytes());
+        place
+            .extract_with(&sound, |options| options.paths = vec![path])
+            .with_problems(&[]);
+        let read = fs::read_to_string(place.destination().join(part).join("name")).unwrap();
+        assert_eq!(read, "the content", "{part}");
+    }
+    place.extract(&sound).with_problems(&[]);
+    let inode = |part: &str| place.destination().join(part).join("name");
+    let inode = |part| fs::metadata(inode(part)).unwrap().ino();
+    assert_eq!(inode("d1"), inode("d2"), "not linked any more");
 }

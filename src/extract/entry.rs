@@ -246,7 +246,8 @@ impl Entry {
             let Some(stat) = look(folder, name)? else {
                 return Ok(None);
             };
-            let stands = known.local == Some(stat.st_ino) && known.wanted.stands(&stat, known.kept);
+            let stands = known.wanted.stands(&stat, known.kept)
+                && run.record.is_local(handle, &known, stat.st_ino)?;
             if !stands || !may_stay(run, handle, &known.wanted, &stat, true)? {
                 return Ok(None);
             }

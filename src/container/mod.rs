@@ -98,7 +98,7 @@ pub enum Availability {
     Online,
     /// The blob is in the archive tier.
     Archived,
-    /// The blob is on its way out of the archive tier, which takes hours.
+    /// The blob is being moved out of the archive tier, which takes hours.
     Rehydrating,
 }
 

@@ -1,4 +1,4 @@
-//! A state of version 1 goes on with the tables of today.
+//! A state of version 1 resumes with the tables of today.
 
 use super::*;
 

@@ -222,7 +222,7 @@ fn files_that_changed_are_kept_until_they_are_put_unchanged() {
     settle([false, false]);
 }
 
-/// A transfer that schema 1 began is looked at as it is, and goes on with the present schema.
+/// A transfer of schema 1 can be examined unchanged, and resumes with the present schema.
 #[test]
 fn a_state_of_schema_1_resumes() {
     let folder = tempfile::tempdir().unwrap();

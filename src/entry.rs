@@ -87,33 +87,64 @@ impl SourceAttributes {
     }
 }
 
-/// What shows which file system is mounted somewhere, and lasts: device numbers do not.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The identity of a mounted file system, as far as it survives a remount. Device numbers do not, and
+/// the name of a server does not show which disk it exports.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mount {
-    /// Whether its device is another than that of the directory above. A bind mount may have the
-    /// same.
+    /// Whether its device differs from that of the directory above. A bind mount may have the same.
     pub is_other_device: bool,
-    /// Birth time of its root in nanoseconds since 1970, if the file system keeps one: it never
+    /// Birth time of its root in nanoseconds since 1970, if the file system records one. It never
     /// changes, and snapshots inherit it.
     pub birth: Option<i64>,
-    /// Type, server and path as in `/proc/self/mountinfo`; of ext4 and btrfs `f_fsid`, which they make
-    /// from the UUID. An equal one is evidence; another server or path is none, since they have several
-    /// names.
-    pub origin: Option<Vec<u8>>,
+    /// The UUID of an ext2, ext3 or ext4 file system, folded to the 64 bits of `f_fsid`.
+    pub uuid: Option<u64>,
+}
+
+/// The result of comparing a recorded [`Mount`] with the present one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MountComparison {
+    /// Another file system.
+    Other(MountDifference),
+    /// The same file system, or a copy of its blocks.
+    Same,
+    /// Neither is shown.
+    Unknown,
+}
+
+/// A difference that proves that two file systems are not the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MountDifference {
+    /// The birth times of the roots.
+    BirthTime,
+    /// The UUIDs.
+    Uuid,
+}
+
+impl fmt::Display for MountDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            MountDifference::BirthTime => "birth time",
+            MountDifference::Uuid => "file system UUID",
+        })
+    }
 }
 
 impl Mount {
-    /// Whether both are the same file system, where birth time or origin show it.
-    pub fn is_same(&self, now: &Mount) -> Option<bool> {
+    /// Compares birth times and UUIDs.
+    pub fn compare(&self, now: &Mount) -> MountComparison {
         let births = self.birth.zip(now.birth);
-        let origins = self.origin.as_ref().zip(now.origin.as_ref());
-        let same_origin = origins.map(|(before, now)| before == now);
-        match births {
-            Some((before, now)) if before != now => Some(false),
-            // mke2fs and mkfs.btrfs keep whole seconds, and several file systems may be made in one.
-            Some((before, _)) if before % 1_000_000_000 == 0 => same_origin,
-            Some(_) => Some(true),
-            None => same_origin.filter(|same| *same),
+        let uuids = self.uuid.zip(now.uuid);
+        if births.is_some_and(|(before, now)| before != now) {
+            return MountComparison::Other(MountDifference::BirthTime);
+        }
+        if uuids.is_some_and(|(before, now)| before != now) {
+            return MountComparison::Other(MountDifference::Uuid);
+        }
+        // mke2fs and mkfs.btrfs record full seconds, and several file systems may be made in one.
+        let is_exact = births.is_some_and(|(birth, _)| birth % 1_000_000_000 != 0);
+        match is_exact || uuids.is_some() {
+            true => MountComparison::Same,
+            false => MountComparison::Unknown,
         }
     }
 }
@@ -123,9 +154,9 @@ impl Mount {
 pub struct MountBelow {
     /// Its path below the source, raw bytes.
     pub path: Vec<u8>,
-    /// `st_ino` of its root; none where numbers are not compared.
+    /// `st_ino` of its root; None if it could not be examined, or if numbers are not compared.
     pub inode: Option<u64>,
-    /// What shows it.
+    /// Its identity.
     pub mount: Mount,
 }
 

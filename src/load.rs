@@ -128,6 +128,8 @@ pub struct Load {
     state: State,
     settings: Settings,
     doubts: Vec<Doubt>,
+    /// The mounts below the source were recorded by this run, not by the one that started the transfer.
+    has_inherited_mounts: bool,
     container: Arc<dyn Container>,
     limiter: Arc<Limiter>,
     runtime: tokio::runtime::Runtime,
@@ -164,12 +166,18 @@ impl Load {
         }
     }
 
-    /// Warnings that the source of a new transfer may not be mounted.
+    /// Warnings that the source, or a file system below it, may not be mounted.
     pub fn doubts(&self) -> impl Iterator<Item = Event<'_>> {
-        self.doubts.iter().map(|doubt| match doubt {
+        let inherited = self
+            .has_inherited_mounts
+            .then_some(Event::MountsNotRecorded {
+                mounts: &self.settings.mounts,
+            });
+        let doubts = self.doubts.iter().map(|doubt| match doubt {
             Doubt::Empty(path) => Event::SourceEmpty { path },
             Doubt::NotMounted(path) => Event::SourceNotMounted { path },
-        })
+        });
+        inherited.into_iter().chain(doubts)
     }
 
     /// Asks the run to stop, from a signal handler's thread.

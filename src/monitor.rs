@@ -12,9 +12,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::container::notice::Notice;
+use crate::entry::MountBelow;
 use crate::loss::Lost;
 use crate::problem::Problem;
 use crate::progress::Snapshot;
+
+/// Mounts that a message names.
+const SHOWN_MOUNTS: usize = 5;
 
 /// How grave an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,6 +160,11 @@ pub enum Event<'a> {
         /// The source folder, or a directory below it.
         path: &'a std::path::Path,
     },
+    /// An earlier version, which did not record the file systems below the source, started the transfer.
+    MountsNotRecorded {
+        /// Those that are mounted now.
+        mounts: &'a [MountBelow],
+    },
     /// The container or its token has something to tell.
     Container(&'a Notice<'a>),
     /// The source does not answer.
@@ -189,6 +198,7 @@ impl Event<'_> {
             | Event::UnlikeNames { .. }
             | Event::SourceEmpty { .. }
             | Event::SourceNotMounted { .. }
+            | Event::MountsNotRecorded { .. }
             | Event::SourceStalled { .. }
             | Event::StoppedWaiting => Level::Warning,
             Event::Detail(_) => Level::Debug,
@@ -258,6 +268,24 @@ impl fmt::Display for Event<'_> {
                  first, if it belongs to the source",
                 Escaped(path.as_os_str().as_bytes())
             ),
+            Event::MountsNotRecorded { mounts } => {
+                write!(
+                    f,
+                    "an earlier version of clfsload started this transfer and did not record the file systems \
+                     below the source; check that all of them are mounted. Mounted now: "
+                )?;
+                if mounts.is_empty() {
+                    return f.write_str("none");
+                }
+                for (at, mount) in mounts.iter().enumerate().take(SHOWN_MOUNTS) {
+                    let separator = if at == 0 { "" } else { ", " };
+                    write!(f, "{separator}{}", Escaped(&mount.path))?;
+                }
+                match mounts.len().saturating_sub(SHOWN_MOUNTS) {
+                    0 => Ok(()),
+                    more => write!(f, " and {more} more"),
+                }
+            }
             Event::Container(notice) => write!(f, "{notice}"),
             Event::SourceStalled { path, since } => write!(
                 f,

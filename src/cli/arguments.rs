@@ -129,10 +129,12 @@ pub(super) struct Arguments {
         hide_short_help = true
     )]
     changed: ChangedWord,
-    /// What shows that the source is the one that this transfer was started with
+    /// How the source is identified: inodes, attributes or accept
     ///
-    /// For this run. inodes: inode numbers and what shows the file system. attributes: mode, owner and
-    /// times, for file systems whose inode numbers do not last (some FUSE and SMB mounts).
+    /// For this run. inodes: by inode numbers and the identity of the file system. attributes: by mode,
+    /// owner and times, for file systems with unstable inode numbers (some FUSE and SMB mounts).
+    /// accept: take a source that cannot be identified, but is not shown to be another file system
+    /// either, as the one that this transfer was started with.
     #[arg(
         long,
         value_name = "WHAT",
@@ -270,6 +272,7 @@ impl ChangedWord {
 enum IdentityWord {
     Inodes,
     Attributes,
+    Accept,
 }
 
 /// The words of `--output`.
@@ -390,7 +393,11 @@ impl Arguments {
         tell("--retry-patience", Some(self.retry_patience.to_string()));
         tell(
             "--source-identity",
-            (self.source_identity == IdentityWord::Attributes).then(|| "attributes".to_owned()),
+            match self.source_identity {
+                IdentityWord::Inodes => None,
+                IdentityWord::Attributes => Some("attributes".to_owned()),
+                IdentityWord::Accept => Some("accept".to_owned()),
+            },
         );
         tell("--skip-failed", self.skip_failed.then(String::new));
         let changed = self.changed.to_possible_value();
@@ -446,6 +453,7 @@ impl Arguments {
         options.source_identity = match self.source_identity {
             IdentityWord::Inodes => SourceIdentity::Inodes,
             IdentityWord::Attributes => SourceIdentity::Attributes,
+            IdentityWord::Accept => SourceIdentity::Accept,
         };
         options.max_problems = (self.max_errors > 0).then_some(self.max_errors);
         options.retry_problems = self.retry_errors;

@@ -8,6 +8,7 @@ use crate::container::ContainerError;
 use crate::container::location::LocationError;
 use crate::container::sas::SasProblem;
 use crate::process_limits::Explained;
+use crate::source::Difference;
 use crate::state::StateError;
 
 /// A load that was refused before it began, or ended early.
@@ -78,27 +79,40 @@ pub enum Refusal {
     SourceNotDirectory(PathBuf),
     /// A source that is not the one of the transfer.
     #[error(
-        "another folder or file system is at {}: this transfer reads the one that was there when it was started; \
-         mount that one again, then run the same command. Nothing was written",
-        .0.display()
+        "another folder or file system is at {}: its {difference} is not the one that was recorded when this \
+         transfer was started. Mount the recorded one, then run the same command. Nothing was written",
+        .path.display()
     )]
-    OtherSource(PathBuf),
-    /// A source of which only the inode number is another.
+    OtherSource {
+        /// The source folder.
+        path: PathBuf,
+        /// The difference that proves it.
+        difference: Difference,
+    },
+    /// A source that agrees with the recorded one in everything but inode numbers.
     #[error(
-        "another folder or file system is at {}, or its inode numbers do not last: the number is not the one \
-         that this transfer recorded, all other attributes are. Mount the right one; if it is mounted, add \
+        "another folder or file system is at {}, or its inode numbers are not stable: its inode number is not the \
+         recorded one, but other attributes agree. Mount the right one. If it is mounted, add \
          --source-identity attributes, which compares mode, owner and times instead. Nothing was written",
         .0.display()
     )]
     SourceRenumbered(PathBuf),
-    /// A source of which nothing shows whether it is the one of the transfer.
+    /// A source that cannot be identified.
     #[error(
-        "another folder or file system is at {}, or the same one was changed: its attributes are not those \
-         that this transfer recorded, and nothing in it shows that it is the same. Mount the right one; if it \
-         is mounted, start again with --new, a new state folder and an empty container. Nothing was written",
+        "another folder or file system is at {}, or the recorded one was changed since: its mode, owner or times \
+         differ, and none of the recorded entries that were compared is unchanged. Mount the right one. If you \
+         are sure that it is mounted, add --source-identity accept. Nothing was written",
         .0.display()
     )]
     SourceUnproven(PathBuf),
+    /// A source that holds none of the recorded entries.
+    #[error(
+        "another folder or file system is at {}: none of the recorded entries that were compared is in it. Mount \
+         the right one. If it is mounted, start again with --new, a new state folder and an empty container. \
+         Nothing was written",
+        .0.display()
+    )]
+    SourceEmptied(PathBuf),
     /// Two folders of which one lies in the other.
     #[error(
         "{what} {} and the source {} lie one in the other: the transfer would load its own files; choose a folder elsewhere",
@@ -203,16 +217,20 @@ pub enum Refusal {
 }
 
 impl LoadError {
-    /// Whether the command itself is wrong: nothing was begun, and the same command will not do
-    /// better.
+    /// Whether the command itself is wrong: nothing was started, and the same command fails again.
     pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            LoadError::Refused(_)
-                | LoadError::Location(_)
-                | LoadError::State(
-                    StateError::Exists(_) | StateError::Missing(_) | StateError::Foreign { .. }
-                )
-        )
+        match self {
+            // Another error than these may pass: a server that does not respond, an expired ticket.
+            LoadError::Refused(Refusal::Source { source, .. }) => matches!(
+                source.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ),
+            LoadError::Refused(_) | LoadError::Location(_) => true,
+            LoadError::State(error) => matches!(
+                error,
+                StateError::Exists(_) | StateError::Missing(_) | StateError::Foreign { .. }
+            ),
+            _ => false,
+        }
     }
 }

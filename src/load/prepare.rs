@@ -165,25 +165,31 @@ fn prepare_limited(
         let _inside = runtime.enter();
         open(&options, Arc::clone(&limiter), &progress)?
     };
+    // An earlier version started the transfer.
+    let mut inherited = false;
     let state = match resumed {
         Some(state) => {
-            state.upgrade()?;
+            if state.needs_upgrade()? {
+                state.upgrade(&mounts_below(&source))?;
+                inherited = true;
+            }
             state
         }
         None => {
             check_empty(&runtime, container.as_ref())?;
-            State::create(&options.state, &new_settings(&options, source)?)?
+            State::create(&options.state, &new_settings(&options, &source)?)?
         }
     };
     let settings = state.settings()?;
     progress.begin(&state.reader()?)?;
     let doubts = match mode {
-        Mode::New => doubts(&settings.source, &options.fstab),
-        Mode::Resume => Vec::new(),
+        Mode::Resume if !inherited => Vec::new(),
+        Mode::New | Mode::Resume => doubts(&settings.source, &options.fstab),
     };
     let load = Load {
         options,
         doubts,
+        has_inherited_mounts: inherited,
         holders: bounds.holders,
         state,
         settings,
@@ -396,7 +402,7 @@ pub(crate) fn root_entry(source: &Path) -> Result<NewEntry, Refusal> {
     })
 }
 
-fn new_settings(options: &LoadOptions, source: PathBuf) -> Result<Settings, LoadError> {
+fn new_settings(options: &LoadOptions, source: &Path) -> Result<Settings, LoadError> {
     let seed = match options.seed {
         Some(seed) => seed,
         None => Seed::random().map_err(|error| LoadError::Internal(error.to_string()))?,
@@ -407,9 +413,9 @@ fn new_settings(options: &LoadOptions, source: PathBuf) -> Result<Settings, Load
         compression: options.compression.unwrap_or(Compression::Lz4),
         preserve_hardlinks: options.preserve_hardlinks.unwrap_or(false),
         examines: true,
-        mounts: mounts_below(&source),
-        root: root_entry(&source)?,
-        source,
+        mounts: mounts_below(source),
+        root: root_entry(source)?,
+        source: source.to_path_buf(),
     })
 }
 

@@ -1,4 +1,4 @@
-//! Opening the source of a transfer: each time it is shown to be the one of which the state was recorded.
+//! Opens the source of a transfer, and compares it with the recorded one.
 
 use super::{LoadError, Refusal};
 use crate::source::{Mismatch, OpenError, SourceIdentity, SourceTree};
@@ -7,7 +7,7 @@ use crate::state::{Settings, State};
 /// Opens the source.
 ///
 /// # Errors
-/// When it is not there, or another folder or file system is in its place.
+/// When it does not exist or does not respond, or another folder or file system is in its place.
 pub(super) fn open(
     state: &State,
     settings: &Settings,
@@ -21,7 +21,7 @@ pub(super) fn open(
         source,
     };
     let mut mounts = settings.mounts.clone();
-    if identity == SourceIdentity::Attributes {
+    if identity != SourceIdentity::Inodes {
         mounts.iter_mut().for_each(|mount| mount.inode = None);
     }
     let tree = SourceTree::open(path, Box::new(reader))
@@ -33,9 +33,13 @@ pub(super) fn open(
         OpenError::Problem(problem) => unusable(std::io::Error::other(problem.to_string())).into(),
     })?;
     checked.map_err(|mismatch| match mismatch {
-        Mismatch::Other => Refusal::OtherSource(path.clone()),
+        Mismatch::Other(difference) => Refusal::OtherSource {
+            path: path.clone(),
+            difference,
+        },
         Mismatch::Renumbered => Refusal::SourceRenumbered(path.clone()),
         Mismatch::Unproven => Refusal::SourceUnproven(path.clone()),
+        Mismatch::Emptied => Refusal::SourceEmptied(path.clone()),
     })?;
     Ok(tree)
 }

@@ -78,6 +78,7 @@ impl Event<'_> {
             Event::UnlikeNames { .. } => "unlike-names",
             Event::SourceEmpty { .. } => "source-empty",
             Event::SourceNotMounted { .. } => "source-not-mounted",
+            Event::MountsNotRecorded { .. } => "mounts-not-recorded",
             Event::SourceStalled { .. } => "source-stalled",
             Event::Stopping => "stopping",
             Event::StoppedWaiting => "stopped-waiting",
@@ -126,6 +127,7 @@ impl Event<'_> {
             Event::SourceEmpty { path } | Event::SourceNotMounted { path } => {
                 fields.path(path.as_os_str().as_bytes())
             }
+            Event::MountsNotRecorded { mounts } => fields.with("mounts", mounts.len()),
             Event::SourceStalled { path, since } => fields.path(path).seconds("seconds", *since),
             Event::Stopping | Event::StoppedWaiting => fields,
             Event::Detail(text) => fields.with("detail", *text),

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use clfs_format::FileType;
+
 use super::Seen;
-use crate::entry::MountBelow;
+use crate::entry::{MountBelow, MountComparison};
 
 /// The mounts at and below a directory.
 #[derive(Debug, Default)]
@@ -39,14 +41,22 @@ impl Expected {
         at.mount = Some(mount.clone());
     }
 
-    /// Those at and below a name in the directory.
+    /// The mounts at and below a name in the directory.
     pub(super) fn at(&self, name: &[u8]) -> Option<&Arc<Expected>> {
         self.below.get(name)
     }
 
-    /// Checks what is mounted on the directory itself: `ENODEV` where nothing is, `EXDEV` where it is
-    /// something else.
+    /// The names in the directory at or below which something is mounted, in no particular order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.below.keys().map(Vec::as_slice)
+    }
+
+    /// Compares the mounted object itself: `ENODEV` if nothing is mounted, or if a mount point below
+    /// it cannot exist; `EXDEV` if something else is mounted.
     pub(super) fn check(&self, seen: &Seen, device_above: u64) -> Result<(), Errno> {
+        if !self.below.is_empty() && seen.attributes.file_type != FileType::Directory {
+            return Err(Errno::NODEV);
+        }
         let Some(expected) = &self.mount else {
             return Ok(());
         };
@@ -56,8 +66,9 @@ impl Expected {
         let is_other_number = expected
             .inode
             .is_some_and(|inode| inode != seen.attributes.inode);
-        let now = seen.mount.as_ref();
-        let is_other = now.is_some_and(|now| expected.mount.is_same(now) == Some(false));
+        let is_other = seen
+            .mount
+            .is_some_and(|now| matches!(expected.mount.compare(&now), MountComparison::Other(_)));
         match is_other_number || is_other {
             true => Err(Errno::XDEV),
             false => Ok(()),

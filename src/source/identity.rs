@@ -1,94 +1,126 @@
 //! Whether what was opened is the directory of the scan (docs/design.md, Identity of the source).
 
-use crate::entry::{KnownDirectory, Mount, Mounted, SourceAttributes};
+use std::fmt;
+
+use crate::entry::{
+    KnownDirectory, Mount, MountComparison, MountDifference, Mounted, SourceAttributes,
+};
 use crate::problem::Reason;
 
 use super::Seen;
 
-/// What shows that the source and file systems below it are those of the scan.
+/// How the source and the file systems below it are identified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum SourceIdentity {
-    /// Inode numbers, and what shows the file system.
+    /// By inode numbers, and by further evidence for the file system.
     #[default]
     Inodes,
-    /// Mode, owner, `mtime` and `ctime`: for file systems whose inode numbers do not last.
+    /// By mode, owner, `mtime` and `ctime`, for file systems with unstable inode numbers.
     Attributes,
+    /// The user vouches for a source that cannot be identified. One that is shown to be another file
+    /// system is still refused.
+    Accept,
 }
 
-/// How the source differs from that of the scan.
+/// Why the source is not taken for the recorded one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mismatch {
-    /// Another folder or file system.
-    Other,
-    /// All agrees but the inode number.
+    /// It is another folder or file system.
+    Other(Difference),
+    /// Everything agrees except the inode number.
     Renumbered,
-    /// Nothing shows that it is the same.
+    /// Nothing shows that it is the same, but recorded names exist in it, or none were recorded.
     Unproven,
+    /// Nothing shows that it is the same, and no recorded entry that was compared is in it.
+    Emptied,
 }
 
-/// Entries of the directory that were recorded, compared with what is there now.
+/// A difference that shows another folder or file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Difference {
+    /// Birth time or UUID of the file system.
+    Mount(MountDifference),
+    /// The inode number of the root.
+    InodeNumber,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Difference::Mount(difference) => difference.fmt(f),
+            Difference::InodeNumber => f.write_str("inode number"),
+        }
+    }
+}
+
+/// The recorded entries of a directory, compared with the present ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Children {
     /// None were recorded.
     None,
-    /// One at least is there.
+    /// At least one is shown to be the recorded one.
     Found,
-    /// All that were looked for are gone or others.
+    /// At least one has the recorded name and type; none is shown to be the recorded one.
+    Named,
+    /// None has the recorded name and type.
     Gone,
 }
 
-/// Whether an entry of the root of a mount shows that it is the one of the scan. Its name and number
-/// alone do not, since FUSE may count from 1 at each mount, unless the root itself is unchanged.
+/// Whether an entry in the root of a mount shows that the mount is the recorded one.
+///
+/// Name and inode number alone do not, since FUSE may count from 1 at each mount, unless
+/// `is_supported`: the root itself is unchanged, or birth time or UUID agree.
 pub(super) fn shows_mount(
     known: &SourceAttributes,
     seen: &SourceAttributes,
-    root_agrees: bool,
+    is_supported: bool,
 ) -> bool {
     let same_number = known.inode == seen.inode && known.file_type == seen.file_type;
-    known.agrees(seen) || same_number && (root_agrees || known.mtime == seen.mtime)
+    known.agrees(seen) || same_number && (is_supported || known.mtime == seen.mtime)
 }
 
-/// Checks the root of the source or of a mount below it against what was recorded.
+/// Compares the root of the source, or of a mount below it, with the recorded one.
 ///
-/// The root's inode number says little: it is 2 on every ext4 and 1 on every FUSE. So one thing more
-/// must show the file system.
+/// The root's inode number proves little: it is 2 on every ext4 and 1 on every FUSE. So further
+/// evidence is required: entries in it, or unchanged attributes. Birth time and UUID alone are only
+/// accepted while no entry is recorded, because clones of one template share them.
+///
+/// `children` compares the recorded entries; its argument is `is_supported` of [`shows_mount`].
 pub(super) fn check_mount(
     known: &SourceAttributes,
     recorded: Option<&Mount>,
     seen: &Seen,
     now: &Mount,
     by: SourceIdentity,
-    children: impl FnOnce() -> Children,
+    children: impl FnOnce(bool) -> Children,
 ) -> Result<(), Mismatch> {
     let agrees = known.agrees(&seen.attributes);
-    // An earlier version recorded no more than the number.
-    let shown = recorded.and_then(|recorded| recorded.is_same(now));
-    if shown == Some(false) {
-        // Whatever the entries in it look like: each ext4 has a lost+found.
-        return Err(Mismatch::Other);
+    // An earlier version recorded the number only.
+    let compared = recorded.map_or(MountComparison::Unknown, |recorded| recorded.compare(now));
+    if let MountComparison::Other(difference) = compared {
+        // Regardless of the entries in it: each ext4 has a lost+found.
+        return Err(Mismatch::Other(Difference::Mount(difference)));
     }
-    match by {
-        SourceIdentity::Inodes if known.inode != seen.attributes.inode => {
-            return Err(match agrees {
-                true => Mismatch::Renumbered,
-                false => Mismatch::Other,
-            });
-        }
-        SourceIdentity::Inodes | SourceIdentity::Attributes => {}
+    let is_same_number = known.inode == seen.attributes.inode;
+    // Another directory of the same file system may have been made in the same tick of the clock.
+    let is_same_mount = is_same_number && compared == MountComparison::Same;
+    if by == SourceIdentity::Inodes && !is_same_number {
+        return Err(match agrees || children(false) == Children::Found {
+            true => Mismatch::Renumbered,
+            false => Mismatch::Other(Difference::InodeNumber),
+        });
     }
-    if shown == Some(true) && by == SourceIdentity::Inodes {
-        return Ok(());
-    }
-    match children() {
-        Children::Found => return Ok(()),
-        Children::Gone => return Err(Mismatch::Other),
-        Children::None if agrees => return Ok(()),
-        Children::None => {}
-    }
-    match by {
-        SourceIdentity::Inodes if recorded.is_none() => Ok(()),
-        SourceIdentity::Inodes | SourceIdentity::Attributes => Err(Mismatch::Unproven),
+    let accepts = by == SourceIdentity::Accept;
+    match children(agrees || is_same_mount) {
+        Children::Found => Ok(()),
+        Children::None if agrees || is_same_mount || accepts && is_same_number => Ok(()),
+        Children::None if by == SourceIdentity::Inodes && recorded.is_none() => Ok(()),
+        Children::Named if accepts => Ok(()),
+        // A live tree may have lost all entries that were compared, but not its identity.
+        Children::Gone if accepts && is_same_mount => Ok(()),
+        Children::Gone if !is_same_mount => Err(Mismatch::Emptied),
+        Children::None | Children::Named | Children::Gone => Err(Mismatch::Unproven),
     }
 }
 
@@ -99,9 +131,12 @@ pub(super) fn check_directory(
     known: &KnownDirectory,
     seen: &Seen,
     device_above: u64,
+    is_in_autofs: bool,
 ) -> Option<Result<(), Reason>> {
     let is_other_device = seen.device != device_above;
     let same = match &known.mounted {
+        // The version that recorded it took the attributes of the trigger.
+        Mounted::Unknown if is_in_autofs && is_other_device => true,
         // All that there is to compare.
         Mounted::Unknown => known.attributes.inode == seen.attributes.inode,
         Mounted::Nothing if is_other_device => false,
@@ -145,11 +180,151 @@ pub fn may_be_recorded_anew(
             let now = seen.mount.as_ref();
             same_number
                 && now.is_some_and(|now| {
-                    // A change of mode or owner leaves mtime alone.
-                    let same_time = known.attributes.mtime == seen.attributes.mtime;
-                    let shown = before.is_same(now).unwrap_or(same_time);
-                    before.is_other_device == now.is_other_device && shown
+                    let is_same = match before.compare(now) {
+                        MountComparison::Same => true,
+                        MountComparison::Other(_) => false,
+                        // A change of mode or owner does not change mtime.
+                        MountComparison::Unknown => known.attributes.mtime == seen.attributes.mtime,
+                    };
+                    before.is_other_device == now.is_other_device && is_same
                 })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::DeviceNumber;
+    use clfs_format::{FileType, Timestamp};
+
+    const SECOND: i64 = 1_000_000_000;
+
+    fn seen(inode: u64, mtime: u32) -> Seen {
+        let time = |seconds| Timestamp {
+            seconds,
+            nanoseconds: 0,
+        };
+        Seen {
+            attributes: SourceAttributes {
+                file_type: FileType::Directory,
+                mode: 0o40755,
+                uid: 0,
+                gid: 0,
+                size: 0,
+                mtime: time(mtime),
+                ctime: time(mtime),
+                atime: time(0),
+                inode,
+                device: DeviceNumber::default(),
+                losses: crate::loss::Losses::default(),
+            },
+            links: 2,
+            device: 1,
+            clamped_times: 0,
+            allocated: None,
+            is_mount: true,
+            is_automount: false,
+            mount: None,
+        }
+    }
+
+    fn mount(birth: Option<i64>, uuid: Option<u64>) -> Mount {
+        Mount {
+            is_other_device: true,
+            birth,
+            uuid,
+        }
+    }
+
+    /// The complete decision, for a root that was recorded as inode 2 with `mtime` 5.
+    #[test]
+    fn a_root_is_accepted_only_with_evidence() {
+        use Children::{Found, Gone, Named, None as Unrecorded};
+        use Mismatch::{Emptied, Renumbered, Unproven};
+        use SourceIdentity::{Accept, Attributes, Inodes};
+        let other = |difference| Err(Mismatch::Other(Difference::Mount(difference)));
+        let renumbered = Mismatch::Other(Difference::InodeNumber);
+        let check = |recorded: Option<Mount>, now: &Mount, seen: &Seen, by, children| {
+            let known = self::seen(2, 5).attributes;
+            check_mount(&known, recorded.as_ref(), seen, now, by, |_| children)
+        };
+        let (unchanged, changed, moved) = (seen(2, 5), seen(2, 6), seen(3, 6));
+        let none = mount(None, None);
+        let exact = mount(Some(SECOND + 1), None);
+        let uuid = mount(Some(SECOND), Some(7));
+        let coarse = mount(Some(SECOND), None);
+        for by in [Inodes, Attributes, Accept] {
+            // A contradiction outweighs all other evidence.
+            let birth = check(
+                Some(exact),
+                &mount(Some(SECOND + 2), None),
+                &unchanged,
+                by,
+                Found,
+            );
+            assert_eq!(birth, other(MountDifference::BirthTime));
+            let copy = check(
+                Some(uuid),
+                &mount(Some(SECOND), Some(8)),
+                &unchanged,
+                by,
+                Found,
+            );
+            assert_eq!(copy, other(MountDifference::Uuid));
+            for same in [none, exact, uuid, coarse] {
+                assert_eq!(check(Some(same), &same, &changed, by, Found), Ok(()));
+                assert_eq!(check(Some(same), &same, &unchanged, by, Unrecorded), Ok(()));
+            }
+            for same in [exact, uuid] {
+                assert_eq!(check(Some(same), &same, &changed, by, Unrecorded), Ok(()));
+            }
+            for same in [none, coarse] {
+                assert_eq!(check(Some(same), &same, &changed, by, Gone), Err(Emptied));
+            }
+        }
+        for by in [Inodes, Attributes] {
+            for same in [none, exact, uuid, coarse] {
+                // Clones of one template share birth time and UUID.
+                assert_eq!(check(Some(same), &same, &changed, by, Named), Err(Unproven));
+            }
+            assert_eq!(
+                check(Some(exact), &exact, &changed, by, Gone),
+                Err(Unproven)
+            );
+            for unknown in [none, coarse] {
+                let checked = check(Some(unknown), &unknown, &changed, by, Unrecorded);
+                assert_eq!(checked, Err(Unproven));
+            }
+        }
+        assert_eq!(check(Some(none), &none, &changed, Accept, Named), Ok(()));
+        assert_eq!(
+            check(Some(none), &none, &changed, Accept, Unrecorded),
+            Ok(())
+        );
+        assert_eq!(check(Some(exact), &exact, &changed, Accept, Gone), Ok(()));
+        // Another inode number.
+        assert_eq!(
+            check(Some(none), &none, &moved, Inodes, Found),
+            Err(Renumbered)
+        );
+        assert_eq!(
+            check(Some(none), &none, &seen(3, 5), Inodes, Gone),
+            Err(Renumbered)
+        );
+        for children in [Named, Gone, Unrecorded] {
+            let checked = check(Some(exact), &exact, &moved, Inodes, children);
+            assert_eq!(checked, Err(renumbered));
+        }
+        assert_eq!(check(Some(none), &none, &moved, Attributes, Found), Ok(()));
+        for by in [Attributes, Accept] {
+            let checked = check(Some(exact), &exact, &moved, by, Unrecorded);
+            assert_eq!(checked, Err(Unproven));
+            let checked = check(Some(exact), &exact, &moved, by, Gone);
+            assert_eq!(checked, Err(Emptied));
+        }
+        // Of a transfer that an earlier version started only the number is known.
+        assert_eq!(check(None, &none, &changed, Inodes, Unrecorded), Ok(()));
+        assert_eq!(check(None, &none, &changed, Inodes, Gone), Err(Emptied));
     }
 }

@@ -18,7 +18,7 @@ mod unmounted;
 mod xattr;
 
 pub use activity::{Asker, Asking, Stalled};
-pub use identity::{Mismatch, SourceIdentity, may_be_recorded_anew};
+pub use identity::{Difference, Mismatch, SourceIdentity, may_be_recorded_anew};
 pub use mounts::{mounts_below, see_root};
 pub use names::{DirentBuffer, NameList, NameStore, Names, SpoolError};
 pub use stat::Seen;

@@ -1,97 +1,131 @@
-//! What is mounted where: birth time and origin of an open mount, and whether it is an autofs.
+//! Which file systems are mounted where, and their identity.
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
-use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, fstatfs, fstatvfs, open, statx};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, fstatfs, fstatvfs, open, statx};
 use rustix::io::Errno;
 
 use super::Seen;
-use super::unmounted::{is_mounted, without_escapes};
+use super::unmounted::without_escapes;
 use crate::entry::{Mount, MountBelow};
 
 /// `AUTOFS_SUPER_MAGIC` of linux/magic.h.
 const AUTOFS: i64 = 0x0187;
-/// `EXT4_SUPER_MAGIC` and `BTRFS_SUPER_MAGIC`.
+/// `EXT4_SUPER_MAGIC`, also of ext2 and ext3.
 const EXT: i64 = 0xef53;
-const BTRFS: i64 = 0x9123_683e;
 const MOUNTS: &str = "/proc/self/mountinfo";
+/// How long the examination of one mount may take. A file system whose server is gone never answers.
+const EXAMINATION: Duration = Duration::from_secs(5);
 
-/// What shows which file system an open directory, the root of a mount, belongs to.
+/// The identity of the file system whose root is open.
 pub(super) fn of(directory: impl AsFd, is_other_device: bool) -> Mount {
-    let asked = StatxFlags::BTIME | StatxFlags::MNT_ID;
-    let found = statx(&directory, c"", AtFlags::EMPTY_PATH, asked).ok();
-    let gave = |flag: StatxFlags| {
-        let gave = |found: &&rustix::fs::Statx| found.stx_mask & flag.bits() != 0;
-        found.as_ref().filter(gave)
-    };
-    let birth = gave(StatxFlags::BTIME).and_then(|found| {
+    let found = statx(&directory, c"", AtFlags::EMPTY_PATH, StatxFlags::BTIME).ok();
+    let found = found.filter(|found| found.stx_mask & StatxFlags::BTIME.bits() != 0);
+    let birth = found.and_then(|found| {
         let time = found.stx_btime;
-        let whole = time.tv_sec.checked_mul(1_000_000_000)?;
-        // mke2fs of old versions leaves it 0.
-        let nanoseconds = whole.checked_add(i64::from(time.tv_nsec))?;
+        let seconds = time.tv_sec.checked_mul(1_000_000_000)?;
+        // Old versions of mke2fs leave it 0.
+        let nanoseconds = seconds.checked_add(i64::from(time.tv_nsec))?;
         (nanoseconds != 0).then_some(nanoseconds)
     });
-    let origin = gave(StatxFlags::MNT_ID).and_then(|found| {
-        let mounts = std::fs::read(MOUNTS).ok()?;
-        origin(&mounts, found.stx_mnt_id)
-    });
-    let origin = origin.or_else(|| uuid(&directory));
     Mount {
         is_other_device,
         birth,
-        origin,
+        uuid: uuid(&directory),
     }
 }
 
-/// `f_fsid` where it lasts: ext4 and btrfs make it from the UUID, others from the device number.
-fn uuid(directory: impl AsFd) -> Option<Vec<u8>> {
-    if ![EXT, BTRFS].contains(&kind(&directory)?) {
+/// `f_fsid` of ext2, ext3 and ext4, which is derived from the UUID. Others derive it from the device
+/// number, or give each subvolume its own, as btrfs.
+fn uuid(directory: impl AsFd) -> Option<u64> {
+    if kind(&directory)? != EXT {
         return None;
     }
-    let found = fstatvfs(&directory).ok()?;
-    Some(format!("fsid {:016x}", found.f_fsid).into_bytes())
+    fstatvfs(&directory).ok().map(|found| found.f_fsid)
 }
 
-/// Type, source and root of the mount with that id, as `/proc/self/mountinfo` has them (proc(5)):
-/// `ID PARENT DEVICE ROOT POINT OPTIONS [TAGS...] - TYPE SOURCE OPTIONS`. Only of one whose source
-/// names a server: a device may hold another file system after a reboot, and `tmpfs` says nothing.
-fn origin(mounts: &[u8], id: u64) -> Option<Vec<u8>> {
-    let id = id.to_string();
-    mounts.split(|byte| *byte == b'\n').find_map(|line| {
-        let mut fields = line.split(|byte| *byte == b' ');
-        if fields.next()? != id.as_bytes() {
-            return None;
-        }
-        let root = fields.nth(2)?;
-        let mut rest = fields.skip_while(|field| field != b"-").skip(1);
-        let (kind, source) = (rest.next()?, rest.next()?);
-        let is_remote = source.contains(&b':') || source.starts_with(b"//");
-        is_remote.then(|| [kind, source, root].join(&b' '))
-    })
-}
-
-/// The mounts below `folder`, which has no symlinks, in the order of their paths. Those that an autofs
-/// brings and takes away are left out.
+/// The mounts below `folder`, which must not contain symlinks, in the order of their paths, without
+/// those that an autofs mounts and unmounts. One that cannot be examined, because its server is gone,
+/// is in the list without a number.
 pub fn mounts_below(folder: &Path) -> Vec<MountBelow> {
     let table = std::fs::read(MOUNTS).unwrap_or_default();
     let points = points_below(&table, folder.as_os_str().as_bytes());
-    let mounts = points.into_iter().filter_map(|path| {
-        let at = folder.join(OsStr::from_bytes(&path));
-        // Others may be covered by a later mount above them.
-        if !is_mounted(&at) {
-            return None;
+    examine_all(folder, points, examine, EXAMINATION)
+}
+
+/// Examines mount points one after the other, each for at most `patience`: the thread that hangs is left
+/// behind.
+fn examine_all(
+    folder: &Path,
+    points: Vec<Vec<u8>>,
+    examine: fn(&Path) -> Examined,
+    patience: Duration,
+) -> Vec<MountBelow> {
+    let mut mounts = Vec::new();
+    let mut rest = points.into_iter();
+    while !rest.as_slice().is_empty() {
+        let ahead: Vec<PathBuf> = rest
+            .as_slice()
+            .iter()
+            .map(|path| folder.join(OsStr::from_bytes(path)))
+            .collect();
+        let (sender, examined) = channel();
+        // Without a thread none answers, as if all of them hung.
+        let _detached = std::thread::Builder::new().spawn(move || {
+            // The receiver is gone if a mount took too long.
+            ahead
+                .iter()
+                .try_for_each(|path| sender.send(examine(path)))
+                .ok()
+        });
+        for path in rest.by_ref() {
+            let answer = examined.recv_timeout(patience);
+            let (inode, mount) = match answer {
+                Ok(Examined::NotMounted) => continue,
+                Ok(Examined::Mounted(inode, mount)) => (Some(inode), mount),
+                Ok(Examined::Failed) | Err(_) => (None, Mount::default()),
+            };
+            mounts.push(MountBelow { path, inode, mount });
+            if answer.is_err() {
+                break;
+            }
         }
-        let root = open(&at, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        Some(MountBelow {
-            path,
-            inode: Some(Seen::open(&root).ok()?.attributes.inode),
-            mount: of(&root, true),
-        })
-    });
-    mounts.collect()
+    }
+    mounts
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Examined {
+    /// Another mount covers its path.
+    NotMounted,
+    /// `st_ino` of the root, and the identity.
+    Mounted(u64, Mount),
+    /// It is mounted, and does not answer.
+    Failed,
+}
+
+fn examine(point: &Path) -> Examined {
+    let above = point.parent();
+    let above = above.and_then(|above| Seen::of(CWD, above, AtFlags::NO_AUTOMOUNT).ok());
+    let seen = match Seen::of(CWD, point, AtFlags::NO_AUTOMOUNT) {
+        Err(Errno::NOENT | Errno::NOTDIR) => return Examined::NotMounted,
+        Err(_) => return Examined::Failed,
+        Ok(seen) => seen,
+    };
+    let is_other_device = above.is_none_or(|above| above.device != seen.device);
+    if !seen.is_mount && !is_other_device {
+        return Examined::NotMounted;
+    }
+    let root = open(point, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    match root.and_then(|root| Ok((Seen::open(&root)?.attributes.inode, of(&root, true)))) {
+        Ok((inode, mount)) => Examined::Mounted(inode, mount),
+        Err(_) => Examined::Failed,
+    }
 }
 
 fn points_below(table: &[u8], folder: &[u8]) -> Vec<Vec<u8>> {
@@ -122,7 +156,7 @@ fn points_below(table: &[u8], folder: &[u8]) -> Vec<Vec<u8>> {
     points
 }
 
-/// What is seen of the source's folder itself, with what shows its file system.
+/// Examines the source folder itself, with the identity of its file system.
 ///
 /// # Errors
 /// The error of statx(2).
@@ -148,20 +182,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_origin_of_a_mount_is_found_by_its_id() {
-        let mounts = b"22 1 254:0 / / rw - ext4 /dev/root rw\n\
-            130 22 0:50 /sub /mnt/a rw,relatime shared:7 master:1 - nfs4 server:/export rw,vers=4\n\
-            13 22 0:51 / /mnt/- rw - fuse.sshfs user@host:/a\\040b rw\n";
-        let of =
-            |id| origin(mounts, id).map(|origin| String::from_utf8_lossy(&origin).into_owned());
-        assert_eq!(of(22), None, "a device");
-        assert_eq!(of(130).as_deref(), Some("nfs4 server:/export /sub"));
-        assert_eq!(of(13).as_deref(), Some("fuse.sshfs user@host:/a\\040b /"));
-        assert_eq!(of(2), None);
-        assert_eq!(origin(b"2 1 0:1 /", 2), None);
-    }
-
-    #[test]
     fn mounts_below_a_folder_are_found_by_their_points() {
         let table = b"1 0 0:1 / / rw - ext4 /dev/a rw\n\
             2 1 0:2 / /source rw - ext4 /dev/b rw\n\
@@ -175,5 +195,35 @@ mod tests {
         assert_eq!(points, [b"a b".to_vec(), b"a b/d".to_vec()]);
         assert_eq!(points_below(table, b"/source/a b"), [b"d".to_vec()]);
         assert_eq!(points_below(table, b"/").len(), 4);
+    }
+
+    /// A mount whose server is gone is still expected, and those after it are examined.
+    #[test]
+    fn a_mount_that_hangs_or_fails_is_kept_without_a_number() {
+        fn examine(path: &Path) -> Examined {
+            match path.file_name().and_then(OsStr::to_str) {
+                Some("hangs") => loop {
+                    std::thread::park();
+                },
+                Some("dead") => Examined::Failed,
+                Some("covered") => Examined::NotMounted,
+                _ => Examined::Mounted(7, Mount::default()),
+            }
+        }
+        let names = ["a", "covered", "dead", "hangs", "hangs", "z"];
+        let points = names.map(|name| name.as_bytes().to_vec()).to_vec();
+        let patience = Duration::from_millis(200);
+        let mounts = examine_all(Path::new("/source"), points, examine, patience);
+        let found = mounts
+            .iter()
+            .map(|mount| (mount.path.as_slice(), mount.inode));
+        let expected: [(&[u8], _); 5] = [
+            (b"a", Some(7)),
+            (b"dead", None),
+            (b"hangs", None),
+            (b"hangs", None),
+            (b"z", Some(7)),
+        ];
+        assert_eq!(found.collect::<Vec<_>>(), expected);
     }
 }

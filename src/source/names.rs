@@ -181,7 +181,8 @@ enum Rest {
 }
 
 impl NameList {
-    /// Reads the whole directory, and keeps the names behind `after`.
+    /// Reads the complete directory, and keeps the names behind `after`. Names at or below which
+    /// something should be mounted are added if they do not exist.
     ///
     /// `go_on` is asked after each answer of the source; when it says no, the listing ends with
     /// [`SpoolError::Stopped`].
@@ -222,6 +223,13 @@ impl NameList {
                     none => none.insert(Spool::create(&store.folder)?),
                 };
                 spool.write(&mut run)?;
+            }
+        }
+        // A mount point that was removed is missed when its name is examined.
+        for name in directory.directory().expected_names() {
+            let name = [name, b"\0"].concat();
+            if is_behind(&name, after) {
+                run.push(&name);
             }
         }
         run.sort();

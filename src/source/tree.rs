@@ -177,13 +177,13 @@ impl SourceTree {
         })
     }
 
-    /// Compares by other attributes than the default ones.
+    /// Identifies the source in this way.
     pub fn with_identity(self, identity: SourceIdentity) -> Self {
         SourceTree { identity, ..self }
     }
 
-    /// Expects these file systems: where none is mounted, a look fails with `ENODEV`, and with `EXDEV`
-    /// where another one is.
+    /// Expects these file systems. If none is mounted at the place of one, examining its entry fails
+    /// with `ENODEV`; if another one is, with `EXDEV`.
     pub fn with_mounts(mut self, mounts: &[MountBelow]) -> Self {
         // Nobody else has it yet, and without a root there is nothing to expect.
         if let Some(root) = Arc::get_mut(&mut self.root) {
@@ -220,8 +220,7 @@ impl SourceTree {
     ) -> Result<Result<(), Mismatch>, OpenError> {
         let now = mounts::of(descriptor, true);
         let mut failed = None;
-        let agrees = known.attributes.agrees(&seen.attributes);
-        let children = || match self.compare_children(id, descriptor, agrees) {
+        let children = |is_supported| match self.compare_children(id, descriptor, is_supported) {
             Ok(children) => children,
             Err(error) => {
                 failed = Some(error);
@@ -242,27 +241,36 @@ impl SourceTree {
         }
     }
 
-    /// Compares entries that were recorded in directory `id` with what is there now. `agrees`: the
-    /// directory itself is unchanged.
+    /// Compares recorded entries of directory `id` with the present ones; see
+    /// [`identity::shows_mount`].
     fn compare_children(
         &self,
         id: EntryId,
         descriptor: &OwnedFd,
-        agrees: bool,
+        is_supported: bool,
     ) -> Result<Children, OpenError> {
         let recorded = self.places().children(id, COMPARED_CHILDREN)?;
-        let mut compared = Children::None;
+        let (mut compared, mut failed) = (Children::None, None);
         for (name, known) in recorded {
-            compared = Children::Gone;
+            if compared == Children::None {
+                compared = Children::Gone;
+            }
             match Seen::at(descriptor, &component(name)?) {
-                Ok(seen) if identity::shows_mount(&known, &seen.attributes, agrees) => {
+                Ok(seen) if identity::shows_mount(&known, &seen.attributes, is_supported) => {
                     return Ok(Children::Found);
                 }
+                Ok(seen) if seen.attributes.file_type == known.file_type => {
+                    compared = Children::Named;
+                }
                 Ok(_) | Err(Errno::NOENT) => {}
-                Err(errno) => return Err(errno.into()),
+                // One damaged inode does not hide the evidence of the others.
+                Err(errno) => failed = Some(errno),
             }
         }
-        Ok(compared)
+        match failed {
+            Some(errno) if compared == Children::Gone => Err(errno.into()),
+            _ => Ok(compared),
+        }
     }
 
     /// The directory `id` that was opened in `above`, if it is the one of the scan and none of those
@@ -277,7 +285,8 @@ impl SourceTree {
     ) -> Result<Arc<Directory>, OpenError> {
         let device_above = above.lineage.device;
         if let Some(known) = &place.known {
-            let checked = match identity::check_directory(known, seen, device_above) {
+            let checked = identity::check_directory(known, seen, device_above, above.is_autofs);
+            let checked = match checked {
                 Some(checked) => checked,
                 None => {
                     let recorded = match &known.mounted {
@@ -470,11 +479,21 @@ impl Directory {
     /// The error of statx(2) or openat(2); `ENODEV` where a file system is missing, `EXDEV` where it is
     /// another one.
     pub fn look(&self, name: &CStr) -> Result<Seen, Errno> {
-        let seen = self.look_and_mount(name)?;
-        if let Some(expected) = self.expected_at(name.to_bytes()) {
-            expected.check(&seen, self.lineage.device)?;
-        }
+        let Some(expected) = self.expected_at(name.to_bytes()) else {
+            return self.look_and_mount(name);
+        };
+        let seen = match self.look_and_mount(name) {
+            // The mount point was removed together with the mount.
+            Err(Errno::NOENT) => return Err(Errno::NODEV),
+            seen => seen?,
+        };
+        expected.check(&seen, self.lineage.device)?;
         Ok(seen)
+    }
+
+    /// The names in it at or below which something should be mounted.
+    pub(super) fn expected_names(&self) -> impl Iterator<Item = &[u8]> {
+        self.expected.iter().flat_map(|expected| expected.names())
     }
 
     fn expected_at(&self, name: &[u8]) -> Option<&Arc<Expected>> {

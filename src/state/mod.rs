@@ -51,6 +51,7 @@ pub use survey::{DatabaseSize, LinkGroups, SurveyRow};
 pub use work::{FileBatch, Unlisted};
 
 use crate::crash_point::{CrashPoint, crash_point};
+use crate::entry::MountBelow;
 use folder::StateFolder;
 
 /// The log that lies in the state folder and goes into the container at the end.
@@ -122,13 +123,31 @@ impl State {
         })
     }
 
-    /// Brings the tables of an earlier version up to date: the first thing that is written on a
-    /// resume.
+    /// Whether an earlier version, which did not record the mounts below the source, started the
+    /// transfer, and no later one resumed it.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn needs_upgrade(&self) -> Result<bool, StateError> {
+        schema::version(&self.lock())
+            .map(|version| version != schema::VERSION)
+            .map_err(|error| StateError::query(&self.folder.database(), error))
+    }
+
+    /// Migrates the tables of an earlier version, which did not record mounts, and records
+    /// `mounts_below`: the first write of a resume. Does nothing to a database of this version.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn upgrade(&self) -> Result<(), StateError> {
-        self.write(|transaction| schema::migrate(transaction))
+    pub fn upgrade(&self, mounts_below: &[MountBelow]) -> Result<(), StateError> {
+        self.write(|transaction| {
+            if schema::migrate(transaction)? {
+                for mount in mounts_below {
+                    mounts::record_below(transaction, mount)?;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// The state folder.

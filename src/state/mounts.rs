@@ -9,6 +9,20 @@ use crate::entry::{EntryId, KnownDirectory, Mount, MountBelow, Mounted, Place, S
 /// Columns that [`mount`] reads, of a row of `mount` that may be missing.
 pub(super) const MOUNT_COLUMNS: &str = "mount.other_device, mount.birth, mount.origin";
 
+/// Stored for a mount that could not be examined: no file system numbers an inode 0.
+const NO_INODE: u64 = 0;
+
+/// The column `origin` of a file system with a UUID.
+fn uuid_text(uuid: u64) -> Vec<u8> {
+    format!("uuid {uuid:016x}").into_bytes()
+}
+
+/// None of what earlier versions stored in the column, which does not identify a file system.
+fn uuid(origin: Option<Vec<u8>>) -> Option<u64> {
+    let text = String::from_utf8(origin?).ok()?;
+    u64::from_str_radix(text.strip_prefix("uuid ")?, 16).ok()
+}
+
 /// Records what is mounted on an entry.
 pub(super) fn record(
     transaction: &Transaction<'_>,
@@ -24,7 +38,7 @@ pub(super) fn record(
             stored(entry.get()),
             mount.is_other_device,
             mount.birth,
-            mount.origin
+            mount.uuid.map(uuid_text)
         ])
         .map(drop)
 }
@@ -37,9 +51,9 @@ pub(super) fn record_below(connection: &Connection, mount: &MountBelow) -> rusql
         )?
         .execute(params![
             mount.path,
-            stored(mount.inode.unwrap_or_default()),
+            stored(mount.inode.unwrap_or(NO_INODE)),
             mount.mount.birth,
-            mount.mount.origin
+            mount.mount.uuid.map(uuid_text)
         ])
         .map(drop)
 }
@@ -54,11 +68,11 @@ pub(super) fn below(connection: &Connection) -> rusqlite::Result<Vec<MountBelow>
         .query_map([], |row| {
             Ok(MountBelow {
                 path: row.get(0)?,
-                inode: Some(row::loaded(row.get(1)?)),
+                inode: Some(row::loaded(row.get(1)?)).filter(|inode| *inode != NO_INODE),
                 mount: Mount {
                     is_other_device: true,
                     birth: row.get(2)?,
-                    origin: row.get(3)?,
+                    uuid: uuid(row.get(3)?),
                 },
             })
         })?
@@ -81,7 +95,7 @@ pub(super) fn mount(
     Ok(Mounted::This(Mount {
         is_other_device,
         birth: row.get(first + 1)?,
-        origin: row.get(first + 2)?,
+        uuid: uuid(row.get(first + 2)?),
     }))
 }
 
@@ -139,8 +153,8 @@ impl Reader {
         root.ok_or_else(|| StateError::corrupt(self.database(), "the root entry is missing"))
     }
 
-    /// The first entries of a directory on which nothing is mounted: names and attributes. The database
-    /// may be one of an earlier version.
+    /// Up to `at_most` entries of a directory on which nothing is mounted, spread over its listing: names
+    /// and attributes. The database may be one of an earlier version.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -153,16 +167,21 @@ impl Reader {
             true => "AND NOT EXISTS (SELECT 1 FROM mount WHERE mount.entry = entry.id)",
             false => "",
         };
-        self.rows(
-            &format!(
-                "SELECT {ENTRY_COLUMNS} FROM extent
-                 JOIN entry ON entry.id >= first AND entry.id < first + count
-                 WHERE extent.directory = ?1 AND mode <> 0 {without_mounts}
-                 ORDER BY first, entry.id LIMIT ?2"
-            ),
-            params![stored(directory.get()), at_most],
-            |row| row::entry(row).map(|entry| (entry.name, entry.attributes)),
-        )
+        let extents = self.rows(
+            "SELECT first, count FROM extent WHERE directory = ?1 ORDER BY first",
+            params![stored(directory.get())],
+            |row| Ok((row::loaded(row.get(0)?), row::loaded(row.get(1)?))),
+        )?;
+        let query = format!(
+            "SELECT {ENTRY_COLUMNS} FROM entry WHERE id = ?1 AND mode <> 0 {without_mounts}"
+        );
+        let mut children = Vec::new();
+        for id in sample(&extents, at_most) {
+            children.extend(self.rows(&query, params![stored(id)], |row| {
+                row::entry(row).map(|entry| (entry.name, entry.attributes))
+            })?);
+        }
+        Ok(children)
     }
 
     /// Whether something was mounted on an entry when it was recorded.
@@ -193,5 +212,40 @@ impl Reader {
     fn knows_mounts(&self) -> Result<bool, StateError> {
         self.query(schema::version)
             .map(|version| version != schema::WITHOUT_MOUNTS)
+    }
+}
+
+/// Up to `at_most` ids, evenly spread over runs of consecutive ids (first, count).
+fn sample(extents: &[(u64, u64)], at_most: u32) -> Vec<u64> {
+    let total = extents
+        .iter()
+        .fold(0_u64, |total, (_, count)| total.saturating_add(*count));
+    let step = total.div_ceil(u64::from(at_most.max(1))).max(1);
+    let mut ids = Vec::new();
+    // How many ids of the next run are passed over before the next chosen one.
+    let mut skip = 0;
+    for (first, count) in extents {
+        while skip < *count && ids.len() < at_most as usize {
+            ids.push(first.saturating_add(skip));
+            skip = skip.saturating_add(step);
+        }
+        skip = skip.saturating_sub(*count);
+    }
+    ids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_spread_over_all_extents() {
+        assert!(sample(&[], 4).is_empty());
+        assert_eq!(sample(&[(10, 3), (20, 1)], 4), [10, 11, 12, 20]);
+        assert_eq!(sample(&[(10, 3), (20, 5)], 4), [10, 12, 21, 23]);
+        assert_eq!(sample(&[(10, 1), (20, 1), (30, 100)], 3), [10, 62, 96]);
+        assert_eq!(sample(&[(0, u64::MAX), (5, u64::MAX)], 2).len(), 2);
+        let texts = [Some(uuid_text(7)), Some(b"fsid 0000000000000007".to_vec())];
+        assert_eq!(texts.map(uuid), [Some(7), None]);
     }
 }

@@ -25,8 +25,10 @@ pub(super) const WITHOUT_MOUNTS: i64 = 1;
 /// - `inode`, `link`: only for inodes with several names, when links are preserved. `file_system` is
 ///   the directory that it is mounted on, `device` 0 for the device of its directories. `ctime` is the
 ///   owner's: with it in the index a lookup stays quick where many files have one number.
-/// - `mount_below`: what was mounted below the source when the transfer was started.
-/// - `mount`: entries on which something is mounted, the root always; see [`crate::entry::Mount`].
+/// - `mount_below`: the mounts below the source when the transfer was started; `inode` is 0 for one
+///   that could not be examined.
+/// - `mount`: entries on which something is mounted, the root always; see [`crate::entry::Mount`], whose
+///   UUID is in `origin`.
 /// - `changed` (in `changed.rs`): files that changed while they were read.
 /// - `pass`: how far each pass over the entries is (see `progress.rs`).
 ///
@@ -129,15 +131,17 @@ INSERT INTO setting (name, value)
     SELECT 'mounts_known_from', CAST(CAST(max(id) + 1 AS TEXT) AS BLOB) FROM entry;
 ";
 
-/// Changes the tables of an earlier version, within the caller's transaction.
-pub(super) fn migrate(connection: &Connection) -> rusqlite::Result<()> {
-    if version(connection)? == WITHOUT_MOUNTS {
+/// Migrates the tables of an earlier version, within the caller's transaction. Returns whether it was
+/// one.
+pub(super) fn migrate(connection: &Connection) -> rusqlite::Result<bool> {
+    let is_old = version(connection)? == WITHOUT_MOUNTS;
+    if is_old {
         connection.execute_batch(FROM_1)?;
         connection.execute_batch(losses::TABLE)?;
         connection.execute_batch(changed::TABLE)?;
         connection.pragma_update(None, "user_version", VERSION)?;
     }
-    Ok(())
+    Ok(is_old)
 }
 
 /// The version of the tables.

@@ -95,6 +95,11 @@ fn assert_refused(scratch: &Scratch, name: &str, what: &str) {
 }
 
 fn assert_complete(scratch: &Scratch, name: &str) {
+    assert_complete_but(scratch, name, &[]);
+}
+
+/// Without differences that begin with one of `ignored`.
+fn assert_complete_but(scratch: &Scratch, name: &str, ignored: &[&str]) {
     let checked = check(&FolderBlobs(scratch.container(name)));
     checked.assert_clean();
     let source = walk_source(&scratch.source());
@@ -102,7 +107,8 @@ fn assert_complete(scratch: &Scratch, name: &str) {
         hardlinks: true,
         ..CompareOptions::default()
     };
-    let differences = compare(&source, &checked.tree, options);
+    let mut differences = compare(&source, &checked.tree, options);
+    differences.retain(|line| !ignored.iter().any(|ignored| line.starts_with(ignored)));
     assert!(differences.is_empty(), "{name}: {differences:#?}");
 }
 
@@ -424,4 +430,153 @@ fn file_systems_below_the_source_that_are_missing_or_others_are_problems() {
         assert_not_mixed(scratch, &name);
         unmount(mounted);
     }
+}
+
+/// Runs to a crash, from the state that there is.
+fn crash_again(scratch: &Scratch, name: &str, place: &str) -> Ran {
+    let mut command = clfsload();
+    command.args(scratch.words(name, name)).arg("--no-progress");
+    let ran = Ran::from(command.env("CLFSLOAD_CRASH_AT", place).output().unwrap());
+    assert_eq!(ran.status, -1, "{ran:#?}");
+    ran
+}
+
+/// The reason of each failed entry after a resume that ends with status 3.
+fn failed_on_resume(scratch: &Scratch, name: &str) -> Vec<(String, String)> {
+    scratch.resume(name, &["--max-errors", "0"]).expect(3);
+    problems(scratch, name).into_iter().collect()
+}
+
+fn not_mounted(paths: &[&str]) -> Vec<(String, String)> {
+    let failed = |path: &&str| ((*path).to_owned(), "not-mounted".to_owned());
+    paths.iter().map(failed).collect()
+}
+
+/// `zfs unmount` and udisks remove the mount point as well, so that no listing shows its name.
+#[test]
+fn a_mount_point_that_was_removed_is_a_problem() {
+    let Some(course) = Course::begin() else {
+        return;
+    };
+    let Course {
+        scratch,
+        data,
+        source,
+        ..
+    } = &course;
+    fs::write(source.join("between"), "a file of the source").unwrap();
+    let points = [("d00", "aa"), ("d01", "no/mount/here"), ("d02", "zz")];
+    let mount_all = || {
+        points.map(|(from, point)| {
+            fs::create_dir_all(source.join(point)).unwrap();
+            Mounted::folder(&data.join(from), &source.join(point))
+        })
+    };
+    for place in ["StatePublished", "ScanListed"] {
+        let mounted = mount_all();
+        new(scratch, place, Some(place));
+        mounted.into_iter().for_each(Mounted::unmount);
+        for removed in ["aa", "no", "zz"] {
+            fs::remove_dir_all(source.join(removed)).unwrap();
+        }
+        for _ in 0..2 {
+            let failed = failed_on_resume(scratch, place);
+            assert_eq!(failed, not_mounted(&["aa", "no", "zz"]), "{place}");
+        }
+        // Something else under the name of a mount point, or above one.
+        fs::write(source.join("no"), "a file").unwrap();
+        fs::write(source.join("zz"), "a file").unwrap();
+        let failed = failed_on_resume(scratch, place);
+        assert_eq!(failed, not_mounted(&["aa", "no", "zz"]), "{place}");
+        fs::remove_file(source.join("no")).unwrap();
+        fs::remove_file(source.join("zz")).unwrap();
+        let mounted = mount_all();
+        scratch.resume(place, &[]).expect(0);
+        assert_complete_but(scratch, place, &["\"\": mtime", "\"\": ctime"]);
+        mounted.into_iter().for_each(Mounted::unmount);
+    }
+}
+
+/// A mount whose server is gone is expected too.
+#[test]
+fn a_mount_that_is_dead_at_the_start_is_a_problem_when_it_is_gone() {
+    let Some(course) = Course::begin() else {
+        return;
+    };
+    let Course {
+        scratch,
+        data,
+        source,
+        ..
+    } = &course;
+    let at = source.join("mnt");
+    fs::create_dir(&at).unwrap();
+    let dead = Mounted::dead(&at);
+    let mut command = clfsload();
+    command
+        .args(scratch.words("t", "t"))
+        .arg("--new")
+        .args(OPTIONS);
+    Ran::from(command.output().unwrap()).expect(3);
+    assert_eq!(problems(scratch, "t")["mnt"], "input-output");
+    dead.unmount();
+    assert_eq!(failed_on_resume(scratch, "t"), not_mounted(&["mnt"]));
+    let mounted = Mounted::folder(data, &at);
+    scratch.resume("t", &[]).expect(0);
+    assert_complete(scratch, "t");
+    mounted.unmount();
+}
+
+/// Turns a state into one of schema 1, which recorded no mounts. It must hold no links.
+const TO_SCHEMA_1: &str = "
+DROP TABLE mount;
+DROP TABLE mount_below;
+DROP TABLE loss;
+DROP TABLE changed;
+DELETE FROM setting WHERE name = 'examines';
+DROP TABLE inode;
+CREATE TABLE inode (
+    owner INTEGER PRIMARY KEY,
+    device INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    links INTEGER NOT NULL
+) STRICT;
+CREATE INDEX inode_key ON inode (device, inode, owner);
+PRAGMA user_version = 1;
+";
+
+/// The resume that upgrades the state records the mounts, and lists them for the user to check.
+#[test]
+fn a_transfer_of_an_earlier_version_expects_the_mounts_of_its_next_run() {
+    let Some(course) = Course::begin() else {
+        return;
+    };
+    let Course {
+        scratch,
+        data,
+        source,
+        ..
+    } = &course;
+    let at = source.join("mnt");
+    fs::create_dir(&at).unwrap();
+    let mounted = Mounted::folder(data, &at);
+    new(scratch, "t", Some("StatePublished"));
+    let database = scratch.path("t").join("state.db");
+    rusqlite::Connection::open(database)
+        .unwrap()
+        .execute_batch(TO_SCHEMA_1)
+        .unwrap();
+    let ran = crash_again(scratch, "t", "ScanListed");
+    let warning = "warning: an earlier version of clfsload started this transfer";
+    assert!(ran.stderr.contains(warning), "{ran:#?}");
+    assert!(ran.stderr.contains("Mounted now: mnt\n"), "{ran:#?}");
+    mounted.unmount();
+    let ran = scratch.resume("t", &[]).expect(3);
+    assert!(!ran.stderr.contains(warning), "only once: {ran:#?}");
+    let failed: Vec<_> = problems(scratch, "t").into_iter().collect();
+    assert_eq!(failed, not_mounted(&["mnt"]));
+    let mounted = Mounted::folder(data, &at);
+    scratch.resume("t", &[]).expect(0);
+    assert_complete(scratch, "t");
+    mounted.unmount();
 }

@@ -188,3 +188,81 @@ fn another_source_with_the_same_number_is_refused() {
         }
     }
 }
+
+/// A live tree on a file system without birth times: everything in its root is touched between two
+/// runs. The server and path of the mount, which both have, do not identify it.
+#[test]
+fn a_live_source_without_a_birth_time_is_refused_only_until_it_is_accepted() {
+    for at in ["ScanCommitted", "SettleCommitted"] {
+        let Some(fixture) = Fixture::new() else {
+            return;
+        };
+        fixture.load("undisturbed", &[]).expect(0);
+        crash(&fixture, at, at);
+        for path in ["", "small", "large", "links"] {
+            fixture.source.touch(path);
+        }
+        for options in [&[][..], &["--source-identity", "attributes"]] {
+            let hint = "add --source-identity accept";
+            fixture.resume(at, options).refused(2, hint);
+        }
+        let accept = ["--source-identity", "accept"];
+        fixture.resume(at, &accept).expect(0);
+        assert_same(&fixture.blobs("undisturbed"), &fixture.blobs(at));
+        // One entry that is unchanged is enough.
+        fixture.load("touched", &[]).expect(0);
+        crash(&fixture, "one", at);
+        for path in ["", "small", "large"] {
+            fixture.source.touch(path);
+        }
+        fixture.resume("one", &[]).expect(0);
+        assert_same(&fixture.blobs("touched"), &fixture.blobs("one"));
+    }
+}
+
+/// Nobody can vouch for a source in which nothing of the transfer is.
+#[test]
+fn a_source_without_any_recorded_entry_is_not_accepted() {
+    let Some(mut fixture) = Fixture::new() else {
+        return;
+    };
+    crash(&fixture, "t", "ScanCommitted");
+    drop(fixture.source);
+    fixture.source = FaultySource::mount(&fixture.scratch.source());
+    fixture.source.touch("");
+    for words in ["inodes", "attributes", "accept"] {
+        let ran = fixture.resume("t", &["--source-identity", words]);
+        ran.refused(
+            2,
+            "none of the recorded entries that were compared is in it",
+        );
+    }
+}
+
+/// The error may pass: a service manager must start the command again, which it does not after status 2.
+#[test]
+fn a_source_that_answers_with_an_error_is_not_a_wrong_command() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    crash(&fixture, "t", "ScanCommitted");
+    fixture.source.touch("");
+    // One damaged entry does not hide the evidence of the others.
+    let failing = |path| Fault::new(path, Call::Lookup, Act::Fail(fuser::Errno::EIO));
+    fixture.source.fault(failing("large"));
+    let place = "ScanListed";
+    let mut command = clfsload();
+    command.args(fixture.scratch.words("t", "t"));
+    let ran = Ran::from(command.env("CLFSLOAD_CRASH_AT", place).output().unwrap());
+    assert_eq!(ran.status, -1, "{ran:#?}");
+    for path in ["small", "links"] {
+        fixture.source.fault(failing(path));
+    }
+    fixture.resume("t", &[]).refused(1, "cannot be used");
+    let fault = Fault::new("", Call::Stat, Act::Fail(fuser::Errno::ENOTCONN));
+    let words = fixture.scratch.words("t", "t");
+    fixture.source.fault(fault);
+    run(words).refused(1, "cannot be used");
+    let source = &fixture.source;
+    source.without_faults(|| fixture.resume("t", &[]).expect(0));
+}

@@ -200,7 +200,7 @@ impl FaultySource {
             calls: Mutex::default(),
         });
         let mut config = Config::default();
-        config.mount_options = vec![MountOption::FSName("faulty-source".to_owned())];
+        config.mount_options = vec![MountOption::FSName("server:/export".to_owned())];
         config.acl = SessionACL::All;
         let session = fuser::spawn_mount(Mounted(Arc::clone(&shared)), at, &config).unwrap();
         FaultySource {

@@ -38,6 +38,15 @@ impl Mounted {
         Mounted::at(at)
     }
 
+    /// Mounts a FUSE whose server is gone: each call is answered with `ENOTCONN`.
+    pub fn dead(at: &Path) -> Self {
+        let script = "exec 3<>/dev/fuse && \
+            mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 dead \"$0\"";
+        run(Command::new("sh").arg("-c").arg(script).arg(at));
+        assert!(fs::metadata(at).is_err(), "it answers");
+        Mounted::at(at)
+    }
+
     /// What is mounted there already.
     pub fn at(at: &Path) -> Self {
         Mounted {

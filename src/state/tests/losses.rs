@@ -77,7 +77,7 @@ fn a_database_of_the_first_version_is_migrated() {
     drop(look);
     let state = State::open(&path).unwrap();
     assert!(!state.settings().unwrap().examines);
-    state.upgrade().unwrap();
+    state.upgrade(&[]).unwrap();
     let losses = Losses::from(Loss::DefaultAcl);
     let entry = losing("b", losses);
     state
@@ -87,5 +87,5 @@ fn a_database_of_the_first_version_is_migrated() {
     assert_eq!(reader.lost().unwrap(), [lost(Loss::DefaultAcl, 1, "a")]);
     drop((reader, state));
     // Only once.
-    State::open(&path).unwrap().upgrade().unwrap();
+    State::open(&path).unwrap().upgrade(&[]).unwrap();
 }

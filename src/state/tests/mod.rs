@@ -70,6 +70,14 @@ fn settings() -> Settings {
         preserve_hardlinks: true,
         mounts: vec![
             MountBelow {
+                path: b"Z".to_vec(),
+                inode: None,
+                mount: Mount {
+                    is_other_device: true,
+                    ..Mount::default()
+                },
+            },
+            MountBelow {
                 path: b"a".to_vec(),
                 inode: Some(u64::MAX),
                 mount: Mount {
@@ -83,7 +91,7 @@ fn settings() -> Settings {
                 mount: Mount {
                     is_other_device: true,
                     birth: Some(-1),
-                    origin: Some(b"nfs a:/b /".to_vec()),
+                    uuid: Some(0xfedc_ba98_7654_3210),
                 },
             },
         ],

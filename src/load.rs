@@ -1,4 +1,4 @@
-//! A load: wires scan, passes, encoder, uploader and state; the only file that knows all of them.
+//! A load: connects scan, passes, encoder, uploader and state. No other module depends on all of them.
 
 mod bounds;
 mod changed_files;
@@ -45,7 +45,7 @@ pub use prepare::{Mode, prepare, prepare_with};
 pub(crate) use prepare::{check_parents, check_places, root_entry, source_folder};
 pub use summary::{End, Summary};
 
-/// What a load is asked to do.
+/// The options of a load.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LoadOptions {
@@ -53,48 +53,48 @@ pub struct LoadOptions {
     pub state: PathBuf,
     /// The source folder.
     pub source: PathBuf,
-    /// What shows, in this run, that the source is the one of the transfer.
+    /// How the source is identified in this run.
     pub source_identity: SourceIdentity,
-    /// The table of file systems, in which mount points are looked up: `/etc/fstab`.
+    /// The table of file systems whose mount points are checked: `/etc/fstab`.
     pub fstab: PathBuf,
     /// The container.
     pub container: ContainerLocation,
-    /// Compression; what the transfer was begun with, or LZ4.
+    /// Compression. Default: that of the transfer, or LZ4 for a new one.
     pub compression: Option<Compression>,
-    /// Whether several names of one inode become one object; as the transfer was begun, or not.
+    /// Whether several names of one inode become one object. Default: as in the transfer, or false for a new one.
     pub preserve_hardlinks: Option<bool>,
-    /// The seed of a new transfer; random without.
+    /// The seed of a new transfer. Default: random.
     pub seed: Option<Seed>,
-    /// The most threads that list directories; there are fewer while the source answers quickly.
+    /// Maximum number of threads that list directories. Fewer are used while the source responds quickly.
     pub scan_threads: usize,
-    /// The most threads that read and encode; there are fewer while the source answers quickly.
+    /// Maximum number of threads that read and encode. Fewer are used while the source responds quickly.
     pub encode_threads: usize,
-    /// Bounds of what is on its way.
+    /// Limits of uploads in flight.
     pub limits: UploadLimits,
     /// How failed requests are repeated.
     pub retry: RetryPolicy,
-    /// How long one request may take.
+    /// Timeouts of one request.
     pub request_patience: Patience,
-    /// Asks the run to stop.
+    /// Stops the run when it is set.
     pub stop: Arc<StopFlag>,
-    /// Stop when this many entries have a problem; never without.
+    /// Stop after this many failed entries. Without it there is no limit.
     pub max_problems: Option<u64>,
-    /// Whether a resume tries failed entries again.
+    /// Whether a resume retries failed entries.
     pub retry_problems: bool,
-    /// Whether to finish without the entries that failed.
+    /// Whether to finish without failed entries.
     pub skip_failed: bool,
     /// What to do with files that change while they are read.
     pub when_changed: WhenChanged,
-    /// How long the source may take for one call before that is told.
+    /// How long one call to the source may take before it is reported.
     pub source_patience: Duration,
 }
 
 impl LoadOptions {
-    /// The defaults.
+    /// Returns the default options.
     ///
-    /// At most 64 threads list: an NFS server that answers in a millisecond then gives 64,000 entries
-    /// a second, about as many as the database takes beside all else, and more threads would only
-    /// take memory and descriptors. As many read: three calls a file, so 20,000 files a second.
+    /// 64 threads list: with an NFS server that responds in a millisecond they examine 64,000 entries a
+    /// second, about as many as the database can record. 64 threads read: at three calls a file that is
+    /// 20,000 files a second. More threads would only take memory and descriptors.
     pub fn new(state: PathBuf, source: PathBuf, container: ContainerLocation) -> Self {
         LoadOptions {
             state,
@@ -120,7 +120,7 @@ impl LoadOptions {
     }
 }
 
-/// A transfer that is ready to run: the state is open and locked, the container is the right one.
+/// A transfer that is ready to run: the state is open and locked, and the container is the right one.
 #[derive(Debug)]
 pub struct Load {
     options: LoadOptions,
@@ -142,22 +142,22 @@ impl Load {
         &self.state
     }
 
-    /// Figures, for a display.
+    /// The figures of the run, for a display.
     pub fn progress(&self) -> &Arc<Progress> {
         &self.progress
     }
 
-    /// Ends without waiting for calls that a file system holds.
+    /// Ends without waiting for calls that a file system blocks.
     pub fn leave(self) {
         self.runtime.shutdown_background();
     }
 
-    /// The threads that requests run on.
+    /// The runtime of the requests.
     pub fn runtime(&self) -> &tokio::runtime::Runtime {
         &self.runtime
     }
 
-    /// The event that tells of the beginning.
+    /// The event of the start.
     pub fn started_event(&self, mode: Mode) -> Event<'_> {
         Event::Started {
             source: &self.settings.source,
@@ -180,20 +180,19 @@ impl Load {
         inherited.into_iter().chain(doubts)
     }
 
-    /// Asks the run to stop, from a signal handler's thread.
+    /// The flag that stops the run, for a signal handler's thread.
     pub fn stop(&self) -> &Arc<StopFlag> {
         &self.options.stop
     }
 
-    /// Runs the transfer to its end, or as far as it goes.
+    /// Runs the transfer until it is finished, paused or stopped.
     ///
     /// # Errors
-    /// When the state or the container fails. Entries that fail are not an error but
-    /// [`End::Problems`].
+    /// When the state or the container fails. Failed entries are not an error but [`End::Problems`].
     pub fn run(&self, monitor: &dyn Monitor) -> Result<Summary, LoadError> {
         let started = Instant::now();
         let ran = self.run_phases(started, monitor);
-        // However it ended, the lists say what the database says.
+        // The lists are written however the run ended.
         let listed = problem_files::write(&self.state).and(changed_files::write(&self.state));
         let end = ran?;
         listed?;

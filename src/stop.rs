@@ -1,4 +1,4 @@
-//! The wish to stop, shared by all threads of a run.
+//! The request to stop, shared by all threads of a run.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -6,32 +6,32 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Set once, by a signal, a fatal error or too many problems; the stages look at it between two
-/// pieces of work, and waits in the container's calls end when it is set.
+/// Set once, by a signal, a fatal error or too many failed entries. The stages check it between two units of
+/// work, and it ends waits in calls to the container.
 #[derive(Debug, Default)]
 pub struct StopFlag {
-    /// When the run was first asked to stop.
+    /// The time of the first request.
     since: OnceLock<Instant>,
     asked: Notify,
 }
 
 impl StopFlag {
-    /// Asks the run to stop.
+    /// Requests the stop.
     pub fn request(&self) {
         self.since.get_or_init(Instant::now);
         self.asked.notify_waiters();
     }
 
-    /// Whether the run was asked to stop.
+    /// Whether the stop was requested.
     pub fn is_requested(&self) -> bool {
         self.since.get().is_some()
     }
 
-    /// Waits until the run is asked to stop, and `grace` longer since then.
+    /// Waits until `grace` after the stop was first requested.
     pub async fn requested(&self, grace: Duration) {
         let asked = self.asked.notified();
         tokio::pin!(asked);
-        // Registers before the look, so that a request between the two is not missed.
+        // Registers before the check, so that a request between the two is not missed.
         asked.as_mut().enable();
         let since = match self.since.get() {
             Some(since) => *since,
@@ -44,7 +44,7 @@ impl StopFlag {
     }
 }
 
-/// Asks the run to stop when its thread panics: the others must not wait for what it held.
+/// Requests the stop when its thread panics, so that other threads do not wait for it.
 pub struct StopOnPanic<'a>(pub &'a StopFlag);
 
 impl Drop for StopOnPanic<'_> {
@@ -77,7 +77,7 @@ mod tests {
         stop.request();
         let asked = Instant::now();
         tokio::time::sleep(Duration::from_secs(3)).await;
-        // Asking again grants no more time.
+        // A further request does not extend the grace.
         stop.request();
         let ended = waiting.await.unwrap();
         assert_eq!(ended.duration_since(asked).as_secs(), 5);

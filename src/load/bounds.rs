@@ -1,4 +1,5 @@
-//! What a load may have on its way and hold open, by the options and by what this process may.
+//! The limits of a load: requests in flight, threads and open files, from the options and from the limits of
+//! this process.
 
 use std::num::NonZeroUsize;
 
@@ -12,40 +13,40 @@ use crate::scan::OPEN_AHEAD;
 use crate::source::OPEN_DIRECTORIES;
 use crate::upload::{OBJECT_OVERHEAD, UploadLimits};
 
-/// The database, its log and the log's index, for each thread that reads and encodes.
+/// The database, its log and the log's index, for each encoder thread.
 const FILES_OF_A_READER: u64 = 3;
-/// Standard streams, the database's writer, logs, scratch files, epolls.
+/// Standard streams, the writer of the database, logs, temporary files and epoll instances.
 const FURTHER_FILES: u64 = 32;
 
-/// Requests at the same time where hardly any files may be open: the source seldom needs all that it may.
-const FEWEST_REQUESTS: usize = 16;
-/// Requests at the same time to a folder.
+/// Minimum number of requests in flight if few files may be open. The source seldom needs all of its share.
+const MIN_REQUESTS: usize = 16;
+/// Maximum number of requests in flight to a folder.
 pub(super) const FOLDER_REQUESTS: usize = 64;
-/// Threads that may wait beside those of a folder's requests: for names of hosts, the token's file and whoever is told of
-/// something.
+/// Blocking threads besides those of a folder's requests: for host names, the token file and notices.
 pub(super) const FURTHER_BLOCKING: usize = 32;
 
-/// Where hardly any files may be open: threads of each kind, and directories that stay open.
-const FEWEST_THREADS: usize = 2;
-// Evaluated when this is compiled: 16 is not 0.
-const FEWEST_DIRECTORIES: NonZeroUsize = NonZeroUsize::new(16).unwrap();
+/// Minimum number of threads of each kind if few files may be open.
+const MIN_THREADS: usize = 2;
+/// Minimum number of directories that are kept open.
+// Evaluated at compile time: 16 is not 0.
+const MIN_DIRECTORIES: NonZeroUsize = NonZeroUsize::new(16).unwrap();
 
-/// What the smallest object on its way counts for: what it takes beside its bytes, and an inode.
+/// Memory of the smallest object in flight: the overhead, and an inode.
 const SMALLEST_OBJECT: u64 = OBJECT_OVERHEAD + 256;
 
-/// The bounds of a load.
+/// The limits of a load.
 #[derive(Debug)]
 pub(super) struct Bounds {
-    /// The requests that may be on their way.
+    /// Requests in flight.
     pub(super) concurrency: Concurrency,
-    /// Who may hold files of source and state open.
+    /// Threads and directories that hold files of source and state open.
     pub(super) holders: Holders,
 }
 
-/// Who holds files of source and state open, beside what each load has.
+/// The numbers of threads and directories that hold files of source and state open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Holders {
-    /// Threads that list and look.
+    /// Threads that list directories and examine entries.
     pub(super) scan_threads: usize,
     /// Threads that read and encode.
     pub(super) encode_threads: usize,
@@ -54,8 +55,8 @@ pub(super) struct Holders {
 }
 
 impl Holders {
-    /// As many as the options ask for.
-    fn asked(options: &LoadOptions) -> Self {
+    /// The numbers that the options request.
+    fn requested(options: &LoadOptions) -> Self {
         Holders {
             scan_threads: options.scan_threads.max(1),
             encode_threads: options.encode_threads.max(1),
@@ -63,23 +64,23 @@ impl Holders {
         }
     }
 
-    /// Files that they may have open: 640 by default.
+    /// The files that they may have open: 640 by default.
     fn files(&self) -> u64 {
-        // Each thread has one directory in its hands, and as many wait; each encoder has one file.
+        // Each scan thread lists one directory, and as many wait. Each encoder has one file.
         let listings = self.scan_threads + self.scan_threads.min(OPEN_AHEAD);
         let encoders = self.encode_threads as u64;
         let directories = self.directories.get() as u64;
         directories + listings as u64 + (FILES_OF_A_READER + 1) * encoders
     }
 
-    /// With all that a load has open beside its connections: 688 by default.
+    /// All files that a load may have open besides its connections: 688 by default.
     fn all_files(&self) -> u64 {
         self.files() + OPEN_FILES as u64 + FURTHER_FILES
     }
 
-    /// As many of them as leave the requests their files.
+    /// Reduces the numbers so that enough files are left for the requests.
     fn within(self, open_files: u64) -> Result<Self, Refusal> {
-        let needed = |holders: &Holders| holders.all_files() + FEWEST_REQUESTS as u64;
+        let needed = |holders: &Holders| holders.all_files() + MIN_REQUESTS as u64;
         if needed(&self) <= open_files {
             return Ok(self);
         }
@@ -90,35 +91,34 @@ impl Holders {
         if needed(&all) <= open_files {
             return Ok(all);
         }
-        let fewest = Holders {
-            scan_threads: all.scan_threads.min(FEWEST_THREADS),
-            encode_threads: all.encode_threads.min(FEWEST_THREADS),
-            directories: FEWEST_DIRECTORIES,
+        let minimum = Holders {
+            scan_threads: all.scan_threads.min(MIN_THREADS),
+            encode_threads: all.encode_threads.min(MIN_THREADS),
+            directories: MIN_DIRECTORIES,
         };
-        let least = needed(&fewest);
+        let least = needed(&minimum);
         let Some(left) = open_files.checked_sub(least) else {
             return Err(Refusal::OpenFiles { open_files, least });
         };
-        // Beyond the fewest, each gets the same part of what it would have; less than that, as there
-        // is less left than all would take.
-        let beyond = (all.files() - fewest.files()).max(1);
-        let part = |fewest: usize, all: usize| {
-            fewest + (((all - fewest) as u64).saturating_mul(left) / beyond) as usize
+        // Beyond its minimum, each gets the same fraction of its request.
+        let beyond = (all.files() - minimum.files()).max(1);
+        let part = |minimum: usize, all: usize| {
+            minimum + (((all - minimum) as u64).saturating_mul(left) / beyond) as usize
         };
-        let directories = part(fewest.directories.get(), all.directories.get());
+        let directories = part(minimum.directories.get(), all.directories.get());
         Ok(Holders {
-            scan_threads: part(fewest.scan_threads, all.scan_threads),
-            encode_threads: part(fewest.encode_threads, all.encode_threads),
-            directories: NonZeroUsize::new(directories).unwrap_or(FEWEST_DIRECTORIES),
+            scan_threads: part(minimum.scan_threads, all.scan_threads),
+            encode_threads: part(minimum.encode_threads, all.encode_threads),
+            directories: NonZeroUsize::new(directories).unwrap_or(MIN_DIRECTORIES),
         })
     }
 }
 
 impl Bounds {
-    /// What the options ask for, or less where it is a bound that this process may not reach.
+    /// Returns the limits that the options request, reduced to those of this process.
     ///
     /// # Errors
-    /// A refusal, when the options ask for what memory or open files do not allow.
+    /// A refusal, if the options request more than memory or open files allow.
     pub(super) fn new(options: &LoadOptions) -> Result<Self, Refusal> {
         let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         Bounds::within(options, open_files)
@@ -131,7 +131,7 @@ impl Bounds {
                 least: UploadLimits::LEAST_BYTES,
             });
         }
-        let holders = Holders::asked(options).within(open_files)?;
+        let holders = Holders::requested(options).within(open_files)?;
         Ok(Bounds {
             concurrency: concurrency(options, open_files, holders.all_files())?,
             holders,
@@ -139,7 +139,7 @@ impl Bounds {
     }
 }
 
-/// The requests that may be on their way beside `others` that are open.
+/// The requests that may be in flight while `others` files are open.
 fn concurrency(
     options: &LoadOptions,
     open_files: u64,
@@ -165,13 +165,13 @@ fn concurrency(
         }
         return Ok(Concurrency::Fixed(given));
     }
-    let most = match options.container {
+    let max = match options.container {
         ContainerLocation::Azure { .. } => MAX_REQUESTS,
-        // Each put of a folder is a thread that waits for the disk; flushes are shared.
+        // Each upload to a folder blocks a thread until the disk responds; flushes are shared.
         ContainerLocation::Folder { .. } => FOLDER_REQUESTS,
     };
     Ok(Concurrency::Adaptive {
-        max: most.min(possible),
+        max: max.min(possible),
     })
 }
 
@@ -190,7 +190,7 @@ mod tests {
         LoadOptions::new("state".into(), "source".into(), container)
     }
 
-    fn most(options: &LoadOptions, open_files: u64) -> usize {
+    fn max_requests(options: &LoadOptions, open_files: u64) -> usize {
         match Bounds::within(options, open_files).unwrap().concurrency {
             Concurrency::Adaptive { max } => max,
             Concurrency::Fixed(given) => given.get(),
@@ -198,19 +198,19 @@ mod tests {
     }
 
     #[test]
-    fn requests_leave_the_others_their_files() {
+    fn requests_leave_files_for_source_and_state() {
         let mut options = options("account");
-        assert_eq!(most(&options, u64::MAX), 1024);
-        assert_eq!(most(&options, 1024), 1024 - 688);
-        assert_eq!(most(&options, 200), 22);
-        // An encoder has three files for what it reads of the state, and one of the source.
+        assert_eq!(max_requests(&options, u64::MAX), 1024);
+        assert_eq!(max_requests(&options, 1024), 1024 - 688);
+        assert_eq!(max_requests(&options, 200), 22);
+        // An encoder has three files of the state and one of the source.
         options.encode_threads = 4;
-        assert_eq!(most(&options, 1024), 1024 - 688 + 60 * 4);
-        assert_eq!(most(&self::options("file:///containers"), 1024), 64);
+        assert_eq!(max_requests(&options, 1024), 1024 - 688 + 60 * 4);
+        assert_eq!(max_requests(&self::options("file:///containers"), 1024), 64);
     }
 
     #[test]
-    fn threads_and_directories_leave_requests_their_files() {
+    fn threads_and_directories_leave_files_for_requests() {
         let mut options = options("account");
         for threads in [1, 3, 64, 300] {
             (options.scan_threads, options.encode_threads) = (threads, threads);
@@ -222,10 +222,13 @@ mod tests {
                 assert!(holders.directories.get() >= 16);
             }
             let holders = Bounds::within(&options, 3000).unwrap().holders;
-            assert_eq!(holders, Holders::asked(&options));
+            assert_eq!(holders, Holders::requested(&options));
         }
-        let told = Bounds::within(&options, 91).unwrap_err().to_string();
-        assert!(told.contains("may open 91 files, and needs 92"), "{told}");
+        let message = Bounds::within(&options, 91).unwrap_err().to_string();
+        assert!(
+            message.contains("may open 91 files, and needs 92"),
+            "{message}"
+        );
     }
 
     #[test]
@@ -237,15 +240,15 @@ mod tests {
             let refused = Bounds::within(&options, u64::MAX).err();
             refused.map(|refusal| refusal.to_string())
         };
-        let told = refused(4096, 32 << 20).unwrap();
-        assert!(told.contains("--memory of at least 33M"), "{told}");
+        let message = refused(4096, 32 << 20).unwrap();
+        assert!(message.contains("--memory of at least 33M"), "{message}");
         for (given, memory) in [(4096, 33 << 20), (3900, 32 << 20), (4096, 64 << 20)] {
             assert_eq!(refused(given, memory), None);
         }
     }
 
     #[test]
-    fn a_number_that_is_given_is_taken_or_refused() {
+    fn a_given_number_is_used_or_refused() {
         let mut options = options("account");
         let mut fixed = |given, open_files| {
             options.limits.concurrency = NonZeroUsize::new(given);
@@ -255,13 +258,13 @@ mod tests {
             let taken = fixed(given, open_files).unwrap();
             assert_eq!(taken, Concurrency::Fixed(NonZeroUsize::new(given).unwrap()));
         }
-        for (given, open_files, told) in [
+        for (given, open_files, message) in [
             (17, 92, "--concurrency of at most 16"),
             (337, 1024, "--concurrency of at most 336"),
             (337, 1024, "beside up to 688 of source and state"),
         ] {
             let refused = fixed(given, open_files).unwrap_err().to_string();
-            assert!(refused.contains(told), "{refused}");
+            assert!(refused.contains(message), "{refused}");
         }
     }
 }

@@ -1,9 +1,8 @@
-//! Lists of the files that changed while they were read and are in the container, as files in the
-//! state folder.
+//! The lists of files that changed while they were read and were stored all the same.
 //!
-//! `changed.txt` has an escaped path a line, for people; `changed0.txt` raw paths, each ended by NUL, for
-//! `xargs -0`. Both are written anew from the database at the end of each run, and removed when there is
-//! no such file.
+//! In the state folder, `changed.txt` has one escaped path a line, and `changed0.txt` has raw paths, each
+//! terminated by NUL, for `xargs -0`. Both are rewritten from the database at the end of each run, and
+//! removed if there are no such files.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -62,7 +61,7 @@ pub(super) fn write(state: &State) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Visits all of them, by id, each under all its names, until a visit fails.
+/// Calls `visit` with each path of each such file, ordered by id, until it fails.
 fn each_path(
     reader: &Reader,
     mut visit: impl FnMut(&[u8]) -> io::Result<()>,

@@ -1,4 +1,5 @@
-//! The objects around the tree: the bucket object first, log and root last.
+//! The objects besides the tree: the bucket object, which is written first, and log and root, which are written
+//! last.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -15,20 +16,20 @@ use crate::encode::{EncodeContext, EncodeError, EncodedObject, Encoder, ObjectSi
 use crate::entry::EntryId;
 use crate::state::LOG_NAME;
 
-/// Of a log that is longer, its end goes into the container.
+/// Maximum size of the log in the container. Of a longer log the end is stored.
 const LOG_BYTES: u64 = 8 << 20;
-/// The most that a bucket object may have: its attributes, and a wrapper.
+/// Maximum size of a bucket object: its attributes, and the wrapper.
 const BUCKET_BYTES: u64 = INODE_PAYLOAD_BYTES as u64 + (64 << 10);
 
-/// Puts one object after the other: the last one, an inode, comes when all others are there.
-struct InTurn<'a> {
+/// Uploads one object after the other, so that the last one, an inode, is written after all others.
+struct SequentialSink<'a> {
     load: &'a Load,
     failure: Mutex<Option<ContainerError>>,
 }
 
-impl<'a> InTurn<'a> {
+impl<'a> SequentialSink<'a> {
     fn new(load: &'a Load) -> Self {
-        InTurn {
+        SequentialSink {
             load,
             failure: Mutex::default(),
         }
@@ -43,7 +44,7 @@ impl<'a> InTurn<'a> {
     }
 }
 
-impl ObjectSink for InTurn<'_> {
+impl ObjectSink for SequentialSink<'_> {
     type Room = ();
 
     fn room(&self, _: u64) {}
@@ -69,10 +70,10 @@ pub(super) fn internal(error: EncodeError) -> LoadError {
 impl Load {
     /// Writes the bucket object, which marks the container as this transfer's.
     ///
-    /// It names the log that will be there in the end, so that it is written once, and before
-    /// anything else: a resume compares its UUID.
+    /// It is written before all other objects, because a resume compares its UUID. It already names the log,
+    /// which is written at the end.
     pub(super) fn put_bucket(&self, context: &Arc<EncodeContext>) -> Result<(), LoadError> {
-        let sink = InTurn::new(self);
+        let sink = SequentialSink::new(self);
         Encoder::new(Arc::clone(context), self.state.reader()?)
             .bucket(&[LOG_NAME.to_owned()], &sink)
             .map_err(internal)?;
@@ -81,7 +82,7 @@ impl Load {
         Ok(self.state.set_begun()?)
     }
 
-    /// Writes the log, then the root, and notes that the transfer is over.
+    /// Writes the log, then the root, and records that the transfer is finished.
     pub(super) fn finish(&self, context: &Arc<EncodeContext>) -> Result<(), LoadError> {
         crash_point(CrashPoint::BeforeLog);
         let log = self.log_end()?;
@@ -89,7 +90,7 @@ impl Load {
             BlobName::new(LOG_NAME).map_err(|error| LoadError::Internal(error.to_string()))?;
         self.runtime
             .block_on(self.container.put(&name, PutBody::log(log)))?;
-        // From here on the root may be in the container: a resume tries nothing again, but ends.
+        // From here on the root may be in the container, so a resume only finishes.
         self.state.set_finishing()?;
         crash_point(CrashPoint::BeforeRoot);
         let root = self
@@ -97,7 +98,7 @@ impl Load {
             .reader()?
             .entry(EntryId::ROOT)?
             .ok_or_else(|| LoadError::Internal("the root entry is missing".to_owned()))?;
-        let sink = InTurn::new(self);
+        let sink = SequentialSink::new(self);
         Encoder::new(Arc::clone(context), self.state.reader()?)
             .root(&root, &sink)
             .map_err(internal)?;
@@ -130,7 +131,7 @@ impl Load {
         })
     }
 
-    /// Checks on a resume that the container is the one that this state began.
+    /// Checks on a resume that the container is the one of this transfer.
     pub(super) fn check_bucket(&self, uuid: &str) -> Result<(), LoadError> {
         let other = |what: String| LoadError::OtherContainer {
             location: self.container.location().to_owned(),

@@ -1,10 +1,10 @@
-//! How the scan tells the files' pass that there is more.
+//! The signal from the scan to the file pass that there are more entries.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use crate::pass::MoreEntries;
 
-/// Tells the files' pass that the scan found more.
+/// Wakes the file pass when the scan has recorded more entries.
 #[derive(Default)]
 pub(super) struct Found {
     state: Mutex<FoundState>,
@@ -13,15 +13,15 @@ pub(super) struct Found {
 
 #[derive(Default)]
 struct FoundState {
-    news: bool,
-    over: bool,
+    has_more: bool,
+    is_finished: bool,
 }
 
 impl Found {
-    pub(super) fn notify(&self, over: bool) {
+    pub(super) fn notify(&self, is_finished: bool) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.news = true;
-        state.over |= over;
+        state.has_more = true;
+        state.is_finished |= is_finished;
         self.changed.notify_all();
     }
 }
@@ -29,14 +29,14 @@ impl Found {
 impl MoreEntries for Found {
     fn wait(&self) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        while !state.news && !state.over {
+        while !state.has_more && !state.is_finished {
             state = self
                 .changed
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        state.news = false;
-        !state.over
+        state.has_more = false;
+        !state.is_finished
     }
 }
 

@@ -1,4 +1,4 @@
-//! Everything that is checked before a transfer begins or goes on.
+//! The checks before a transfer starts or resumes.
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -22,21 +22,21 @@ use crate::progress::Progress;
 use crate::source::{doubts, mounts_below, see_root};
 use crate::state::{Settings, State, StateError, compression_name};
 
-/// Whether a transfer begins or goes on.
+/// Whether a transfer starts or resumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// `--new`.
     New,
-    /// Without.
+    /// Without `--new`.
     Resume,
 }
 
-/// Checks everything, opens state and container, and marks a new container as ours.
+/// Checks everything, opens state and container, and marks a new container as this transfer's.
 ///
-/// `notices` hears of outages of the container, and of tokens that end.
+/// `notices` receives outages of the container and tokens that expire.
 ///
 /// # Errors
-/// A refusal, before anything was written; or a state or container that cannot be used.
+/// A refusal, before anything was written, or the error of a state or container that cannot be used.
 pub fn prepare(
     options: LoadOptions,
     mode: Mode,
@@ -54,7 +54,7 @@ pub fn prepare(
             options.request_patience.clone(),
             Arc::clone(&notices),
         )?;
-        // Below the retries: a call that waits for its next try holds up no other.
+        // Below the retries, so that a call in backoff does not hold a slot.
         let limited = Limited::new(opened, limiter);
         let patient = Retrying::new(limited, options.retry.clone())
             .with_notices(notices)
@@ -81,11 +81,11 @@ fn warn_of_end(container: &ContainerLocation, notices: &NoticeObserver) {
     }
 }
 
-/// [`prepare`] with the caller's way to open the container: for wrappers, and for containers that
-/// are none of [`ContainerLocation`]'s. `options.container` still is what the state remembers.
+/// [`prepare`] with another container than that of `options.container`, which is recorded in the state all
+/// the same. For wrappers, and for containers that [`ContainerLocation`] does not know.
 ///
-/// The limits of requests and bandwidth stand above what `open` gives: a call that is repeated in there keeps its
-/// place while it waits for the next try. [`prepare`] has them below its retries.
+/// The limits of requests and bandwidth wrap the container that `open` returns. If it retries calls itself, a
+/// call in backoff holds its slot; [`prepare`] applies them below its retries.
 ///
 /// `open` is called within the load's runtime.
 ///
@@ -101,7 +101,7 @@ pub fn prepare_with(
     })
 }
 
-/// `open` puts the limiter between the requests and what sends them.
+/// `open` must apply the limiter to the container that it returns.
 fn prepare_limited(
     options: LoadOptions,
     mode: Mode,
@@ -127,25 +127,25 @@ fn prepare_limited(
         Mode::New => check_parents(&options.state, None)?,
         Mode::Resume => {}
     }
-    // What the state says comes before what the network says.
+    // The state is checked before the network.
     let resumed = match mode {
         Mode::New => None,
         Mode::Resume => {
             let state = State::open(&options.state)?;
             let settings = state.settings()?;
             check_settings(&options, &settings)?;
-            // A finished transfer reads nothing more.
+            // A finished transfer does not read the source.
             if !state.is_finished()? {
                 super::source::open(&state, &settings, options.source_identity)?;
             }
             Some(state)
         }
     };
-    // A request costs less CPU than the entry that it is for: half of the cores are enough.
+    // A request costs less CPU than encoding its entry, so half of the cores are enough.
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.div_ceil(2).max(2))
-        // Tokio would begin up to 512, each with a heap of its own.
+        // Tokio would start up to 512, each with a heap arena of its own.
         .max_blocking_threads(FOLDER_REQUESTS + FURTHER_BLOCKING)
         .enable_all()
         .build()
@@ -203,15 +203,15 @@ fn prepare_limited(
 }
 
 impl Load {
-    /// Makes sure that the container is this transfer's.
+    /// Checks that the container is this transfer's, or marks an empty one.
     fn claim_container(&self) -> Result<(), LoadError> {
         let identity = Identity::new(self.settings.seed);
-        // One that is finished too: "done" must not be said of another container.
+        // Also for a finished transfer: "complete" must not be reported for another container.
         if self.state.has_begun()? {
             return self.check_bucket(&identity.bucket_uuid());
         }
-        // An earlier run may have ended between the bucket object and the note of it.
-        match look_inside(&self.runtime, self.container.as_ref())? {
+        // An earlier run may have ended after it wrote the bucket object and before it recorded that.
+        match first_blobs(&self.runtime, self.container.as_ref())? {
             (None, false) => {}
             (None, true) => self.check_bucket(&identity.bucket_uuid())?,
             (Some(found), _) => return Err(not_empty(self.container.as_ref(), found)),
@@ -234,7 +234,7 @@ fn source_error(path: &Path, source: std::io::Error) -> Refusal {
     }
 }
 
-/// The source's real path.
+/// Resolves the path of the source.
 pub(crate) fn source_folder(path: &Path) -> Result<PathBuf, Refusal> {
     let real = path
         .canonicalize()
@@ -246,7 +246,7 @@ pub(crate) fn source_folder(path: &Path) -> Result<PathBuf, Refusal> {
     }
 }
 
-/// The real path of a folder that need not be there yet: as much of it as there is, and the rest.
+/// The real path of a folder that need not exist yet: that of its existing part, and the rest.
 fn real_path(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let mut missing = Vec::new();
@@ -274,8 +274,8 @@ fn real_path(path: &Path) -> PathBuf {
     }
 }
 
-/// Checks that source, state and container do not lie in each other, and returns the source's real
-/// path. None of them is touched.
+/// Checks that source, state and container are not inside each other, and returns the real path of the
+/// source. Does not write.
 pub(crate) fn check_places(
     source: &Path,
     state: &Path,
@@ -293,10 +293,10 @@ pub(crate) fn check_places(
     Ok(source)
 }
 
-/// Checks that the folders in which those of state and container would be made are there.
+/// Checks that the parents of the folders of state and container exist.
 ///
-/// Only the last component of a path is made: with a slip in the path, or a disk that is not mounted,
-/// the transfer would fill another disk.
+/// Only the last component of a path is created. With a mistyped path, or a disk that is not mounted, the
+/// transfer would fill another disk.
 pub(crate) fn check_parents(
     state: &Path,
     container: Option<&ContainerLocation>,
@@ -312,7 +312,7 @@ fn check_parent(what: &'static str, folder: &Path) -> Result<(), Refusal> {
     let Some(parent) = folder.parent().filter(|parent| *parent != Path::new("")) else {
         return Ok(());
     };
-    // Whatever else keeps one from making it is for the call that makes it to tell.
+    // Other errors are reported by the call that creates the folder.
     match parent.try_exists() {
         Ok(false) => Err(Refusal::NoParent {
             what,
@@ -335,8 +335,8 @@ fn check_overlap(what: &'static str, folder: &Path, source: &Path) -> Result<(),
     }
 }
 
-/// A blob other than the bucket object, and whether that is there.
-fn look_inside(
+/// Returns a blob other than the bucket object, and whether the bucket object exists.
+fn first_blobs(
     runtime: &tokio::runtime::Runtime,
     container: &dyn Container,
 ) -> Result<(Option<String>, bool), LoadError> {
@@ -369,7 +369,7 @@ fn check_empty(
     runtime: &tokio::runtime::Runtime,
     container: &dyn Container,
 ) -> Result<(), LoadError> {
-    match look_inside(runtime, container)? {
+    match first_blobs(runtime, container)? {
         (None, false) => Ok(()),
         (None, true) => Err(not_empty(container, bucket_name().as_str().to_owned())),
         (Some(found), _) => Err(not_empty(container, found)),
@@ -419,7 +419,7 @@ fn new_settings(options: &LoadOptions, source: &Path) -> Result<Settings, LoadEr
     })
 }
 
-/// What the command says on a resume must be what the transfer was begun with.
+/// Checks that the options of a resume are those that the transfer was started with.
 fn check_settings(options: &LoadOptions, settings: &Settings) -> Result<(), Refusal> {
     let conflict = |option, begun: String, given: String| match begun == given {
         true => Ok(()),

@@ -1,8 +1,8 @@
-//! Lists of the entries with problems, as files in the state folder.
+//! The lists of failed entries.
 //!
-//! `problems.txt` has an escaped path a line, for people, with what is missing below it in brackets; `problems0.txt` raw paths, each ended by
-//! NUL, for `xargs -0`; `problems.json` an object a line. All are written anew from the database
-//! at the end of each run, and removed when there is no problem.
+//! In the state folder, `problems.txt` has one escaped path a line, with a note on a missing subtree in
+//! brackets; `problems0.txt` has raw paths, each terminated by NUL, for `xargs -0`; `problems.json` has one
+//! object a line. All are rewritten from the database at the end of each run, and removed if no entry failed.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -51,7 +51,7 @@ pub(super) fn write(state: &State) -> Result<(), LoadError> {
         for problem in &problems {
             let path = reader.path(problem.id)?.join(&b'/');
             lists.add(&path, problem).map_err(failed(folder))?;
-            // An inode that cannot be loaded is missing under all its names.
+            // An inode that failed is missing under all its names.
             for (parent, name) in reader.link_places(problem.id)? {
                 let mut path = reader.path(parent)?;
                 path.push(name);
@@ -63,7 +63,7 @@ pub(super) fn write(state: &State) -> Result<(), LoadError> {
     lists.publish(folder).map_err(failed(folder))
 }
 
-/// The three files, under temporary names until they are whole.
+/// The three files, under temporary names until they are complete.
 struct Lists {
     text: BufWriter<File>,
     raw: BufWriter<File>,
@@ -82,7 +82,7 @@ struct JsonProblem<'a> {
     message: String,
     errno: Option<i32>,
     attempt: u32,
-    /// What is missing beside the entry.
+    /// What is missing besides the entry.
     subtree: Option<&'a str>,
 }
 
@@ -97,7 +97,7 @@ impl Lists {
     }
 
     fn add(&mut self, path: &[u8], stored: &StoredProblem) -> io::Result<()> {
-        // The root itself has the empty path; "." names it.
+        // The path of the root is empty; "." stands for it.
         let shown = if path.is_empty() { b"." } else { path };
         match stored.subtree {
             None => writeln!(self.text, "{}", Escaped(shown))?,

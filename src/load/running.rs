@@ -24,7 +24,7 @@ pub(super) struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// All phases, one after the other.
+    /// Runs all phases, one after the other.
     pub(super) fn phases(&self) -> Result<End, LoadError> {
         let (load, options) = (self.load, &self.load.options);
         let reader = load.state.reader()?;
@@ -35,7 +35,7 @@ impl Running<'_> {
         }
         self.enter(Phase::Finish);
         match load.finish(self.context) {
-            // The wait for a container that is away was ended, not the run by a failure.
+            // The user stopped the wait for a container that does not respond.
             Err(LoadError::Container(error))
                 if error.is_transient() && options.stop.is_requested() =>
             {
@@ -55,7 +55,7 @@ impl Running<'_> {
         self.monitor.event(&Event::Phase(phase));
     }
 
-    /// Everything but what is put last. Returns how the run ended, if it goes no further.
+    /// Loads everything except log and root. Returns how the run ended if it ends early.
     fn load_tree(&self, reader: &Reader) -> Result<Option<End>, LoadError> {
         let (load, options) = (self.load, &self.load.options);
         self.enter(Phase::Scan);
@@ -64,8 +64,8 @@ impl Running<'_> {
             return self.stopped().map(Some);
         }
         self.warn()?;
-        // All names of an inode must be known before it goes: those in a directory that could
-        // not be listed are not.
+        // All names of an inode must be known before it is uploaded. Those in a directory that could not be
+        // listed are unknown.
         if options.skip_failed || reader.unexplored_count()? == 0 {
             self.enter(Phase::Links);
             self.pass(Pass::Links, &NoMore)?;
@@ -74,7 +74,7 @@ impl Running<'_> {
             return self.stopped().map(Some);
         }
         let left_out = reader.problem_count()?;
-        // Without its root a tree is nothing that could be finished without.
+        // A tree without its root cannot be finished.
         if left_out > 0 && !options.skip_failed || reader.has_problem(EntryId::ROOT)? {
             return Ok(Some(End::Problems));
         }
@@ -85,11 +85,11 @@ impl Running<'_> {
         if options.stop.is_requested() {
             return self.stopped().map(Some);
         }
-        // A directory that failed here is missing in one that is in the container already.
+        // A directory that failed in this pass is missing in its parent, which may be in the container.
         Ok((reader.problem_count()? != left_out).then_some(End::Problems))
     }
 
-    /// Walks the source, and loads files as they are found.
+    /// Scans the source, and loads files while it is scanned.
     fn scan_and_files(&self) -> Result<(), StateError> {
         let found = Found::default();
         let (load, options) = (self.load, &self.load.options);
@@ -111,7 +111,7 @@ impl Running<'_> {
         }
         std::thread::scope(|threads| {
             let scanning = threads.spawn(|| {
-                // However the scan ends, the pass must not wait for more.
+                // However the scan ends, the pass must not wait for more entries.
                 let _over = OnDrop(|| found.notify(true));
                 let end = scan.run();
                 match &end {
@@ -148,7 +148,7 @@ impl Running<'_> {
         .run()
     }
 
-    /// Deletes what attempts at entries that are left out may have put.
+    /// Deletes blobs that failed attempts at skipped entries may have uploaded.
     fn delete_leftovers(&self) -> Result<(), LoadError> {
         let mut encoder = Encoder::new(Arc::clone(self.context), self.load.state.reader()?);
         let reader = self.load.state.reader()?;
@@ -177,7 +177,7 @@ impl Running<'_> {
         }
     }
 
-    /// Tells of entries that the source does not answer for, until `over`.
+    /// Reports entries for which the source does not respond, until `over` is closed.
     pub(super) fn watch_source(&self, over: &std::sync::mpsc::Receiver<()>) {
         use std::sync::mpsc::RecvTimeoutError;
         let patience = self.load.options.source_patience;
@@ -196,7 +196,7 @@ impl Running<'_> {
         }
     }
 
-    /// Tells what the whole tree has that the format cannot hold.
+    /// Warns of everything in the tree that the format cannot store.
     fn warn(&self) -> Result<(), StateError> {
         let reader = self.load.state.reader()?;
         let clamped = reader.totals()?.get(Counter::ClampedTimes);

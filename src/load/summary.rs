@@ -1,4 +1,4 @@
-//! How a run ended, in figures.
+//! The result of a run, with its figures.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use crate::state::{State, Subtrees, Totals};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum End {
-    /// The container is whole.
+    /// The container is complete.
     Finished,
-    /// It was whole before.
+    /// An earlier run completed the container.
     WasFinished,
-    /// The container is whole but for entries with problems, which were left out.
+    /// The container is complete except for failed entries, which were skipped.
     FinishedWithout,
-    /// Entries have problems; the root is not written.
+    /// Entries failed; the root was not written.
     Problems,
-    /// So many have problems that the run stopped.
+    /// The run stopped because too many entries failed.
     TooManyProblems,
-    /// It was asked to stop.
+    /// The run was stopped.
     Stopped,
 }
 
@@ -45,24 +45,24 @@ impl fmt::Display for End {
 pub struct Summary {
     /// How the run ended.
     pub end: End,
-    /// Of the whole transfer, from the database.
+    /// Counts of the complete transfer, from the database.
     pub totals: Totals,
-    /// Entries with a problem.
+    /// Failed entries.
     pub problems: u64,
-    /// What the format has no place for.
+    /// Attributes that the format cannot store.
     pub lost: Vec<Lost>,
-    /// Those of them that hide a subtree.
+    /// Failed entries with a missing subtree.
     pub subtrees: Subtrees,
-    /// Files that changed while they were read, and are in the container.
+    /// Files that changed while they were read and were stored all the same.
     pub changed: u64,
-    /// How long this run took.
+    /// The duration of this run.
     pub elapsed: Duration,
     /// Figures of this run.
     pub progress: Arc<Progress>,
 }
 
 impl Summary {
-    /// How the run ended, in words: with what is missing below directories, if anything is.
+    /// How the run ended, in words, with the missing subtrees if there are any.
     pub fn ended(&self) -> String {
         match self.end {
             End::FinishedWithout if self.subtrees.any() => {

@@ -1,8 +1,8 @@
-//! Access control lists as the kernel hands them out, and the mode that is stored for them.
+//! Access control lists as the kernel returns them, and the mode that is stored for them.
 //!
-//! Where a file has a POSIX ACL with a mask, the group bits of `st_mode` are the mask (acl(5)). The owning
-//! group's permissions are in the ACL. A mode with the mask's bits would give the group what only
-//! named users have.
+//! If a file has a POSIX ACL with a mask, the group bits of `st_mode` are the mask (acl(5)), and the owning
+//! group's permissions are in the ACL. A stored mode with the mask's bits would give the group permissions
+//! that only named users have.
 
 use std::ffi::CStr;
 
@@ -20,24 +20,24 @@ const GROUP_BITS: u16 = 0o070;
 /// Read, write, execute: one class of a mode.
 const ALL: u8 = 0o7;
 
-/// What an ACL means for an entry.
+/// The effect of an ACL on the stored mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Acl {
-    /// The most that the owning group may have.
+    /// The maximum permissions of the owning group.
     pub(super) group: u8,
-    /// What a mode does not say.
+    /// What a mode cannot express.
     pub(super) losses: Losses,
 }
 
 impl Acl {
-    /// None: the mode says all.
+    /// No ACL: the mode is complete.
     pub(super) const NONE: Acl = Acl {
         group: ALL,
         losses: Losses::NONE,
     };
 
-    /// One that is there and cannot be read. The group bits of `st_mode` are its mask, so what the
-    /// group has is unknown, and it is given nothing.
+    /// An ACL that cannot be read. The group bits of `st_mode` are its mask, so the permissions of the
+    /// group are unknown, and it is given none.
     pub(super) fn unreadable() -> Acl {
         Acl {
             group: 0,
@@ -45,7 +45,7 @@ impl Acl {
         }
     }
 
-    /// Both: the group has what either leaves it.
+    /// Combines two ACLs: the group has the permissions that both allow.
     pub(super) fn and(self, other: Acl) -> Acl {
         Acl {
             group: self.group & other.group,

@@ -1,10 +1,10 @@
-//! Which calls to the source are open, and since when.
+//! The calls to the source that are in progress, and when they began.
 //!
-//! A network file system that does not answer holds a thread in the kernel for as long as it
-//! likes (nfs(5), `hard`): the call cannot be ended, but it can be told.
+//! A network file system that does not respond blocks a thread in the kernel without limit (nfs(5),
+//! `hard`). The call cannot be cancelled, but it can be reported.
 //!
-//! This happens for each entry and more than once, so it takes no lock: a call has a slot of its
-//! own, which the same thread finds free again the next time.
+//! Each entry needs several calls, so recording one takes no lock: each call has a slot of its own,
+//! and the same thread usually finds the same slot free again.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -13,62 +13,62 @@ use std::time::{Duration, Instant};
 
 use crate::entry::EntryId;
 
-/// Slots that are made at once: more than the threads of a load.
+/// Slots that are allocated at once: more than the threads of a load.
 const SLOTS: usize = 128;
 
-/// No entry has these ids; the root's is the lowest.
+/// Not ids of entries: the lowest is the root's.
 const FREE: u64 = 0;
 const TAKEN: u64 = 1;
 
-/// The open calls.
+/// The calls in progress.
 #[derive(Debug)]
 pub(super) struct Activity {
-    /// Times are counted from here.
+    /// The origin of all times.
     begin: Instant,
     slots: Slots,
 }
 
-/// Slots, and more of them once all are taken.
+/// Slots, with a further block once all are in use.
 #[derive(Debug)]
 struct Slots {
     slots: [Slot; SLOTS],
     more: OnceLock<Box<Slots>>,
 }
 
-/// One open call. A cache line of its own: others are written by other threads all the time.
+/// One call. Has a cache line of its own, because other threads keep writing to the others.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Slot {
-    /// What is asked for, [`FREE`] or [`TAKEN`]. Written after `since`.
+    /// The entry, [`FREE`] or [`TAKEN`]. Written after `since`.
     entry: AtomicU64,
-    /// Nanoseconds.
+    /// When the call began, in nanoseconds.
     since: AtomicU64,
-    /// `since` of the call that was told of.
-    told: AtomicU64,
+    /// `since` of the call that was reported.
+    reported: AtomicU64,
 }
 
-/// Whose call to the source it is: each has threads of its own.
+/// The kind of a call to the source. Each has threads of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asker {
-    /// A scan that lists or looks.
+    /// The scan lists a directory or examines an entry.
     Scan,
-    /// An encoder that reads.
+    /// An encoder reads an entry.
     Encoder,
 }
 
-/// An entry that the source is being asked for, until dropped.
+/// A call in progress, until dropped.
 #[derive(Debug)]
 pub struct Asking<'a> {
     begin: Instant,
     slot: &'a Slot,
 }
 
-/// An entry for which the source does not answer.
+/// An entry for which the source does not respond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stalled {
     /// The entry: a file, or the directory that is listed.
     pub entry: EntryId,
-    /// How long it was asked for.
+    /// The duration of the call so far.
     pub since: Duration,
 }
 
@@ -104,7 +104,7 @@ impl Slots {
     }
 }
 
-/// Where this thread looks for a slot first: elsewhere than the others, mostly.
+/// The slot that this thread tries first: usually another one than other threads.
 fn first_slot() -> usize {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
@@ -115,7 +115,7 @@ fn first_slot() -> usize {
 
 impl Slot {
     fn take(&self) -> bool {
-        // The look first: a failed exchange takes the cache line from its owner.
+        // The load first: a failed exchange takes the cache line from its owner.
         self.entry.load(Ordering::Relaxed) == FREE
             && self
                 .entry
@@ -123,7 +123,7 @@ impl Slot {
                 .is_ok()
     }
 
-    /// The entry that is asked for, and how long it has been.
+    /// The entry and the duration of the call so far.
     fn open(&self, now: u64) -> Option<(EntryId, Duration)> {
         // Acquire: `since` is that of this call, or of a later one, which has not stalled.
         let entry = self.entry.load(Ordering::Acquire);
@@ -135,18 +135,18 @@ impl Slot {
         Some((EntryId::new(entry), open))
     }
 
-    /// The call, if it is open for longer than `patience` and was not told of yet.
+    /// The call, if it takes longer than `patience` and was not reported yet.
     fn stalled(&self, now: u64, patience: Duration) -> Option<Stalled> {
         let (entry, open) = self.open(now)?;
         let since = self.since.load(Ordering::Relaxed);
-        if open < patience || self.told.swap(since, Ordering::Relaxed) == since {
+        if open < patience || self.reported.swap(since, Ordering::Relaxed) == since {
             return None;
         }
         Some(Stalled { entry, since: open })
     }
 }
 
-/// Nanoseconds since then; never 0, which no call was told of, and good for 584 years.
+/// Nanoseconds since `begin`, enough for 584 years. Never 0, which stands for a call that was not reported.
 fn nanoseconds(begin: Instant) -> u64 {
     begin.elapsed().as_nanos() as u64 | 1
 }
@@ -162,7 +162,7 @@ impl Activity {
         }
     }
 
-    /// How many calls are open for longer than that.
+    /// The number of calls that take longer than that.
     pub(super) fn held(&self, longer_than: Duration) -> usize {
         let now = nanoseconds(self.begin);
         self.slots()
@@ -170,7 +170,7 @@ impl Activity {
             .count()
     }
 
-    /// Calls that are open for longer than `patience` and were not told of yet.
+    /// The calls that take longer than `patience` and were not reported yet.
     pub(super) fn stalled(&self, patience: Duration) -> Vec<Stalled> {
         let now = nanoseconds(self.begin);
         self.slots()
@@ -185,7 +185,7 @@ impl Activity {
 }
 
 impl Asking<'_> {
-    /// The source answered, and is asked again. Returns how long it took.
+    /// Ends the call and begins the next one for the same entry. Returns the duration.
     pub fn renew(&self) -> Duration {
         let now = nanoseconds(self.begin);
         let since = self.slot.since.load(Ordering::Relaxed);
@@ -193,7 +193,7 @@ impl Asking<'_> {
         Duration::from_nanos(now.saturating_sub(since))
     }
 
-    /// The source answered. Returns how long it took.
+    /// Ends the call. Returns its duration.
     pub fn end(self) -> Duration {
         let since = self.slot.since.load(Ordering::Relaxed);
         Duration::from_nanos(nanoseconds(self.begin).saturating_sub(since))
@@ -210,14 +210,14 @@ impl Drop for Asking<'_> {
 mod tests {
     use super::*;
 
-    fn entries(told: &[Stalled]) -> Vec<u64> {
-        let mut entries: Vec<u64> = told.iter().map(|stalled| stalled.entry.get()).collect();
+    fn entries(stalled: &[Stalled]) -> Vec<u64> {
+        let mut entries: Vec<u64> = stalled.iter().map(|stalled| stalled.entry.get()).collect();
         entries.sort_unstable();
         entries
     }
 
     #[test]
-    fn a_call_is_told_of_once_while_it_is_open() {
+    fn a_stalled_call_is_reported_once() {
         let activity = Activity::default();
         let asking = activity.ask(EntryId::new(1000));
         assert_eq!(activity.stalled(Duration::from_secs(3600)), []);
@@ -232,15 +232,15 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_slot_for_every_call() {
+    fn each_call_has_a_slot() {
         let activity = Activity::default();
         let ids = 1000..1000 + 3 * SLOTS as u64;
         let open: Vec<_> = ids
             .clone()
             .map(|id| activity.ask(EntryId::new(id)))
             .collect();
-        let told = activity.stalled(Duration::ZERO);
-        assert_eq!(entries(&told), ids.collect::<Vec<_>>());
+        let stalled = activity.stalled(Duration::ZERO);
+        assert_eq!(entries(&stalled), ids.collect::<Vec<_>>());
         drop(open);
         let _last = activity.ask(EntryId::new(7000));
         assert_eq!(entries(&activity.stalled(Duration::ZERO)), [7000]);
@@ -250,7 +250,7 @@ mod tests {
                 .slots
                 .iter()
                 .any(|slot| slot.entry.load(Ordering::Relaxed) == 7000),
-            "a slot that is free is taken again"
+            "a free slot is used again"
         );
     }
 }

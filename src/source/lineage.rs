@@ -1,14 +1,14 @@
-//! The directories above an open one, without their descriptors: which file system it belongs to,
-//! and whether it is one of them.
+//! The directories above an open one, without their descriptors. They show which file system it belongs
+//! to, and whether it is one of its own ancestors.
 
 use std::sync::Arc;
 
 use crate::entry::EntryId;
 
-/// An open directory and those above it, as numbers of this run.
+/// The device and inode numbers of an open directory and of those above it, in this run.
 #[derive(Debug)]
 pub(super) struct Lineage {
-    /// The directory on which its file system is mounted within the tree.
+    /// The directory of the tree on which its file system is mounted.
     pub(super) file_system: EntryId,
     pub(super) device: u64,
     inode: u64,
@@ -25,9 +25,9 @@ impl Lineage {
         })
     }
 
-    /// The directory `id` in this one; None if it is this one or one above it.
+    /// The directory `id` in this one. None if it is this one or one above it.
     ///
-    /// A device that is that of a directory above is the same file system, mounted once more.
+    /// A device that also belongs to a directory above is the same file system, mounted again.
     pub(super) fn below(
         self: &Arc<Self>,
         id: EntryId,
@@ -55,7 +55,7 @@ impl Lineage {
 }
 
 impl Drop for Lineage {
-    /// One after the other: a chain may be longer than the stack is deep.
+    /// Drops one after the other, because recursion could overflow the stack.
     fn drop(&mut self) {
         let mut above = self.above.take();
         while let Some(mut lineage) = above.and_then(Arc::into_inner) {
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_system_is_known_by_the_directory_that_it_is_mounted_on() {
+    fn a_file_system_is_identified_by_its_mount_point() {
         let id = EntryId::new;
         let root = Lineage::root(1, 2);
         let same = root.below(id(1000), 1, 3).unwrap();
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deep_chain_needs_no_stack() {
+    fn a_deep_chain_is_dropped_without_recursion() {
         let mut at = Lineage::root(1, 2);
         for inode in 3..2_003 {
             at = at.below(EntryId::new(inode), 1, inode).unwrap();

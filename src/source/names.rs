@@ -1,8 +1,8 @@
-//! The names of one directory, sorted by their bytes, however many there are.
+//! The names of one directory, sorted by their bytes.
 //!
-//! The order of the names fixes the order of the ids (docs/design.md, Order), so a listing is
-//! read whole before any of it counts. Names beyond a bound of memory go into sorted runs in an
-//! unlinked file, and are merged when they are handed out.
+//! The order of the names determines the order of the ids (docs/design.md, Order), so a listing is read
+//! completely before its first name is used. Names beyond a memory limit are written to an unlinked file
+//! in sorted runs, which are merged when the names are returned.
 
 mod run;
 mod spool;
@@ -21,26 +21,25 @@ use super::tree::Listable;
 use run::Run;
 use spool::{Merge, Spool};
 
-/// Names are spooled in runs of at most this many bytes, those of their bookkeeping included.
+/// Maximum size of a run that is spooled, including bookkeeping.
 const RUN_BYTES: usize = 8 << 20;
-/// What a listing may always take before it spools; beyond that it must get a share of
-/// [`NAMES_BYTES`].
+/// Memory that each listing may use before it spools. For more it needs a share of [`NAMES_BYTES`].
 const FREE_BYTES: usize = 64 << 10;
 /// A share of [`NAMES_BYTES`].
 const SHARE_BYTES: usize = 256 << 10;
-/// What the names of all listings of a scan may take beside what is free for each.
+/// Memory for the names of all listings of a scan, beyond [`FREE_BYTES`] for each.
 const NAMES_BYTES: usize = 64 << 20;
-/// getdents64(2) fills as much as it gets; NFS servers answer in pieces of up to 1 MiB.
+/// getdents64(2) fills the buffer that it is given. NFS servers respond in pieces of up to 1 MiB.
 const DIRENTS_BUFFER: usize = 64 << 10;
 
-/// Why a directory's names could not be gathered.
+/// Why a directory could not be listed.
 #[derive(Debug)]
 pub enum SpoolError {
-    /// The source does not list the directory.
+    /// The source failed.
     Source(Errno),
     /// The spool in the state folder cannot be written or read.
     Spool(io::Error),
-    /// The caller did not want to go on.
+    /// The caller stopped the listing.
     Stopped,
 }
 
@@ -56,7 +55,7 @@ impl From<io::Error> for SpoolError {
     }
 }
 
-/// Where names are kept: in memory while there is some left, then in files without a name.
+/// The memory for names, and the folder for those that do not fit.
 #[derive(Debug)]
 pub struct NameStore {
     folder: PathBuf,
@@ -65,7 +64,7 @@ pub struct NameStore {
 }
 
 impl NameStore {
-    /// One that spools into `folder`.
+    /// Creates a store that spools into `folder`.
     pub fn new(folder: &Path) -> Self {
         NameStore {
             folder: folder.to_path_buf(),
@@ -74,13 +73,13 @@ impl NameStore {
         }
     }
 
-    /// The folder that it spools into.
+    /// The folder of the spools.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 }
 
-/// What one listing has of the memory for names.
+/// The shares of one listing in the memory for names.
 #[derive(Debug)]
 struct Shares {
     left: Arc<AtomicUsize>,
@@ -98,7 +97,7 @@ impl Shares {
 }
 
 impl Shares {
-    /// Gives back what names of so many bytes do not need.
+    /// Returns the shares that names of so many bytes do not need.
     fn keep(&mut self, bytes: usize) {
         let needed = bytes
             .saturating_sub(FREE_BYTES)
@@ -115,7 +114,7 @@ impl Drop for Shares {
     }
 }
 
-/// What getdents64(2) writes into; good for one listing after the other.
+/// The buffer of getdents64(2), reused by one listing after the other.
 #[derive(Debug)]
 pub struct DirentBuffer(Box<[MaybeUninit<u8>]>);
 
@@ -128,7 +127,7 @@ impl Default for DirentBuffer {
 /// Names in one buffer.
 #[derive(Debug, Default)]
 pub struct Names {
-    /// Each with the NUL that ends it.
+    /// Each name with its NUL.
     bytes: Vec<u8>,
     ends: Vec<u32>,
 }
@@ -136,7 +135,7 @@ pub struct Names {
 impl Names {
     fn push(&mut self, name: &[u8]) {
         self.bytes.extend_from_slice(name);
-        // A piece is of some hundred names, each of 255 bytes at most.
+        // A batch has some hundred names of at most 255 bytes.
         self.ends.push(self.bytes.len() as u32);
     }
 
@@ -145,7 +144,7 @@ impl Names {
         self.ends.clear();
     }
 
-    /// How many there are.
+    /// The number of names.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
@@ -166,11 +165,11 @@ impl Names {
     }
 }
 
-/// The names of a directory but `.` and `..`, ascending, each once.
+/// The names of a directory in ascending order, without `.`, `..` and duplicates.
 #[derive(Debug)]
 pub struct NameList {
     rest: Rest,
-    /// Given back with the names.
+    /// Returned when this is dropped.
     _shares: Shares,
 }
 
@@ -184,11 +183,11 @@ impl NameList {
     /// Reads the complete directory, and keeps the names behind `after`. Names at or below which
     /// something should be mounted are added if they do not exist.
     ///
-    /// `go_on` is asked after each answer of the source; when it says no, the listing ends with
+    /// `go_on` is called after each response of the source. If it returns false, the listing ends with
     /// [`SpoolError::Stopped`].
     ///
     /// # Errors
-    /// When the directory cannot be listed, or the spool not written.
+    /// When the directory cannot be listed, or the spool cannot be written.
     pub fn read(
         directory: &Listable,
         after: Option<&[u8]>,
@@ -246,7 +245,7 @@ impl NameList {
         })
     }
 
-    /// Made-up names, ascending.
+    /// A list of these names, which must be in ascending order.
     #[cfg(test)]
     pub(crate) fn of(names: &[Vec<u8>]) -> Self {
         let mut run = Run::default();
@@ -262,7 +261,7 @@ impl NameList {
         }
     }
 
-    /// Whether all names were handed out.
+    /// Whether all names were returned.
     pub fn is_over(&self) -> bool {
         match &self.rest {
             Rest::Memory(run) => run.left() == 0,
@@ -285,7 +284,7 @@ impl NameList {
         Ok(names.iter().next().map(|name| name.to_bytes().to_vec()))
     }
 
-    /// The next names: about `count`, none only at the end.
+    /// The next names: about `count`; none at the end.
     ///
     /// # Errors
     /// When the spool cannot be read.
@@ -293,7 +292,7 @@ impl NameList {
         let mut names = Names::default();
         match &mut self.rest {
             Rest::Memory(run) => {
-                // What would be left is not worth another piece.
+                // The remainder would be too small for a batch of its own.
                 let count = match run.left() {
                     left if left <= 2 * count => left,
                     _ => count,
@@ -313,7 +312,7 @@ impl NameList {
     }
 }
 
-/// `name` ends with NUL, which is lower than any byte of a name.
+/// Whether a name with its NUL comes after `after`, or there is none.
 fn is_behind(name: &[u8], after: Option<&[u8]>) -> bool {
     let name = name.strip_suffix(b"\0").unwrap_or(name);
     after.is_none_or(|after| name > after)

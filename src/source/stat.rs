@@ -10,34 +10,34 @@ use rustix::io::Errno;
 use crate::entry::{DeviceNumber, Mount, SourceAttributes};
 use crate::loss::Loss;
 
-/// What is asked for: all that is recorded. Not `STATX_BLOCKS`, for which a server may have to be
-/// asked.
-const ASKED: StatxFlags = StatxFlags::BASIC_STATS.difference(StatxFlags::BLOCKS);
+/// The requested fields: all that are recorded. `STATX_BLOCKS` is not requested, because it may cost a
+/// request to the server.
+const REQUESTED: StatxFlags = StatxFlags::BASIC_STATS.difference(StatxFlags::BLOCKS);
 
-/// What one `statx(2)` told.
+/// The result of one `statx(2)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// The attributes, as the format can hold them.
     pub attributes: SourceAttributes,
     /// `st_nlink`.
     pub links: u32,
-    /// `st_dev`: good for comparisons within a run.
+    /// `st_dev`; only comparable within a run.
     pub device: u64,
-    /// How many of the three times were clamped.
+    /// How many of the three times were clamped to the range of the format.
     pub clamped_times: u8,
-    /// Bytes that it takes in the source, where the answer brought them along: it is not asked for.
+    /// Bytes that are allocated in the source, if the file system returned them without a request.
     pub allocated: Option<u64>,
     /// Whether another file system is mounted there (`STATX_ATTR_MOUNT_ROOT`, since Linux 5.8).
     pub is_mount: bool,
     /// Whether opening it may mount a file system on it.
     pub is_automount: bool,
-    /// What is mounted there, where the entry was opened to see.
+    /// The file system that is mounted there, if the entry was opened to find out.
     pub mount: Option<Mount>,
 }
 
 impl Seen {
-    /// Looks at `name` in `directory`, without following a symlink or triggering a mount. Its mode and
-    /// losses are not what is stored: see [`examined_at`](Self::examined_at).
+    /// Examines `name` in `directory` without following a symlink or triggering a mount. Mode and losses
+    /// are not yet those to store: see [`examined_at`](Self::examined_at).
     ///
     /// # Errors
     /// The error of the call; `EINVAL` for a type that no POSIX tree holds.
@@ -51,17 +51,17 @@ impl Seen {
         path: impl rustix::path::Arg,
         flags: AtFlags,
     ) -> Result<Seen, Errno> {
-        Self::from_statx(&statx(directory, path, flags, ASKED)?)
+        Self::from_statx(&statx(directory, path, flags, REQUESTED)?)
     }
 
-    /// Looks at an open file. Its mode and losses are not what is stored: see
+    /// Examines an open file. Mode and losses are not yet those to store: see
     /// [`examined_open`](Self::examined_open).
     ///
     /// # Errors
     /// As [`at`](Self::at).
     pub fn open(file: impl AsFd) -> Result<Seen, Errno> {
         let flags = AtFlags::EMPTY_PATH;
-        Self::from_statx(&statx(file, c"", flags, ASKED)?)
+        Self::from_statx(&statx(file, c"", flags, REQUESTED)?)
     }
 
     fn from_statx(found: &Statx) -> Result<Seen, Errno> {

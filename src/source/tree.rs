@@ -24,15 +24,15 @@ use crate::entry::{
 use crate::problem::{Problem, Reason, is_exhaustion};
 use crate::state::StateError;
 
-/// Directories kept open, unless [`SourceTree::with_open_directories`] says otherwise. A listing works
-/// through siblings, so few are needed; the bound keeps well below the usual limit of 1,024 descriptors.
-// Evaluated when this is compiled: 256 is not 0.
+/// Default number of directories that are kept open. A listing works through siblings, so few are needed.
+/// The number stays well below the usual limit of 1,024 descriptors.
+// Evaluated at compile time: 256 is not 0.
 pub const OPEN_DIRECTORIES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
-/// Entries of the root of a mount that are compared where nothing else shows what is mounted.
+/// Maximum number of recorded entries that are compared to identify the root of a mount.
 const COMPARED_CHILDREN: u32 = 64;
 
-/// Tells where directories are, and what was recorded of them.
+/// Where directories are, and what was recorded of them.
 pub trait Places: Send {
     /// The place of directory `id`.
     ///
@@ -40,7 +40,7 @@ pub trait Places: Send {
     /// When the state cannot be read.
     fn place(&self, id: EntryId) -> Result<Option<Place>, StateError>;
 
-    /// Up to `at_most` entries of directory `id` that were recorded and are no mounts: names and
+    /// Up to `at_most` recorded entries of directory `id` on which nothing is mounted: names and
     /// attributes.
     ///
     /// # Errors
@@ -71,9 +71,9 @@ impl Places for crate::state::Reader {
 /// Why something in the source could not be opened.
 #[derive(Debug)]
 pub enum OpenError {
-    /// The source does not give it: a problem of that entry.
+    /// The source failed: a problem of that entry.
     Problem(Problem),
-    /// The state does not tell where it is: an error of the run.
+    /// The state failed: an error of the run.
     State(StateError),
 }
 
@@ -99,11 +99,11 @@ pub struct Directory {
     pub id: EntryId,
     /// The directory that it lies in; the root lies in itself.
     pub parent: EntryId,
-    /// Good for openat(2) and statx(2) relative to it: opened with `O_PATH`, or for reading where
-    /// it was listed.
+    /// For openat(2) and statx(2) relative to it. Opened with `O_PATH`, or for reading if the directory
+    /// was listed.
     descriptor: OwnedFd,
     lineage: Arc<Lineage>,
-    /// What should be mounted in it or below.
+    /// The mounts that are expected in it or below.
     expected: Option<Arc<Expected>>,
     /// It belongs to an autofs: each name in it may be a trigger.
     is_autofs: bool,
@@ -113,12 +113,12 @@ pub struct Directory {
 #[derive(Debug)]
 pub struct Listable {
     directory: Arc<Directory>,
-    /// A descriptor of its own, where that of the directory does not read, or not from the start.
+    /// A descriptor of its own, if that of the directory cannot be read, or not from the start.
     names: Option<OwnedFd>,
 }
 
 impl Listable {
-    /// A directory that is open already.
+    /// Lists a directory that is open already.
     ///
     /// # Errors
     /// The error of openat(2).
@@ -142,9 +142,9 @@ pub struct SourceTree {
     root: Arc<Directory>,
     identity: SourceIdentity,
     places: Mutex<Box<dyn Places>>,
-    /// What scans ask for.
+    /// Calls of the scan.
     scanning: Activity,
-    /// What encoders ask for.
+    /// Calls of encoders.
     encoding: Activity,
     open: Mutex<LruCache<EntryId, Arc<Directory>>>,
 }
@@ -155,7 +155,7 @@ impl SourceTree {
     /// Opens the source folder.
     ///
     /// # Errors
-    /// When it is not there or not a directory.
+    /// When it does not exist or is not a directory.
     pub fn open(path: &Path, places: Box<dyn Places>) -> Result<Self, Errno> {
         let descriptor = open(path, DIRECTORY, Mode::empty())?;
         let seen = Seen::open(&descriptor)?;
@@ -185,7 +185,7 @@ impl SourceTree {
     /// Expects these file systems. If none is mounted at the place of one, examining its entry fails
     /// with `ENODEV`; if another one is, with `EXDEV`.
     pub fn with_mounts(mut self, mounts: &[MountBelow]) -> Self {
-        // Nobody else has it yet, and without a root there is nothing to expect.
+        // The root is not shared yet.
         if let Some(root) = Arc::get_mut(&mut self.root) {
             root.expected = Expected::of(mounts);
         }
@@ -195,7 +195,7 @@ impl SourceTree {
     /// Whether the source is the one of which `known` was recorded.
     ///
     /// # Errors
-    /// When the state cannot be read, or the source does not answer.
+    /// When the state cannot be read, or the source does not respond.
     pub fn check_root(&self, known: &KnownDirectory) -> Result<Result<(), Mismatch>, OpenError> {
         let seen = Seen::open(&self.root.descriptor)?;
         let Mounted::This(recorded) = &known.mounted else {
@@ -273,8 +273,8 @@ impl SourceTree {
         }
     }
 
-    /// The directory `id` that was opened in `above`, if it is the one of the scan and none of those
-    /// above it.
+    /// The directory `id` that was opened in `above`, if it is the recorded one and not one of its own
+    /// ancestors.
     fn enter(
         &self,
         above: &Arc<Directory>,
@@ -306,7 +306,7 @@ impl SourceTree {
         let directory = Arc::new(Directory {
             id,
             parent: above.id,
-            // Asked once for a mount: it costs a request to a server.
+            // Determined once for each mount, because it costs a request to the server.
             is_autofs: match seen.device == device_above {
                 true => above.is_autofs,
                 false => mounts::is_autofs(&descriptor),
@@ -319,24 +319,24 @@ impl SourceTree {
         Ok(directory)
     }
 
-    /// Keeps at most so many directories open.
+    /// Keeps at most `at_most` directories open.
     pub fn with_open_directories(self, at_most: NonZeroUsize) -> Self {
         self.cache().resize(at_most);
         self
     }
 
-    /// Notes that the source is asked for `entry`, until the guard is dropped. What else
-    /// happens meanwhile, as a look into the state for where it stands, counts as the source's time.
+    /// Records a call to the source for `entry` until the guard is dropped. Anything else that happens
+    /// meanwhile, such as a query of the state, counts as the source's time.
     pub fn ask(&self, asker: Asker, entry: EntryId) -> Asking<'_> {
         self.activity(asker).ask(entry)
     }
 
-    /// How many calls are open for longer than that.
+    /// The number of calls that take longer than that.
     pub fn held(&self, longer_than: Duration) -> usize {
         self.scanning.held(longer_than) + self.encoding.held(longer_than)
     }
 
-    /// How many calls of `asker` are open for longer than that.
+    /// The number of calls of that kind that take longer than that.
     pub fn held_of(&self, asker: Asker, longer_than: Duration) -> usize {
         self.activity(asker).held(longer_than)
     }
@@ -348,7 +348,7 @@ impl SourceTree {
         }
     }
 
-    /// Entries for which the source did not answer within `patience`; each is told once.
+    /// Entries for which the source did not respond within `patience`; each call is returned once.
     pub fn stalled(&self, patience: Duration) -> Vec<Stalled> {
         let mut stalled = self.scanning.stalled(patience);
         stalled.extend(self.encoding.stalled(patience));
@@ -358,9 +358,9 @@ impl SourceTree {
     /// The directory `id`.
     ///
     /// # Errors
-    /// When a directory on the way to it cannot be opened, or the state does not know it.
+    /// When it or a directory above it cannot be opened, or is not in the state.
     pub fn directory(&self, id: EntryId) -> Result<Arc<Directory>, OpenError> {
-        // Climb to a directory that is open, then descend again, opening one after the other.
+        // Ascend to a directory that is open, then descend and open one after the other.
         let mut below = Vec::new();
         let mut at = id;
         let mut directory = loop {
@@ -371,7 +371,7 @@ impl SourceTree {
             let place = place.ok_or(Problem::new(Reason::Vanished))?;
             let parent = place.parent;
             if parent >= at && at != EntryId::ROOT {
-                // A directory is recorded before what is in it; anything else would loop.
+                // A directory is recorded before its entries. Anything else could be a loop.
                 return Err(Problem::new(Reason::Vanished).into());
             }
             below.push((at, place));
@@ -386,10 +386,10 @@ impl SourceTree {
         Ok(directory)
     }
 
-    /// The directory `id`, to be listed.
+    /// Opens the directory `id` for listing.
     ///
-    /// One openat(2) gives the descriptor for the names and for the looks at them: each open costs
-    /// a call to the server.
+    /// The same descriptor serves for reading the names and for examining them, because each open costs a
+    /// request to the server.
     ///
     /// # Errors
     /// As [`directory`](Self::directory), and when it may not be read.
@@ -401,8 +401,8 @@ impl SourceTree {
         let name = component(place.name.clone())?;
         let above = self.directory(place.parent)?;
         let descriptor = above.open_unread(&name, flags)?;
-        // One that may be read but not searched has names and nothing else: that is its problem, not
-        // one of each name. The look at "." needs the same right as those at them.
+        // If the directory may be read but not searched, none of its names can be examined. That is one
+        // problem of the directory. Examining "." needs the same permission.
         let seen = Seen::at(&descriptor, c".")?;
         Ok(Listable {
             directory: self.enter(&above, id, place, descriptor, &seen)?,
@@ -440,7 +440,7 @@ impl std::fmt::Debug for SourceTree {
     }
 }
 
-/// A name as a system call takes it.
+/// A name as a C string.
 pub(super) fn component(name: Vec<u8>) -> Result<CString, Errno> {
     CString::new(name).map_err(|_| Errno::INVAL)
 }
@@ -455,14 +455,14 @@ impl Directory {
     /// # Errors
     /// The error of openat(2); a symlink, directory, fifo or socket in its place is one.
     pub fn open_file(&self, name: &[u8]) -> Result<OwnedFd, Errno> {
-        // O_NONBLOCK: a fifo that took the file's place must not hang the open.
+        // O_NONBLOCK: opening a fifo that replaced the file would block.
         self.open_unread(
             &component(name.to_vec())?,
             OFlags::NOFOLLOW | OFlags::NONBLOCK,
         )
     }
 
-    /// Looks at an entry in it, with its ACL and extended attributes.
+    /// Examines an entry in it, with its ACL and extended attributes.
     ///
     /// # Errors
     /// The error of statx(2).
@@ -470,14 +470,14 @@ impl Directory {
         self.look(&component(name.to_vec())?)
     }
 
-    /// [`look_at`](Self::look_at) with a name as the system call takes it.
+    /// [`look_at`](Self::look_at) for a C string.
     ///
-    /// A directory on which something is mounted, or may be, is opened: the attributes are those of
-    /// what a listing will find there, not those of an automount's trigger.
+    /// A directory on which something is, or may be, mounted is opened, so that the attributes are those of
+    /// the mounted directory, not those of an automount trigger.
     ///
     /// # Errors
-    /// The error of statx(2) or openat(2); `ENODEV` where a file system is missing, `EXDEV` where it is
-    /// another one.
+    /// The error of statx(2) or openat(2); `ENODEV` if an expected file system is not mounted, `EXDEV` if
+    /// another one is.
     pub fn look(&self, name: &CStr) -> Result<Seen, Errno> {
         let Some(expected) = self.expected_at(name.to_bytes()) else {
             return self.look_and_mount(name);
@@ -517,7 +517,7 @@ impl Directory {
             return Ok(seen);
         }
         let descriptor = match self.open(name, DIRECTORY | OFlags::NOFOLLOW) {
-            // It is there: what is missing is the file system.
+            // The directory exists: the file system is missing.
             Err(Errno::NOENT) => return Err(Errno::NODEV),
             opened => opened?,
         };
@@ -554,7 +554,7 @@ impl Directory {
         }
     }
 
-    /// Whether a regular file in it may be read, by the user and groups that opens are checked by.
+    /// Checks that the effective user may read a regular file in it.
     ///
     /// # Errors
     /// The error of faccessat2(2); `EACCES` where it may not.
@@ -571,8 +571,8 @@ impl Directory {
         rustix::fs::readlinkat(&self.descriptor, &name, Vec::new()).map(CString::into_bytes)
     }
 
-    /// Opens without changing the access time where that is allowed, so that reading does not
-    /// change what a later run sees. open(2): `O_NOATIME` is `EPERM` for files of others.
+    /// Opens for reading. Does not change the access time, which a later run stores, if that is allowed:
+    /// `O_NOATIME` fails with `EPERM` for files of other users (open(2)).
     fn open_unread(&self, name: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
         let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC;
         let try_open =
@@ -584,7 +584,7 @@ impl Directory {
     }
 }
 
-/// A call that a signal interrupted had no effect (signal(7)).
+/// Repeats a call that a signal interrupted; it had no effect (signal(7)).
 pub(super) fn retry_interrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
         match call() {
@@ -607,9 +607,8 @@ mod tests {
         }
     }
 
-    /// Each crew goes by its own calls.
     #[test]
-    fn calls_are_counted_for_who_asks() {
+    fn calls_are_counted_by_kind() {
         let folder = tempfile::tempdir().unwrap();
         let tree = SourceTree::open(folder.path(), Box::new(NoPlaces)).unwrap();
         let held =

@@ -1,4 +1,4 @@
-//! Signs that a source is not mounted: it is empty, or a mount point of `/etc/fstab` in it is.
+//! Signs that a source is not mounted: it is empty, or a mount point of `/etc/fstab` in it is empty.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -8,18 +8,17 @@ use rustix::fs::{AtFlags, CWD, Dir, DirEntry, Mode, OFlags, open};
 
 use super::stat::Seen;
 
-/// What makes a source suspicious.
+/// A sign that the source, or a file system below it, is not mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Doubt {
-    /// The source holds nothing.
+    /// The source is empty.
     Empty(PathBuf),
-    /// A mount point of `/etc/fstab`, the source or a directory below it, on which nothing is mounted
-    /// and which holds nothing.
+    /// A mount point of `/etc/fstab`, at or below the source, that is empty and has nothing mounted on it.
     NotMounted(PathBuf),
 }
 
-/// Looks for signs that the source, or a file system below it, is not mounted. `source` has no
-/// symlinks. What cannot be read is no sign: the scan shows it.
+/// Returns the signs that the source, or a file system below it, is not mounted. `source` must not contain
+/// symlinks. A directory that cannot be read is not a sign: the scan reports it.
 pub fn doubts(source: &Path, fstab: &Path) -> Vec<Doubt> {
     let table = std::fs::read(fstab).unwrap_or_default();
     let mut points: Vec<PathBuf> = mount_points(&table)
@@ -43,13 +42,13 @@ fn mount_points(table: &[u8]) -> impl Iterator<Item = PathBuf> {
         let mut fields = line.split(blank).filter(|field| !field.is_empty());
         let device = fields.next()?;
         let point = fields.next()?;
-        // `none` and `swap` are no paths.
+        // `none` and `swap` are not paths.
         let is_point = device.first() != Some(&b'#') && point.first() == Some(&b'/');
         is_point.then(|| PathBuf::from(OsString::from_vec(without_escapes(point))))
     })
 }
 
-/// A field of fstab(5) or proc(5) as it is meant.
+/// Decodes the octal escapes of a field of fstab(5) or proc(5).
 pub(super) fn without_escapes(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -69,7 +68,7 @@ pub(super) fn without_escapes(field: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Whether a folder holds nothing. Its access time, which a load stores, stays where that is allowed.
+/// Whether a folder is empty. Does not change its access time, which a load stores, if that is allowed.
 fn is_empty(folder: &Path) -> bool {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = open(folder, flags | OFlags::NOATIME, Mode::empty())
@@ -82,7 +81,8 @@ fn is_empty(folder: &Path) -> bool {
         .is_ok_and(|mut entries| !entries.any(is_name))
 }
 
-/// Whether something is mounted there: it has the flag, or another device than the directory above.
+/// Whether something is mounted there: `STATX_ATTR_MOUNT_ROOT` is set, or its device differs from that of
+/// the directory above.
 pub(super) fn is_mounted(folder: &Path) -> bool {
     let seen = |path: &Path| {
         let flags = AtFlags::NO_AUTOMOUNT;
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_empty_is_doubted_once() {
+    fn each_sign_is_returned_once() {
         let folder = tempfile::tempdir().unwrap();
         let source = folder.path().canonicalize().unwrap();
         let fstab = source.with_extension("fstab");
@@ -128,7 +128,7 @@ mod tests {
         );
         std::fs::write(&fstab, lines).unwrap();
         assert_eq!(doubts(&source, &fstab), [Doubt::NotMounted(empty.clone())]);
-        // Of a source that is a mount point itself there is one sign, not two.
+        // An empty source that is a mount point is one sign, not two.
         let lines = format!("a {}/em\\040pty ext4\n", source.display());
         std::fs::write(&fstab, lines).unwrap();
         assert_eq!(doubts(&empty, &fstab), [Doubt::NotMounted(empty.clone())]);

@@ -1,19 +1,19 @@
-//! Names in memory, and sorted.
+//! A sorted run of names in memory.
 
-/// Bookkeeping of a name in memory: where it begins and ends.
+/// Bytes of bookkeeping a name: its start and length.
 const PER_NAME: usize = 8;
 
-/// Names in memory: one buffer, and where each name lies in it.
+/// Names in one buffer, with the start and length of each.
 #[derive(Debug, Default)]
 pub(super) struct Run {
     pub(super) bytes: Vec<u8>,
     pub(super) places: Vec<(u32, u16)>,
-    /// How many were handed out.
+    /// The number of names that were returned.
     taken: usize,
 }
 
 impl Run {
-    /// `name` with its NUL, here and below.
+    /// Adds a name with its NUL. All names of a run include it.
     pub(super) fn push(&mut self, name: &[u8]) {
         // RUN_BYTES and NAME_MAX bound both numbers far below their types.
         self.places
@@ -36,7 +36,7 @@ impl Run {
             .unwrap_or_default()
     }
 
-    /// Sorts, and drops names that came twice: readdir(3) may tell one again when the directory
+    /// Sorts the names and removes duplicates: readdir(3) may return a name twice if the directory
     /// changes meanwhile.
     pub(super) fn sort(&mut self) {
         let mut places = std::mem::take(&mut self.places);
@@ -45,7 +45,7 @@ impl Run {
         self.places = places;
     }
 
-    /// Gives back what was allocated for names to come.
+    /// Frees the memory that was allocated for further names.
     pub(super) fn shrink(&mut self) {
         self.bytes.shrink_to_fit();
         self.places.shrink_to_fit();

@@ -1,4 +1,4 @@
-//! Sorted runs of names in a file without a name, and their merge.
+//! Sorted runs of names in an unlinked file, and their merge.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,12 +15,12 @@ use super::run::Run;
 use super::{Names, SpoolError};
 use crate::source::tree::retry_interrupted;
 
-/// What the buffers take through which one listing reads its runs, unless there are very many: 4 KiB
-/// for each of them at least, and of those fewer than twice [`MERGED_RUNS`] in 4 GiB of names.
+/// Memory for the buffers through which one listing reads its runs. Each buffer has at least 4 KiB, and
+/// there are fewer than twice [`MERGED_RUNS`] of them for 4 GiB of names.
 const MERGE_BYTES: usize = 256 << 10;
 
-/// As many runs become one: each that is read takes a buffer, and a listing that gets no share of the
-/// memory for names has one for every 64 KiB of them.
+/// So many runs are merged into one. Each run that is read takes a buffer, and a listing without a share
+/// of the memory for names has a run for every 64 KiB of them.
 pub(super) const MERGED_RUNS: usize = 256;
 
 /// Sorted runs in one unlinked file: u16 length (little-endian), name, …
@@ -30,25 +30,25 @@ pub(super) struct Spool {
     runs: Vec<Span>,
 }
 
-/// Where a run lies.
+/// The position of a run in the file.
 #[derive(Debug, Clone, Copy)]
 struct Span {
     start: u64,
     end: u64,
-    /// How often its names were merged. Only runs of one level are, so that each name is written once
-    /// for each, of which there are few: two for some gigabytes.
+    /// How often its names were merged. Only runs of one level are merged, so that each name is written
+    /// once for each level. Two levels hold some gigabytes.
     level: u32,
 }
 
 impl Spool {
     pub(super) fn create(folder: &Path) -> Result<Self, SpoolError> {
-        // open(2), O_TMPFILE: the file never has a name, so a crash leaves nothing behind.
+        // open(2), O_TMPFILE: the file never has a name, so that a crash leaves no file behind.
         use rustix::fs::{Mode, OFlags, open};
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
         let file = match retry_interrupted(|| open(folder, flags, mode)) {
             Ok(file) => File::from(file),
-            // Not every file system has O_TMPFILE.
+            // Not every file system supports O_TMPFILE.
             Err(Errno::OPNOTSUPP | Errno::ISDIR) => unlinked_file(folder)?,
             Err(errno) => return Err(SpoolError::Spool(errno.into())),
         };
@@ -84,8 +84,8 @@ impl Spool {
         Ok(())
     }
 
-    /// Merges the last runs, while there are many of one level. What they take in the file is given
-    /// back with the file.
+    /// Merges the last runs while there are [`MERGED_RUNS`] of one level. Their space in the file is freed
+    /// with the file.
     fn merge_many(&mut self) -> io::Result<()> {
         while let Some(first) = self.runs.len().checked_sub(MERGED_RUNS)
             && let Some(level) = self.runs.last().map(|last| last.level)
@@ -109,7 +109,7 @@ impl Spool {
 }
 
 fn write_name(writer: &mut impl Write, name: &[u8]) -> io::Result<()> {
-    // NAME_MAX is far below what the length holds.
+    // NAME_MAX is far below the maximum of the length.
     writer.write_all(&(name.len() as u16).to_le_bytes())?;
     writer.write_all(name)
 }
@@ -151,7 +151,7 @@ impl Read for ReadAt {
 }
 
 impl RunReader {
-    /// Whether there was a name to read.
+    /// Reads the next name. Returns false at the end.
     fn next(&mut self, name: &mut Vec<u8>) -> io::Result<bool> {
         if self.left == 0 {
             return Ok(false);
@@ -170,9 +170,9 @@ impl RunReader {
 pub(super) struct Merge {
     memory: Run,
     runs: Vec<RunReader>,
-    /// The next name of each run; the one in memory is numbered behind those of the spool.
+    /// The next name of each run, with the number of the run. The run in memory comes last.
     heads: BinaryHeap<Reverse<(Vec<u8>, usize)>>,
-    /// The last name that was handed out.
+    /// The last name that was returned.
     last: Vec<u8>,
 }
 
@@ -218,12 +218,12 @@ impl Merge {
         self.runs.len()
     }
 
-    /// Whether all names were handed out.
+    /// Whether all names were returned.
     pub(super) fn is_over(&self) -> bool {
         self.heads.is_empty()
     }
 
-    /// Adds the next name, unless it is the last one again: another run may have it too.
+    /// Adds the next name, unless it is a duplicate from another run.
     pub(super) fn next(&mut self, names: &mut Names) -> io::Result<()> {
         let Some(mut head) = self.heads.peek_mut() else {
             return Ok(());
@@ -240,7 +240,7 @@ impl Merge {
     }
 }
 
-/// Reads the next name of a run. Returns whether there was one.
+/// Reads the next name of a run. Returns false at its end.
 fn refill(
     runs: &mut [RunReader],
     memory: &mut Run,
@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_comes_twice_counts_once() {
+    fn duplicate_names_are_removed() {
         let spool = tempfile::tempdir().unwrap();
         let mut file = Spool::create(spool.path()).unwrap();
         let run = |names: &[&[u8]]| {

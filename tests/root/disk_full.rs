@@ -6,7 +6,8 @@ use std::process::Command;
 
 use crate::checker::{CompareOptions, FolderBlobs, check, compare};
 use crate::support::command::{Ran, SEED, Scratch, assert_same, blobs};
-use crate::support::tree::{is_superuser, walk_source};
+use crate::support::mounts;
+use crate::support::tree::walk_source;
 
 /// A file system of a few pages; unmounted when dropped.
 struct SmallDisk(PathBuf);
@@ -35,13 +36,6 @@ impl Drop for SmallDisk {
     }
 }
 
-fn may_mount() -> bool {
-    if !is_superuser() {
-        eprintln!("skipped: mounting a small disk needs the superuser");
-    }
-    is_superuser()
-}
-
 /// A tree whose database takes more than a MiB, and whose content more than two.
 fn tree(scratch: &Scratch) {
     let source = scratch.source();
@@ -65,7 +59,7 @@ fn assert_whole(scratch: &Scratch, name: &str) {
 
 /// Loads with too little room, then with more and more; the end must be as if there had been room.
 fn with_a_small_disk(at: &str, sizes: &[u32], sentence: &str) {
-    if !may_mount() {
+    if !mounts::possible() {
         return;
     }
     let scratch = Scratch::new();

@@ -10,6 +10,7 @@ pub mod golden;
 pub mod kinds;
 pub mod mounts;
 pub mod sink;
+pub mod skip;
 pub mod synthetic;
 pub mod tree;
 pub mod wire;

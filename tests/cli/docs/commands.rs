@@ -48,9 +48,12 @@ fn commands(page: &Page) -> String {
 }
 
 /// A port of this host that is free now.
+/// A free port below those that the kernel gives to other tests meanwhile (`ip_local_port_range`).
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| fastrand::u16(20_000..32_000))
+        .find(is_free)
+        .unwrap()
 }
 
 fn copy_tree(from: &Path, to: &Path) {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::surveyed::{assert_left_nothing, command, finding, number, survey, temporary};
 use crate::support::command::{Ran, Scratch};
 use crate::support::faulty_source::{Act, Call, Fault, FaultySource};
-use crate::support::tree::is_superuser;
+use crate::support::skip::needs_root;
 
 /// A user without any rights: nobody.
 const UID: u32 = 65_534;
@@ -21,8 +21,7 @@ fn one(path: &str) -> Option<(u64, Vec<String>)> {
 
 #[test]
 fn what_the_user_may_not_read() {
-    if !is_superuser() {
-        eprintln!("skipped: becoming another user needs the superuser");
+    if !needs_root("running as another user") {
         return;
     }
     let scratch = Scratch::new();
@@ -62,8 +61,7 @@ fn what_the_user_may_not_read() {
 
 #[test]
 fn what_the_format_cannot_hold_and_what_the_source_refuses() {
-    if let Some(obstacle) = FaultySource::obstacle() {
-        eprintln!("skipped: {obstacle}");
+    if !FaultySource::is_possible() {
         return;
     }
     let scratch = Scratch::new();

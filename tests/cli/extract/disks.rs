@@ -8,8 +8,8 @@ use clfs_format::FileType;
 use clfsload::extract::ExtractError;
 
 use super::fixture::{Place, container, contents, file};
+use crate::support::mounts;
 use crate::support::synthetic::Builder;
-use crate::support::tree::is_superuser;
 
 /// A file system in memory; unmounted when dropped.
 struct Disk(PathBuf);
@@ -37,16 +37,9 @@ impl Drop for Disk {
     }
 }
 
-fn may_mount() -> bool {
-    if !is_superuser() {
-        eprintln!("skipped: mounting a disk needs the superuser");
-    }
-    is_superuser()
-}
-
 #[test]
 fn a_full_disk_ends_the_run_with_a_sentence() {
-    if !may_mount() {
+    if !mounts::possible() {
         return;
     }
     let mut build = Builder::new();
@@ -87,7 +80,7 @@ fn a_full_disk_ends_the_run_with_a_sentence() {
 /// A link does not reach another disk: the file is fetched again, which is told.
 #[test]
 fn names_on_two_disks() {
-    if !may_mount() {
+    if !mounts::possible() {
         return;
     }
     let mut build = Builder::new();
@@ -120,7 +113,7 @@ fn names_on_two_disks() {
 /// Disks that are not waited for may lose what was written: the record says so as long.
 #[test]
 fn more_disks_than_are_waited_for() {
-    if !may_mount() {
+    if !mounts::possible() {
         return;
     }
     let mut build = Builder::new();

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::fixture::{Place, container};
 use crate::support::golden;
-use crate::support::tree::{SourceNode, is_superuser, walk_source};
+use crate::support::skip::needs_root;
+use crate::support::tree::{SourceNode, walk_source};
 
 const TYPE_BITS: u32 = 0o170_000;
 const DIRECTORY: u32 = 0o040_000;
 
 /// With `links` the container holds the links of the tree; otherwise each path is a file of its own.
 fn comes_out(archive: &str, tree: &str, links: bool) {
-    if !is_superuser() {
-        eprintln!("skipped: owners and devices need the superuser");
+    if !needs_root("creating devices") {
         return;
     }
     let (place, expected) = (Place::new(), golden::tree(tree));

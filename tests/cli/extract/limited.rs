@@ -14,15 +14,6 @@ use super::limited_disk::{LimitedDisk, Limits};
 use crate::support::command::{Ran, Scratch, clfsload};
 use crate::support::faulty_source::FaultySource;
 use crate::support::synthetic::Builder;
-use crate::support::tree::is_superuser;
-
-fn may_mount() -> bool {
-    let obstacle = FaultySource::obstacle();
-    if let Some(obstacle) = &obstacle {
-        eprintln!("skipped: {obstacle}");
-    }
-    obstacle.is_none()
-}
 
 /// `README` and `readme`, `Dir/a` and `dir/b`, `mixed` and the directory `MIXED`, `alone`.
 fn folding_names() -> Counted {
@@ -56,7 +47,7 @@ fn folding_names() -> Counted {
 /// Both entries are listed, one of them stands, and further runs download nothing.
 #[test]
 fn two_entries_never_land_on_one_name() {
-    if !may_mount() {
+    if !FaultySource::is_possible() {
         return;
     }
     for has_no_flags in [false, true] {
@@ -112,7 +103,7 @@ fn two_entries_never_land_on_one_name() {
 /// Given one by one, each path is met in a directory that was not listed.
 #[test]
 fn single_paths_never_land_on_one_name() {
-    if !may_mount() {
+    if !FaultySource::is_possible() {
         return;
     }
     let (place, sample) = (Place::new(), folding_names());
@@ -134,7 +125,7 @@ fn single_paths_never_land_on_one_name() {
 /// What stands there under a folded name is not the container's: it stays.
 #[test]
 fn foreign_files_are_not_replaced_through_another_name() {
-    if !may_mount() {
+    if !FaultySource::is_possible() {
         return;
     }
     let (place, sample) = (Place::new(), folding_names());
@@ -170,7 +161,7 @@ fn names_that_do_not_fold_all_come_out() {
 /// A reason that names the limit; the content is not even requested.
 #[test]
 fn names_that_cannot_be() {
-    if !may_mount() {
+    if !FaultySource::is_possible() {
         return;
     }
     let mut build = Builder::new();
@@ -218,7 +209,7 @@ fn two_files() -> Counted {
 /// Found out before anything is downloaded, with the option that helps.
 #[test]
 fn a_destination_that_refuses_owners() {
-    if !may_mount() {
+    if !FaultySource::is_possible() {
         return;
     }
     let (place, sample) = (Place::new(), two_files());
@@ -251,7 +242,7 @@ fn a_destination_that_refuses_owners() {
 /// the next run downloads nothing.
 #[test]
 fn an_owner_that_is_refused_later() {
-    if !may_mount() {
+    if !FaultySource::is_possible() {
         return;
     }
     let (place, sample) = (Place::new(), two_files());
@@ -285,7 +276,7 @@ fn an_owner_that_is_refused_later() {
 /// One warning for what is only worse than it was, with the command's exit status.
 #[test]
 fn a_simple_file_system_is_warned_about_once() {
-    if !may_mount() || !is_superuser() {
+    if !FaultySource::is_possible() {
         return;
     }
     let scratch = Scratch::new();
@@ -331,7 +322,7 @@ fn a_simple_file_system_is_warned_about_once() {
 /// A symlink is a problem of its own where there are none.
 #[test]
 fn what_cannot_be_made_is_a_problem() {
-    if !may_mount() {
+    if !FaultySource::is_possible() {
         return;
     }
     let mut build = Builder::new();

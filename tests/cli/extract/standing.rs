@@ -7,6 +7,7 @@ use clfs_format::FileType;
 use clfsload::extract::Owners;
 
 use super::fixture::{Counted, Place, container, contents, entity, file};
+use crate::support::skip::needs_root;
 use crate::support::synthetic::Builder;
 use crate::support::tree::is_superuser;
 
@@ -94,8 +95,7 @@ fn permissions_and_owners_are_put_right() {
 /// Who owned it may have it open for writing still: it is made anew, not given away.
 #[test]
 fn what_belongs_to_somebody_else_is_made_anew() {
-    if !is_superuser() {
-        eprintln!("skipped: only the superuser gives files away");
+    if !needs_root("changing owners") {
         return;
     }
     let (place, sample) = (Place::new(), sample());

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::command::{Ran, Scratch};
-use crate::support::tree::{full, is_superuser, walk_source};
+use crate::support::skip::needs_root;
+use crate::support::tree::{full, walk_source};
 
 /// nobody
 const USER: u32 = 65_534;
@@ -15,7 +16,14 @@ const USER: u32 = 65_534;
 /// A copy of the command that this user may run.
 fn command_for_all(scratch: &Scratch) -> PathBuf {
     let command = scratch.path("clfsload");
-    fs::copy(env!("CARGO_BIN_EXE_clfsload"), &command).unwrap();
+    // In a process of its own: a child that another test forks meanwhile would inherit the open copy, and execve(2)
+    // would fail with ETXTBSY.
+    let copied = Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_clfsload"))
+        .arg(&command)
+        .status()
+        .unwrap();
+    assert!(copied.success());
     open_to_all(&command);
     command
 }
@@ -26,8 +34,7 @@ fn open_to_all(path: &Path) {
 
 #[test]
 fn owners_stay_and_devices_are_left_out() {
-    if !is_superuser() {
-        eprintln!("skipped: only the superuser can run it as somebody else");
+    if !needs_root("running as another user") {
         return;
     }
     let scratch = Scratch::new();
@@ -120,8 +127,7 @@ fn owners_stay_and_devices_are_left_out() {
 /// The container's root lets nobody write, or not even read: then neither does the destination.
 #[test]
 fn a_closed_destination_is_gone_on_with() {
-    if !is_superuser() {
-        eprintln!("skipped: only the superuser can run it as somebody else");
+    if !needs_root("running as another user") {
         return;
     }
     let scratch = Scratch::new();
@@ -168,8 +174,7 @@ fn a_closed_destination_is_gone_on_with() {
 /// What its owner may not read cannot be compared; it is made anew.
 #[test]
 fn files_that_may_not_be_read_are_not_the_same() {
-    if !is_superuser() {
-        eprintln!("skipped: only the superuser can run it as somebody else");
+    if !needs_root("running as another user") {
         return;
     }
     let scratch = Scratch::new();

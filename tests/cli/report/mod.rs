@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::command::{Ran, Scratch, clfsload, run};
+use crate::support::skip::skip;
 use page::Page;
 
 /// A path below the source that is markup, in more than one way, and not UTF-8.
@@ -279,7 +280,7 @@ fn what_cannot_be_told_is_an_error() {
         .args(["-qec", &line, "/dev/null"])
         .output()
     {
-        Err(error) => eprintln!("skipped: script(1): {error}"),
+        Err(error) => skip(&format!("script(1): {error}")),
         Ok(output) => {
             let ran = Ran::from(output).expect(2);
             assert!(ran.stdout.contains("> report.html"), "{ran:?}");

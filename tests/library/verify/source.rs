@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::support::command::{Scratch, run};
+use crate::support::skip::needs_root;
 use crate::support::tree;
 
 fn verify(scratch: &Scratch, options: &[&str]) -> crate::support::command::Ran {
@@ -170,8 +171,7 @@ fn build(root: &Path) {
 /// Needs the right to make devices and to give files away.
 #[test]
 fn every_difference_is_found() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: not root");
+    if !needs_root("changing owners") {
         return;
     }
     let mut wrong = Vec::new();

@@ -14,6 +14,7 @@ use super::fixture::Fixture;
 use crate::checker::{FolderBlobs, check};
 use crate::support::command::{Scratch, run};
 use crate::support::faulty_source::{Act, Call, Fault};
+use crate::support::skip::skip;
 use crate::support::tree::is_superuser;
 
 const ACCESS: &str = "system.posix_acl_access";
@@ -71,7 +72,7 @@ fn tree() -> Option<Scratch> {
     let source = scratch.source();
     match set(&source, ACCESS, &acl([7, 7, 5, 7, 0])) {
         Err(Errno::OPNOTSUPP) => {
-            eprintln!("skipped: the file system of the temporary folder has no ACLs");
+            skip("the file system of the temporary folder has no ACLs");
             return None;
         }
         done => done.unwrap(),
@@ -253,7 +254,9 @@ fn a_mode_with_the_mask_in_it_is_found_by_a_comparison_with_the_source() {
     file(&named, 0o660);
     scratch.load("t", &[]).expect(0);
     match set(&named, ACCESS, &acl([6, 6, 0, 6, 0])) {
-        Err(Errno::OPNOTSUPP) => return eprintln!("skipped: no ACLs here"),
+        Err(Errno::OPNOTSUPP) => {
+            return skip("the file system of the temporary folder has no ACLs");
+        }
         done => done.unwrap(),
     }
     assert_eq!(mode(&named), 0o660);
@@ -462,7 +465,9 @@ fn an_extraction_warns_of_an_acl_that_everything_inherits() {
     };
     assert!(!extract("before").stderr.contains("default ACL"));
     match set(&folder, DEFAULT, &acl([7, 7, 5, 7, 0])) {
-        Err(Errno::OPNOTSUPP) => return eprintln!("skipped: no ACLs here"),
+        Err(Errno::OPNOTSUPP) => {
+            return skip("the file system of the temporary folder has no ACLs");
+        }
         done => done.unwrap(),
     }
     let said = extract("new").stderr;

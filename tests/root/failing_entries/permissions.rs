@@ -8,7 +8,8 @@ use std::process::Output;
 use super::fixture::{Paths, listed_problems, missing, paths};
 use crate::checker::{CompareOptions, FolderBlobs, check, compare};
 use crate::support::command::{Scratch, clfsload};
-use crate::support::tree::{is_superuser, walk_source};
+use crate::support::skip::needs_root;
+use crate::support::tree::walk_source;
 
 /// A user without any rights: nobody.
 const UID: u32 = 65_534;
@@ -28,8 +29,7 @@ fn expect(output: &Output, status: i32) {
 
 #[test]
 fn what_the_user_may_not_read() {
-    if !is_superuser() {
-        eprintln!("skipped: becoming another user needs the superuser");
+    if !needs_root("running as another user") {
         return;
     }
     let scratch = Scratch::new();
@@ -114,8 +114,7 @@ fn what_the_user_may_not_read() {
 
 #[test]
 fn what_is_mended_with_chmod_has_its_new_mode() {
-    if !is_superuser() {
-        eprintln!("skipped: becoming another user needs the superuser");
+    if !needs_root("running as another user") {
         return;
     }
     mended_with_chmod(&["file", "closed"]);

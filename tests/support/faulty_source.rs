@@ -178,16 +178,20 @@ pub struct FaultySource {
 }
 
 impl FaultySource {
-    /// Why it cannot be used here, if so.
-    pub fn obstacle() -> Option<String> {
-        if !rustix::process::geteuid().is_root() {
-            return Some("mounting needs the superuser".to_owned());
+    /// Returns true if FUSE file systems can be mounted here; skips the test otherwise.
+    #[track_caller]
+    pub fn is_possible() -> bool {
+        if !super::mounts::possible() {
+            return false;
         }
         let device = std::fs::File::options()
             .read(true)
             .write(true)
             .open("/dev/fuse");
-        device.err().map(|error| format!("/dev/fuse: {error}"))
+        if let Err(error) = &device {
+            super::skip::skip(&format!("/dev/fuse: {error}"));
+        }
+        device.is_ok()
     }
 
     /// Mounts an empty tree.

@@ -1,0 +1,16 @@
+//! `clfsload verify`: sound containers are clean, and no damage goes unnoticed.
+
+mod after_load;
+mod archived;
+mod azure;
+mod consequences;
+mod damage;
+mod flips;
+mod golden;
+mod harmless;
+mod interrupted;
+mod memory;
+mod others;
+mod run;
+mod source;
+mod swapped;

@@ -134,9 +134,12 @@ impl Encoder {
             }
             Err(errno) => return Err(errno.into()),
         };
-        // There is no descriptor to ask: what is there after the read was there before it, if it is
-        // what the scan saw.
-        same(&entry.attributes, directory.look_at(place.name)?.attributes)?;
+        let seen = directory.look_at(place.name)?.attributes;
+        let attributes = symlink_attributes(&entry.attributes, seen)?;
+        // Another symlink may have taken name and inode number between the two calls.
+        if attributes != entry.attributes && directory.read_link(place.name)? != target {
+            return Err(EncodeError::Changed(seen));
+        }
         self.answered(asking, 0);
         if target.len() > SYMLINK_TARGET_BYTES {
             return Err(EncodeError::Problem(Problem::new(
@@ -145,7 +148,11 @@ impl Encoder {
         }
         let size = target.len() as u64;
         let target = Content::Data(Cow::Owned(target));
-        self.put_single(entry, size, target, back, room, sink)?;
+        let entry = Entry {
+            attributes,
+            ..entry.clone()
+        };
+        self.put_single(&entry, size, target, back, room, sink)?;
         Ok(Encoded::Whole(ReadContent {
             bytes: size,
             changed: false,
@@ -231,6 +238,22 @@ fn same(known: &SourceAttributes, seen: SourceAttributes) -> Result<(), EncodeEr
     }
 }
 
+/// The attributes to store for a symlink whose target was read just before its attributes were `seen`.
+///
+/// A target cannot change in place, so type and inode number decide. Times do not, because some file
+/// systems return other ones at each call. If they differ, what was seen is stored: it belongs to the
+/// target that was read, even where a new symlink has the inode number of a removed one.
+fn symlink_attributes(
+    known: &SourceAttributes,
+    seen: SourceAttributes,
+) -> Result<SourceAttributes, EncodeError> {
+    match same(known, seen) {
+        Ok(()) => Ok(*known),
+        Err(EncodeError::Changed(_)) if seen.inode == known.inode => Ok(seen),
+        Err(error) => Err(error),
+    }
+}
+
 /// Checks that what is read of an open file counts: that it is still what the scan saw or, where
 /// [`Reading::AsItIs`] is asked for, the same inode. True when it changed.
 pub(super) fn check_read(
@@ -251,6 +274,50 @@ pub(super) fn check_read(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_symlink_is_the_same_by_its_inode_and_gets_the_attributes_of_its_target() {
+        let file = OwnedFd::from(tempfile::tempfile().unwrap());
+        let known = SourceAttributes {
+            file_type: FileType::Symlink,
+            ..Seen::open(&file).unwrap().attributes
+        };
+        let stored = |seen| match symlink_attributes(&known, seen) {
+            Ok(attributes) => Some(attributes),
+            Err(EncodeError::Changed(changed)) => {
+                assert_eq!(changed, seen);
+                None
+            }
+            Err(error) => panic!("{error:?}"),
+        };
+        // The access time differs because the target was read.
+        let mut read = known;
+        read.atime.seconds += 1;
+        assert_eq!(stored(read), Some(known));
+        let mut later = read;
+        later.mtime.seconds += 1;
+        later.uid += 1;
+        assert_eq!(stored(later), Some(later));
+        // Only the number differs, where numbers are not stable.
+        let renumbered = SourceAttributes {
+            inode: known.inode + 1,
+            ..read
+        };
+        assert_eq!(stored(renumbered), Some(known));
+        let other = SourceAttributes {
+            inode: known.inode + 1,
+            ..later
+        };
+        assert_eq!(stored(other), None);
+        let file = SourceAttributes {
+            file_type: FileType::Regular,
+            ..known
+        };
+        assert!(matches!(
+            symlink_attributes(&known, file),
+            Err(EncodeError::Problem(_))
+        ));
+    }
 
     #[test]
     fn a_file_in_the_place_of_another_is_never_read_for_it() {

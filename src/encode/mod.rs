@@ -25,7 +25,7 @@ use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::{Entry, EntryId, SourceAttributes};
 use crate::identity::Identity;
 use crate::problem::{Problem, Reason};
-use crate::source::{Asker, Asking, OpenError, SourceTree};
+use crate::source::{Asker, Asking, OpenError, Seen, SourceTree};
 use crate::state::{Reader, StateError};
 
 pub(crate) use attributes::attributes;
@@ -97,7 +97,7 @@ impl From<FormatError> for EncodeError {
     }
 }
 
-/// A name that leads to another inode now says nothing of the one that the other names have.
+/// Refuses a name that belongs to another inode now: that says nothing about the inode of the other names.
 fn same_inode(
     entry: &Entry,
     encoded: Result<Encoded, EncodeError>,
@@ -107,6 +107,15 @@ fn same_inode(
             Err(EncodeError::Problem(Problem::new(Reason::TypeChanged)))
         }
         encoded => encoded,
+    }
+}
+
+/// Why the file that is `seen` under the name of an entry is not that of the entry, if a mount on the name
+/// shows it. `was_mount`: a file was mounted there when the entry was recorded.
+fn mount_problem(entry: &Entry, was_mount: bool, seen: &Seen) -> Option<Reason> {
+    match seen.mount.is_some() {
+        false => was_mount.then_some(Reason::NotMounted),
+        true => (!entry.attributes.same_inode(&seen.attributes)).then_some(Reason::Replaced),
     }
 }
 
@@ -218,31 +227,30 @@ impl Encoder {
                 .map(|()| Encoded::Whole(ReadContent::default())),
             _ => {
                 let encoded = self.inode(entry, &back, sink);
-                self.still_mounted(entry, encoded)
+                self.same_mount(entry, encoded)
             }
         }
     }
 
-    /// Where a file was mounted by itself and is not any more, the file below it is no newer version.
-    fn still_mounted(
+    /// Refuses a changed file that is another one because of what is mounted on its name now, or is not:
+    /// it is not a newer version of the recorded file.
+    fn same_mount(
         &self,
         entry: &Entry,
         encoded: Result<Encoded, EncodeError>,
     ) -> Result<Encoded, EncodeError> {
-        match encoded {
-            Err(EncodeError::Changed(_)) if self.is_unmounted(entry)? => {
-                Err(EncodeError::Problem(Problem::new(Reason::NotMounted)))
-            }
-            encoded => encoded,
-        }
-    }
-
-    fn is_unmounted(&self, entry: &Entry) -> Result<bool, EncodeError> {
-        if !self.reader.was_mount(entry.id)? {
-            return Ok(false);
+        let Err(EncodeError::Changed(found)) = &encoded else {
+            return encoded;
+        };
+        let was_mount = self.reader.was_mount(entry.id)?;
+        if !was_mount && found.inode == entry.attributes.inode {
+            return encoded;
         }
         let directory = self.context.source.directory(entry.parent)?;
-        Ok(directory.look_at(&entry.name)?.mount.is_none())
+        match mount_problem(entry, was_mount, &directory.look_at(&entry.name)?) {
+            Some(reason) => Err(EncodeError::Problem(Problem::new(reason))),
+            None => encoded,
+        }
     }
 
     /// Encodes an inode with all its names.
@@ -260,8 +268,8 @@ impl Encoder {
             back.push(self.directory_handle(parent)?);
         }
         let encoded = self.inode(entry, &back, sink);
-        let mut encoded = same_inode(entry, self.still_mounted(entry, encoded));
-        // Another name leads to the same inode when the first is gone.
+        let mut encoded = same_inode(entry, self.same_mount(entry, encoded));
+        // The inode can be read by another name when the first one is gone.
         let mut names = self.reader.link_places(entry.id)?.into_iter();
         while let Err(EncodeError::Problem(Problem {
             reason: Reason::Vanished | Reason::TypeChanged,
@@ -274,23 +282,42 @@ impl Encoder {
         encoded
     }
 
-    /// The attributes that an entry has now, if they are others than the state's and it is still
-    /// the same: access times aside, which reading changes. `linked`: another inode under the name
-    /// says nothing of the one that the other names have. What keeps one from looking is for the
-    /// encoding to tell.
-    pub fn fresh_attributes(&self, entry: &Entry, linked: bool) -> Option<SourceAttributes> {
+    /// The current attributes and losses of an entry, if they differ from those in the state and the entry
+    /// is still the same one. Access times are not compared, because reading changes them.
+    ///
+    /// `linked`: the entry has several names, so another inode under this one says nothing about it.
+    ///
+    /// # Errors
+    /// When the state cannot be read. Errors of the source are left to the encoding, which reports them.
+    pub fn fresh_attributes(
+        &self,
+        entry: &Entry,
+        linked: bool,
+    ) -> Result<Option<SourceAttributes>, StateError> {
         let source = &self.context.source;
         let _asking = source.ask(Asker::Encoder, entry.id);
-        let directory = source.directory(entry.parent).ok()?;
-        if self.is_unmounted(entry).unwrap_or(true) {
-            return None;
-        }
-        let known = entry.attributes;
-        let mut seen = directory.look_at(&entry.name).ok()?.attributes;
-        let same = seen.file_type == known.file_type && (!linked || seen.inode == known.inode);
-        seen.atime = known.atime;
-        let losses = std::mem::replace(&mut seen.losses, known.losses);
-        (same && seen != known).then_some(SourceAttributes { losses, ..seen })
+        let seen = source
+            .directory(entry.parent)
+            .and_then(|directory| Ok(directory.look_at(&entry.name)?));
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err(OpenError::Problem(_)) => return Ok(None),
+            Err(OpenError::State(error)) => return Err(error),
+        };
+        let was_mount = self.reader.was_mount(entry.id)?;
+        let known = SourceAttributes {
+            // A row has none: the state holds them in a table of their own.
+            losses: self.reader.losses(entry.id)?,
+            ..entry.attributes
+        };
+        let fresh = SourceAttributes {
+            atime: known.atime,
+            ..seen.attributes
+        };
+        let is_same = fresh.file_type == known.file_type
+            && (!linked || fresh.inode == known.inode)
+            && mount_problem(entry, was_mount, &seen).is_none();
+        Ok((is_same && fresh != known).then_some(fresh))
     }
 
     /// The filehandle of a directory.

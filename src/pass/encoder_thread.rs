@@ -150,13 +150,20 @@ impl EncoderThread<'_> {
             receipt.seal(Verdict::Abandoned.into());
             return Ok(());
         }
-        // Whoever mended it may have changed mode or owner too.
+        // Whoever fixed it may have changed mode or owner too.
         let linked = self.run.pass == Pass::Links;
-        if attempt == Attempt::AfterFailure
-            && let Some(fresh) = self.encoder.fresh_attributes(&entry, linked)
-        {
-            receipt.seal(Verdict::Changed(fresh, Attempt::First).into());
-            return Ok(());
+        if attempt == Attempt::AfterFailure {
+            match self.encoder.fresh_attributes(&entry, linked) {
+                Ok(None) => {}
+                Ok(Some(fresh)) => {
+                    receipt.seal(Verdict::Changed(fresh, Attempt::First).into());
+                    return Ok(());
+                }
+                Err(error) => {
+                    receipt.seal(Verdict::Abandoned.into());
+                    return Err(error);
+                }
+            }
         }
         let sink = self.run.uploader.sink(&receipt);
         self.encoder.set_reading(attempt.reading());

@@ -12,6 +12,7 @@ mod support;
 
 mod damaged_state;
 mod deletions;
+mod overlays;
 mod points;
 mod power_loss;
 mod random_kills;

@@ -341,6 +341,80 @@ fn a_file_that_failed_keeps_its_groups_permissions() {
     );
 }
 
+/// All other attributes are as before, so only the losses differ.
+#[test]
+fn losses_follow_the_attributes_that_a_later_run_reads() {
+    let Some(fixture) = Fixture::empty() else {
+        return;
+    };
+    for path in ["file", "linked"] {
+        fixture.source.file(path, 100);
+        // An ACL that cannot be read: the group gets no permissions.
+        fixture.source.set_xattr(path, ACCESS, b"");
+        let fault = Fault::new(path, Call::Open, Act::Fail(fuser::Errno::EIO));
+        fixture.source.fault(fault);
+    }
+    fixture.source.link("name", "linked");
+    let end = |ran: crate::support::command::Ran| last_line(&ran.stdout)["not_stored"].clone();
+    fixture.load("t", &[]).expect(3);
+    fixture.source.heal();
+    for path in ["file", "linked"] {
+        let value = acl([6, 4, 0, 4, 4]);
+        fixture.source.set_xattr(path, ACCESS, &value);
+    }
+    let ran = fixture.resume("t", &["--output", "json"]).expect(0);
+    let lost = json!([{"kind": "access-acl", "entries": 3, "path": "file"}]);
+    assert_eq!(end(ran), lost);
+}
+
+/// An entry that is not in the container loses nothing there.
+#[test]
+fn only_stored_entries_count_as_losing_something() {
+    let Some(fixture) = Fixture::empty() else {
+        return;
+    };
+    let source = &fixture.source;
+    for path in ["b", "d/below", "linked", "stored"] {
+        source.file(path, 100);
+        source.set_xattr(path, ACCESS, &acl([6, 4, 0, 4, 4]));
+    }
+    source.link("name", "linked");
+    source.set_xattr("d", DEFAULT, &acl([7, 7, 5, 7, 0]));
+    for (path, call) in [("b", Call::Open), ("linked", Call::Read), ("d", Call::List)] {
+        source.fault(Fault::new(path, call, Act::Fail(fuser::Errno::EIO)));
+    }
+    let state = fixture.scratch.path("t").display().to_string();
+    let end = |ran: crate::support::command::Ran| last_line(&ran.stdout)["not_stored"].clone();
+    let json = ["--output", "json"];
+    // Hard links are loaded when all directories are listed, or with --skip-failed.
+    let ran = fixture.load("t", &json).expect(3);
+    let so_far = json!([{"kind": "access-acl", "entries": 3, "path": "linked"}]);
+    assert_eq!(end(ran), so_far);
+    let only = json!([{"kind": "access-acl", "entries": 1, "path": "stored"}]);
+    let skip = ["--output", "json", "--skip-failed"];
+    assert_eq!(end(fixture.resume("t", &skip).expect(3)), only);
+    assert_eq!(end(run(["status", "--json", &state]).expect(0)), only);
+    let report = run(["report", &state]).expect(0).stdout;
+    assert!(
+        report.contains("1 entry: POSIX access ACL not stored"),
+        "{report}"
+    );
+    // A dry run reads no files: only what it cannot list is missing in its figures.
+    let source = fixture.scratch.source().display().to_string();
+    let dry = run(["--dry-run", "--json", &source]).expect(3);
+    let report: Value = serde_json::from_str(&dry.stdout).unwrap();
+    let findings = report["findings"].as_array().unwrap().iter();
+    let mut findings = findings.filter(|finding| finding["kind"] == "default-acl");
+    assert_eq!(findings.next(), None);
+    fixture.source.heal();
+    let ran = fixture.load("all", &json).expect(0);
+    let all = json!([
+        {"kind": "access-acl", "entries": 5, "path": "b"},
+        {"kind": "default-acl", "entries": 1, "path": "d"},
+    ]);
+    assert_eq!(end(ran), all);
+}
+
 #[test]
 fn acls_of_an_nfs4_mount_count_when_they_say_more_than_the_mode() {
     let Some(fixture) = Fixture::empty() else {

@@ -255,6 +255,27 @@ fn what_attempts_left_of_a_file_that_is_given_up_is_deleted() {
     assert_eq!(fixture.missing("t"), paths(["large/one"]));
 }
 
+/// Some FUSE and network file systems return other times at each call.
+#[test]
+fn a_symlink_whose_times_differ_at_each_call_is_stored() {
+    for changed in ["retry", "store", "fail"] {
+        let Some(fixture) = Fixture::new() else {
+            return;
+        };
+        fixture.source.link("links/symlink", "small/symlink");
+        let fault = Fault::new("small/symlink", Call::Stat, Act::Change);
+        fixture.source.fault(fault);
+        let ran = fixture.load("t", &["--changed", changed]).expect(0);
+        assert!(!ran.stderr.contains("changed"), "{ran:#?}");
+        let checked = check(&FolderBlobs(fixture.scratch.container("t")));
+        checked.assert_clean();
+        for path in ["small/symlink", "links/symlink"] {
+            let node = &checked.tree[path.as_bytes()];
+            assert_eq!(node.target.as_deref(), Some(&b"file-00"[..]), "{path}");
+        }
+    }
+}
+
 #[test]
 fn something_of_another_type_in_its_place_is_a_problem() {
     for path in ["small/file-09", "large/one", "small/symlink"] {

@@ -270,19 +270,42 @@ fn a_mode_with_the_mask_in_it_is_found_by_a_comparison_with_the_source() {
     assert!(ran.stdout.contains(text), "{ran:#?}");
 }
 
+/// What a run counted stays counted, and what a later run reads takes the place of what was read before.
 #[test]
 fn what_is_lost_counts_once_however_often_a_load_resumes() {
-    let Some(scratch) = tree() else { return };
-    // Fails in each run.
-    std::os::unix::fs::symlink("x".repeat(2000), scratch.source().join("long")).unwrap();
-    for run in 0..3 {
-        let ran = match run {
-            0 => scratch.load("t", &["--output", "json"]),
-            _ => scratch.resume("t", &["--output", "json"]),
-        };
-        let end = last_line(&ran.expect(3).stdout);
-        assert_eq!(end["not_stored"], json!(lost()), "run {run}");
+    let Some(fixture) = Fixture::empty() else {
+        return;
+    };
+    let source = &fixture.source;
+    for path in ["fails", "kept"] {
+        source.file(path, 100);
+        source.set_xattr(path, "user.comment", b"x");
     }
+    source.fault(Fault::new(
+        "fails",
+        Call::Open,
+        Act::Fail(fuser::Errno::EIO),
+    ));
+    let lost = |kind: &str, entries: u64, path: &str| json!({"kind": kind, "entries": entries, "path": path});
+    let kept = lost("user-xattr", 1, "kept");
+    let json = ["--output", "json"];
+    let end = |ran: crate::support::command::Ran| last_line(&ran.stdout)["not_stored"].clone();
+    assert_eq!(end(fixture.load("t", &json).expect(3)), json!([kept]));
+    // An ACL that cannot be read, then one that can: the same mode, other losses.
+    for value in [&b""[..], &acl([6, 4, 0, 4, 4])] {
+        source.set_xattr("fails", ACCESS, value);
+        for _ in 0..2 {
+            assert_eq!(end(fixture.resume("t", &json).expect(3)), json!([kept]));
+        }
+    }
+    source.heal();
+    let all = [
+        lost("access-acl", 1, "fails"),
+        lost("user-xattr", 2, "fails"),
+    ];
+    assert_eq!(end(fixture.resume("t", &json).expect(0)), json!(all));
+    // The transfer is finished.
+    assert_eq!(end(fixture.resume("t", &json).expect(0)), json!(all));
 }
 
 /// Attributes are read anew where a file changed after the scan.

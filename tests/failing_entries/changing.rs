@@ -276,6 +276,26 @@ fn a_symlink_whose_times_differ_at_each_call_is_stored() {
     }
 }
 
+/// As a new symlink that gets the inode number of a removed one.
+#[test]
+fn a_symlink_that_is_replaced_during_the_read_gets_the_attributes_of_its_target() {
+    for changed in ["retry", "store", "fail"] {
+        let Some(fixture) = Fixture::new() else {
+            return;
+        };
+        // The scan makes the first call, the encoder the second one after it has read the target.
+        let fault = Fault::new("small/symlink", Call::Stat, Act::Target(b"another"));
+        fixture.source.fault(fault.after(1).once());
+        fixture.load("t", &["--changed", changed]).expect(0);
+        fixture.assert_whole("t");
+        // The symlink is replaced before the encoder reads it.
+        let fault = Fault::new("small/symlink", Call::ReadLink, Act::Target(b"third"));
+        fixture.source.fault(fault.once());
+        fixture.load("u", &["--changed", changed]).expect(0);
+        fixture.assert_whole("u");
+    }
+}
+
 #[test]
 fn something_of_another_type_in_its_place_is_a_problem() {
     for path in ["small/file-09", "large/one", "small/symlink"] {

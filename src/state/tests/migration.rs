@@ -116,3 +116,38 @@ fn what_an_old_state_does_not_know_of_mounts_stays_unknown() {
         Mounted::Nothing
     );
 }
+
+/// Columns and indexes of each table, whatever their order and default values.
+fn schema_of(state: &State) -> Vec<(String, String)> {
+    let reader = state.reader().unwrap();
+    let query =
+        "SELECT tables.name, columns.name || ' ' || columns.type || ' ' || \"notnull\" || ' ' || pk
+         FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns
+         WHERE tables.type = 'table'
+         UNION ALL
+         SELECT indexes.name, columns.seqno || ' ' || columns.name
+         FROM sqlite_schema AS indexes, pragma_index_info(indexes.name) AS columns
+         WHERE indexes.type = 'index'
+         ORDER BY 1, 2";
+    reader
+        .rows(query, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+}
+
+#[test]
+fn a_migrated_database_has_the_tables_of_a_new_one() {
+    let folders = [0, 1].map(|_| tempfile::tempdir().unwrap());
+    let new = new_state(folders[0].path());
+    let old = old_state(folders[1].path());
+    assert_ne!(schema_of(&old), schema_of(&new));
+    old.upgrade().unwrap();
+    assert_eq!(schema_of(&old), schema_of(&new));
+    // Rows that version 1 recorded have the ctime of their entry, by which further names are found.
+    let reader = old.reader().unwrap();
+    let differ = reader.rows(
+        "SELECT owner FROM inode JOIN entry ON entry.id = inode.owner WHERE entry.ctime <> inode.ctime",
+        [],
+        |row| row.get::<_, i64>(0),
+    );
+    assert!(differ.unwrap().is_empty());
+}

@@ -202,10 +202,11 @@ fn a_file_that_shrinks_and_goes_on_changing_is_stored_with_the_smaller_size() {
         let path = "large/one";
         let changes = Fault::new(path, Call::Read, Act::Change);
         fixture.source.fault(changes);
-        let shrinks = Fault::new(path, Call::Read, Act::Resize(to)).at(16 << 20);
+        // At the last segment, when the one thread has read and put those before it.
+        let shrinks = Fault::new(path, Call::Read, Act::Resize(to)).at(LARGE);
         fixture.source.fault(shrinks.once());
         fixture
-            .load("t", &["--changed", "store"])
+            .load("t", &["--changed", "store", "--worker-threads", "1"])
             .refused(0, "it is stored");
         check(&FolderBlobs(fixture.scratch.container("t"))).assert_clean();
         assert_eq!(contents(&fixture, "t", path).0.len() as u64, to);

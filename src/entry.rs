@@ -205,8 +205,8 @@ pub struct DeviceNumber {
 pub struct LinkKey {
     /// The directory on which the file system is mounted within the tree; the root for its own.
     pub file_system: EntryId,
-    /// 0 for the device of the directories of that file system. Overlays give files other ones,
-    /// whose `st_dev` this is.
+    /// 0 for the device of the directories of that file system. Overlays may give files other ones: the
+    /// source returns their `st_dev`, for which the scan stores a number that lasts longer than a mount.
     pub device: u64,
     /// `st_ino`.
     pub inode: u64,

@@ -13,7 +13,7 @@ use super::queue::{Work, WorkQueue};
 use super::{Failure, LargeTask, Message, OutcomeSender, PassRun, Sealed, Task, Verdict};
 use crate::crash_point::{CrashPoint, crash_point};
 use crate::crew::{Advice, Crew, HELD, Member};
-use crate::encode::{EncodeError, Encoded, Encoder, SegmentEnd};
+use crate::encode::{EncodeError, Encoded, Encoder, Remaining};
 use crate::problem::{Problem, Reason};
 use crate::progress::Progress;
 use crate::source::Asker;
@@ -150,22 +150,29 @@ impl EncoderThread<'_> {
             receipt.seal(Verdict::Abandoned.into());
             return Ok(());
         }
-        // Whoever mended it may have changed mode or owner too.
+        // Whoever fixed it may have changed mode or owner too.
         let linked = self.run.pass == Pass::Links;
-        if attempt == Attempt::AfterFailure
-            && let Some(fresh) = self.encoder.fresh_attributes(&entry, linked)
-        {
-            receipt.seal(Verdict::Changed(fresh, Attempt::First).into());
-            return Ok(());
+        if attempt == Attempt::AfterFailure {
+            match self.encoder.fresh_attributes(&entry, linked) {
+                Ok(None) => {}
+                Ok(Some(fresh)) => {
+                    receipt.seal(Verdict::Changed(fresh, Attempt::First).into());
+                    return Ok(());
+                }
+                Err(error) => {
+                    receipt.seal(Verdict::Abandoned.into());
+                    return Err(error);
+                }
+            }
         }
         let sink = self.run.uploader.sink(&receipt);
-        self.encoder.set_reading(attempt.reading());
+        self.encoder.set_read_policy(attempt.read_policy());
         let encoded = match self.run.pass {
             Pass::Links => self.encoder.linked(&entry, &sink),
             _ => self.encoder.entry(&entry, &sink),
         };
         match encoded {
-            Ok(Encoded::Whole(content)) => receipt.seal(Verdict::Whole(content).into()),
+            Ok(Encoded::Complete(content)) => receipt.seal(Verdict::Whole(content).into()),
             Ok(Encoded::Large(file)) => self.queue.push_large(Arc::new(LargeTask {
                 file: *file,
                 attempt,
@@ -199,7 +206,7 @@ impl EncoderThread<'_> {
             }
         }
         crash_point(CrashPoint::SegmentEncoded);
-        if large.file.segment_finished() == SegmentEnd::Others {
+        if large.file.segment_finished() == Remaining::Segments {
             return fatal;
         }
         crash_point(CrashPoint::BeforeLargeInode);
@@ -252,7 +259,7 @@ impl EncoderThread<'_> {
 
 impl LargeTask {
     fn fail(&self, verdict: Verdict) {
-        self.file.give_up();
+        self.file.abandon();
         // The first reason counts.
         let _: Result<(), Verdict> = self.failure.set(verdict);
     }

@@ -1,21 +1,23 @@
-//! Looks again at what an earlier run could not look at, or not list.
+//! Reads the attributes of entries that an earlier run could not examine, and of directories that it
+//! could not list.
 
 use std::sync::Arc;
 
 use clfs_format::limits::NAME_BYTES;
 
 use super::Scan;
+use super::device_numbers::DeviceNumbers;
 use crate::entry::EntryId;
 use crate::problem::{Problem, Reason};
 use crate::source::{Asker, Directory, OpenError, Seen, may_be_recorded_anew};
 use crate::state::{Reader, StateError};
 
-/// Rows read at once.
+/// Rows in one query.
 const BATCH: u32 = 1024;
 
 impl Scan<'_> {
-    /// Gives entries that failed earlier the attributes that they have now: whoever mended them
-    /// may have done so with chmod. To be called before a pass takes entries: their ids lie behind
+    /// Stores the current attributes of entries that failed in an earlier run, because whoever fixed
+    /// them may have used chmod. Must run before a pass takes entries, because their ids may be behind
     /// its cursor.
     ///
     /// # Errors
@@ -26,8 +28,9 @@ impl Scan<'_> {
         self.refresh_directories(&reader)
     }
 
-    /// Entries of which only the name is known.
+    /// Examines entries of which only the name is known.
     fn identify(&self, reader: &Reader) -> Result<(), StateError> {
+        let mut devices = DeviceNumbers::new(self.source);
         let mut after = EntryId::new(0);
         loop {
             let unknown = reader.unknown_entries(after, BATCH)?;
@@ -42,7 +45,8 @@ impl Scan<'_> {
                 match self.look_at(entry.id, entry.parent, &entry.name) {
                     Ok((directory, seen)) => {
                         let name = entry.name.clone();
-                        let found = directory.entry(seen, name, self.preserve_hardlinks);
+                        let mut found = directory.entry(seen, name, self.preserve_hardlinks);
+                        devices.replace(&mut found, reader)?;
                         let solved = self.state.identify(entry, &found)?;
                         self.limit.solved(solved.into());
                     }
@@ -56,8 +60,8 @@ impl Scan<'_> {
         }
     }
 
-    /// Directories that could not be listed. That they still cannot is for the listing to tell, and so
-    /// is one in whose place another is, or from which a file system is missing.
+    /// Stores the current attributes of directories that could not be listed. The listing reports those
+    /// that still cannot be listed, have been replaced, or lack their file system.
     fn refresh_directories(&self, reader: &Reader) -> Result<(), StateError> {
         let mut after = EntryId::ROOT;
         loop {
@@ -84,7 +88,7 @@ impl Scan<'_> {
                     && may_be_recorded_anew(&known, &seen, directory.device(), is_unread)
                 {
                     let mut fresh = seen.attributes;
-                    // Listing it in an earlier run may have changed that one.
+                    // The listing of an earlier run may have changed the access time.
                     fresh.atime = entry.attributes.atime;
                     self.state.refresh(entry.id, &fresh)?;
                 }

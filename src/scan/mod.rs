@@ -9,6 +9,7 @@
 mod again;
 mod ahead;
 mod committer;
+mod device_numbers;
 mod lister;
 mod piece;
 mod witness;

@@ -170,7 +170,7 @@ impl<'a> Measure<'a> {
         self.entries(sampler, |measure, entry| {
             let scale = Scale::default();
             match measure.encoder.entry(entry, &scale)? {
-                Encoded::Whole(read) => {
+                Encoded::Complete(read) => {
                     measure.read += read.bytes;
                     Ok(Some((single_weight(entry), scale.0.into_inner())))
                 }
@@ -289,7 +289,7 @@ impl<'a> Measure<'a> {
                 self.read += FIRST_SEGMENT_BYTES;
                 Ok(Some(file))
             }
-            Encoded::Whole(_) => Ok(None),
+            Encoded::Complete(_) => Ok(None),
         }
     }
 

@@ -171,7 +171,7 @@ fn a_directory_that_was_made_anew_is_a_problem_first() {
     std::fs::rename(&directory, &kept).unwrap();
     std::fs::create_dir(&directory).unwrap();
     std::fs::write(directory.join("new"), "new").unwrap();
-    let told = "directory: another directory or file system is in its place now";
+    let told = "directory: another file, directory or file system is in its place now";
     scratch.resume("t", &[]).refused(3, told);
     scratch.resume("t", &["--retry-errors", "0"]).expect(3);
     scratch.resume("t", &[]).expect(0);
@@ -196,7 +196,7 @@ fn a_directory_that_was_read_is_not_loaded_from_another() {
         std::fs::write(directory.join(number.to_string()), "new").unwrap();
     }
     for _ in 0..2 {
-        let told = "another directory or file system is in its place now";
+        let told = "another file, directory or file system is in its place now";
         scratch.resume("t", &["--max-errors", "0"]).refused(3, told);
     }
     std::fs::remove_dir_all(&directory).unwrap();

@@ -9,6 +9,7 @@ mod support;
 
 mod disk_full;
 mod failing_entries;
+mod overlays;
 mod remounts;
 mod source_slow;
 mod source_stalls;

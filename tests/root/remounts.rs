@@ -268,6 +268,64 @@ fn a_file_that_is_mounted_by_itself_is_not_replaced_by_the_one_below() {
     }
 }
 
+/// Another file that is mounted there is not a new version of the recorded one, whether something was
+/// mounted there before or not.
+#[test]
+fn a_file_that_is_mounted_in_the_place_of_another_is_a_problem() {
+    for (place, is_linked, was_mount) in [
+        ("StatePublished", false, true),
+        ("ScanCommitted:1", false, true),
+        ("ScanCommitted:1", true, true),
+        ("SettleUncommitted", false, true),
+        ("ScanCommitted:1", false, false),
+        ("ScanCommitted:1", true, false),
+    ] {
+        let Some(course) = Course::begin() else {
+            return;
+        };
+        let Course {
+            scratch,
+            source,
+            other,
+            ..
+        } = &course;
+        let [file, first, second] = [
+            source.join("file"),
+            other.join("first"),
+            other.join("second"),
+        ];
+        fs::write(&file, "below").unwrap();
+        fs::write(source.join("beside"), "beside").unwrap();
+        fs::write(&first, "mounted at first").unwrap();
+        fs::write(&second, "mounted later").unwrap();
+        if is_linked {
+            fs::hard_link(&first, other.join("link")).unwrap();
+            fs::hard_link(&file, source.join("name")).unwrap();
+        }
+        let mount_first = || was_mount.then(|| Mounted::folder(&first, &file));
+        let mounted = mount_first();
+        new(scratch, "t", Some(place));
+        mounted.into_iter().for_each(Mounted::unmount);
+        let mounted = Mounted::folder(&second, &file);
+        for _ in 0..2 {
+            scratch.resume("t", &[]).expect(3);
+            let failed = problems(scratch, "t");
+            let expected = ("file".to_owned(), "replaced".to_owned());
+            let case = format!("{place} {is_linked} {was_mount}: {failed:?}");
+            assert_eq!(
+                failed.iter().next(),
+                Some((&expected.0, &expected.1)),
+                "{case}"
+            );
+        }
+        mounted.unmount();
+        let mounted = mount_first();
+        scratch.resume("t", &[]).expect(0);
+        assert_complete(scratch, "t");
+        mounted.into_iter().for_each(Mounted::unmount);
+    }
+}
+
 /// Two file systems below the source whose files have the same inode numbers, sizes and names.
 struct Nested {
     course: Course,

@@ -151,6 +151,7 @@ impl Shared {
                 Act::Change => self.tree().touch(rule.number),
                 Act::Append(by) => self.tree().append(rule.number, by),
                 Act::Renumber(to) => self.tree().show_number(rule.number, to),
+                Act::Target(to) => self.tree().set_target(rule.number, to),
                 Act::Remove => self.tree().remove(rule.place.0, &rule.place.1),
                 Act::BecomeDirectory => self.tree().replace_by_directory(rule.number),
             }

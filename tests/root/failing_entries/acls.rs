@@ -273,19 +273,42 @@ fn a_mode_with_the_mask_in_it_is_found_by_a_comparison_with_the_source() {
     assert!(ran.stdout.contains(text), "{ran:#?}");
 }
 
+/// What a run counted stays counted, and what a later run reads takes the place of what was read before.
 #[test]
 fn what_is_lost_counts_once_however_often_a_load_resumes() {
-    let Some(scratch) = tree() else { return };
-    // Fails in each run.
-    std::os::unix::fs::symlink("x".repeat(2000), scratch.source().join("long")).unwrap();
-    for run in 0..3 {
-        let ran = match run {
-            0 => scratch.load("t", &["--output", "json"]),
-            _ => scratch.resume("t", &["--output", "json"]),
-        };
-        let end = last_line(&ran.expect(3).stdout);
-        assert_eq!(end["not_stored"], json!(lost()), "run {run}");
+    let Some(fixture) = Fixture::empty() else {
+        return;
+    };
+    let source = &fixture.source;
+    for path in ["fails", "kept"] {
+        source.file(path, 100);
+        source.set_xattr(path, "user.comment", b"x");
     }
+    source.fault(Fault::new(
+        "fails",
+        Call::Open,
+        Act::Fail(fuser::Errno::EIO),
+    ));
+    let lost = |kind: &str, entries: u64, path: &str| json!({"kind": kind, "entries": entries, "path": path});
+    let kept = lost("user-xattr", 1, "kept");
+    let json = ["--output", "json"];
+    let end = |ran: crate::support::command::Ran| last_line(&ran.stdout)["not_stored"].clone();
+    assert_eq!(end(fixture.load("t", &json).expect(3)), json!([kept]));
+    // An ACL that cannot be read, then one that can: the same mode, other losses.
+    for value in [&b""[..], &acl([6, 4, 0, 4, 4])] {
+        source.set_xattr("fails", ACCESS, value);
+        for _ in 0..2 {
+            assert_eq!(end(fixture.resume("t", &json).expect(3)), json!([kept]));
+        }
+    }
+    source.heal();
+    let all = [
+        lost("access-acl", 1, "fails"),
+        lost("user-xattr", 2, "fails"),
+    ];
+    assert_eq!(end(fixture.resume("t", &json).expect(0)), json!(all));
+    // The transfer is finished.
+    assert_eq!(end(fixture.resume("t", &json).expect(0)), json!(all));
 }
 
 /// Attributes are read anew where a file changed after the scan.
@@ -342,6 +365,80 @@ fn a_file_that_failed_keeps_its_groups_permissions() {
         stored_modes(&fixture.scratch.container("t"))[&b"file"[..]],
         0o604
     );
+}
+
+/// All other attributes are as before, so only the losses differ.
+#[test]
+fn losses_follow_the_attributes_that_a_later_run_reads() {
+    let Some(fixture) = Fixture::empty() else {
+        return;
+    };
+    for path in ["file", "linked"] {
+        fixture.source.file(path, 100);
+        // An ACL that cannot be read: the group gets no permissions.
+        fixture.source.set_xattr(path, ACCESS, b"");
+        let fault = Fault::new(path, Call::Open, Act::Fail(fuser::Errno::EIO));
+        fixture.source.fault(fault);
+    }
+    fixture.source.link("name", "linked");
+    let end = |ran: crate::support::command::Ran| last_line(&ran.stdout)["not_stored"].clone();
+    fixture.load("t", &[]).expect(3);
+    fixture.source.heal();
+    for path in ["file", "linked"] {
+        let value = acl([6, 4, 0, 4, 4]);
+        fixture.source.set_xattr(path, ACCESS, &value);
+    }
+    let ran = fixture.resume("t", &["--output", "json"]).expect(0);
+    let lost = json!([{"kind": "access-acl", "entries": 3, "path": "file"}]);
+    assert_eq!(end(ran), lost);
+}
+
+/// An entry that is not in the container loses nothing there.
+#[test]
+fn only_stored_entries_count_as_losing_something() {
+    let Some(fixture) = Fixture::empty() else {
+        return;
+    };
+    let source = &fixture.source;
+    for path in ["b", "d/below", "linked", "stored"] {
+        source.file(path, 100);
+        source.set_xattr(path, ACCESS, &acl([6, 4, 0, 4, 4]));
+    }
+    source.link("name", "linked");
+    source.set_xattr("d", DEFAULT, &acl([7, 7, 5, 7, 0]));
+    for (path, call) in [("b", Call::Open), ("linked", Call::Read), ("d", Call::List)] {
+        source.fault(Fault::new(path, call, Act::Fail(fuser::Errno::EIO)));
+    }
+    let state = fixture.scratch.path("t").display().to_string();
+    let end = |ran: crate::support::command::Ran| last_line(&ran.stdout)["not_stored"].clone();
+    let json = ["--output", "json"];
+    // Hard links are loaded when all directories are listed, or with --skip-failed.
+    let ran = fixture.load("t", &json).expect(3);
+    let so_far = json!([{"kind": "access-acl", "entries": 3, "path": "linked"}]);
+    assert_eq!(end(ran), so_far);
+    let only = json!([{"kind": "access-acl", "entries": 1, "path": "stored"}]);
+    let skip = ["--output", "json", "--skip-failed"];
+    assert_eq!(end(fixture.resume("t", &skip).expect(3)), only);
+    assert_eq!(end(run(["status", "--json", &state]).expect(0)), only);
+    let report = run(["report", &state]).expect(0).stdout;
+    assert!(
+        report.contains("1 entry: POSIX access ACL not stored"),
+        "{report}"
+    );
+    // A dry run reads no files: only what it cannot list is missing in its figures.
+    let source = fixture.scratch.source().display().to_string();
+    let dry = run(["--dry-run", "--json", &source]).expect(3);
+    let report: Value = serde_json::from_str(&dry.stdout).unwrap();
+    let findings = report["findings"].as_array().unwrap().iter();
+    let mut findings = findings.filter(|finding| finding["kind"] == "default-acl");
+    assert_eq!(findings.next(), None);
+    fixture.source.heal();
+    let ran = fixture.load("all", &json).expect(0);
+    let all = json!([
+        {"kind": "access-acl", "entries": 5, "path": "b"},
+        {"kind": "default-acl", "entries": 1, "path": "d"},
+    ]);
+    assert_eq!(end(ran), all);
 }
 
 #[test]

@@ -202,10 +202,11 @@ fn a_file_that_shrinks_and_goes_on_changing_is_stored_with_the_smaller_size() {
         let path = "large/one";
         let changes = Fault::new(path, Call::Read, Act::Change);
         fixture.source.fault(changes);
-        let shrinks = Fault::new(path, Call::Read, Act::Resize(to)).at(16 << 20);
+        // At the last segment, when the one thread has read and put those before it.
+        let shrinks = Fault::new(path, Call::Read, Act::Resize(to)).at(LARGE);
         fixture.source.fault(shrinks.once());
         fixture
-            .load("t", &["--changed", "store"])
+            .load("t", &["--changed", "store", "--worker-threads", "1"])
             .refused(0, "it is stored");
         check(&FolderBlobs(fixture.scratch.container("t"))).assert_clean();
         assert_eq!(contents(&fixture, "t", path).0.len() as u64, to);
@@ -253,6 +254,47 @@ fn what_attempts_left_of_a_file_that_is_given_up_is_deleted() {
     assert_eq!(segments(&fixture, "t"), 0);
     assert_eq!(fixture.failed("t", "vanished"), paths(["large/one"]));
     assert_eq!(fixture.missing("t"), paths(["large/one"]));
+}
+
+/// Some FUSE and network file systems return other times at each call.
+#[test]
+fn a_symlink_whose_times_differ_at_each_call_is_stored() {
+    for changed in ["retry", "store", "fail"] {
+        let Some(fixture) = Fixture::new() else {
+            return;
+        };
+        fixture.source.link("links/symlink", "small/symlink");
+        let fault = Fault::new("small/symlink", Call::Stat, Act::Change);
+        fixture.source.fault(fault);
+        let ran = fixture.load("t", &["--changed", changed]).expect(0);
+        assert!(!ran.stderr.contains("changed"), "{ran:#?}");
+        let checked = check(&FolderBlobs(fixture.scratch.container("t")));
+        checked.assert_clean();
+        for path in ["small/symlink", "links/symlink"] {
+            let node = &checked.tree[path.as_bytes()];
+            assert_eq!(node.target.as_deref(), Some(&b"file-00"[..]), "{path}");
+        }
+    }
+}
+
+/// As a new symlink that gets the inode number of a removed one.
+#[test]
+fn a_symlink_that_is_replaced_during_the_read_gets_the_attributes_of_its_target() {
+    for changed in ["retry", "store", "fail"] {
+        let Some(fixture) = Fixture::new() else {
+            return;
+        };
+        // The scan makes the first call, the encoder the second one after it has read the target.
+        let fault = Fault::new("small/symlink", Call::Stat, Act::Target(b"another"));
+        fixture.source.fault(fault.after(1).once());
+        fixture.load("t", &["--changed", changed]).expect(0);
+        fixture.assert_whole("t");
+        // The symlink is replaced before the encoder reads it.
+        let fault = Fault::new("small/symlink", Call::ReadLink, Act::Target(b"third"));
+        fixture.source.fault(fault.once());
+        fixture.load("u", &["--changed", changed]).expect(0);
+        fixture.assert_whole("u");
+    }
 }
 
 #[test]

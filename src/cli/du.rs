@@ -10,7 +10,7 @@ use clfs_format::{FileType, Filehandle};
 use super::command::ContainerWords;
 use super::printer::{Halt, OutputWords, Printer};
 use super::record::UsageRecord;
-use super::visit::{Event, Met, SORTED_UP_TO, resolve, tree_paths, visit};
+use super::visit::{Event, SORTED_UP_TO, Visited, resolve, tree_paths, visit};
 use super::{Failure, Status, size};
 use crate::read::{Reader, TreePath, WalkOptions};
 
@@ -73,7 +73,7 @@ async fn sum_all(
             continue;
         };
         if resolved.entity.file_type != FileType::Directory {
-            let sum = sums.own(&Met::resolved(&resolved));
+            let sum = sums.own(&Visited::resolved(&resolved));
             sums.print(path, sum, printer)?;
             continue;
         }
@@ -125,8 +125,8 @@ impl Sums<'_> {
     fn take(&mut self, event: Event, printer: &mut Printer) -> Result<(), Halt> {
         match event {
             Event::Enter(_) => self.open.push(Sum::default()),
-            Event::Met(met) => {
-                let mut sum = self.own(&met);
+            Event::Entry(entry) => {
+                let mut sum = self.own(&entry);
                 sum.entries = 1;
                 if let Some(directory) = self.open.last_mut() {
                     directory.add(sum);
@@ -151,8 +151,8 @@ impl Sums<'_> {
     }
 
     /// What an entry adds by itself.
-    fn own(&mut self, met: &Met) -> Sum {
-        let inode = met.inode.as_deref();
+    fn own(&mut self, entry: &Visited) -> Sum {
+        let inode = entry.inode.as_deref();
         let Some(entity) = inode.filter(|entity| has_size(entity.file_type)) else {
             return Sum::default();
         };

@@ -8,7 +8,7 @@ use super::long_line::{self, LongStyle};
 use super::matching::{Bound, Filter, TypeLetter, time};
 use super::printer::{Halt, OutputWords, Printer};
 use super::record::EntryRecord;
-use super::visit::{Event, Met, SORTED_UP_TO, resolve, tree_paths, visit};
+use super::visit::{Event, SORTED_UP_TO, Visited, resolve, tree_paths, visit};
 use super::{Failure, Status, size};
 use crate::read::{Pattern, Reader, TreePath, WalkOptions};
 
@@ -104,22 +104,22 @@ async fn search(
     printer: &mut Printer,
 ) -> Result<(), Halt> {
     let needs_inode = arguments.long || filter.needs_inode();
-    let found = |met: &Met, printer: &mut Printer| {
-        if !filter.accepts_entry(&met.path, met.file_type) {
+    let found = |entry: &Visited, printer: &mut Printer| {
+        if !filter.accepts_entry(&entry.path, entry.file_type) {
             return Ok(());
         }
-        match &met.inode {
+        match &entry.inode {
             Some(entity) if !filter.accepts_inode(&entity.attributes) => Ok(()),
             // Nobody knows; that its inode is damaged was told.
             None if filter.needs_inode() => Ok(()),
-            _ => print(arguments, met, printer),
+            _ => print(arguments, entry, printer),
         }
     };
     for path in paths {
         let Some(resolved) = resolve(reader, path, printer).await? else {
             continue;
         };
-        found(&Met::resolved(&resolved), printer)?;
+        found(&Visited::resolved(&resolved), printer)?;
         if arguments.max_depth == Some(0) {
             continue;
         }
@@ -136,7 +136,7 @@ async fn search(
             |path, file_type| needs_inode && filter.accepts_entry(path, file_type),
             printer,
             |event, printer| match event {
-                Event::Met(met) => found(&met, printer),
+                Event::Entry(entry) => found(&entry, printer),
                 _ => Ok(()),
             },
         )
@@ -145,10 +145,10 @@ async fn search(
     Ok(())
 }
 
-fn print(arguments: &Arguments, met: &Met, printer: &mut Printer) -> Result<(), Halt> {
-    let inode = met.inode.as_deref().filter(|_| arguments.long);
+fn print(arguments: &Arguments, entry: &Visited, printer: &mut Printer) -> Result<(), Halt> {
+    let inode = entry.inode.as_deref().filter(|_| arguments.long);
     if printer.json() {
-        let record = EntryRecord::new(&met.path, met.file_type, met.handle, inode);
+        let record = EntryRecord::new(&entry.path, entry.file_type, entry.handle, inode);
         return printer.record(&record);
     }
     let mut line = Vec::new();
@@ -159,10 +159,10 @@ fn print(arguments: &Arguments, met: &Met, printer: &mut Printer) -> Result<(), 
         };
         match inode {
             Some(entity) => long_line::append(&mut line, entity, style),
-            None => long_line::append_unknown(&mut line, met.file_type, style),
+            None => long_line::append_unknown(&mut line, entry.file_type, style),
         }
     }
-    printer.append_path(&mut line, &met.path);
+    printer.append_path(&mut line, &entry.path);
     if let Some(entity) = inode {
         long_line::append_target(&mut line, entity, printer);
     }

@@ -10,7 +10,7 @@ use super::command::ContainerWords;
 use super::long_line::{self, LongStyle};
 use super::printer::{Halt, OutputWords, Printer};
 use super::record::EntryRecord;
-use super::visit::{Event, Met, SORTED_UP_TO, resolve, tree_paths, visit};
+use super::visit::{Event, SORTED_UP_TO, Visited, resolve, tree_paths, visit};
 use super::{Failure, Status};
 use crate::read::{Reader, Resolved, TreePath, WalkOptions};
 
@@ -99,7 +99,7 @@ async fn list(
         if resolved.entity.file_type == FileType::Directory && !arguments.directory {
             directories.push(resolved);
         } else {
-            lines.entry(&Met::resolved(&resolved), true, printer)?;
+            lines.entry(&Visited::resolved(&resolved), true, printer)?;
         }
     }
     for resolved in directories {
@@ -139,7 +139,7 @@ impl Lines<'_> {
             printer,
             |event, printer| match event {
                 Event::Enter(path) => self.heading(&path, printer),
-                Event::Met(met) => self.entry(&met, false, printer),
+                Event::Entry(entry) => self.entry(&entry, false, printer),
                 Event::Leave(_) => Ok(()),
             },
         )
@@ -160,11 +160,16 @@ impl Lines<'_> {
         printer.line(&line)
     }
 
-    fn entry(&mut self, met: &Met, whole_path: bool, printer: &mut Printer) -> Result<(), Halt> {
+    fn entry(
+        &mut self,
+        entry: &Visited,
+        whole_path: bool,
+        printer: &mut Printer,
+    ) -> Result<(), Halt> {
         self.printed = true;
-        let inode = met.inode.as_deref().filter(|_| self.arguments.long);
+        let inode = entry.inode.as_deref().filter(|_| self.arguments.long);
         if printer.json() {
-            let record = EntryRecord::new(&met.path, met.file_type, met.handle, inode);
+            let record = EntryRecord::new(&entry.path, entry.file_type, entry.handle, inode);
             return printer.record(&record);
         }
         let mut line = Vec::new();
@@ -175,14 +180,14 @@ impl Lines<'_> {
             };
             match inode {
                 Some(entity) => long_line::append(&mut line, entity, style),
-                None => long_line::append_unknown(&mut line, met.file_type, style),
+                None => long_line::append_unknown(&mut line, entry.file_type, style),
             }
         }
-        match met.path.name() {
+        match entry.path.name() {
             Some(name) if !whole_path => printer.append(&mut line, name),
-            _ => printer.append_path(&mut line, &met.path),
+            _ => printer.append_path(&mut line, &entry.path),
         }
-        line.extend(self.mark(met));
+        line.extend(self.mark(entry));
         if let Some(entity) = inode {
             long_line::append_target(&mut line, entity, printer);
         }
@@ -190,7 +195,7 @@ impl Lines<'_> {
     }
 
     /// What `-F` and `-p` put behind a name.
-    fn mark(&self, met: &Met) -> Option<u8> {
+    fn mark(&self, entry: &Visited) -> Option<u8> {
         let Arguments {
             classify,
             slash,
@@ -198,16 +203,16 @@ impl Lines<'_> {
             ..
         } = *self.arguments;
         let executable = || {
-            let inode = met.inode.as_deref();
+            let inode = entry.inode.as_deref();
             inode.is_some_and(|entity| entity.attributes.mode & 0o111 != 0)
         };
-        match met.file_type {
+        match entry.file_type {
             // The root's path ends in one.
-            FileType::Directory if met.path.depth() == 0 => None,
+            FileType::Directory if entry.path.depth() == 0 => None,
             FileType::Directory if classify || slash => Some(b'/'),
             _ if !classify => None,
             // The arrow says it.
-            FileType::Symlink if long && met.inode.is_some() => None,
+            FileType::Symlink if long && entry.inode.is_some() => None,
             FileType::Symlink => Some(b'@'),
             FileType::Fifo => Some(b'|'),
             FileType::Socket => Some(b'='),

@@ -87,7 +87,7 @@ impl Entry {
         let version = listed.name.version;
         let before = run.record.find(self.handle, version)?;
         let alone = before.is_some_and(|before| before.alone);
-        let stamp = run.reader.stamp(&listed, alone)?;
+        let stamp = run.reading(run.reader.stamp(&listed, alone)).await?;
         if let Some(known) = before
             && there
             && known.is_of(stamp)

@@ -224,6 +224,82 @@ fn a_reader_accepts_only_the_requested_block() {
     assert_eq!(corrupt(reader.next_step()), Corrupt::SupplyOrder);
 }
 
+/// Returns the segments with their numbers, and whether there was a gap; skips the blocks in `skipped`.
+fn inspect(map: &BlockMap, blocks: &Blocks, skipped: &[BlockId]) -> (Vec<(u64, BlockId)>, bool) {
+    let mut reader = BlockMapReader::inspecting(map);
+    let (mut segments, mut number) = (Vec::new(), 0);
+    loop {
+        match reader.next_step().unwrap() {
+            BlockStep::End => return (segments, reader.has_gap()),
+            BlockStep::Data(id) => {
+                number += 1;
+                segments.push((number, id));
+            }
+            BlockStep::Fetch { id, .. } if skipped.contains(&id) => {
+                number += reader.skip().unwrap();
+            }
+            BlockStep::Fetch { id, position } => {
+                let (written, pointers) = &blocks[&id];
+                assert_eq!(*written, position);
+                reader.supply(pointers.clone()).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn an_inspection_numbers_the_segments_behind_a_skipped_block() {
+    let n = POINTERS_PER_INDIRECT as u64;
+    let count = 1023 + n + 2 * n + 7;
+    let (map, blocks) = build(count);
+    let at = |tree, depth, index| indirect(IndirectPosition { tree, depth, index });
+    for (skipped, gone) in [
+        (vec![], 0..0),
+        (vec![at(0, 0, 0)], 1024..1024 + n),
+        (vec![at(1, 1, 1)], 1024 + 2 * n..1024 + 3 * n),
+        (vec![at(1, 0, 0)], 1024 + n..count + 1),
+        (vec![at(1, 1, 2)], 1024 + 3 * n..count + 1),
+    ] {
+        let (segments, gap) = inspect(&map, &blocks, &skipped);
+        let kept = (1..=count).filter(|number| !gone.contains(number));
+        let expected: Vec<_> = kept.map(|number| (number, block(number))).collect();
+        assert!(segments == expected && !gap, "{skipped:?}");
+    }
+    let mut reader = BlockMapReader::inspecting(&map);
+    assert_eq!(corrupt(reader.skip()), Corrupt::SupplyOrder);
+}
+
+#[test]
+fn an_inspection_returns_the_blocks_behind_a_gap() {
+    let n = POINTERS_PER_INDIRECT as u64;
+    let (map, blocks) = build(1023 + n + 5);
+    let leaf = map.roots[0];
+    // A leaf with one pointer less, before tree 1.
+    let mut short = blocks.clone();
+    short.get_mut(&leaf).unwrap().1.pop();
+    let (segments, gap) = inspect(&map, &short, &[]);
+    assert_eq!((segments.len() as u64, gap), (1023 + n + 4, true));
+    assert_eq!(corrupt(read(&map, &short, 1 << 40)), Corrupt::BlockMapGap);
+    // Tree 1 without tree 0: it still has two levels.
+    let mut holed = map.clone();
+    holed.roots[0] = BlockId::NONE;
+    let (segments, gap) = inspect(&holed, &blocks, &[]);
+    assert_eq!((segments.len() as u64, gap), (1023 + 5, true));
+    // A direct list that is not full, before tree 0.
+    let mut holed = map.clone();
+    holed.direct.pop();
+    assert!(inspect(&holed, &blocks, &[]).1);
+    assert_eq!(
+        corrupt(read(&holed, &blocks, 1 << 40)),
+        Corrupt::BlockMapGap
+    );
+    // An empty block of tree 1 that is not a leaf.
+    let mut empty = blocks.clone();
+    empty.get_mut(&map.roots[1]).unwrap().1.clear();
+    let (segments, gap) = inspect(&map, &empty, &[]);
+    assert_eq!((segments.len() as u64, gap), (1023 + n, false));
+}
+
 #[test]
 fn file_segments() {
     let segment = 8 << 20;

@@ -147,6 +147,34 @@ fn foreign_files_are_not_replaced_through_another_name() {
     assert_eq!(found, b"somebody else's");
 }
 
+/// As above, on a disk whose directories do not show which name the other file has.
+#[test]
+fn foreign_files_of_an_unknown_name_are_not_replaced() {
+    if !may_mount() {
+        return;
+    }
+    let (place, sample) = (Place::new(), folding_names());
+    let limits = Limits {
+        folds_case: true,
+        lists_other_inodes: true,
+        ..Limits::default()
+    };
+    let _disk = LimitedDisk::mount(&place.destination(), limits);
+    fs::write(place.destination().join("ALONE"), "somebody else's").unwrap();
+    let done = place.extract(&sample).ended();
+    let about: Vec<_> = done
+        .problems
+        .iter()
+        .filter(|line| line.starts_with("/alone: "))
+        .collect();
+    let expected = "/alone: the destination takes its name and another one for one name, and \
+                    something stands there: extract it to another folder";
+    assert_eq!(about, [expected], "{done:#?}");
+    let found = fs::read(place.destination().join("ALONE")).unwrap();
+    assert_eq!(found, b"somebody else's");
+    assert!(!contents(&place.destination()).contains_key("alone"));
+}
+
 /// On an ordinary disk they are two names.
 #[test]
 fn names_that_do_not_fold_all_come_out() {

@@ -26,6 +26,8 @@ pub(crate) struct Limits {
     pub(crate) folds_case: bool,
     /// `:`, `?`, bytes that are no UTF-8, and a dot at the end.
     pub(crate) refuses_names: bool,
+    /// Directories list other inode numbers than `stat` returns.
+    pub(crate) lists_other_inodes: bool,
     /// Permissions other than 0755 and hard links, symlinks, fifos.
     pub(crate) is_simple: bool,
     /// renameat2(2) takes no flags.
@@ -380,7 +382,11 @@ impl Filesystem for Mounted {
         let names = &tree.nodes[&number.0].names;
         for ((name, child), next) in names.iter().zip(1..).skip(offset as usize) {
             let kind = tree.nodes[child].attributes.kind;
-            if reply.add(INodeNo(*child), next, kind, OsStr::from_bytes(name)) {
+            let listed = match tree.limits.lists_other_inodes {
+                true => child + (1 << 32),
+                false => *child,
+            };
+            if reply.add(INodeNo(listed), next, kind, OsStr::from_bytes(name)) {
                 break;
             }
         }

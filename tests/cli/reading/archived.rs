@@ -52,8 +52,8 @@ fn archived_blobs_are_never_missing() {
 
     let warning = format!(
         "clfsload: warning: 2 objects of the container are archived and cannot be read. Rehydrate \
-         them, which takes up to 15 hours, then run this again: azcopy set-properties \"{url}\" \
-         --block-blob-tier=hot --recursive\n"
+         them, which takes up to 15 hours, then run this again. This command also moves blobs of \
+         the cool and cold tiers to the hot tier: azcopy set-properties \"{url}\" --block-blob-tier=hot --recursive\n"
     );
     let says = |path: &str, blob: &str| {
         format!(

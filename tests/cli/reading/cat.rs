@@ -70,8 +70,8 @@ fn only_regular_files_have_content() {
             "/symlink",
             "it is a symlink to \"hello.txt\", which is not followed",
         ),
-        ("/fifo", "it is no regular file"),
-        ("/chr-1-3", "it is no regular file"),
+        ("/fifo", "it is not a regular file"),
+        ("/chr-1-3", "it is not a regular file"),
         ("/nope", "there is no such entry"),
         ("/hello.txt/x", "/hello.txt: not a directory"),
     ] {

@@ -1,4 +1,4 @@
-//! What is damaged is told and left out; the rest is listed.
+//! Damaged entries are reported and skipped; the others are listed.
 
 use std::process::Output;
 
@@ -36,6 +36,21 @@ fn a_damaged_directory() {
                 stderr.contains("clfsload: /links/a: ") && stderr.contains(name),
                 "{stderr}"
             );
+            // One message, also where the inode was read as that of an entry before.
+            assert_eq!(
+                stderr.matches("/links/a: ").count(),
+                1,
+                "{words:?} {stderr}"
+            );
+            let missing = "1 directory could not be read: everything below is missing";
+            assert!(stderr.contains(missing), "{words:?} {stderr}");
+        }
+        for words in [["-lR", "--json"], ["-R", "--json"]] {
+            let records = records(&golden.run("ls", &words).stdout);
+            let errors = records
+                .iter()
+                .filter(|record| record.get("error").is_some());
+            assert_eq!(errors.count(), 1, "{words:?}");
         }
         let output = golden.run("find", &["--json"]);
         let records = records(&output.stdout);

@@ -66,7 +66,7 @@ fn commands(kind: &Kind, container: &Path) {
         return;
     };
     let said = format!(
-        "{path}: the blob {} is not the object that is needed here: ",
+        "{path}: the blob {} does not hold the object in its name: ",
         kind.blob
     );
     let content_only = what == "segment of a file";

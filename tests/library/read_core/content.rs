@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use clfs_format::{FileType, ObjectId};
-use clfsload::read::{Entity, First, ReadError, Reader};
+use clfsload::read::{Entity, InlineContent, ReadError, Reader};
 
 use super::fixture::{container, open, run};
 use crate::support::synthetic::Builder;
@@ -231,13 +231,13 @@ fn an_inode_that_holds_too_little_or_too_much() {
         let container = container(build.blobs).await;
         let reader = open(&container, true).await.unwrap();
         let honest = reader.entity(file).await.unwrap();
-        let First::Data(data) = honest.first.clone() else {
+        let InlineContent::Data(data) = honest.inline.clone() else {
             panic!("no data");
         };
         let longer = [&data[..], b"x"].concat();
         for data in [data.slice(1..), longer.into()] {
             let mut entity = honest.clone();
-            entity.first = First::Data(data);
+            entity.inline = InlineContent::Data(data);
             let (bytes, error) = read(&reader, &Arc::new(entity), 0..SIZE).await;
             assert!(bytes.is_empty());
             assert!(

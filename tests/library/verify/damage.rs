@@ -43,29 +43,21 @@ pub(crate) const OTHERWISE: &[(&str, &[Rule])] = &[
         "tree 2 instead of tree 1",
         &[Rule::BlockOrder, Rule::Orphan],
     ),
-    // The block cannot be read, nor then what it points to; names and links go with it.
-    (
-        "4097 pointers",
-        &[
-            Rule::BlockOrder,
-            Rule::Orphan,
-            Rule::OwnName,
-            Rule::BackPointers,
-        ],
-    ),
+    // The block cannot be read, so that its entries are not known: what they name may be an orphan.
+    ("4097 pointers", &[Rule::BlockOrder, Rule::Orphan]),
     // How large the rest is, is not known.
     (
         "an indirect block in itself",
-        &[Rule::BlockTwice, Rule::Orphan, Rule::BackPointers],
+        &[Rule::BlockTwice, Rule::Orphan],
     ),
     (
         "a pointer of another width",
-        &[Rule::HandleContent, Rule::Orphan, Rule::BackPointers],
+        &[Rule::HandleContent, Rule::Orphan],
     ),
-    (
-        "a leaf is missing",
-        &[Rule::Dangling, Rule::Orphan, Rule::BackPointers],
-    ),
+    ("a leaf is missing", &[Rule::Dangling, Rule::Orphan]),
+    // The name that the back pointers still count may be that of the damaged entry.
+    ("an entry is cut off", &[Rule::Size, Rule::Entry]),
+    ("an entry is split over two segments", &[Rule::Entry]),
     // One finding, which tells how many bytes the inode must hold.
     ("a short first segment", &[Rule::Size]),
     // Both entries name the object, as its back pointers say.

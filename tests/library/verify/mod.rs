@@ -10,6 +10,7 @@ mod golden;
 mod harmless;
 mod interrupted;
 mod memory;
+mod orphans;
 mod others;
 mod run;
 mod source;

@@ -1,4 +1,4 @@
-//! Stamps over all segments and indirect blocks of an entity.
+//! Combined stamps of all segments and indirect blocks of an entity.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -7,8 +7,8 @@ use crate::container::Stamp;
 
 const LOW: u64 = 0xffff_ffff;
 
-/// One row for each entity that has segments. Made when it is first needed: a sort of all segments, at
-/// most 3 s of CPU for a million of them (measured, each with an owner of its own).
+/// One row for each entity that has segments. It is created when it is first needed, which sorts all
+/// segments: at most 3 s of CPU for a million of them (measured, each with an owner of its own).
 const TABLE: &str = "
 CREATE TEMP TABLE content (
     owner INTEGER PRIMARY KEY,
@@ -23,11 +23,11 @@ INSERT INTO content
     FROM object WHERE type IN (8, 9) GROUP BY owner ORDER BY owner;
 ";
 
-/// The sum of the stamps of some objects: their order does not matter.
+/// The sum of the stamps of some objects, independent of their order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct ContentStamps {
     objects: u64,
-    /// How many of them have a stamp.
+    /// Number of objects with a stamp.
     stamped: u64,
     low: u64,
     high: u64,
@@ -50,7 +50,7 @@ impl ContentStamps {
         self.high = self.high.wrapping_add(others.high);
     }
 
-    /// One stamp for these objects and their inode; none unless each of them has one.
+    /// Returns one stamp for these objects and their inode; none unless each of them has one.
     pub(crate) fn with_inode(self, inode: Option<Stamp>) -> Option<Stamp> {
         let inode = inode.filter(|_| self.objects == self.stamped)?;
         Some(Stamp::join(&[
@@ -63,10 +63,10 @@ impl ContentStamps {
 }
 
 impl Index {
-    /// The stamps of all segments and indirect blocks of the entity with this hash.
+    /// Returns the stamps of all segments and indirect blocks of the entity with this hash. Blocks.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub(crate) fn content_stamps(&self, owner: u64) -> Result<ContentStamps, IndexError> {
         let connection = self.lock();
         if self.content_stamps.get().is_none() {

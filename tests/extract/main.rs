@@ -1,4 +1,4 @@
-//! `clfsload extract`: what comes out of containers, sound, damaged and hostile ones.
+//! `clfsload extract` with sound, damaged and hostile containers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "../support/mod.rs"]

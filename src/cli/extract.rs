@@ -50,7 +50,7 @@ pub(super) struct Arguments {
     /// Paths in the container (none: everything), and last the folder to extract into; each path is kept
     /// in full below that folder
     #[arg(value_name = "[PATH]... DEST", num_args = 1.., required = true)]
-    words: Vec<OsString>,
+    paths: Vec<OsString>,
     /// Skip entries that match, with everything below them; can be repeated. Without a "/", GLOB is
     /// compared with the last component of a path, with one, with the path from the container's root
     #[arg(long, value_name = "GLOB")]
@@ -81,7 +81,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
-    let (destination, paths) = arguments.words()?;
+    let (destination, paths) = arguments.paths()?;
     let problems = match &arguments.problems {
         Some(path) => Some(File::create(path).map_err(|error| Failure {
             message: format!("{}: {error}", path.display()),
@@ -150,8 +150,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
 }
 
 impl Arguments {
-    fn words(&self) -> Result<(PathBuf, Vec<TreePath>), Failure> {
-        let Some((destination, paths)) = self.words.split_last() else {
+    /// The destination, and the paths in the container.
+    fn paths(&self) -> Result<(PathBuf, Vec<TreePath>), Failure> {
+        let Some((destination, paths)) = self.paths.split_last() else {
             return Err(Failure::usage("the destination is missing"));
         };
         let paths = paths.iter().map(|path| TreePath::parse(path.as_bytes()));
@@ -263,24 +264,15 @@ fn print_figures(session: &Session, counters: &Arc<Counters>) -> tokio::task::Jo
 /// Prints problems to standard error, and writes them to a file.
 struct Reporter {
     printed: AtomicU64,
-    file: Option<Mutex<Lines>>,
-}
-
-struct Lines {
-    writer: BufWriter<File>,
-    failed: Option<std::io::Error>,
+    /// The list of problems, or why it could not be written.
+    list: Option<Mutex<std::io::Result<BufWriter<File>>>>,
 }
 
 impl Reporter {
     fn new(file: Option<File>) -> Self {
         Self {
             printed: AtomicU64::new(0),
-            file: file.map(|file| {
-                Mutex::new(Lines {
-                    writer: BufWriter::new(file),
-                    failed: None,
-                })
-            }),
+            list: file.map(|file| Mutex::new(Ok(BufWriter::new(file)))),
         }
     }
 
@@ -297,21 +289,21 @@ impl Reporter {
                 "note: {more} more problems were not printed. To list all, give --problems FILE"
             )),
         }
-        let (Some(lines), Some(file)) = (&self.file, file) else {
+        let (Some(list), Some(file)) = (&self.list, file) else {
             return Ok(());
         };
-        let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let flushed = lines.writer.flush();
-        match lines.failed.take().map_or(flushed, Err) {
-            Ok(()) => Ok(()),
-            Err(error) => Err(Failure {
-                message: format!(
-                    "{}: the list of problems is incomplete: {error}",
-                    file.display()
-                ),
-                status: Status::Failed,
-            }),
-        }
+        let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = match &mut *list {
+            Ok(writer) => writer.flush().map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        written.map_err(|error| Failure {
+            message: format!(
+                "{}: the list of problems is incomplete: {error}",
+                file.display()
+            ),
+            status: Status::Failed,
+        })
     }
 }
 
@@ -323,10 +315,12 @@ impl Observer for Reporter {
                 false => err(&format!("warning: skipped: {problem}")),
             }
         }
-        if let Some(lines) = &self.file {
-            let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Err(error) = writeln!(lines.writer, "{problem}") {
-                lines.failed.get_or_insert(error);
+        if let Some(list) = &self.list {
+            let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Ok(writer) = &mut *list
+                && let Err(error) = writeln!(writer, "{problem}")
+            {
+                *list = Err(error);
             }
         }
     }

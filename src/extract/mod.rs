@@ -348,18 +348,12 @@ fn boot_id() -> String {
 /// The path without symlinks, also of a folder that is missing: which destination it is, whatever path leads
 /// to it.
 pub(crate) fn real_path(path: &Path) -> PathBuf {
-    if let Ok(real) = path.canonicalize() {
-        return real;
-    }
-    let parent = match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => return path.to_path_buf(),
-    };
-    let parent = parent.canonicalize();
-    let parent = parent.unwrap_or_else(|_| PathBuf::from("."));
-    match path.file_name() {
-        Some(name) => parent.join(name),
-        None => parent,
-    }
+    path.canonicalize().unwrap_or_else(|_| {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        let parent = absolute.parent().and_then(|path| path.canonicalize().ok());
+        match (parent, absolute.file_name()) {
+            (Some(parent), Some(name)) => parent.join(name),
+            _ => absolute,
+        }
+    })
 }

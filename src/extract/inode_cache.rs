@@ -58,6 +58,10 @@ CREATE TABLE inode (
     alone INTEGER NOT NULL DEFAULT 0,
     local INTEGER
 ) STRICT, WITHOUT ROWID;
+";
+
+/// These tables are new in version 2.
+const NEW_TABLES: &str = "
 CREATE TABLE further (
     handle BLOB NOT NULL,
     local INTEGER NOT NULL,
@@ -73,14 +77,6 @@ const FROM_VERSION_1: &str = "
 ALTER TABLE inode ADD COLUMN stamp INTEGER;
 ALTER TABLE inode ADD COLUMN alone INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE inode ADD COLUMN local INTEGER;
-CREATE TABLE further (
-    handle BLOB NOT NULL,
-    local INTEGER NOT NULL,
-    PRIMARY KEY (handle, local)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE attempt (
-    token TEXT PRIMARY KEY
-) STRICT, WITHOUT ROWID;
 ";
 
 /// The cached attributes of an inode, and how its entry was written.
@@ -482,6 +478,7 @@ impl Database {
              DROP TABLE IF EXISTS attempt;",
         )?;
         transaction.execute_batch(TABLES)?;
+        transaction.execute_batch(NEW_TABLES)?;
         self.set_about("container", container)?;
         Ok(transaction.commit()?)
     }
@@ -489,6 +486,7 @@ impl Database {
     fn upgrade(&self) -> Result<(), RecordError> {
         let transaction = self.connection.unchecked_transaction()?;
         transaction.execute_batch(FROM_VERSION_1)?;
+        transaction.execute_batch(NEW_TABLES)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
         Ok(transaction.commit()?)
     }

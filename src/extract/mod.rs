@@ -189,7 +189,9 @@ pub struct Outcome {
     pub end: Result<(), ExtractError>,
 }
 
-/// Extracts as `options` say. Must be called on a tokio runtime with several threads.
+/// Extracts as `options` say. Must be called on a tokio runtime with several threads and at least 200 blocking
+/// threads (tokio's default is 512): each of up to 64 entries in progress holds one, and folder containers need
+/// further ones for reads.
 ///
 /// `counters` may be read meanwhile. To end early, set `stop`: requests in flight are abandoned, incomplete
 /// files removed, and the outcome is [`ExtractError::Stopped`]. Dropping the future does not stop the work,

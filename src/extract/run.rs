@@ -284,8 +284,9 @@ mod tests {
         let other = locks.lock(Filehandle::NULL);
         std::thread::scope(|threads| {
             let waiting = threads.spawn(|| drop(locks.lock(Filehandle::ROOT)));
-            // It waits once it holds a reference.
-            while Arc::strong_count(&locks.turns()[&Filehandle::ROOT]) < 3 {
+            // It waits once it holds a reference too.
+            let references = || locks.turns().get(&Filehandle::ROOT).map(Arc::strong_count);
+            while !waiting.is_finished() && references() < Some(3) {
                 std::thread::yield_now();
             }
             std::thread::sleep(Duration::from_millis(20));

@@ -116,7 +116,7 @@ pub(super) struct ContainerWords {
     sas_token_file: Option<PathBuf>,
     /// Keep the list of the container's names in this file; use it if it is there
     #[arg(long, value_name = "FILE")]
-    index: Option<PathBuf>,
+    pub(super) index: Option<PathBuf>,
     /// How long requests may keep failing; a tenth of it for a single blob
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     retry_patience: u64,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::transfer::{Transfer, Undisturbed};
-use crate::support::command::{Ran, clfsload};
+use crate::support::command::{Ran, Scratch, clfsload};
 use crate::support::sink::{Pace, Sink};
 
 /// Far more than it takes, far less than a person waits.
@@ -184,28 +184,46 @@ fn a_hangup_that_is_ignored_stays_so() {
 /// A command that reads stops in order too, and removes what is half written.
 #[test]
 fn a_hangup_stops_an_extraction() {
-    let undisturbed = Undisturbed::shared();
-    let transfer = undisturbed.transfer("read");
-    let destination = transfer.state();
-    let mut child = clfsload()
+    const FILES: usize = 3000;
+    let scratch = Scratch::in_memory();
+    for number in 0..FILES {
+        std::fs::write(scratch.source().join(number.to_string()), [1; 10_000]).unwrap();
+    }
+    scratch.load("t", &[]).expect(0);
+    let destination = scratch.path("out");
+    let names = || {
+        let names = std::fs::read_dir(&destination).map(|names| {
+            let names = names.map(|name| name.unwrap().file_name());
+            names.collect::<Vec<_>>()
+        });
+        names.unwrap_or_default()
+    };
+    let child = clfsload()
         .arg("extract")
-        .arg(undisturbed.scratch.container("undisturbed"))
+        .arg(scratch.container("t"))
         .arg(&destination)
+        .arg("--record")
+        .arg(scratch.path("record"))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let begun = || std::fs::read_dir(&destination).is_ok_and(|names| names.count() > 0);
-    while !begun() && child.try_wait().unwrap().is_none() {
+    let started = Instant::now();
+    while names().len() < 50 && started.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(1));
     }
+    // It must not finish before the signal arrives.
+    send(&child, Signal::STOP);
+    let before = names().len();
+    assert!((50..FILES / 2).contains(&before), "{before}");
     send(&child, Signal::HUP);
-    let ran = ended(child);
-    // It may have been done by then.
-    if ran.status != 0 {
-        let ran = ran.expect(1);
-        assert!(ran.stderr.contains("stopping: "), "{ran:#?}");
-    }
+    send(&child, Signal::CONT);
+    let ran = ended(child).expect(1);
+    assert!(ran.stderr.contains("stopping: "), "{ran:#?}");
+    let left = names();
+    assert!(left.len() < FILES, "{}", left.len());
+    let is_temporary = |name: &std::ffi::OsString| name.to_string_lossy().contains("clfsload");
+    assert!(!left.iter().any(is_temporary), "{left:?}");
 }
 
 /// The one that has the state is stopped by SIGSTOP, so that it still has it for sure.

@@ -1,4 +1,4 @@
-//! Damaged containers: what is damaged is left out and told of, everything else comes out.
+//! Damaged containers: damaged entries are skipped and reported, all others are extracted.
 
 use clfs_format::FileType;
 
@@ -52,7 +52,7 @@ fn names(place: &Place) -> Vec<String> {
 }
 
 #[test]
-fn a_file_without_a_segment_is_left_out_whole() {
+fn a_file_without_a_segment_is_skipped() {
     let sample = sample();
     let place = Place::new();
     let blob = segments_of(&sample.sound, sample.big)[1].clone();
@@ -63,9 +63,9 @@ fn a_file_without_a_segment_is_left_out_whole() {
     assert_eq!((done.summary.files, done.summary.symlinks), (2, 1));
     assert_eq!(names(&place), ["inner", "inner/file", "link", "small"]);
 
-    // When the segment is back, it is all that was missing.
+    // When the segment is back, only this file is extracted.
     let done = place.extract(&sample.sound).with_problems(&[]);
-    assert_eq!((done.summary.files, done.summary.whole), (1, 3));
+    assert_eq!((done.summary.files, done.summary.up_to_date), (1, 3));
     assert_eq!(
         contents(&place.destination())["big"],
         Some(big_content()),
@@ -112,7 +112,7 @@ fn inodes_of_files_and_directories() {
 }
 
 fn kept(place: &Place, damaged: &Counted, name: &str) {
-    let gap = format!("the rest is in {name}, without {SEGMENT} bytes at {FIRST}");
+    let gap = format!("the readable parts are in {name}, without {SEGMENT} bytes at {FIRST}");
     let done = place.extract_with(damaged, |options| options.keep_damaged = true);
     let done = done.with_problems(&[("/big", &gap)]);
     assert_eq!(done.summary.kept_damaged, 1);
@@ -123,7 +123,7 @@ fn kept(place: &Place, damaged: &Counted, name: &str) {
     assert!(!found.contains_key("big"));
 }
 
-/// Remains replace nothing, not even those of a run before.
+/// The readable parts replace nothing, not even those of an earlier run.
 #[test]
 fn what_can_be_read_is_kept_on_demand() {
     let sample = sample();
@@ -139,9 +139,9 @@ fn what_can_be_read_is_kept_on_demand() {
     assert_eq!(found.len(), 7, "{:?}", found.keys());
 }
 
-/// Under a name that means another file they would pass for it, or be replaced by it.
+/// Under the name of another file they would count as that file, or be replaced by it.
 #[test]
-fn remains_leave_the_names_of_others() {
+fn readable_parts_leave_the_names_of_others() {
     let mut build = Builder::new();
     let mut root = build.root();
     let big = file(&mut build, &mut root, "big", &big_content());
@@ -155,19 +155,19 @@ fn remains_leave_the_names_of_others() {
     kept(&place, &damaged, "big.damaged-3");
     let found = contents(&place.destination());
     assert_eq!(found["big.damaged-2"], Some(b"another".to_vec()));
-    // Before the other comes out.
+    // Before the other file is extracted.
     std::fs::remove_file(place.destination().join("big.damaged-2")).unwrap();
     let done = place.extract_with(&damaged, |options| {
         options.keep_damaged = true;
         options.exclude = vec!["big.damaged-2".parse().unwrap()];
     });
-    done.with_problems(&[("/big", "the rest is in big.damaged-4,")]);
+    done.with_problems(&[("/big", "the readable parts are in big.damaged-4,")]);
 }
 
-/// What a run kept is no whole file: neither where the container has one of that name, size and time,
-/// nor when it was moved to the name of its own.
+/// The readable parts of a damaged file never count as the complete file: neither if the container has a file of
+/// that name, size and time, nor when they were moved to the file's own name.
 #[test]
-fn remains_never_pass_for_a_whole_file() {
+fn readable_parts_never_count_as_a_complete_file() {
     let sample = sample();
     let segment = segments_of(&sample.sound, sample.big)[0].clone();
     let place = Place::new();
@@ -179,7 +179,7 @@ fn remains_never_pass_for_a_whole_file() {
     }
     build.finish_directory(&root);
     let done = place.extract_with(&container(build.blobs), |options| {
-        options.record = clfsload::extract::RecordPlace::Nowhere;
+        options.record = None;
     });
     assert_eq!(done.with_problems(&[]).summary.files, 2);
     for name in ["big", "big.damaged"] {
@@ -188,7 +188,7 @@ fn remains_never_pass_for_a_whole_file() {
     }
 }
 
-/// Readable though it breaks a rule: the entry comes out, and is counted.
+/// An entry that breaks a rule but can be read is extracted and counted.
 #[test]
 fn deviations_keep_nothing_back() {
     let mut build = Builder::new();

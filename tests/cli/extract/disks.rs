@@ -1,4 +1,4 @@
-//! Disks that are full, and disks that lie side by side below the destination.
+//! Full disks, and several disks below the destination.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -61,11 +61,11 @@ fn a_full_disk_ends_the_run_with_a_sentence() {
     assert!(matches!(error, ExtractError::Local { .. }), "{error:?}");
     let text = error.to_string();
     assert!(
-        text.contains("No space left") && text.contains("make room"),
+        text.contains("No space left") && text.contains("free some space"),
         "{text}"
     );
     assert!(done.problems.is_empty(), "{:?}", done.problems);
-    // Everything that has its name is whole.
+    // Every file under its own name is complete.
     let found = contents(&place.destination());
     assert!(found.len() > 5 && found.len() < 50);
     for (name, content) in &found {
@@ -73,11 +73,11 @@ fn a_full_disk_ends_the_run_with_a_sentence() {
     }
     disk.grow(20_480);
     let again = place.extract(&sample).with_problems(&[]);
-    assert_eq!(again.summary.whole, found.len() as u64);
+    assert_eq!(again.summary.up_to_date, found.len() as u64);
     assert_eq!(contents(&place.destination()).len(), 50);
 }
 
-/// A link does not reach another disk: the file is fetched again, which is told.
+/// A hard link to another disk is not possible: the file is downloaded again, and counted.
 #[test]
 fn names_on_two_disks() {
     if !mounts::possible() {
@@ -110,7 +110,7 @@ fn names_on_two_disks() {
     }
 }
 
-/// Disks that are not waited for may lose what was written: the record says so as long.
+/// Disks that are not flushed may lose files: the record keeps its note until all are flushed.
 #[test]
 fn more_disks_than_are_waited_for() {
     if !mounts::possible() {
@@ -140,9 +140,9 @@ fn more_disks_than_are_waited_for() {
     };
     // The destination's own is one of 32.
     let done = place.extract(&sample).with_problems(&[]);
-    assert!(done.not_stored && marked());
+    assert!(done.not_synced && marked());
     disks.truncate(32);
-    assert!(place.extract(&sample).ended().not_stored && marked());
+    assert!(place.extract(&sample).ended().not_synced && marked());
     disks.truncate(31);
-    assert!(!place.extract(&sample).ended().not_stored && !marked());
+    assert!(!place.extract(&sample).ended().not_synced && !marked());
 }

@@ -1,4 +1,4 @@
-//! Extractions in this process, from containers in memory that count what is asked of them.
+//! Extractions in this process, from containers in memory that count requests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use clfsload::container::counting::Counting;
 use clfsload::container::memory::InMemory;
 use clfsload::container::{BlobName, Container, PutBody};
 use clfsload::extract::{
-    Counters, ExtractError, ExtractOptions, Observer, Problem, RecordPlace, Summary, extract,
+    Counters, ExtractError, ExtractOptions, Observer, Problem, Summary, extract,
 };
 use clfsload::read::index::ListingPlan;
 use clfsload::read::{OpenOptions, Reader, TreePath};
@@ -38,7 +38,7 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// What an extraction did and told.
+/// The outcome of an extraction, and the events that it reported.
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) summary: Summary,
@@ -46,17 +46,17 @@ pub(crate) struct Done {
     /// Lines for people, sorted.
     pub(crate) problems: Vec<String>,
     pub(crate) in_doubt: bool,
-    pub(crate) not_stored: bool,
+    pub(crate) not_synced: bool,
 }
 
 impl Done {
-    /// Asserts that the run came to its end.
+    /// Asserts that the run was complete.
     pub(crate) fn ended(self) -> Self {
         assert!(self.end.is_ok(), "{self:#?}");
         self
     }
 
-    /// Asserts that it came to its end with these problems: each line begins and goes on so.
+    /// Asserts that the run was complete with these problems: the path and a part of each line.
     pub(crate) fn with_problems(self, expected: &[(&str, &str)]) -> Self {
         let done = self.ended();
         let mut missing: Vec<_> = expected.to_vec();
@@ -80,13 +80,13 @@ impl Done {
 }
 
 #[derive(Default)]
-struct Heard {
+struct Recorder {
     problems: Mutex<Vec<String>>,
     in_doubt: Mutex<bool>,
-    not_stored: Mutex<bool>,
+    not_synced: Mutex<bool>,
 }
 
-impl Observer for Heard {
+impl Observer for Recorder {
     fn problem(&self, problem: &Problem) {
         self.problems.lock().unwrap().push(problem.to_string());
     }
@@ -95,8 +95,8 @@ impl Observer for Heard {
         *self.in_doubt.lock().unwrap() = true;
     }
 
-    fn not_stored(&self) {
-        *self.not_stored.lock().unwrap() = true;
+    fn not_synced(&self) {
+        *self.not_synced.lock().unwrap() = true;
     }
 }
 
@@ -133,7 +133,7 @@ impl Place {
         self.extract_until(container, change, Arc::default())
     }
 
-    /// As on a service when single paths are given: the container is asked for each name.
+    /// As on a service when single paths are given: each name is requested.
     pub(crate) fn extract_paths(
         &self,
         container: &(impl Container + Clone),
@@ -164,15 +164,15 @@ impl Place {
         whole: bool,
     ) -> Done {
         let mut options = ExtractOptions::new(self.destination(), "memory".to_owned());
-        options.record = RecordPlace::File(self.path("record"));
+        options.record = Some(self.path("record"));
         change(&mut options);
         let container: Arc<dyn Container> = Arc::new(container.clone());
-        let heard = Arc::new(Heard::default());
+        let recorder = Arc::new(Recorder::default());
         let outcome = runtime().block_on(async {
             let open = OpenOptions::default();
             let plan = ListingPlan::Sequential;
             let reader = Reader::with_container(container, "memory", plan, whole, &open).await;
-            let observer = Arc::clone(&heard) as Arc<dyn Observer>;
+            let observer = Arc::clone(&recorder) as Arc<dyn Observer>;
             let counters = Arc::new(Counters::default());
             extract(
                 &Arc::new(reader.unwrap()),
@@ -183,16 +183,16 @@ impl Place {
             )
             .await
         });
-        let mut problems = std::mem::take(&mut *heard.problems.lock().unwrap());
+        let mut problems = std::mem::take(&mut *recorder.problems.lock().unwrap());
         problems.sort();
-        let in_doubt = *heard.in_doubt.lock().unwrap();
-        let not_stored = *heard.not_stored.lock().unwrap();
+        let in_doubt = *recorder.in_doubt.lock().unwrap();
+        let not_synced = *recorder.not_synced.lock().unwrap();
         Done {
             summary: outcome.summary,
             end: outcome.end,
             problems,
             in_doubt,
-            not_stored,
+            not_synced,
         }
     }
 }

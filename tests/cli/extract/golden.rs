@@ -1,4 +1,4 @@
-//! The containers of the original loader come out as the trees that went in.
+//! Containers of the original loader are extracted as the trees that were loaded.
 
 use std::collections::{BTreeMap, HashMap};
 

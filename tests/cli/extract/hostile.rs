@@ -1,5 +1,4 @@
-//! Containers that were made to do harm: nothing outside of the destination is touched, and what is
-//! legitimate comes out.
+//! Hostile containers: nothing outside the destination is changed, and legitimate entries are extracted.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -99,7 +98,7 @@ fn names_that_lead_elsewhere() {
     build.finish_directory_thinly(&root);
     let done = extract(&place, &build).ended();
     assert_eq!(names(&place), ["good"]);
-    // Each of them is told of.
+    // Each of them is reported.
     assert_eq!(done.summary.problems, hostile.len() as u64 + 1, "{done:#?}");
     assert_eq!(done.summary.files, 1);
 }
@@ -129,9 +128,9 @@ fn a_symlink_and_a_directory_of_one_name() {
     for _ in 0..2 {
         let done = extract(&place, &build);
         done.with_problems(&[
-            ("/x", "was first"),
-            ("/y", "was first"),
-            ("/z", "was first"),
+            ("/x", "earlier entry"),
+            ("/y", "earlier entry"),
+            ("/z", "earlier entry"),
         ]);
         assert_eq!(names(&place), ["x", "y", "y/file", "z"]);
         let link = |name| fs::read_link(place.destination().join(name)).unwrap();
@@ -158,9 +157,9 @@ fn two_files_of_one_name() {
         build.finish_directory(directory);
     }
     extract(&place, &build).with_problems(&[
-        ("/twice", "was first"),
-        ("/twice", "was first"),
-        ("/inner", "was first"),
+        ("/twice", "earlier entry"),
+        ("/twice", "earlier entry"),
+        ("/inner", "earlier entry"),
     ]);
     let found = contents(&place.destination());
     assert_eq!(found["twice"], Some(b"first".to_vec()));
@@ -191,7 +190,7 @@ fn directories_in_circles_and_twice() {
             .iter()
             .all(|line| line.contains("another path"))
     );
-    // `b` comes out once, wherever it was met first.
+    // `b` is extracted once, under the path that was read first.
     let found = names(&place);
     let files = found.iter().filter(|name| name.ends_with("/file"));
     assert_eq!(files.count(), 1, "{found:?}");
@@ -223,8 +222,8 @@ fn what_stood_there_before_is_not_followed() {
         build.finish_directory(directory);
     }
     extract(&place, &build).with_problems(&[
-        ("/occupied", "stands in its place"),
-        ("/blocked", "stands in its place"),
+        ("/occupied", "exists under its name"),
+        ("/blocked", "exists under its name"),
     ]);
     let found = contents(&destination);
     assert_eq!(found["directory/file"], Some(b"new".to_vec()));

@@ -1,6 +1,5 @@
-//! Destinations that hold less than the container: names that fold, names that are refused, owners,
-//! permissions and links that are not kept. Nothing is lost unnoticed, and nothing is downloaded for
-//! nothing.
+//! Destinations that cannot store everything: names that fold or are rejected, and owners, permissions and links
+//! that are not kept. Every loss is reported, and no useless download is made.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -44,7 +43,7 @@ fn folding_names() -> Counted {
     container(build.blobs)
 }
 
-/// Both entries are listed, one of them stands, and further runs download nothing.
+/// Both entries are listed, one of them is extracted, and further runs download nothing.
 #[test]
 fn two_entries_never_land_on_one_name() {
     if !FaultySource::is_possible() {
@@ -58,12 +57,12 @@ fn two_entries_never_land_on_one_name() {
             ..Limits::default()
         };
         let _disk = LimitedDisk::mount(&place.destination(), limits);
-        let mut standing = None;
+        let mut extracted = None;
         for run in 0..3 {
             let done = place.extract(&sample).ended();
             // Four pairs; each entry of a pair is listed.
             let listed = |name: &str| {
-                let start = format!("/{name}: the destination takes this name and ");
+                let start = format!("/{name}: the destination treats this name and ");
                 done.problems
                     .iter()
                     .filter(|line| line.starts_with(&start))
@@ -86,9 +85,9 @@ fn two_entries_never_land_on_one_name() {
                     assert_eq!(lower, &Some(b"the lower one, which is longer".to_vec()));
                 }
             }
-            // Whichever came first stays.
-            let standing = standing.get_or_insert_with(|| found.clone());
-            assert_eq!(&found, standing);
+            // The one that was extracted first stays.
+            let extracted = extracted.get_or_insert_with(|| found.clone());
+            assert_eq!(&found, extracted);
             if run > 0 {
                 assert_eq!(
                     (done.summary.files, done.summary.content_bytes),
@@ -115,14 +114,14 @@ fn single_paths_never_land_on_one_name() {
     place.extract_paths(&sample, &["README"]).with_problems(&[]);
     let done = place.extract_paths(&sample, &["readme", "README"]);
     done.with_problems(&[
-        ("/readme", "README stands there"),
+        ("/readme", "README exists there"),
         ("/README", "only this entry"),
     ]);
     let found = contents(&place.destination());
     assert_eq!(found["README"], Some(b"the upper one".to_vec()));
 }
 
-/// What stands there under a folded name is not the container's: it stays.
+/// An existing file under a folded name is not the container's: it stays.
 #[test]
 fn foreign_files_are_not_replaced_through_another_name() {
     if !FaultySource::is_possible() {
@@ -186,7 +185,7 @@ fn names_that_do_not_fold_all_come_out() {
     }
 }
 
-/// A reason that names the limit; the content is not even requested.
+/// The reason names the limit, the content is not downloaded, and no name is tried with an empty file.
 #[test]
 fn names_that_cannot_be() {
     if !FaultySource::is_possible() {
@@ -210,8 +209,8 @@ fn names_that_cannot_be() {
         refuses_names: true,
         ..Limits::default()
     };
-    let _disk = LimitedDisk::mount(&place.destination(), limits);
-    let says = "the destination's file system does not take this name";
+    let disk = LimitedDisk::mount(&place.destination(), limits);
+    let says = "the destination's file system rejects this name";
     for _ in 0..2 {
         let done = place.extract(&sample).with_problems(&[
             ("/a:b", says),
@@ -223,6 +222,13 @@ fn names_that_cannot_be() {
         assert!(done.summary.content_bytes <= 4, "{done:#?}");
         assert_eq!(contents(&place.destination()).len(), 1);
     }
+    // A killed run leaves only names that the next run removes.
+    let created = disk.limits.created.lock().unwrap();
+    let others: Vec<_> = created
+        .iter()
+        .filter(|name| !name.starts_with(b".clfsload-"))
+        .collect();
+    assert!(created.len() > 10 && others.is_empty(), "{others:?}");
 }
 
 fn two_files() -> Counted {
@@ -279,7 +285,7 @@ fn an_owner_that_is_refused_later() {
         ..Limits::default()
     };
     let disk = LimitedDisk::mount(&place.destination(), limits);
-    let says = "it was extracted, but setting its owner: Operation not permitted";
+    let says = "it was extracted, but setting its owner failed: Operation not permitted";
     let problems = [("/one", says), ("/two", says), ("/", says)];
     let done = place.extract(&sample).with_problems(&problems);
     assert_eq!(done.summary.files, 2);
@@ -290,18 +296,18 @@ fn an_owner_that_is_refused_later() {
     let done = place.extract(&sample).with_problems(&problems);
     let summary = done.summary;
     assert_eq!(
-        (summary.files, summary.whole, summary.content_bytes),
+        (summary.files, summary.up_to_date, summary.content_bytes),
         (0, 2, 0)
     );
     // Now they may be given away.
     chowns.store(100, std::sync::atomic::Ordering::SeqCst);
     let done = place.extract(&sample).with_problems(&[]);
-    assert_eq!((done.summary.files, done.summary.mended), (0, 2));
+    assert_eq!((done.summary.files, done.summary.corrected), (0, 2));
     let owner = fs::metadata(place.destination().join("two")).unwrap();
     assert_eq!((owner.uid(), owner.gid()), (1000, 100));
 }
 
-/// One warning for what is only worse than it was, with the command's exit status.
+/// One warning for attributes that are stored only in part, and exit status 0.
 #[test]
 fn a_simple_file_system_is_warned_about_once() {
     if !FaultySource::is_possible() {
@@ -335,15 +341,15 @@ fn a_simple_file_system_is_warned_about_once() {
             "permissions are not kept",
             "hard links become separate files",
             "symlinks are skipped",
-            "upper and lower case only are one name",
+            "only in upper and lower case are the same name",
         ] {
             assert!(ran.stderr.contains(said), "{said}: {ran:#?}");
         }
         assert!(!ran.stderr.contains("times are"), "{ran:#?}");
     }
     let again = extract().expect(0);
-    assert!(again.stdout.contains("brought out: 0 files"), "{again:#?}");
-    assert!(again.stdout.contains("3 were whole before"), "{again:#?}");
+    assert!(again.stdout.contains("extracted: 0 files"), "{again:#?}");
+    assert!(again.stdout.contains("3 already up to date"), "{again:#?}");
     assert_eq!(contents(&out)["same"], Some(b"one".to_vec()));
 }
 
@@ -366,6 +372,6 @@ fn what_cannot_be_made_is_a_problem() {
     let _disk = LimitedDisk::mount(&place.destination(), limits);
     let done = place
         .extract(&sample)
-        .with_problems(&[("/link", "making it: Operation not permitted")]);
+        .with_problems(&[("/link", "creating it failed: Operation not permitted")]);
     assert_eq!(done.summary.files, 1);
 }

@@ -34,6 +34,8 @@ pub(crate) struct Limits {
     pub(crate) has_no_flags: bool,
     /// So many calls of chown(2) may succeed; negative: all.
     pub(crate) chowns: Option<AtomicI64>,
+    /// The names under which entries were created.
+    pub(crate) created: Mutex<Vec<Vec<u8>>>,
 }
 
 struct Node {
@@ -117,6 +119,7 @@ impl Tree {
         }
         let number = self.add(kind, mode);
         self.put(parent, name, number);
+        self.limits.created.lock().unwrap().push(name.to_vec());
         Ok(number)
     }
 

@@ -1,4 +1,4 @@
-//! `clfsload extract`: what comes out of containers, sound, damaged and hostile ones.
+//! `clfsload extract` with sound, damaged and hostile containers.
 
 mod damage;
 mod disks;

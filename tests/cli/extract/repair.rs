@@ -1,5 +1,4 @@
-//! A container that was repaired: what an earlier run took from damaged blobs is read again, and
-//! nothing else is.
+//! Repaired containers: entries that an earlier run read from damaged blobs are read again, and no others.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -55,7 +54,7 @@ fn replace(payload: &mut [u8], from: &[u8], to: &[u8]) {
 /// Offset of the attributes of an inode: a handle's 20 bytes and a length word come before.
 const ATTRIBUTES: usize = 24;
 
-/// Another value for what stands at `at` in the attributes (docs/format.md section 5).
+/// Sets the bytes at `at` in the attributes (docs/format.md section 5).
 fn set(payload: &mut [u8], at: usize, value: &[u8]) {
     let at = ATTRIBUTES + at;
     payload[at..at + value.len()].copy_from_slice(value);
@@ -70,7 +69,7 @@ fn with_blob(container: &Counted, blob: &str, change: impl Fn(&mut Vec<u8>)) -> 
     })
 }
 
-/// Every field of an inode that comes out, and the content.
+/// Every attribute of an extracted entry, and a symlink's target.
 fn look(path: &Path) -> (u32, (u32, u32), [i64; 4], u64, Vec<u8>) {
     let metadata = fs::symlink_metadata(path).unwrap();
     let content = match metadata.is_symlink() {
@@ -147,7 +146,7 @@ fn a_repaired_blob_is_read_again() {
         let done = place.extract(&sample.sound).with_problems(&[]);
         let summary = done.summary;
         assert_eq!(
-            summary.files + summary.symlinks + summary.whole,
+            summary.files + summary.symlinks + summary.up_to_date,
             4,
             "{number}: {summary:?}"
         );
@@ -161,12 +160,12 @@ fn a_repaired_blob_is_read_again() {
         // Now it is known.
         let done = place.extract(&sample.sound).with_problems(&[]);
         assert_eq!(
-            (done.summary.whole, done.summary.compared),
+            (done.summary.up_to_date, done.summary.compared),
             (4, 0),
             "{number}"
         );
         assert_eq!(
-            (done.summary.content_bytes, done.summary.inodes_fetched),
+            (done.summary.content_bytes, done.summary.inodes_downloaded),
             (0, 0)
         );
     }
@@ -216,15 +215,15 @@ fn what_broke_a_rule_is_never_remembered() {
             let done = place.extract(&deviating).with_problems(&[]);
             let summary = done.summary;
             assert_eq!(
-                (summary.files, summary.whole, summary.compared),
+                (summary.files, summary.up_to_date, summary.compared),
                 (0, 4, 1),
                 "{blob}"
             );
         }
         let done = place.extract(&sample.sound).with_problems(&[]);
-        assert_eq!((done.summary.whole, done.summary.compared), (4, 1));
+        assert_eq!((done.summary.up_to_date, done.summary.compared), (4, 1));
         let done = place.extract(&sample.sound).with_problems(&[]);
-        assert_eq!((done.summary.whole, done.summary.compared), (4, 0));
+        assert_eq!((done.summary.up_to_date, done.summary.compared), (4, 0));
     }
 }
 
@@ -243,22 +242,21 @@ fn without_a_list_of_names() {
     let done = place
         .extract_paths(&sample.sound, &paths)
         .with_problems(&[]);
-    assert_eq!((done.summary.files, done.summary.whole), (1, 3));
+    assert_eq!((done.summary.files, done.summary.up_to_date), (1, 3));
     assert_right(&place, &sample.sound);
     let done = place
         .extract_paths(&sample.sound, &paths)
         .with_problems(&[]);
     let summary = done.summary;
     assert_eq!(
-        (summary.whole, summary.content_bytes, summary.compared),
+        (summary.up_to_date, summary.content_bytes, summary.compared),
         (4, 0, 0)
     );
     // For the one that has a segment; the others are known by their own blobs.
-    assert_eq!(summary.inodes_fetched, 1);
+    assert_eq!(summary.inodes_downloaded, 1);
 }
 
-/// In a folder a blob that was put right in place has the size, the time and the inode of before:
-/// the time of its last change shows it.
+/// In a folder, a blob that was repaired in place has the same size, time and inode: its change time differs.
 #[test]
 fn in_a_folder() {
     let sample = sample();
@@ -288,7 +286,7 @@ fn in_a_folder() {
     assert_eq!((after.ino(), after.size()), (before.ino(), before.size()));
     let gets = opened.counts().gets.calls;
     let done = place.extract(&opened).with_problems(&[]);
-    assert_eq!((done.summary.files, done.summary.whole), (1, 3));
+    assert_eq!((done.summary.files, done.summary.up_to_date), (1, 3));
     assert_eq!(opened.counts().gets.calls - gets, 2);
     assert_right(&place, &sample.sound);
 }
@@ -305,12 +303,12 @@ fn what_could_not_be_read_is_read_when_it_can_be() {
         let done = place
             .extract(&damaged)
             .with_problems(&[("/big", "is not in the container")]);
-        assert_eq!(done.summary.whole, 3);
+        assert_eq!(done.summary.up_to_date, 3);
     }
     let path = place.destination().join("big");
     assert!(fs::read(&path).unwrap() == vec![7; BIG]);
     let done = place.extract(&sample.sound).with_problems(&[]);
-    assert_eq!((done.summary.whole, done.summary.files), (4, 0));
+    assert_eq!((done.summary.up_to_date, done.summary.files), (4, 0));
 }
 
 /// Only the directory's blob changes: what a stamp showed was shown of another local file.
@@ -336,7 +334,10 @@ fn names_that_were_exchanged_are_not_taken_for_each_other() {
     }
     // Now it is known.
     let done = place.extract(&second).with_problems(&[]);
-    assert_eq!((done.summary.whole, done.summary.inodes_fetched), (2, 0));
+    assert_eq!(
+        (done.summary.up_to_date, done.summary.inodes_downloaded),
+        (2, 0)
+    );
 }
 
 /// A run over some names of an inode says nothing of the files under its other names.

@@ -1,4 +1,4 @@
-//! Runs that end early are gone on with, and ask for what is missing only.
+//! Interrupted runs resume, and request only what is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -57,8 +57,8 @@ fn blobs(path: &str) -> u64 {
     1 + u64::from(is_large(number))
 }
 
-/// Blobs of the files that stand in the destination.
-fn standing(place: &Place) -> u64 {
+/// The number of blobs of the files in the destination.
+fn extracted(place: &Place) -> u64 {
     let found = contents(&place.destination());
     let files = found.iter().filter(|(_, content)| content.is_some());
     files.map(|(path, _)| blobs(path)).sum()
@@ -156,21 +156,21 @@ fn goes_on(then: impl Fn() -> (Then, Arc<StopFlag>), expected: fn(&ExtractError)
         let done = place.extract_until(&interrupted, |_| (), stop);
         assert!(expected(done.end.as_ref().unwrap_err()), "{done:#?}");
         assert!(done.summary.files > 0 && done.summary.files < FILES as u64);
-        // What is told was done.
+        // Abandoned entries are not problems.
         assert!(done.problems.is_empty(), "{:?}", done.problems);
         no_leftovers(&place);
     }
     // Inodes that were fetched and whose files were not written are fetched again.
-    let whole = standing(&place);
-    assert!(whole > 50, "{whole}");
+    let complete = extracted(&place);
+    assert!(complete > 50, "{complete}");
     let second = gets(&sample, || {
         place.extract(&sample).with_problems(&[]);
     });
-    assert_eq!(second, all - whole);
+    assert_eq!(second, all - complete);
     assert_same_tree(&place, &reference);
     let third = gets(&sample, || {
         let done = place.extract(&sample).with_problems(&[]);
-        assert_eq!(done.summary.whole, FILES as u64);
+        assert_eq!(done.summary.up_to_date, FILES as u64);
     });
     assert_eq!(third, DIRECTORIES);
 }
@@ -215,7 +215,7 @@ fn without_a_record() {
         let done = place.extract(&sample).with_problems(&[]);
         let summary = done.summary;
         assert_eq!(
-            (summary.files, summary.whole, summary.compared),
+            (summary.files, summary.up_to_date, summary.compared),
             (0, FILES as u64, FILES as u64)
         );
     });
@@ -223,7 +223,7 @@ fn without_a_record() {
     let known = gets(&sample, || {
         let done = place.extract(&sample).with_problems(&[]);
         assert_eq!(
-            (done.summary.whole, done.summary.compared),
+            (done.summary.up_to_date, done.summary.compared),
             (FILES as u64, 0)
         );
     });
@@ -248,7 +248,7 @@ fn after_the_machine_was_started_anew() {
     let done = place.extract(&sample).with_problems(&[]);
     assert!(done.in_doubt);
     assert_eq!(
-        (done.summary.files, done.summary.whole),
+        (done.summary.files, done.summary.up_to_date),
         (1, FILES as u64 - 1)
     );
     assert_eq!(fs::read(&path).unwrap(), vec![10; metadata.len() as usize]);
@@ -272,11 +272,11 @@ fn after_a_kill_before_the_record_was_made() {
     // What was not compared is in doubt still.
     let done = place.extract(&sample).with_problems(&[]);
     assert!(done.in_doubt);
-    assert_eq!(done.summary.whole, FILES as u64);
+    assert_eq!(done.summary.up_to_date, FILES as u64);
     assert!(!place.extract(&sample).with_problems(&[]).in_doubt);
 }
 
-/// The process is killed while files come out, again and again; then it ends, and all is there.
+/// The process is killed several times; the next run extracts everything.
 #[test]
 fn after_kills() {
     let scratch = Scratch::in_memory();

@@ -1,4 +1,4 @@
-//! What stands in the destination already: left alone, put right or replaced.
+//! Existing entries in the destination: kept, corrected or replaced.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -34,7 +34,7 @@ fn what_differs_is_replaced_and_what_is_foreign_stays() {
     let other_name = place.path("other-name");
     fs::hard_link(place.destination().join("file"), &other_name).unwrap();
     let done = place.extract(&sample).with_problems(&[]);
-    assert_eq!((done.summary.files, done.summary.whole), (2, 0));
+    assert_eq!((done.summary.files, done.summary.up_to_date), (2, 0));
     let found = contents(&place.destination());
     assert_eq!(found["file"], Some(b"content of the file".to_vec()));
     assert_eq!(found["foreign"], Some(b"stays".to_vec()));
@@ -53,21 +53,25 @@ fn size_and_time_decide_and_content_on_demand() {
     file.set_modified(time).unwrap();
     // Same size and time: not seen without a look at the content.
     let done = place.extract(&sample).with_problems(&[]);
-    assert_eq!((done.summary.files, done.summary.whole), (0, 4));
+    assert_eq!((done.summary.files, done.summary.up_to_date), (0, 4));
     assert_eq!(fs::read(&path).unwrap(), b"CONTENT OF THE FILE");
     let checksum = |place: &Place| place.extract_with(&sample, |o| o.checksum = true);
     let done = checksum(&place).with_problems(&[]);
-    assert_eq!((done.summary.files, done.summary.whole), (1, 3));
+    assert_eq!((done.summary.files, done.summary.up_to_date), (1, 3));
     assert_eq!(fs::read(&path).unwrap(), b"content of the file");
 
-    // Another time alone: with a look at the content only the time is put right.
+    // If only the time differs, `--checksum` corrects the time.
     let inode = fs::metadata(&path).unwrap().ino();
     let file = fs::File::options().write(true).open(&path).unwrap();
     file.set_modified(time + std::time::Duration::from_nanos(1))
         .unwrap();
     let done = checksum(&place).with_problems(&[]);
     assert_eq!(
-        (done.summary.files, done.summary.whole, done.summary.mended),
+        (
+            done.summary.files,
+            done.summary.up_to_date,
+            done.summary.corrected
+        ),
         (0, 4, 1)
     );
     let metadata = fs::metadata(&path).unwrap();
@@ -88,7 +92,7 @@ fn permissions_and_owners_are_put_right() {
     let path = place.destination().join("file");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
     let done = place.extract(&sample).with_problems(&[]);
-    assert_eq!((done.summary.whole, done.summary.mended), (4, 1));
+    assert_eq!((done.summary.up_to_date, done.summary.corrected), (4, 1));
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o644);
 }
 
@@ -109,7 +113,7 @@ fn what_belongs_to_somebody_else_is_made_anew() {
             let done = place.extract_with(&sample, |options| options.checksum = checksum);
             let summary = done.with_problems(&[]).summary;
             assert_eq!((summary.files, summary.specials), count, "{name}");
-            assert_eq!((summary.whole, summary.mended), (3, 0));
+            assert_eq!((summary.up_to_date, summary.corrected), (3, 0));
             let (before, after) = (before.metadata().unwrap(), fs::metadata(&path).unwrap());
             assert_eq!((before.uid(), before.gid()), (7, 8));
             assert_eq!((after.uid(), after.gid()), (1000, 100));
@@ -129,7 +133,10 @@ fn foreign_links_are_separated() {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         let done = place.extract_with(&sample, |options| options.checksum = checksum);
         let summary = done.with_problems(&[]).summary;
-        assert_eq!((summary.files, summary.whole, summary.mended), (1, 3, 0));
+        assert_eq!(
+            (summary.files, summary.up_to_date, summary.corrected),
+            (1, 3, 0)
+        );
         let (left, made) = (
             fs::metadata(&foreign).unwrap(),
             fs::metadata(&path).unwrap(),
@@ -164,7 +171,7 @@ fn links_of_several_names() {
             assert_eq!(one.mode() & 0o7777, 0o644, "{names:?}");
         }
         assert_ne!(stat("a").ino(), stat("c").ino());
-        (summary.files, summary.links, summary.whole)
+        (summary.files, summary.links, summary.up_to_date)
     };
     assert_eq!(run(false), (2, 2, 0));
     assert_eq!(run(false), (0, 0, 4));
@@ -231,7 +238,14 @@ fn leftovers_are_removed() {
     }
     fs::write(place.destination().join(ours), "half").unwrap();
     // No run of ours made any of them.
-    assert_eq!(place.extract(&sample).with_problems(&[]).summary.swept, 0);
+    assert_eq!(
+        place
+            .extract(&sample)
+            .with_problems(&[])
+            .summary
+            .leftovers_removed,
+        0
+    );
     let names = || contents(&inside).into_keys().collect::<Vec<String>>();
     assert_eq!(names().len(), 6);
     // As a run leaves it that was killed.
@@ -242,7 +256,7 @@ fn leftovers_are_removed() {
     std::os::unix::fs::symlink("x", inside.join(".clfsload-0123456789abcdef-2.tmp")).unwrap();
     fs::create_dir(inside.join(".clfsload-0123456789abcdef-3.tmp")).unwrap();
     let done = place.extract_paths(&sample, &["directory"]);
-    assert_eq!(done.with_problems(&[]).summary.swept, 3);
+    assert_eq!(done.with_problems(&[]).summary.leftovers_removed, 3);
     let mut expected = vec!["file", ".clfsload-0123456789abcdef-3.tmp"];
     expected.extend(stays);
     expected.sort_unstable();
@@ -255,7 +269,14 @@ fn leftovers_are_removed() {
         count
     };
     assert_eq!(left(), 1);
-    assert_eq!(place.extract(&sample).with_problems(&[]).summary.swept, 0);
+    assert_eq!(
+        place
+            .extract(&sample)
+            .with_problems(&[])
+            .summary
+            .leftovers_removed,
+        0
+    );
     assert_eq!(left(), 0);
 }
 
@@ -313,12 +334,12 @@ fn a_dry_run_changes_nothing() {
     fs::remove_file(&path).unwrap();
     let before = crate::support::tree::walk_source(&place.destination());
     let done = dry(&place).with_problems(&[]);
-    assert_eq!((done.summary.files, done.summary.whole), (1, 3));
+    assert_eq!((done.summary.files, done.summary.up_to_date), (1, 3));
     let after = crate::support::tree::walk_source(&place.destination());
     assert_eq!(before, after);
 }
 
-/// Without a list of all names only what is asked for is asked about.
+/// Without a list of all names, only the names of the given paths are requested.
 #[test]
 fn single_paths_without_a_list_of_names() {
     let (place, sample) = (Place::new(), sample());

@@ -1,4 +1,4 @@
-//! The command's words, what it says, and its exit status.
+//! Arguments, messages and exit status of the command.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -22,7 +22,7 @@ fn sample() -> Scratch {
     scratch
 }
 
-/// Words behind the container, the last of them a folder of the scratch.
+/// Runs the command with these arguments after the container; the last is a folder of the scratch.
 fn extract(scratch: &Scratch, words: &[&str]) -> Ran {
     let (destination, words) = words.split_last().unwrap();
     let mut command = clfsload();
@@ -79,7 +79,7 @@ fn a_path_that_is_not_there_is_a_problem() {
         "no: there is no such entry",
         "a/b/file: not a directory",
         "..: there is no such entry",
-        "brought out: 2 files",
+        "extracted: 2 files",
         "3 problems",
     ] {
         assert!(
@@ -160,6 +160,21 @@ fn a_record_of_another_destination_is_refused() {
     extract(&scratch, &["link"]).expect(0);
 }
 
+/// The list of names of an earlier run does not show later repairs.
+#[test]
+fn an_old_index_is_warned_about() {
+    let scratch = sample();
+    let index = scratch.path("index");
+    let index = index.to_str().unwrap();
+    let warns = |index: &[&str]| {
+        let ran = extract(&scratch, &[index, &["out"]].concat()).expect(0);
+        ran.stderr.contains("is from an earlier run")
+    };
+    assert!(!warns(&["--index", index]));
+    assert!(warns(&["--index", index]));
+    assert!(!warns(&[]));
+}
+
 /// The list has all problems; standard error has the first ones.
 #[test]
 fn problems_are_listed() {
@@ -172,14 +187,14 @@ fn problems_are_listed() {
     all.push("out".to_owned());
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     let ran = extract(&scratch, &all).expect(3);
-    assert_eq!(ran.stderr.matches("left out:").count(), 50);
+    assert_eq!(ran.stderr.matches("skipped:").count(), 50);
     assert!(ran.stderr.contains("10 more problems are in"), "{ran:#?}");
     let listed = fs::read_to_string(scratch.path("problems")).unwrap();
     assert_eq!(listed.lines().count(), 60);
     assert!(container.exists());
 }
 
-/// The list fails; what was done is told all the same.
+/// The list cannot be written; the summary is printed nevertheless.
 #[test]
 fn a_list_of_problems_that_cannot_be_written() {
     let scratch = sample();
@@ -187,13 +202,13 @@ fn a_list_of_problems_that_cannot_be_written() {
         &scratch,
         &["--problems", "/dev/full", "missing", "a/b", "out"],
     );
-    let ran = ran.refused(1, "/dev/full: the list of problems is not whole");
-    assert!(ran.stdout.contains("brought out: 2 files"), "{ran:#?}");
+    let ran = ran.refused(1, "/dev/full: the list of problems is incomplete");
+    assert!(ran.stdout.contains("extracted: 2 files"), "{ran:#?}");
 }
 
-/// SIGINT: what is half written goes, and the same command goes on.
+/// SIGINT: incomplete files are removed, and the same command resumes.
 #[test]
-fn an_interrupted_run_goes_on() {
+fn an_interrupted_run_resumes() {
     let scratch = Scratch::in_memory();
     for number in 0..3000 {
         let path = scratch.source().join(number.to_string());
@@ -228,14 +243,14 @@ fn an_interrupted_run_goes_on() {
         !there.iter().any(|name| name.contains("clfsload")),
         "{there:?}"
     );
-    // What it says is what is there.
-    let said = format!("brought out: {} files", there.len());
+    // The summary counts the files that are there.
+    let said = format!("extracted: {} files", there.len());
     assert!(ran.stdout.contains(&said), "{said}: {ran:#?}");
     let again = extract(&scratch, &["out"]).expect(0);
     assert!(
         again
             .stdout
-            .contains(&format!("{} were whole", there.len())),
+            .contains(&format!("{} already up to date", there.len())),
         "{again:#?}"
     );
     assert_eq!(names(&scratch, "out").len(), 3000);

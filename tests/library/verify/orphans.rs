@@ -5,10 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 use clfs_format::FileType;
 use clfsload::verify::{Depth, Finding, Rule, Severity};
 
-use crate::fixture::Fixture;
-use crate::kinds::inode;
-use crate::run::{Verified, verify_blobs};
-use crate::synthetic::Builder;
+use super::run::{Verified, verify_blobs};
+use crate::checker_damage::fixture::Fixture;
+use crate::support::kinds::inode;
+use crate::support::synthetic::Builder;
 
 /// Makes a blob unreadable: the wrapper has four bytes.
 fn cut(blobs: &mut HashMap<String, Vec<u8>>, name: &str) {

@@ -1,4 +1,4 @@
-//! What an entry is to look like in the end, how it is told whether it does, and how it is made so.
+//! The attributes that an entry gets: comparing them with those of an existing entry, and setting them.
 
 use std::os::fd::AsFd;
 
@@ -9,35 +9,34 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::component::Component;
-use super::folder::Folder;
+use super::folder::{Component, Folder};
 use super::problem::{Action, LocalError};
-use super::tree::Making;
+use super::tree::WritePolicy;
 use crate::read::Entity;
 
 const LAST_NANOSECOND: u32 = 999_999_999;
-/// To chown(2) it means "leave it".
+/// chown(2) does not change an id of this value.
 const NO_ID: u32 = u32::MAX;
 /// Set-user-ID and set-group-ID.
 const SET_ID: u16 = 0o6000;
 
-/// Whether files get the owners that they have in the container.
+/// The owners that entries get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owners {
-    /// They do; what that takes is the superuser's right.
+    /// Those in the container. Only the superuser may set them.
     Same,
-    /// They belong to whoever extracts them. Set-user-ID and set-group-ID are then left out: they
-    /// would lend the rights of somebody else than meant.
+    /// The user who extracts them. Set-user-ID and set-group-ID are then not set: they would grant the rights
+    /// of the wrong user.
     Mine,
 }
 
-/// The first attribute that the destination refused. The entry stands there without it.
+/// The first attribute that the destination refused. The entry was written without it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[must_use]
 pub(super) struct Missing(pub(super) Option<LocalError>);
 
 impl Missing {
-    /// Takes the outcome of a call. What is no refusal ends the work on the entry.
+    /// Records a refused attribute. Any other error ends the work on the entry.
     fn note(&mut self, action: Action, done: Result<(), Errno>) -> Result<(), LocalError> {
         match done {
             Ok(()) => Ok(()),
@@ -57,25 +56,25 @@ impl Missing {
     }
 }
 
-/// The attributes of an entry as they are to be.
+/// The attributes that an entry gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct TargetAttributes {
     pub(super) file_type: FileType,
-    /// Bytes of a file or of a symlink's target; 0 of anything else.
+    /// Bytes of a file or of a symlink's target; 0 for other types.
     pub(super) size: u64,
-    /// Its nanoseconds are below a second.
+    /// With nanoseconds below a second.
     pub(super) mtime: Timestamp,
-    /// The low twelve bits of `st_mode`.
+    /// The lowest twelve bits of `st_mode`.
     pub(super) mode: u16,
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) nlink: u32,
-    /// Numbers of a device.
+    /// The numbers of a device.
     pub(super) major: u32,
     pub(super) minor: u32,
 }
 
-impl Wanted {
+impl TargetAttributes {
     pub(super) fn of(entity: &Entity) -> Self {
         let attributes = &entity.attributes;
         let device = matches!(entity.file_type, FileType::Block | FileType::Character);
@@ -96,16 +95,16 @@ impl Wanted {
         }
     }
 
-    /// Whether what stands there has this type, size, modification time and device number. `kept` is
-    /// the time that the file system made of the wanted one.
-    pub(super) fn stands(&self, stat: &Stat, kept: Option<Timestamp>) -> bool {
+    /// Whether an existing entry has this type, size, modification time and device number. `kept`: the time
+    /// that the file system stored instead of this one, for example rounded.
+    pub(super) fn matches(&self, stat: &Stat, kept: Option<Timestamp>) -> bool {
         let mtime = mtime_of(stat);
         let same_time = mtime.is_some() && (mtime == Some(self.mtime) || mtime == kept);
-        self.has_size(stat) && same_time
+        self.matches_size(stat) && same_time
     }
 
-    /// Whether what stands there has this type, size and device number.
-    pub(super) fn has_size(&self, stat: &Stat) -> bool {
+    /// Whether an existing entry has this type, size and device number.
+    pub(super) fn matches_size(&self, stat: &Stat) -> bool {
         let same_size = match self.file_type {
             FileType::Regular | FileType::Symlink => u64::try_from(stat.st_size) == Ok(self.size),
             _ => true,
@@ -121,20 +120,20 @@ impl Wanted {
         rustix::fs::makedev(self.major, self.minor)
     }
 
-    /// Whether permissions are others than they should be.
-    pub(super) fn differs(&self, stat: &Stat, making: Making) -> bool {
+    /// Whether an existing entry has other permissions.
+    pub(super) fn has_other_mode(&self, stat: &Stat, policy: WritePolicy) -> bool {
         self.file_type != FileType::Symlink
-            && making.permissions
-            && stat.st_mode & 0o7777 != u32::from(self.mode_bits(making.owners))
+            && policy.permissions
+            && stat.st_mode & 0o7777 != u32::from(self.mode_bits(policy.owners))
     }
 
-    /// Whether set-user-ID or set-group-ID is wanted: they lend the owner's rights.
-    pub(super) fn lends_rights(&self) -> bool {
+    /// Whether the entry gets set-user-ID or set-group-ID, which grant the owner's rights to others.
+    pub(super) fn grants_rights(&self) -> bool {
         self.mode & SET_ID != 0
     }
 
-    /// Whether the one who owns what stands there is the one who should. Another may have it open
-    /// for writing: given away, with set-user-ID, it would do what that one writes.
+    /// Whether an existing entry has the right owner. Another owner may have the file open for writing, and
+    /// could change it after it was given away with set-user-ID.
     pub(super) fn has_owner(&self, stat: &Stat, owners: Owners) -> bool {
         owners == Owners::Mine || (stat.st_uid, stat.st_gid) == (self.uid, self.gid)
     }
@@ -162,10 +161,10 @@ impl Wanted {
         &self,
         open: impl AsFd,
         atime: Timestamp,
-        making: Making,
+        policy: WritePolicy,
     ) -> Result<Missing, LocalError> {
         let open = open.as_fd();
-        let mut missing = self.set_rights_on(open, making)?;
+        let mut missing = self.set_rights_on(open, policy)?;
         let times = self.times(atime);
         missing.note(Action::SetTimes, futimens(open, &times))?;
         Ok(missing)
@@ -176,22 +175,22 @@ impl Wanted {
     pub(super) fn set_rights_on(
         &self,
         open: impl AsFd,
-        making: Making,
+        policy: WritePolicy,
     ) -> Result<Missing, LocalError> {
         let open = open.as_fd();
         let mut missing = Missing::default();
-        if making.owners == Owners::Same {
+        if policy.owners == Owners::Same {
             let (uid, gid) = self.ids()?;
             missing.note(Action::SetOwner, fchown(open, uid, gid))?;
         }
-        if making.permissions {
-            let mode = self.mode_without(missing, making.owners);
+        if policy.permissions {
+            let mode = self.mode_without(missing, policy.owners);
             missing.note(Action::SetMode, fchmod(open, mode))?;
         }
         Ok(missing)
     }
 
-    /// Without its owner, an entry lends nobody's rights.
+    /// The mode of an entry; without set-user-ID and set-group-ID if its owner was refused.
     fn mode_without(&self, missing: Missing, owners: Owners) -> Mode {
         match missing.0 {
             None => self.file_mode(owners),
@@ -199,15 +198,15 @@ impl Wanted {
         }
     }
 
-    /// The same for what cannot or need not be opened.
+    /// The same for an entry that cannot or need not be opened.
     pub(super) fn set_at(
         &self,
         folder: &Folder,
         name: &Component,
         atime: Timestamp,
-        making: Making,
+        policy: WritePolicy,
     ) -> Result<Missing, LocalError> {
-        let mut missing = self.mend_at(folder, name, making)?;
+        let mut missing = self.set_rights_at(folder, name, policy)?;
         let (at, name) = (folder.descriptor(), name.as_c_str());
         let set = utimensat(at, name, &self.times(atime), AtFlags::SYMLINK_NOFOLLOW);
         missing.note(Action::SetTimes, set)?;
@@ -215,21 +214,21 @@ impl Wanted {
     }
 
     /// Sets owner and permissions only.
-    pub(super) fn mend_at(
+    pub(super) fn set_rights_at(
         &self,
         folder: &Folder,
         name: &Component,
-        making: Making,
+        policy: WritePolicy,
     ) -> Result<Missing, LocalError> {
         let mut missing = Missing::default();
-        if making.owners == Owners::Same {
+        if policy.owners == Owners::Same {
             let (uid, gid) = self.ids()?;
             let at = folder.descriptor();
             let set = chownat(at, name.as_c_str(), uid, gid, AtFlags::SYMLINK_NOFOLLOW);
             missing.note(Action::SetOwner, set)?;
         }
-        if self.file_type != FileType::Symlink && making.permissions {
-            let mode = self.mode_without(missing, making.owners);
+        if self.file_type != FileType::Symlink && policy.permissions {
+            let mode = self.mode_without(missing, policy.owners);
             missing.note(Action::SetMode, folder.set_mode(name, mode))?;
         }
         Ok(missing)
@@ -247,7 +246,7 @@ impl Wanted {
     }
 }
 
-/// The time without what utimensat(2) would refuse, or take for `UTIME_NOW` and `UTIME_OMIT`.
+/// The time without nanoseconds that utimensat(2) would refuse, or take for `UTIME_NOW` and `UTIME_OMIT`.
 fn settable(time: Timestamp) -> Timestamp {
     Timestamp {
         seconds: time.seconds,
@@ -255,17 +254,16 @@ fn settable(time: Timestamp) -> Timestamp {
     }
 }
 
-/// The modification time; none when the format could not hold it.
-// The types of the fields are not the same on all architectures.
+/// The modification time; none if the format cannot hold it.
+// The types of the fields differ between architectures.
 #[allow(clippy::unnecessary_cast, clippy::cast_lossless)]
 pub(super) fn mtime_of(stat: &Stat) -> Option<Timestamp> {
     let (time, clamped) = Timestamp::from_unix(stat.st_mtime as i64, stat.st_mtime_nsec as u32);
     (!clamped).then_some(time)
 }
 
-/// Whether an extraction by this user can make such an entry at all: mknod(2) gives devices to the
-/// superuser only.
-pub(super) fn may_make(file_type: FileType, superuser: bool) -> bool {
+/// Whether the user may create entries of this type: only the superuser may create devices (mknod(2)).
+pub(super) fn may_create(file_type: FileType, superuser: bool) -> bool {
     superuser || !matches!(file_type, FileType::Block | FileType::Character)
 }
 
@@ -275,16 +273,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn devices_are_the_superusers() {
+    fn only_the_superuser_creates_devices() {
         for file_type in FileType::ALL {
-            assert!(may_make(file_type, true));
+            assert!(may_create(file_type, true));
             let device = matches!(file_type, FileType::Block | FileType::Character);
-            assert_eq!(may_make(file_type, false), !device);
+            assert_eq!(may_create(file_type, false), !device);
         }
     }
 
-    fn wanted() -> Wanted {
-        Wanted {
+    fn target() -> TargetAttributes {
+        TargetAttributes {
             file_type: FileType::Regular,
             size: 3,
             mtime: Timestamp {
@@ -301,19 +299,19 @@ mod tests {
     }
 
     #[test]
-    fn rights_of_somebody_else_are_not_lent() {
-        assert_eq!(wanted().mode_bits(Owners::Same), 0o6755);
-        assert_eq!(wanted().mode_bits(Owners::Mine), 0o755);
+    fn rights_of_other_users_are_not_granted() {
+        assert_eq!(target().mode_bits(Owners::Same), 0o6755);
+        assert_eq!(target().mode_bits(Owners::Mine), 0o755);
     }
 
     #[test]
-    fn an_id_that_chown_would_pass_over_is_refused() {
-        assert!(wanted().ids().is_ok());
+    fn an_id_that_chown_ignores_is_refused() {
+        assert!(target().ids().is_ok());
         for (uid, gid) in [(NO_ID, 0), (0, NO_ID)] {
-            let ids = Wanted {
+            let ids = TargetAttributes {
                 uid,
                 gid,
-                ..wanted()
+                ..target()
             };
             assert_eq!(ids.ids().unwrap_err().action, Action::SetOwner);
         }
@@ -327,7 +325,7 @@ mod tests {
             nanoseconds: 0x3fff_fffe,
         };
         assert_eq!(settable(time).nanoseconds, LAST_NANOSECOND);
-        let times = wanted().times(time);
+        let times = target().times(time);
         assert_eq!(times.last_access.tv_nsec, i64::from(LAST_NANOSECOND));
         assert_eq!(times.last_modification.tv_nsec, 8);
     }

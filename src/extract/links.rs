@@ -1,8 +1,7 @@
-//! What a run must remember that does not fit into memory: the names of the directory that is being
-//! listed, the first path of every file with several, and which local files with several links were taken
-//! for which.
+//! The hard links of a run: the first path of each file with several names, and which existing files with
+//! several links were matched with which file of the container.
 //!
-//! A temporary database with a bounded cache: small ones never reach the disk.
+//! A temporary database with a bounded cache. Small ones never reach the disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -14,15 +13,10 @@ use tempfile::TempPath;
 use super::folder::FileId;
 use super::problem::ExtractError;
 
-/// Pages that stay in memory, in KiB.
+/// Cached pages, in KiB.
 const CACHE_KIB: i64 = 16 * 1024;
 
 const TABLES: &str = "
-CREATE TABLE name (
-    name BLOB PRIMARY KEY,
-    taken INTEGER NOT NULL,
-    there INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
 CREATE TABLE link (
     handle BLOB PRIMARY KEY,
     path BLOB NOT NULL,
@@ -37,31 +31,22 @@ CREATE TABLE shared (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Where a file with several names was written first.
+/// The first name under which a file with several names was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FirstPath {
-    /// Components below the destination, with `/` between them.
+    /// Components below the destination, separated by `/`.
     pub(super) path: Vec<u8>,
-    /// What stood there then.
+    /// The local file.
     pub(super) id: FileId,
 }
 
-/// What was known of a name that was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Taken {
-    /// Another entry of the directory took it before.
-    pub(super) again: bool,
-    /// The destination's directory had it.
-    pub(super) there: bool,
-}
-
-pub(super) struct Scratch {
+pub(super) struct Links {
     connection: Mutex<Connection>,
     folder: PathBuf,
     _file: TempPath,
 }
 
-impl Scratch {
+impl Links {
     pub(super) fn create(folder: &Path) -> Result<Self, ExtractError> {
         let io = |error| ExtractError::Scratch {
             folder: folder.to_path_buf(),
@@ -78,7 +63,7 @@ impl Scratch {
             connection.pragma_update(None, "synchronous", "OFF")?;
             connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
             connection.execute_batch(TABLES)?;
-            // Never committed: nothing of it outlives the run.
+            // Never committed: the data is not needed after the run.
             connection.execute_batch("BEGIN")?;
             Ok(connection)
         };
@@ -88,41 +73,6 @@ impl Scratch {
             connection: Mutex::new(connection),
             folder: folder.to_path_buf(),
             _file: file,
-        })
-    }
-
-    /// Another directory is listed from now on.
-    pub(super) fn forget_names(&self) -> Result<(), ExtractError> {
-        self.with(|connection| {
-            connection
-                .prepare_cached("DELETE FROM name")?
-                .execute([])
-                .map(drop)
-        })
-    }
-
-    /// Notes a name that the destination's directory has.
-    pub(super) fn note_there(&self, name: &[u8]) -> Result<(), ExtractError> {
-        self.with(|connection| {
-            let sql = "INSERT OR IGNORE INTO name VALUES (?1, 0, 1)";
-            let mut statement = connection.prepare_cached(sql)?;
-            statement.execute(params![name]).map(drop)
-        })
-    }
-
-    /// Takes a name of the directory that is being listed.
-    pub(super) fn take_name(&self, name: &[u8]) -> Result<Taken, ExtractError> {
-        self.with(|connection| {
-            let mut statement = connection.prepare_cached(
-                "INSERT INTO name VALUES (?1, 1, 0)
-                 ON CONFLICT (name) DO UPDATE SET taken = taken + 1 RETURNING taken, there",
-            )?;
-            statement.query_row(params![name], |row| {
-                Ok(Taken {
-                    again: row.get::<_, i64>(0)? > 1,
-                    there: row.get(1)?,
-                })
-            })
         })
     }
 
@@ -145,7 +95,7 @@ impl Scratch {
         })
     }
 
-    /// Remembers where further names of a file can be linked from.
+    /// Stores the path to which further names of a file can be linked.
     pub(super) fn set_first_path(
         &self,
         handle: Filehandle,
@@ -166,17 +116,21 @@ impl Scratch {
         })
     }
 
-    /// Takes a local file with several links for one file of the container; false when it was taken
-    /// for another one: two files of the container must not be one here.
-    pub(super) fn take_shared(&self, id: FileId, handle: Filehandle) -> Result<bool, ExtractError> {
+    /// Matches an existing file with several links with a file of the container. False if it was matched with
+    /// another one: two files of the container must not be one file in the destination.
+    pub(super) fn match_shared(
+        &self,
+        id: FileId,
+        handle: Filehandle,
+    ) -> Result<bool, ExtractError> {
         self.with(|connection| {
-            let place = params![id.device as i64, id.inode as i64, handle.as_bytes()];
+            let row = params![id.device as i64, id.inode as i64, handle.as_bytes()];
             connection
                 .prepare_cached("INSERT OR IGNORE INTO shared VALUES (?1, ?2, ?3)")?
-                .execute(place)?;
+                .execute(row)?;
             connection
                 .prepare_cached("SELECT handle = ?3 FROM shared WHERE device = ?1 AND inode = ?2")?
-                .query_row(place, |row| row.get(0))
+                .query_row(row, |row| row.get(0))
         })
     }
 
@@ -201,41 +155,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_taken_once_in_each_directory() {
+    fn a_local_file_matches_one_file_of_the_container() {
         let folder = tempfile::tempdir().unwrap();
-        let scratch = Scratch::create(folder.path()).unwrap();
-        for _ in 0..2 {
-            scratch.note_there(b"a").unwrap();
-            let take = |name: &[u8]| {
-                let taken = scratch.take_name(name).unwrap();
-                (taken.again, taken.there)
-            };
-            assert_eq!(take(b"a\xff"), (false, false));
-            assert_eq!(take(b"a"), (false, true));
-            assert_eq!(take(b"a\xff"), (true, false));
-            scratch.forget_names().unwrap();
-        }
-        drop(scratch);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_local_file_is_one_file_of_the_container() {
-        let folder = tempfile::tempdir().unwrap();
-        let scratch = Scratch::create(folder.path()).unwrap();
+        let links = Links::create(folder.path()).unwrap();
         let id = |device| FileId { device, inode: 7 };
         for _ in 0..2 {
-            assert!(scratch.take_shared(id(1), Filehandle::ROOT).unwrap());
-            assert!(!scratch.take_shared(id(1), Filehandle::NULL).unwrap());
-            assert!(scratch.take_shared(id(2), Filehandle::NULL).unwrap());
+            assert!(links.match_shared(id(1), Filehandle::ROOT).unwrap());
+            assert!(!links.match_shared(id(1), Filehandle::NULL).unwrap());
+            assert!(links.match_shared(id(2), Filehandle::NULL).unwrap());
         }
     }
 
     #[test]
     fn the_path_set_last_counts() {
         let folder = tempfile::tempdir().unwrap();
-        let scratch = Scratch::create(folder.path()).unwrap();
-        assert_eq!(scratch.first_path(Filehandle::ROOT).unwrap(), None);
+        let links = Links::create(folder.path()).unwrap();
+        assert_eq!(links.first_path(Filehandle::ROOT).unwrap(), None);
         for path in [&b"a/\xff"[..], b"b"] {
             let id = FileId {
                 device: u64::MAX,
@@ -243,8 +178,8 @@ mod tests {
             };
             let path = path.to_vec();
             let first = FirstPath { path, id };
-            scratch.set_first_path(Filehandle::ROOT, &first).unwrap();
-            assert_eq!(scratch.first_path(Filehandle::ROOT).unwrap(), Some(first));
+            links.set_first_path(Filehandle::ROOT, &first).unwrap();
+            assert_eq!(links.first_path(Filehandle::ROOT).unwrap(), Some(first));
         }
     }
 }

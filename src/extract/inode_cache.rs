@@ -1,40 +1,38 @@
-//! What is known of a container's inodes from earlier extractions, so that a further run need not
-//! fetch the inodes of what is whole.
+//! A cache of the container's inodes that stays between runs, so that a further run need not download the
+//! inodes of complete entries. Messages and documentation call the file the *record* (`--record`).
 //!
-//! An SQLite file with a row of about 75 bytes for each object. A row holds the stamp of the blobs
-//! that an entry was written from or compared with; an entry without one is compared with the container
-//! again, so losing the record costs downloads, no more. It also remembers whether data may
-//! have been lost by a crash of the machine ([`Record::begin`]), and which temporary names are ours
-//! ([`Record::unfinished`]).
+//! An SQLite file with a row of about 75 bytes for each inode. A row holds the stamp of the blobs from which an
+//! entry was written, or with which it was compared. Entries without a stamp are compared with the container,
+//! so that losing the file only costs downloads. The file also stores whether a crash of the machine may have
+//! lost data ([`InodeCache::begin`]), and the tokens of temporary names ([`InodeCache::unfinished`]).
 //!
-//! One process at a time may use it: SQLite's lock on the file is held until it is closed.
+//! One process at a time can use it: it holds SQLite's lock until it closes the file.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use clfs_format::{FileType, Filehandle, Timestamp};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 use tempfile::TempPath;
 
+use super::attributes::TargetAttributes;
 use super::folder::FileId;
 use super::problem::ExtractError;
-use super::record_error::RecordError;
 use super::temporary::Token;
-use super::wanted::Wanted;
 use crate::container::Stamp;
 
 /// `PRAGMA application_id`: "CLFX" in ASCII.
 const APPLICATION_ID: i64 = 0x434c_4658;
 /// `PRAGMA user_version`.
 const VERSION: i64 = 2;
-/// Rows that a killed run may lose.
+/// Rows in a transaction: a killed run may lose so many.
 const ROWS_OF_A_COMMIT: u32 = 200;
-/// How long a row may wait for others.
+/// The max time between two commits while rows are written.
 const COMMIT_AFTER: Duration = Duration::from_secs(1);
-/// The row of a file of so many bytes waits for no others: comparing the file again would take long.
+/// Size of files whose rows are committed at once: comparing such a file again would take long.
 const LARGE: u64 = 1 << 20;
-/// Where the start of the machine is noted: no start is called so.
+/// Stored in place of a boot id: no boot has this id.
 const IN_DOUBT: &str = "in doubt";
 const NANOSECONDS: i64 = 1_000_000_000;
 
@@ -60,6 +58,10 @@ CREATE TABLE inode (
     alone INTEGER NOT NULL DEFAULT 0,
     local INTEGER
 ) STRICT, WITHOUT ROWID;
+";
+
+/// These tables are new in version 2.
+const NEW_TABLES: &str = "
 CREATE TABLE further (
     handle BLOB NOT NULL,
     local INTEGER NOT NULL,
@@ -70,52 +72,85 @@ CREATE TABLE attempt (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Version 1 did not show what an entry was written from: its rows have no stamp, and are not trusted.
+/// Version 1 had no stamps. Its entries are therefore compared with the container.
 const FROM_VERSION_1: &str = "
 ALTER TABLE inode ADD COLUMN stamp INTEGER;
 ALTER TABLE inode ADD COLUMN alone INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE inode ADD COLUMN local INTEGER;
-CREATE TABLE further (
-    handle BLOB NOT NULL,
-    local INTEGER NOT NULL,
-    PRIMARY KEY (handle, local)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE attempt (
-    token TEXT PRIMARY KEY
-) STRICT, WITHOUT ROWID;
 ";
 
-/// What is known of an inode.
+/// The cached attributes of an inode, and how its entry was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Known {
-    pub(super) wanted: Wanted,
-    /// The modification time that the destination's file system made of the wanted one.
+pub(super) struct CachedInode {
+    pub(super) target: TargetAttributes,
+    /// The modification time that the destination's file system stored instead of the target's.
     pub(super) kept: Option<Timestamp>,
-    /// The stamp of the blobs that the entry was written from or compared with. None: not shown, or
-    /// one of them broke a rule of the format.
+    /// The stamp of the blobs from which the entry was written, or with which it was compared. None: the
+    /// container shows none, or a blob broke a rule of the format.
     pub(super) stamp: Option<Stamp>,
     /// Its inode is its only blob.
     pub(super) alone: bool,
-    /// `st_ino` of the local file that was written or compared: the stamp says nothing of another file
-    /// under one of its names. Without the device, whose number changes with each mount. The table
-    /// `further` has those of further names that could not be linked.
+    /// `st_ino` of the local file that was written or compared: the stamp does not apply to another file under
+    /// one of the names. Without the device, whose number changes with each mount. The table `further` has the
+    /// files of further names that could not be linked.
     pub(super) local: Option<u64>,
 }
 
-impl Known {
-    /// Whether the entry was written from the blobs that have this stamp now.
-    pub(super) fn is_of(&self, stamp: Option<Stamp>) -> bool {
+impl CachedInode {
+    /// Whether the entry was written from the blobs that now have this stamp.
+    pub(super) fn has_stamp(&self, stamp: Option<Stamp>) -> bool {
         self.stamp.is_some() && self.stamp == stamp
     }
 }
 
-/// What is kept between runs.
-pub(super) struct Record {
+/// Why a record cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The database failed.
+    #[error("{0}: {advice}", advice = advice(.0))]
+    Database(#[from] rusqlite::Error),
+    /// The file could not be created.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// Another program's file.
+    #[error("it is not a record of clfsload extract: give another file")]
+    NotARecord,
+    /// Written by another version of this program.
+    #[error("it has version {0}, which this program does not read: remove it; it is created again")]
+    Version(i64),
+    /// The record of another container.
+    #[error("it is the record of {0}: give another file, or remove it")]
+    OtherContainer(String),
+    /// The record of another destination.
+    #[error("it is the record of extracting into {0}: give another file for this destination")]
+    OtherDestination(String),
+    /// A row that this program does not write.
+    #[error("a row of it is damaged: remove it; it is created again")]
+    Row,
+}
+
+/// What to do about a database that failed. Only a damaged database should be removed: the record may store
+/// that data was lost.
+fn advice(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "free some space, then run the same command again",
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "another program uses it: run the same command again when that has finished"
+        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            "if it is a record, remove it and run again with --checksum; otherwise give another file"
+        }
+        _ => "fix that, or give another file with --record",
+    }
+}
+
+pub(super) struct InodeCache {
     database: Mutex<Database>,
     path: PathBuf,
-    /// There was a file, but nothing in it.
+    /// Whether the file existed and was empty.
     was_empty: bool,
-    /// Removes the file in the end, unless it stays.
+    /// Removes the file when the run ends.
     _temporary: Option<TempPath>,
 }
 
@@ -126,8 +161,8 @@ struct Database {
     committed: Instant,
 }
 
-impl Record {
-    /// Opens or makes the record of `container` at `path`.
+impl InodeCache {
+    /// Opens the file of `container` at `path`, or creates it.
     pub(super) fn open(path: &Path, container: &str) -> Result<Self, ExtractError> {
         let existed = path.exists();
         let opened = Database::open(path, container).map_err(|error| ExtractError::Record {
@@ -143,7 +178,7 @@ impl Record {
         })
     }
 
-    /// One that goes when the run ends.
+    /// Creates one that is removed when the run ends.
     pub(super) fn temporary(folder: &Path, container: &str) -> Result<Self, ExtractError> {
         let failed = |error| ExtractError::Record {
             path: folder.to_path_buf(),
@@ -163,14 +198,14 @@ impl Record {
         })
     }
 
-    /// Whether there was a record without anything in it, as a run leaves it that was killed while
-    /// it was made: what else that run and those before it did is not known.
+    /// Whether the file was empty, because a run was killed while it created it: the work of that run and of
+    /// those before it is not known.
     pub(super) fn was_empty(&self) -> bool {
         self.was_empty
     }
 
-    /// Binds it to a destination. `id` tells whether it is still the directory that it was; one
-    /// that was removed and made anew is decided about again.
+    /// Binds the file to a destination. A destination with another `id` was removed and created again: whether
+    /// it gets the root's attributes is then decided again.
     pub(super) fn bind(&self, real_path: &str, id: Option<FileId>) -> Result<(), ExtractError> {
         self.with(|database| {
             match database.about("path")? {
@@ -196,12 +231,12 @@ impl Record {
         })
     }
 
-    /// What is known of version `version` of an inode.
+    /// The row of an inode, if it has this version.
     pub(super) fn find(
         &self,
         handle: Filehandle,
         version: u64,
-    ) -> Result<Option<Known>, ExtractError> {
+    ) -> Result<Option<CachedInode>, ExtractError> {
         self.with(|database| {
             let mut statement = database.connection.prepare_cached(
                 "SELECT type, size, mtime, mode, uid, gid, nlink, major, minor, kept, stamp, alone, local
@@ -214,18 +249,17 @@ impl Record {
         })
     }
 
-    /// Whether a local file was written from, or compared with, the blobs that the row of an inode
-    /// has the stamp of.
+    /// Whether a local file was written from, or compared with, the blobs of which the row has the stamp.
     pub(super) fn is_local(
         &self,
         handle: Filehandle,
-        known: &Known,
+        known: &CachedInode,
         local: u64,
     ) -> Result<bool, ExtractError> {
         if known.local == Some(local) {
             return Ok(true);
         }
-        if known.wanted.nlink <= 1 {
+        if known.target.nlink <= 1 {
             return Ok(false);
         }
         self.with(|database| {
@@ -236,17 +270,17 @@ impl Record {
         })
     }
 
-    /// Remembers an inode.
+    /// Stores the row of an inode.
     pub(super) fn put(
         &self,
         handle: Filehandle,
         version: u64,
-        known: &Known,
+        known: &CachedInode,
     ) -> Result<(), ExtractError> {
-        let wanted = &known.wanted;
+        let target = &known.target;
         self.with(|database| {
             database.begin()?;
-            if wanted.nlink > 1 {
+            if target.nlink > 1 {
                 database.keep_further(handle, version, known)?;
             }
             let mut statement = database.connection.prepare_cached(
@@ -256,15 +290,15 @@ impl Record {
             statement.execute(params![
                 handle.as_bytes(),
                 version as i64,
-                wanted.file_type.ftype(),
-                wanted.size as i64,
-                nanoseconds(wanted.mtime),
-                wanted.mode,
-                wanted.uid,
-                wanted.gid,
-                wanted.nlink,
-                wanted.major,
-                wanted.minor,
+                target.file_type.ftype(),
+                target.size as i64,
+                nanoseconds(target.mtime),
+                target.mode,
+                target.uid,
+                target.gid,
+                target.nlink,
+                target.major,
+                target.minor,
                 known.kept.map(nanoseconds),
                 known.stamp.map(|stamp| stamp.to_bits() as i64),
                 known.alone,
@@ -272,7 +306,7 @@ impl Record {
             ])?;
             drop(statement);
             database.waiting += 1;
-            let at_once = known.stamp.is_none() || wanted.size >= LARGE;
+            let at_once = known.stamp.is_none() || target.size >= LARGE;
             let full = database.waiting >= ROWS_OF_A_COMMIT
                 || database.committed.elapsed() >= COMMIT_AFTER;
             match at_once || full {
@@ -282,10 +316,10 @@ impl Record {
         })
     }
 
-    /// Notes that a run writes, under temporary names with its token. Says whether an earlier one wrote what the machine may have lost:
-    /// files are not flushed one by one, so a crash before the end of a run may leave some with the
-    /// right size and time, and zeros inside. `boot` tells one start of the machine from another;
-    /// with `in_doubt` it is taken as lost whatever is noted. The note is on the disk when this returns.
+    /// Stores that a run with this token starts to write. Returns whether files of an earlier run may have lost
+    /// their content: files are not flushed one by one, so that after a crash of the machine some can have the
+    /// right size and time but contain zeros. `boot` identifies this boot of the machine. With `in_doubt`,
+    /// content may be lost in any case. The row is on the disk when this returns.
     pub(super) fn begin(
         &self,
         boot: &str,
@@ -295,7 +329,7 @@ impl Record {
         self.with(|database| {
             database.commit()?;
             let before = database.about("unstored")?;
-            // FULL waits for the disk at the commit (sqlite.org/pragma.html#pragma_synchronous).
+            // With FULL, a commit waits for the disk (sqlite.org/pragma.html#pragma_synchronous).
             database
                 .connection
                 .pragma_update(None, "synchronous", "FULL")?;
@@ -327,8 +361,8 @@ impl Record {
         })
     }
 
-    /// Notes that no temporary file with this token is left.
-    pub(super) fn left_nothing(&self, token: Token) -> Result<(), ExtractError> {
+    /// Removes a token: no temporary file with it is left.
+    pub(super) fn forget_token(&self, token: Token) -> Result<(), ExtractError> {
         self.with(|database| {
             database.commit()?;
             let sql = "DELETE FROM attempt WHERE token = ?1";
@@ -339,8 +373,8 @@ impl Record {
         })
     }
 
-    /// Notes that everything that was written is stored.
-    pub(super) fn stored(&self) -> Result<(), ExtractError> {
+    /// Stores that everything that was written was flushed to the disk.
+    pub(super) fn mark_synced(&self) -> Result<(), ExtractError> {
         self.with(|database| {
             database.commit()?;
             let sql = "DELETE FROM about WHERE name = 'unstored'";
@@ -349,11 +383,11 @@ impl Record {
         })
     }
 
-    /// Whether the destination itself is to get the root's attributes: decided by the first run. A dry
-    /// run decides nothing.
-    pub(super) fn destination_is_ours(
+    /// Whether the destination gets the root's attributes. The first run decides: if the destination is `fresh`,
+    /// it does. A dry run stores no decision.
+    pub(super) fn owns_destination(
         &self,
-        now: bool,
+        fresh: bool,
         dry_run: bool,
     ) -> Result<bool, ExtractError> {
         self.with(|database| {
@@ -361,15 +395,15 @@ impl Record {
                 return Ok(before == "ours");
             }
             if dry_run {
-                return Ok(now);
+                return Ok(fresh);
             }
-            let value = if now { "ours" } else { "theirs" };
+            let value = if fresh { "ours" } else { "theirs" };
             database.set_about("destination", value)?;
-            Ok(now)
+            Ok(fresh)
         })
     }
 
-    /// Writes what waits.
+    /// Commits the rows that wait.
     pub(super) fn flush(&self) -> Result<(), ExtractError> {
         self.with(Database::commit)
     }
@@ -388,7 +422,7 @@ impl Record {
 }
 
 impl Database {
-    /// Says too whether there was nothing in it.
+    /// Opens or creates the database. Returns also whether it was empty.
     fn open(path: &Path, container: &str) -> Result<(Self, bool), RecordError> {
         let connection = Connection::open(path)?;
         let pragma =
@@ -404,8 +438,8 @@ impl Database {
             _ => return Err(RecordError::NotARecord),
         };
         let is_older = !is_new && pragma("user_version")? != VERSION;
-        // With a log written ahead, commits wait for no disk, and a crash does no harm. The step to it
-        // does wait: SQLite throws the log of an empty file away.
+        // With a write-ahead log, commits do not wait for the disk, and a crash loses only the last of them.
+        // Switching to it does wait: SQLite discards the log of an empty file.
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -415,27 +449,27 @@ impl Database {
             waiting: 0,
             committed: Instant::now(),
         };
-        let of = match is_new {
+        let stored = match is_new {
             true => None,
             false => database.about("container")?,
         };
-        match of {
-            Some(of) if of == container => {
+        match stored {
+            Some(stored) if stored == container => {
                 if is_older {
                     database.upgrade()?;
                 }
                 Ok((database, false))
             }
-            Some(of) => Err(RecordError::OtherContainer(of)),
+            Some(stored) => Err(RecordError::OtherContainer(stored)),
             None => {
-                database.make(container)?;
+                database.create(container)?;
                 Ok((database, true))
             }
         }
     }
 
-    /// Everything at once: a run that is killed meanwhile leaves a file with nothing in it.
-    fn make(&self, container: &str) -> Result<(), RecordError> {
+    /// Creates the tables in one transaction: a run that is killed meanwhile leaves an empty file.
+    fn create(&self, container: &str) -> Result<(), RecordError> {
         let transaction = self.connection.unchecked_transaction()?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
@@ -444,6 +478,7 @@ impl Database {
              DROP TABLE IF EXISTS attempt;",
         )?;
         transaction.execute_batch(TABLES)?;
+        transaction.execute_batch(NEW_TABLES)?;
         self.set_about("container", container)?;
         Ok(transaction.commit()?)
     }
@@ -451,6 +486,7 @@ impl Database {
     fn upgrade(&self) -> Result<(), RecordError> {
         let transaction = self.connection.unchecked_transaction()?;
         transaction.execute_batch(FROM_VERSION_1)?;
+        transaction.execute_batch(NEW_TABLES)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
         Ok(transaction.commit()?)
     }
@@ -471,12 +507,12 @@ impl Database {
         Ok(())
     }
 
-    /// Keeps the local file of the row that is replaced, if it was written from the same blobs.
+    /// Keeps the local file of the row that will be replaced, if it was written from the same blobs.
     fn keep_further(
         &self,
         handle: Filehandle,
         version: u64,
-        known: &Known,
+        known: &CachedInode,
     ) -> Result<(), RecordError> {
         let stamp = known.stamp.map(|stamp| stamp.to_bits() as i64);
         let row = params![handle.as_bytes(), version as i64, stamp];
@@ -517,12 +553,12 @@ impl Database {
     }
 }
 
-fn known(row: &Row<'_>) -> Result<Known, RecordError> {
+fn known(row: &Row<'_>) -> Result<CachedInode, RecordError> {
     let file_type = FileType::from_ftype(row.get(0)?).ok_or(RecordError::Row)?;
     let kept: Option<i64> = row.get(9)?;
     let stamp: Option<i64> = row.get(10)?;
-    Ok(Known {
-        wanted: Wanted {
+    Ok(CachedInode {
+        target: TargetAttributes {
             file_type,
             size: row.get::<_, i64>(1)? as u64,
             mtime: timestamp(row.get(2)?)?,
@@ -540,7 +576,7 @@ fn known(row: &Row<'_>) -> Result<Known, RecordError> {
     })
 }
 
-/// Nanoseconds since 1970; what the format holds ends in 2106, far below the type's end in 2262.
+/// Nanoseconds since 1970. The format's last time is in 2106, the type's in 2262.
 fn nanoseconds(time: Timestamp) -> i64 {
     i64::from(time.seconds) * NANOSECONDS + i64::from(time.nanoseconds)
 }
@@ -549,11 +585,11 @@ fn timestamp(nanoseconds: i64) -> Result<Timestamp, RecordError> {
     let seconds = nanoseconds.div_euclid(NANOSECONDS);
     Ok(Timestamp {
         seconds: u32::try_from(seconds).map_err(|_| RecordError::Row)?,
-        // Below a second's.
+        // Less than a second.
         nanoseconds: nanoseconds.rem_euclid(NANOSECONDS) as u32,
     })
 }
 
 #[cfg(test)]
-#[path = "record_tests.rs"]
+#[path = "inode_cache_tests.rs"]
 mod tests;

@@ -1,4 +1,4 @@
-//! Tests of the record.
+//! Tests of the inode cache, the record.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -7,27 +7,27 @@ fn token() -> Token {
     Token::new()
 }
 
-fn record(path: &Path) -> Record {
-    Record::open(path, "a container").unwrap()
+fn record(path: &Path) -> InodeCache {
+    InodeCache::open(path, "a container").unwrap()
 }
 
 #[test]
-fn a_crash_of_the_machine_is_suspected_until_all_is_stored() {
+fn content_is_in_doubt_after_a_reboot_until_everything_is_synced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("record");
     assert!(!record(&path).begin("boot 1", false, token()).unwrap());
-    // Killed; the machine is still up.
+    // Killed; the machine was not restarted.
     assert!(!record(&path).begin("boot 1", false, token()).unwrap());
-    // Killed again, and the machine was started anew: that stays so until a run ends well.
+    // Killed again, and the machine was restarted: content is in doubt until a run is complete.
     assert!(record(&path).begin("boot 2", false, token()).unwrap());
     let last = record(&path);
     assert!(last.begin("boot 2", false, token()).unwrap());
-    last.stored().unwrap();
+    last.mark_synced().unwrap();
     drop(last);
     assert!(!record(&path).begin("boot 3", false, token()).unwrap());
 }
 
-/// Doubt stays over further kills until a run ends well.
+/// Content stays in doubt after further kills until a run is complete.
 #[test]
 fn doubt_stays() {
     let folder = tempfile::tempdir().unwrap();
@@ -38,14 +38,14 @@ fn doubt_stays() {
     drop(first);
     let second = record(&path);
     assert!(!second.was_empty() && second.begin("boot 1", false, token()).unwrap());
-    second.stored().unwrap();
+    second.mark_synced().unwrap();
     assert!(!second.begin("boot 1", false, token()).unwrap());
     assert!(!record(&folder.path().join("another")).was_empty());
 }
 
-/// As kills while it was made have left it, also those of earlier programs.
+/// Files that kills during the creation have left, also those of earlier versions of this program.
 #[test]
-fn a_record_that_was_not_finished_is_made_again() {
+fn an_incomplete_record_is_created_again() {
     let folder = tempfile::tempdir().unwrap();
     let halves = [
         "PRAGMA journal_mode = WAL",
@@ -73,14 +73,14 @@ fn a_record_belongs_to_one_destination() {
     let id = |inode| Some(FileId { device: 1, inode });
     record.bind("/one", None).unwrap();
     record.bind("/one", id(1)).unwrap();
-    assert!(!record.destination_is_ours(false, true).unwrap());
-    assert!(record.destination_is_ours(true, false).unwrap());
+    assert!(!record.owns_destination(false, true).unwrap());
+    assert!(record.owns_destination(true, false).unwrap());
     record.bind("/one", id(1)).unwrap();
     record.bind("/one", None).unwrap();
-    assert!(record.destination_is_ours(false, false).unwrap());
-    // Removed and made anew, by somebody else.
+    assert!(record.owns_destination(false, false).unwrap());
+    // Removed and created again by another program.
     record.bind("/one", id(2)).unwrap();
-    assert!(!record.destination_is_ours(false, false).unwrap());
+    assert!(!record.owns_destination(false, false).unwrap());
     let error = record.bind("/two", id(2)).unwrap_err().to_string();
     assert!(error.contains("into /one: give another file"), "{error}");
 }
@@ -91,7 +91,7 @@ fn advice_fits_the_error() {
         let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
         RecordError::from(error).to_string()
     };
-    assert!(said(rusqlite::ffi::SQLITE_FULL).contains("make room"));
+    assert!(said(rusqlite::ffi::SQLITE_FULL).contains("free some space"));
     assert!(said(rusqlite::ffi::SQLITE_BUSY).contains("another program"));
     for code in [rusqlite::ffi::SQLITE_FULL, rusqlite::ffi::SQLITE_BUSY] {
         assert!(!said(code).contains("remove"), "{}", said(code));
@@ -100,15 +100,15 @@ fn advice_fits_the_error() {
 }
 
 #[test]
-fn an_inode_is_known_in_its_version_only() {
+fn an_inode_is_cached_in_its_version_only() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("record");
     let time = |seconds, nanoseconds| Timestamp {
         seconds,
         nanoseconds,
     };
-    let known = Known {
-        wanted: Wanted {
+    let known = CachedInode {
+        target: TargetAttributes {
             file_type: FileType::Block,
             size: u64::MAX,
             mtime: Timestamp::MAX,
@@ -134,7 +134,7 @@ fn an_inode_is_known_in_its_version_only() {
     assert_eq!(again.find(Filehandle::NULL, 9).unwrap(), None);
 }
 
-/// What an older record does not show is not trusted; what it knows of the destination stays.
+/// Entries of an older record are compared, because it has no stamps; what it stores of the destination stays.
 #[test]
 fn a_record_of_version_1_is_taken_over() {
     let folder = tempfile::tempdir().unwrap();
@@ -160,14 +160,14 @@ fn a_record_of_version_1_is_taken_over() {
         let record = record(&path);
         let known = record.find(Filehandle::ROOT, 9).unwrap().unwrap();
         assert_eq!((known.stamp, known.alone), (None, false));
-        assert!(known.kept.is_some() && !known.is_of(None));
-        assert!(record.destination_is_ours(false, false).unwrap());
+        assert!(known.kept.is_some() && !known.has_stamp(None));
+        assert!(record.owns_destination(false, false).unwrap());
         assert!(record.unfinished().unwrap().is_empty());
     }
 }
 
 #[test]
-fn tokens_stay_until_nothing_is_left() {
+fn tokens_stay_until_no_temporary_file_is_left() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("record");
     let (first, second) = (token(), token());
@@ -175,9 +175,9 @@ fn tokens_stay_until_nothing_is_left() {
     let later = record(&path);
     assert_eq!(later.unfinished().unwrap(), [first]);
     later.begin("boot 1", false, second).unwrap();
-    later.left_nothing(second).unwrap();
+    later.forget_token(second).unwrap();
     assert_eq!(later.unfinished().unwrap(), [first]);
-    later.left_nothing(first).unwrap();
+    later.forget_token(first).unwrap();
     assert!(later.unfinished().unwrap().is_empty());
 }
 
@@ -188,9 +188,9 @@ fn a_record_is_used_by_one_run_at_a_time() {
     let path = folder.path().join("record");
     let first = record(&path);
     first.bind("/one", None).unwrap();
-    let second = match Record::open(&path, "a container") {
+    let second = match InodeCache::open(&path, "a container") {
         Err(error) => error.to_string(),
-        Ok(_) => unreachable!("it was opened twice"),
+        Ok(_) => unreachable!("the record was opened twice"),
     };
     assert!(second.contains("another program uses it"), "{second}");
     drop(first);
@@ -202,7 +202,7 @@ fn other_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("record");
     drop(record(&path));
-    let error = |path: &Path, container| match Record::open(path, container) {
+    let error = |path: &Path, container| match InodeCache::open(path, container) {
         Err(ExtractError::Record { error, .. }) => error,
         other => unreachable!("{}", other.is_ok()),
     };

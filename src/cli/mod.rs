@@ -6,7 +6,6 @@ mod cat;
 mod command;
 mod completions;
 mod dry_run;
-mod dry_run_json;
 mod dry_run_report;
 mod du;
 mod extract;

@@ -11,7 +11,7 @@ mod ahead;
 mod committer;
 mod lister;
 mod piece;
-mod witness;
+mod visitor;
 
 use crate::monitor::{Event, Monitor};
 use crate::problem::{Problem, ProblemLimit};
@@ -26,7 +26,7 @@ use ahead::Ahead;
 use committer::Committer;
 use lister::Listers;
 
-pub use witness::Witness;
+pub use visitor::EntryVisitor;
 
 /// What a scan works with.
 pub struct Scan<'a> {
@@ -50,8 +50,8 @@ pub struct Scan<'a> {
     pub monitor: &'a dyn Monitor,
     /// Called after each commit: there may be new work.
     pub committed: &'a (dyn Fn() + Sync),
-    /// Sees what is looked at, if anybody does.
-    pub witness: Option<&'a dyn Witness>,
+    /// Receives the examined entries.
+    pub visitor: Option<&'a dyn EntryVisitor>,
 }
 
 /// How a scan ended.

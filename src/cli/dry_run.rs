@@ -34,13 +34,13 @@ Exit status: 0 no entry would fail; 3 some entries would fail; 1 the source cann
 was stopped; 2 the command line is wrong.";
 
 /// Whether the arguments of the command contain an option of the dry run.
-pub(super) fn is_asked(words: impl Iterator<Item = OsString>) -> bool {
+pub(super) fn is_requested(arguments: impl Iterator<Item = OsString>) -> bool {
     let options = ["--dry-run", "--dry_run", "--dry_run_gb", "--dry-run-gb"];
     let counts = ["--dry_run_count", "--dry-run-count"];
-    let mut words = words.skip(1).take_while(|word| word != "--");
-    words.any(|word| {
-        let word = word.to_string_lossy();
-        let option = word.split('=').next().unwrap_or_default();
+    let mut arguments = arguments.skip(1).take_while(|argument| argument != "--");
+    arguments.any(|argument| {
+        let argument = argument.to_string_lossy();
+        let option = argument.split('=').next().unwrap_or_default();
         options.contains(&option) || counts.contains(&option)
     })
 }
@@ -109,13 +109,13 @@ fn gigabytes(word: &str) -> Result<u64, String> {
 /// Runs a dry run with the arguments of the process.
 pub(super) fn run() -> Result<Status, Failure> {
     let mut command = command();
-    let words = match command.try_get_matches_from_mut(std::env::args_os()) {
-        Ok(words) => words,
+    let arguments = match command.try_get_matches_from_mut(std::env::args_os()) {
+        Ok(arguments) => arguments,
         Err(error) => return Ok(explain(&error)),
     };
-    let json = words.get_flag(JSON);
+    let json = arguments.get_flag(JSON);
     let print = |tree, estimate| {
-        let bandwidth = words.get_one("bandwidth_limit").copied();
+        let bandwidth = arguments.get_one("bandwidth_limit").copied();
         let report = Report {
             tree,
             estimate,
@@ -126,7 +126,7 @@ pub(super) fn run() -> Result<Status, Failure> {
             false => report.lines().iter().for_each(|line| terminal::out(line)),
         }
     };
-    if let (Some(bytes), Some(files)) = (words.get_one(GIGABYTES), words.get_one(COUNT)) {
+    if let (Some(bytes), Some(files)) = (arguments.get_one(GIGABYTES), arguments.get_one(COUNT)) {
         let tree = Synthetic {
             bytes: *bytes,
             files: *files,
@@ -134,7 +134,7 @@ pub(super) fn run() -> Result<Status, Failure> {
         print(Tree::Synthetic(tree), tree.estimate());
         return Ok(Status::Done);
     }
-    let Some(source) = source(&words)? else {
+    let Some(source) = source(&arguments)? else {
         let error = command.error(
             ErrorKind::MissingRequiredArgument,
             "a dry run needs SOURCE, or STATE_DIR SOURCE ACCOUNT CONTAINER",
@@ -142,11 +142,11 @@ pub(super) fn run() -> Result<Status, Failure> {
         return Ok(explain(&error));
     };
     let mut options = SurveyOptions::new(source);
-    options.preserve_hardlinks = words
+    options.preserve_hardlinks = arguments
         .get_one("preserve_hardlinks")
         .copied()
         .unwrap_or_default();
-    options.compression = words
+    options.compression = arguments
         .get_one::<CompressionWord>("compression")
         .map_or(Compression::Lz4, |word| word.compression());
     raise_descriptor_limit();
@@ -170,9 +170,9 @@ pub(super) fn run() -> Result<Status, Failure> {
 }
 
 /// The source: the only argument, or the second one of a load, whose other arguments are checked.
-fn source(words: &ArgMatches) -> Result<Option<PathBuf>, Failure> {
-    let path = |name| words.get_one::<PathBuf>(name).map(PathBuf::as_path);
-    let text = |name| words.get_one::<String>(name).map(String::as_str);
+fn source(arguments: &ArgMatches) -> Result<Option<PathBuf>, Failure> {
+    let path = |name| arguments.get_one::<PathBuf>(name).map(PathBuf::as_path);
+    let text = |name| arguments.get_one::<String>(name).map(String::as_str);
     match (
         path("state"),
         path("source"),
@@ -183,7 +183,7 @@ fn source(words: &ArgMatches) -> Result<Option<PathBuf>, Failure> {
         (Some(state), Some(source), Some(account), Some(container)) => {
             let endpoint = text("blob_endpoint");
             let sas = text("sas").filter(|word| *word != "-");
-            if words.get_flag("new") && State::exists(state) {
+            if arguments.get_flag("new") && State::exists(state) {
                 return Err(LoadError::from(StateError::Exists(state.to_path_buf())).into());
             }
             let location = location(account, container, sas, endpoint)?;
@@ -240,8 +240,8 @@ mod tests {
 
     #[test]
     fn only_its_options_select_a_dry_run() {
-        let asked = |words: &[&str]| is_asked(words.iter().map(OsString::from));
-        for word in [
+        let requested = |arguments: &[&str]| is_requested(arguments.iter().map(OsString::from));
+        for argument in [
             "--dry-run",
             "--dry_run",
             "--dry_run_gb=3",
@@ -249,11 +249,11 @@ mod tests {
             "--dry-run-gb",
             "--dry-run-count=5",
         ] {
-            assert!(asked(&["clfsload", "--new", word]), "{word}");
+            assert!(requested(&["clfsload", "--new", argument]), "{argument}");
         }
-        assert!(!asked(&["--dry-run", "state"]), "the program's name");
-        assert!(!asked(&["clfsload", "--", "--dry-run"]));
-        assert!(!asked(&["clfsload", "dry-run", "--dry"]));
+        assert!(!requested(&["--dry-run", "state"]), "the program's name");
+        assert!(!requested(&["clfsload", "--", "--dry-run"]));
+        assert!(!requested(&["clfsload", "dry-run", "--dry"]));
     }
 
     #[test]

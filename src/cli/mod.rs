@@ -68,7 +68,7 @@ pub fn main() -> ExitCode {
             Ok(Status::Usage)
         }
         Some(word) if command::is_command(Some(word)) => command::run(),
-        Some(_) if dry_run::is_asked(std::env::args_os()) => dry_run::run(),
+        Some(_) if dry_run::is_requested(std::env::args_os()) => dry_run::run(),
         Some(_) => match Arguments::try_parse() {
             Ok(arguments) => load::run(&arguments),
             Err(error) => {

@@ -153,7 +153,7 @@ fn text_and_random_data_are_estimated_from_a_sample() {
 fn each_kind_of_tree_is_estimated_within_one_percent() {
     type Fill = fn(&Path, &mut fastrand::Rng);
     let small: Fill = |source, random| {
-        for number in 0..3000 {
+        for number in 0..1500 {
             let bytes = random.usize(..8000);
             std::fs::write(source.join(format!("f{number}")), text(random, bytes)).unwrap();
         }
@@ -183,7 +183,7 @@ fn each_kind_of_tree_is_estimated_within_one_percent() {
         }
     };
     let long_names: Fill = |source, random| {
-        for number in 0..3000 {
+        for number in 0..1500 {
             let mut name = format!("{number:06}");
             name.extend(std::iter::repeat_with(|| random.alphanumeric()).take(194));
             std::fs::write(source.join(name), b"x").unwrap();
@@ -193,7 +193,7 @@ fn each_kind_of_tree_is_estimated_within_one_percent() {
         for directory in ["a", "b", "c"] {
             std::fs::create_dir(source.join(directory)).unwrap();
         }
-        for number in 0..2000 {
+        for number in 0..1000 {
             let file = source.join(format!("a/f{number}"));
             std::fs::write(&file, text(random, 900)).unwrap();
             std::fs::hard_link(&file, source.join(format!("b/g{number}"))).unwrap();

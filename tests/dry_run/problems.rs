@@ -1,4 +1,4 @@
-//! What would fail, and what is to know.
+//! Findings: entries that would fail, and other notes.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use crate::support::faulty_source::{Act, Call, Fault, FaultySource};
 use crate::support::tree::is_superuser;
 use crate::surveyed::{assert_left_nothing, command, finding, number, survey, temporary};
 
-/// A user without any rights: nobody.
+/// The user nobody.
 const UID: u32 = 65_534;
 
 fn one(path: &str) -> Option<(u64, Vec<String>)> {
@@ -20,7 +20,7 @@ fn one(path: &str) -> Option<(u64, Vec<String>)> {
 }
 
 #[test]
-fn what_the_user_may_not_read() {
+fn unreadable_files_and_directories_are_found() {
     if !is_superuser() {
         eprintln!("skipped: becoming another user needs the superuser");
         return;
@@ -42,7 +42,7 @@ fn what_the_user_may_not_read() {
     mode("", 0o755);
     temporary(&scratch);
     mode("temporary", 0o777);
-    // The superuser may read everything.
+    // The superuser can read everything.
     assert_eq!(survey(&scratch, &[], 0)["findings"], Value::Array(vec![]));
     let mut command = command(&scratch);
     let ran = command.arg(&source).uid(UID).gid(UID).output().unwrap();
@@ -61,7 +61,7 @@ fn what_the_user_may_not_read() {
 }
 
 #[test]
-fn what_the_format_cannot_hold_and_what_the_source_refuses() {
+fn entries_that_the_format_or_the_source_refuses_are_found() {
     if let Some(obstacle) = FaultySource::obstacle() {
         eprintln!("skipped: {obstacle}");
         return;
@@ -80,7 +80,7 @@ fn what_the_format_cannot_hold_and_what_the_source_refuses() {
     source.file("broken/inside", 10);
     source.fault(Fault::new("broken", Call::List, Act::Fail(Errno::EIO)));
     let report = survey(&scratch, &[], 3);
-    // The mount is told once, not for each entry on it.
+    // The mount is one finding, not one for each entry on it.
     assert_eq!(finding(&report, "mount"), one("mounted"));
     assert_eq!(
         finding(&report, "name-too-long"),
@@ -93,6 +93,6 @@ fn what_the_format_cannot_hold_and_what_the_source_refuses() {
     assert_eq!(finding(&report, "input-output"), one("mounted/broken"));
     assert_eq!(number(&report, "/unseen"), 1);
     assert_eq!(number(&report, "/types/symlink"), 2);
-    // What fails is not counted as a put: "plain", the symlink that fits, four directories.
+    // Failed entries are no requests. Counted: "plain", the symlink that fits, four directories.
     assert_eq!(number(&report, "/estimate/puts"), 2 + 4 + 2);
 }

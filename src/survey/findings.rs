@@ -110,8 +110,8 @@ impl fmt::Display for Concern {
             Concern::EmptySource => write!(f, "the source is empty: is its file system mounted?"),
             Concern::NotMounted => write!(
                 f,
-                "empty mount points of /etc/fstab with nothing mounted: mount them first, if they belong to \
-                 the source"
+                "mount points in /etc/fstab that are empty, with nothing mounted on them: mount them first, \
+                 if they belong to the source"
             ),
             Concern::UnlikeNames => write!(
                 f,

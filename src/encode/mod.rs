@@ -28,7 +28,6 @@ use crate::problem::{Problem, Reason};
 use crate::source::{Asker, Asking, OpenError, Seen, SourceTree};
 use crate::state::{Reader, StateError};
 
-pub(crate) use attributes::attributes;
 pub use large_file::{LargeFile, Remaining};
 pub use leftovers::obsolete_blobs;
 pub use memory::SegmentMemory;

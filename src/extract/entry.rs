@@ -21,7 +21,7 @@ use super::problem::{Action, Failure, Reason};
 use super::run::Run;
 use super::temporary::Temporary;
 use super::tree::{Node, Presence, name_error, name_in_use};
-use crate::read::ahead::Ahead;
+use crate::read::Ahead;
 use crate::read::{Entity, TreePath};
 
 /// The id that a dry run stores for a file that a run would write.
@@ -103,7 +103,7 @@ impl Entry {
         let version = listed.name.version;
         let before = run.record.find(self.handle, version)?;
         let alone = before.is_some_and(|before| before.alone);
-        let stamp = run.reading(run.reader.stamp(&listed, alone)).await?;
+        let stamp = run.read(run.reader.stamp(&listed, alone))?;
         if let Some(known) = before
             && exists
             && known.has_stamp(stamp)

@@ -104,7 +104,7 @@ impl Running<'_> {
             progress: &load.progress,
             monitor: self.monitor,
             committed: &|| found.notify(false),
-            witness: None,
+            visitor: None,
         };
         if options.retry_problems {
             scan.look_again()?;

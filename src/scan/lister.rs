@@ -202,8 +202,8 @@ fn look_at(scan: &Scan<'_>, directory: &Directory, name: &CStr) -> Option<FoundE
     }
     match directory.look(name) {
         Ok(seen) => {
-            if let Some(witness) = scan.witness {
-                witness.saw(directory, name, &seen);
+            if let Some(visitor) = scan.visitor {
+                visitor.visit(directory, name, &seen);
             }
             let name = name.to_bytes().to_vec();
             let entry = directory.entry(seen, name, scan.preserve_hardlinks);

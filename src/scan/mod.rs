@@ -12,7 +12,7 @@ mod committer;
 mod device_numbers;
 mod lister;
 mod piece;
-mod witness;
+mod visitor;
 
 use crate::monitor::{Event, Monitor};
 use crate::problem::{Problem, ProblemLimit};
@@ -27,7 +27,7 @@ use ahead::Ahead;
 use committer::Committer;
 use lister::Listers;
 
-pub use witness::Witness;
+pub use visitor::EntryVisitor;
 
 /// What a scan works with.
 pub struct Scan<'a> {
@@ -51,8 +51,8 @@ pub struct Scan<'a> {
     pub monitor: &'a dyn Monitor,
     /// Called after each commit: there may be new work.
     pub committed: &'a (dyn Fn() + Sync),
-    /// Sees what is looked at, if anybody does.
-    pub witness: Option<&'a dyn Witness>,
+    /// Receives the examined entries.
+    pub visitor: Option<&'a dyn EntryVisitor>,
 }
 
 /// How a scan ended.

@@ -140,7 +140,7 @@ fn a_migrated_database_has_the_tables_of_a_new_one() {
     let new = new_state(folders[0].path());
     let old = old_state(folders[1].path());
     assert_ne!(schema_of(&old), schema_of(&new));
-    old.upgrade().unwrap();
+    old.upgrade(&[]).unwrap();
     assert_eq!(schema_of(&old), schema_of(&new));
 }
 
@@ -153,7 +153,7 @@ fn old_links_get_the_ctime_of_their_own_entry() {
     database
         .execute_batch("UPDATE entry SET ctime = id")
         .unwrap();
-    state.upgrade().unwrap();
+    state.upgrade(&[]).unwrap();
     let reader = state.reader().unwrap();
     let ctimes = reader.rows("SELECT owner, ctime FROM inode ORDER BY owner", [], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))

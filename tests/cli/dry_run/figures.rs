@@ -1,4 +1,4 @@
-//! What is in the tree.
+//! The figures of the tree.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -69,7 +69,7 @@ fn compare_sizes(report: &Value, sizes: &[u64]) {
 }
 
 #[test]
-fn the_figures_are_those_of_the_tree() {
+fn the_figures_agree_with_the_tree() {
     let scratch = Scratch::new();
     tree::full(&scratch.source());
     let source = walk_source(&scratch.source());
@@ -82,9 +82,9 @@ fn the_figures_are_those_of_the_tree() {
 
     let mut largest = sizes.clone();
     largest.sort_unstable_by(|a, b| b.cmp(a));
-    let told = report["largest_files"].as_array().unwrap();
-    assert_eq!(told.len(), 10);
-    for (file, size) in told.iter().zip(largest) {
+    let listed = report["largest_files"].as_array().unwrap();
+    assert_eq!(listed.len(), 10);
+    for (file, size) in listed.iter().zip(largest) {
         assert_eq!(file["bytes"], size);
         let path = file["path"].as_str().unwrap();
         assert_eq!(source[path.as_bytes()].size, size);
@@ -127,7 +127,7 @@ fn the_figures_are_those_of_the_tree() {
     assert!(paths[0].starts_with("links/"), "{paths:?}");
 
     let cannot = |time: i64| u32::try_from(time).is_err();
-    // Access times aside: the walk of this test does not tell them.
+    // Without access times, which the walk of this test does not read.
     let clamped = source
         .values()
         .filter(|node| cannot(node.mtime.0) || cannot(node.ctime.0))
@@ -152,7 +152,7 @@ fn preserved_links_count_once() {
 }
 
 #[test]
-fn a_sparse_file_is_told_and_needs_an_indirect_block() {
+fn a_sparse_file_is_found_and_needs_an_indirect_block() {
     let scratch = Scratch::new();
     tree::sparse(&scratch.source());
     let report = survey(&scratch, &[], 0);
@@ -197,7 +197,7 @@ fn memory_does_not_grow_with_the_tree() {
         std::fs::create_dir(&directory).unwrap();
         let first = directory.join("0");
         std::fs::write(&first, vec![b'x'; 20_000]).unwrap();
-        // Most are names of one inode, so that links are many too.
+        // Half of the names belong to one inode, so that there are many links.
         for file in 1..1000 {
             std::fs::hard_link(&first, directory.join(format!("{file}"))).unwrap();
         }
@@ -210,9 +210,9 @@ fn memory_does_not_grow_with_the_tree() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut most = 0;
+    let mut max = 0;
     let status = loop {
-        most = most.max(peak(child.id()));
+        max = max.max(peak(child.id()));
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
@@ -223,8 +223,8 @@ fn memory_does_not_grow_with_the_tree() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(number(&report, "/entries"), 100_051);
     assert_eq!(number(&report, "/hard_links/names"), 50_000);
-    println!("a peak of {:.1} MiB", most as f64 / f64::from(1 << 20));
-    assert!(most > 1 << 20, "the peak was not seen");
-    assert!(most < 64 << 20, "a peak of {most} bytes");
+    println!("a peak of {:.1} MiB", max as f64 / f64::from(1 << 20));
+    assert!(max > 1 << 20, "no peak was measured");
+    assert!(max < 64 << 20, "a peak of {max} bytes");
     assert_left_nothing(&scratch);
 }

@@ -1,5 +1,5 @@
-//! `--dry-run`: its figures are those of the tree, its estimate is what a load then takes, and it
-//! writes nothing.
+//! `--dry-run`: its figures agree with the tree, its estimate agrees with a load, and it writes
+//! nothing.
 
 mod estimates;
 mod figures;

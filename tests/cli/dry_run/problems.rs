@@ -1,4 +1,4 @@
-//! What would fail, and what is to know.
+//! Findings: entries that would fail, and other notes.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use crate::support::command::{Ran, Scratch};
 use crate::support::faulty_source::{Act, Call, Fault, FaultySource};
 use crate::support::skip::needs_root;
 
-/// A user without any rights: nobody.
+/// The user nobody.
 const UID: u32 = 65_534;
 
 fn one(path: &str) -> Option<(u64, Vec<String>)> {
@@ -20,7 +20,7 @@ fn one(path: &str) -> Option<(u64, Vec<String>)> {
 }
 
 #[test]
-fn what_the_user_may_not_read() {
+fn unreadable_files_and_directories_are_found() {
     if !needs_root("running as another user") {
         return;
     }
@@ -41,7 +41,7 @@ fn what_the_user_may_not_read() {
     mode("", 0o755);
     temporary(&scratch);
     mode("temporary", 0o777);
-    // The superuser may read everything.
+    // The superuser can read everything.
     assert_eq!(survey(&scratch, &[], 0)["findings"], Value::Array(vec![]));
     let mut command = command(&scratch);
     let ran = command.arg(&source).uid(UID).gid(UID).output().unwrap();
@@ -60,7 +60,7 @@ fn what_the_user_may_not_read() {
 }
 
 #[test]
-fn what_the_format_cannot_hold_and_what_the_source_refuses() {
+fn entries_that_the_format_or_the_source_refuses_are_found() {
     if !FaultySource::is_possible() {
         return;
     }
@@ -78,7 +78,7 @@ fn what_the_format_cannot_hold_and_what_the_source_refuses() {
     source.file("broken/inside", 10);
     source.fault(Fault::new("broken", Call::List, Act::Fail(Errno::EIO)));
     let report = survey(&scratch, &[], 3);
-    // The mount is told once, not for each entry on it.
+    // The mount is one finding, not one for each entry on it.
     assert_eq!(finding(&report, "mount"), one("mounted"));
     assert_eq!(
         finding(&report, "name-too-long"),
@@ -91,6 +91,6 @@ fn what_the_format_cannot_hold_and_what_the_source_refuses() {
     assert_eq!(finding(&report, "input-output"), one("mounted/broken"));
     assert_eq!(number(&report, "/unseen"), 1);
     assert_eq!(number(&report, "/types/symlink"), 2);
-    // What fails is not counted as a put: "plain", the symlink that fits, four directories.
+    // Failed entries are no requests. Counted: "plain", the symlink that fits, four directories.
     assert_eq!(number(&report, "/estimate/puts"), 2 + 4 + 2);
 }

@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use crate::support::command::{Ran, Scratch, clfsload};
 
-/// Where its temporary files lie.
+/// The folder for its temporary files.
 pub(crate) fn temporary(scratch: &Scratch) -> PathBuf {
     let temporary = scratch.path("temporary");
     std::fs::create_dir_all(&temporary).unwrap();
     temporary
 }
 
-/// The command, before words of the test's own.
+/// The command, without the arguments of the test.
 pub(crate) fn command(scratch: &Scratch) -> Command {
     let mut command = clfsload();
     command
@@ -55,7 +55,7 @@ pub(crate) fn number(report: &Value, pointer: &str) -> u64 {
     number.unwrap_or_else(|| panic!("{pointer} is {value:?} in {report:#}"))
 }
 
-/// The finding of that kind: how many entries, and the first paths.
+/// The finding of a kind: the number of entries, and the first paths.
 pub(crate) fn finding(report: &Value, kind: &str) -> Option<(u64, Vec<String>)> {
     let findings = report["findings"].as_array().unwrap();
     let finding = findings.iter().find(|finding| finding["kind"] == kind)?;

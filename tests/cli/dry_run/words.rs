@@ -1,4 +1,4 @@
-//! The words of the command, and what it leaves alone.
+//! The command line, and that nothing is changed.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ fn run(scratch: &Scratch, words: &[&str]) -> Ran {
 }
 
 #[test]
-fn the_words_of_a_load_are_taken_and_nothing_is_written() {
+fn the_arguments_of_a_load_are_accepted_and_nothing_is_written() {
     let scratch = Scratch::new();
     std::fs::write(scratch.source().join("file"), b"content").unwrap();
     let before = walk_source(&scratch.source());
@@ -26,7 +26,7 @@ fn the_words_of_a_load_are_taken_and_nothing_is_written() {
     let ran = run(&scratch, &words).expect(0);
     for line in [
         "2 entries: 1 directory, 1 file",
-        "  4 puts: 1 inode, 1 directory, 1 bucket object, 1 log",
+        "  4 Put Blob requests: 1 inode, 1 directory, 1 bucket object, 1 log",
         "at the 1.0 MiB/s of --bandwidth-limit",
     ] {
         assert!(ran.stdout.contains(line), "no {line:?} in {}", ran.stdout);
@@ -40,7 +40,7 @@ fn the_words_of_a_load_are_taken_and_nothing_is_written() {
 }
 
 #[test]
-fn an_account_is_not_asked_and_needs_no_token() {
+fn an_account_gets_no_request_and_needs_no_token() {
     let scratch = Scratch::new();
     let (state, source) = (scratch.path("t"), scratch.source());
     let (state, source) = (state.to_str().unwrap(), source.to_str().unwrap());
@@ -51,7 +51,7 @@ fn an_account_is_not_asked_and_needs_no_token() {
 }
 
 #[test]
-fn words_that_cannot_be() {
+fn invalid_arguments_are_refused() {
     let scratch = Scratch::new();
     let source = scratch.source();
     let source = source.to_str().unwrap();
@@ -100,11 +100,11 @@ fn a_signal_stops_it() {
     while source.most_inside() == 0 {
         std::thread::sleep(Duration::from_millis(5));
     }
-    let asked = Instant::now();
+    let signalled = Instant::now();
     let process = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
     let ran = Ran::from(child.wait_with_output().unwrap()).refused(1, "stopped");
-    let took = asked.elapsed();
+    let took = signalled.elapsed();
     assert!(took < Duration::from_secs(10), "it took {took:?} to stop");
     assert!(ran.stdout.is_empty(), "{}", ran.stdout);
     assert_left_nothing(&scratch);

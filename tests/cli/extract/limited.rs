@@ -1,6 +1,7 @@
 //! Destinations that cannot store everything: names that fold or are rejected, and owners, permissions and links
 //! that are not kept. Every loss is reported, and no useless download is made.
 
+use crate::support::skip::needs_root;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::AtomicI64;
@@ -149,7 +150,7 @@ fn foreign_files_are_not_replaced_through_another_name() {
 /// As above, on a disk whose directories do not show which name the other file has.
 #[test]
 fn foreign_files_of_an_unknown_name_are_not_replaced() {
-    if !may_mount() {
+    if !needs_root("mounting") {
         return;
     }
     let (place, sample) = (Place::new(), folding_names());

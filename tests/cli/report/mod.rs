@@ -1,4 +1,4 @@
-//! The report on a load: a page that stands alone, whatever names the source tree has.
+//! The report on a load: one complete page, whatever names the source tree contains.
 
 mod page;
 
@@ -58,7 +58,7 @@ fn query(state: &Path, query: &str) -> u64 {
 }
 
 #[test]
-fn the_page_has_what_the_state_has() {
+fn the_page_agrees_with_the_state() {
     let scratch = scratch();
     scratch.load("t", &["--preserve_hardlinks", "1"]).expect(3);
     scratch.resume("t", &["--skip-failed"]).expect(3);
@@ -121,7 +121,7 @@ fn the_page_has_what_the_state_has() {
 }
 
 #[test]
-fn names_are_text_whatever_they_hold() {
+fn names_are_shown_as_text() {
     let scratch = scratch();
     scratch.load("t", &[]).expect(3);
     let page = Page::of(&scratch, "t");
@@ -136,11 +136,11 @@ fn names_are_text_whatever_they_hold() {
     // The odd file is among the largest, as there are few.
     let odd = r#"x<script>alert(1)<\xff\x0a/script>'"&amp;]]> --><img src=x onerror=alert(2)>"#;
     let mut rows = page.tables.values().flatten();
-    assert!(rows.any(|row| row.len() == 3 && row[2] == odd));
+    assert!(rows.any(|row| row.len() == 3 && row[0] == odd));
 }
 
 #[test]
-fn a_page_of_a_load_that_runs() {
+fn a_running_load_has_a_page() {
     let scratch = Scratch::new();
     let mut random = fastrand::Rng::with_seed(3);
     for number in 0..60 {
@@ -174,16 +174,32 @@ fn a_page_of_a_load_that_runs() {
     load.wait().unwrap();
     assert!(page.text.contains("<strong>running</strong>: "));
     assert_eq!(page.cells("run-list")[0][3], "running");
-    for chart in ["entries", "uploaded", "concurrency", "limits", "histogram"] {
-        assert!(page.ids.contains_key(&format!("{chart}-words")), "{chart}");
+    let points = page.data["time"].as_array().unwrap().len();
+    assert!(points > 0, "{}", page.data);
+    for column in [
+        "entries",
+        "bytes",
+        "failed",
+        "throttled",
+        "limit",
+        "in_flight",
+        "bottleneck",
+        "phase",
+    ] {
+        let values = page.data[column].as_array().unwrap();
+        assert_eq!(values.len(), points, "{column}");
     }
+    assert_eq!(page.data["phase"][0], "scan");
+    let uploaded = page.data["bytes"].as_array().unwrap().iter();
+    assert!(uploaded.filter_map(Value::as_f64).sum::<f64>() > 1000.0);
+    assert_eq!(page.cells("figures").len(), points);
     let page = Page::of(&scratch, "t");
     assert!(
         page.text
             .contains("<strong>not finished, and not running</strong>")
     );
     let end = &page.cells("run-list")[0][3];
-    assert!(end.starts_with("without a word"), "{end}");
+    assert!(end.starts_with("without a record"), "{end}");
 }
 
 #[test]
@@ -194,8 +210,9 @@ fn without_a_history_there_is_a_page_without_charts() {
         fs::remove_file(scratch.path("t").join(name)).unwrap();
     }
     let page = Page::of(&scratch, "t");
-    assert!(page.text.contains("No figures over time are known."));
-    assert!(!page.ids.contains_key("entries-words"));
+    assert!(page.text.contains("There are no figures over time."));
+    assert!(!page.ids.contains_key("charts"));
+    assert_eq!(page.data["time"], serde_json::json!([]));
     assert_eq!(page.cells("problems").len(), 3);
 }
 
@@ -227,7 +244,7 @@ fn the_history_is_text_too() {
 }
 
 #[test]
-fn of_very_many_failed_entries_the_first_are_listed() {
+fn only_the_first_of_many_failed_entries_are_listed() {
     let scratch = scratch();
     scratch.load("t", &[]).expect(3);
     let state = scratch.path("t");
@@ -247,13 +264,13 @@ fn of_very_many_failed_entries_the_first_are_listed() {
     assert_eq!(page.cells("problems").len(), 10_000);
     assert!(
         page.text
-            .contains("<p>The first 10,000 of 10,103. All are in <code><bdi>")
+            .contains("<p>The first 10,000 of 10,103. <code><bdi>")
     );
     assert_eq!(number(&page.ids["failed-count"]), 10_103);
 }
 
 #[test]
-fn what_cannot_be_told_is_an_error() {
+fn errors_are_reported() {
     let scratch = scratch();
     let state = scratch.path("t");
     run([OsStr::new("report"), state.as_os_str()]).refused(2, "holds no transfer");
@@ -261,7 +278,7 @@ fn what_cannot_be_told_is_an_error() {
     let full = fs::File::create("/dev/full").unwrap();
     let ran = clfsload().arg("report").arg(&state).stdout(full).output();
     Ran::from(ran.unwrap()).refused(1, "standard output: ");
-    // A reader that has had enough.
+    // The reader closes the pipe.
     let line = format!(
         "'{}' report '{}'",
         env!("CARGO_BIN_EXE_clfsload"),

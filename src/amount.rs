@@ -1,4 +1,4 @@
-//! Numbers, sizes, rates and times as people read them.
+//! Human-readable numbers, sizes, rates and time spans.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use clfs_format::FileType;
 
 use crate::survey::SizeClass;
 
-/// A number with its thousands apart.
+/// A number with thousands separators.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::with_capacity(digits.len() * 4 / 3);
@@ -25,7 +25,7 @@ pub(crate) fn counted(number: u64, one: &str, several: &str) -> String {
     format!("{} {noun}", count(number))
 }
 
-/// Bytes in a unit that suits them.
+/// A size in the largest unit that fits, with one decimal.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut value = bytes as f64;
@@ -43,18 +43,18 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
-/// A class of file sizes; `below` is the largest size of the class before it.
+/// The name of a class of file sizes; `below` is the maximum size of the previous class.
 pub(crate) fn size_class(class: &SizeClass, below: Option<u64>) -> String {
-    // The bounds are round numbers of their units.
-    let whole = |bytes| size(bytes).replace(".0 ", " ");
+    // The bounds are integers in their units.
+    let rounded = |bytes| size(bytes).replace(".0 ", " ");
     match (class.up_to, below) {
         (Some(0), _) => "empty".to_owned(),
-        (Some(bytes), _) => format!("up to {}", whole(bytes)),
-        (None, below) => format!("over {}", whole(below.unwrap_or_default())),
+        (Some(bytes), _) => format!("up to {}", rounded(bytes)),
+        (None, below) => format!("over {}", rounded(below.unwrap_or_default())),
     }
 }
 
-/// What entries of a type are called: one of them, and several.
+/// The name of a type of entries, singular and plural.
 pub(crate) fn type_names(file_type: FileType) -> (&'static str, &'static str) {
     match file_type {
         FileType::Directory => ("directory", "directories"),
@@ -67,7 +67,7 @@ pub(crate) fn type_names(file_type: FileType) -> (&'static str, &'static str) {
     }
 }
 
-/// Something in a second: with a digit behind the point only where it says something.
+/// A rate per second, with one decimal below 10.
 pub(crate) fn rate(per_second: f64) -> String {
     match per_second {
         rate if rate > 0.0 && rate < 9.95 => format!("{rate:.1}"),
@@ -75,7 +75,7 @@ pub(crate) fn rate(per_second: f64) -> String {
     }
 }
 
-/// A time span in the two units that matter.
+/// A time span in its two largest units.
 pub(crate) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_shown_in_a_unit_that_suits() {
+    fn sizes_are_shown_in_the_largest_unit() {
         assert_eq!(size(0), "0 B");
         assert_eq!(size(1023), "1023 B");
         assert_eq!(size(1536), "1.5 KiB");
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn thousands_stand_apart() {
+    fn thousands_are_separated() {
         for (number, shown) in [
             (0, "0"),
             (999, "999"),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_and_spans_have_the_digits_that_matter() {
+    fn rates_and_spans_are_rounded() {
         for (number, shown) in [
             (0.0, "0"),
             (0.25, "0.2"),

@@ -1,7 +1,6 @@
-//! How the library tells what happens: events for people and machines, figures for a display.
+//! Events and progress that the library reports to its caller.
 //!
-//! The library never prints. [`Event`]'s `Display` is the one wording of each event; terminal,
-//! log and JSON all take it from there.
+//! The library never prints. [`Event`]'s `Display` is the only wording of each event; terminal, log and JSON use it.
 
 mod fields;
 
@@ -17,24 +16,24 @@ use crate::loss::Lost;
 use crate::problem::Problem;
 use crate::progress::Snapshot;
 
-/// Mounts that a message names.
+/// The maximum number of mounts that a message lists.
 const SHOWN_MOUNTS: usize = 5;
 
-/// How grave an event is.
+/// The severity of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Of interest when searching for a fault.
+    /// Details for the search of an error.
     Debug,
-    /// The normal course.
+    /// Normal operation.
     Info,
-    /// Something to know.
+    /// Something unexpected that does not stop the load.
     Warning,
-    /// Something to act on.
+    /// A failed entry.
     Error,
 }
 
 impl Level {
-    /// The word for it.
+    /// Its name in the log and in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Level::Debug => "debug",
@@ -56,7 +55,7 @@ impl fmt::Display for Level {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Phase {
-    /// Walking the source; files are loaded at the same time.
+    /// The scan of the source. Files are loaded at the same time.
     Scan,
     /// Inodes with several names.
     Links,
@@ -67,7 +66,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// The word for it in JSON.
+    /// Its name in JSON.
     pub fn word(self) -> &'static str {
         match self {
             Phase::Scan => "scan",
@@ -77,7 +76,7 @@ impl Phase {
         }
     }
 
-    /// All of them, in their order.
+    /// All phases, in their order.
     pub const ALL: [Phase; 4] = [Phase::Scan, Phase::Links, Phase::Directories, Phase::Finish];
 }
 
@@ -92,70 +91,70 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Something that happened.
+/// An event of a load.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A transfer begins.
+    /// A run starts.
     Started {
         /// The source folder.
         source: &'a std::path::Path,
         /// The container, without secrets.
         container: &'a str,
-        /// Whether it goes on from an earlier run.
+        /// Whether it resumes an earlier run.
         resumed: bool,
     },
-    /// A phase begins.
+    /// A phase starts.
     Phase(Phase),
     /// An entry failed.
     Problem {
         /// Its path below the source, raw bytes.
         path: &'a [u8],
-        /// Why.
+        /// The reason.
         problem: Problem,
     },
-    /// A file changed between the scan and the read and is taken once more.
+    /// A file changed between the scan and the read, and is read again.
     TakenAgain {
         /// Its path below the source, raw bytes.
         path: &'a [u8],
     },
-    /// A file changed while it was read, and is stored all the same.
+    /// A file changed while it was read, and is stored nevertheless.
     StoredChanged {
         /// Its path below the source, raw bytes.
         path: &'a [u8],
     },
-    /// Entries with times that the format cannot hold.
+    /// Entries with times that the format cannot store.
     ClampedTimes {
-        /// How many.
+        /// Their number.
         entries: u64,
     },
-    /// Entries with attributes that the format cannot hold.
+    /// Entries with attributes that the format cannot store.
     Lost(&'a Lost),
-    /// A version of this program that did not examine ACLs started the transfer.
+    /// An earlier version, which did not examine ACLs, started the transfer.
     AclsNotExamined {
         /// The source folder.
         source: &'a std::path::Path,
         /// The container, without secrets.
         container: &'a str,
     },
-    /// Inodes with more names than the format holds.
+    /// Inodes with more names than the format can store.
     SplitInodes {
-        /// How many.
+        /// Their number.
         inodes: u64,
     },
-    /// Names that have the inode number of another file, but other attributes.
+    /// Names with the inode number of another file, but other attributes.
     UnlikeNames {
-        /// How many.
+        /// Their number.
         names: u64,
         /// The path of the first below the source, raw bytes.
         path: &'a [u8],
     },
-    /// The source of a new transfer holds nothing.
+    /// The source of a new transfer is empty.
     SourceEmpty {
         /// The source folder.
         path: &'a std::path::Path,
     },
-    /// A mount point of the table of file systems on which nothing is mounted.
+    /// A mount point in /etc/fstab on which nothing is mounted.
     SourceNotMounted {
         /// The source folder, or a directory below it.
         path: &'a std::path::Path,
@@ -165,25 +164,25 @@ pub enum Event<'a> {
         /// Those that are mounted now.
         mounts: &'a [MountBelow],
     },
-    /// The container or its token has something to tell.
+    /// A notice about the container or its token.
     Container(&'a Notice<'a>),
-    /// The source does not answer.
+    /// The source does not respond.
     SourceStalled {
         /// The path of the entry below the source, raw bytes.
         path: &'a [u8],
-        /// For how long.
+        /// The time since the call.
         since: Duration,
     },
-    /// The run was asked to stop.
+    /// A stop of the run was requested.
     Stopping,
-    /// The run did not come to rest in time after it was asked to stop.
+    /// The run did not stop in time after the request.
     StoppedWaiting,
-    /// Anything of interest only when searching for a fault.
+    /// A detail for the search of an error.
     Detail(&'a str),
 }
 
 impl Event<'_> {
-    /// How grave it is.
+    /// Its severity.
     pub fn level(&self) -> Level {
         match self {
             Event::Container(notice) => notice.level(),
@@ -224,37 +223,37 @@ impl fmt::Display for Event<'_> {
             }
             Event::TakenAgain { path } => write!(
                 f,
-                "{}: changed since the scan; it is read once more",
+                "{}: changed since the scan; reading it again",
                 Escaped(below_source(path))
             ),
             Event::StoredChanged { path } => write!(
                 f,
-                "{}: changed while it was read; it is stored with the size and times that it had before, \
-                 and may mix old and new content",
+                "{}: changed while it was read; stored with the size and times from before the read, and may \
+                 mix old and new content",
                 Escaped(below_source(path))
             ),
             Event::ClampedTimes { entries } => write!(
                 f,
-                "{entries} entries have times before 1970 or after 2106, which CLFS cannot hold; \
-                 the nearest time that it can hold stands in the container"
+                "{entries} entries have times before 1970 or after 2106, which CLFS cannot store; the nearest time \
+                 that it can store was used"
             ),
             Event::Lost(lost) => write!(f, "{lost}"),
             Event::AclsNotExamined { source, container } => write!(
                 f,
-                "ACLs of entries found by an earlier version of clfsload were not examined: the group may have the \
-                 permissions of an ACL's mask in the container. Compare modes with: clfsload verify --quick \
+                "ACLs of entries found by an earlier version of clfsload were not examined: in the container, the \
+                 group may have the permissions of an ACL's mask. Compare the modes with: clfsload verify --quick \
                  --source {} {container}",
                 Escaped(source.as_os_str().as_bytes())
             ),
             Event::SplitInodes { inodes } => write!(
                 f,
-                "{inodes} files have more than {} names; each became several files in the container",
+                "{inodes} files have more than {} names; each was stored as several files",
                 clfs_format::limits::LINKS
             ),
             Event::UnlikeNames { names, path } => write!(
                 f,
-                "names with the inode number of another file, but other attributes: {names}, {} first; \
-                 they are loaded as files of their own, not as links",
+                "names with the inode number of another file, but other attributes: {names} (first: {}); loaded as \
+                 separate files, not as hard links",
                 Escaped(below_source(path))
             ),
             Event::SourceEmpty { path } => write!(
@@ -289,29 +288,29 @@ impl fmt::Display for Event<'_> {
             Event::Container(notice) => write!(f, "{notice}"),
             Event::SourceStalled { path, since } => write!(
                 f,
-                "waiting for the source: {} does not answer for {} s now; other files go on",
+                "waiting for the source: {} has not responded for {} s; other files continue",
                 Escaped(below_source(path)),
                 since.as_secs()
             ),
             Event::StoppedWaiting => f.write_str(
-                "stopped without waiting for the rest, which does not answer; what is done is \
-                 stored: run the same command without --new to go on",
+                "stopped without waiting for calls that do not return. Completed work is recorded: resume with the \
+                 same command without --new",
             ),
             Event::Stopping => f.write_str(
-                "stopping: what is on its way is finished first; once more stops at once",
+                "stopping after the uploads in flight finish. Press Ctrl-C again to quit now",
             ),
             Event::Detail(text) => f.write_str(text),
         }
     }
 }
 
-/// The path of an entry as it is told: the source itself has none below it.
+/// The path of an entry for messages: "." for the source itself, whose path is empty.
 pub(crate) fn below_source(path: &[u8]) -> &[u8] {
     if path.is_empty() { b"." } else { path }
 }
 
-/// Control characters, line separators, and marks that turn the direction of what follows, which make
-/// a name look like another.
+/// Control characters, line separators, and marks that change the direction of writing, which can make a name look
+/// like another.
 pub(crate) fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(
@@ -320,8 +319,7 @@ pub(crate) fn is_hidden(character: char) -> bool {
         )
 }
 
-/// A path as a line can show it: what would be hidden and what is not UTF-8 as `\xNN`, a backslash
-/// doubled.
+/// A path for display on one line: hidden characters and bytes that are not UTF-8 as `\xNN`, each backslash doubled.
 pub struct Escaped<'a>(pub &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
@@ -347,16 +345,16 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Hears of events.
+/// Receives the events and the progress of a load.
 pub trait Monitor: Send + Sync {
-    /// Something happened.
+    /// Receives an event.
     fn event(&self, event: &Event<'_>);
 
-    /// The figures of this moment; twice a second.
+    /// Receives the current progress, twice a second.
     fn snapshot(&self, _: &Snapshot) {}
 }
 
-/// Hears nothing.
+/// Ignores all events.
 #[derive(Debug, Clone, Copy)]
 pub struct Silent;
 
@@ -379,9 +377,9 @@ mod tests {
     }
 
     #[test]
-    fn the_source_itself_has_a_name() {
+    fn the_source_itself_is_a_dot() {
         let problem = Problem::new(crate::problem::Reason::PermissionDenied);
-        let told = Event::Problem { path: b"", problem }.to_string();
-        assert!(told.starts_with(".: "), "{told}");
+        let message = Event::Problem { path: b"", problem }.to_string();
+        assert!(message.starts_with(".: "), "{message}");
     }
 }

@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use clfs_format::limits::{NAME_BYTES, SYMLINK_TARGET_BYTES};
 
-/// The reason of a problem; stored with the entry, counted, and printed.
+/// The reason of a problem. It is stored with the entry, counted and printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Reason {
     /// No permission to open, list or stat it.
     PermissionDenied,
-    /// It was in the listing, and is not there now.
+    /// It was listed, but no longer exists.
     Vanished,
-    /// Size or modification time changed twice between the look at it and the read.
+    /// Its size or modification time changed during two reads in a row.
     Changed,
-    /// Something else stands in its place now: another type or, for a link, another inode.
+    /// Another entry is in its place: of another type or, for a hard link, with another inode number.
     TypeChanged,
     /// A directory, or a file that is a mount point, that is not the one of the scan.
     Replaced,
@@ -24,18 +24,18 @@ pub enum Reason {
     NotMounted,
     /// A directory that is one of those above it.
     ContainsItself,
-    /// A symlink whose target is longer than the format holds.
+    /// A symlink whose target is longer than the format can store.
     LinkTargetTooLong,
-    /// A name longer than the format holds.
+    /// A name longer than the format can store.
     NameTooLong,
-    /// The format cannot hold it for another reason.
+    /// The format cannot store it for another reason.
     NotRepresentable,
     /// Any other error of the source.
     InputOutput,
 }
 
 impl Reason {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Reason; 11] = [
         Reason::PermissionDenied,
         Reason::Vanished,
@@ -50,7 +50,7 @@ impl Reason {
         Reason::InputOutput,
     ];
 
-    /// The word for it in the database and in JSON.
+    /// Its name in the database and in JSON.
     pub fn code(self) -> &'static str {
         match self {
             Reason::PermissionDenied => "permission-denied",
@@ -77,9 +77,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::PermissionDenied => write!(f, "no permission to read it"),
-            Reason::Vanished => write!(f, "it is not there any more"),
+            Reason::Vanished => write!(f, "it no longer exists"),
             Reason::Changed => write!(f, "changed while it was read"),
-            Reason::TypeChanged => write!(f, "something else is in its place now"),
+            Reason::TypeChanged => write!(f, "another entry is in its place now"),
             Reason::Replaced => write!(
                 f,
                 "another file, directory or file system is in its place now"
@@ -99,13 +99,13 @@ impl fmt::Display for Reason {
                 )
             }
             Reason::NameTooLong => write!(f, "its name is longer than {NAME_BYTES} bytes"),
-            Reason::NotRepresentable => write!(f, "the CLFS format cannot hold it"),
-            Reason::InputOutput => write!(f, "the source answered with an error"),
+            Reason::NotRepresentable => write!(f, "the CLFS format cannot store it"),
+            Reason::InputOutput => write!(f, "the source returned an error"),
         }
     }
 }
 
-/// Why an entry could not be loaded, with the operating system's word where there is one.
+/// Why an entry could not be loaded, with the system's error if there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Problem {
     /// The reason.
@@ -115,7 +115,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem without a failed call behind it.
+    /// A problem without a failed system call.
     pub fn new(reason: Reason) -> Self {
         Problem {
             reason,
@@ -123,7 +123,7 @@ impl Problem {
         }
     }
 
-    /// The problem behind a failed call on an entry that the scan had seen.
+    /// The problem that a failed system call on a scanned entry means.
     pub fn from_errno(errno: rustix::io::Errno) -> Self {
         use rustix::io::Errno;
         let reason = match errno {
@@ -144,27 +144,26 @@ impl Problem {
     }
 }
 
-/// Whether an error tells of this process's limits rather than of the entry: it would meet any
-/// other entry too.
+/// Whether an error comes from a limit of this process rather than from the entry: any other entry would fail too.
 pub fn is_exhaustion(errno: rustix::io::Errno) -> bool {
     use rustix::io::Errno;
     matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
 }
 
-/// How many entries may fail in one run, on top of those that an earlier run left.
+/// The number of entries that may fail in one run, in addition to those of earlier runs.
 ///
-/// Whoever meets a problem counts it at once, before it is stored: thousands of entries may be between
-/// a problem and the next transaction.
+/// A problem is counted when it occurs, before it is stored: thousands of entries may follow before the next
+/// transaction.
 #[derive(Debug)]
 pub struct ProblemLimit {
     at: Option<u64>,
-    /// Entries that have a problem now.
+    /// The number of entries that have a problem now.
     problems: AtomicU64,
     reached: AtomicBool,
 }
 
 impl ProblemLimit {
-    /// A limit of `at_most` further problems, or none.
+    /// Creates a limit of `at_most` further problems; `None` is no limit.
     pub fn new(at_most: Option<u64>, problems_before: u64) -> Self {
         ProblemLimit {
             at: at_most.map(|limit| problems_before.saturating_add(limit)),
@@ -173,8 +172,7 @@ impl ProblemLimit {
         }
     }
 
-    /// Counts an entry that has a problem and had none before. True when these are too many, which is
-    /// remembered.
+    /// Counts an entry with a new problem. Returns whether the limit has been reached, now or before.
     pub fn add(&self) -> bool {
         let problems = self
             .problems
@@ -186,9 +184,9 @@ impl ProblemLimit {
         self.was_reached()
     }
 
-    /// Counts entries whose problem is solved: they make room.
+    /// Subtracts entries whose problem was solved.
     pub fn solved(&self, entries: u64) {
-        // It always returns something, so this cannot fail.
+        // The closure always returns `Some`, so this cannot fail.
         let _: Result<u64, u64> =
             self.problems
                 .fetch_update(Ordering::AcqRel, Ordering::Acquire, |problems| {
@@ -196,7 +194,7 @@ impl ProblemLimit {
                 });
     }
 
-    /// Whether it was reached.
+    /// Whether the limit has been reached.
     pub fn was_reached(&self) -> bool {
         self.reached.load(Ordering::Acquire)
     }
@@ -226,7 +224,7 @@ mod tests {
         assert!((0..1000).all(|_| !unlimited.add()));
         let limit = ProblemLimit::new(Some(3), 7);
         assert!(!limit.add() && !limit.add());
-        // What is solved makes room, also for one that an earlier run left.
+        // A solved problem lowers the count, also one of an earlier run.
         limit.solved(4);
         assert!((0..4).all(|_| !limit.add()) && !limit.was_reached());
         assert!(limit.add() && limit.was_reached());

@@ -1,4 +1,4 @@
-//! Errors that come from a limit of this process or of the system, and what to do about them.
+//! Advice for errors that a limit of the process or the system causes.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -8,15 +8,15 @@ use std::path::Path;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-/// SQLite writes pages of at most this size: a file that is closer to the limit has met it.
+/// The maximum size of SQLite's writes. A file that is closer to the limit has reached it.
 const LARGEST_WRITE: u64 = 64 << 10;
 
-/// The largest file that this process may write (`RLIMIT_FSIZE`), if there is a limit.
+/// The maximum size of a file that this process may write (`RLIMIT_FSIZE`), if there is a limit.
 fn largest_file() -> Option<u64> {
     getrlimit(Resource::Fsize).current
 }
 
-/// What to do about an error that comes from a limit; none for any other error.
+/// Returns what to do about an error that a limit causes, or `None` for any other error.
 pub(crate) fn advice(error: &io::Error) -> Option<String> {
     let advice = match Errno::from_io_error(error)? {
         Errno::FBIG => {
@@ -28,7 +28,7 @@ pub(crate) fn advice(error: &io::Error) -> Option<String> {
             });
         }
         Errno::MFILE => "raise the limit of open files (ulimit -n)",
-        Errno::NFILE => "the whole system has too many open files: raise fs.file-max",
+        Errno::NFILE => "the system has too many open files: raise fs.file-max",
         Errno::NOMEM => {
             "give the process more memory (ulimit -v, the memory limit of its control group), or lower \
              --memory and --worker-threads"
@@ -41,7 +41,7 @@ pub(crate) fn advice(error: &io::Error) -> Option<String> {
     Some(advice.to_owned())
 }
 
-/// An error with what to do about it, where it comes from a limit.
+/// Displays an error, followed by [`advice`] if there is any.
 pub(crate) struct Explained<'a>(pub(crate) &'a io::Error);
 
 impl fmt::Display for Explained<'_> {
@@ -54,9 +54,9 @@ impl fmt::Display for Explained<'_> {
     }
 }
 
-/// Whether the database at `path`, or its log, is as large as a file of this process may be. SQLite
-/// reports `EFBIG` as an I/O error like any other.
-pub(crate) fn database_met_limit(path: &Path) -> bool {
+/// Whether the database at `path` or its log has reached the maximum size of a file. SQLite reports `EFBIG` as a general
+/// I/O error.
+pub(crate) fn database_at_size_limit(path: &Path) -> bool {
     let Some(limit) = largest_file() else {
         return false;
     };

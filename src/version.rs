@@ -1,4 +1,4 @@
-//! What this program is: its version, and what it is made of.
+//! The version of this program.
 
 use std::sync::LazyLock;
 
@@ -14,8 +14,8 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// The version with commit, day of the commit, target, and the version of the format that it writes:
-/// `0.1.0 (a1b2c3d4 2026-11-21, x86_64-unknown-linux-gnu, CLFS format 2)`. A build that knows of no
-/// commit has "unknown" there, one of a packaged crate has no day.
+/// `0.1.0 (a1b2c3d4 2026-11-21, x86_64-unknown-linux-gnu, CLFS format 2)`. Without a known commit it has "unknown"; a
+/// build of a packaged crate has no day.
 pub fn version() -> &'static str {
     &VERSION
 }

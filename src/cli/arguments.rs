@@ -1,4 +1,4 @@
-//! The words of the command.
+//! The arguments of a load.
 
 use std::net::{SocketAddr, TcpListener};
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -26,7 +26,7 @@ use crate::version::version;
 
 /// Loads a folder into an empty Azure Blob container in CLFS format, for an Avere cache to attach.
 ///
-/// Run it with --new to begin; run the same line without --new to go on after an interruption.
+/// Run it with --new to start a transfer. After an interruption, run the same command without --new to resume.
 #[derive(Debug, Parser)]
 #[command(
     name = "clfsload",
@@ -38,8 +38,7 @@ use crate::version::version;
 pub(super) struct Arguments {
     /// Folder for the state of the transfer
     ///
-    /// It needs about 150 bytes for each entry of the source. One that is called like a command is
-    /// written ./ls.
+    /// It needs about 150 bytes for each entry of the source. If it has the same name as a command, write ./ls.
     #[arg(value_name = "STATE_DIR")]
     state: PathBuf,
     /// Folder to load
@@ -48,22 +47,22 @@ pub(super) struct Arguments {
     account: String,
     /// Container: must exist and be empty
     ///
-    /// With file:///PATH it is a folder in PATH, made if it is not there; PATH must be there.
+    /// With file:///PATH it is a folder in PATH, created if it does not exist; PATH must exist.
     container: String,
-    /// SAS token with rights rwdl; better in a file, see below
+    /// SAS token with permissions rwdl; --sas-token-file is safer
     ///
-    /// "-" reads it from standard input. Better are --sas-token-file and AZURE_STORAGE_SAS_TOKEN, which
-    /// other users of the machine cannot see.
+    /// "-" reads it from standard input. Prefer --sas-token-file or AZURE_STORAGE_SAS_TOKEN, which other users of
+    /// the machine cannot see.
     #[arg(value_name = "SAS_TOKEN")]
     sas: Option<String>,
 
-    /// Begin a transfer; without it, one goes on
+    /// Start a new transfer. Without --new, resume the one in STATE_DIR
     #[arg(long, help_heading = "Transfer")]
     new: bool,
     /// File whose only line is the SAS token
     ///
-    /// Without it, and without SAS_TOKEN, the token is taken from AZURE_STORAGE_SAS_TOKEN. When the
-    /// token ends during the load, the next one is read from the file.
+    /// Without it and without SAS_TOKEN, the token is read from AZURE_STORAGE_SAS_TOKEN. When the token expires
+    /// during the load, the next one is read from the file.
     #[arg(
         long,
         value_name = "FILE",
@@ -72,7 +71,7 @@ pub(super) struct Arguments {
         help_heading = "Transfer"
     )]
     sas_token_file: Option<PathBuf>,
-    /// The account's blob endpoint, for private endpoints, other clouds and emulators
+    /// Blob endpoint of the account, for private endpoints, other clouds and emulators
     #[arg(
         long,
         value_name = "URL",
@@ -83,7 +82,7 @@ pub(super) struct Arguments {
     blob_endpoint: Option<String>,
     /// Compression of objects [default: LZ4]
     ///
-    /// On a resume it is as begun.
+    /// Cannot be changed on resume.
     #[arg(
         long,
         value_name = "KIND",
@@ -91,15 +90,15 @@ pub(super) struct Arguments {
         ignore_case = true,
         help_heading = "Transfer"
     )]
-    compression: Option<CompressionWord>,
-    /// 1: a file with several names stays one; 0: each is a file [default: 0]
+    compression: Option<CompressionKind>,
+    /// 1: preserve hard links; 0: load each name as a separate file [default: 0]
     ///
-    /// On a resume it is as begun.
+    /// Cannot be changed on resume.
     #[arg(long, value_name = "0|1", alias = "preserve_hardlinks", value_parser = parse_switch, action = ArgAction::Set, help_heading = "Transfer")]
     preserve_hardlinks: Option<bool>,
-    /// Stop when so many entries have failed; 0: never
+    /// Stop after N failed entries (0: no limit)
     ///
-    /// Those of this run count; those that failed before are left out.
+    /// Only entries that fail in this run are counted.
     #[arg(
         long,
         value_name = "N",
@@ -108,17 +107,17 @@ pub(super) struct Arguments {
         help_heading = "Failures"
     )]
     max_errors: u64,
-    /// 1: a resume tries failed entries again; 0: it leaves them
+    /// 1: retry failed entries on resume; 0: do not
     #[arg(long, value_name = "0|1", alias = "retry_errors", value_parser = parse_switch, action = ArgAction::Set, default_value = "1", help_heading = "Failures", hide_short_help = true)]
     retry_errors: bool,
-    /// Finish without the entries that failed
+    /// Finish without the failed entries
     #[arg(long, alias = "skip_failed", help_heading = "Failures")]
     skip_failed: bool,
     /// What to do with a file that changes while it is read: retry, store or fail
     ///
-    /// retry reads it once more and, if it changes again, stores it as store does: with the size and
-    /// times that it had before it was read, with a warning. fail reads it once more, and then it is
-    /// a failed entry.
+    /// retry reads it again; if it changes again, it is stored as with store. store stores it with the size and
+    /// times from before the read, and prints a warning. fail reads it again; if it changes again, it is a failed
+    /// entry.
     #[arg(
         long,
         value_name = "WHAT",
@@ -128,13 +127,12 @@ pub(super) struct Arguments {
         help_heading = "Failures",
         hide_short_help = true
     )]
-    changed: ChangedWord,
+    changed: ChangedAction,
     /// How the source is identified: inodes, attributes or accept
     ///
-    /// For this run. inodes: by inode numbers and the identity of the file system. attributes: by mode,
-    /// owner and times, for file systems with unstable inode numbers (some FUSE and SMB mounts).
-    /// accept: take a source that cannot be identified, but is not shown to be another file system
-    /// either, as the one that this transfer was started with.
+    /// Applies to this run only. inodes: by inode numbers and the identity of the file system. attributes: by mode,
+    /// owner and times, for file systems with unstable inode numbers (some FUSE and SMB mounts). accept: accept a
+    /// source that cannot be identified, unless it is proven to be another file system.
     #[arg(
         long,
         value_name = "WHAT",
@@ -144,16 +142,16 @@ pub(super) struct Arguments {
         help_heading = "Transfer",
         hide_short_help = true
     )]
-    source_identity: IdentityWord,
-    /// Check the container when the load is done
+    source_identity: IdentityMethod,
+    /// Verify the container after the load
     ///
-    /// It is checked as clfsload verify does; findings give exit status 3.
+    /// Checks what clfsload verify checks. Findings result in exit status 3.
     #[arg(long, help_heading = "Transfer")]
     verify: bool,
-    /// Seconds that the source may take for one call before that is told
+    /// Report a call of the source that takes longer than this
     #[arg(long, value_name = "SECONDS", hide = true, default_value_t = 30)]
     source_patience: u64,
-    /// How long one request may keep failing for a passing reason before the transfer comes to rest
+    /// How long a request is retried after transient failures before the transfer pauses
     #[arg(
         long,
         value_name = "SECONDS",
@@ -163,21 +161,20 @@ pub(super) struct Arguments {
         hide_short_help = true
     )]
     retry_patience: u64,
-    /// Requests at the same time [default: as many as bring throughput, found out while it runs, up to
-    /// 1024]
+    /// Concurrent requests [default: adjusted during the load for maximum throughput, up to 1024]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096), help_heading = "Limits", hide_short_help = true)]
     concurrency: Option<u16>,
-    /// Bytes to upload in a second, such as 100M [default: no limit]
+    /// Maximum upload rate in bytes per second, such as 100M [default: no limit]
     ///
-    /// Of content, at most; K, M and G stand for powers of 1024 (bytes, not bits). At least 64K.
+    /// Counts the content of requests. K, M and G are powers of 1024 (bytes, not bits). At least 64K.
     #[arg(long, value_name = "RATE", alias = "bandwidth_limit", value_parser = parse_rate, help_heading = "Limits")]
     bandwidth_limit: Option<NonZeroU64>,
-    /// Memory for files and objects on their way
+    /// Memory for files and objects in flight
     ///
-    /// With K, M or G; at least 32M. The rest of the program takes about as much again as the default.
+    /// With K, M or G; at least 32M. The rest of the program needs about 64M more.
     #[arg(long, value_name = "SIZE", value_parser = super::size::parse, default_value = "64M", help_heading = "Limits")]
     memory: u64,
-    /// The most threads that read and compress files; there are fewer where the source answers quickly
+    /// Maximum number of threads that read and compress files; a fast source needs fewer
     #[arg(long,
         value_name = "N",
         visible_alias = "worker_thread_count",
@@ -185,15 +182,15 @@ pub(super) struct Arguments {
         value_parser = clap::value_parser!(u16).range(1..=256),
         default_value_t = 64, help_heading = "Limits", hide_short_help = true)]
     worker_threads: u16,
-    /// No figures while it runs
+    /// Show no progress
     ///
-    /// Neither as a display on a terminal nor as lines.
+    /// Neither the display on a terminal nor progress lines.
     #[arg(long, help_heading = "Output")]
     no_progress: bool,
-    /// Seconds between two lines of figures, where there is no display [default: 30; JSON: 5]
+    /// Seconds between progress lines, without a terminal [default: 30; JSON: 5]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Output", hide_short_help = true)]
     progress_interval: Option<u64>,
-    /// For people, or one JSON object a line (docs/output.md)
+    /// Output format: text, or one JSON object per line (docs/output.md)
     #[arg(
         long,
         value_name = "FORM",
@@ -201,8 +198,8 @@ pub(super) struct Arguments {
         default_value = "text",
         help_heading = "Output"
     )]
-    output: FormWord,
-    /// Print the lines that AzCopy's integration reads
+    output: OutputFormat,
+    /// Print progress in the format that AzCopy reads
     #[arg(
         long,
         conflicts_with = "output",
@@ -210,10 +207,10 @@ pub(super) struct Arguments {
         hide_short_help = true
     )]
     azcopy: bool,
-    /// Serve figures for Prometheus at http://ADDRESS:PORT/metrics; without ADDRESS for this host only
+    /// Serve Prometheus metrics at http://ADDRESS:PORT/metrics [default ADDRESS: 127.0.0.1]
     #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = super::metrics::parse_address, help_heading = "Output", hide_short_help = true)]
     metrics_listen: Option<SocketAddr>,
-    /// What goes into the log, STATE_DIR/output.txt
+    /// Minimum level of events in the log, STATE_DIR/output.txt
     #[arg(
         long,
         value_name = "LEVEL",
@@ -223,90 +220,90 @@ pub(super) struct Arguments {
         help_heading = "Output",
         hide_short_help = true
     )]
-    log_level: LevelWord,
-    /// Milliseconds without an answer after which a request is made again
+    log_level: LogLevel,
+    /// Milliseconds without a response after which a request is retried
     #[arg(long, value_name = "MILLISECONDS", hide = true)]
     answer_timeout: Option<u64>,
-    /// Where all ids come from: for tests that compare containers
+    /// Seed of all ids, for tests that compare containers
     #[arg(long, value_name = "HEX", hide = true)]
     seed: Option<Seed>,
 }
 
-/// The words of `--compression`, as the original spells them.
+/// The values of `--compression`, as the original spells them.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 #[value(rename_all = "UPPERCASE")]
-pub(super) enum CompressionWord {
+pub(super) enum CompressionKind {
     Lz4,
     Disabled,
 }
 
-impl CompressionWord {
+impl CompressionKind {
     pub(super) fn compression(self) -> Compression {
         match self {
-            CompressionWord::Lz4 => Compression::Lz4,
-            CompressionWord::Disabled => Compression::Disabled,
+            CompressionKind::Lz4 => Compression::Lz4,
+            CompressionKind::Disabled => Compression::Disabled,
         }
     }
 }
 
-/// The words of `--changed`.
+/// The values of `--changed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ChangedWord {
+enum ChangedAction {
     Retry,
     Store,
     Fail,
 }
 
-impl ChangedWord {
+impl ChangedAction {
     fn when_changed(self) -> WhenChanged {
         match self {
-            ChangedWord::Retry => WhenChanged::Retry,
-            ChangedWord::Store => WhenChanged::Store,
-            ChangedWord::Fail => WhenChanged::Fail,
+            ChangedAction::Retry => WhenChanged::Retry,
+            ChangedAction::Store => WhenChanged::Store,
+            ChangedAction::Fail => WhenChanged::Fail,
         }
     }
 }
 
-/// The words of `--source-identity`.
+/// The values of `--source-identity`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum IdentityWord {
+enum IdentityMethod {
     Inodes,
     Attributes,
     Accept,
 }
 
-/// The words of `--output`.
+/// The values of `--output`.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum FormWord {
+enum OutputFormat {
     Text,
     Json,
 }
 
-/// The words of `--log-level`.
+/// The values of `--log-level`.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum LevelWord {
+enum LogLevel {
     Debug,
     Info,
     Warning,
     Error,
 }
 
-fn parse_rate(word: &str) -> Result<NonZeroU64, String> {
-    let rate = super::size::parse(word)?;
-    // So that an object of 8 MiB is on its way before the service's patience ends.
+fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
+    let rate = super::size::parse(text)?;
+    // Below this, an object of 8 MiB could not be sent before the service's timeout.
     NonZeroU64::new(rate)
         .filter(|rate| rate.get() >= SLOWEST_RATE)
         .ok_or_else(|| format!("at least {}K is needed", SLOWEST_RATE >> 10))
 }
 
-/// The lowest bandwidth limit.
+/// The minimum bandwidth limit.
 const SLOWEST_RATE: u64 = 64 << 10;
 
-fn parse_switch(word: &str) -> Result<bool, String> {
-    match word {
+fn parse_switch(text: &str) -> Result<bool, String> {
+    match text {
         "0" => Ok(false),
         "1" => Ok(true),
-        _ => Err("0 or 1 is possible".to_owned()),
+        _ => Err("must be 0 or 1".to_owned()),
     }
 }
 
@@ -318,27 +315,27 @@ impl Arguments {
         }
     }
 
-    /// Where the load tells what it does.
+    /// The output of the load.
     pub(super) fn output(&self) -> Arc<dyn Output> {
         let every = |default| Duration::from_secs(self.progress_interval.unwrap_or(default));
         match self.output {
             _ if self.azcopy => Arc::new(Azcopy::new()),
-            FormWord::Text => {
+            OutputFormat::Text => {
                 super::output::for_people(!self.no_progress, every(30), self.state.clone())
             }
-            FormWord::Json => Arc::new(Json::new((!self.no_progress).then(|| every(5)))),
+            OutputFormat::Json => Arc::new(Json::new((!self.no_progress).then(|| every(5)))),
         }
     }
 
-    /// How findings of `--verify` are told.
+    /// The format of the findings of `--verify`.
     pub(super) fn verify_form(&self) -> Form {
         match self.output {
-            FormWord::Text => Form::Lines,
-            FormWord::Json => Form::Json,
+            OutputFormat::Text => Form::Lines,
+            OutputFormat::Json => Form::Json,
         }
     }
 
-    /// Where figures are asked for.
+    /// The listener for `--metrics-listen`.
     pub(super) fn metrics(&self) -> Result<Option<TcpListener>, Failure> {
         let Some(address) = self.metrics_listen else {
             return Ok(None);
@@ -360,59 +357,62 @@ impl Arguments {
         self.state.join(crate::state::LOG_NAME)
     }
 
-    /// The least grave events that go into the log.
+    /// The minimum level of events in the log.
     pub(super) fn log_level(&self) -> Level {
         match self.log_level {
-            LevelWord::Debug => Level::Debug,
-            LevelWord::Info => Level::Info,
-            LevelWord::Warning => Level::Warning,
-            LevelWord::Error => Level::Error,
+            LogLevel::Debug => Level::Debug,
+            LogLevel::Info => Level::Info,
+            LogLevel::Warning => Level::Warning,
+            LogLevel::Error => Level::Error,
         }
     }
 
-    /// What was most likely meant, when a load with these words is refused.
+    /// A suggestion for a load with these arguments that was refused.
     pub(super) fn hint(&self) -> Option<String> {
-        hint::of_load(&self.state, &self.source, &self.account, self.new)
+        hint::for_load(&self.state, &self.source, &self.account, self.new)
     }
 
-    /// The options that matter to whoever reads the history later; no secrets.
-    pub(super) fn told(&self) -> Vec<(String, String)> {
-        let mut told = Vec::new();
-        let mut tell = |name: &str, value: Option<String>| {
-            told.extend(value.map(|value| (name.to_owned(), value)));
+    /// The options that are recorded in the history, without secrets.
+    pub(super) fn recorded(&self) -> Vec<(String, String)> {
+        let mut recorded = Vec::new();
+        let mut record = |name: &str, value: Option<String>| {
+            recorded.extend(value.map(|value| (name.to_owned(), value)));
         };
-        tell("--new", self.new.then(String::new));
-        tell("--concurrency", self.concurrency.map(|n| n.to_string()));
-        tell(
+        record("--new", self.new.then(String::new));
+        record("--concurrency", self.concurrency.map(|n| n.to_string()));
+        record(
             "--bandwidth-limit",
             self.bandwidth_limit.map(|n| n.to_string()),
         );
-        tell("--memory", Some(self.memory.to_string()));
-        tell("--worker-threads", Some(self.worker_threads.to_string()));
-        tell("--max-errors", Some(self.max_errors.to_string()));
-        tell("--retry-patience", Some(self.retry_patience.to_string()));
-        tell(
+        record("--memory", Some(self.memory.to_string()));
+        record("--worker-threads", Some(self.worker_threads.to_string()));
+        record("--max-errors", Some(self.max_errors.to_string()));
+        record("--retry-patience", Some(self.retry_patience.to_string()));
+        record(
             "--source-identity",
             match self.source_identity {
-                IdentityWord::Inodes => None,
-                IdentityWord::Attributes => Some("attributes".to_owned()),
-                IdentityWord::Accept => Some("accept".to_owned()),
+                IdentityMethod::Inodes => None,
+                IdentityMethod::Attributes => Some("attributes".to_owned()),
+                IdentityMethod::Accept => Some("accept".to_owned()),
             },
         );
-        tell("--skip-failed", self.skip_failed.then(String::new));
+        record("--skip-failed", self.skip_failed.then(String::new));
         let changed = self.changed.to_possible_value();
-        let changed = changed.filter(|_| self.changed != ChangedWord::Retry);
-        tell("--changed", changed.map(|word| word.get_name().to_owned()));
-        told
+        let changed = changed.filter(|_| self.changed != ChangedAction::Retry);
+        record(
+            "--changed",
+            changed.map(|value| value.get_name().to_owned()),
+        );
+        recorded
     }
 
-    /// Whether the container is to be verified when the load is done.
+    /// Whether the container is verified after the load.
     pub(super) fn verify(&self) -> bool {
         self.verify
     }
 
-    /// Where the container is, once more: the token may have ended during the load and another one
-    /// stand in its file. What a pipe gave cannot be asked for again.
+    /// The location of the container after the load, with the token that is in its file now: the first one may have
+    /// expired. A token from a pipe cannot be read again.
     pub(super) fn location_now(
         &self,
         before: ContainerLocation,
@@ -424,7 +424,7 @@ impl Arguments {
     }
 
     pub(super) fn load_options(&self) -> Result<LoadOptions, Failure> {
-        // It would be made, as a folder of that name in this one.
+        // It would be created as a folder of that name in the current one.
         if let Some(hint) = hint::windows_path(&self.state) {
             return Err(Failure::usage(hint));
         }
@@ -440,20 +440,20 @@ impl Arguments {
             self.blob_endpoint.as_deref(),
         )
         .map_err(Failure::usage)?;
-        // What a pipe gave is gone; only a file can hold the next token.
+        // A pipe can be read only once; only a file can provide the next token.
         if let Some(file) = &self.sas_token_file
             && file.is_file()
         {
             container = container.with_sas_file(file.clone());
         }
         let mut options = LoadOptions::new(self.state.clone(), self.source.clone(), container);
-        options.compression = self.compression.map(CompressionWord::compression);
+        options.compression = self.compression.map(CompressionKind::compression);
         options.preserve_hardlinks = self.preserve_hardlinks;
         options.seed = self.seed;
         options.source_identity = match self.source_identity {
-            IdentityWord::Inodes => SourceIdentity::Inodes,
-            IdentityWord::Attributes => SourceIdentity::Attributes,
-            IdentityWord::Accept => SourceIdentity::Accept,
+            IdentityMethod::Inodes => SourceIdentity::Inodes,
+            IdentityMethod::Attributes => SourceIdentity::Attributes,
+            IdentityMethod::Accept => SourceIdentity::Accept,
         };
         options.max_problems = (self.max_errors > 0).then_some(self.max_errors);
         options.retry_problems = self.retry_errors;
@@ -474,12 +474,11 @@ impl Arguments {
     }
 }
 
-/// Prints what the parser has to say, without the signature of a token that stood in the wrong
-/// place.
+/// Prints the parser's message, without the signature of a token in the wrong place.
 pub(super) fn explain(error: &clap::Error) -> Status {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // A closed pipe (`| head`) is no failure.
+            // A closed pipe (`| head`) is not a failure.
             drop(error.print());
             Status::Done
         }

@@ -1,10 +1,10 @@
-//! Words of a load into options, and what is refused.
+//! Arguments of a load: parsing and refusals.
 
 use super::*;
 use clap::CommandFactory;
 
 #[test]
-fn the_definition_is_sound() {
+fn the_definition_is_valid() {
     Arguments::command().debug_assert();
 }
 
@@ -49,21 +49,21 @@ fn limits_are_read() {
 }
 
 #[test]
-fn limits_that_make_no_sense_are_refused() {
-    for (words, told) in [
+fn invalid_limits_are_refused() {
+    for (words, expected) in [
         ("--concurrency 0", "1..=4096"),
         ("--concurrency 5000", "1..=4096"),
         ("--bandwidth-limit 0", "at least 64K"),
-        ("--bandwidth-limit 10Mbit", "is no size"),
-        ("--memory much", "is no size"),
-        ("--memory 16E", "'--memory <SIZE>': \"16E\" is too much"),
+        ("--bandwidth-limit 10Mbit", "is not a size"),
+        ("--memory much", "is not a size"),
+        ("--memory 16E", "'--memory <SIZE>': \"16E\" is too large"),
         (
             "--bandwidth-limit 99999P",
-            "is too much: sizes are below 16E",
+            "is too large: sizes are below 16E",
         ),
         ("--worker_thread_count 0", "1..=256"),
     ] {
         let refused = options(words).unwrap_err();
-        assert!(refused.contains(told), "{words}: {refused}");
+        assert!(refused.contains(expected), "{words}: {refused}");
     }
 }

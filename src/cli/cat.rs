@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use clfs_format::FileType;
 
-use super::command::ContainerWords;
-use super::printer::{Halt, OutputWords, Printer};
+use super::command::ContainerArguments;
+use super::printer::{Halt, OutputArguments, Printer};
 use super::visit::{resolve, tree_paths};
 use super::{Failure, Status, size};
 use crate::monitor::Escaped;
@@ -25,7 +25,7 @@ Exit status: 0 all written; 1 something could not be read: the content before it
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    place: ContainerWords,
+    place: ContainerArguments,
     /// Regular files
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<OsString>,
@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
             "--offset and --length apply to one PATH: use a separate command for each file",
         ));
     }
-    let mut printer = Printer::new(&OutputWords {
+    let mut printer = Printer::new(&OutputArguments {
         json: false,
         zero: false,
         literal: false,

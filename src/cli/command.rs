@@ -1,4 +1,4 @@
-//! The commands that read a container: their words, and what they have in common.
+//! The commands other than the load, and what those that read a container have in common.
 
 use std::ffi::{OsStr, OsString};
 use std::future::Future;
@@ -28,7 +28,7 @@ use crate::version::version;
 /// Reads CLFS containers: lists, verifies and extracts them.
 #[derive(Debug, Parser)]
 #[command(name = "clfsload", version = version(), max_term_width = 100)]
-pub(super) struct Words {
+pub(super) struct CommandLine {
     #[command(subcommand)]
     command: Command,
 }
@@ -48,36 +48,37 @@ enum Command {
     Man(man::Arguments),
 }
 
-/// Whether the first word of a command line is one of these commands; any other is the state folder
-/// of a load.
-pub(super) fn is_command(word: Option<&OsStr>) -> bool {
-    word.is_some_and(|word| word == "help" || Words::command().find_subcommand(word).is_some())
+/// Whether the first argument is a command. Any other argument is the state folder of a load.
+pub(super) fn is_command(argument: Option<&OsStr>) -> bool {
+    argument.is_some_and(|name| {
+        name == "help" || CommandLine::command().find_subcommand(name).is_some()
+    })
 }
 
-/// Reads the words behind the program's name.
-pub(super) fn parse<W: Into<OsString> + Clone>(
-    words: impl IntoIterator<Item = W>,
-) -> Result<Words, clap::Error> {
+/// Parses the arguments that follow the program's name.
+pub(super) fn parse<A: Into<OsString> + Clone>(
+    arguments: impl IntoIterator<Item = A>,
+) -> Result<CommandLine, clap::Error> {
     let name = OsString::from("clfsload");
-    Words::try_parse_from(std::iter::once(name).chain(words.into_iter().map(Into::into)))
+    CommandLine::try_parse_from(std::iter::once(name).chain(arguments.into_iter().map(Into::into)))
 }
 
-/// The commands, a line each: `  ls           Lists directories of a container`.
+/// The list of commands, one per line: `  ls           Lists directories of a container`.
 pub(super) fn list() -> String {
-    let words = Words::command();
-    let lines = words.get_subcommands().map(|command| {
+    let line = CommandLine::command();
+    let lines = line.get_subcommands().map(|command| {
         let about = command.get_about().map(ToString::to_string);
         format!("  {:<12} {}", command.get_name(), about.unwrap_or_default())
     });
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The load and the commands as one: for what tells of all of it, not for parsing. The load's
-/// positional words are those of `clfsload` without a command.
-pub(super) fn whole() -> clap::Command {
-    let words = Words::command();
+/// The load and the commands as one definition, for manual pages and completions, not for parsing. The positional
+/// arguments are those of a load.
+pub(super) fn with_load() -> clap::Command {
+    let line = CommandLine::command();
     arguments::Arguments::command()
-        .subcommands(words.get_subcommands().cloned())
+        .subcommands(line.get_subcommands().cloned())
         .subcommand_negates_reqs(true)
         .subcommand_value_name("COMMAND")
         .subcommand_help_heading("Commands")
@@ -86,11 +87,11 @@ pub(super) fn whole() -> clap::Command {
 
 /// Runs the command with the process's arguments.
 pub(super) fn run() -> Result<Status, Failure> {
-    let words = match parse(std::env::args_os().skip(1)) {
-        Ok(words) => words,
+    let line = match parse(std::env::args_os().skip(1)) {
+        Ok(line) => line,
         Err(error) => return Ok(arguments::explain(&error)),
     };
-    match &words.command {
+    match &line.command {
         Command::Ls(arguments) => ls::run(arguments),
         Command::Stat(arguments) => stat::run(arguments),
         Command::Cat(arguments) => cat::run(arguments),
@@ -105,61 +106,59 @@ pub(super) fn run() -> Result<Status, Failure> {
     }
 }
 
-/// Where the container is, and how it is read.
+/// The container and how it is read.
 #[derive(Debug, Clone, Args)]
-pub(super) struct ContainerWords {
+pub(super) struct ContainerArguments {
     /// https://ACCOUNT.blob.core.windows.net/CONTAINER, or the path of a folder of blobs
     #[arg(value_name = "CONTAINER")]
     container: OsString,
     /// File with the SAS token, "-" for standard input [default: AZURE_STORAGE_SAS_TOKEN]
     #[arg(long, value_name = "FILE")]
     sas_token_file: Option<PathBuf>,
-    /// Keep the list of the container's names in this file; use it if it is there
+    /// Store the list of the container's names in this file, and use it if it exists
     #[arg(long, value_name = "FILE")]
     pub(super) index: Option<PathBuf>,
-    /// How long requests may keep failing; a tenth of it for a single blob
+    /// How long failed requests are retried; a tenth of it for a single blob
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     retry_patience: u64,
 }
 
-/// An open container, and what its calls run on.
+/// An open container and the runtime of its calls.
 pub(super) struct Session {
     pub(super) reader: Arc<Reader>,
     pub(super) location: ContainerLocation,
     pub(super) stop: Arc<StopFlag>,
-    /// Dropped last: calls of the reader run on it.
+    /// Dropped last, because calls of the reader run on it.
     pub(super) runtime: Runtime,
 }
 
 impl Session {
-    /// Does work that only reads, until it ends or the command is to stop.
+    /// Runs work that only reads until it ends or a stop is requested.
     pub(super) fn wait<T>(&self, work: impl Future<Output = Result<T, Halt>>) -> Result<T, Halt> {
         self.runtime.block_on(until_stopped(&self.stop, work))
     }
 }
 
-/// What `work` gives, or an error when the command is to stop before.
+/// The result of `work`, or [`ReadError::Stopped`] if a stop is requested first.
 async fn until_stopped<T, E: From<ReadError>>(
     stop: &StopFlag,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     tokio::select! {
-        ended = work => ended,
+        result = work => result,
         () = stop.requested(Duration::ZERO) => Err(ReadError::Stopped.into()),
     }
 }
 
-/// The first signal asks the command to stop, so that its temporary files are removed; the second
-/// ends the process.
+/// Requests a stop at the first signal, so that temporary files are removed, and ends the process at the second.
 pub(super) fn stop_on_signals(runtime: &Runtime, stop: &Arc<StopFlag>) {
     let stop = Arc::clone(stop);
-    let end = || std::process::exit(i32::from(Status::Failed as u8));
-    on_signals(runtime.handle(), move || stop.request(), end);
+    let exit = || std::process::exit(i32::from(Status::Failed as u8));
+    on_signals(runtime.handle(), move || stop.request(), exit);
 }
 
-impl ContainerWords {
-    /// Opens the container. With `whole` all its names are listed first: for commands that visit
-    /// most of it.
+impl ContainerArguments {
+    /// Opens the container. With `whole`, all its names are listed first, for commands that read most of it.
     pub(super) fn open(&self, whole: bool) -> Result<Session, Failure> {
         super::raise_descriptor_limit();
         let address = ContainerAddress::parse(&self.container).map_err(Failure::usage)?;
@@ -170,7 +169,7 @@ impl ContainerWords {
         };
         let mut location = address.locate(token).map_err(|error| match error {
             LocationError::SasMissing(_) => Failure::usage(format!(
-                "{error}: give it with --sas-token-file, in AZURE_STORAGE_SAS_TOKEN, or in the URL behind a '?'"
+                "{error}: give it with --sas-token-file, in AZURE_STORAGE_SAS_TOKEN, or after a '?' in the URL"
             )),
             error => Failure::usage(error),
         })?;
@@ -216,7 +215,7 @@ impl ContainerWords {
     }
 }
 
-/// What is said once about archived objects, when the container was listed.
+/// The warning about archived objects, after the container was listed.
 fn archived(offline: Offline, location: &str) -> Option<String> {
     let Offline {
         archived,
@@ -237,19 +236,19 @@ fn archived(offline: Offline, location: &str) -> Option<String> {
     })
 }
 
-/// A wrong word is most often taken for the path of a folder.
-fn check_folder(path: &Path, word: &OsStr) -> Result<(), Failure> {
+/// Checks that the folder exists. A mistyped URL is usually taken for the path of a folder.
+fn check_folder(path: &Path, argument: &OsStr) -> Result<(), Failure> {
     let problem = match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => return Ok(()),
-        Ok(_) => "it is no folder".to_owned(),
+        Ok(_) => "it is not a folder".to_owned(),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let word = word.to_str().unwrap_or_default();
-            if let Some(url) = mistaken::url_without_scheme(word) {
+            let text = argument.to_str().unwrap_or_default();
+            if let Some(url) = mistaken::url_without_scheme(text) {
                 return Err(Failure::usage(format!(
-                    "there is no such folder; for the container give its URL with the scheme: {url}"
+                    "there is no such folder; to read the container, give its URL with the scheme: {url}"
                 )));
             }
-            if let Some(hint) = mistaken::windows_path(word) {
+            if let Some(hint) = mistaken::windows_path(text) {
                 return Err(Failure::usage(hint));
             }
             "there is no such folder".to_owned()

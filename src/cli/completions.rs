@@ -1,23 +1,23 @@
-//! `clfsload completions`: scripts that let a shell complete the words of the command.
+//! `clfsload completions`: completion scripts for shells.
 //!
-//! The generators know of commands with subcommands, not of one that also takes words without any.
-//! They are given the load's options at the top, and where a shell's script stops at a first word that
-//! is no subcommand, the load is put there.
+//! clap_complete does not support a command that takes either a subcommand or arguments of its own. The options of the
+//! load are therefore options of the top level, and the scripts of zsh and fish are changed so that a first argument
+//! that is not a subcommand starts a load.
 
 use clap::builder::Resettable;
 use clap::{Arg, Args, Command, ValueEnum};
 use clap_complete::{Shell, generate};
 
-use super::command::whole;
+use super::command::with_load;
 use super::{Failure, Status, terminal};
 
-/// Writes a script that lets a shell complete clfsload's words
+/// Writes a completion script for a shell
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// The shell
     #[arg(value_enum)]
-    shell: ShellWord,
+    shell: ShellName,
 }
 
 const EXAMPLES: &str = "\
@@ -28,7 +28,7 @@ Examples:
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "lowercase")]
-enum ShellWord {
+enum ShellName {
     Bash,
     Zsh,
     Fish,
@@ -40,13 +40,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
     terminal::document(script(arguments.shell).as_bytes())
 }
 
-fn script(shell: ShellWord) -> String {
+fn script(shell: ShellName) -> String {
     match shell {
-        ShellWord::Bash => generated(Shell::Bash, top()),
-        ShellWord::Zsh => zsh(),
-        ShellWord::Fish => fish(),
-        ShellWord::Elvish => generated(Shell::Elvish, top()),
-        ShellWord::PowerShell => generated(Shell::PowerShell, top()),
+        ShellName::Bash => generated(Shell::Bash, top()),
+        ShellName::Zsh => zsh(),
+        ShellName::Fish => fish(),
+        ShellName::Elvish => generated(Shell::Elvish, top()),
+        ShellName::PowerShell => generated(Shell::PowerShell, top()),
     }
 }
 
@@ -56,38 +56,38 @@ fn generated(shell: Shell, mut command: Command) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
-/// The load's options and the commands; what is hidden from help is not offered.
+/// The options of the load and the commands, without hidden options.
 fn top() -> Command {
-    let whole = whole();
-    let options = whole.get_arguments();
+    let command = with_load();
+    let options = command.get_arguments();
     let options = options.filter(|option| !option.is_positional() && !option.is_hide_set());
     Command::new("clfsload")
         .version(crate::version::version())
-        .args(options.map(alone))
-        .subcommands(whole.get_subcommands().cloned())
+        .args(options.map(standalone))
+        .subcommands(command.get_subcommands().cloned())
         .disable_help_subcommand(true)
 }
 
-/// One that names no other, which may be left out.
-fn alone(argument: &Arg) -> Arg {
+/// An argument without references to others, which the generated command may not have.
+fn standalone(argument: &Arg) -> Arg {
     let argument = argument.clone();
     argument
         .conflicts_with(Resettable::Reset)
         .requires(Resettable::Reset)
 }
 
-/// Stands for a first word that is no command.
+/// The placeholder for a first argument that is not a command.
 const ANY_FOLDER: &str = "anyfolder";
 
-/// What follows the first word is completed by a `case` over the commands: the load becomes its last
-/// branch, for any other word. The first word itself may also be a folder.
+/// The generated script completes further arguments by a `case` over the commands. The load becomes its last branch,
+/// for any other first argument, and the first argument may also be a folder.
 fn zsh() -> String {
-    let whole = whole();
-    let words = whole.get_arguments().filter(|word| {
-        // The first one is taken when this is reached.
-        word.get_id() != "state" && !word.is_hide_set()
+    let command = with_load();
+    let arguments = command.get_arguments().filter(|argument| {
+        // The first argument was completed before.
+        argument.get_id() != "state" && !argument.is_hide_set()
     });
-    let load = Command::new(ANY_FOLDER).args(words.map(alone));
+    let load = Command::new(ANY_FOLDER).args(arguments.map(standalone));
     let script = generated(Shell::Zsh, top().subcommand(load));
     let listed = format!("'{ANY_FOLDER}:");
     let lines = script.lines().filter(|line| !line.starts_with(&listed));
@@ -105,7 +105,7 @@ fn zsh() -> String {
         )
 }
 
-/// The load's options are offered as long as there is no command, not only as the first word.
+/// The options of the load are offered until there is a command, not only as the first argument.
 fn fish() -> String {
     let needed = "-n \"__fish_clfsload_needs_command\"";
     let names: Vec<String> = top()
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_load_is_where_the_generated_scripts_have_no_place_for_it() {
+    fn scripts_of_zsh_and_fish_complete_a_load() {
         let zsh = zsh();
         assert!(!zsh.contains(&format!("({ANY_FOLDER})")));
         let case = zsh.find("case $line[1] in").zip(zsh.find("\n(*)\n"));
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn hidden_options_are_not_offered() {
-        for shell in ShellWord::value_variants() {
+        for shell in ShellName::value_variants() {
             let script = script(*shell);
             assert!(script.contains("preserve-hardlinks"), "{shell:?}");
             assert!(!script.contains("answer-timeout"), "{shell:?}");

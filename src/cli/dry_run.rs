@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory};
 use clfs_format::Compression;
 
-use super::arguments::{Arguments, CompressionWord, explain};
+use super::arguments::{Arguments, CompressionKind, explain};
 use super::command::stop_on_signals;
 use super::dry_run_report::{Report, Tree};
 use super::{Failure, Status, raise_descriptor_limit, terminal};
@@ -147,7 +147,7 @@ pub(super) fn run() -> Result<Status, Failure> {
         .copied()
         .unwrap_or_default();
     options.compression = arguments
-        .get_one::<CompressionWord>("compression")
+        .get_one::<CompressionKind>("compression")
         .map_or(Compression::Lz4, |word| word.compression());
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()

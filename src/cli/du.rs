@@ -7,8 +7,8 @@ use std::sync::Arc;
 use clap::ArgAction;
 use clfs_format::{FileType, Filehandle};
 
-use super::command::ContainerWords;
-use super::printer::{Halt, OutputWords, Printer};
+use super::command::ContainerArguments;
+use super::printer::{Halt, OutputArguments, Printer};
 use super::record::UsageRecord;
 use super::visit::{Event, SORTED_UP_TO, Visited, resolve, tree_paths, visit};
 use super::{Failure, Status, size};
@@ -29,7 +29,7 @@ because it is damaged or unreadable.";
 #[command(after_help = EXAMPLES, disable_help_flag = true)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    place: ContainerWords,
+    place: ContainerArguments,
     /// Where to start [default: the root directory]
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
@@ -43,7 +43,7 @@ pub(super) struct Arguments {
     #[arg(short = 'h', long, conflicts_with = "json")]
     human_readable: bool,
     #[command(flatten)]
-    output: OutputWords,
+    output: OutputArguments,
     /// Print help
     #[arg(long, action = ArgAction::HelpShort)]
     help: Option<bool>,

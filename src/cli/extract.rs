@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use super::command::{ContainerWords, Session};
+use super::command::{ContainerArguments, Session};
 use super::output::amount::size;
 use super::record::hex;
 use super::terminal::{err, out};
@@ -46,7 +46,7 @@ Exit status: 0 everything was extracted; 1 failed or stopped; 3 entries were ski
 )]
 pub(super) struct Arguments {
     #[command(flatten)]
-    place: ContainerWords,
+    place: ContainerArguments,
     /// Paths in the container (none: everything), and last the folder to extract into; each path is kept
     /// in full below that folder
     #[arg(value_name = "[PATH]... DEST", num_args = 1.., required = true)]

@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use super::command::ContainerWords;
+use super::command::ContainerArguments;
 use super::long_line::{self, LongStyle};
 use super::matching::{Bound, Filter, TypeLetter, time};
-use super::printer::{Halt, OutputWords, Printer};
+use super::printer::{Halt, OutputArguments, Printer};
 use super::record::EntryRecord;
 use super::visit::{Event, SORTED_UP_TO, Visited, resolve, tree_paths, visit};
 use super::{Failure, Status, size};
@@ -29,7 +29,7 @@ because it is damaged or unreadable.";
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    place: ContainerWords,
+    place: ContainerArguments,
     /// Where to start [default: the root directory]
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
@@ -70,7 +70,7 @@ pub(super) struct Arguments {
     #[arg(short = 'l', long)]
     long: bool,
     #[command(flatten)]
-    output: OutputWords,
+    output: OutputArguments,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {

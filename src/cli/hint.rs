@@ -1,4 +1,4 @@
-//! What was most likely meant by a command line that cannot be carried out.
+//! Suggestions for a command line that was refused.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -12,10 +12,10 @@ use super::command::{self, is_command};
 use crate::container::mistaken;
 use crate::state::State;
 
-const ORDER: &str = "the words come in the order STATE_DIR SOURCE ACCOUNT CONTAINER";
+const ORDER: &str = "the order of the arguments is STATE_DIR SOURCE ACCOUNT CONTAINER";
 
-/// For a line that the parser refused with an error of this kind.
-pub(super) fn of_words(words: &[OsString], kind: ErrorKind) -> Option<String> {
+/// A suggestion for arguments that the parser refused with an error of this kind.
+pub(super) fn for_arguments(words: &[OsString], kind: ErrorKind) -> Option<String> {
     if !matches!(
         kind,
         ErrorKind::MissingRequiredArgument | ErrorKind::UnknownArgument
@@ -41,7 +41,9 @@ pub(super) fn of_words(words: &[OsString], kind: ErrorKind) -> Option<String> {
         && first.is_some_and(|first| first.starts_with('-'))
     {
         let name = later.to_string_lossy();
-        return Some(format!("a command comes first: clfsload {name} ..."));
+        return Some(format!(
+            "the command must be the first argument: clfsload {name} ..."
+        ));
     }
     if let Some(short) = words.iter().find_map(|word| with_one_dash(word.to_str()?)) {
         return Some(format!("long options have two dashes: {short}"));
@@ -57,12 +59,12 @@ pub(super) fn of_words(words: &[OsString], kind: ErrorKind) -> Option<String> {
     mistaken::whole_container(given("account")?)
 }
 
-/// For a load whose words were understood, but that cannot be carried out.
-pub(super) fn of_load(state: &Path, source: &Path, account: &str, new: bool) -> Option<String> {
+/// A suggestion for a load whose arguments were parsed, but that was refused.
+pub(super) fn for_load(state: &Path, source: &Path, account: &str, new: bool) -> Option<String> {
     if account.starts_with('/') && !source.as_os_str().as_encoded_bytes().contains(&b'/') {
         return Some(ORDER.to_owned());
     }
-    // A resume that names no state may be a command that is none.
+    // The first argument of a resume without a state folder may be a mistyped command.
     if !new
         && !state.exists()
         && let Some(meant) = state.to_str().and_then(command_meant)
@@ -82,19 +84,19 @@ pub(super) fn of_load(state: &Path, source: &Path, account: &str, new: bool) -> 
         |folder: &Path| std::fs::read_dir(folder).is_ok_and(|mut items| items.next().is_some());
     (new && full(state) && !State::exists(state) && !full(source)).then(|| {
         format!(
-            "STATE_DIR comes first, then SOURCE: if {} is to be loaded, exchange the two",
+            "STATE_DIR comes first, then SOURCE: to load {}, swap the two",
             state.display()
         )
     })
 }
 
-/// A path as Windows writes it, of nothing that is there.
+/// A suggestion for a Windows path that does not exist.
 pub(super) fn windows_path(path: &Path) -> Option<String> {
     let text = path.to_str().filter(|_| !path.exists())?;
     mistaken::windows_path(text)
 }
 
-/// The command that a word comes near, if it is none.
+/// A suggestion for a word that is similar to a command.
 fn command_meant(word: &str) -> Option<String> {
     if word.contains(['/', '.', '\\']) || word.starts_with('-') || Path::new(word).exists() {
         return None;
@@ -103,7 +105,7 @@ fn command_meant(word: &str) -> Option<String> {
     match synonym(word) {
         Some(Synonym::Command(name)) => write!(line, "; did you mean: clfsload {name} ...").ok()?,
         Some(Synonym::Load) => {
-            line += ": a load is the words without one, clfsload --new STATE_DIR SOURCE ACCOUNT CONTAINER";
+            line += "; to load, run: clfsload --new STATE_DIR SOURCE ACCOUNT CONTAINER";
         }
         None => {
             let error = command::parse([word]).err()?;
@@ -111,7 +113,7 @@ fn command_meant(word: &str) -> Option<String> {
             else {
                 return None;
             };
-            // The nearest comes last.
+            // clap sorts suggestions by rising similarity.
             write!(line, "; did you mean: clfsload {} ...", near.last()?).ok()?;
         }
     }
@@ -123,7 +125,7 @@ enum Synonym {
     Load,
 }
 
-/// What other tools call what there is here.
+/// The command that has this name in other tools.
 fn synonym(word: &str) -> Option<Synonym> {
     Some(match word {
         "list" | "dir" | "tree" => Synonym::Command("ls"),

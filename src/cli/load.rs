@@ -1,4 +1,4 @@
-//! The load as a command: options in, events and figures out, an end as an exit status.
+//! The load command: options in, events and progress out, and the result as an exit status.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
@@ -25,7 +25,7 @@ use crate::state::LOG_NAME;
 use crate::verify::VerifyOptions;
 use crate::version::version;
 
-/// How long a run may take to come to rest once it is to stop; outcomes are stored meanwhile.
+/// The time that a run has to stop after the request, in which it records finished uploads.
 const STOP_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Runs a load.
@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
         {
             failure.message = format!("{}\nhint: {hint}", failure.message);
         }
-        // A token in the wrong place, such as that of a path, is no token to what reports it.
+        // An error may quote a token that was given in the wrong place, such as that of a path.
         failure.message = redacted(&failure.message);
         reporter.output.failure(&failure);
         failure
@@ -62,20 +62,20 @@ fn load(arguments: &Arguments, reporter: &Arc<Reporter>) -> Result<Status, Failu
         load.runtime()
             .spawn(super::metrics::serve(listener, latest));
     }
-    note_run(&reporter.state, arguments.told());
+    record_run(&reporter.state, arguments.recorded());
     reporter.event(&load.started_event(mode));
     load.doubts().for_each(|doubt| reporter.event(&doubt));
     stop_on_signals(&load, reporter);
-    let held = end_when_held(&load, reporter);
+    let watchdog = exit_when_stuck(&load, reporter);
     let summary = load.run(reporter.as_ref());
-    held.abort();
-    // What comes first is told first.
-    if let Some(told) = reporter.stopping().take() {
-        await_told(&told);
+    watchdog.abort();
+    // The event of the stop must be printed before the summary.
+    if let Some(printed) = reporter.stopping().take() {
+        wait_a_second(&printed);
     }
     let status = end(arguments, &load, reporter, &location, summary).and_then(|end| {
         let status = status(end);
-        if !(arguments.verify() && is_whole(end)) {
+        if !(arguments.verify() && is_attachable(end)) {
             return Ok(status);
         }
         let location = arguments.location_now(location)?;
@@ -92,7 +92,7 @@ fn load(arguments: &Arguments, reporter: &Arc<Reporter>) -> Result<Status, Failu
     status
 }
 
-/// Tells how the run ended.
+/// Reports the result of the run.
 fn end(
     arguments: &Arguments,
     load: &Load,
@@ -102,9 +102,9 @@ fn end(
 ) -> Result<End, Failure> {
     match summary {
         Ok(summary) => {
-            note_end(&reporter.state, &summary.ended());
-            let verifies = is_whole(summary.end) && arguments.verify();
-            let next = match is_whole(summary.end) && !verifies {
+            record_end(&reporter.state, &summary.ended());
+            let verifies = is_attachable(summary.end) && arguments.verify();
+            let next = match is_attachable(summary.end) && !verifies {
                 true => vec![verify::advice(location)],
                 false => Vec::new(),
             };
@@ -125,18 +125,18 @@ fn end(
         Err(error) => {
             let mut failure = Failure::from(error);
             failure.message = redacted(&failure.message);
-            note_end(&reporter.state, &failure.message);
+            record_end(&reporter.state, &failure.message);
             reporter.log.line(Level::Error, "failure", &failure.message);
             failure.message +=
-                "\nat rest: when that is mended, run the same command without --new to go on";
+                "\npaused: fix this, then resume with the same command without --new";
             Err(failure)
         }
     }
 }
 
-/// Notes in the history that a run begins, and what it was asked for.
-fn note_run(state: &Path, options: Vec<(String, String)>) {
-    note(
+/// Records the start of a run and its options in the history.
+fn record_run(state: &Path, options: Vec<(String, String)>) {
+    append(
         state,
         &Record::Run {
             at: history::now(),
@@ -146,9 +146,9 @@ fn note_run(state: &Path, options: Vec<(String, String)>) {
     );
 }
 
-/// Notes in the history how the run ended.
-fn note_end(state: &Path, end: &str) {
-    note(
+/// Records the end of a run in the history.
+fn record_end(state: &Path, end: &str) {
+    append(
         state,
         &Record::End {
             at: history::now(),
@@ -157,13 +157,13 @@ fn note_end(state: &Path, end: &str) {
     );
 }
 
-/// The history is for people who look: a run goes on without.
-fn note(state: &Path, record: &Record) {
+/// Appends to the history. Errors are ignored, because the transfer does not depend on the history.
+fn append(state: &Path, record: &Record) {
     drop(history::append(state, record));
 }
 
-/// Whether there is a container that can be attached.
-fn is_whole(end: End) -> bool {
+/// Whether the container can be attached.
+fn is_attachable(end: End) -> bool {
     matches!(end, End::Finished | End::WasFinished | End::FinishedWithout)
 }
 
@@ -175,7 +175,7 @@ pub(super) fn status(end: End) -> Status {
     }
 }
 
-/// Reads the container that was loaded and checks it.
+/// Verifies the loaded container.
 fn verify_loaded(
     load: &Load,
     location: &ContainerLocation,
@@ -206,70 +206,71 @@ fn verify_loaded(
     })
 }
 
-/// The first signal asks the run to stop, the second ends the process.
+/// Stops the run at the first signal and ends the process at the second.
 fn stop_on_signals(load: &Load, reporter: &Arc<Reporter>) {
-    let (stop, asked) = (Arc::clone(load.stop()), Arc::clone(reporter));
-    let ended = Arc::clone(reporter);
+    let (stop, first_reporter) = (Arc::clone(load.stop()), Arc::clone(reporter));
+    let second_reporter = Arc::clone(reporter);
     let first = move || {
-        // Whoever reads what is printed may not read on, and the next signal must be heard.
-        let telling = Arc::clone(&asked);
-        let told = beside(move || telling.event(&Event::Stopping));
-        *asked.stopping() = Some(told);
+        // Printing may block on a full pipe, and the next signal must still be handled.
+        let printing = Arc::clone(&first_reporter);
+        let printed = in_background(move || printing.event(&Event::Stopping));
+        *first_reporter.stopping() = Some(printed);
         stop.request();
     };
-    on_signals(load.runtime().handle(), first, move || end_at_once(&ended));
+    on_signals(load.runtime().handle(), first, move || {
+        exit_now(&second_reporter)
+    });
 }
 
-/// Ends the process when a run that is to stop, for whatever reason, does not come to rest: a
-/// thread may be held by a source that does not answer. What is done is stored by then.
-fn end_when_held(load: &Load, reporter: &Arc<Reporter>) -> tokio::task::JoinHandle<()> {
+/// Ends the process when a run does not stop in time after a request: a thread may be blocked by a source that does
+/// not respond. Finished uploads are recorded by then.
+fn exit_when_stuck(load: &Load, reporter: &Arc<Reporter>) -> tokio::task::JoinHandle<()> {
     let (stop, reporter) = (Arc::clone(load.stop()), Arc::clone(reporter));
     load.runtime().spawn(async move {
         stop.requested(STOP_PATIENCE).await;
-        let telling = Arc::clone(&reporter);
-        in_time(move || telling.event(&Event::StoppedWaiting));
-        end_at_once(&reporter);
+        let printing = Arc::clone(&reporter);
+        within_a_second(move || printing.event(&Event::StoppedWaiting));
+        exit_now(&reporter);
     })
 }
 
-/// Ends the process while the run still works: what is done is stored.
-fn end_at_once(reporter: &Arc<Reporter>) -> ! {
-    let telling = Arc::clone(reporter);
-    in_time(move || {
-        note_end(&telling.state, "stopped at once");
-        telling.output.stopped();
+/// Ends the process during the run. Recorded uploads stay.
+fn exit_now(reporter: &Arc<Reporter>) -> ! {
+    let printing = Arc::clone(reporter);
+    within_a_second(move || {
+        record_end(&printing.state, "stopped at once");
+        printing.output.stopped();
     });
     std::process::exit(i32::from(Status::Failed as u8));
 }
 
-/// Does what may take for ever, such as printing for somebody who does not read, for a second at
-/// most.
-fn in_time(work: impl FnOnce() + Send + 'static) {
-    await_told(&beside(work));
+/// Runs work that may block for ever, such as printing to a full pipe, and waits at most a second for it.
+fn within_a_second(work: impl FnOnce() + Send + 'static) {
+    wait_a_second(&in_background(work));
 }
 
-/// Does something on a thread of its own; what is returned hears of its end.
-fn beside(work: impl FnOnce() + Send + 'static) -> Receiver<()> {
+/// Runs work on a new thread. The receiver gets a message at its end.
+fn in_background(work: impl FnOnce() + Send + 'static) -> Receiver<()> {
     let (done, ended) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         work();
-        // Nobody waits any more, if it took too long.
+        // The receiver is gone if the work took too long.
         let _: Result<(), _> = done.send(());
     });
     ended
 }
 
-fn await_told(ended: &Receiver<()>) {
+fn wait_a_second(ended: &Receiver<()>) {
     let _: Result<(), _> = ended.recv_timeout(Duration::from_secs(1));
 }
 
-/// Events and figures to the output and the log.
+/// Passes events and progress to the output and the log.
 struct Reporter {
     output: Arc<dyn Output>,
     log: LogFile,
     /// The state folder.
     state: PathBuf,
-    /// Hears when it is told that the run is to stop.
+    /// Gets a message when [`Event::Stopping`] has been printed.
     stopping: Mutex<Option<Receiver<()>>>,
     last: Latest,
 }
@@ -285,11 +286,11 @@ impl Reporter {
         }
     }
 
-    /// The state folder is there now: what was said so far goes into its log.
+    /// Opens the log in the state folder, which exists now, and writes the events so far to it.
     fn start_log(&self) {
         if let Err(error) = self.log.open() {
             terminal::err(&format!(
-                "clfsload: the log {} cannot be written: {}; going on without",
+                "warning: cannot write the log {}: {}; continuing without it",
                 self.state.join(LOG_NAME).display(),
                 Explained(&error)
             ));
@@ -300,7 +301,7 @@ impl Reporter {
         self.stopping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The figures of the last moment.
+    /// The last progress.
     fn last(&self) -> Option<Snapshot> {
         self.last
             .lock()
@@ -311,7 +312,7 @@ impl Reporter {
 
 impl Monitor for Reporter {
     fn event(&self, event: &Event<'_>) {
-        // Printing may wait for somebody to read.
+        // The log comes first, because printing may block.
         self.log.event(event);
         self.output.event(event);
     }

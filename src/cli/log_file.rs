@@ -1,7 +1,6 @@
-//! The log in the state folder: one line an event, `TIME LEVEL event key=value … "what people read"`.
+//! The log in the state folder: one line per event, `TIME LEVEL event key=value … "message"`.
 //!
-//! When it has grown to [`MOST_BYTES`] it becomes `output.txt.1`, that one `output.txt.2`, and so on;
-//! the oldest goes.
+//! At [`MAX_BYTES`] it is renamed to `output.txt.1`, that one to `output.txt.2`, and so on. The oldest is deleted.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -16,15 +15,15 @@ use serde_json::Value;
 use crate::monitor::{Event, Level};
 use crate::process_limits::Explained;
 
-/// A log of this size is put aside. The end of it goes into the container, which takes 8 MiB.
-const MOST_BYTES: u64 = 64 << 20;
-/// As many are kept beside the one that is written.
+/// The size at which the log is rotated. The container gets its last 8 MiB.
+const MAX_BYTES: u64 = 64 << 20;
+/// The number of rotated logs that are kept.
 const KEPT: u32 = 4;
 
-/// The log file; lines wait in memory until the state folder is there.
+/// The log file. Lines are kept in memory until the state folder exists.
 pub(super) struct LogFile {
     path: PathBuf,
-    least: Level,
+    min_level: Level,
     target: Mutex<Target>,
 }
 
@@ -34,26 +33,26 @@ enum Target {
         file: File,
         bytes: u64,
     },
-    /// It could not be opened or written: said once.
-    Lost,
+    /// It could not be opened or written, which was reported.
+    Failed,
 }
 
 impl LogFile {
-    /// Events below `least` are left out.
-    pub(super) fn new(path: PathBuf, least: Level) -> Self {
+    /// Creates a log without events below `min_level`.
+    pub(super) fn new(path: PathBuf, min_level: Level) -> Self {
         LogFile {
             path,
-            least,
+            min_level,
             target: Mutex::new(Target::Waiting(Vec::new())),
         }
     }
 
-    /// Opens the file and writes what waits.
+    /// Opens the file and writes the lines that were kept in memory.
     pub(super) fn open(&self) -> io::Result<()> {
         let mut target = self.target();
-        let waiting = match std::mem::replace(&mut *target, Target::Lost) {
+        let waiting = match std::mem::replace(&mut *target, Target::Failed) {
             Target::Waiting(lines) => lines,
-            Target::Open { .. } | Target::Lost => Vec::new(),
+            Target::Open { .. } | Target::Failed => Vec::new(),
         };
         let mut open = append_to(&self.path)?;
         open.write(&self.path, &waiting)?;
@@ -63,16 +62,16 @@ impl LogFile {
 
     /// Writes an event.
     pub(super) fn event(&self, event: &Event<'_>) {
-        if event.level() >= self.least {
+        if event.level() >= self.min_level {
             let fields = event.fields();
             let fields = fields.iter().map(|(name, value)| (name.as_str(), value));
             self.write(event.level(), event.name(), fields, &event.to_string());
         }
     }
 
-    /// Writes a line that belongs to no event.
+    /// Writes a line that does not belong to an event.
     pub(super) fn line(&self, level: Level, name: &str, text: &str) {
-        if level >= self.least {
+        if level >= self.min_level {
             self.write(level, name, std::iter::empty(), text);
         }
     }
@@ -87,15 +86,15 @@ impl LogFile {
         let time = humantime::format_rfc3339_millis(SystemTime::now());
         let mut line = format!("{time} {level} {name}");
         for (name, value) in fields {
-            // Into a String, which takes all.
+            // Writing to a String cannot fail.
             let _: std::fmt::Result = write!(line, " {name}={}", shown(value));
         }
         let _: std::fmt::Result = writeln!(line, " {}", quoted(text));
         let mut target = self.target();
         if let Err(error) = target.write(&self.path, line.as_bytes()) {
-            *target = Target::Lost;
+            *target = Target::Failed;
             super::terminal::err(&format!(
-                "clfsload: the log {} cannot be written: {}; going on without",
+                "warning: cannot write the log {}: {}; continuing without it",
                 self.path.display(),
                 Explained(&error)
             ));
@@ -111,8 +110,8 @@ impl Target {
     fn write(&mut self, path: &Path, line: &[u8]) -> io::Result<()> {
         match self {
             Target::Waiting(lines) => lines.extend_from_slice(line),
-            Target::Open { bytes, .. } if *bytes >= MOST_BYTES => {
-                put_aside(path)?;
+            Target::Open { bytes, .. } if *bytes >= MAX_BYTES => {
+                rotate(path)?;
                 *self = append_to(path)?;
                 return self.write(path, line);
             }
@@ -120,7 +119,7 @@ impl Target {
                 file.write_all(line)?;
                 *bytes += line.len() as u64;
             }
-            Target::Lost => {}
+            Target::Failed => {}
         }
         Ok(())
     }
@@ -133,8 +132,8 @@ fn append_to(path: &Path) -> io::Result<Target> {
     Ok(Target::Open { file, bytes })
 }
 
-/// Gives each log the name of the next older one.
-fn put_aside(path: &Path) -> io::Result<()> {
+/// Renames each log to the next older name.
+fn rotate(path: &Path) -> io::Result<()> {
     let name = |age: u32| match age {
         0 => path.to_path_buf(),
         age => {
@@ -152,7 +151,7 @@ fn put_aside(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A value as it is, where it is one word; quoted where it is not.
+/// A value, in quotes unless it is one word.
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) if is_word(text) => text.clone(),
@@ -167,7 +166,7 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.contains(odd)
 }
 
-/// In quotes, on one line.
+/// A text in quotes, on one line.
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
@@ -179,7 +178,7 @@ mod tests {
     use crate::problem::{Problem, Reason};
 
     #[test]
-    fn a_line_has_time_level_name_fields_and_words() {
+    fn a_line_has_time_level_name_fields_and_message() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let log = LogFile::new(path.clone(), Level::Info);
@@ -211,12 +210,12 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_is_full_is_put_aside_and_the_oldest_goes() {
+    fn a_full_log_is_rotated_and_the_oldest_is_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         for age in 0..KEPT + 2 {
             let full = File::create(&path).unwrap();
-            full.set_len(MOST_BYTES + u64::from(age)).unwrap();
+            full.set_len(MAX_BYTES + u64::from(age)).unwrap();
             let log = LogFile::new(path.clone(), Level::Info);
             log.open().unwrap();
             log.line(Level::Info, "end", "next");
@@ -228,7 +227,7 @@ mod tests {
         names.sort();
         assert_eq!(names, ["log", "log.1", "log.2", "log.3", "log.4"]);
         let newest = fs::metadata(folder.path().join("log.1")).unwrap().len();
-        assert_eq!(newest, MOST_BYTES + u64::from(KEPT) + 1);
+        assert_eq!(newest, MAX_BYTES + u64::from(KEPT) + 1);
         assert!(fs::metadata(&path).unwrap().len() < 200);
     }
 }

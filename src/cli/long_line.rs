@@ -6,17 +6,17 @@ use super::printer::Printer;
 use super::record::{rfc3339, system_time};
 use crate::read::Entity;
 
-/// How a long line looks.
+/// The format of a line of `ls -l`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LongStyle {
-    /// Times with nanoseconds.
+    /// Whether times have nanoseconds.
     pub(super) full_time: bool,
-    /// Sizes as 1.5K.
+    /// Whether sizes are shown as 1.5K.
     pub(super) human: bool,
 }
 
-/// Appends mode, links, owner, group, size or device numbers, and time. Widths do not depend on the
-/// other lines: a directory may have millions, and lines are printed as they come.
+/// Appends mode, links, owner, group, size or device numbers, and time. Widths do not depend on other lines, because a
+/// directory may have millions of entries, and each line is printed immediately.
 pub(super) fn append(line: &mut Vec<u8>, entity: &Entity, style: LongStyle) {
     let attributes = &entity.attributes;
     let size = match entity.file_type {
@@ -37,7 +37,7 @@ pub(super) fn append(line: &mut Vec<u8>, entity: &Entity, style: LongStyle) {
     line.extend_from_slice(columns.as_bytes());
 }
 
-/// The same columns for an entry whose inode could not be read.
+/// Appends the same columns for an entry whose inode could not be read.
 pub(super) fn append_unknown(line: &mut Vec<u8>, file_type: FileType, style: LongStyle) {
     let time_width = time(Timestamp::MIN, style.full_time).len();
     let columns = format!(
@@ -79,11 +79,11 @@ fn type_letter(file_type: FileType) -> char {
     }
 }
 
-/// `drwxr-xr-x`. The type is the object's; the type bits of the mode, which stat prints, may lie.
+/// `drwxr-xr-x`. The type is that of the object; the type bits of the mode may differ from it, and stat prints them.
 pub(super) fn mode_text(file_type: FileType, mode: u16) -> String {
     let mut text = String::from(type_letter(file_type));
-    // For owner, group and others: the shift of the three bits, and the bit and letters that share
-    // the place of x: set-user-ID, set-group-ID, sticky.
+    // For owner, group and others: the shift of the three bits, and the bit and letters that replace x: set-user-ID,
+    // set-group-ID, sticky.
     for (shift, special, without_x, with_x) in [
         (6, 0o4000, 'S', 's'),
         (3, 0o2000, 'S', 's'),

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use clap::ArgAction;
 use clfs_format::FileType;
 
-use super::command::ContainerWords;
+use super::command::ContainerArguments;
 use super::long_line::{self, LongStyle};
-use super::printer::{Halt, OutputWords, Printer};
+use super::printer::{Halt, OutputArguments, Printer};
 use super::record::EntryRecord;
 use super::visit::{Event, SORTED_UP_TO, Visited, resolve, tree_paths, visit};
 use super::{Failure, Status};
@@ -29,7 +29,7 @@ because it is damaged or unreadable.";
 #[command(after_help = EXAMPLES, disable_help_flag = true)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    place: ContainerWords,
+    place: ContainerArguments,
     /// What to list [default: the root directory]
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
@@ -64,7 +64,7 @@ pub(super) struct Arguments {
     #[arg(short = '1', hide = true)]
     one: bool,
     #[command(flatten)]
-    output: OutputWords,
+    output: OutputArguments,
     /// Print help
     #[arg(long, action = ArgAction::HelpShort)]
     help: Option<bool>,

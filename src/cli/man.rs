@@ -1,4 +1,4 @@
-//! `clfsload man`: the pages of the manual.
+//! `clfsload man`: the manual pages.
 
 use std::path::PathBuf;
 
@@ -6,15 +6,15 @@ use clap::builder::PossibleValue;
 use clap::{Arg, Args, Command};
 use clap_mangen::Man;
 
-use super::command::whole;
+use super::command::with_load;
 use super::{Failure, Status, overview, terminal};
 use crate::version::day;
 
-/// Writes the pages of the manual
+/// Writes the manual pages
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Folder for the pages, one for each command [default: clfsload.1 to standard output]
+    /// Folder for the pages of all commands [default: clfsload.1 to standard output]
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
 }
@@ -25,17 +25,17 @@ Examples:
   clfsload man ~/.local/share/man/man1";
 
 pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
-    let mut whole = prepared(whole().after_long_help(overview::examples()));
-    whole.build();
+    let mut command = prepared(with_load().after_long_help(overview::examples()));
+    command.build();
     let Some(folder) = &arguments.folder else {
         let mut text = Vec::new();
-        page(&whole).render(&mut text).map_err(Failure::failed)?;
+        page(&command).render(&mut text).map_err(Failure::failed)?;
         return terminal::document(&text);
     };
     let failed = |error| Failure::failed(format!("{}: {error}", folder.display()));
     std::fs::create_dir_all(folder).map_err(failed)?;
-    for command in std::iter::once(&whole).chain(whole.get_subcommands()) {
-        page(command).generate_to(folder).map_err(failed)?;
+    for page_of in std::iter::once(&command).chain(command.get_subcommands()) {
+        page(page_of).generate_to(folder).map_err(failed)?;
     }
     Ok(Status::Done)
 }
@@ -47,8 +47,8 @@ fn page(command: &Command) -> Man {
         .manual("CLFS containers")
 }
 
-/// A page shows all options, and the values of one in the place of its value's name: as a list of
-/// their own they take a line each, and say no more.
+/// Shows all options on the page, and the possible values of an option in place of the name of its value: a separate
+/// list would take a line for each value.
 fn prepared(command: Command) -> Command {
     command
         .mut_args(|argument| {

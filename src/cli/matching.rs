@@ -1,4 +1,4 @@
-//! What `find` asks of an entry.
+//! The conditions of `find`.
 
 use std::time::SystemTime;
 
@@ -8,7 +8,7 @@ use clfs_format::{Attributes, FileType};
 use super::record::system_time;
 use crate::read::{Pattern, TreePath};
 
-/// A number, or all above or below it.
+/// A condition on a number: equal, more than or less than.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bound {
     Exactly(u64),
@@ -17,14 +17,14 @@ pub(super) enum Bound {
 }
 
 impl Bound {
-    /// A parser for `N`, `+N` and `-N`, with another one for the number.
+    /// Returns a parser for `N`, `+N` and `-N` that parses the number with `number`.
     pub(super) fn parse_with(
         number: fn(&str) -> Result<u64, String>,
     ) -> impl Fn(&str) -> Result<Self, String> + Clone + Send + Sync + 'static {
-        move |word| match (word.strip_prefix('+'), word.strip_prefix('-')) {
-            (Some(word), _) => number(word).map(Self::MoreThan),
-            (_, Some(word)) => number(word).map(Self::LessThan),
-            _ => number(word).map(Self::Exactly),
+        move |text| match (text.strip_prefix('+'), text.strip_prefix('-')) {
+            (Some(text), _) => number(text).map(Self::MoreThan),
+            (_, Some(text)) => number(text).map(Self::LessThan),
+            _ => number(text).map(Self::Exactly),
         }
     }
 
@@ -37,19 +37,19 @@ impl Bound {
     }
 }
 
-/// A point in time: a date, a date and time, both UTC, or an age.
-pub(super) fn time(word: &str) -> Result<SystemTime, String> {
-    let parsed = humantime::parse_rfc3339_weak(word)
-        .or_else(|_| humantime::parse_rfc3339_weak(&format!("{word} 00:00:00")));
+/// Parses a point in time: a date or a date and time, both in UTC, or an age.
+pub(super) fn time(text: &str) -> Result<SystemTime, String> {
+    let parsed = humantime::parse_rfc3339_weak(text)
+        .or_else(|_| humantime::parse_rfc3339_weak(&format!("{text} 00:00:00")));
     if let Ok(time) = parsed {
         return Ok(time);
     }
-    let age = word.strip_suffix(" ago").unwrap_or(word);
+    let age = text.strip_suffix(" ago").unwrap_or(text);
     humantime::parse_duration(age)
         .ok()
         .and_then(|age| SystemTime::now().checked_sub(age))
         .ok_or_else(|| {
-            "a date (2026-01-31), date and time (2026-01-31T12:00:00Z) or age (30days, 2h) is possible"
+            "must be a date (2026-01-31), date and time (2026-01-31T12:00:00Z) or age (30days, 2h)"
                 .to_owned()
         })
 }
@@ -81,12 +81,12 @@ impl TypeLetter {
     }
 }
 
-/// What must hold of an entry; an empty list and `None` ask nothing.
+/// The conditions that an entry must meet. An empty list or `None` accepts all.
 #[derive(Debug, Default)]
 pub(super) struct Filter {
-    /// One of them matches.
+    /// One of these patterns must match.
     pub(super) names: Vec<Pattern>,
-    /// It is of one of them.
+    /// The type must be one of these.
     pub(super) types: Vec<FileType>,
     pub(super) size: Option<Bound>,
     pub(super) newer_than: Option<SystemTime>,
@@ -97,13 +97,13 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// What the directory alone tells.
+    /// Whether the name and the type meet the conditions. They are known from the directory.
     pub(super) fn accepts_entry(&self, path: &TreePath, file_type: FileType) -> bool {
         (self.types.is_empty() || self.types.contains(&file_type))
             && (self.names.is_empty() || self.names.iter().any(|name| name.matches(path)))
     }
 
-    /// Whether [`Filter::accepts_inode`] asks anything.
+    /// Whether the inode is needed for [`Filter::accepts_inode`].
     pub(super) fn needs_inode(&self) -> bool {
         let Self {
             names: _,
@@ -123,7 +123,7 @@ impl Filter {
             || links.is_some()
     }
 
-    /// What the inode tells.
+    /// Whether the attributes meet the conditions.
     pub(super) fn accepts_inode(&self, attributes: &Attributes) -> bool {
         let mtime = system_time(attributes.mtime);
         self.size.is_none_or(|size| size.holds(attributes.size))
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_filter_asks_nothing() {
+    fn an_empty_filter_accepts_all() {
         let filter = Filter::default();
         assert!(!filter.needs_inode());
         assert!(filter.accepts_entry(&TreePath::root(), FileType::Directory));

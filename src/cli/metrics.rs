@@ -1,4 +1,4 @@
-//! Figures for Prometheus, over HTTP.
+//! Prometheus metrics over HTTP.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -19,43 +19,43 @@ use tokio::sync::Semaphore;
 use crate::monitor::Phase;
 use crate::progress::{Limiting, Snapshot};
 
-/// The latest figures, for all who ask.
+/// The latest progress, shared with the server.
 pub(super) type Latest = Arc<Mutex<Option<Snapshot>>>;
 
-/// Connections at the same time; further ones wait.
+/// The maximum number of concurrent connections; further ones wait.
 const CONNECTIONS: usize = 16;
-/// A request must be there in this time.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout for the header of a request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads `PORT`, `:PORT`, `ADDRESS:PORT` or `[ADDRESS]:PORT`; without an address it is this host's own.
-pub(super) fn parse_address(word: &str) -> Result<SocketAddr, String> {
-    let port = word.strip_prefix(':').unwrap_or(word);
+/// Parses `PORT`, `:PORT`, `ADDRESS:PORT` or `[ADDRESS]:PORT`. The default address is 127.0.0.1.
+pub(super) fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').unwrap_or(text);
     match port.parse::<u16>() {
         Ok(port) => Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
-        Err(_) => word
+        Err(_) => text
             .parse()
-            .map_err(|_| "PORT or ADDRESS:PORT is possible, as 9090 or 0.0.0.0:9090".to_owned()),
+            .map_err(|_| "must be PORT or ADDRESS:PORT, such as 9090 or 0.0.0.0:9090".to_owned()),
     }
 }
 
-/// Takes the address, so that one that cannot be had is told before anything begins.
+/// Binds the address, so that an error is reported before the load starts.
 pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
-/// Answers as long as the runtime lives.
+/// Serves requests until the runtime is dropped.
 pub(super) async fn serve(listener: TcpListener, latest: Latest) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
             return Ok(());
         };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
-            // Out of files, or a connection that went before it was taken: the next may do.
+            // Too many open files, or the connection was closed before it was accepted: the next may succeed.
             Err(_) => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
@@ -64,22 +64,22 @@ pub(super) async fn serve(listener: TcpListener, latest: Latest) -> io::Result<(
         let latest = Arc::clone(&latest);
         tokio::spawn(async move {
             let service = service_fn(move |request| {
-                let answer = answer(&request, &latest);
-                async move { Ok::<_, Infallible>(answer) }
+                let response = respond(&request, &latest);
+                async move { Ok::<_, Infallible>(response) }
             });
             let serving = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(PATIENCE)
+                .header_read_timeout(HEADER_TIMEOUT)
                 .keep_alive(false)
                 .serve_connection(TokioIo::new(stream), service);
-            // Who asks badly gets no answer. One that does not take it holds no place for ever.
-            drop(tokio::time::timeout(2 * PATIENCE, serving).await);
-            drop(place);
+            // Invalid requests are ignored. The timeout frees the slot of a client that does not read.
+            drop(tokio::time::timeout(2 * HEADER_TIMEOUT, serving).await);
+            drop(slot);
         });
     }
 }
 
-fn answer(request: &Request<Incoming>, latest: &Latest) -> Response<Full<Bytes>> {
+fn respond(request: &Request<Incoming>, latest: &Latest) -> Response<Full<Bytes>> {
     let (status, kind, text) = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/metrics") => {
             let latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -100,16 +100,16 @@ fn answer(request: &Request<Incoming>, latest: &Latest) -> Response<Full<Bytes>>
     response
 }
 
-/// Prometheus's text format: figures that only grow end in `_total`.
+/// The metrics in Prometheus's text format. Names of counters end in `_total`.
 fn text(snapshot: &Snapshot) -> String {
     let mut text = String::new();
-    let mut tell = |name: &str, help: &str, lines: &[(String, f64)]| {
+    let mut metric = |name: &str, help: &str, lines: &[(String, f64)]| {
         let kind = if name.ends_with("_total") {
             "counter"
         } else {
             "gauge"
         };
-        // Into a String, which takes all.
+        // Writing to a String cannot fail.
         let _: std::fmt::Result = write!(
             text,
             "# HELP clfsload_{name} {help}\n# TYPE clfsload_{name} {kind}\n"
@@ -120,62 +120,58 @@ fn text(snapshot: &Snapshot) -> String {
     };
     let one = |value: f64| [(String::new(), value)];
     let count = |value: u64| one(value as f64);
-    tell(
+    metric(
         "entries_found",
-        "Entries of the source that are known.",
+        "Entries found in the source so far.",
         &count(snapshot.found),
     );
-    tell(
+    metric(
         "entries_done",
         "Entries that are in the container.",
         &count(snapshot.done),
     );
-    tell(
-        "entries_failed",
-        "Entries with a problem.",
-        &count(snapshot.failed),
-    );
-    tell(
+    metric("entries_failed", "Failed entries.", &count(snapshot.failed));
+    metric(
         "directories_unlisted",
         "Directories that could not be listed: everything below them is missing.",
         &count(snapshot.unlisted_directories),
     );
-    tell(
+    metric(
         "entries_unknown",
         "Names that could not be examined: they may be directories.",
         &count(snapshot.unknown_entries),
     );
-    tell(
+    metric(
         "files_changed",
-        "Files that changed while they were read, and are in the container.",
+        "Files that changed while they were read and were stored nevertheless.",
         &count(snapshot.changed),
     );
-    tell(
+    metric(
         "scan_complete",
-        "1 when all entries of the source are known.",
+        "1 when the scan of the source is complete.",
         &count(snapshot.scan_complete.into()),
     );
-    tell(
+    metric(
         "bytes_found",
-        "Bytes of the files that are known.",
+        "Bytes of the files found so far.",
         &count(snapshot.bytes_found),
     );
-    tell(
+    metric(
         "bytes_read",
-        "Bytes of the files that are in the container.",
+        "Bytes read of files that are in the container or in flight.",
         &count(snapshot.bytes_read),
     );
-    tell(
+    metric(
         "bytes_put",
         "Bytes uploaded by all runs.",
         &count(snapshot.bytes_put),
     );
-    tell(
+    metric(
         "run_entries_done_total",
-        "Entries settled in this run.",
+        "Entries completed in this run.",
         &count(snapshot.run_done),
     );
-    tell(
+    metric(
         "run_bytes_put_total",
         "Bytes uploaded in this run.",
         &count(snapshot.run_bytes_put),
@@ -188,64 +184,60 @@ fn text(snapshot: &Snapshot) -> String {
         ("delete", requests.deletes),
     ];
     let kinds = kinds.map(|(kind, number)| (format!("{{operation=\"{kind}\"}}"), number as f64));
-    tell(
+    metric(
         "requests_total",
-        "Requests of this run, each try counted.",
+        "Requests of this run, including retries.",
         &kinds,
     );
-    tell(
+    metric(
         "requests_failed_total",
-        "Those of them that failed.",
+        "Failed requests of this run.",
         &count(requests.failed),
     );
-    tell(
+    metric(
         "requests_throttled_total",
-        "Those that the service asked to come later.",
+        "Requests of this run that the service throttled.",
         &count(requests.throttled),
     );
-    tell(
+    metric(
         "concurrency",
-        "Requests that may be on their way.",
+        "Current limit on requests in flight.",
         &count(snapshot.concurrency),
     );
-    tell(
+    metric(
         "requests_in_flight",
-        "Requests that are on their way.",
+        "Requests in flight.",
         &count(snapshot.in_flight),
     );
-    tell(
+    metric(
         "requests_retrying",
-        "Calls that wait for their next try.",
+        "Calls in backoff.",
         &count(snapshot.retrying),
     );
-    tell(
+    metric(
         "cpu_cores",
-        "Processors that were busy for this process.",
+        "CPU cores used by this process.",
         &one(snapshot.cpu),
     );
-    tell(
+    metric(
         "elapsed_seconds",
-        "Time of this run.",
+        "Duration of this run.",
         &one(snapshot.elapsed_ms as f64 / 1e3),
     );
     if let Some(seconds) = snapshot.eta_seconds {
-        tell("eta_seconds", "Estimated time to the end.", &count(seconds));
+        metric("eta_seconds", "Estimated remaining time.", &count(seconds));
     }
     let is = |yes: bool| f64::from(u8::from(yes));
     let phases = Phase::ALL.map(|phase| {
         let label = format!("{{phase=\"{}\"}}", phase.word());
         (label, is(phase == snapshot.phase))
     });
-    tell("phase", "1 for the phase that the run is in.", &phases);
+    metric("phase", "1 for the current phase.", &phases);
     let limiting = Limiting::ALL.map(|limiting| {
         let label = format!("{{by=\"{}\"}}", limiting.word());
         (label, is(snapshot.limiting == Some(limiting)))
     });
-    tell(
-        "limiting",
-        "1 for what keeps the run from being faster.",
-        &limiting,
-    );
+    metric("limiting", "1 for the current bottleneck.", &limiting);
     text
 }
 
@@ -254,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_of_this_host_unless_it_is_said() {
+    fn the_default_address_is_this_host() {
         for (word, expected) in [
             ("9090", "127.0.0.1:9090"),
             (":9090", "127.0.0.1:9090"),

@@ -1,5 +1,4 @@
-//! The command line: words into options, events into lines, ends into an exit status. Only this
-//! module prints.
+//! The command line: arguments to options, events to lines, results to an exit status. Only this module prints.
 
 mod arguments;
 mod cat;
@@ -42,8 +41,8 @@ use crate::load::LoadError;
 
 use arguments::Arguments;
 
-/// The exit status: 0 done; 1 failed or stopped, run again to resume; 2 the command is wrong;
-/// 3 done or at rest with failed entries.
+/// The exit status: 0 done; 1 failed or stopped (resumable); 2 the command is wrong; 3 done or paused with failed
+/// entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Status {
     Done = 0,
@@ -73,7 +72,7 @@ pub fn main() -> ExitCode {
             Ok(arguments) => load::run(&arguments),
             Err(error) => {
                 let status = arguments::explain(&error);
-                if let Some(hint) = hint::of_words(&words, error.kind()) {
+                if let Some(hint) = hint::for_arguments(&words, error.kind()) {
                     terminal::err(&redacted(&format!("hint: {hint}")));
                 }
                 Ok(status)
@@ -83,14 +82,14 @@ pub fn main() -> ExitCode {
     match status {
         Ok(status) => status.into(),
         Err(failure) => {
-            // A token in the wrong place, such as that of a path, is no token to what reports it.
+            // An error may quote a token that was given in the wrong place, such as that of a path.
             terminal::err(&format!("clfsload: {}", redacted(&failure.message)));
             failure.status.into()
         }
     }
 }
 
-/// Why the command ends early, in a sentence.
+/// Why the command failed, in one sentence, and its exit status.
 struct Failure {
     message: String,
     status: Status,
@@ -103,10 +102,8 @@ impl Failure {
             status: Status::Usage,
         }
     }
-}
 
-impl Failure {
-    /// What could not be done, though the command is right.
+    /// A failure of a correct command.
     fn failed(message: impl ToString) -> Self {
         Failure {
             message: message.to_string(),
@@ -127,8 +124,8 @@ impl From<LoadError> for Failure {
     }
 }
 
-/// Raises the soft limit of open files to the hard one (getrlimit(2)): the soft one is often 1,024
-/// for programs that use select(2), which this one does not.
+/// Raises the soft limit of open files to the hard limit (getrlimit(2)). The soft limit is often 1,024 for the sake
+/// of programs that use select(2), which this one does not.
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
@@ -136,6 +133,6 @@ fn raise_descriptor_limit() {
         current: maximum,
         maximum,
     };
-    // Where that is not allowed, the limit stays as it is, and the load makes fewer requests at the same time.
+    // If this is not permitted, the limit stays, and the load has fewer concurrent requests.
     let _: rustix::io::Result<()> = setrlimit(Resource::Nofile, raised);
 }

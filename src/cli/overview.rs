@@ -1,8 +1,8 @@
-//! What the command tells of itself as a whole: below the options, and to who gave no words at all.
+//! The overview of all commands: below the options in the help, and for a command without arguments.
 
 use super::command;
 
-/// For who gave no words.
+/// The text for a command without arguments.
 pub(super) fn first() -> String {
     format!(
         "\
@@ -13,25 +13,22 @@ Usage: clfsload [--new] STATE_DIR SOURCE ACCOUNT CONTAINER [SAS_TOKEN]
 
 {}
 
-Options and the rest: clfsload -h, clfsload --help, clfsload COMMAND --help",
+For options, see: clfsload -h, clfsload --help, clfsload COMMAND --help",
         commands_and_examples()
     )
 }
 
-/// What stands below the options of `-h`.
+/// The text below the options of `-h`.
 pub(super) fn short() -> String {
-    format!(
-        "{}\n\n--help tells of all options.",
-        commands_and_examples()
-    )
+    format!("{}\n\n--help shows all options.", commands_and_examples())
 }
 
-/// What stands below the options of `--help`.
+/// The text below the options of `--help`.
 pub(super) fn long() -> String {
     format!("{}\n\n{}", commands(), examples())
 }
 
-/// Examples and exit statuses.
+/// Examples and exit status.
 pub(super) fn examples() -> String {
     format!(
         "\
@@ -39,8 +36,8 @@ pub(super) fn examples() -> String {
   clfsload --new /var/t2 /mnt/data file:///mnt/disk mycontainer
   clfsload verify --source /mnt/data /mnt/disk/mycontainer
 
-Exit status: 0 done; 1 failed or stopped, run again without --new to go on; 2 the command is wrong;
-3 done or at rest with failed entries.",
+Exit status: 0 done; 1 failed or stopped (resume without --new); 2 the command is wrong; 3 done or
+paused with failed entries.",
         first_examples()
     )
 }
@@ -51,15 +48,15 @@ fn commands_and_examples() -> String {
 
 fn commands() -> String {
     format!(
-        "Commands; clfsload COMMAND --help tells more:\n{}",
+        "Commands (for details, clfsload COMMAND --help):\n{}",
         command::list()
     )
 }
 
 fn first_examples() -> &'static str {
     "\
-Examples (without --new, a load goes on):
+Examples (without --new, a load resumes):
   clfsload --new /var/t1 /mnt/data myaccount mycontainer --sas-token-file token
   clfsload /var/t1 /mnt/data myaccount mycontainer --sas-token-file token
-  clfsload --dry-run /mnt/data   what is in it, and what its load would take"
+  clfsload --dry-run /mnt/data   what it contains, and an estimate of its load"
 }

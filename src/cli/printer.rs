@@ -1,5 +1,5 @@
-//! What the reading commands print: names and lines to standard output, problems to standard error,
-//! or one JSON object a line.
+//! The output of the reading commands: names and lines on standard output, problems on standard error, or one JSON
+//! object per line.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -13,30 +13,30 @@ use super::record::{ErrorRecord, hex};
 use super::{Failure, Status, terminal};
 use crate::read::{ReadError, TreePath, UnreadDirectories, WalkProblem};
 
-/// How results are printed.
+/// The options of the output.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct OutputWords {
-    /// Print one JSON object a line; docs/reading.md lists the fields
+pub(super) struct OutputArguments {
+    /// Print one JSON object per line; docs/reading.md lists the fields
     #[arg(long, conflicts_with_all = ["zero", "literal"])]
     pub(super) json: bool,
-    /// End each line with a NUL byte instead of a newline, names as they are
+    /// End each line with a NUL byte instead of a newline, and do not quote names
     #[arg(short = '0', long)]
     pub(super) zero: bool,
-    /// On a terminal too, print names without quotes
+    /// Print names without quotes on a terminal too
     #[arg(short = 'N', long)]
     pub(super) literal: bool,
 }
 
-/// Why a command ends before its work is done.
+/// Why a command ends early.
 pub(super) enum Halt {
-    /// Whoever read standard output has had enough (`| head`).
+    /// Standard output was closed (`| head`).
     Closed,
-    /// Something failed that has no part in a single entry.
+    /// An error that does not concern a single entry.
     Failed(Failure),
 }
 
 impl From<io::Error> for Halt {
-    /// An error of standard output.
+    /// Converts an error of standard output.
     fn from(error: io::Error) -> Self {
         match error.kind() {
             ErrorKind::BrokenPipe => Self::Closed,
@@ -54,7 +54,7 @@ impl From<ReadError> for Halt {
     }
 }
 
-/// Prints what a reading command finds, and remembers what it could not read.
+/// Prints the results of a reading command, and keeps its exit status and the number of unread directories.
 pub(super) struct Printer {
     out: BufWriter<File>,
     terminal: bool,
@@ -66,7 +66,7 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    pub(super) fn new(words: &OutputWords) -> Result<Self, Failure> {
+    pub(super) fn new(arguments: &OutputArguments) -> Result<Self, Failure> {
         let stdout = io::stdout();
         let terminal = stdout.is_terminal();
         let descriptor = stdout.as_fd().try_clone_to_owned();
@@ -77,9 +77,9 @@ impl Printer {
         Ok(Self {
             out: BufWriter::new(File::from(descriptor)),
             terminal,
-            style: NameStyle::suited(terminal, words.zero, words.literal),
-            end: if words.zero { 0 } else { b'\n' },
-            json: words.json,
+            style: NameStyle::suited(terminal, arguments.zero, arguments.literal),
+            end: if arguments.zero { 0 } else { b'\n' },
+            json: arguments.json,
             status: Status::Done,
             unread: UnreadDirectories::default(),
         })
@@ -89,7 +89,7 @@ impl Printer {
         self.json
     }
 
-    /// Appends a name or a path as the output shows them.
+    /// Appends a name or a path in the style of the output.
     pub(super) fn append(&self, line: &mut Vec<u8>, name: &[u8]) {
         self.style.append(line, name);
     }
@@ -99,11 +99,11 @@ impl Printer {
         self.style.append(line, &path.absolute());
     }
 
-    /// Prints a line, without its end.
+    /// Prints a line; the terminator is added.
     pub(super) fn line(&mut self, line: &[u8]) -> Result<(), Halt> {
         self.out.write_all(line)?;
         self.out.write_all(&[self.end])?;
-        self.show()
+        self.flush_terminal()
     }
 
     /// Prints bytes as they are.
@@ -115,23 +115,23 @@ impl Printer {
     pub(super) fn record(&mut self, record: &impl Serialize) -> Result<(), Halt> {
         serde_json::to_writer(&mut self.out, record).map_err(io::Error::from)?;
         self.out.write_all(b"\n")?;
-        self.show()
+        self.flush_terminal()
     }
 
-    /// A person waits for lines; a pipe for none in particular.
-    fn show(&mut self) -> Result<(), Halt> {
+    /// Flushes on a terminal, so that a line appears immediately.
+    fn flush_terminal(&mut self) -> Result<(), Halt> {
         if self.terminal {
             self.out.flush()?;
         }
         Ok(())
     }
 
-    /// Tells that something at `path` is left out because of damage.
+    /// Reports that something at `path` was skipped because of damage.
     pub(super) fn damaged(&mut self, path: &TreePath, problem: &dyn Display) -> Result<(), Halt> {
         self.problem(Status::Problems, path, problem)
     }
 
-    /// Tells that what was asked for at `path` cannot be done.
+    /// Reports that a requested operation on `path` is not possible.
     pub(super) fn refused(&mut self, path: &TreePath, problem: &dyn Display) -> Result<(), Halt> {
         self.problem(Status::Failed, path, problem)
     }
@@ -142,7 +142,7 @@ impl Printer {
         path: &TreePath,
         problem: &dyn Display,
     ) -> Result<(), Halt> {
-        self.say(status, &format!("{path}: {problem}"));
+        self.report(status, &format!("{path}: {problem}"));
         self.problem_record(path, problem)
     }
 
@@ -153,19 +153,19 @@ impl Printer {
         }
     }
 
-    fn say(&mut self, status: Status, text: &str) {
+    fn report(&mut self, status: Status, text: &str) {
         if self.status != Status::Failed {
             self.status = status;
         }
         terminal::err(&format!("clfsload: {text}"));
     }
 
-    /// Tells that the entry at `path` could not be read; an error that is no damage ends the command.
+    /// Reports that the entry at `path` could not be read. An error that is not damage ends the command.
     pub(super) fn unreadable(&mut self, path: &TreePath, error: ReadError) -> Result<(), Halt> {
         match error {
-            // They name the path themselves.
+            // These messages contain the path.
             ReadError::NoEntry { .. } | ReadError::NotADirectory { .. } => {
-                self.say(Status::Failed, &error.to_string());
+                self.report(Status::Failed, &error.to_string());
                 self.problem_record(path, &error)
             }
             error if error.is_damage() => self.damaged(path, &error),
@@ -203,12 +203,12 @@ impl Printer {
             ),
             WalkProblem::Again { path, handle } => self.damaged(
                 &path,
-                &format!("the directory {handle} has another name too; it is not entered again"),
+                &format!("the directory {handle} has another name too; it is not read again"),
             ),
         }
     }
 
-    /// The exit status, when everything was printed that could be.
+    /// Flushes the output, reports unread directories, and returns the exit status.
     pub(super) fn end(mut self, outcome: Result<(), Halt>) -> Result<Status, Failure> {
         let flushed = self.out.flush().map_err(Halt::from);
         for line in self.unread.lines() {

@@ -1,21 +1,21 @@
-//! How names stand in lists: raw, or as a shell takes them.
+//! Quoting of names in output: raw, masked, or in shell syntax.
 
 use crate::monitor::is_hidden;
 
 /// How a name is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NameStyle {
-    /// The bytes as they are: for programs.
+    /// The exact bytes, for programs.
     Raw,
-    /// As GNU ls does on a terminal: names that a shell would not take as they are in quotes, what a
-    /// terminal must not see as `$'\n'`. Pasted into a shell, it gives the name.
+    /// As GNU ls on a terminal: names with characters that are special to a shell are in quotes, hidden characters are
+    /// written as `$'\n'`. Pasted into a shell, the result is the name.
     ShellEscape,
-    /// On a terminal, when quotes are not wanted: `?` for what a terminal must not see.
+    /// For a terminal without quotes: hidden characters are replaced by `?`.
     Masked,
 }
 
 impl NameStyle {
-    /// What suits the output: quotes are for eyes only, and no name may steer a terminal.
+    /// Returns the style for the output: quotes only on a terminal, and no control characters on a terminal.
     pub(super) fn suited(terminal: bool, zero: bool, literal: bool) -> Self {
         match (terminal, zero, literal) {
             (_, true, _) | (false, ..) => Self::Raw,
@@ -43,9 +43,9 @@ impl NameStyle {
 
 /// A part of a name.
 enum Piece<'a> {
-    /// A character that a terminal may see.
+    /// A character that can be printed on a terminal.
     Shown(&'a str),
-    /// A control character, or what is no UTF-8.
+    /// A hidden character, or bytes that are not UTF-8.
     Hidden(&'a [u8]),
 }
 
@@ -81,7 +81,7 @@ fn shell_escape(line: &mut Vec<u8>, name: &[u8]) {
     }
 }
 
-/// Single quotes, with `$'…'` in between.
+/// Appends the name in single quotes, with hidden bytes as `$'…'`.
 fn quote(line: &mut Vec<u8>, name: &[u8]) {
     line.push(b'\'');
     let mut escaping = false;
@@ -127,7 +127,7 @@ fn escape(line: &mut Vec<u8>, byte: u8) {
     line.extend_from_slice(&[b'\\', letter]);
 }
 
-/// Whether a shell would take a name without control characters for something else.
+/// Whether a shell would interpret characters of a name that has no control characters.
 fn needs_quotes(name: &[u8]) -> bool {
     match name {
         [] | [b'#' | b'~', ..] | [b'{'] | [b'}'] => true,
@@ -137,7 +137,7 @@ fn needs_quotes(name: &[u8]) -> bool {
     }
 }
 
-/// Bytes that mean themselves between double quotes, so that an apostrophe needs no backslash.
+/// Whether a byte has no special meaning in double quotes, in which an apostrophe needs no escape.
 fn harmless(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte >= 0x80 || b" '%+,-./:@]_".contains(&byte)
 }
@@ -153,8 +153,8 @@ mod tests {
     }
 
     #[test]
-    fn names_look_as_gnu_ls_shows_them() {
-        // What `ls --quoting-style=shell-escape` of coreutils 9.1 prints in a UTF-8 locale.
+    fn names_are_quoted_as_by_gnu_ls() {
+        // The output of `ls --quoting-style=shell-escape` of coreutils 9.1 in a UTF-8 locale.
         for (name, shown) in [
             (&b"plain-1.txt"[..], "plain-1.txt"),
             (b"\xc3\xbcml", "\u{fc}ml"),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_steers_a_terminal() {
+    fn control_characters_do_not_reach_a_terminal() {
         assert_eq!(printed(NameStyle::Masked, b"a\x1b[0m\xff\nb"), "a?[0m??b");
         assert_eq!(printed(NameStyle::Masked, "a\u{202e}b".as_bytes()), "a???b");
         for style in [NameStyle::ShellEscape, NameStyle::Masked] {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_are_for_terminals_only() {
+    fn quotes_are_only_for_terminals() {
         use NameStyle::*;
         assert_eq!(NameStyle::suited(true, false, false), ShellEscape);
         assert_eq!(NameStyle::suited(true, false, true), Masked);

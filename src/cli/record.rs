@@ -1,4 +1,4 @@
-//! The JSON objects of the reading commands. docs/reading.md lists their fields, which stay.
+//! The JSON objects of the reading commands. docs/reading.md lists their fields, which are stable.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use crate::read::{Entity, TreePath};
 
-/// Bytes as text; what is not UTF-8 is replaced in it.
+/// Bytes as text. Bytes that are not UTF-8 are replaced.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The exact bytes, where the text does not tell them.
+/// The bytes in hexadecimal if they are not UTF-8, because the text is not exact then.
 fn hex_unless_text(bytes: &[u8]) -> Option<String> {
     match std::str::from_utf8(bytes) {
         Ok(_) => None,
@@ -25,13 +25,12 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// `2026-01-31T12:00:00.000000000Z`. A container may say a billion nanoseconds and more: they count
-/// as seconds.
+/// `2026-01-31T12:00:00.000000000Z`. A billion nanoseconds or more in a container are added to the seconds.
 pub(super) fn rfc3339(time: Timestamp) -> String {
     humantime::format_rfc3339_nanos(system_time(time)).to_string()
 }
 
-/// As a time of this system. No timestamp is too large for one.
+/// Converts a timestamp. Every timestamp can be represented.
 pub(super) fn system_time(time: Timestamp) -> std::time::SystemTime {
     let since_1970 = std::time::Duration::from_secs(u64::from(time.seconds))
         + std::time::Duration::from_nanos(u64::from(time.nanoseconds));
@@ -85,7 +84,7 @@ impl ErrorRecord {
     }
 }
 
-/// An entry of a directory, with its inode if that was read.
+/// An entry of a directory, with its inode if it was read.
 #[derive(Debug, Serialize)]
 pub(super) struct EntryRecord {
     #[serde(flatten)]
@@ -156,7 +155,7 @@ impl InodeRecord {
     }
 }
 
-/// Everything that an inode says.
+/// All fields of an inode.
 #[derive(Debug, Serialize)]
 pub(super) struct StatRecord {
     #[serde(flatten)]
@@ -217,13 +216,13 @@ impl StatRecord {
     }
 }
 
-/// How many trees of indirect blocks an entity uses (docs/format.md section 6 "BMAP").
+/// The number of trees of indirect blocks of an entity (format.md §6 "BMAP").
 pub(super) fn trees(entity: &Entity) -> usize {
     let roots = entity.block_map.roots.iter();
     roots.filter(|root| **root != BlockId::NONE).count()
 }
 
-/// The sums of a directory.
+/// The totals of a directory.
 #[derive(Debug, Serialize)]
 pub(super) struct UsageRecord {
     #[serde(flatten)]
@@ -247,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_recovered() {
+    fn paths_keep_their_exact_bytes() {
         let record = PathRecord::new(&TreePath::root().child(b"a\xff"));
         assert_eq!(record.path, "/a\u{fffd}");
         assert_eq!(record.path_hex.as_deref(), Some("2f61ff"));

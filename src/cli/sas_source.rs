@@ -1,4 +1,4 @@
-//! Where the SAS token comes from.
+//! The sources of the SAS token.
 
 use std::fs::File;
 use std::path::Path;
@@ -7,18 +7,19 @@ use super::Failure;
 use crate::container::sas::SasToken;
 use crate::container::token::read_token;
 
-/// The variable that other Azure tools use too.
+/// The environment variable, which other Azure tools use too.
 const VARIABLE: &str = "AZURE_STORAGE_SAS_TOKEN";
 
-/// The token of the command line, a file, standard input or the environment; the first of them.
+/// Returns the token of the command line ("-" for standard input), of the file, or of the environment: the first that
+/// is given.
 pub(super) fn sas_token(
-    word: Option<&str>,
+    argument: Option<&str>,
     file: Option<&Path>,
 ) -> Result<Option<SasToken>, Failure> {
-    let token = match (word, file) {
+    let token = match (argument, file) {
         (Some("-"), _) => read_token(std::io::stdin())
             .map_err(|error| Failure::usage(format!("the SAS token on standard input: {error}")))?,
-        (Some(word), _) => SasToken::parse(word).map_err(Failure::usage)?,
+        (Some(token), _) => SasToken::parse(token).map_err(Failure::usage)?,
         (None, Some(path)) => File::open(path)
             .map_err(Into::into)
             .and_then(read_token)
@@ -26,7 +27,7 @@ pub(super) fn sas_token(
                 Failure::usage(format!("the SAS token file {}: {error}", path.display()))
             })?,
         (None, None) => match std::env::var(VARIABLE) {
-            Ok(word) => SasToken::parse(&word).map_err(Failure::usage)?,
+            Ok(token) => SasToken::parse(&token).map_err(Failure::usage)?,
             Err(_) => return Ok(None),
         },
     };

@@ -1,5 +1,5 @@
-//! Signals: the first SIGINT, SIGTERM or SIGHUP asks to stop, a further SIGINT or SIGTERM ends the
-//! process; SIGXFSZ is no reason to end.
+//! Signals: the first SIGINT, SIGTERM or SIGHUP requests a stop, a further SIGINT or SIGTERM ends the process, and
+//! SIGXFSZ does not end it.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -7,28 +7,28 @@ use std::sync::atomic::AtomicBool;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Calls `first` at the first signal and `second` at the next. Neither may wait for anybody: the next
-/// signal is heard only when it has returned.
+/// Calls `first` at the first signal and `second` at the next. Neither may block, because the next signal is handled
+/// only after the call.
 ///
-/// SIGHUP counts only as the first: a terminal that is closed sends it twice, once by the kernel and
-/// once by the shell. Where it was ignored when the process started (nohup(1)), it stays ignored.
+/// SIGHUP counts only as the first signal: when a terminal is closed, the kernel and the shell each send one. If it
+/// was ignored when the process started (nohup(1)), it stays ignored.
 pub(super) fn on_signals(
     runtime: &Handle,
     first: impl FnOnce() + Send + 'static,
     second: impl FnOnce() + Send + 'static,
 ) {
-    // Before anything is spawned: from here on a signal stops the work in order.
+    // The handlers are installed before the task is spawned, so that no signal is lost.
     let _inside = runtime.enter();
     let (Ok(mut interrupt), Ok(mut terminate)) = (
         signal(SignalKind::interrupt()),
         signal(SignalKind::terminate()),
     ) else {
-        // Without handlers, signals end the process; a state is safe from that.
+        // Without handlers, signals end the process, from which a state recovers.
         return;
     };
     let mut hangup = match is_hangup_ignored() {
         Some(false) => signal(SignalKind::hangup()).ok(),
-        // A handler would take away what nohup gave.
+        // A handler would override nohup.
         Some(true) | None => None,
     };
     runtime.spawn(async move {
@@ -38,7 +38,7 @@ pub(super) fn on_signals(
             () = received(&mut hangup) => {}
         }
         first();
-        // The handler stays: a further SIGHUP has no effect.
+        // The handler stays installed, so that a further SIGHUP has no effect.
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
@@ -47,7 +47,7 @@ pub(super) fn on_signals(
     });
 }
 
-/// Waits for the signal; for ever without a handler.
+/// Waits for the signal, or for ever without a handler.
 async fn received(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => {
@@ -57,7 +57,7 @@ async fn received(signal: &mut Option<Signal>) {
     }
 }
 
-/// Whether SIGHUP is ignored, by what proc(5) says of this process; none where it says nothing.
+/// Whether SIGHUP is ignored, according to proc(5). `None` if that cannot be read.
 fn is_hangup_ignored() -> Option<bool> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     ignores(&status, SignalKind::hangup().as_raw_value())
@@ -76,8 +76,8 @@ fn ignores(status: &str, signal: i32) -> Option<bool> {
 /// Lets a write beyond `RLIMIT_FSIZE` fail with `EFBIG` instead of ending the process
 /// (setrlimit(2)): the error names the file.
 pub(super) fn survive_file_size_limit() {
-    // Nobody reads the flag: the handler is there to replace the default action, and unlike an ignored
-    // signal it is not inherited by other programs. Without it the process ends, as before.
+    // The flag is never read: the handler only replaces the default action. Unlike an ignored signal, a handler is
+    // not inherited by other programs. If the registration fails, the process ends as before.
     drop(signal_hook::flag::register(
         signal_hook::consts::SIGXFSZ,
         Arc::new(AtomicBool::new(false)),

@@ -1,22 +1,22 @@
-//! Sizes as people write and read them.
+//! Sizes with suffixes: parsing, and display as in du(1).
 
-/// The suffixes, each 1024 times the one before.
+/// The suffixes; each is 1024 times the previous one.
 const SUFFIXES: &str = "KMGTPE";
 
-/// Takes `123`, `10K`, `2MiB`: a number of bytes, with a suffix that is a power of 1024.
-pub(super) fn parse(word: &str) -> Result<u64, String> {
-    let digits = word.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let suffix = word.get(digits.len()..).unwrap_or_default();
+/// Parses `123`, `10K`, `2MiB`: a number of bytes, with a suffix that is a power of 1024.
+pub(super) fn parse(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let suffix = text.get(digits.len()..).unwrap_or_default();
     let suffix = suffix.strip_suffix("iB").unwrap_or(suffix);
-    let invalid = || format!("{word:?} is no size: give bytes, or a number with K, M, G or T");
-    // A number may begin with a plus in this language.
+    let invalid = || format!("{text:?} is not a size: give bytes, or a number with K, M, G or T");
+    // `u64::from_str` accepts a leading plus.
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(invalid());
     }
     let number: u64 = digits.parse().map_err(|_| invalid())?;
     let mut characters = suffix.chars();
     let power = match (characters.next(), characters.next()) {
-        (None, _) if word.len() == digits.len() => 0,
+        (None, _) if text.len() == digits.len() => 0,
         (Some(letter), None) => {
             SUFFIXES
                 .find(letter.to_ascii_uppercase())
@@ -28,17 +28,17 @@ pub(super) fn parse(word: &str) -> Result<u64, String> {
     1024u64
         .checked_pow(power)
         .and_then(|unit| number.checked_mul(unit))
-        .ok_or_else(|| format!("{word:?} is too much: sizes are below 16E"))
+        .ok_or_else(|| format!("{text:?} is too large: sizes are below 16E"))
 }
 
-/// `999`, `1.5K`, `20M`: rounded up, as du does, so that nothing looks smaller than it is.
+/// `999`, `1.5K`, `20M`: rounded up, as du(1) does, so that a size never appears smaller than it is.
 pub(super) fn human(bytes: u64) -> String {
     let mut unit = 1u64;
     let mut shown = None;
     for suffix in SUFFIXES.chars() {
         let fits = match unit {
             1 => bytes < 1024,
-            // 1023.1 of a unit would round to 1024.
+            // 1023.1 of a unit is rounded up to 1024.
             unit => bytes.div_ceil(unit) < 1024,
         };
         if fits {
@@ -50,7 +50,7 @@ pub(super) fn human(bytes: u64) -> String {
     let Some(suffix) = shown else {
         return bytes.to_string();
     };
-    // 16 EiB times ten do not fit into 64 bits.
+    // 16 EiB times 10 exceeds 64 bits.
     let tenths = (u128::from(bytes) * 10).div_ceil(u128::from(unit));
     match tenths < 100 {
         true => format!("{}.{}{suffix}", tenths / 10, tenths % 10),

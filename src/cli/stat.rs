@@ -4,9 +4,9 @@ use std::ffi::OsString;
 
 use clfs_format::FileType;
 
-use super::command::ContainerWords;
+use super::command::ContainerArguments;
 use super::long_line::mode_text;
-use super::printer::{Halt, OutputWords, Printer};
+use super::printer::{Halt, OutputArguments, Printer};
 use super::quoting::NameStyle;
 use super::record::{StatRecord, rfc3339, trees};
 use super::visit::{resolve, tree_paths};
@@ -26,7 +26,7 @@ Exit status: 0 all printed; 1 a PATH does not exist, is damaged or unreadable, o
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    place: ContainerWords,
+    place: ContainerArguments,
     /// What to print
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<OsString>,
@@ -36,7 +36,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
-    let mut printer = Printer::new(&OutputWords {
+    let mut printer = Printer::new(&OutputArguments {
         json: arguments.json,
         zero: false,
         literal: false,

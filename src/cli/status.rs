@@ -1,4 +1,4 @@
-//! `clfsload status`: how far a load is, from another terminal, while it runs or after.
+//! `clfsload status`: the progress of a load, during or after it, from another terminal.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -18,17 +18,17 @@ use crate::progress::history::{self, Latest};
 use crate::progress::{Rates, Snapshot, Standing as Done};
 use crate::state::{Counter, Look, Standing, State, StateError, Subtrees, compression_name};
 
-/// Shows how far a load is, from another terminal, while it runs or after
+/// Shows the progress of a load, during or after it
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// The state folder of the load
     #[arg(value_name = "STATE_DIR")]
     state: PathBuf,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Again every two seconds, until the load ends or Ctrl-C is pressed
+    /// Repeat every two seconds until the load ends or Ctrl-C is pressed
     #[arg(long)]
     watch: bool,
 }
@@ -38,12 +38,12 @@ Examples:
   clfsload status /var/clfsload/t1
   clfsload status --watch /var/clfsload/t1
 
-Exit status: 0, however the load is; 1 the state cannot be read; 2 the command is wrong.";
+Exit status: 0 whatever the state of the load; 1 the state cannot be read; 2 the command is wrong.";
 
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
-/// Figures older than this are told with their age: they come every second.
-const OLD: Duration = Duration::from_secs(10);
+/// The age at which progress is shown with its age. A load writes it every second.
+const STALE: Duration = Duration::from_secs(10);
 
 pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
     let redraws = arguments.watch && !arguments.json && std::io::stdout().is_terminal();
@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
             false => report.lines(),
         };
         if redraws {
-            // ECMA-48: to the upper left corner, and clear what is below.
+            // ECMA-48: move to the upper left corner and clear the screen.
             out("\x1b[H\x1b[J");
         }
         text.iter().for_each(|line| out(line));
@@ -77,7 +77,7 @@ impl From<StateError> for Failure {
     }
 }
 
-/// All that is told.
+/// The content of the output.
 #[derive(Debug, Serialize)]
 struct Report {
     v: u32,
@@ -94,10 +94,10 @@ struct Report {
     unlike_names: u64,
     done: u64,
     failed: u64,
-    /// Failed directories below which everything is missing, and names that may be such.
+    /// Failed directories, below which everything is missing, and names that may be directories.
     unlisted_directories: u64,
     unknown_entries: u64,
-    /// Files that changed while they were read, and are in the container.
+    /// Files that changed while they were read and were stored nevertheless.
     changed: u64,
     #[serde(skip)]
     subtrees: Subtrees,
@@ -109,7 +109,7 @@ struct Report {
     not_stored: Vec<NotStored>,
     /// How the last run ended, unless one is running.
     last_end: Option<String>,
-    /// The figures of the run that runs, or of the last one.
+    /// The progress of the current or the last run.
     progress: Option<Snapshot>,
     largest: Vec<Placed>,
     slowest: Vec<Placed>,
@@ -121,7 +121,7 @@ struct Failures {
     count: u64,
 }
 
-/// Attributes that the format has no place for; as the event has its fields.
+/// Attributes that the format cannot store, with the fields of the event.
 #[derive(Debug, Serialize)]
 struct NotStored {
     #[serde(flatten)]
@@ -188,7 +188,7 @@ impl Report {
             changed,
             subtrees,
             bytes_found,
-            // Targets of symlinks are read too, and what is put again is read once more.
+            // The counter includes targets of symlinks and repeated reads.
             bytes_read: totals.get(Counter::BytesRead).min(bytes_found),
             bytes_put: totals.get(Counter::BytesPut),
             objects: totals.get(Counter::Objects),
@@ -231,7 +231,7 @@ impl Report {
         ];
         if self.unlike_names > 0 {
             lines.push(format!(
-                "{} with the inode number of another file, but other attributes: loaded as files of their own",
+                "{} with the inode number of another file, but other attributes: loaded as separate files",
                 counted(self.unlike_names, "name", "names")
             ));
         }
@@ -248,7 +248,7 @@ impl Report {
             lines.push(format!("incomplete: {}", self.subtrees));
         }
         if !self.failures.is_empty() {
-            lines.push("failed, by reason:".to_owned());
+            lines.push("failed entries, by reason:".to_owned());
         }
         for Failures {
             reason,
@@ -258,7 +258,7 @@ impl Report {
             lines.push(format!("  {:>12}  {reason}", count(*number)));
         }
         if !self.not_stored.is_empty() {
-            lines.push("not stored, as CLFS cannot hold it:".to_owned());
+            lines.push("attributes that CLFS cannot store:".to_owned());
         }
         let not_stored = self.not_stored.iter();
         lines.extend(not_stored.map(|lost| format!("  {}", lost.text)));
@@ -274,14 +274,14 @@ impl Report {
         }));
         let time = |file: &Placed| span(Duration::from_millis(file.milliseconds));
         lines.extend(placed(
-            "slowest files so far, from the first read to the last answer:",
+            "slowest files so far, from the first read to the last response:",
             &self.slowest,
             &time,
         ));
         lines
     }
 
-    /// Whether it runs, and how far it is.
+    /// Whether a run is in progress, and how far it is.
     fn standing(&self, now: u64) -> String {
         let after = |snapshot: &Snapshot| span(Duration::from_millis(snapshot.elapsed_ms));
         match (self.running, &self.progress) {
@@ -295,25 +295,25 @@ impl Report {
                     text.extend(further.map(|further| format!(", {further}")));
                 }
                 let age = Duration::from_millis(now.saturating_sub(progress.at));
-                if age >= OLD {
-                    text += &format!(" (figures of {} ago)", span(age));
+                if age >= STALE {
+                    text += &format!(" (as of {} ago)", span(age));
                 }
                 text
             }
-            (true, None) => "running: no figures yet".to_owned(),
+            (true, None) => "running: no progress yet".to_owned(),
             (false, _) => {
                 let state = match self.finished {
                     true if self.subtrees.any() => {
-                        "finished, but incomplete: the container can be attached, and lacks whole directories"
+                        "finished, but incomplete: the container can be attached, but directories are missing with everything below them"
                     }
                     true => "finished: the container can be attached",
-                    false => "not running: the command without --new goes on",
+                    false => "not running: resume with the same command without --new",
                 };
                 let end = match &self.last_end {
                     Some(end) => format!(" (the last run: {end})"),
                     None if self.finished => String::new(),
                     None => {
-                        " (the last run was ended without a word: killed, or the machine went down)"
+                        " (the last run did not record its end: it was killed, or the machine stopped)"
                             .to_owned()
                     }
                 };
@@ -323,9 +323,9 @@ impl Report {
     }
 }
 
-/// Figures, unless they are of a run before the last one, which began at `begun`.
-fn of_this_run(snapshot: Option<Snapshot>, begun: Option<u64>) -> Option<Snapshot> {
-    snapshot.filter(|snapshot| begun.is_none_or(|begun| begun <= snapshot.at))
+/// Returns the progress unless it is older than the last run, which started at `started`.
+fn of_this_run(snapshot: Option<Snapshot>, started: Option<u64>) -> Option<Snapshot> {
+    snapshot.filter(|snapshot| started.is_none_or(|started| started <= snapshot.at))
 }
 
 fn rates(progress: &Snapshot, running: bool, finished: bool) -> Vec<String> {
@@ -333,7 +333,7 @@ fn rates(progress: &Snapshot, running: bool, finished: bool) -> Vec<String> {
     let overall = row("this run", &progress.overall);
     match (running, finished) {
         (false, _) => return vec![row("last run", &progress.overall)],
-        // It loads no more.
+        // The load is finished and is being verified.
         (true, true) => return vec![overall],
         (true, false) => {}
     }
@@ -394,37 +394,34 @@ mod tests {
     }
 
     #[test]
-    fn old_figures_are_told_with_their_age() {
+    fn stale_progress_is_shown_with_its_age() {
         for (age, expected) in [
             (0, "running for 20 s: scan and files"),
             (9_999, "running for 20 s: scan and files"),
-            (
-                10_000,
-                "running for 20 s: scan and files (figures of 10 s ago)",
-            ),
+            (10_000, "running for 20 s: scan and files (as of 10 s ago)"),
             (
                 660_000,
-                "running for 20 s: scan and files (figures of 11 min ago)",
+                "running for 20 s: scan and files (as of 11 min ago)",
             ),
         ] {
             assert_eq!(report(true, false, of(age)).standing(NOW), expected);
         }
         let starting = report(true, false, None).standing(NOW);
-        assert_eq!(starting, "running: no figures yet");
+        assert_eq!(starting, "running: no progress yet");
         let verifying = report(true, true, of(60_000));
         assert_eq!(verifying.standing(NOW), "loaded; being verified");
         assert!(!verifying.lines().iter().any(|line| line.contains("now: ")));
     }
 
     #[test]
-    fn figures_of_an_earlier_run_are_left_out() {
-        for (begun, is_shown) in [
+    fn progress_of_an_earlier_run_is_not_shown() {
+        for (started, is_shown) in [
             (None, true),
             (Some(NOW - 6000), true),
             (Some(NOW - 5000), true),
             (Some(NOW - 4999), false),
         ] {
-            assert_eq!(of_this_run(of(5000), begun).is_some(), is_shown);
+            assert_eq!(of_this_run(of(5000), started).is_some(), is_shown);
         }
     }
 }

@@ -1,22 +1,21 @@
-//! What is printed: each line by itself.
+//! Printing of lines and documents.
 
 use std::io::{ErrorKind, Write};
 
 use super::{Failure, Status};
 
-/// A line to standard output. A terminal or pipe that is gone is no reason to end a transfer, so
-/// it is not `println!`, which panics then.
+/// Prints a line to standard output. It does not use `println!`, which panics if the terminal or pipe was closed:
+/// that must not end a transfer.
 pub(super) fn out(line: &str) {
     drop(writeln!(std::io::stdout(), "{line}"));
 }
 
-/// A line to standard error, likewise.
+/// Prints a line to standard error. Errors are ignored, as in [`out`].
 pub(super) fn err(line: &str) {
     drop(writeln!(std::io::stderr(), "{line}"));
 }
 
-/// A whole document to standard output, for a file or a pager. One who has read enough of it
-/// (`| head`) is no failure.
+/// Prints a document to standard output, for a file or a pager. A closed pipe (`| head`) is not a failure.
 pub(super) fn document(text: &[u8]) -> Result<Status, Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 
-use super::command::ContainerWords;
+use super::command::ContainerArguments;
 use super::printer::Halt;
 use super::quoting::NameStyle;
 use super::{Failure, Status};
@@ -20,7 +20,7 @@ use crate::verify::{Depth, Finding, VerifyError, VerifyOptions, verify};
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    place: ContainerWords,
+    place: ContainerArguments,
     /// Compare the container with the folder that it was loaded from
     #[arg(long, value_name = "FOLDER")]
     source: Option<PathBuf>,

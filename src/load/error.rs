@@ -1,4 +1,4 @@
-//! Why a load did not reach its end.
+//! Why a load was refused or failed.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -11,25 +11,25 @@ use crate::process_limits::Explained;
 use crate::source::Difference;
 use crate::state::StateError;
 
-/// A load that was refused before it began, or ended early.
+/// Why a load was refused or failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// The command asks for something that cannot be.
+    /// The command was refused before the load started.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// ACCOUNT and CONTAINER name no place.
+    /// ACCOUNT and CONTAINER are not a valid location.
     #[error(transparent)]
     Location(#[from] LocationError),
-    /// The state folder.
+    /// An error of the state folder.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The container.
+    /// An error of the container.
     #[error(transparent)]
     Container(#[from] ContainerError),
-    /// The container holds blobs before the transfer begins.
+    /// The container of a new transfer has blobs.
     #[error(
-        "the container {location} is not empty (it holds {found}, for one): a transfer needs an empty one; empty it or choose another"
+        "the container {location} is not empty (it holds {found}, for example): empty it or choose another container"
     )]
     NotEmpty {
         /// The container.
@@ -39,42 +39,42 @@ pub enum LoadError {
     },
     /// The container is not the one of the transfer.
     #[error(
-        "the container {location} is not the one that this state began ({what}): correct the container, or use the state folder that belongs to it"
+        "the container {location} is not the one of this transfer ({what}): correct the container, or use the state folder that belongs to it"
     )]
     OtherContainer {
         /// The container.
         location: String,
-        /// How that shows.
+        /// The difference that proves it.
         what: String,
     },
-    /// A file of our own that cannot be used.
+    /// An error of one of the transfer's own files.
     #[error("cannot {action} {}: {}", .path.display(), Explained(.source))]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// On what.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// An object of our own that the format refuses.
-    #[error("{0}: this is a fault of clfsload; please report it")]
+    /// An object of the load that the format rejects.
+    #[error("{0}: this is a bug in clfsload; please report it")]
     Internal(String),
 }
 
-/// A command that cannot be carried out.
+/// Why a command was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// No source.
+    /// The source cannot be opened.
     #[error("the source {} cannot be used: {source}", .path.display())]
     Source {
         /// Its path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A source that is no folder.
+    /// The source is not a folder.
     #[error("the source {} is not a directory", .0.display())]
     SourceNotDirectory(PathBuf),
     /// A source that is not the one of the transfer.
@@ -113,22 +113,22 @@ pub enum Refusal {
         .0.display()
     )]
     SourceEmptied(PathBuf),
-    /// Two folders of which one lies in the other.
+    /// The source contains the other folder, or the other folder contains the source.
     #[error(
-        "{what} {} and the source {} lie one in the other: the transfer would load its own files; choose a folder elsewhere",
+        "{what} {} and the source {} are one inside the other: the transfer would load its own files. Choose another folder",
         .folder.display(), .tree.display()
     )]
     Overlap {
         /// The state folder, or the container's.
         what: &'static str,
-        /// Where it is.
+        /// Its path.
         folder: PathBuf,
         /// The source.
         tree: PathBuf,
     },
-    /// A state folder and a container of which one lies in the other.
+    /// The container's folder contains the state folder, or the state folder contains it.
     #[error(
-        "the state folder {} and the container's folder {} lie one in the other: a container holds blobs only; choose a folder elsewhere",
+        "the state folder {} and the container's folder {} are one inside the other: a container holds only blobs. Choose another folder",
         .state.display(), .blobs.display()
     )]
     StateInContainer {
@@ -137,80 +137,80 @@ pub enum Refusal {
         /// The container's folder.
         blobs: PathBuf,
     },
-    /// A folder that would be made in a folder that is not there.
+    /// The parent of a folder that would be created does not exist.
     #[error(
-        "{what} {} cannot be made: the folder {} does not exist; mount or make it first",
+        "{what} {} cannot be created: the folder {} does not exist. Mount or create it first",
         .folder.display(), .parent.display()
     )]
     NoParent {
         /// The state folder, or the container's.
         what: &'static str,
-        /// Where it would be.
+        /// Its path.
         folder: PathBuf,
-        /// The folder that it would lie in.
+        /// Its missing parent.
         parent: PathBuf,
     },
-    /// A token that will not do.
+    /// The SAS token cannot be used.
     #[error(transparent)]
     Token(#[from] SasProblem),
-    /// Too little memory to work with.
+    /// `--memory` is below the minimum.
     #[error(
-        "{given} bytes of memory for what is on its way are too few: give --memory at least {}M, as one piece of a large file and its compressed form take that much",
+        "--memory of {given} bytes is too small: give at least {}M, because one piece of a large file and its compressed form need that much",
         .least >> 20
     )]
     Memory {
         /// What was given.
         given: u64,
-        /// The least.
+        /// The minimum.
         least: u64,
     },
-    /// More requests than the memory has room for.
+    /// `--memory` is too small for `--concurrency`.
     #[error(
-        "{given} requests at the same time find no room in {memory} bytes of memory, where each takes 8 KiB and its object: give a --memory of at least {}M (better several times that) or a lower --concurrency",
+        "{given} concurrent requests do not fit into {memory} bytes of memory: each needs 8 KiB and its object. Give a --memory of at least {}M (better several times that) or a lower --concurrency",
         .least.div_ceil(1 << 20)
     )]
     MemoryOfRequests {
         /// What was given.
         given: NonZeroUsize,
-        /// The memory for objects on their way.
+        /// The memory for objects in flight.
         memory: u64,
-        /// The memory that the smallest objects would take.
+        /// The memory that the smallest objects would need.
         least: u64,
     },
-    /// More requests than this process may open connections.
+    /// The limit of open files is too low for `--concurrency`.
     #[error(
-        "{given} requests at the same time need as many open files, beside up to {others} of source and state, and this process may open {open_files}: raise the limit (ulimit -n) or give a --concurrency of at most {possible}"
+        "{given} concurrent requests need as many open files, in addition to up to {others} of source and state, but this process may open {open_files}: raise the limit (ulimit -n) or give a --concurrency of at most {possible}"
     )]
     Descriptors {
         /// What was given.
         given: NonZeroUsize,
-        /// Files that may be open beside the connections.
+        /// Files that may be open in addition to the connections.
         others: u64,
         /// The limit of open files.
         open_files: u64,
-        /// The most requests that the limit allows.
+        /// The maximum number of requests that the limit allows.
         possible: usize,
     },
-    /// Fewer files than the work needs.
+    /// The limit of open files is below the minimum.
     #[error(
-        "this process may open {open_files} files, and needs {least} at least: raise the limit (ulimit -n)"
+        "this process may open {open_files} files, but needs at least {least}: raise the limit (ulimit -n)"
     )]
     OpenFiles {
         /// The limit of open files.
         open_files: u64,
-        /// The least that is enough.
+        /// The minimum.
         least: u64,
     },
-    /// A resume with another option than the transfer was begun with.
+    /// A resume with another option than the transfer was started with.
     #[error(
-        "this transfer was begun with {option} {begun}: give {begun}{}, not {given}",
+        "this transfer was started with {option} {recorded}: give {recorded}{}, not {given}",
         if .option.starts_with("--") { " or leave the option out" } else { "" }
     )]
     Conflict {
         /// The option or argument.
         option: &'static str,
         /// Its value in the state.
-        begun: String,
+        recorded: String,
         /// Its value in the command.
         given: String,
     },
@@ -220,7 +220,7 @@ impl LoadError {
     /// Whether the command itself is wrong: nothing was started, and the same command fails again.
     pub fn is_usage(&self) -> bool {
         match self {
-            // Another error than these may pass: a server that does not respond, an expired ticket.
+            // Other errors may be transient: a server that does not respond, an expired ticket.
             LoadError::Refused(Refusal::Source { source, .. }) => matches!(
                 source.kind(),
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory

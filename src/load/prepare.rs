@@ -421,11 +421,11 @@ fn new_settings(options: &LoadOptions, source: &Path) -> Result<Settings, LoadEr
 
 /// Checks that the options of a resume are those that the transfer was started with.
 fn check_settings(options: &LoadOptions, settings: &Settings) -> Result<(), Refusal> {
-    let conflict = |option, begun: String, given: String| match begun == given {
+    let conflict = |option, recorded: String, given: String| match recorded == given {
         true => Ok(()),
         false => Err(Refusal::Conflict {
             option,
-            begun,
+            recorded,
             given,
         }),
     };
@@ -433,7 +433,7 @@ fn check_settings(options: &LoadOptions, settings: &Settings) -> Result<(), Refu
     if settings.source != source {
         return Err(Refusal::Conflict {
             option: "the source",
-            begun: settings.source.display().to_string(),
+            recorded: settings.source.display().to_string(),
             given: source.display().to_string(),
         });
     }

@@ -31,10 +31,10 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             End::Finished => "finished",
-            End::WasFinished => "was finished before",
+            End::WasFinished => "was already finished",
             End::FinishedWithout => "finished without failed entries",
-            End::Problems => "at rest with failed entries",
-            End::TooManyProblems => "stopped, as too many entries failed",
+            End::Problems => "paused with failed entries",
+            End::TooManyProblems => "stopped because too many entries failed",
             End::Stopped => "stopped",
         })
     }

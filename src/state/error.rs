@@ -1,4 +1,4 @@
-//! What can go wrong with the state database.
+//! Errors of the state folder and its database.
 
 use std::io;
 use std::path::PathBuf;
@@ -34,21 +34,21 @@ pub enum StateError {
         .0.display()
     )]
     Missing(PathBuf),
-    /// A look at a folder without a transfer.
+    /// A status query for a folder without a transfer.
     #[error(
         "{} holds no transfer: give the state folder of a load, which has a file state.db",
         .0.display()
     )]
     Nothing(PathBuf),
-    /// Another process works on it.
+    /// Another process uses it.
     #[error(
-        "another clfsload works on {} now: wait for it to end, or stop it, then run this again",
+        "another clfsload is using {}: wait until it exits or stop it, then run this command again",
         .0.display()
     )]
     Locked(PathBuf),
-    /// The file is not what we wrote.
+    /// The file is not a database that clfsload wrote.
     #[error(
-        "the state database {} is damaged ({what}): start anew with --new, another state folder and an empty container",
+        "the state database {} is damaged ({what}): start again with --new, a new state folder and an empty container",
         .path.display()
     )]
     Corrupt {
@@ -59,7 +59,7 @@ pub enum StateError {
     },
     /// Written by a later version.
     #[error(
-        "the state database {} has schema {found}, this clfsload knows up to {known}: use the newer clfsload that began the transfer",
+        "the state database {} has schema {found}, but this clfsload supports only schemas up to {known}: use the newer clfsload that started the transfer",
         .path.display()
     )]
     Newer {
@@ -67,37 +67,37 @@ pub enum StateError {
         path: PathBuf,
         /// Its schema.
         found: i64,
-        /// Ours.
+        /// The newest one that this version supports.
         known: i64,
     },
-    /// No room.
+    /// No free space.
     #[error(
-        "the disk under the state folder {} is full: make room there, then run the same command without --new",
+        "the disk under the state folder {} is full: free some space, then resume with the same command without --new",
         .0.display()
     )]
     DiskFull(PathBuf),
-    /// The process's limits, not the state's: it ends a run all the same.
+    /// A limit of the process or the system. It ends a run, whatever object it concerned.
     #[error(
-        "this process cannot open or hold more ({0}): {advice}, then run the same command without --new",
+        "this process reached a limit ({0}): {advice}, then resume with the same command without --new",
         advice = process_limits::advice(.0).unwrap_or_else(|| "raise its limits (such as ulimit -n)".to_owned())
     )]
     Exhausted(io::Error),
-    /// Anything else about the folder.
+    /// Any other error of the folder.
     #[error("cannot {action} {}: {}", .path.display(), Explained(.source))]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// On what.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Anything else about the database.
+    /// Any other error of the database.
     #[error("the state database {} cannot be used: {what}", .path.display())]
     Database {
         /// The database.
         path: PathBuf,
-        /// What SQLite said.
+        /// SQLite's error.
         what: String,
     },
 }
@@ -115,18 +115,18 @@ impl StateError {
                 }
                 ErrorCode::DiskFull => StateError::DiskFull(path),
                 ErrorCode::OutOfMemory => StateError::Exhausted(rustix::io::Errno::NOMEM.into()),
-                ErrorCode::SystemIoFailure if process_limits::database_met_limit(&path) => {
+                ErrorCode::SystemIoFailure if process_limits::database_at_size_limit(&path) => {
                     StateError::Io {
                         action: "write the state database",
                         path,
                         source: rustix::io::Errno::FBIG.into(),
                     }
                 }
-                // SQLITE_ERROR: a statement of ours does not fit the tables that are there.
+                // SQLITE_ERROR: a statement does not fit the tables of the file.
                 ErrorCode::Unknown => StateError::Corrupt { path, what },
                 _ => StateError::Database { path, what },
             },
-            // A column of another type, or out of range: not a row that we wrote.
+            // A column of another type, or out of range: clfsload did not write this row.
             Error::FromSqlConversionFailure(..)
             | Error::IntegralValueOutOfRange(..)
             | Error::InvalidColumnType(..)
@@ -135,7 +135,7 @@ impl StateError {
         }
     }
 
-    /// A row that no version of ours writes.
+    /// The error of a row that no version writes.
     pub(super) fn corrupt(path: &std::path::Path, what: impl Into<String>) -> Self {
         StateError::Corrupt {
             path: path.to_path_buf(),
@@ -143,7 +143,7 @@ impl StateError {
         }
     }
 
-    /// The spool for the names of a large directory could not be written or read.
+    /// The error of the spool for the names of a large directory.
     pub(crate) fn spool(folder: &std::path::Path, source: io::Error) -> Self {
         StateError::io("spool names in", folder, source)
     }

@@ -113,7 +113,7 @@ pub enum SurveyError {
     #[error("stopped; nothing is left behind")]
     Stopped,
     /// A bug.
-    #[error("{0}: this is a fault of clfsload; please report it")]
+    #[error("{0}: this is a bug in clfsload; please report it")]
     Internal(String),
 }
 

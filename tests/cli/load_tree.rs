@@ -29,7 +29,7 @@ fn the_full_tree_with_lz4_and_hard_links() {
     tree::full(&scratch.source());
     let ran = scratch.load("t", &["--preserve_hardlinks", "1"]).expect(0);
     assert!(
-        ran.stdout.contains("done: the container is whole"),
+        ran.stdout.contains("done: the container is complete"),
         "{ran:#?}"
     );
     // 1,040 names of one file: 1,023 in one object, 17 in another.
@@ -44,7 +44,7 @@ fn the_full_tree_with_lz4_and_hard_links() {
     // Once more says that all is done, and writes nothing.
     let before = blobs(&scratch.container("t"));
     let ran = scratch.resume("t", &[]).expect(0);
-    assert!(ran.stdout.contains("finished before"), "{ran:#?}");
+    assert!(ran.stdout.contains("already finished"), "{ran:#?}");
     assert_eq!(before, blobs(&scratch.container("t")));
 }
 

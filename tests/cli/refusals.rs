@@ -42,15 +42,15 @@ fn a_source_that_is_missing_or_no_directory() {
 fn folders_that_lie_one_in_the_other() {
     let scratch = scratch();
     let inside = scratch.source().join("state").display().to_string();
-    with_words(&scratch, |words| words[0] = inside).refused(2, "lie one in the other");
+    with_words(&scratch, |words| words[0] = inside).refused(2, "are one inside the other");
     let around = scratch.path("").display().to_string();
-    with_words(&scratch, |words| words[0] = around).refused(2, "lie one in the other");
+    with_words(&scratch, |words| words[0] = around).refused(2, "are one inside the other");
     // Neither a symlink nor ".." hides it.
     std::os::unix::fs::symlink(scratch.source(), scratch.path("link")).unwrap();
     let hidden = scratch.path("link/../source/state").display().to_string();
-    with_words(&scratch, |words| words[0] = hidden).refused(2, "lie one in the other");
+    with_words(&scratch, |words| words[0] = hidden).refused(2, "are one inside the other");
     let container = format!("file://{}", scratch.source().display());
-    with_words(&scratch, |words| words[2] = container).refused(2, "lie one in the other");
+    with_words(&scratch, |words| words[2] = container).refused(2, "are one inside the other");
     // A sibling whose name begins alike is something else.
     let sibling = scratch.path("source-state").display().to_string();
     with_words(&scratch, |words| words[0] = sibling).expect(0);
@@ -151,11 +151,11 @@ fn a_resume_with_other_options() {
     };
     conflict(
         &["--compression", "LZ4"],
-        "begun with --compression DISABLED",
+        "started with --compression DISABLED",
     );
     conflict(
         &["--preserve-hardlinks", "0"],
-        "begun with --preserve-hardlinks 1",
+        "started with --preserve-hardlinks 1",
     );
     scratch.resume("t", &options).expect(0);
     scratch.resume("t", &[]).expect(0);
@@ -163,8 +163,8 @@ fn a_resume_with_other_options() {
     std::fs::create_dir(scratch.path("elsewhere")).unwrap();
     let mut words = scratch.words("t", "t");
     words[1] = scratch.path("elsewhere").display().to_string();
-    run(words).refused(2, "begun with the source");
-    run(scratch.words("t", "another")).refused(2, "begun with the container");
+    run(words).refused(2, "started with the source");
+    run(scratch.words("t", "another")).refused(2, "started with the container");
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_container_that_another_state_began() {
     std::fs::rename(scratch.container("two"), scratch.container("one")).unwrap();
     scratch
         .resume("one", &[])
-        .refused(1, "is not the one that this state began");
+        .refused(1, "is not the one of this transfer");
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn bounds_that_are_too_narrow_or_too_wide() {
         .refused(2, "--memory of at least 33M");
     scratch
         .load("t", &["--memory", "20E"])
-        .refused(2, "too much: sizes are below 16E");
+        .refused(2, "too large: sizes are below 16E");
     let words = scratch.words("state", "container");
     let output = std::process::Command::new("sh")
         .arg("-c")

@@ -58,5 +58,8 @@ fn too_few_descriptors_are_refused() {
     let scratch = Scratch::new();
     let output = load_with_files(&scratch, LEAST - 1);
     let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("may open 91 files, and needs 92"), "{told}");
+    assert!(
+        told.contains("may open 91 files, but needs at least 92"),
+        "{told}"
+    );
 }

@@ -81,7 +81,7 @@ fn a_file_that_is_given_up_leaves_nothing() {
     std::fs::remove_file(&file).unwrap();
     scratch
         .resume("t", &[])
-        .refused(3, "file: it is not there any more");
+        .refused(3, "file: it no longer exists");
     assert!(!scratch.path("containers/t").join("output.txt").exists());
     scratch.resume("t", &["--skip-failed"]).expect(3);
     let tree = checked(&scratch).tree;
@@ -152,7 +152,7 @@ fn a_file_that_is_replaced_by_one_of_the_same_size_and_time_is_noticed() {
     assert_eq!(before.modified().unwrap(), after.modified().unwrap());
     let ran = scratch.resume("t", &[]).expect(0);
     for name in ["small", "large", "link"] {
-        let told = format!("{name}: changed since the scan; it is read once more");
+        let told = format!("{name}: changed since the scan; reading it again");
         assert!(ran.stderr.contains(&told), "{ran:#?}");
     }
     assert_loaded(&scratch);

@@ -72,7 +72,7 @@ fn a_load_is_seen_while_it_runs_and_after_it_was_killed() {
     let text = status(&scratch, &[]).expect(0).stdout;
     assert!(
         text.contains(
-            "not running: the command without --new goes on (the last run was ended without a word"
+            "not running: resume with the same command without --new (the last run did not record its end"
         ),
         "{text}"
     );
@@ -133,7 +133,7 @@ fn failures_are_counted_by_reason() {
         "{text}"
     );
     assert!(
-        text.contains("(the last run: at rest with failed entries)"),
+        text.contains("(the last run: paused with failed entries)"),
         "{text}"
     );
 }

@@ -468,7 +468,7 @@ fn file_systems_below_the_source_that_are_missing_or_others_are_problems() {
             let mounted = wrong
                 .then(|| [0, 1].map(|number| Mounted::device(&loops[1 - number], &at[number])));
             let ran = scratch.resume(&name, &["--max-errors", "0"]).expect(3);
-            assert!(ran.stdout.contains("at rest"), "{ran:#?}");
+            assert!(ran.stdout.contains("paused"), "{ran:#?}");
             let problems = problems(scratch, &name);
             for (path, found) in &problems {
                 assert!(

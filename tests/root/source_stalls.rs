@@ -116,7 +116,7 @@ fn goes_on(path: &str, call: Call, told: &str, others: bool) {
     source.fault(Fault::new(path, call, Act::Hang));
     let mut running = stalled.start("t", &["--new"]);
     source.wait_for_hang();
-    running.wait_for(&format!("waiting for the source: {told} does not answer"));
+    running.wait_for(&format!("waiting for the source: {told} has not responded"));
     if others {
         stalled.wait_for_blobs("t", OTHERS as usize + 1);
     }
@@ -169,7 +169,7 @@ fn comes_to_rest(path: &str, call: Call, signals: usize) {
     source.fault(Fault::new(path, call, Act::Hang));
     let mut running = stalled.start("t", &["--new"]);
     source.wait_for_hang();
-    running.wait_for("does not answer");
+    running.wait_for("has not responded");
     let asked = Instant::now();
     running.signal();
     if signals == 1 {

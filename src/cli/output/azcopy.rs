@@ -1,4 +1,4 @@
-//! The lines that AzCopy's integration with the original loader reads: a word, and a JSON object.
+//! The lines that AzCopy's integration with the original loader reads: a keyword and a JSON object.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -12,16 +12,16 @@ use crate::load::End;
 use crate::monitor::{Event, Level};
 use crate::progress::{Progress, Snapshot};
 
-/// Between two `AZCOPY:` lines.
+/// The interval of `AZCOPY:` lines.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// The output.
+/// The output of `--azcopy`.
 pub(in crate::cli) struct Azcopy {
-    /// When the last line was written, and what had been put then.
+    /// The time of the last line, and the bytes that had been uploaded by then.
     last: Mutex<(Instant, u64)>,
-    /// The last figures: a failure tells how far it came.
+    /// The last progress, for the final line of a failed run.
     reached: Mutex<Option<Snapshot>>,
-    /// The final object, while what was loaded is verified.
+    /// The final object, during `--verify`.
     held: Mutex<Option<Value>>,
 }
 
@@ -35,8 +35,8 @@ impl Azcopy {
     }
 }
 
-fn line(word: &str, object: &Value) -> String {
-    format!("{word}: {object}")
+fn line(keyword: &str, object: &Value) -> String {
+    format!("{keyword}: {object}")
 }
 
 fn epoch() -> f64 {
@@ -44,7 +44,7 @@ fn epoch() -> f64 {
     since.unwrap_or_default().as_secs_f64()
 }
 
-/// Bits of content put, in millions a second.
+/// The upload rate in megabits (10^6 bits) per second.
 fn megabits(bytes: u64, seconds: f64) -> f64 {
     match seconds > 0.0 {
         true => bytes as f64 * 8.0 / 1e6 / seconds,
@@ -85,7 +85,7 @@ fn final_object(status: &str, elapsed: f64, files: [u64; 3], bytes: u64) -> Valu
     })
 }
 
-/// AzCopy knows three ends.
+/// The job status: AzCopy has three.
 fn job_status(end: End) -> &'static str {
     match end {
         End::Finished | End::WasFinished | End::FinishedWithout => "Completed",
@@ -135,7 +135,7 @@ impl Output for Azcopy {
         if summary.subtrees.any() {
             self.line(&format!("incomplete: {}", summary.subtrees));
         }
-        // Without a run there are no figures of one.
+        // If the transfer was already finished, there is no progress.
         let total = summary.totals.entries();
         let (done, total) = match ending.last {
             Some(last) => (last.done, last.found),
@@ -148,7 +148,7 @@ impl Output for Azcopy {
             Progress::get(&summary.progress.bytes_put),
         );
         match ending.verifies {
-            // The last line of all is the final one.
+            // The last line must be the final one.
             true => *self.held() = Some(object),
             false => out(&line("AZCOPY-FINAL", &object)),
         }
@@ -178,7 +178,7 @@ impl Azcopy {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The final line of a run that could not say itself how it ended.
+    /// Prints the final line of a run without a result.
     fn ended(&self, status: &str) {
         let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
         let object = match (self.held().take(), reached.as_ref()) {

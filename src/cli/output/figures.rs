@@ -1,4 +1,4 @@
-//! A snapshot in words: the lines of the live display, and the one line where there is none.
+//! A progress snapshot as text: the rows of the live display, and the progress line for logs and pipes.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::amount::{count, rate, size, span};
 use crate::monitor::Phase;
 use crate::progress::{Limiting, Rates, Snapshot};
 
-/// The part of the work that is done, 0 to 1; none until the scan is complete.
+/// The completed part of the work, 0 to 1. `None` until the scan is complete.
 pub(in crate::cli) fn part_done(snapshot: &Snapshot) -> Option<f64> {
     if !snapshot.scan_complete {
         return None;
@@ -24,7 +24,7 @@ pub(in crate::cli) fn part_done(snapshot: &Snapshot) -> Option<f64> {
     })
 }
 
-/// How far it is, of what is known.
+/// The number of entries that are done, found and failed.
 pub(in crate::cli) fn extent(snapshot: &Snapshot) -> String {
     let mut text = match snapshot.scan_complete {
         true => format!(
@@ -42,7 +42,7 @@ pub(in crate::cli) fn extent(snapshot: &Snapshot) -> String {
     text
 }
 
-/// The bytes of the transfer.
+/// The bytes that were read and uploaded by all runs.
 pub(in crate::cli) fn bytes(snapshot: &Snapshot) -> String {
     let read = size(snapshot.bytes_read);
     let put = size(snapshot.bytes_put);
@@ -55,7 +55,7 @@ pub(in crate::cli) fn bytes(snapshot: &Snapshot) -> String {
     }
 }
 
-/// Rates now, or of the whole run.
+/// Current rates, or those of the run.
 pub(in crate::cli) fn rates(rates: &Rates) -> String {
     format!(
         "{} files/s, {}/s",
@@ -64,7 +64,7 @@ pub(in crate::cli) fn rates(rates: &Rates) -> String {
     )
 }
 
-/// What is on its way, and what waits.
+/// The requests in flight, their limits, and the calls in backoff.
 pub(in crate::cli) fn requests(snapshot: &Snapshot) -> String {
     let mut text = format!(
         "{} of {} requests",
@@ -75,12 +75,12 @@ pub(in crate::cli) fn requests(snapshot: &Snapshot) -> String {
         text += &format!(" at {}/s", count(snapshot.pace));
     }
     if snapshot.retrying > 0 {
-        text += &format!(", {} wait to be repeated", count(snapshot.retrying));
+        text += &format!(", {} waiting to retry", count(snapshot.retrying));
     }
     text
 }
 
-/// What is slowest now.
+/// The current bottleneck.
 pub(in crate::cli) fn slowest(snapshot: &Snapshot) -> Option<String> {
     Some(match snapshot.limiting? {
         limiting @ (Limiting::Container | Limiting::Throttling) => limiting.to_string(),
@@ -88,7 +88,7 @@ pub(in crate::cli) fn slowest(snapshot: &Snapshot) -> Option<String> {
     })
 }
 
-/// The estimate.
+/// The estimated remaining time.
 pub(in crate::cli) fn left(snapshot: &Snapshot) -> Option<String> {
     let seconds = snapshot.eta_seconds?;
     Some(match seconds {
@@ -97,10 +97,10 @@ pub(in crate::cli) fn left(snapshot: &Snapshot) -> Option<String> {
     })
 }
 
-/// The columns of the narrowest terminal that all rows are for.
+/// The minimum width of a terminal for which the rows are designed, in columns.
 const COLUMNS: usize = 80;
 
-/// A row with what fits behind it: the first of these texts that does.
+/// Appends to a row the first of these texts that fits.
 fn with<const N: usize>(row: String, more: [Option<String>; N]) -> String {
     let rows = more
         .into_iter()
@@ -110,8 +110,8 @@ fn with<const N: usize>(row: String, more: [Option<String>; N]) -> String {
     fitting.unwrap_or(row)
 }
 
-/// The four rows of the live display, each short enough for 80 columns. What is slowest is never
-/// left out; rates are shortened, and those of the whole run go where requests have more to tell.
+/// The four rows of the live display, each at most 80 columns wide. The bottleneck is always shown. Rates are
+/// shortened, and those of the run are omitted if the requests need the space.
 pub(in crate::cli) fn rows(snapshot: &Snapshot) -> [String; 4] {
     let elapsed = span(Duration::from_millis(snapshot.elapsed_ms));
     let first = format!("{} · {elapsed}", snapshot.phase);
@@ -137,7 +137,7 @@ pub(in crate::cli) fn rows(snapshot: &Snapshot) -> [String; 4] {
     ]
 }
 
-/// All of it in one line.
+/// The progress as one line.
 pub(in crate::cli) fn line(snapshot: &Snapshot) -> String {
     let mut text = format!(
         "{} after {}: {}; {}; now {}, overall {}; {}",
@@ -203,7 +203,7 @@ mod tests {
                         let slowest = slowest(&snapshot).unwrap_or_default();
                         assert!(rows[0].ends_with(&slowest), "{}: {slowest}", rows[0]);
                         assert!(rows[2].ends_with("1023.9 MiB/s"), "{}", rows[2]);
-                        assert_eq!(rows[3].contains("repeated"), retrying > 0);
+                        assert_eq!(rows[3].contains("waiting to retry"), retrying > 0);
                     }
                 }
             }
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_told_where_it_fits() {
+    fn rows_show_everything_that_fits() {
         let mut snapshot = large();
         (snapshot.elapsed_ms, snapshot.eta_seconds) = (10_000, Some(9));
         snapshot.limiting = Some(Limiting::Network);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_files_are_no_part_of_what_is_to_be_read() {
+    fn bytes_of_failed_files_do_not_count_as_remaining() {
         let mut snapshot = blank();
         snapshot.scan_complete = true;
         (snapshot.found, snapshot.done, snapshot.failed) = (10, 8, 2);

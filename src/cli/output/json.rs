@@ -1,4 +1,4 @@
-//! One JSON object a line on standard output; docs/output.md lists the fields, which stay.
+//! One JSON object per line on standard output. docs/output.md lists the fields, which are stable.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -14,12 +14,12 @@ use crate::monitor::{Event, Level};
 use crate::progress::Snapshot;
 use crate::state::Counter;
 
-/// Of the lines. A field that goes or changes its meaning makes it 2; one that comes does not.
+/// The version of the lines. It increases when a field is removed or changes its meaning, not when one is added.
 const VERSION: u32 = 1;
 
-/// The output.
+/// The output of `--output json`.
 pub(in crate::cli) struct Json {
-    /// Between two lines of figures; never without.
+    /// The interval of progress lines; `None` prints none.
     every: Option<Duration>,
     last: Mutex<Option<Instant>>,
 }
@@ -33,7 +33,7 @@ impl Json {
     }
 }
 
-/// What a line is about.
+/// The `type` of a line.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Start,
@@ -83,7 +83,7 @@ fn line(kind: Kind, fields: Map<String, Value>) -> String {
     Value::Object(object).to_string()
 }
 
-/// The fields of an object that is written here.
+/// The fields of a JSON object; none for any other value.
 fn fields(object: Value) -> Map<String, Value> {
     match object {
         Value::Object(fields) => fields,
@@ -103,13 +103,13 @@ fn event_line(event: &Event<'_>) -> Option<String> {
 
 fn progress_line(snapshot: &Snapshot) -> String {
     let mut fields = fields(serde_json::to_value(snapshot).unwrap_or_default());
-    // The line has its own time.
+    // The line has a field `time`.
     fields.remove("at");
     line(Kind::Progress, fields)
 }
 
-/// The word for how a run ended.
-fn end_word(end: End) -> &'static str {
+/// The `end` of a run.
+fn end_name(end: End) -> &'static str {
     match end {
         End::Finished => "finished",
         End::WasFinished => "was-finished",
@@ -120,7 +120,7 @@ fn end_word(end: End) -> &'static str {
     }
 }
 
-fn type_word(file_type: FileType) -> &'static str {
+fn type_name(file_type: FileType) -> &'static str {
     match file_type {
         FileType::Directory => "directory",
         FileType::Regular => "file",
@@ -147,14 +147,14 @@ fn end_line(ending: &Ending<'_>) -> String {
         .into_iter()
         .map(|file_type| {
             let found = totals.get(Counter::Found(file_type));
-            (type_word(file_type).to_owned(), found.into())
+            (type_name(file_type).to_owned(), found.into())
         })
         .collect();
     let problems_file = (*problems > 0).then(|| {
         let file = ending.state.folder().join("problems.json");
         file.display().to_string()
     });
-    // The last line of all is the final one.
+    // The last line must be the final one.
     let kind = match ending.verifies {
         true => Kind::Loaded,
         false => Kind::Final,
@@ -162,7 +162,7 @@ fn end_line(ending: &Ending<'_>) -> String {
     line(
         kind,
         fields(json!({
-            "end": end_word(*end),
+            "end": end_name(*end),
             "exit_status": load::status(*end) as u8,
             "elapsed_seconds": elapsed.as_secs_f64(),
             "entries": totals.entries(),

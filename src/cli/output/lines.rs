@@ -1,4 +1,4 @@
-//! Lines, for logs and pipes: events as they come, and the figures now and then.
+//! The output for logs and pipes: a line for each event, and progress lines at an interval.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -11,9 +11,9 @@ use crate::cli::terminal::out;
 use crate::monitor::Event;
 use crate::progress::Snapshot;
 
-/// The normal course to standard output, the rest to standard error.
+/// Prints information and progress to standard output, warnings and errors to standard error.
 pub(in crate::cli) struct Lines {
-    /// Between two lines of figures; never without.
+    /// The interval of progress lines; `None` prints none.
     every: Option<Duration>,
     last: Mutex<Instant>,
     events: Sparing,

@@ -1,4 +1,4 @@
-//! The live display: a few lines at the bottom of a terminal that change twice a second.
+//! The live display: the bottom rows of a terminal, which change twice a second.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -13,12 +13,12 @@ use crate::cli::terminal::out;
 use crate::monitor::{Event, Level};
 use crate::progress::Snapshot;
 
-/// Redrawn no more often: over ssh each time is a packet.
+/// The maximum redraw rate, because over ssh each redraw is a packet.
 const REDRAWS_A_SECOND: u8 = 4;
-/// The bar is a thousand wide.
-const WHOLE: f64 = 1000.0;
+/// The length of the bar, in steps.
+const BAR_STEPS: f64 = 1000.0;
 
-/// The display. What is printed beside it goes above.
+/// The display. Other lines are printed above it.
 pub(in crate::cli) struct Live {
     display: MultiProgress,
     rows: Mutex<Option<Rows>>,
@@ -52,7 +52,7 @@ impl Live {
 
     fn begin(&self) -> Rows {
         let row = |template: &str| {
-            let bar = self.display.add(ProgressBar::new(WHOLE as u64));
+            let bar = self.display.add(ProgressBar::new(BAR_STEPS as u64));
             bar.set_style(style(template));
             bar
         };
@@ -62,34 +62,34 @@ impl Live {
         }
     }
 
-    /// Prints above the display, which the next snapshot draws again. Not `MultiProgress::suspend`: it
-    /// panics when the terminal is gone.
-    fn beside(&self, print: impl FnOnce()) {
-        let _nobody_draws = self.rows();
+    /// Prints above the display, which the next snapshot redraws. `MultiProgress::suspend` is not used, because it
+    /// panics when the terminal was closed.
+    fn print_above(&self, print: impl FnOnce()) {
+        let _no_redraw = self.rows();
         drop(self.display.clear());
         print();
     }
 
-    /// Takes the display away for good: what comes after it stands in its place.
+    /// Removes the display permanently; later lines replace it.
     fn clear(&self) {
         if let Some(rows) = self.rows().take() {
             rows.bar.finish_and_clear();
             rows.texts.iter().for_each(ProgressBar::finish_and_clear);
         }
-        // A terminal that is gone is no reason to end a transfer.
+        // A closed terminal must not end a transfer.
         drop(self.display.clear());
     }
 }
 
-/// Rows are cut to the width of the terminal, whatever it is now.
+/// Rows are cut to the current width of the terminal.
 const TEXT: &str = "{wide_msg}";
 const BAR: &str = "[{bar:40.green}] {msg}";
 
 impl Output for Live {
     fn event(&self, event: &Event<'_>) {
-        // Thousands of these may come in a second, and nobody sees them.
+        // Debug events are not printed, and there may be thousands a second.
         if event.level() > Level::Debug {
-            self.beside(|| self.events.print(event));
+            self.print_above(|| self.events.print(event));
         }
     }
 
@@ -97,9 +97,9 @@ impl Output for Live {
         let mut rows = self.rows();
         let rows = rows.get_or_insert_with(|| self.begin());
         let part = figures::part_done(snapshot);
-        // Never full before the end.
+        // The bar is full only at the end.
         rows.bar
-            .set_position((part.unwrap_or(0.0) * WHOLE).min(WHOLE - 1.0) as u64);
+            .set_position((part.unwrap_or(0.0) * BAR_STEPS).min(BAR_STEPS - 1.0) as u64);
         let percent = part.map_or("…".to_owned(), |part| {
             format!("{:.0} %", (part * 100.0).floor())
         });
@@ -110,7 +110,7 @@ impl Output for Live {
     }
 
     fn line(&self, line: &str) {
-        self.beside(|| out(line));
+        self.print_above(|| out(line));
     }
 
     fn end(&self, ending: &Ending<'_>) {
@@ -123,7 +123,7 @@ impl Output for Live {
     }
 }
 
-/// The templates are constants, and a test shows that they are sound.
+/// The templates are constants, and a test parses them.
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_templates_are_sound() {
+    fn templates_are_valid() {
         for template in [TEXT, BAR] {
             ProgressStyle::with_template(template).unwrap();
         }

@@ -1,4 +1,4 @@
-//! Where a load tells what it does: for people on a terminal or in a log of lines, and for machines.
+//! The output of a load: a live display or lines for people, JSON or AzCopy's lines for programs.
 
 mod azcopy;
 pub(super) mod figures;
@@ -24,40 +24,40 @@ use lines::Lines;
 use live::Live;
 pub(super) use summary::lines as summary_lines;
 
-/// A way of telling what a load does. All may be called from any thread.
+/// Presents the events and the progress of a load. Its methods may be called from any thread.
 pub(super) trait Output: Send + Sync {
-    /// Something happened.
+    /// Presents an event.
     fn event(&self, event: &Event<'_>);
-    /// The figures of this moment, twice a second.
+    /// Presents the current progress, twice a second.
     fn snapshot(&self, snapshot: &Snapshot);
-    /// A line of the normal course that belongs to no event.
+    /// Prints an information line that does not belong to an event.
     fn line(&self, line: &str);
-    /// The run came to an end of its own. No snapshot comes after it.
+    /// Presents the result of a run. No snapshot follows.
     fn end(&self, ending: &Ending<'_>);
-    /// What the run loaded was verified: what that found, and the exit status of all.
+    /// Presents the result of `--verify` and the exit status of the command.
     fn verified(&self, _found: Status, _exit: Status) {}
-    /// The process ends at once.
+    /// The process exits now, before the run has ended.
     fn stopped(&self) {}
-    /// The command failed. The message is printed by the caller, to standard error.
+    /// The command failed. The caller prints the message to standard error.
     fn failure(&self, failure: &Failure);
 }
 
-/// How a run ended, and what may be told of it.
+/// The result of a run, for its summary.
 pub(super) struct Ending<'a> {
     pub(super) summary: &'a Summary,
     pub(super) state: &'a State,
-    /// The last figures.
+    /// The last progress.
     pub(super) last: Option<&'a Snapshot>,
-    /// What to do next, in sentences.
+    /// What to do next, as sentences.
     pub(super) next: Vec<String>,
-    /// Whether the container is verified before the command ends.
+    /// Whether `--verify` follows.
     pub(super) verifies: bool,
 }
 
 pub(super) use azcopy::Azcopy;
 pub(super) use json::Json;
 
-/// The output for a person.
+/// The output for people.
 pub(super) fn for_people(
     progress: bool,
     every: std::time::Duration,

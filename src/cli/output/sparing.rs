@@ -1,5 +1,5 @@
-//! Events on a terminal: of those that come once for an entry only the first few, since there may be
-//! thousands of them, and all are logged.
+//! Events for people. Only the first of those about single entries are printed: there may be thousands, and the
+//! log has all.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use crate::cli::terminal::{err, out};
 use crate::monitor::{Event, Level};
 use crate::state::LOG_NAME;
 
-/// As many of a kind are printed.
+/// The number of events of a kind that are printed.
 const SHOWN: u64 = 10;
 
 /// Prints events.
@@ -30,7 +30,7 @@ impl Sparing {
         }
     }
 
-    /// Prints an event where it goes, or that further ones of its kind are not printed.
+    /// Prints an event, or once a note that further events of its kind are not printed.
     pub(super) fn print(&self, event: &Event<'_>) {
         let (printed, what) = match event {
             Event::Problem { .. } => (&self.problems, "failed entries"),
@@ -43,7 +43,7 @@ impl Sparing {
         match printed.fetch_add(1, Ordering::Relaxed) {
             before if before < SHOWN => print(event),
             SHOWN => err(&format!(
-                "note: further {what} are not shown here; all are logged in {}",
+                "note: further {what} are not printed; the log has all: {}",
                 self.state.join(LOG_NAME).display()
             )),
             _ => {}
@@ -51,7 +51,7 @@ impl Sparing {
     }
 }
 
-/// An event as a line, where it goes.
+/// Prints an event to standard output, or to standard error if it is a warning or an error.
 fn print(event: &Event<'_>) {
     match event.level() {
         Level::Debug => {}

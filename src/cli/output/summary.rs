@@ -1,4 +1,4 @@
-//! The end of a run in a few lines: what was done, what failed, what it cost, what comes next.
+//! The summary at the end of a run: totals, failed entries, requests, and what to do next.
 
 use clfs_format::FileType;
 
@@ -9,10 +9,10 @@ use crate::monitor::{Escaped, below_source};
 use crate::progress::{Progress, Requests};
 use crate::state::{Counter, State, StateError, Totals};
 
-/// Failed entries that are shown; the files have all.
+/// The maximum number of failed entries that are shown. `problems.txt` lists all.
 const SHOWN_PROBLEMS: u32 = 10;
 
-/// The lines.
+/// Returns the lines of the summary.
 pub(in crate::cli) fn lines(ending: &Ending<'_>) -> Vec<String> {
     let Ending { summary, state, .. } = ending;
     let mut lines = vec![entries(summary)];
@@ -42,17 +42,17 @@ fn entries(summary: &Summary) -> String {
     entries += &format!(": {}", types.join(", "));
     let links = totals.get(Counter::FoundLinks);
     if links > 0 {
-        entries += &format!(" ({} of them further names of a file)", count(links));
+        entries += &format!(" ({} of them additional hard links)", count(links));
     }
     entries
 }
 
-/// Names that were not joined with others of their inode number, if there are any.
+/// The number of names that share an inode number but were loaded as separate files, unless it is 0.
 pub(in crate::cli) fn unlike_names(totals: &Totals) -> Option<String> {
     let names = totals.get(Counter::UnlikeNames);
     (names > 0).then(|| {
         format!(
-            "{} with the inode number of another file, but other attributes: loaded as files of their own",
+            "{} with the inode number of another file, but other attributes: loaded as separate files",
             counted(names, "name", "names")
         )
     })
@@ -80,7 +80,7 @@ fn run(summary: &Summary) -> String {
     )
 }
 
-/// What the run cost in requests: each is paid for.
+/// The requests of the run, because each is charged.
 fn requests(ending: &Ending<'_>) -> Option<String> {
     let requests = ending.last?.requests;
     if requests.all() == 0 {
@@ -107,7 +107,7 @@ fn requests(ending: &Ending<'_>) -> Option<String> {
     }
     let mut line = format!("requests of this run: {}", kinds.join(", "));
     if failed > 0 {
-        line += &format!("; {} failed and were repeated", count(failed));
+        line += &format!("; {} failed and were retried", count(failed));
     }
     if throttled > 0 {
         line += &format!(", {} of them throttled by the service", count(throttled));
@@ -115,7 +115,7 @@ fn requests(ending: &Ending<'_>) -> Option<String> {
     Some(line)
 }
 
-/// Files that are in the container, but perhaps not as they ever were in the source.
+/// Files that are in the container, but may mix old and new content.
 fn changed(summary: &Summary, state: &State) -> Option<String> {
     (summary.changed > 0).then(|| {
         format!(
@@ -127,8 +127,7 @@ fn changed(summary: &Summary, state: &State) -> Option<String> {
     })
 }
 
-/// What is missing below directories first, then how many failed for each reason, then the first
-/// problems with their paths.
+/// The missing subtrees, then the number of failed entries by reason, then the first ones with their paths.
 fn problems(summary: &Summary, state: &State) -> Vec<String> {
     let shown = || -> Result<Vec<String>, StateError> {
         let reader = state.reader()?;
@@ -154,18 +153,18 @@ fn problems(summary: &Summary, state: &State) -> Vec<String> {
     let reasons = || state.reader()?.problem_reasons();
     let reasons = reasons().unwrap_or_default();
     if summary.problems > u64::from(SHOWN_PROBLEMS) {
-        lines.push("failed, by reason:".to_owned());
+        lines.push("failed entries, by reason:".to_owned());
         for (reason, number) in reasons {
             lines.push(format!("  {:>12}  {reason}", count(number)));
         }
     }
     lines.push(match summary.problems > first.len() as u64 {
         true => format!(
-            "failed, the first {} of {}:",
+            "failed entries, the first {} of {}:",
             first.len(),
             count(summary.problems)
         ),
-        false => "failed:".to_owned(),
+        false => "failed entries:".to_owned(),
     });
     lines.extend(first);
     lines
@@ -176,25 +175,25 @@ fn end_line(summary: &Summary, state: &State) -> String {
     let list = state.folder().join("problems.txt");
     let list = list.display();
     match summary.end {
-        End::Finished => "done: the container is whole and can be attached".to_owned(),
+        End::Finished => "done: the container is complete and can be attached".to_owned(),
         End::WasFinished => {
-            "done: this transfer was finished before; nothing was left to do".to_owned()
+            "done: this transfer was already finished; there was nothing to do".to_owned()
         }
         End::FinishedWithout if summary.subtrees.any() => format!(
-            "done, but incomplete: {}; {problems} failed in all (listed in {list})",
+            "done, but incomplete: {}; {problems} failed in total (listed in {list})",
             summary.subtrees
         ),
         End::FinishedWithout => format!(
-            "done without {problems} that failed (see {list}): the container is whole but for them"
+            "done: the container is complete except for {problems} that failed (listed in {list})"
         ),
         End::Problems => format!(
-            "at rest: {problems} failed (see {list}); mend them and run the same command without --new, \
+            "paused: {problems} failed (listed in {list}). Fix them, then resume with the same command without --new, \
              or add --skip-failed to finish without them"
         ),
         End::TooManyProblems => format!(
-            "stopped: {problems} failed (see {list}), which is the limit of --max-errors; mend them, \
-             then run the same command without --new"
+            "stopped: {problems} failed (listed in {list}), and --max-errors was reached. Fix them, then resume with the \
+             same command without --new"
         ),
-        End::Stopped => "stopped: run the same command without --new to go on".to_owned(),
+        End::Stopped => "stopped: resume with the same command without --new".to_owned(),
     }
 }

@@ -53,7 +53,7 @@ fn a_crash_at_every_point_leaves_no_trace() {
         }
         transfer.finish();
         // Again, it finds nothing to do.
-        assert!(transfer.run().expect(0).stdout.contains("finished before"));
+        assert!(transfer.run().expect(0).stdout.contains("already finished"));
         transfer.assert_undisturbed();
     });
     println!(

@@ -72,8 +72,8 @@ fn the_first_signal_comes_to_rest() {
                 break;
             }
             let ran = ran.expect(1);
-            assert!(ran.stdout.contains("stopping: "), "{ran:#?}");
-            let advice = "stopped: run the same command without --new to go on";
+            assert!(ran.stdout.contains("stopping after"), "{ran:#?}");
+            let advice = "stopped: resume with the same command without --new";
             assert!(ran.stdout.contains(advice), "{ran:#?}");
             stopped += 1;
         }
@@ -95,7 +95,7 @@ fn the_first_signal_comes_to_rest_while_nothing_is_answered() {
     let ran = ended(child).expect(1);
     println!("at rest after {:.1} s", asked.elapsed().as_secs_f64());
     assert!(asked.elapsed() < 2 * AT_REST, "{:?}", asked.elapsed());
-    assert!(ran.stdout.contains("stopping: "), "{ran:#?}");
+    assert!(ran.stdout.contains("stopping after"), "{ran:#?}");
     assert!(
         format!("{}{}", ran.stdout, ran.stderr).contains("without --new"),
         "{ran:#?}"
@@ -150,9 +150,9 @@ fn hangups_stop_in_order() {
         std::thread::sleep(Duration::from_millis(10));
     }
     let ran = ended(child).expect(1);
-    assert!(ran.stdout.contains("stopping: "), "{ran:#?}");
+    assert!(ran.stdout.contains("stopping after"), "{ran:#?}");
     assert!(
-        ran.stdout.contains("stopped: run the same command"),
+        ran.stdout.contains("stopped: resume with the same command"),
         "{ran:#?}"
     );
     transfer.finish();
@@ -177,7 +177,7 @@ fn a_hangup_that_is_ignored_stays_so() {
     }
     send(&child, Signal::HUP);
     let ran = ended(child).expect(0);
-    assert!(!ran.stdout.contains("stopping: "), "{ran:#?}");
+    assert!(!ran.stdout.contains("stopping after"), "{ran:#?}");
     transfer.assert_undisturbed();
 }
 
@@ -243,7 +243,7 @@ fn a_second_process_on_the_state_is_refused() {
     send(&child, Signal::STOP);
     let log = || std::fs::read(transfer.state().join("output.txt")).unwrap();
     let before = log();
-    transfer.run().refused(1, "another clfsload works on");
+    transfer.run().refused(1, "another clfsload is using");
     assert_eq!(
         before.len(),
         log().len(),

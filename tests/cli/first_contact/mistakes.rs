@@ -154,7 +154,7 @@ fn words_in_another_order() {
     hinted(run(["--new", source, state, account, container]), swapped);
     run(["--new", state, source, account, container]).expect(0);
     hinted(run([source, state, account, container]), swapped);
-    let order = "in the order STATE_DIR SOURCE ACCOUNT CONTAINER";
+    let order = "the order of the arguments is STATE_DIR SOURCE ACCOUNT CONTAINER";
     hinted(run(["acct", "cont", state, source]), order);
     hinted(run([URL, source]), order);
     hinted(run([source, &format!("{URL}?{TOKEN}"), state]), order);
@@ -185,7 +185,10 @@ fn commands_that_are_none() {
             &["load", "/s", "/t", "acct", "cont"],
             "clfsload --new STATE_DIR",
         ),
-        (&["--json", "ls", &container], "comes first: clfsload ls"),
+        (
+            &["--json", "ls", &container],
+            "must be the first argument: clfsload ls",
+        ),
     ] {
         hinted(run(words), meant);
     }

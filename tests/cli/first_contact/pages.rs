@@ -134,7 +134,7 @@ fn every_command_has_a_page_with_its_options() {
     let written = std::fs::read_to_string(folder.join("clfsload.1")).unwrap();
     assert_eq!(printed, written);
     // Of an option that -h leaves out, too.
-    assert!(printed.contains("found out while it runs"), "{printed}");
+    assert!(printed.contains("adjusted during the load"), "{printed}");
     for command in COMMANDS {
         let named = format!("clfsload\\-{command}(1)");
         assert!(printed.contains(&named), "{command}: {printed}");

@@ -70,7 +70,7 @@ fn a_terminal_gets_a_display_that_goes_when_the_load_ends() {
     // The display is cleared, and the end stands alone.
     let (_, end) = seen.rsplit_once("301 entries: ").unwrap();
     assert!(!end.contains("entries done"), "{end}");
-    assert!(end.contains("done: the container is whole"), "{end}");
+    assert!(end.contains("done: the container is complete"), "{end}");
     std::fs::remove_dir_all(scratch.path("t")).unwrap();
     std::fs::remove_dir_all(scratch.container("t")).unwrap();
     let plain = on_terminal(&scratch, &["--no-progress"]);
@@ -87,7 +87,7 @@ fn a_summary_shows_the_first_problems_and_where_the_rest_is() {
     let ran = scratch.load("t", &["--max-errors", "0"]).expect(3);
     assert!(
         ran.stdout
-            .contains("failed, the first 10 of 12:\n  link10: "),
+            .contains("failed entries, the first 10 of 12:\n  link10: "),
         "{}",
         ran.stdout
     );
@@ -97,7 +97,7 @@ fn a_summary_shows_the_first_problems_and_where_the_rest_is() {
         ran.stdout
     );
     assert!(
-        ran.stdout.contains("12 entries failed (see "),
+        ran.stdout.contains("12 entries failed (listed in "),
         "{}",
         ran.stdout
     );

@@ -51,7 +51,7 @@ fn what_is_no_container_is_told_in_a_sentence() {
     let rootless = golden.path().to_str().unwrap();
     for (container, status, what) in [
         (&path("none")[..], 1, "there is no such folder"),
-        (&path("file"), 1, "it is no folder"),
+        (&path("file"), 1, "it is not a folder"),
         ("myaccount/data", 1, "there is no such folder"),
         (&path("empty"), 1, "has no root directory"),
         (&path("foreign"), 1, "has no root directory"),

@@ -107,7 +107,7 @@ fn the_page_agrees_with_the_state() {
     let runs = page.cells("run-list");
     let ends: Vec<&str> = runs.iter().map(|row| row[3].as_str()).collect();
     assert!(
-        ends[0].starts_with("at rest with failed entries 2"),
+        ends[0].starts_with("paused with failed entries 2"),
         "{ends:?}"
     );
     assert!(

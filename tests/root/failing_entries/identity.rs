@@ -36,7 +36,8 @@ fn files_with_one_inode_number_keep_their_content() {
         source.link(&format!("n/{name}2"), &format!("m/{name}1"));
         source.show_number(&format!("m/{name}1"), 77);
     }
-    let words = "names with the inode number of another file, but other attributes: 2, m/b1 first";
+    let words =
+        "names with the inode number of another file, but other attributes: 2 (first: m/b1)";
     let ran = fixture.load("t", &["--output", "json"]).expect(0);
     assert_content(&fixture, "t");
     let lines = ran

@@ -96,17 +96,17 @@ fn few_lines_are_printed_of_many_failures() {
         .filter(|line| line.starts_with("error: "));
     assert_eq!(errors.count(), 10, "{ran:#?}");
     let log = fixture.scratch.path("t/output.txt");
-    let note = "note: further failed entries are not shown here; all are logged in";
+    let note = "note: further failed entries are not printed; the log has all:";
     assert_eq!(ran.stderr.matches(note).count(), 1, "{ran:#?}");
     assert!(ran.stderr.contains(&log.display().to_string()), "{ran:#?}");
     let logged = std::fs::read_to_string(log).unwrap();
     assert_eq!(logged.matches(" error problem ").count(), 60);
     assert!(
         ran.stdout
-            .contains("failed, by reason:\n            60  permission-denied\n")
+            .contains("failed entries, by reason:\n            60  permission-denied\n")
     );
     assert!(
-        ran.stdout.contains("failed, the first 10 of 60:\n"),
+        ran.stdout.contains("failed entries, the first 10 of 60:\n"),
         "{ran:#?}"
     );
 }

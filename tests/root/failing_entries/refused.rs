@@ -54,7 +54,7 @@ fn verify_in(fixture: &Fixture, case: &Case) {
     // At rest, once more, and left alone.
     source.fault(case.fault.clone());
     let ran = fixture.load("t", &[]).refused(3, case.path);
-    assert!(ran.stdout.contains("at rest: 1 entry failed"), "{ran:#?}");
+    assert!(ran.stdout.contains("paused: 1 entry failed"), "{ran:#?}");
     fixture.assert_no_root("t");
     assert_eq!(fixture.problems("t"), listed(1));
     fixture.resume("t", &[]).expect(3);
@@ -84,7 +84,10 @@ fn verify_in(fixture: &Fixture, case: &Case) {
     source.fault(case.fault.clone());
     let ran = fixture.load("skip", &["--skip-failed"]).expect(3);
     // Of a directory and of a name that could not be examined more may be missing.
-    let ends = ["done without 1 entry", "done, but incomplete: 1 "];
+    let ends = [
+        "complete except for 1 entry that failed",
+        "done, but incomplete: 1 ",
+    ];
     assert!(ends.iter().any(|end| ran.stdout.contains(end)), "{ran:#?}");
     assert_eq!(fixture.missing("skip"), case.lost);
     assert_eq!(fixture.problems("skip"), listed(1));

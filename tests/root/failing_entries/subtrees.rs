@@ -39,11 +39,11 @@ fn what_is_missing_below_directories_is_reported_first() {
             true => fixture.resume("t", options),
         };
         let ran = ran.expect(3);
-        let first = format!("incomplete: {SENTENCE}\nfailed:\n  small/sub: ");
+        let first = format!("incomplete: {SENTENCE}\nfailed entries:\n  small/sub: ");
         assert!(ran.stdout.contains(&first), "{ran:#?}");
         let hidden = "(a directory: everything below it is missing)\n  links: ";
         assert!(ran.stdout.contains(hidden), "{ran:#?}");
-        let end = format!("done, but incomplete: {SENTENCE}; 3 entries failed in all");
+        let end = format!("done, but incomplete: {SENTENCE}; 3 entries failed in total");
         assert_eq!(ran.stdout.contains(&end), finished, "{ran:#?}");
         assert!(!ran.stdout.contains("whole but for"), "{ran:#?}");
 
@@ -62,7 +62,7 @@ fn what_is_missing_below_directories_is_reported_first() {
         assert_eq!(subtrees, expected);
 
         let status = words(&["status"]);
-        let first = format!("incomplete: {SENTENCE}\nfailed, by reason:");
+        let first = format!("incomplete: {SENTENCE}\nfailed entries, by reason:");
         assert!(status.contains(&first), "{status}");
         assert_eq!(
             status.contains("finished, but incomplete"),
@@ -118,7 +118,8 @@ fn a_file_that_fails_hides_nothing() {
     let ran = fixture.load("t", &["--skip-failed"]).expect(3);
     assert!(!ran.stdout.contains("incomplete"), "{ran:#?}");
     assert!(
-        ran.stdout.contains("done without 1 entry that failed"),
+        ran.stdout
+            .contains("complete except for 1 entry that failed"),
         "{ran:#?}"
     );
     assert_eq!(fixture.missing("t"), paths(["large/one"]));

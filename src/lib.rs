@@ -1,17 +1,17 @@
 //! Loads a POSIX tree into an Azure Blob container in CLFS format.
 
-mod amount;
 pub mod cli;
 pub mod container;
 pub mod crash_point;
 pub mod crew;
 pub mod encode;
 pub mod entry;
+pub mod events;
 pub mod extract;
+mod human;
 pub mod identity;
 pub mod load;
 pub mod loss;
-pub mod monitor;
 pub mod pass;
 pub mod problem;
 mod process_limits;

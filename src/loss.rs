@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::amount::counted;
-use crate::monitor::{Escaped, below_source};
+use crate::events::{Escaped, below_source};
+use crate::human::counted;
 
 /// A kind of attribute that a load loses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

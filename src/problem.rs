@@ -132,7 +132,7 @@ impl Problem {
             // openat(2) with O_NOFOLLOW or O_DIRECTORY; ENXIO: a fifo or socket instead of a file.
             Errno::LOOP | Errno::NOTDIR | Errno::ISDIR | Errno::NXIO => Reason::TypeChanged,
             Errno::NAMETOOLONG => Reason::NameTooLong,
-            // The answers of `Directory::look` for mounts that are missing, or others.
+            // `Directory::look` returns these for a missing mount and for another one.
             Errno::NODEV => Reason::NotMounted,
             Errno::XDEV => Reason::Replaced,
             _ => Reason::InputOutput,

@@ -16,9 +16,9 @@ use super::verify::Form;
 use super::{Failure, Status, hint, overview};
 use crate::container::location::ContainerLocation;
 use crate::container::sas::redacted;
+use crate::events::Level;
 use crate::identity::Seed;
 use crate::load::{LoadOptions, Mode};
-use crate::monitor::Level;
 use crate::pass::WhenChanged;
 use crate::source::SourceIdentity;
 use crate::upload::UploadLimits;
@@ -292,12 +292,12 @@ fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
     let rate = super::size::parse(text)?;
     // Below this, an object of 8 MiB could not be sent before the service's timeout.
     NonZeroU64::new(rate)
-        .filter(|rate| rate.get() >= SLOWEST_RATE)
-        .ok_or_else(|| format!("at least {}K is needed", SLOWEST_RATE >> 10))
+        .filter(|rate| rate.get() >= MIN_RATE)
+        .ok_or_else(|| format!("must be at least {}K", MIN_RATE >> 10))
 }
 
 /// The minimum bandwidth limit.
-const SLOWEST_RATE: u64 = 64 << 10;
+const MIN_RATE: u64 = 64 << 10;
 
 fn parse_switch(text: &str) -> Result<bool, String> {
     match text {

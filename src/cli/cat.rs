@@ -9,7 +9,7 @@ use super::command::ContainerArguments;
 use super::printer::{Halt, OutputArguments, Printer};
 use super::visit::{resolve, tree_paths};
 use super::{Failure, Status, size};
-use crate::monitor::Escaped;
+use crate::events::Escaped;
 use crate::read::{Reader, Resolved};
 
 const EXAMPLES: &str = "\

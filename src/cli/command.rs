@@ -19,7 +19,7 @@ use crate::container::address::ContainerAddress;
 use crate::container::location::{ContainerLocation, LocationError};
 use crate::container::mistaken;
 use crate::container::notice::Notice;
-use crate::monitor::{Event, Level};
+use crate::events::{Event, Level};
 use crate::read::index::Offline;
 use crate::read::{OpenOptions, ReadError, Reader};
 use crate::stop::StopFlag;

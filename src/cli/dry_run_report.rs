@@ -5,8 +5,8 @@ use std::num::NonZeroU64;
 use clfs_format::{Compression, FileType};
 use serde_json::{Value, json};
 
-use super::output::amount::{count, counted, rate, size, size_class, span, type_names};
-use crate::monitor::Escaped;
+use super::output::human::{count, counted, rate, size, size_class, span, type_names};
+use crate::events::Escaped;
 use crate::state::compression_name;
 use crate::survey::{Estimate, Finding, Large, Survey, Synthetic};
 

@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::command::{ContainerArguments, Session};
-use super::output::amount::size;
+use super::output::human::size;
 use super::record::hex;
 use super::terminal::{err, out};
 use super::{Failure, Status};
 use crate::container::location::ContainerLocation;
+use crate::events::Escaped;
 use crate::extract::{
     Counters, ExtractError, ExtractOptions, Limit, Observer, Outcome, Owners, Problem, RecordError,
     Summary, extract, inherits_acl, real_path,
 };
-use crate::monitor::Escaped;
 use crate::read::{Pattern, TreePath, unread_directories};
 
 /// Problems that are printed one by one.

@@ -15,7 +15,7 @@ use crate::state::State;
 const ORDER: &str = "the order of the arguments is STATE_DIR SOURCE ACCOUNT CONTAINER";
 
 /// A suggestion for arguments that the parser refused with an error of this kind.
-pub(super) fn for_arguments(words: &[OsString], kind: ErrorKind) -> Option<String> {
+pub(super) fn for_arguments(arguments: &[OsString], kind: ErrorKind) -> Option<String> {
     if !matches!(
         kind,
         ErrorKind::MissingRequiredArgument | ErrorKind::UnknownArgument
@@ -24,20 +24,23 @@ pub(super) fn for_arguments(words: &[OsString], kind: ErrorKind) -> Option<Strin
     }
     let line = Arguments::command()
         .ignore_errors(true)
-        .try_get_matches_from([OsString::from("clfsload")].iter().chain(words))
+        .try_get_matches_from([OsString::from("clfsload")].iter().chain(arguments))
         .ok()?;
     let given = |name: &str| match name {
         "state" | "source" => line.get_one::<PathBuf>(name).and_then(|path| path.to_str()),
         _ => line.get_one::<String>(name).map(String::as_str),
     };
-    let first = words.first().and_then(|word| word.to_str());
+    let first = arguments.first().and_then(|first| first.to_str());
     if let Some(first) = first
         && !line.get_flag("new")
         && let Some(meant) = command_meant(first)
     {
         return Some(meant);
     }
-    if let Some(later) = words.iter().skip(1).find(|word| is_command(Some(word)))
+    if let Some(later) = arguments
+        .iter()
+        .skip(1)
+        .find(|later| is_command(Some(later)))
         && first.is_some_and(|first| first.starts_with('-'))
     {
         let name = later.to_string_lossy();
@@ -45,14 +48,17 @@ pub(super) fn for_arguments(words: &[OsString], kind: ErrorKind) -> Option<Strin
             "the command must be the first argument: clfsload {name} ..."
         ));
     }
-    if let Some(short) = words.iter().find_map(|word| with_one_dash(word.to_str()?)) {
+    if let Some(short) = arguments
+        .iter()
+        .find_map(|argument| with_one_dash(argument.to_str()?))
+    {
         return Some(format!("long options have two dashes: {short}"));
     }
     if kind == ErrorKind::UnknownArgument {
         return None;
     }
     if ["state", "source"].iter().any(|name| {
-        given(name).is_some_and(|word| word.starts_with("https://") || word.starts_with("file://"))
+        given(name).is_some_and(|text| text.starts_with("https://") || text.starts_with("file://"))
     }) {
         return Some(ORDER.to_owned());
     }

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use crate::monitor::{Event, Level};
+use crate::events::{Event, Level};
 use crate::process_limits::Explained;
 
 /// The size at which the log is rotated. The container gets its last 8 MiB.

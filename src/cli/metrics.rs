@@ -16,7 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 
-use crate::monitor::Phase;
+use crate::events::Phase;
 use crate::progress::{Limiting, Snapshot};
 
 /// The latest progress, shared with the server.
@@ -229,7 +229,7 @@ fn text(snapshot: &Snapshot) -> String {
     }
     let is = |yes: bool| f64::from(u8::from(yes));
     let phases = Phase::ALL.map(|phase| {
-        let label = format!("{{phase=\"{}\"}}", phase.word());
+        let label = format!("{{phase=\"{}\"}}", phase.code());
         (label, is(phase == snapshot.phase))
     });
     metric("phase", "1 for the current phase.", &phases);

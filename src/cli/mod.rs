@@ -60,19 +60,19 @@ impl From<Status> for ExitCode {
 /// Runs the command with the process's arguments.
 pub fn main() -> ExitCode {
     signals::survive_file_size_limit();
-    let words: Vec<_> = std::env::args_os().skip(1).collect();
-    let status = match words.first() {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let status = match arguments.first() {
         None => {
             terminal::err(&overview::first());
             Ok(Status::Usage)
         }
-        Some(word) if command::is_command(Some(word)) => command::run(),
+        Some(first) if command::is_command(Some(first)) => command::run(),
         Some(_) if dry_run::is_requested(std::env::args_os()) => dry_run::run(),
         Some(_) => match Arguments::try_parse() {
             Ok(arguments) => load::run(&arguments),
             Err(error) => {
                 let status = arguments::explain(&error);
-                if let Some(hint) = hint::for_arguments(&words, error.kind()) {
+                if let Some(hint) = hint::for_arguments(&arguments, error.kind()) {
                     terminal::err(&redacted(&format!("hint: {hint}")));
                 }
                 Ok(status)

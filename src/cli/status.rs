@@ -7,12 +7,12 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::output::amount::{count, counted, size, span};
 use super::output::figures;
+use super::output::human::{count, counted, size, span};
 use super::terminal::out;
 use super::{Failure, Status};
+use crate::events::{Escaped, Event};
 use crate::loss::Lost;
-use crate::monitor::{Escaped, Event};
 use crate::progress::extremes::{Extremes, Placed};
 use crate::progress::history::{self, Latest};
 use crate::progress::{Rates, Snapshot, Standing as Done};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::ContainerError;
-use crate::monitor::Level;
+use crate::events::Level;
 
 /// Something that happened on the way to the container. Its `Display` is the wording for people.
 #[derive(Debug)]

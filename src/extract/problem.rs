@@ -8,7 +8,7 @@ use clfs_format::{FileType, ObjectName};
 use rustix::io::Errno;
 
 use super::inode_cache::RecordError;
-use crate::monitor::Escaped;
+use crate::events::Escaped;
 use crate::problem::is_exhaustion;
 use crate::read::{BadEntry, ReadError, TreePath};
 

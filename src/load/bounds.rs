@@ -98,7 +98,10 @@ impl Holders {
         };
         let least = needed(&minimum);
         let Some(left) = open_files.checked_sub(least) else {
-            return Err(Refusal::OpenFiles { open_files, least });
+            return Err(Refusal::OpenFiles {
+                open_files,
+                minimum: least,
+            });
         };
         // Beyond its minimum, each gets the same fraction of its request.
         let beyond = (all.files() - minimum.files()).max(1);
@@ -128,7 +131,7 @@ impl Bounds {
         if options.limits.bytes < UploadLimits::LEAST_BYTES {
             return Err(Refusal::Memory {
                 given: options.limits.bytes,
-                least: UploadLimits::LEAST_BYTES,
+                minimum: UploadLimits::LEAST_BYTES,
             });
         }
         let holders = Holders::requested(options).within(open_files)?;
@@ -152,7 +155,7 @@ fn concurrency(
             return Err(Refusal::MemoryOfRequests {
                 given,
                 memory: options.limits.bytes,
-                least,
+                minimum: least,
             });
         }
         if given.get() > possible {

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::LoadError;
 use crate::entry::EntryId;
-use crate::monitor::Escaped;
+use crate::events::Escaped;
 use crate::state::{Reader, State, StateError};
 
 const TEXT: &str = "changed.txt";

@@ -156,18 +156,18 @@ pub enum Refusal {
     /// `--memory` is below the minimum.
     #[error(
         "--memory of {given} bytes is too small: give at least {}M, because one piece of a large file and its compressed form need that much",
-        .least >> 20
+        .minimum >> 20
     )]
     Memory {
         /// What was given.
         given: u64,
         /// The minimum.
-        least: u64,
+        minimum: u64,
     },
     /// `--memory` is too small for `--concurrency`.
     #[error(
         "{given} concurrent requests do not fit into {memory} bytes of memory: each needs 8 KiB and its object. Give a --memory of at least {}M (better several times that) or a lower --concurrency",
-        .least.div_ceil(1 << 20)
+        .minimum.div_ceil(1 << 20)
     )]
     MemoryOfRequests {
         /// What was given.
@@ -175,7 +175,7 @@ pub enum Refusal {
         /// The memory for objects in flight.
         memory: u64,
         /// The memory that the smallest objects would need.
-        least: u64,
+        minimum: u64,
     },
     /// The limit of open files is too low for `--concurrency`.
     #[error(
@@ -193,13 +193,13 @@ pub enum Refusal {
     },
     /// The limit of open files is below the minimum.
     #[error(
-        "this process may open {open_files} files, but needs at least {least}: raise the limit (ulimit -n)"
+        "this process may open {open_files} files, but needs at least {minimum}: raise the limit (ulimit -n)"
     )]
     OpenFiles {
         /// The limit of open files.
         open_files: u64,
         /// The minimum.
-        least: u64,
+        minimum: u64,
     },
     /// A resume with another option than the transfer was started with.
     #[error(

@@ -7,7 +7,7 @@ use super::found::{Found, OnDrop};
 use super::{End, Load, LoadError, finish};
 use crate::encode::{EncodeContext, Encoder};
 use crate::entry::EntryId;
-use crate::monitor::{Event, Monitor, Phase};
+use crate::events::{Event, Monitor, Phase};
 use crate::pass::{MoreEntries, NoMore, PassRun};
 use crate::problem::ProblemLimit;
 use crate::scan::{Scan, ScanEnd};

@@ -1,4 +1,4 @@
-//! The result of a run, with its figures.
+//! The result of a run, with the totals of the transfer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl fmt::Display for End {
     }
 }
 
-/// The figures of a transfer.
+/// The result of a run, with the totals of the transfer.
 #[derive(Debug, Clone)]
 pub struct Summary {
     /// How the run ended.
@@ -57,12 +57,12 @@ pub struct Summary {
     pub changed: u64,
     /// The duration of this run.
     pub elapsed: Duration,
-    /// Figures of this run.
+    /// The counters of this run.
     pub progress: Arc<Progress>,
 }
 
 impl Summary {
-    /// How the run ended, in words, with the missing subtrees if there are any.
+    /// Describes how the run ended, with the missing subtrees if there are any.
     pub fn ended(&self) -> String {
         match self.end {
             End::FinishedWithout if self.subtrees.any() => {

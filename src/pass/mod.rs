@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use crate::crew::Crew;
 use crate::encode::{EncodeContext, LargeFile, ReadContent};
 use crate::entry::{Entry, SourceAttributes};
-use crate::monitor::Monitor;
+use crate::events::Monitor;
 use crate::problem::{Problem, ProblemLimit};
 use crate::progress::Progress;
 use crate::state::{Pass, State, StateError};

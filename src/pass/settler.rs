@@ -14,7 +14,7 @@ use super::{Message, Outcome, PassRun, Sealed, Task, Verdict};
 use crate::crew::HELD;
 use crate::encode::obsolete_blobs;
 use crate::entry::{EntryId, SourceAttributes};
-use crate::monitor::Event;
+use crate::events::Event;
 use crate::problem::Problem;
 use crate::progress::Progress;
 use crate::source::Asker;

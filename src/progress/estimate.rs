@@ -43,7 +43,7 @@ pub(super) fn estimate(snapshot: &Snapshot) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::Phase;
+    use crate::events::Phase;
     use crate::progress::Rates;
     use crate::progress::snapshot::blank;
 

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::container::limit::LimiterFigures;
-use crate::monitor::Phase;
+use crate::events::Phase;
 use crate::state::{Counter, Reader, StateError};
 
 use extremes::Rankings;

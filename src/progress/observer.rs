@@ -13,7 +13,7 @@ use super::votes::{Look, Votes};
 use super::window::{Mark, Window};
 use super::{Progress, Snapshot, Standing};
 use crate::container::limit::Limiter;
-use crate::monitor::{Monitor, Phase};
+use crate::events::{Monitor, Phase};
 use crate::source::SourceTree;
 use crate::state::{Reader, State, Subtrees};
 

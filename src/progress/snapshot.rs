@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::monitor::Phase;
+use crate::events::Phase;
 
 /// The figures of a transfer at one moment, with rates and an estimate. Bytes are bytes; rates are
 /// per second.

@@ -19,8 +19,8 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::events::Escaped;
 use crate::loss::Lost;
-use crate::monitor::Escaped;
 use crate::progress::history::{self, Latest};
 use crate::state::{Look, Standing, State, StateError};
 use crate::survey::SizeHistogram;

@@ -9,8 +9,8 @@ use super::Subject;
 use super::escape::{Moment, Text};
 use super::table::Table;
 use super::timeline::{STRETCHES, Stretch, Timeline};
-use crate::amount::{count, rate, size, span};
-use crate::monitor::Phase;
+use crate::events::Phase;
+use crate::human::{count, rate, size, span};
 use crate::progress::Limiting;
 
 fn sum(timeline: &Timeline, figure: impl Fn(&Stretch) -> u64) -> u64 {
@@ -54,7 +54,7 @@ pub(super) fn data(timeline: &Timeline) -> String {
         "limit": column(&|stretch| rounded(stretch.concurrency())),
         "in_flight": column(&|stretch| rounded(stretch.in_flight())),
         "bottleneck": column(&|stretch| json!(stretch.limiting().map_or("none", Limiting::word))),
-        "phase": column(&|stretch| json!(stretch.phase().word())),
+        "phase": column(&|stretch| json!(stretch.phase().code())),
     }))
 }
 

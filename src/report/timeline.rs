@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
-use crate::monitor::Phase;
+use crate::events::Phase;
 use crate::progress::history::{self, Record};
 use crate::progress::{Limiting, Requests, Snapshot};
 

@@ -14,7 +14,7 @@ mod lister;
 mod piece;
 mod visitor;
 
-use crate::monitor::{Event, Monitor};
+use crate::events::{Event, Monitor};
 use crate::problem::{Problem, ProblemLimit};
 use crate::progress::Progress;
 use crate::source::SourceTree;

@@ -6,7 +6,7 @@ use rusqlite::params;
 
 use super::row;
 use super::{Reader, StateError};
-use crate::amount::counted;
+use crate::human::counted;
 
 /// What a failed entry hides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,11 +90,7 @@ impl fmt::Display for Subtrees {
                 "{directories} could not be listed: everything below {them} is missing"
             )?;
             if self.partial > 0 {
-                write!(
-                    f,
-                    " ({} listed in part)",
-                    crate::amount::count(self.partial)
-                )?;
+                write!(f, " ({} listed in part)", crate::human::count(self.partial))?;
             }
         }
         if self.unknown > 0 {

@@ -18,9 +18,9 @@ use clfs_format::{Compression, FileType};
 
 use crate::encode::{EncodeContext, Encoder};
 use crate::entry::EntryId;
+use crate::events::Silent;
 use crate::identity::{Identity, Seed};
 use crate::load::{FSTAB, Refusal, root_entry, source_folder};
-use crate::monitor::Silent;
 use crate::problem::{Problem, ProblemLimit};
 use crate::progress::Progress;
 use crate::scan::{Scan, ScanEnd};

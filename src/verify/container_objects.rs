@@ -12,7 +12,7 @@ use super::finding::{NewFinding, unreadable_finding};
 use super::inode::InodeRef;
 use super::rule::Rule;
 use super::scratch::Record;
-use crate::monitor::Escaped;
+use crate::events::Escaped;
 use crate::read::index::AsideReason;
 use crate::read::{ReadError, blocking};
 

@@ -9,7 +9,7 @@ use super::finding::NewFinding;
 use super::names::{is_cache_object, is_provisional};
 use super::rule::{Rule, Severity};
 use super::scratch::{ParentEntries, ParentEntry, Scratch, ScratchError, entity_key, entity_of};
-use crate::monitor::Escaped;
+use crate::events::Escaped;
 use crate::read::index::{Index, Listed, ObjectKey};
 
 /// Receives findings one by one.

@@ -16,7 +16,7 @@ use super::finding::{NewFinding, unreadable_finding};
 use super::inode::InodeRef;
 use super::rule::Rule;
 use super::scratch::Record;
-use crate::monitor::Escaped;
+use crate::events::Escaped;
 use crate::read::index::Listed;
 use crate::read::{Ahead, Fetched, Mismatch, ReadError};
 

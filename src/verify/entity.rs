@@ -16,7 +16,7 @@ use super::inode::InodeRef;
 use super::names::is_provisional;
 use super::rule::{Rule, Severity};
 use super::scratch::{ParentEntries, Record};
-use crate::monitor::Escaped;
+use crate::events::Escaped;
 use crate::read::index::Listed;
 use crate::read::{Ahead, Mismatch, ReadError};
 

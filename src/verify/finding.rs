@@ -9,7 +9,7 @@ use super::deviation::rule_of;
 use super::rule::{Rule, Severity};
 use super::scratch::{Scratch, ScratchError};
 use super::summary::Summary;
-use crate::monitor::Escaped;
+use crate::events::Escaped;
 use crate::read::ReadError;
 
 /// A broken rule, with everything that is known about it.

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::{Ending, Output, figures};
 use crate::cli::terminal::out;
 use crate::cli::{Failure, Status};
+use crate::events::{Event, Level};
 use crate::load::End;
-use crate::monitor::{Event, Level};
 use crate::progress::{Progress, Snapshot};
 
 /// The interval of `AZCOPY:` lines.

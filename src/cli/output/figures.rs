@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::amount::{count, rate, size, span};
-use crate::monitor::Phase;
+use super::human::{count, rate, size, span};
+use crate::events::Phase;
 use crate::progress::{Limiting, Rates, Snapshot};
 
 /// The completed part of the work, 0 to 1. `None` until the scan is complete.

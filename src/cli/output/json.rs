@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use super::{Ending, Output};
 use crate::cli::terminal::out;
 use crate::cli::{Failure, Status, load};
+use crate::events::{Event, Level};
 use crate::load::{End, Summary};
-use crate::monitor::{Event, Level};
 use crate::progress::Snapshot;
 use crate::state::Counter;
 

@@ -8,7 +8,7 @@ use super::sparing::Sparing;
 use super::{Ending, Output, figures, summary};
 use crate::cli::Failure;
 use crate::cli::terminal::out;
-use crate::monitor::Event;
+use crate::events::Event;
 use crate::progress::Snapshot;
 
 /// Prints information and progress to standard output, warnings and errors to standard error.

@@ -10,7 +10,7 @@ use super::sparing::Sparing;
 use super::{Ending, Output, figures, summary};
 use crate::cli::Failure;
 use crate::cli::terminal::out;
-use crate::monitor::{Event, Level};
+use crate::events::{Event, Level};
 use crate::progress::Snapshot;
 
 /// The maximum redraw rate, because over ssh each redraw is a packet.
@@ -50,7 +50,7 @@ impl Live {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self) -> Rows {
+    fn create_rows(&self) -> Rows {
         let row = |template: &str| {
             let bar = self.display.add(ProgressBar::new(BAR_STEPS as u64));
             bar.set_style(style(template));
@@ -95,7 +95,7 @@ impl Output for Live {
 
     fn snapshot(&self, snapshot: &Snapshot) {
         let mut rows = self.rows();
-        let rows = rows.get_or_insert_with(|| self.begin());
+        let rows = rows.get_or_insert_with(|| self.create_rows());
         let part = figures::part_done(snapshot);
         // The bar is full only at the end.
         rows.bar

@@ -11,12 +11,12 @@ mod summary;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::events::Event;
 use crate::load::Summary;
-use crate::monitor::Event;
 use crate::progress::Snapshot;
 use crate::state::State;
 
-pub(super) use crate::amount;
+pub(super) use crate::human;
 
 use super::{Failure, Status};
 

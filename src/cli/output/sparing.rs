@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cli::terminal::{err, out};
-use crate::monitor::{Event, Level};
+use crate::events::{Event, Level};
 use crate::state::LOG_NAME;
 
 /// The number of events of a kind that are printed.

@@ -3,9 +3,9 @@
 use clfs_format::FileType;
 
 use super::Ending;
-use super::amount::{count, counted, rate, size, span, type_names};
+use super::human::{count, counted, rate, size, span, type_names};
+use crate::events::{Escaped, below_source};
 use crate::load::{End, Summary};
-use crate::monitor::{Escaped, below_source};
 use crate::progress::{Progress, Requests};
 use crate::state::{Counter, State, StateError, Totals};
 
@@ -96,10 +96,10 @@ fn requests(ending: &Ending<'_>) -> Option<String> {
     } = requests;
     let mut kinds = Vec::new();
     for (number, one, several) in [
-        (puts, "put", "puts"),
-        (gets, "get", "gets"),
-        (lists, "list", "lists"),
-        (deletes, "delete", "deletes"),
+        (puts, "upload", "uploads"),
+        (gets, "read", "reads"),
+        (lists, "listing", "listings"),
+        (deletes, "deletion", "deletions"),
     ] {
         if number > 0 {
             kinds.push(counted(number, one, several));

@@ -1,7 +1,7 @@
 //! What people are told of calls that fail and are repeated.
 
 use super::*;
-use crate::monitor::Level;
+use crate::events::Level;
 
 type Told = Arc<Mutex<Vec<(Duration, String)>>>;
 

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use clfsload::container::location::ContainerLocation;
 use clfsload::container::memory::InMemory;
 use clfsload::container::{BlobName, Container, ContainerError, ListMarker, ListPage, PutBody};
+use clfsload::events::Silent;
 use clfsload::load::{End, LoadError, LoadOptions, Mode, prepare_with};
-use clfsload::monitor::Silent;
 use clfsload::state::Counter;
 use tokio::sync::Semaphore;
 

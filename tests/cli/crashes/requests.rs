@@ -11,8 +11,8 @@ use clfsload::container::counting::Counting;
 use clfsload::container::location::ContainerLocation;
 use clfsload::container::memory::InMemory;
 use clfsload::container::{BlobName, Container};
+use clfsload::events::Silent;
 use clfsload::load::{End, Load, LoadError, LoadOptions, Mode, prepare_with};
-use clfsload::monitor::Silent;
 
 use super::transfer::Undisturbed;
 use super::wrapper::EndsAfter;

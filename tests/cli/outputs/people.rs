@@ -103,7 +103,7 @@ fn a_summary_shows_the_first_problems_and_where_the_rest_is() {
     );
     assert!(
         ran.stdout.contains(&format!(
-            "requests of this run: {} puts, 2 lists",
+            "requests of this run: {} uploads, 2 listings",
             FILES + 1
         )),
         "{}",

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::*;
 use crate::container::notice::NoticeObserver;
 use crate::container::retry::{RetryPolicy, Retrying};
-use crate::monitor::Level;
+use crate::events::Level;
 use service::Service;
 
 const ADAPTIVE: Concurrency = Concurrency::Adaptive { max: 1024 };

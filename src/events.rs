@@ -67,7 +67,7 @@ pub enum Phase {
 
 impl Phase {
     /// Its name in JSON.
-    pub fn word(self) -> &'static str {
+    pub fn code(self) -> &'static str {
         match self {
             Phase::Scan => "scan",
             Phase::Links => "links",

@@ -1,4 +1,4 @@
-//! An event as a name and fields, for logs and JSON: the same whatever its wording is.
+//! The name and the fields of an event for logs and JSON. They are stable, whatever its wording.
 
 use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
@@ -10,7 +10,7 @@ use super::{Escaped, Event, below_source};
 use crate::container::ContainerError;
 use crate::container::notice::Notice;
 
-/// Adds to the fields of an event.
+/// Collects the fields of an event.
 #[derive(Debug, Default)]
 struct Fields(Map<String, Value>);
 
@@ -31,7 +31,7 @@ impl Fields {
         }
     }
 
-    /// The path as lines show it, and its exact bytes where that is not its text.
+    /// Adds the path as it is displayed, and its exact bytes if they differ from that.
     fn path(self, path: &[u8]) -> Self {
         let path = below_source(path);
         let shown = Escaped(path).to_string();
@@ -63,7 +63,7 @@ impl Fields {
 }
 
 impl Event<'_> {
-    /// The name of this kind of event: kebab-case, and for good.
+    /// The name of this kind of event, in kebab case. It is stable.
     pub fn name(&self) -> &'static str {
         match self {
             Event::Started { .. } => "started",
@@ -96,7 +96,7 @@ impl Event<'_> {
         }
     }
 
-    /// What it says, in fields. No secrets: they never get as far as an event.
+    /// The fields of the event. They contain no secrets, because events have none.
     pub fn fields(&self) -> Map<String, Value> {
         let fields = Fields::default();
         let fields = match self {
@@ -184,7 +184,7 @@ mod tests {
     use crate::problem::{Problem, Reason};
 
     #[test]
-    fn a_path_that_is_not_its_text_has_its_bytes_too() {
+    fn an_escaped_path_has_its_exact_bytes_too() {
         let problem = Problem::new(Reason::Vanished);
         let plain = Event::Problem {
             path: b"a/b",

@@ -115,7 +115,7 @@ pub(super) struct ContainerArguments {
     /// File with the SAS token, "-" for standard input [default: AZURE_STORAGE_SAS_TOKEN]
     #[arg(long, value_name = "FILE")]
     sas_token_file: Option<PathBuf>,
-    /// Store the list of the container's names in this file, and use it if it exists
+    /// Cache the list of the container's names in this file
     #[arg(long, value_name = "FILE")]
     pub(super) index: Option<PathBuf>,
     /// How long failed requests are retried; a tenth of it for a single blob

@@ -63,7 +63,7 @@ fn folders_whose_parents_are_missing() {
     let scratch = scratch();
     let nowhere = scratch.path("nosuchdir");
     let sentence = format!(
-        "the folder {} does not exist; mount or make it first",
+        "the folder {} does not exist. Mount or create it first",
         nowhere.display()
     );
     let account = format!("file://{}", nowhere.display());

@@ -79,11 +79,16 @@ impl SourceAttributes {
             && (!size_counts || self.size == other.size)
     }
 
-    /// Whether both were read from one inode: by its number or, where numbers do not last, by all
-    /// else ([`agrees`](Self::agrees)). Only for two looks at one name of a directory that is known
-    /// to be the same.
+    /// Whether both were read from one inode: by its number or, if numbers are not stable, by all other
+    /// attributes ([`agrees`](Self::agrees)). Only for one name in a directory that is known to be the same.
     pub fn same_inode(&self, other: &SourceAttributes) -> bool {
-        self.file_type == other.file_type && (self.inode == other.inode || self.agrees(other))
+        self.file_type == other.file_type
+            && (self.inode == other.inode || self.has_ctime() && self.agrees(other))
+    }
+
+    /// Whether the file system records when inodes change. If not, equal attributes prove nothing.
+    pub fn has_ctime(&self) -> bool {
+        self.ctime.seconds != 0
     }
 }
 

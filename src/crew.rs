@@ -1,49 +1,48 @@
-//! A crew of threads that grows while it waits for the source.
+//! A thread pool whose size adapts to the latency of the source.
 //!
-//! How many threads a source can keep busy depends on how long it takes to answer: a local disk
-//! whose directories are in memory answers in two microseconds, and more threads than cores only
-//! cost switches; an NFS server takes a millisecond, and answers many calls in that time. So each
-//! member looks at its own calls: when most of them were slow, and there is work that nobody has
-//! time for, one member more begins; when they are quick again, it leaves.
+//! The useful number of threads depends on the latency of a call. A local disk with cached directories
+//! responds in two microseconds, and more threads than cores only add context switches. An NFS server
+//! responds in a millisecond, and serves many calls in parallel. Each worker therefore measures its own
+//! calls: if at least half of them were slow and work is queued, the pool adds a worker; if nearly all were
+//! fast, the worker leaves.
 //!
-//! What counts is how many calls were slow, not how long all of them took, nor the time on a
-//! processor: a member that waits for a processor, because the machine is busy, has one slow call
-//! and then hundreds of quick ones, and a further member would make that worse.
+//! The pool counts slow calls rather than adding up their durations. A worker that is preempted on a busy
+//! machine has one slow call and then hundreds of fast ones, and another worker would add to the load.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// A call that takes longer went to a disk, to a server or to a daemon: it sleeps, and another
-/// thread could run meanwhile. A local file system answers from memory in one to five
-/// microseconds; the fastest flash takes about this long.
+/// A call that takes longer waited for a disk, a server or a daemon, so another thread could have run.
+/// A local file system responds from its cache in one to five microseconds; the fastest flash takes about
+/// this long.
 const SLOW: Duration = Duration::from_micros(50);
 
-/// A member whose call takes longer may never come back.
+/// A call that takes longer is treated as stalled: its thread may never return.
 pub const HELD: Duration = Duration::from_millis(100);
 
-/// A member draws its conclusions after this many calls: 1 ms each, a crew doubles in 32 ms.
+/// Calls between two advices. At 1 ms each, a pool doubles in 32 ms.
 const CALLS: u32 = 32;
 
-/// Of [`CALLS`], as many must be slow for one member more.
-const MOSTLY_SLOW: u32 = 16;
+/// Slow calls of [`CALLS`] from which on the pool grows.
+const GROW_AT: u32 = 16;
 
-/// With fewer slow ones, a member is one too many. Well below [`MOSTLY_SLOW`], so that a crew does
-/// not grow and shrink all the time.
-const HARDLY_SLOW: u32 = 4;
+/// Slow calls of [`CALLS`] below which it shrinks. Well below [`GROW_AT`], so that the size does not
+/// oscillate.
+const SHRINK_BELOW: u32 = 4;
 
-/// How many threads do the same work, and how many may.
+/// The current and the maximum number of workers.
 #[derive(Debug)]
 pub struct Crew {
     members: AtomicUsize,
-    few: usize,
-    /// Falls when the system has no more threads.
-    most: AtomicUsize,
+    min: usize,
+    /// Reduced if the system has no more threads.
+    max: AtomicUsize,
 }
 
-/// Threads that are left to others when the system has no more: requests need some too.
+/// Threads that the pool returns if the system has no more: requests need some, too.
 const LEFT_TO_OTHERS: usize = 8;
 
-/// A place in a crew, until dropped.
+/// A worker of a pool. Dropping it removes it from the pool.
 #[derive(Debug)]
 pub struct Member<'a> {
     crew: &'a Crew,
@@ -51,58 +50,58 @@ pub struct Member<'a> {
     calls: u32,
 }
 
-/// What a member's calls say of the crew.
+/// How the pool should change, by the latency of a worker's calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advice {
-    /// Nothing.
+    /// It keeps its size.
     Stay,
-    /// If there is work that nobody has time for, one member more would do it.
+    /// Another worker should start, if work is queued and no worker is idle.
     Grow,
-    /// There are more members than are needed.
+    /// This worker should leave.
     Leave,
 }
 
 impl Crew {
-    /// One that may have `most` members, but at least one.
-    pub fn new(most: usize) -> Self {
+    /// An empty pool for at most `max` workers. At least one is allowed.
+    pub fn new(max: usize) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Crew::between(cores.clamp(2, 8), most)
+        Crew::between(cores.clamp(2, 8), max)
     }
 
-    fn between(few: usize, most: usize) -> Self {
-        let most = most.max(1);
+    fn between(min: usize, max: usize) -> Self {
+        let max = max.max(1);
         Crew {
             members: AtomicUsize::new(0),
-            few: few.min(most),
-            most: AtomicUsize::new(most),
+            min: min.min(max),
+            max: AtomicUsize::new(max),
         }
     }
 
-    /// The system has no more threads: the crew stays below what it has now.
-    pub fn is_as_large_as_can_be(&self) {
-        let most = self.members().saturating_sub(LEFT_TO_OTHERS).max(self.few);
-        self.most.fetch_min(most, Ordering::Relaxed);
+    /// Records that the system has no more threads: reduces the maximum below the current size.
+    pub fn set_exhausted(&self) {
+        let max = self.members().saturating_sub(LEFT_TO_OTHERS).max(self.min);
+        self.max.fetch_min(max, Ordering::Relaxed);
     }
 
-    /// How many it begins with: as many as there are cores, from two to eight.
-    pub fn few(&self) -> usize {
-        self.few
+    /// The number of workers to start with, which is also the minimum: one for each core, from two to eight.
+    pub fn min(&self) -> usize {
+        self.min
     }
 
-    /// How many it may have.
-    pub fn most(&self) -> usize {
-        self.most.load(Ordering::Relaxed)
+    /// The maximum number of workers.
+    pub fn max(&self) -> usize {
+        self.max.load(Ordering::Relaxed)
     }
 
-    /// How many it has.
+    /// The current number of workers.
     pub fn members(&self) -> usize {
         self.members.load(Ordering::Relaxed)
     }
 
-    /// One member more, if there may be.
+    /// Adds a worker. Returns None if the pool is at its maximum.
     pub fn join(&self) -> Option<Member<'_>> {
-        let most = self.most();
-        let step = |members| (members < most).then_some(members + 1);
+        let max = self.max();
+        let step = |members| (members < max).then_some(members + 1);
         self.members
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step)
             .ok()?;
@@ -115,38 +114,38 @@ impl Crew {
 }
 
 impl Member<'_> {
-    /// Notes how long a call took.
+    /// Records the duration of a call.
     pub fn count(&mut self, took: Duration) {
         self.calls += 1;
         self.slow += u32::from(took >= SLOW);
     }
 
-    /// What to do, judged by the calls since the last advice.
+    /// Evaluates the recorded calls once there are [`CALLS`] of them, and starts over.
     pub fn advice(&mut self) -> Advice {
         if self.calls < CALLS {
             return Advice::Stay;
         }
-        // There may be many more calls between two advices.
+        // Scaled, because there may be more than CALLS calls between two advices.
         let of_calls = u64::from(CALLS) * u64::from(self.slow) / u64::from(self.calls);
         (self.calls, self.slow) = (0, 0);
         match of_calls {
-            _ if self.crew.members() > self.crew.most() => Advice::Leave,
-            slow if slow >= u64::from(MOSTLY_SLOW) => Advice::Grow,
-            slow if slow < u64::from(HARDLY_SLOW) && self.crew.members() > self.crew.few => {
+            _ if self.crew.members() > self.crew.max() => Advice::Leave,
+            slow if slow >= u64::from(GROW_AT) => Advice::Grow,
+            slow if slow < u64::from(SHRINK_BELOW) && self.crew.members() > self.crew.min => {
                 Advice::Leave
             }
             _ => Advice::Stay,
         }
     }
 
-    /// Leaves the crew, unless it has only the few that always stay. Those that a call holds, which
-    /// are `held`, do not count: nobody knows whether they come back.
+    /// Leaves the pool, unless that would leave fewer than the minimum. The `stalled` workers do not count,
+    /// because their calls may never return.
     ///
     /// # Errors
-    /// The member, when it must stay.
-    pub fn leave(self, held: usize) -> Result<(), Self> {
-        let few = self.crew.few + held;
-        let step = |members: usize| (members > few).then(|| members - 1);
+    /// The worker, if it must stay.
+    pub fn leave(self, stalled: usize) -> Result<(), Self> {
+        let min = self.crew.min + stalled;
+        let step = |members: usize| (members > min).then(|| members - 1);
         let members = &self.crew.members;
         match members.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step) {
             Ok(_) => {
@@ -169,8 +168,8 @@ impl Drop for Member<'_> {
 mod tests {
     use super::*;
 
-    const QUICK: Duration = Duration::from_micros(3);
-    const SLEPT: Duration = Duration::from_millis(1);
+    const FAST_CALL: Duration = Duration::from_micros(3);
+    const SLOW_CALL: Duration = Duration::from_millis(1);
 
     fn advice(member: &mut Member<'_>, calls: &[(u32, Duration)]) -> Advice {
         for (count, took) in calls {
@@ -180,11 +179,11 @@ mod tests {
     }
 
     #[test]
-    fn a_crew_that_sleeps_grows_to_its_bound() {
+    fn a_pool_with_slow_calls_grows_to_its_maximum() {
         let crew = Crew::between(2, 5);
-        let mut members: Vec<_> = (0..crew.few()).map(|_| crew.join().unwrap()).collect();
+        let mut members: Vec<_> = (0..crew.min()).map(|_| crew.join().unwrap()).collect();
         for _ in 0..3 {
-            let grow = advice(members.last_mut().unwrap(), &[(CALLS, SLEPT)]);
+            let grow = advice(members.last_mut().unwrap(), &[(CALLS, SLOW_CALL)]);
             assert_eq!(grow, Advice::Grow);
             members.push(crew.join().unwrap());
         }
@@ -195,21 +194,21 @@ mod tests {
     }
 
     #[test]
-    fn waiting_for_a_processor_is_no_reason_to_grow() {
+    fn preemption_does_not_grow_the_pool() {
         let crew = Crew::between(2, 64);
         let mut member = crew.join().unwrap();
-        // Off the processor for 60 ms of 63.
-        let calls = [(999, QUICK), (1, Duration::from_millis(60))];
+        // Preempted for 60 ms of 63.
+        let calls = [(999, FAST_CALL), (1, Duration::from_millis(60))];
         assert_eq!(advice(&mut member, &calls), Advice::Stay);
     }
 
     #[test]
-    fn who_is_not_needed_leaves_and_the_few_stay() {
+    fn idle_workers_leave_down_to_the_minimum() {
         let crew = Crew::between(2, 64);
         let mut members: Vec<_> = (0..4).map(|_| crew.join().unwrap()).collect();
         let mut stayed = Vec::new();
         while let Some(mut member) = members.pop() {
-            match advice(&mut member, &[(CALLS, QUICK)]) {
+            match advice(&mut member, &[(CALLS, FAST_CALL)]) {
                 Advice::Leave => assert!(member.leave(0).is_ok()),
                 other => {
                     assert_eq!(other, Advice::Stay);
@@ -222,37 +221,37 @@ mod tests {
     }
 
     #[test]
-    fn who_is_held_by_a_call_is_not_one_of_the_few() {
+    fn stalled_workers_do_not_count_towards_the_minimum() {
         let crew = Crew::between(2, 64);
         let mut members: Vec<_> = (0..5).map(|_| crew.join().unwrap()).collect();
-        let held = 2;
-        assert!(members.pop().unwrap().leave(held).is_ok());
-        assert!(members.pop().unwrap().leave(held).is_err());
+        let stalled = 2;
+        assert!(members.pop().unwrap().leave(stalled).is_ok());
+        assert!(members.pop().unwrap().leave(stalled).is_err());
     }
 
     #[test]
-    fn a_system_without_more_threads_gets_some_back() {
+    fn an_exhausted_system_gets_threads_back() {
         let crew = Crew::between(2, 64);
         let mut members: Vec<_> = (0..20).map(|_| crew.join().unwrap()).collect();
-        crew.is_as_large_as_can_be();
-        assert_eq!((crew.most(), crew.join().is_none()), (12, true));
-        assert_eq!(advice(&mut members[0], &[(CALLS, SLEPT)]), Advice::Leave);
+        crew.set_exhausted();
+        assert_eq!((crew.max(), crew.join().is_none()), (12, true));
+        assert_eq!(advice(&mut members[0], &[(CALLS, SLOW_CALL)]), Advice::Leave);
     }
 
     #[test]
-    fn too_few_calls_say_nothing() {
+    fn too_few_calls_give_no_advice() {
         let crew = Crew::between(1, 64);
         let mut member = crew.join().unwrap();
-        assert_eq!(advice(&mut member, &[(CALLS - 1, SLEPT)]), Advice::Stay);
-        assert_eq!(advice(&mut member, &[(1, SLEPT)]), Advice::Grow);
-        // A third: neither.
-        let calls = [(CALLS / 3, SLEPT), (CALLS - CALLS / 3, QUICK)];
+        assert_eq!(advice(&mut member, &[(CALLS - 1, SLOW_CALL)]), Advice::Stay);
+        assert_eq!(advice(&mut member, &[(1, SLOW_CALL)]), Advice::Grow);
+        // A third is between the thresholds.
+        let calls = [(CALLS / 3, SLOW_CALL), (CALLS - CALLS / 3, FAST_CALL)];
         assert_eq!(advice(&mut member, &calls), Advice::Stay);
     }
 
     #[test]
-    fn one_thread_may_be_all_there_is() {
-        assert_eq!(Crew::new(0).most(), 1);
-        assert_eq!(Crew::new(1).few(), 1);
+    fn the_minimum_is_at_most_the_maximum() {
+        assert_eq!(Crew::new(0).max(), 1);
+        assert_eq!(Crew::new(1).min(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! One encoding thread of a pass.
+//! An encoder thread of a pass.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
@@ -21,10 +21,10 @@ use crate::state::{Pass, StateError};
 use crate::stop::StopOnPanic;
 use crate::upload::Receipt;
 
-/// The room of most entries: what a large file has beyond its first segment, others may read.
+/// The memory that is reserved for one entry. The further segments of a large file are separate pieces of work.
 pub(super) const ENTRY_ROOM: u64 = FIRST_SEGMENT_BYTES;
 
-/// What the encoder threads of a pass have in common.
+/// The state that the encoder threads of a pass share.
 pub(super) struct Encoders<'a> {
     pub(super) run: &'a PassRun<'a>,
     pub(super) queue: &'a WorkQueue,
@@ -32,10 +32,10 @@ pub(super) struct Encoders<'a> {
     pub(super) failure: &'a Failure,
 }
 
-/// Starts one thread more, if there may be one.
+/// Starts another thread, if the pool is below its maximum.
 ///
 /// # Errors
-/// When the system has no more threads, or no more files for its connection to the state.
+/// If the system has no more threads, or no more files for the thread's connection to the state.
 pub(super) fn recruit<'scope>(
     threads: &'scope Scope<'scope, '_>,
     encoders: &'scope Encoders<'scope>,
@@ -82,7 +82,7 @@ struct EncoderThread<'a> {
 }
 
 impl EncoderThread<'_> {
-    /// Encodes until the queue is closed and empty, or until this thread is one too many.
+    /// Encodes until the queue is closed and empty, or until the pool needs fewer threads.
     fn work<'scope>(
         mut self,
         threads: &'scope Scope<'scope, '_>,
@@ -90,7 +90,7 @@ impl EncoderThread<'_> {
         mut member: Member<'scope>,
     ) -> Result<(), StateError> {
         let mut first_error = Ok(());
-        // Half of the threads at most read segments while small files wait.
+        // At most half of the threads read segments while small files are queued.
         while let Some(work) = self.queue.take(encoders.crew.members().div_ceil(2)) {
             let (done, room) = match work {
                 Work::Entry(task) => (self.entry(task), ENTRY_ROOM),
@@ -102,19 +102,19 @@ impl EncoderThread<'_> {
                 }
             };
             if done.is_err() {
-                // The run stops; the queue is still emptied, so that no one waits for this thread.
+                // The run stops. The queue is still emptied, so that no other thread blocks.
                 self.run.stop.request();
                 first_error = first_error.and(done);
                 continue;
             }
-            // What failed, and what needs no source, says nothing about it.
+            // Failed work and work without calls to the source do not measure its latency.
             let took = self.encoder.take_source_time();
             if !took.is_zero() {
                 member.count(took);
             }
             let advice = match member.advice() {
-                // The container is what is waited for: others can read all that it takes. Those that
-                // wait with objects of another size say nothing of this one's.
+                // The container limits the throughput, so another thread would only wait. Room is managed
+                // separately for small and large objects.
                 Advice::Grow if self.run.uploader.is_short_of_room(room) => Advice::Leave,
                 advice => advice,
             };
@@ -122,7 +122,7 @@ impl EncoderThread<'_> {
                 Advice::Stay => {}
                 Advice::Grow => {
                     if self.queue.is_short_of_threads() {
-                        // Without another thread it goes on with those that there are.
+                        // If no thread can be started, the pass continues with the existing ones.
                         drop(recruit(threads, encoders, self.messages.clone()));
                     }
                 }
@@ -150,7 +150,7 @@ impl EncoderThread<'_> {
             receipt.seal(Verdict::Abandoned.into());
             return Ok(());
         }
-        // Whoever mended it may have changed mode or owner too.
+        // The fix may have changed mode or owner.
         let linked = self.run.pass == Pass::Links;
         if attempt == Attempt::AfterFailure
             && let Some(fresh) = self.encoder.fresh_attributes(&entry, linked)
@@ -203,7 +203,7 @@ impl EncoderThread<'_> {
             return fatal;
         }
         crash_point(CrashPoint::BeforeLargeInode);
-        // This was the last: the inode goes, if all went well.
+        // This was the last segment. The inode follows unless a segment failed.
         let verdict = match large.failure.get() {
             Some(failure) => failure.clone(),
             None => match self.encoder.large_inode(&large.file, &sink) {
@@ -230,14 +230,14 @@ impl EncoderThread<'_> {
         fatal
     }
 
-    /// Counts a problem as soon as it is known: before it is stored, others would follow.
+    /// Counts a problem before it is stored, so that the limit stops the run without delay.
     fn count(&self, verdict: &Verdict, failed_before: bool) {
         if matches!(verdict, Verdict::Problem(_)) && !failed_before && self.run.limit.add() {
             self.run.stop.request();
         }
     }
 
-    /// What an error means for the entry, and whether it ends the run.
+    /// The outcome of an entry that could not be encoded, and the error that ends the run, if any.
     fn verdict(&self, error: EncodeError, attempt: Attempt) -> (Verdict, Result<(), StateError>) {
         match error {
             EncodeError::Problem(problem) => (Verdict::Problem(problem), Ok(())),
@@ -253,7 +253,7 @@ impl EncoderThread<'_> {
 impl LargeTask {
     fn fail(&self, verdict: Verdict) {
         self.file.give_up();
-        // The first reason counts.
+        // The first failure is kept.
         let _: Result<(), Verdict> = self.failure.set(verdict);
     }
 }

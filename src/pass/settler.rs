@@ -1,4 +1,4 @@
-//! Gathers outcomes and stores them in batches.
+//! The outcome writer: collects outcomes and stores them in batches.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,15 +20,15 @@ use crate::progress::Progress;
 use crate::source::Asker;
 use crate::state::{Reader, Settled, Settlement, StateError};
 
-/// Outcomes in one transaction.
+/// Maximum number of outcomes in one transaction.
 const BATCH: usize = 4096;
-/// The longest an outcome waits to be stored: what a crash may have to upload again.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// How long outcomes are let gather after one came, so that its sender need not wake this thread
-/// for each.
-const GATHER: Duration = Duration::from_millis(5);
+/// Maximum time until an outcome is stored. After a crash, the uploads of this time are repeated.
+const STORE_INTERVAL: Duration = Duration::from_millis(500);
+/// Time in which outcomes are collected after the first one, so that senders do not wake this thread for
+/// each.
+const COLLECT_TIME: Duration = Duration::from_millis(5);
 
-/// Settles until the taker, the encoders and all uploads are through.
+/// Stores outcomes until the dispatcher, the encoders and all uploads are finished.
 pub(super) fn settle(
     run: &PassRun<'_>,
     messages: &Receiver<Message>,
@@ -45,16 +45,16 @@ pub(super) fn settle(
         taken: (0, Instant::now()),
         recruit: Some(recruit),
     };
-    let mut due = Instant::now() + PATIENCE;
+    let mut due = Instant::now() + STORE_INTERVAL;
     loop {
         let wait = due.saturating_duration_since(Instant::now()).min(HELD);
-        let over = match messages.recv_timeout(wait) {
+        let finished = match messages.recv_timeout(wait) {
             Ok(message) => {
-                settler.hear(message);
-                std::thread::sleep(GATHER);
-                // What comes while these are heard waits for the next store.
+                settler.receive(message);
+                std::thread::sleep(COLLECT_TIME);
+                // Messages that arrive meanwhile wait for the next batch.
                 for message in messages.try_iter().take(BATCH) {
-                    settler.hear(message);
+                    settler.receive(message);
                     if Instant::now() >= due {
                         break;
                     }
@@ -64,22 +64,22 @@ pub(super) fn settle(
             Err(RecvTimeoutError::Timeout) => false,
             Err(RecvTimeoutError::Disconnected) => true,
         };
-        let idle = settler.ledger().is_over();
+        let idle = settler.ledger().is_finished();
         let stop = run.stop.is_requested();
-        if over || idle || settler.batch.len() >= BATCH || Instant::now() >= due {
+        if finished || idle || settler.batch.len() >= BATCH || Instant::now() >= due {
             settler.store()?;
             run.context.memory.trim();
-            due = Instant::now() + PATIENCE;
+            due = Instant::now() + STORE_INTERVAL;
         }
-        if stop || settler.ledger().is_over() {
-            // Encoders end, then the last sender is gone and this loop ends too.
+        if stop || settler.ledger().is_finished() {
+            // The encoders exit, which drops the last sender and ends this loop.
             queue.close(stop);
             settler.recruit = None;
         }
-        if over {
+        if finished {
             return Ok(());
         }
-        settler.go_around_stalls();
+        settler.replace_stalled();
     }
 }
 
@@ -87,7 +87,7 @@ pub(super) fn settle(
 struct Batch {
     done: Vec<Settled>,
     failed: Vec<(EntryId, Problem)>,
-    /// With the attributes that they have now.
+    /// With their current attributes.
     changed: Vec<(Task, SourceAttributes)>,
 }
 
@@ -103,9 +103,9 @@ struct Settler<'a> {
     ledger: &'a Mutex<Ledger>,
     queue: &'a WorkQueue,
     batch: Batch,
-    /// Pieces of work that had been taken when there was a look at it, and when that was.
+    /// The number of pieces of work that were taken when it was last seen to change, and that time.
     taken: (u64, Instant),
-    /// Brings one encoder thread more. It holds a sender of messages: gone when the queue is closed.
+    /// Starts another encoder thread. Dropped when the queue is closed, because it owns a sender of messages.
     recruit: Option<Box<dyn Fn() + 'a>>,
 }
 
@@ -114,9 +114,9 @@ impl Settler<'_> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls that do not return hold encoder threads, who cannot tell how slow they are: one more
-    /// goes on with the rest.
-    fn go_around_stalls(&mut self) {
+    /// Starts another encoder thread if stalled calls block all of them. A blocked thread cannot measure its
+    /// call, so the pool does not grow by itself.
+    fn replace_stalled(&mut self) {
         let (before, since) = self.taken;
         let taken = self.queue.taken();
         if taken != before {
@@ -133,7 +133,7 @@ impl Settler<'_> {
         }
     }
 
-    /// Whether one thread more would only wait for room with the others.
+    /// Whether another thread would only wait for room.
     fn is_short_of_room(&self) -> bool {
         let next = match self.queue.has_entries() {
             true => ENTRY_ROOM,
@@ -142,7 +142,7 @@ impl Settler<'_> {
         self.run.uploader.is_short_of_room(next)
     }
 
-    fn hear(&mut self, message: Message) {
+    fn receive(&mut self, message: Message) {
         match message {
             Message::Outcome(outcome) => self.add(*outcome),
             Message::AllTaken => self.ledger().set_complete(),
@@ -162,7 +162,7 @@ impl Settler<'_> {
         let id = task.entry.id;
         let progress = self.run.progress;
         match verdict {
-            // Not all of it is in the container: it stays outstanding for the next run.
+            // Not all objects are in the container: the entry remains outstanding for the next run.
             _ if delivered.lost > 0 => {}
             Verdict::Abandoned => {}
             Verdict::Whole(content) => {
@@ -195,12 +195,13 @@ impl Settler<'_> {
                 self.batch.changed.push((task, attributes));
             }
         }
-        // A whole file's bytes are in `bytes_read` by now; of others they are to be read once more, or never.
+        // The bytes of a complete file were added to `bytes_read`. Those of other files are read again or not
+        // at all.
         Progress::take(&progress.under_way, read_ahead);
     }
 
-    /// Stores what was gathered. What changed comes last: the container may keep its deletions
-    /// waiting for long, and the rest must not wait with them.
+    /// Stores the batch. Changed entries come last, because the container may delay their deletions, and the
+    /// other outcomes must not wait for these.
     fn store(&mut self) -> Result<(), StateError> {
         let batch = std::mem::take(&mut self.batch);
         if !(batch.done.is_empty() && batch.failed.is_empty()) {
@@ -213,8 +214,8 @@ impl Settler<'_> {
     }
 
     fn refresh(&self, changed: Vec<(Task, SourceAttributes)>) -> Result<(), StateError> {
-        // What the earlier attempts put under the old size goes before the state knows the new
-        // one: it always knows all that may be there.
+        // The blobs of the old size are deleted before the state records the new size, because blob names
+        // follow from the recorded size.
         let identity = &self.run.context.identity;
         let obsolete = changed.iter().flat_map(|(task, fresh)| {
             obsolete_blobs(

@@ -1,4 +1,4 @@
-//! Takes entries from the state into the queue.
+//! The dispatcher: reads entries from the state and queues them.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -11,15 +11,16 @@ use crate::entry::{Entry, EntryId};
 use crate::progress::Progress;
 use crate::state::{FileBatch, Pass, Reader, StateError};
 
-/// Entries read at once.
+/// Entries in one query.
 const BATCH: u32 = 512;
-/// Entries taken and not settled: what a pass keeps in memory and stores with each batch.
+/// Maximum number of entries that are taken and not settled. A pass keeps them in memory and stores them with
+/// each batch.
 const OUTSTANDING: usize = 8192;
-/// How often the taker looks whether the settler caught up.
-const SETTLER_LOOK: Duration = Duration::from_millis(2);
+/// How often the dispatcher checks whether the outcome writer has caught up.
+const CHECK_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Takes what an earlier run left, what failed in one, then everything else.
-pub(super) fn take(
+/// Queues the outstanding entries of an earlier run, its failed entries if requested, then all others.
+pub(super) fn dispatch(
     run: &PassRun<'_>,
     reader: Reader,
     ledger: &Mutex<Ledger>,
@@ -49,7 +50,7 @@ impl Taker<'_> {
     fn outstanding(&self) -> Result<(), StateError> {
         let ids: Vec<EntryId> = self.with_ledger(|ledger| ledger.outstanding().collect());
         for id in ids {
-            // One with a problem comes with the problems, or not at all.
+            // Failed entries are queued by `problems`, if at all.
             let entry = match self.reader.has_problem(id)? {
                 true => None,
                 false => self.reader.entry(id)?,
@@ -79,7 +80,7 @@ impl Taker<'_> {
             after = last.id;
             self.wait_for_settler();
             self.with_ledger(|ledger| ledger.take(entries.iter().map(|entry| entry.id), 0));
-            // From here on they are to be read again; those that fail again are added again.
+            // They are read again, so they no longer count as failed. Those that fail again are added again.
             let bytes = entries.iter().map(Entry::regular_bytes).sum();
             Progress::take(&self.run.progress.bytes_failed, bytes);
             if !self.push(entries, true) {
@@ -97,7 +98,7 @@ impl Taker<'_> {
             let batch = self.next()?;
             if batch.entries.is_empty() {
                 self.with_ledger(|ledger| ledger.take(std::iter::empty(), batch.cursor));
-                // One more look after the last word, for entries that came in between.
+                // Query once more, for entries that were recorded since the last query.
                 if !self.run.more.wait() && self.next()?.entries.is_empty() {
                     return Ok(());
                 }
@@ -121,16 +122,16 @@ impl Taker<'_> {
         }
     }
 
-    /// Waits while too much is taken and not settled; the settler works in batches.
+    /// Waits while too many entries are outstanding. The outcome writer settles them in batches.
     fn wait_for_settler(&self) {
         while self.with_ledger(|ledger| ledger.outstanding_count()) > OUTSTANDING
             && !self.run.stop.is_requested()
         {
-            std::thread::sleep(SETTLER_LOOK);
+            std::thread::sleep(CHECK_INTERVAL);
         }
     }
 
-    /// False when the run is stopping.
+    /// Queues entries. Returns false if the run is stopping.
     fn push(&self, entries: Vec<Entry>, failed_before: bool) -> bool {
         let tasks = entries.into_iter().map(|entry| Task {
             entry,

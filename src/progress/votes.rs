@@ -1,77 +1,78 @@
-//! What a run waits for: judged by looking often, as no single look tells.
+//! The bottleneck of a run, detected from many samples, because a single one is not conclusive.
 
 use super::Limiting;
 
-/// What one look sees.
+/// The load of a run at one moment.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Look {
-    /// Calls that wait for their next try.
+pub(super) struct BottleneckSample {
+    /// Calls in backoff.
     pub(super) retrying: usize,
-    /// The container did something that it was asked for a moment ago.
-    pub(super) answered: bool,
-    /// The service throttled, and requests may begin at a pace.
+    /// Whether the container has carried out a request recently.
+    pub(super) responding: bool,
+    /// Whether requests are paced because the service throttled.
     pub(super) paced: bool,
-    /// As many bytes are uploaded as may be.
+    /// Whether the upload rate is at the bandwidth limit.
     pub(super) at_bandwidth_limit: bool,
-    /// All requests that may be on their way are, or wait for the pace.
+    /// Whether the maximum number of requests is in flight or waits for the pace.
     pub(super) requests_are_full: bool,
-    /// Threads that wait for objects to leave.
+    /// Threads that wait until uploads release memory.
     pub(super) waiting_for_room: usize,
-    /// Calls of the source that are open for a while.
+    /// Slow calls to the source in progress.
     pub(super) waiting_for_source: usize,
-    /// The part of all processors that was busy since the last look, 0 to 1.
+    /// Utilization of all processors since the last sample, 0 to 1.
     pub(super) busy: f64,
-    /// The part of the time since the last look in which a transaction was open, 0 to 1.
+    /// The fraction of the time since the last sample in which a transaction was open, 0 to 1.
     pub(super) in_transaction: f64,
 }
 
-/// From here on, processors count as all busy: the rest is what starting and waking takes.
+/// Utilization from which on the processors are the bottleneck. Scheduling takes the rest.
 const BUSY: f64 = 0.85;
 
-/// Transactions are for thousands of entries; when they take this part of the time, all wait for them.
-const MOSTLY: f64 = 0.8;
+/// Fraction of the time in transactions from which on all stages wait for the database.
+const MOSTLY_IN_TRANSACTION: f64 = 0.8;
 
-impl Look {
+impl BottleneckSample {
     fn requests_wait(&self) -> bool {
         self.requests_are_full || self.waiting_for_room > 0
     }
 
-    fn limiting(&self) -> Option<Limiting> {
+    fn bottleneck(&self) -> Option<Limiting> {
         Some(match self {
-            look if look.at_bandwidth_limit => Limiting::Bandwidth,
-            look if look.paced && look.requests_wait() => Limiting::Throttling,
-            look if look.retrying > 0 && !look.answered && look.busy < BUSY => Limiting::Container,
-            look if look.busy >= BUSY => Limiting::Cpu,
-            look if look.requests_wait() => Limiting::Network,
-            look if look.in_transaction >= MOSTLY => Limiting::State,
-            look if look.waiting_for_source > 0 => Limiting::Source,
+            now if now.at_bandwidth_limit => Limiting::Bandwidth,
+            now if now.paced && now.requests_wait() => Limiting::Throttling,
+            now if now.retrying > 0 && !now.responding && now.busy < BUSY => Limiting::Container,
+            now if now.busy >= BUSY => Limiting::Cpu,
+            now if now.requests_wait() => Limiting::Network,
+            now if now.in_transaction >= MOSTLY_IN_TRANSACTION => Limiting::State,
+            now if now.waiting_for_source > 0 => Limiting::Source,
             _ => return None,
         })
     }
 }
 
-/// The last looks.
+/// Detects the bottleneck from the last samples.
 #[derive(Debug, Default)]
-pub(super) struct Votes {
-    looks: std::collections::VecDeque<Option<Limiting>>,
+pub(super) struct BottleneckDetector {
+    samples: std::collections::VecDeque<Option<Limiting>>,
 }
 
-/// Looks that count: at four a second, the last ten seconds.
-const LOOKS: usize = 40;
+/// Samples that are kept: those of the last ten seconds, at four per second.
+const SAMPLES: usize = 40;
 
-impl Votes {
-    pub(super) fn add(&mut self, look: &Look) {
-        if self.looks.len() == LOOKS {
-            self.looks.pop_front();
+impl BottleneckDetector {
+    pub(super) fn add(&mut self, sample: &BottleneckSample) {
+        if self.samples.len() == SAMPLES {
+            self.samples.pop_front();
         }
-        self.looks.push_back(look.limiting());
+        self.samples.push_back(sample.bottleneck());
     }
 
-    /// What at least half of the looks saw.
-    pub(super) fn limiting(&self) -> Option<Limiting> {
-        Limiting::ALL.into_iter().find(|limiting| {
-            let seen = self.looks.iter().filter(|look| **look == Some(*limiting));
-            2 * seen.count() >= self.looks.len().max(1)
+    /// The bottleneck of at least half of the samples.
+    pub(super) fn bottleneck(&self) -> Option<Limiting> {
+        Limiting::ALL.into_iter().find(|bottleneck| {
+            let samples = self.samples.iter();
+            let same = samples.filter(|sample| **sample == Some(*bottleneck));
+            2 * same.count() >= self.samples.len().max(1)
         })
     }
 }
@@ -80,65 +81,65 @@ impl Votes {
 mod tests {
     use super::*;
 
-    fn judged(looks: &[(usize, Look)]) -> Option<Limiting> {
-        let mut votes = Votes::default();
-        for (times, look) in looks {
-            (0..*times).for_each(|_| votes.add(look));
+    fn bottleneck(samples: &[(usize, BottleneckSample)]) -> Option<Limiting> {
+        let mut detector = BottleneckDetector::default();
+        for (times, sample) in samples {
+            (0..*times).for_each(|_| detector.add(sample));
         }
-        votes.limiting()
+        detector.bottleneck()
     }
 
     #[test]
-    fn what_most_looks_see_is_told() {
-        let idle = Look::default();
-        let room = Look {
+    fn the_bottleneck_of_half_of_the_samples_is_detected() {
+        let idle = BottleneckSample::default();
+        let room = BottleneckSample {
             waiting_for_room: 3,
             ..idle
         };
-        let source = Look {
+        let source = BottleneckSample {
             waiting_for_source: 9,
             ..idle
         };
-        let busy = Look {
+        let busy = BottleneckSample {
             busy: 0.95,
             ..source
         };
-        let full = Look {
+        let full = BottleneckSample {
             requests_are_full: true,
             ..idle
         };
-        // The pace of a while ago, which nobody waits for any more.
-        let unpaced = Look {
+        // Still paced, but no request waits for the pace.
+        let unpaced = BottleneckSample {
             paced: true,
             ..busy
         };
-        let paced = Look {
+        let paced = BottleneckSample {
             waiting_for_room: 1,
             ..unpaced
         };
-        let paced_full = Look {
+        let paced_full = BottleneckSample {
             paced: true,
             ..full
         };
-        let away = Look {
+        let unreachable = BottleneckSample {
             retrying: 4,
             ..room
         };
-        // One call is repeated, all others go through.
-        let one_again = Look {
+        // One call is retried, all others succeed.
+        let one_retry = BottleneckSample {
             retrying: 1,
-            answered: true,
+            responding: true,
             ..source
         };
-        let limited = Look {
+        let limited = BottleneckSample {
             at_bandwidth_limit: true,
             ..room
         };
-        let disk = Look {
+        let disk = BottleneckSample {
             in_transaction: 0.9,
             ..source
         };
-        for (looks, expected) in [
+        for (samples, expected) in [
             (vec![], None),
             (vec![(40, idle)], None),
             (vec![(40, room)], Some(Limiting::Network)),
@@ -148,15 +149,15 @@ mod tests {
             (vec![(40, unpaced)], Some(Limiting::Cpu)),
             (vec![(40, paced)], Some(Limiting::Throttling)),
             (vec![(40, paced_full)], Some(Limiting::Throttling)),
-            (vec![(40, one_again)], Some(Limiting::Source)),
+            (vec![(40, one_retry)], Some(Limiting::Source)),
             (vec![(40, limited)], Some(Limiting::Bandwidth)),
-            (vec![(40, away)], Some(Limiting::Container)),
+            (vec![(40, unreachable)], Some(Limiting::Container)),
             (vec![(40, disk)], Some(Limiting::State)),
             (vec![(10, source), (15, room), (15, busy)], None),
-            // What was before the last ten seconds does not count.
+            // Samples before the last ten seconds are dropped.
             (vec![(100, source), (40, room)], Some(Limiting::Network)),
         ] {
-            assert_eq!(judged(&looks), expected, "{looks:?}");
+            assert_eq!(bottleneck(&samples), expected, "{samples:?}");
         }
     }
 }

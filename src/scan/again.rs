@@ -1,4 +1,4 @@
-//! Looks again at what an earlier run could not look at, or not list.
+//! Examines again the entries that an earlier run could not examine or list.
 
 use std::sync::Arc;
 
@@ -10,23 +10,22 @@ use crate::problem::{Problem, Reason};
 use crate::source::{Asker, Directory, OpenError, Seen, may_be_recorded_anew};
 use crate::state::{Reader, StateError};
 
-/// Rows read at once.
+/// Rows in one query.
 const BATCH: u32 = 1024;
 
 impl Scan<'_> {
-    /// Gives entries that failed earlier the attributes that they have now: whoever mended them
-    /// may have done so with chmod. To be called before a pass takes entries: their ids lie behind
-    /// its cursor.
+    /// Records the current attributes of entries that failed in an earlier run, which the fix (such as chmod)
+    /// may have changed. Must be called before a pass takes entries, because their ids are behind its cursor.
     ///
     /// # Errors
-    /// When the state cannot be read or written.
-    pub fn look_again(&self) -> Result<(), StateError> {
+    /// If the state cannot be read or written.
+    pub fn reexamine(&self) -> Result<(), StateError> {
         let reader = self.state.reader()?;
         self.identify(&reader)?;
         self.refresh_directories(&reader)
     }
 
-    /// Entries of which only the name is known.
+    /// Examines the entries of which only the name is known.
     fn identify(&self, reader: &Reader) -> Result<(), StateError> {
         let mut after = EntryId::new(0);
         loop {
@@ -39,7 +38,7 @@ impl Scan<'_> {
                 if self.stop.is_requested() {
                     return Ok(());
                 }
-                match self.look_at(entry.id, entry.parent, &entry.name) {
+                match self.examine(entry.id, entry.parent, &entry.name) {
                     Ok((directory, seen)) => {
                         let name = entry.name.clone();
                         let found = directory.entry(seen, name, self.preserve_hardlinks);
@@ -56,8 +55,8 @@ impl Scan<'_> {
         }
     }
 
-    /// Directories that could not be listed. That they still cannot is for the listing to tell, and so
-    /// is one in whose place another is, or from which a file system is missing.
+    /// Examines the directories that could not be listed. The listing itself reports those that still cannot be
+    /// listed, were replaced, or miss a file system.
     fn refresh_directories(&self, reader: &Reader) -> Result<(), StateError> {
         let mut after = EntryId::ROOT;
         loop {
@@ -74,7 +73,7 @@ impl Scan<'_> {
                 let Some(known) = place.and_then(|place| place.known) else {
                     continue;
                 };
-                let (directory, seen) = match self.look_at(entry.id, entry.parent, &entry.name) {
+                let (directory, seen) = match self.examine(entry.id, entry.parent, &entry.name) {
                     Ok(found) => found,
                     Err(OpenError::Problem(_)) => continue,
                     Err(OpenError::State(error)) => return Err(error),
@@ -84,7 +83,7 @@ impl Scan<'_> {
                     && may_be_recorded_anew(&known, &seen, directory.device(), is_unread)
                 {
                     let mut fresh = seen.attributes;
-                    // Listing it in an earlier run may have changed that one.
+                    // An attempt to list it in an earlier run may have changed the access time.
                     fresh.atime = entry.attributes.atime;
                     self.state.refresh(entry.id, &fresh)?;
                 }
@@ -92,7 +91,7 @@ impl Scan<'_> {
         }
     }
 
-    fn look_at(
+    fn examine(
         &self,
         id: EntryId,
         parent: EntryId,

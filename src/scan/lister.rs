@@ -1,4 +1,4 @@
-//! A member of the crew: reads the names of a directory, or looks at some of them.
+//! A worker of the scan: reads the names of a directory, or examines some of them.
 
 use std::ffi::CStr;
 use std::io;
@@ -18,11 +18,11 @@ use crate::source::{
 };
 use crate::state::{FoundEntry, StateError, Unlisted};
 
-/// Names that are looked at in one go. With a millisecond for each it is an eighth of a second;
-/// what it costs to hand a piece on is nothing against so many.
+/// Names in one piece. At a millisecond per name, a piece takes an eighth of a second; its overhead is
+/// negligible.
 pub(super) const PIECE_NAMES: usize = 128;
 
-/// What the members of a crew have in common.
+/// The state that the workers share.
 pub(super) struct Listers<'a> {
     pub(super) scan: &'a Scan<'a>,
     pub(super) ahead: Ahead,
@@ -49,10 +49,10 @@ impl<'a> Listers<'a> {
     }
 }
 
-/// Brings one member more, if there may be one.
+/// Starts another worker, if the pool is below its maximum.
 ///
 /// # Errors
-/// When the system has no more threads.
+/// If the system has no more threads.
 pub(super) fn recruit<'scope>(
     threads: &'scope Scope<'scope, '_>,
     listers: &'scope Listers<'scope>,
@@ -82,7 +82,7 @@ struct Lister<'scope, 'env> {
     buffer: DirentBuffer,
 }
 
-/// How a member's calls go, and what follows for the crew.
+/// Measures the calls of a worker, and adapts the size of the pool.
 struct Pace<'scope, 'env> {
     threads: &'scope Scope<'scope, 'env>,
     listers: &'scope Listers<'scope>,
@@ -98,7 +98,7 @@ impl Pace<'_, '_> {
             Advice::Grow => {
                 self.is_one_too_many = false;
                 if self.listers.ahead.is_short_of_members() {
-                    // Without another thread it goes on with those that there are.
+                    // If no thread can be started, the scan continues with the existing ones.
                     drop(recruit(self.threads, self.listers));
                 }
             }
@@ -108,15 +108,15 @@ impl Pace<'_, '_> {
 }
 
 impl Lister<'_, '_> {
-    /// Works until there is no more, or until it is one too many.
+    /// Works until the queue is closed, or until the pool needs fewer workers.
     fn work(mut self) {
         while let Some((ticket, work)) = self.pace.listers.ahead.work() {
             let opened = match work {
-                Work::Look(open) => Ok(open),
+                Work::Examine(open) => Ok(open),
                 Work::List(unlisted) => self.list(&unlisted),
             };
             match opened {
-                Ok(open) => self.look(ticket, open),
+                Ok(open) => self.examine(ticket, open),
                 Err(piece) => ticket.deliver(piece),
             }
             if std::mem::take(&mut self.pace.is_one_too_many) {
@@ -129,7 +129,7 @@ impl Lister<'_, '_> {
         }
     }
 
-    /// Reads the names of a directory, from where an earlier run left off.
+    /// Reads the names of a directory, after those that an earlier run recorded.
     fn list(&mut self, unlisted: &Unlisted) -> Result<Box<OpenListing>, Piece> {
         let Lister { pace, buffer } = self;
         let listers = pace.listers;
@@ -140,7 +140,7 @@ impl Lister<'_, '_> {
             pace.count(asking.renew());
             !listers.scan.stop.is_requested()
         };
-        // What an earlier run recorded of a large directory stays.
+        // The entries of a large directory that an earlier run recorded are kept.
         let after = unlisted.after.as_deref();
         let names = NameList::read(&listable, after, &listers.names, buffer, &mut go_on);
         Ok(Box::new(OpenListing {
@@ -149,8 +149,8 @@ impl Lister<'_, '_> {
         }))
     }
 
-    /// Looks at the next names, and leaves those behind to whoever has time.
-    fn look(&mut self, mut ticket: Ticket<'_>, mut open: Box<OpenListing>) {
+    /// Examines the next names, and puts the remaining ones back for other workers.
+    fn examine(&mut self, mut ticket: Ticket<'_>, mut open: Box<OpenListing>) {
         let names = match open.names.cut(PIECE_NAMES) {
             Ok(names) => names,
             Err(error) => {
@@ -171,7 +171,7 @@ impl Lister<'_, '_> {
         });
     }
 
-    /// None when the run stops.
+    /// Examines the names. Returns None if the run is stopping.
     fn entries(&mut self, directory: &Directory, names: &Names) -> Option<Vec<FoundEntry>> {
         let scan = self.pace.listers.scan;
         let mut entries = Vec::with_capacity(names.len());
@@ -183,16 +183,15 @@ impl Lister<'_, '_> {
             if scan.stop.is_requested() {
                 return None;
             }
-            entries.extend(look_at(scan, directory, name));
+            entries.extend(examine(scan, directory, name));
             self.pace.count(asking.renew());
         }
         Some(entries)
     }
 }
 
-/// None for a name that vanished between the listing and the look at it: it might as well have
-/// vanished before.
-fn look_at(scan: &Scan<'_>, directory: &Directory, name: &CStr) -> Option<FoundEntry> {
+/// Examines one name. Returns None if it vanished after the directory was read, as if it had vanished before.
+fn examine(scan: &Scan<'_>, directory: &Directory, name: &CStr) -> Option<FoundEntry> {
     let failed = |problem| {
         let name = name.to_bytes().to_vec();
         Some(FoundEntry::Failed { name, problem })

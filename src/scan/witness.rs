@@ -1,12 +1,13 @@
-//! Who looks over the shoulders of the scan.
+//! A visitor of the entries that the scan examines.
 
 use std::ffi::CStr;
 
 use crate::source::{Directory, Seen};
 
-/// Sees each entry when it is looked at, by any thread and in any order: what the state does not
-/// keep can be noted then, without asking the source twice.
+/// Receives each entry when the scan examines it, to collect data that the state does not record without
+/// reading the source twice.
 pub trait Witness: Sync {
-    /// `name` in `directory` was found to be `seen`. Calls to the source may follow.
+    /// Receives `name` in `directory` with its attributes. Called by any thread, in any order. May read from
+    /// the source.
     fn saw(&self, directory: &Directory, name: &CStr, seen: &Seen);
 }

@@ -1,100 +1,102 @@
-//! Counts the objects of one entity until all of them are answered for.
+//! Counts the objects of one entity until each is stored or lost.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What reached the container.
+/// The objects of an entity that were stored or lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Delivered {
-    /// Objects that are there.
+    /// Objects in the container.
     pub objects: u64,
-    /// Their bytes.
+    /// Bytes of these objects.
     pub bytes: u64,
-    /// Objects that are not: the run is stopping.
+    /// Objects that were not stored. The run is stopping.
     pub lost: u64,
 }
 
-/// What happens when an entity is answered for.
-pub trait ReceiptEnd: Send + 'static {
-    /// What the encoder said of the entity.
-    type Verdict: Send + 'static;
+/// Receives the completion of an entity.
+pub trait CompletionHandler: Send + 'static {
+    /// The result of encoding the entity.
+    type Outcome: Send + 'static;
 
-    /// Called once: the encoder is through with the entity and every object was answered.
-    fn end(self, verdict: Self::Verdict, delivered: Delivered);
+    /// Called once, after the entity was encoded and each of its objects was stored or lost.
+    fn completed(self, outcome: Self::Outcome, delivered: Delivered);
 }
 
-/// The receipt of one entity.
-pub struct Receipt<E: ReceiptEnd>(Mutex<Open<E>>);
+/// Calls its handler once an entity is encoded and each of its objects is stored or lost.
+pub struct Completion<H: CompletionHandler>(Mutex<Pending<H>>);
 
-struct Open<E: ReceiptEnd> {
-    /// Gone once `end` was called.
-    end: Option<E>,
-    verdict: Option<E::Verdict>,
-    on_their_way: u64,
+struct Pending<H: CompletionHandler> {
+    /// None once it was called.
+    handler: Option<H>,
+    /// None until the entity is encoded.
+    outcome: Option<H::Outcome>,
+    in_flight: u64,
     delivered: Delivered,
 }
 
-impl<E: ReceiptEnd> Receipt<E> {
-    /// A receipt without objects.
-    pub fn new(end: E) -> Self {
-        Receipt(Mutex::new(Open {
-            end: Some(end),
-            verdict: None,
-            on_their_way: 0,
+impl<H: CompletionHandler> Completion<H> {
+    /// A completion of an entity that has no objects yet.
+    pub fn new(handler: H) -> Self {
+        Completion(Mutex::new(Pending {
+            handler: Some(handler),
+            outcome: None,
+            in_flight: 0,
             delivered: Delivered::default(),
         }))
     }
 
-    pub(super) fn sent(&self) {
-        self.open().on_their_way += 1;
+    pub(super) fn object_started(&self) {
+        self.pending().in_flight += 1;
     }
 
-    /// An object is in the container with so many bytes, or lost.
-    pub(super) fn answered(&self, stored: Option<u64>) {
-        let mut open = self.open();
-        open.on_their_way -= 1;
+    /// Records an object as `stored` with that many bytes, or as lost.
+    pub(super) fn object_done(&self, stored: Option<u64>) {
+        let mut pending = self.pending();
+        pending.in_flight -= 1;
         match stored {
             Some(bytes) => {
-                open.delivered.objects += 1;
-                open.delivered.bytes += bytes;
+                pending.delivered.objects += 1;
+                pending.delivered.bytes += bytes;
             }
-            None => open.delivered.lost += 1,
+            None => pending.delivered.lost += 1,
         }
-        finish(open);
+        complete(pending);
     }
 
-    /// The encoder is through: no further object comes.
-    pub fn seal(&self, verdict: E::Verdict) {
-        let mut open = self.open();
-        open.verdict = Some(verdict);
-        finish(open);
+    /// Records that the entity is encoded. No object may be added afterwards.
+    pub fn finish(&self, outcome: H::Outcome) {
+        let mut pending = self.pending();
+        pending.outcome = Some(outcome);
+        complete(pending);
     }
 
-    fn open(&self) -> MutexGuard<'_, Open<E>> {
+    fn pending(&self) -> MutexGuard<'_, Pending<H>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn finish<E: ReceiptEnd>(mut open: MutexGuard<'_, Open<E>>) {
-    if open.on_their_way > 0 {
+/// Calls the handler if nothing is pending any more.
+fn complete<H: CompletionHandler>(mut pending: MutexGuard<'_, Pending<H>>) {
+    if pending.in_flight > 0 {
         return;
     }
-    let delivered = open.delivered;
-    if let Some(verdict) = open.verdict.take()
-        && let Some(end) = open.end.take()
+    let delivered = pending.delivered;
+    if let Some(outcome) = pending.outcome.take()
+        && let Some(handler) = pending.handler.take()
     {
-        drop(open);
-        end.end(verdict, delivered);
+        drop(pending);
+        handler.completed(outcome, delivered);
     }
 }
 
-impl<E: ReceiptEnd> fmt::Debug for Receipt<E> {
+impl<H: CompletionHandler> fmt::Debug for Completion<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let open = self.open();
-        f.debug_struct("Receipt")
-            .field("sealed", &open.verdict.is_some())
-            .field("on_their_way", &open.on_their_way)
-            .field("delivered", &open.delivered)
+        let pending = self.pending();
+        f.debug_struct("Completion")
+            .field("finished", &pending.outcome.is_some())
+            .field("in_flight", &pending.in_flight)
+            .field("delivered", &pending.delivered)
             .finish_non_exhaustive()
     }
 }
@@ -105,30 +107,30 @@ mod tests {
     use super::*;
     use std::sync::mpsc::{Sender, channel};
 
-    struct Tell(Sender<(&'static str, Delivered)>);
-    impl ReceiptEnd for Tell {
-        type Verdict = &'static str;
-        fn end(self, verdict: &'static str, delivered: Delivered) {
-            self.0.send((verdict, delivered)).unwrap();
+    struct Report(Sender<(&'static str, Delivered)>);
+    impl CompletionHandler for Report {
+        type Outcome = &'static str;
+        fn completed(self, outcome: &'static str, delivered: Delivered) {
+            self.0.send((outcome, delivered)).unwrap();
         }
     }
 
     #[test]
-    fn ends_once_sealed_and_answered_in_any_order() {
-        for seal_first in [true, false] {
+    fn the_handler_is_called_after_the_encoder_and_all_objects_in_any_order() {
+        for finish_first in [true, false] {
             let (sender, receiver) = channel();
-            let receipt = Receipt::new(Tell(sender));
-            receipt.sent();
-            receipt.sent();
-            receipt.answered(Some(7));
-            if seal_first {
-                receipt.seal("done");
-                assert!(receiver.try_recv().is_err(), "one object is on its way");
-                receipt.answered(None);
+            let completion = Completion::new(Report(sender));
+            completion.object_started();
+            completion.object_started();
+            completion.object_done(Some(7));
+            if finish_first {
+                completion.finish("done");
+                assert!(receiver.try_recv().is_err(), "one object is in flight");
+                completion.object_done(None);
             } else {
-                receipt.answered(None);
-                assert!(receiver.try_recv().is_err(), "not sealed");
-                receipt.seal("done");
+                completion.object_done(None);
+                assert!(receiver.try_recv().is_err(), "not finished");
+                completion.finish("done");
             }
             let expected = Delivered {
                 objects: 1,

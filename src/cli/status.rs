@@ -15,8 +15,10 @@ use crate::loss::Lost;
 use crate::monitor::{Escaped, Event};
 use crate::progress::extremes::{Extremes, Placed};
 use crate::progress::history::{self, Latest};
-use crate::progress::{Rates, Snapshot, Standing as Done};
-use crate::state::{Counter, Look, Standing, State, StateError, Subtrees, compression_name};
+use crate::progress::{EntryCounts, Rates, Snapshot};
+use crate::state::{
+    Counter, State, StateError, StateView, Subtrees, TransferCounts, compression_name,
+};
 
 /// Shows how far a load is, from another terminal, while it runs or after
 #[derive(Debug, Args)]
@@ -141,16 +143,16 @@ impl From<Lost> for NotStored {
 
 impl Report {
     fn read(folder: &std::path::Path) -> Result<Report, StateError> {
-        let look = State::look(folder)?;
-        let Standing {
+        let look = State::view(folder)?;
+        let TransferCounts {
             totals,
             entries,
             failed,
             subtrees,
             changed,
             ..
-        } = look.standing()?;
-        let Look {
+        } = look.counts()?;
+        let StateView {
             reader,
             settings,
             is_running,
@@ -161,7 +163,7 @@ impl Report {
         let Latest { snapshot, extremes } = history::latest(folder).unwrap_or_default();
         let Extremes { largest, slowest } = extremes;
         let links = totals.get(Counter::FoundLinks);
-        let done = Done {
+        let done = EntryCounts {
             found: entries,
             failed,
             settled: totals.get(Counter::Done),

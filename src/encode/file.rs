@@ -15,7 +15,7 @@ use super::large_file::LargeFile;
 use super::{EncodeError, Encoded, Encoder, ObjectSink, ReadContent, Reading, entity_name};
 use crate::entry::{Entry, EntryId, SourceAttributes};
 use crate::problem::{Problem, Reason};
-use crate::source::{Asker, Seen, SourceTree};
+use crate::source::{CallKind, Seen, SourceTree};
 
 /// What an inode takes besides content, name and back pointers: handles, attributes, block map.
 const INODE_BYTES: u64 = 1024;
@@ -65,9 +65,9 @@ impl Encoder {
         match attributes.file_type {
             FileType::Regular if attributes.size > FIRST_SEGMENT_BYTES => {
                 let context = Arc::clone(&self.context);
-                let asking = context.source.ask(Asker::Encoder, entry.id);
+                let call = context.source.begin_call(CallKind::Encoder, entry.id);
                 let file = LargeFile::open(&context, place, back, self.reading)?;
-                self.answered(asking, FIRST_SEGMENT_BYTES);
+                self.answered(call, FIRST_SEGMENT_BYTES);
                 Ok(Encoded::Large(Box::new(file)))
             }
             FileType::Regular => self.small_file(place, back, sink),
@@ -90,7 +90,7 @@ impl Encoder {
         let size = entry.attributes.size;
         let room = sink.room(size + INODE_BYTES);
         let context = Arc::clone(&self.context);
-        let asking = context.source.ask(Asker::Encoder, entry.id);
+        let call = context.source.begin_call(CallKind::Encoder, entry.id);
         let file = place.open(&context.source)?;
         let mut content = std::mem::take(&mut self.content);
         // One byte more than there should be: FUSE and the like may have a size that says nothing.
@@ -103,7 +103,7 @@ impl Encoder {
             return Err(EncodeError::Changed(Seen::examined_open(&file)?.attributes));
         }
         drop(file);
-        self.answered(asking, size);
+        self.answered(call, size);
         let data = content.get(..size as usize).unwrap_or_default();
         let data = Content::Data(Cow::Borrowed(data));
         let put = self.put_single(entry, size, data, back, room, sink);
@@ -124,7 +124,7 @@ impl Encoder {
         let entry = place.entry;
         let room = sink.room(INODE_BYTES + SYMLINK_TARGET_BYTES as u64);
         let context = Arc::clone(&self.context);
-        let asking = context.source.ask(Asker::Encoder, entry.id);
+        let call = context.source.begin_call(CallKind::Encoder, entry.id);
         let directory = context.source.directory(place.parent)?;
         let target = match directory.read_link(place.name) {
             Ok(target) => target,
@@ -137,7 +137,7 @@ impl Encoder {
         // There is no descriptor to ask: what is there after the read was there before it, if it is
         // what the scan saw.
         same(&entry.attributes, directory.look_at(place.name)?.attributes)?;
-        self.answered(asking, 0);
+        self.answered(call, 0);
         if target.len() > SYMLINK_TARGET_BYTES {
             return Err(EncodeError::Problem(Problem::new(
                 Reason::LinkTargetTooLong,

@@ -25,7 +25,7 @@ use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::{Entry, EntryId, SourceAttributes};
 use crate::identity::Identity;
 use crate::problem::{Problem, Reason};
-use crate::source::{Asker, Asking, OpenError, SourceTree};
+use crate::source::{CallKind, OpenCall, OpenError, SourceTree};
 use crate::state::{Reader, StateError};
 
 pub(crate) use attributes::attributes;
@@ -197,9 +197,9 @@ impl Encoder {
     }
 
     /// The source answered, with so many bytes.
-    fn answered(&mut self, asking: Asking<'_>, bytes: u64) {
+    fn answered(&mut self, call: OpenCall<'_>, bytes: u64) {
         let moving = Duration::from_nanos(bytes.saturating_mul(NANOSECONDS_A_BYTE));
-        self.source_time += asking.end().saturating_sub(moving);
+        self.source_time += call.end().saturating_sub(moving);
     }
 
     /// Encodes an entry other than the root that has one name.
@@ -280,7 +280,7 @@ impl Encoder {
     /// encoding to tell.
     pub fn fresh_attributes(&self, entry: &Entry, linked: bool) -> Option<SourceAttributes> {
         let source = &self.context.source;
-        let _asking = source.ask(Asker::Encoder, entry.id);
+        let _call = source.begin_call(CallKind::Encoder, entry.id);
         let directory = source.directory(entry.parent).ok()?;
         if self.is_unmounted(entry).unwrap_or(true) {
             return None;

@@ -104,10 +104,10 @@ impl Running<'_> {
             progress: &load.progress,
             monitor: self.monitor,
             committed: &|| found.notify(false),
-            witness: None,
+            visitor: None,
         };
         if options.retry_problems {
-            scan.look_again()?;
+            scan.reexamine()?;
         }
         std::thread::scope(|threads| {
             let scanning = threads.spawn(|| {

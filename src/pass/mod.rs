@@ -6,11 +6,11 @@
 //! is settled only after the container has confirmed all its objects.
 
 mod attempt;
+mod checkpoint;
+mod dispatcher;
 mod encoder_thread;
-mod ledger;
+mod outcome_writer;
 mod queue;
-mod settler;
-mod taker;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::Sender;
@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use crate::crew::Crew;
+use crate::adaptive_pool::AdaptivePool;
 use crate::encode::{EncodeContext, LargeFile, ReadContent};
 use crate::entry::{Entry, SourceAttributes};
 use crate::monitor::Monitor;
@@ -26,14 +26,14 @@ use crate::problem::{Problem, ProblemLimit};
 use crate::progress::Progress;
 use crate::state::{Pass, State, StateError};
 use crate::stop::{StopFlag, StopOnPanic};
-use crate::upload::{Delivered, Receipt, ReceiptEnd, Uploader};
+use crate::upload::{Completion, CompletionHandler, Delivered, Uploader};
 
 pub use attempt::WhenChanged;
 pub use queue::OPEN_FILES;
 
 use attempt::Attempt;
+use checkpoint::Checkpoint;
 use encoder_thread::Encoders;
-use ledger::Ledger;
 use queue::WorkQueue;
 
 /// The inputs of a pass.
@@ -93,16 +93,16 @@ struct LargeTask {
     file: LargeFile,
     attempt: Attempt,
     failed_before: bool,
-    receipt: Arc<Receipt<OutcomeSender>>,
+    completion: Arc<Completion<OutcomeSender>>,
     /// The first failure of one of its segments.
-    failure: OnceLock<Verdict>,
+    failure: OnceLock<EncodeOutcome>,
     /// See [`EncodeResult::read_ahead`].
     read: AtomicU64,
 }
 
 /// The result of encoding an entry.
 #[derive(Debug, Clone)]
-enum Verdict {
+enum EncodeOutcome {
     /// It was read completely.
     Whole(ReadContent),
     /// It changed since the scan. It is retried with the current attributes.
@@ -114,16 +114,16 @@ enum Verdict {
 }
 
 /// The result of encoding an entry, with what was read of it.
-struct Sealed {
-    verdict: Verdict,
+struct EncodeResult {
+    outcome: EncodeOutcome,
     /// Bytes of a large file that are part of [`Progress::read_ahead`] until the entry is settled.
     read_ahead: u64,
 }
 
-impl From<Verdict> for Sealed {
-    fn from(verdict: Verdict) -> Self {
-        Sealed {
-            verdict,
+impl From<EncodeOutcome> for EncodeResult {
+    fn from(outcome: EncodeOutcome) -> Self {
+        EncodeResult {
+            outcome,
             read_ahead: 0,
         }
     }
@@ -132,14 +132,14 @@ impl From<Verdict> for Sealed {
 /// A message to the outcome writer.
 enum Message {
     /// The outcome of an entry.
-    Outcome(Box<Outcome>),
+    Outcome(Box<EntryOutcome>),
     /// The dispatcher has queued the last entry.
     AllTaken,
 }
 
-struct Outcome {
+struct EntryOutcome {
     task: Task,
-    sealed: Sealed,
+    result: EncodeResult,
     delivered: Delivered,
     /// The time from when a thread took the entry to the last response of the container.
     took: Duration,
@@ -152,13 +152,13 @@ struct OutcomeSender {
     messages: Sender<Message>,
 }
 
-impl ReceiptEnd for OutcomeSender {
-    type Verdict = Sealed;
+impl CompletionHandler for OutcomeSender {
+    type Outcome = EncodeResult;
 
-    fn end(self, sealed: Sealed, delivered: Delivered) {
-        let outcome = Outcome {
+    fn completed(self, result: EncodeResult, delivered: Delivered) {
+        let outcome = EntryOutcome {
             task: self.task,
-            sealed,
+            result,
             delivered,
             took: self.began.elapsed(),
         };
@@ -205,13 +205,13 @@ impl PassRun<'_> {
     /// If the state cannot be read or written.
     pub fn run(&self) -> Result<(), StateError> {
         let reader = self.state.reader()?;
-        let ledger = Mutex::new(Ledger::resume(reader.progress(self.pass)?));
+        let checkpoint = Mutex::new(Checkpoint::resume(reader.progress(self.pass)?));
         let queue = WorkQueue::default();
         let failure = Failure::default();
         let encoders = Encoders {
             run: self,
             queue: &queue,
-            crew: Crew::new(self.threads),
+            pool: AdaptivePool::new(self.threads),
             failure: &failure,
         };
         let encoders = &encoders;
@@ -221,27 +221,33 @@ impl PassRun<'_> {
             let _stop = StopOnPanic(self.stop);
             let _close = CloseOnPanic(&queue);
             let (messages, outcomes) = std::sync::mpsc::channel();
-            for _ in 0..encoders.crew.few() {
-                encoder_thread::recruit(threads, encoders, messages.clone()).unwrap_or_else(fail);
+            for _ in 0..encoders.pool.min() {
+                encoder_thread::start_worker(threads, encoders, messages.clone())
+                    .unwrap_or_else(fail);
             }
             let more = messages.clone();
-            let take = || {
+            let dispatch = || {
                 let _stop = StopOnPanic(self.stop);
-                taker::take(self, reader, &ledger, &queue).unwrap_or_else(fail);
+                dispatcher::dispatch(self, reader, &checkpoint, &queue).unwrap_or_else(fail);
                 // The outcome writer runs until all senders are dropped.
                 drop(messages.send(Message::AllTaken));
                 drop(messages);
             };
-            if let Err(error) = Builder::new().spawn_scoped(threads, take) {
+            if let Err(error) = Builder::new().spawn_scoped(threads, dispatch) {
                 fail(StateError::Exhausted(error));
             }
             // Owns a sender: the outcome writer must drop this closure before the channel can close.
-            let recruit = move || {
+            let start_worker = move || {
                 // If no thread can be started, the pass continues with the existing ones.
-                drop(encoder_thread::recruit(threads, encoders, more.clone()));
+                drop(encoder_thread::start_worker(
+                    threads,
+                    encoders,
+                    more.clone(),
+                ));
             };
-            let recruit: Box<dyn Fn()> = Box::new(recruit);
-            settler::settle(self, &outcomes, &ledger, &queue, recruit).unwrap_or_else(fail);
+            let start_worker: Box<dyn Fn()> = Box::new(start_worker);
+            outcome_writer::write_outcomes(self, &outcomes, &checkpoint, &queue, start_worker)
+                .unwrap_or_else(fail);
             queue.close(self.stop.is_requested());
         });
         failure.into_result()

@@ -1,14 +1,14 @@
 //! The progress of a run, for displays.
 //!
-//! The stages count in [`Progress`]. [`Observer`] takes a [`Snapshot`] of it twice a second, with rates and
+//! The stages count in [`Progress`]. [`ProgressSampler`] takes a [`Snapshot`] of it twice a second, with rates and
 //! an estimate. [`history`] stores snapshots in the state folder for `status` and `report`.
 
+mod bottleneck;
 mod estimate;
 pub mod extremes;
 pub mod history;
-mod observer;
+mod sampler;
 pub(crate) mod snapshot;
-mod votes;
 mod window;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -19,8 +19,8 @@ use crate::monitor::Phase;
 use crate::state::{Counter, Reader, StateError};
 
 use extremes::Rankings;
-pub use observer::Observer;
-pub use snapshot::{Limiting, Rates, Requests, Snapshot};
+pub use sampler::ProgressSampler;
+pub use snapshot::{Bottleneck, Rates, Requests, Snapshot};
 
 /// The counters of a run, for displays only. The database has the authoritative ones.
 #[derive(Debug, Default)]

@@ -65,7 +65,7 @@ pub struct Snapshot {
     /// Processors that this process used over the last ten seconds.
     pub cpu: f64,
     /// The bottleneck of the last ten seconds, if there is a single one.
-    pub limiting: Option<Limiting>,
+    pub limiting: Option<Bottleneck>,
     /// Estimated seconds until the end. None until the scan is complete, and if there was no progress in the
     /// last five minutes.
     pub eta_seconds: Option<u64>,
@@ -111,7 +111,7 @@ impl Requests {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Limiting {
+pub enum Bottleneck {
     /// The container does not respond: calls fail and are retried.
     Container,
     /// The service throttles requests.
@@ -128,42 +128,42 @@ pub enum Limiting {
     Bandwidth,
 }
 
-impl Limiting {
+impl Bottleneck {
     /// The name in JSON.
     pub fn code(self) -> &'static str {
         match self {
-            Limiting::Container => "container",
-            Limiting::Throttling => "throttling",
-            Limiting::Network => "network",
-            Limiting::Cpu => "cpu",
-            Limiting::Source => "source",
-            Limiting::State => "state",
-            Limiting::Bandwidth => "bandwidth",
+            Bottleneck::Container => "container",
+            Bottleneck::Throttling => "throttling",
+            Bottleneck::Network => "network",
+            Bottleneck::Cpu => "cpu",
+            Bottleneck::Source => "source",
+            Bottleneck::State => "state",
+            Bottleneck::Bandwidth => "bandwidth",
         }
     }
 
     /// All bottlenecks.
-    pub const ALL: [Limiting; 7] = [
-        Limiting::Container,
-        Limiting::Throttling,
-        Limiting::Network,
-        Limiting::Cpu,
-        Limiting::Source,
-        Limiting::State,
-        Limiting::Bandwidth,
+    pub const ALL: [Bottleneck; 7] = [
+        Bottleneck::Container,
+        Bottleneck::Throttling,
+        Bottleneck::Network,
+        Bottleneck::Cpu,
+        Bottleneck::Source,
+        Bottleneck::State,
+        Bottleneck::Bandwidth,
     ];
 }
 
-impl std::fmt::Display for Limiting {
+impl std::fmt::Display for Bottleneck {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Limiting::Container => "the container does not respond",
-            Limiting::Throttling => "the service throttles",
-            Limiting::Network => "network",
-            Limiting::Cpu => "CPU",
-            Limiting::Source => "source",
-            Limiting::State => "disk of the state",
-            Limiting::Bandwidth => "the bandwidth limit",
+            Bottleneck::Container => "the container does not respond",
+            Bottleneck::Throttling => "the service throttles",
+            Bottleneck::Network => "network",
+            Bottleneck::Cpu => "CPU",
+            Bottleneck::Source => "source",
+            Bottleneck::State => "disk of the state",
+            Bottleneck::Bandwidth => "the bandwidth limit",
         })
     }
 }

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use crate::loss::Lost;
 use crate::progress::history::{self, Latest};
-use crate::state::{Look, Standing, State, StateError};
+use crate::state::{State, StateError, StateView, TransferCounts};
 use crate::survey::SizeHistogram;
 
 use timeline::Timeline;
@@ -48,8 +48,8 @@ struct Subject {
     folder: PathBuf,
     /// When the report is made, milliseconds since 1970.
     at: u64,
-    look: Look,
-    standing: Standing,
+    look: StateView,
+    standing: TransferCounts,
     /// How many entries failed for each reason.
     reasons: Vec<(String, u64)>,
     /// What the format has no place for.
@@ -65,13 +65,13 @@ struct Subject {
 /// # Errors
 /// When the state cannot be read, or the page not be written.
 pub fn write(folder: &Path, out: &mut dyn Write) -> Result<(), ReportError> {
-    let look = State::look(folder)?;
+    let look = State::view(folder)?;
     let mut sizes = SizeHistogram::default();
     look.reader.visit_sizes(|size| sizes.add(size, 1))?;
     let subject = Subject {
         folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf()),
         at: history::now(),
-        standing: look.standing()?,
+        standing: look.counts()?,
         reasons: look.reader.problem_reasons()?,
         lost: look.reader.lost()?,
         sizes,

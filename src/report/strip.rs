@@ -8,7 +8,7 @@ use super::escape::Text;
 use super::timeline::{Run, Stretch, Timeline};
 use crate::amount::span;
 use crate::monitor::Phase;
-use crate::progress::Limiting;
+use crate::progress::Bottleneck;
 
 const HEIGHT: f64 = 124.0;
 const TOP: f64 = 4.0;
@@ -22,11 +22,11 @@ fn class(letter: char, at: usize) -> String {
     format!("{letter}{at}")
 }
 
-fn limiting_class(limiting: Option<Limiting>) -> String {
-    let at = Limiting::ALL
+fn limiting_class(limiting: Option<Bottleneck>) -> String {
+    let at = Bottleneck::ALL
         .iter()
         .position(|known| Some(*known) == limiting);
-    class('l', at.unwrap_or(Limiting::ALL.len()))
+    class('l', at.unwrap_or(Bottleneck::ALL.len()))
 }
 
 fn phase_class(phase: Phase) -> String {
@@ -34,28 +34,28 @@ fn phase_class(phase: Phase) -> String {
 }
 
 /// What a run was limited by, in a word that fits into the strip.
-fn short(limiting: Option<Limiting>) -> &'static str {
-    limiting.map_or("", Limiting::word)
+fn short(limiting: Option<Bottleneck>) -> &'static str {
+    limiting.map_or("", Bottleneck::code)
 }
 
 /// The same in words for the table.
-fn long(limiting: Option<Limiting>) -> String {
+fn long(limiting: Option<Bottleneck>) -> String {
     match limiting {
         None => "nothing stood out".to_owned(),
-        Some(Limiting::Network) => "network: objects waited for requests to end".to_owned(),
-        Some(Limiting::Source) => "source: it answered slowly".to_owned(),
-        Some(Limiting::Cpu) => "CPU: all processors were busy".to_owned(),
-        Some(Limiting::Bandwidth) => {
+        Some(Bottleneck::Network) => "network: objects waited for requests to end".to_owned(),
+        Some(Bottleneck::Source) => "source: it answered slowly".to_owned(),
+        Some(Bottleneck::Cpu) => "CPU: all processors were busy".to_owned(),
+        Some(Bottleneck::Bandwidth) => {
             "bandwidth: as much was uploaded as --bandwidth-limit allows".to_owned()
         }
-        Some(Limiting::State) => "state: its database waited for its disk".to_owned(),
-        Some(other) => format!("{}: {other}", other.word()),
+        Some(Bottleneck::State) => "state: its database waited for its disk".to_owned(),
+        Some(other) => format!("{}: {other}", other.code()),
     }
 }
 
 /// Each limit with the milliseconds that it held, the longest first.
-pub(super) fn shares(timeline: &Timeline) -> Vec<(Option<Limiting>, u64)> {
-    let all = Limiting::ALL.into_iter().map(Some).chain([None]);
+pub(super) fn shares(timeline: &Timeline) -> Vec<(Option<Bottleneck>, u64)> {
+    let all = Bottleneck::ALL.into_iter().map(Some).chain([None]);
     let time = |limiting| {
         let times = timeline
             .stretches()
@@ -73,7 +73,7 @@ fn words(timeline: &Timeline) -> String {
     let shares: Vec<String> = shares(timeline)
         .into_iter()
         .map(|(limiting, time)| {
-            let name = limiting.map_or("nothing in particular", Limiting::word);
+            let name = limiting.map_or("nothing in particular", Bottleneck::code);
             format!("{name} {:.0} %", time as f64 * 100.0 / length as f64)
         })
         .collect();

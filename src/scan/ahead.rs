@@ -169,9 +169,9 @@ impl State {
 
 impl Ahead {
     /// An empty queue for at most so many workers.
-    pub(super) fn new(members: usize) -> Self {
+    pub(super) fn new(workers: usize) -> Self {
         Ahead {
-            open: members.clamp(1, OPEN_AHEAD),
+            open: workers.clamp(1, OPEN_AHEAD),
             state: Mutex::default(),
             work: Condvar::default(),
             turn: Condvar::default(),
@@ -195,7 +195,7 @@ impl Ahead {
                 pieces: VecDeque::new(),
                 taken: 0,
             }));
-        self.wake_member(&state);
+        self.wake_worker(&state);
     }
 
     /// Waits for work. Returns None once the queue is closed.
@@ -207,7 +207,7 @@ impl Ahead {
             }
             if let Some((listing, work)) = state.take_work(self.open) {
                 // Only one worker is woken at a time, so this one wakes the next.
-                self.wake_member(&state);
+                self.wake_worker(&state);
                 let ticket = Ticket {
                     ahead: self,
                     listing,
@@ -225,7 +225,7 @@ impl Ahead {
     }
 
     /// Whether work is queued and no worker is idle.
-    pub(super) fn is_short_of_members(&self) -> bool {
+    pub(super) fn is_short_of_workers(&self) -> bool {
         let state = self.lock();
         state.idle == 0 && state.has_work(self.open)
     }
@@ -243,7 +243,7 @@ impl Ahead {
         listing.pieces.push_back(None);
         state.pieces += 1;
         state.open.insert(number);
-        self.wake_member(&state);
+        self.wake_worker(&state);
         Some(piece)
     }
 
@@ -311,7 +311,7 @@ impl Ahead {
             }
         }
         // Workers may continue with directories that had too many pieces.
-        self.wake_member(&state);
+        self.wake_worker(&state);
         Turn::Ready
     }
 
@@ -321,7 +321,7 @@ impl Ahead {
         self.work.notify_all();
     }
 
-    fn wake_member(&self, state: &State) {
+    fn wake_worker(&self, state: &State) {
         if state.idle > 0 && state.has_work(self.open) {
             self.work.notify_one();
         }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::ahead::{Ahead, LISTED_AHEAD, Turn};
 use super::piece::Piece;
 use super::{Scan, ScanEnd};
+use crate::adaptive_pool::STALL_THRESHOLD;
 use crate::crash_point::{CrashPoint, crash_point};
-use crate::crew::HELD;
 use crate::entry::EntryId;
 use crate::problem::Problem;
 use crate::progress::Progress;
@@ -17,14 +17,14 @@ const BATCH_ENTRIES: usize = 8192;
 /// Maximum time for which a batch is collected. Each commit flushes the disk and writes complete pages.
 const BATCH_WAIT: Duration = Duration::from_millis(50);
 /// If no piece is delivered for this time, stalled calls may block all workers, and another one is started.
-const QUIET: Duration = HELD;
+const QUIET: Duration = STALL_THRESHOLD;
 
 pub(super) struct Committer<'a> {
     scan: &'a Scan<'a>,
     reader: Reader,
     ahead: &'a Ahead,
     /// Starts another worker.
-    recruit: &'a dyn Fn(),
+    start_worker: &'a dyn Fn(),
     /// The number of delivered pieces when it was last seen to change, and that time.
     delivered: (u64, Instant),
     /// The last directory that was queued.
@@ -43,14 +43,14 @@ impl<'a> Committer<'a> {
         scan: &'a Scan<'a>,
         reader: Reader,
         ahead: &'a Ahead,
-        recruit: &'a dyn Fn(),
+        start_worker: &'a dyn Fn(),
     ) -> Self {
         let now = Instant::now();
         Committer {
             scan,
             reader,
             ahead,
-            recruit,
+            start_worker,
             delivered: (0, now),
             cursor: 0,
             exhausted: false,
@@ -124,9 +124,9 @@ impl<'a> Committer<'a> {
         let delivered = self.ahead.delivered();
         if delivered != before {
             self.delivered = (delivered, Instant::now());
-        } else if since.elapsed() >= QUIET && self.ahead.is_short_of_members() {
+        } else if since.elapsed() >= QUIET && self.ahead.is_short_of_workers() {
             self.delivered = (delivered, Instant::now());
-            (self.recruit)();
+            (self.start_worker)();
         }
     }
 

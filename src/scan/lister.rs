@@ -11,10 +11,10 @@ use rustix::io::Errno;
 use super::Scan;
 use super::ahead::{Ahead, OpenListing, Ticket, Work};
 use super::piece::Piece;
-use crate::crew::{Advice, Crew, HELD, Member};
+use crate::adaptive_pool::{AdaptivePool, Advice, STALL_THRESHOLD, Worker};
 use crate::problem::{Problem, Reason};
 use crate::source::{
-    Asker, Directory, DirentBuffer, NameList, NameStore, Names, OpenError, SpoolError,
+    CallKind, Directory, DirentBuffer, NameList, NameStore, Names, OpenError, SpoolError,
 };
 use crate::state::{FoundEntry, StateError, Unlisted};
 
@@ -26,7 +26,7 @@ pub(super) const PIECE_NAMES: usize = 128;
 pub(super) struct Listers<'a> {
     pub(super) scan: &'a Scan<'a>,
     pub(super) ahead: Ahead,
-    pub(super) crew: Crew,
+    pub(super) pool: AdaptivePool,
     pub(super) names: NameStore,
 }
 
@@ -35,7 +35,7 @@ impl<'a> Listers<'a> {
         Listers {
             scan,
             ahead: Ahead::new(scan.threads),
-            crew: Crew::new(scan.threads),
+            pool: AdaptivePool::new(scan.threads),
             names: NameStore::new(scan.state.folder()),
         }
     }
@@ -53,56 +53,56 @@ impl<'a> Listers<'a> {
 ///
 /// # Errors
 /// If the system has no more threads.
-pub(super) fn recruit<'scope>(
+pub(super) fn start_worker<'scope>(
     threads: &'scope Scope<'scope, '_>,
     listers: &'scope Listers<'scope>,
 ) -> io::Result<()> {
-    let Some(member) = listers.crew.join() else {
+    let Some(worker) = listers.pool.add_worker() else {
         return Ok(());
     };
     let lister = move || {
-        let pace = Pace {
+        let calls = CallMonitor {
             threads,
             listers,
-            member,
-            is_one_too_many: false,
+            worker,
+            should_leave: false,
         };
         let buffer = DirentBuffer::default();
-        Lister { pace, buffer }.work();
+        Lister { calls, buffer }.work();
     };
     let spawned = Builder::new().spawn_scoped(threads, lister);
     if spawned.is_err() {
-        listers.crew.is_as_large_as_can_be();
+        listers.pool.set_exhausted();
     }
     spawned.map(drop)
 }
 
 struct Lister<'scope, 'env> {
-    pace: Pace<'scope, 'env>,
+    calls: CallMonitor<'scope, 'env>,
     buffer: DirentBuffer,
 }
 
 /// Measures the calls of a worker, and adapts the size of the pool.
-struct Pace<'scope, 'env> {
+struct CallMonitor<'scope, 'env> {
     threads: &'scope Scope<'scope, 'env>,
     listers: &'scope Listers<'scope>,
-    member: Member<'scope>,
-    is_one_too_many: bool,
+    worker: Worker<'scope>,
+    should_leave: bool,
 }
 
-impl Pace<'_, '_> {
+impl CallMonitor<'_, '_> {
     fn count(&mut self, took: Duration) {
-        self.member.count(took);
-        match self.member.advice() {
+        self.worker.count(took);
+        match self.worker.advice() {
             Advice::Stay => {}
             Advice::Grow => {
-                self.is_one_too_many = false;
-                if self.listers.ahead.is_short_of_members() {
+                self.should_leave = false;
+                if self.listers.ahead.is_short_of_workers() {
                     // If no thread can be started, the scan continues with the existing ones.
-                    drop(recruit(self.threads, self.listers));
+                    drop(start_worker(self.threads, self.listers));
                 }
             }
-            Advice::Leave => self.is_one_too_many = true,
+            Advice::Leave => self.should_leave = true,
         }
     }
 }
@@ -110,7 +110,7 @@ impl Pace<'_, '_> {
 impl Lister<'_, '_> {
     /// Works until the queue is closed, or until the pool needs fewer workers.
     fn work(mut self) {
-        while let Some((ticket, work)) = self.pace.listers.ahead.work() {
+        while let Some((ticket, work)) = self.calls.listers.ahead.work() {
             let opened = match work {
                 Work::Examine(open) => Ok(open),
                 Work::List(unlisted) => self.list(&unlisted),
@@ -119,11 +119,15 @@ impl Lister<'_, '_> {
                 Ok(open) => self.examine(ticket, open),
                 Err(piece) => ticket.deliver(piece),
             }
-            if std::mem::take(&mut self.pace.is_one_too_many) {
-                let source = self.pace.listers.scan.source;
-                match self.pace.member.leave(source.held_of(Asker::Scan, HELD)) {
+            if std::mem::take(&mut self.calls.should_leave) {
+                let source = self.calls.listers.scan.source;
+                match self
+                    .calls
+                    .worker
+                    .leave(source.slow_calls_of(CallKind::Scan, STALL_THRESHOLD))
+                {
                     Ok(()) => return,
-                    Err(member) => self.pace.member = member,
+                    Err(worker) => self.calls.worker = worker,
                 }
             }
         }
@@ -131,13 +135,13 @@ impl Lister<'_, '_> {
 
     /// Reads the names of a directory, after those that an earlier run recorded.
     fn list(&mut self, unlisted: &Unlisted) -> Result<Box<OpenListing>, Piece> {
-        let Lister { pace, buffer } = self;
-        let listers = pace.listers;
+        let Lister { calls, buffer } = self;
+        let listers = calls.listers;
         let source = listers.scan.source;
-        let asking = source.ask(Asker::Scan, unlisted.id);
+        let call = source.begin_call(CallKind::Scan, unlisted.id);
         let listable = source.listable(unlisted.id, &unlisted.place)?;
         let mut go_on = || {
-            pace.count(asking.renew());
+            calls.count(call.renew());
             !listers.scan.stop.is_requested()
         };
         // The entries of a large directory that an earlier run recorded are kept.
@@ -154,8 +158,11 @@ impl Lister<'_, '_> {
         let names = match open.names.cut(PIECE_NAMES) {
             Ok(names) => names,
             Err(error) => {
-                return ticket
-                    .deliver(self.pace.listers.name_list_failed(SpoolError::Spool(error)));
+                return ticket.deliver(
+                    self.calls
+                        .listers
+                        .name_list_failed(SpoolError::Spool(error)),
+                );
             }
         };
         let directory = Arc::clone(&open.directory);
@@ -173,18 +180,18 @@ impl Lister<'_, '_> {
 
     /// Examines the names. Returns None if the run is stopping.
     fn entries(&mut self, directory: &Directory, names: &Names) -> Option<Vec<FoundEntry>> {
-        let scan = self.pace.listers.scan;
+        let scan = self.calls.listers.scan;
         let mut entries = Vec::with_capacity(names.len());
         if names.is_empty() {
             return Some(entries);
         }
-        let asking = scan.source.ask(Asker::Scan, directory.id);
+        let call = scan.source.begin_call(CallKind::Scan, directory.id);
         for name in names.iter() {
             if scan.stop.is_requested() {
                 return None;
             }
             entries.extend(examine(scan, directory, name));
-            self.pace.count(asking.renew());
+            self.calls.count(call.renew());
         }
         Some(entries)
     }
@@ -201,8 +208,8 @@ fn examine(scan: &Scan<'_>, directory: &Directory, name: &CStr) -> Option<FoundE
     }
     match directory.look(name) {
         Ok(seen) => {
-            if let Some(witness) = scan.witness {
-                witness.saw(directory, name, &seen);
+            if let Some(visitor) = scan.visitor {
+                visitor.visit(directory, name, &seen);
             }
             let name = name.to_bytes().to_vec();
             let entry = directory.entry(seen, name, scan.preserve_hardlinks);

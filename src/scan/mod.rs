@@ -5,12 +5,12 @@
 //! A directory is listed only after its own row is committed, so that its access time is recorded before the
 //! listing changes it.
 
-mod again;
 mod ahead;
 mod committer;
+mod entry_visitor;
 mod lister;
 mod piece;
-mod witness;
+mod reexamine;
 
 use crate::monitor::{Event, Monitor};
 use crate::problem::{Problem, ProblemLimit};
@@ -25,7 +25,7 @@ use ahead::Ahead;
 use committer::Committer;
 use lister::Listers;
 
-pub use witness::Witness;
+pub use entry_visitor::EntryVisitor;
 
 /// The inputs of a scan.
 pub struct Scan<'a> {
@@ -37,7 +37,7 @@ pub struct Scan<'a> {
     pub preserve_hardlinks: bool,
     /// Whether to retry directories that failed in an earlier run.
     pub retry_problems: bool,
-    /// Maximum number of workers; see [`crate::crew`].
+    /// Maximum number of workers; see [`crate::adaptive_pool`].
     pub threads: usize,
     /// Stops the run when too many entries fail.
     pub limit: &'a ProblemLimit,
@@ -50,7 +50,7 @@ pub struct Scan<'a> {
     /// Called after each commit, because there may be new entries to load.
     pub committed: &'a (dyn Fn() + Sync),
     /// Receives each examined entry.
-    pub witness: Option<&'a dyn Witness>,
+    pub visitor: Option<&'a dyn EntryVisitor>,
 }
 
 /// How a scan ended.
@@ -83,14 +83,14 @@ impl Scan<'_> {
         std::thread::scope(|threads| {
             // However the committer ends, the workers must not wait for more.
             let _closing = Closing(&listers.ahead);
-            for _ in 0..listers.crew.few() {
-                lister::recruit(threads, listers).map_err(StateError::Exhausted)?;
+            for _ in 0..listers.pool.min() {
+                lister::start_worker(threads, listers).map_err(StateError::Exhausted)?;
             }
-            let recruit = || {
+            let start_worker = || {
                 // If no thread can be started, the scan continues with the existing ones.
-                drop(lister::recruit(threads, listers));
+                drop(lister::start_worker(threads, listers));
             };
-            Committer::new(self, reader, &listers.ahead, &recruit).run()
+            Committer::new(self, reader, &listers.ahead, &start_worker).run()
         })
     }
 

@@ -163,7 +163,7 @@ impl State {
     ///
     /// # Errors
     /// If the database cannot be read.
-    pub fn has_begun(&self) -> Result<bool, StateError> {
+    pub fn has_bucket_object(&self) -> Result<bool, StateError> {
         self.flag(BEGUN)
     }
 
@@ -171,7 +171,7 @@ impl State {
     ///
     /// # Errors
     /// If the database cannot be written.
-    pub fn set_begun(&self) -> Result<(), StateError> {
+    pub fn record_bucket_object(&self) -> Result<(), StateError> {
         self.write(|transaction| put(transaction, BEGUN, &[1]))
     }
 

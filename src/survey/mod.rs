@@ -213,7 +213,7 @@ impl Looked {
             progress: &Progress::default(),
             monitor: &Silent,
             committed: &|| (),
-            witness: Some(&eyes),
+            visitor: Some(&eyes),
         }
         .run()?;
         if end == ScanEnd::Stopped {

@@ -9,7 +9,7 @@ use clfs_format::limits::SYMLINK_TARGET_BYTES;
 
 use super::SHOWN;
 use crate::entry::EntryId;
-use crate::scan::Witness;
+use crate::scan::EntryVisitor;
 use crate::source::{Directory, Seen};
 
 /// A file takes that much less than its size at least before it counts as sparse: file systems
@@ -68,8 +68,8 @@ impl Eyes {
     }
 }
 
-impl Witness for Eyes {
-    fn saw(&self, directory: &Directory, name: &CStr, seen: &Seen) {
+impl EntryVisitor for Eyes {
+    fn visit(&self, directory: &Directory, name: &CStr, seen: &Seen) {
         let (id, attributes) = (directory.id, &seen.attributes);
         let size = attributes.size;
         if seen.is_mount {

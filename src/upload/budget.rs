@@ -317,10 +317,7 @@ mod tests {
             small.pop();
             let newcomer = waits(&budget, 1);
             let large = large.recv_timeout(LONG).unwrap();
-            assert!(
-                newcomer.try_recv().is_err(),
-                "it took the large one's slot"
-            );
+            assert!(newcomer.try_recv().is_err(), "it took the large one's slot");
             drop((large, small));
             newcomer.recv_timeout(LONG).unwrap();
         }

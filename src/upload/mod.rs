@@ -2,7 +2,7 @@
 //! which is below the retries of the container, bounds the requests in flight.
 
 mod budget;
-mod receipt;
+mod completion;
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::stop::StopFlag;
 
 pub use budget::{Budget, Room};
-pub use receipt::{Delivered, Receipt, ReceiptEnd};
+pub use completion::{Completion, CompletionHandler, Delivered};
 
 /// Limits of the uploads in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,13 +112,13 @@ impl Uploader {
     }
 
     /// Returns a sink for the objects of one entity.
-    pub fn sink<'a, E: ReceiptEnd>(
+    pub fn sink<'a, H: CompletionHandler>(
         self: &'a Arc<Self>,
-        receipt: &'a Arc<Receipt<E>>,
-    ) -> EntitySink<'a, E> {
+        completion: &'a Arc<Completion<H>>,
+    ) -> EntitySink<'a, H> {
         EntitySink {
             uploader: self,
-            receipt,
+            completion,
         }
     }
 
@@ -189,36 +189,36 @@ impl Uploader {
 
 /// Reports an object as stored or lost, even if its task panics: otherwise its completion would never be
 /// called and the run would not end.
-struct InFlight<E: ReceiptEnd> {
-    receipt: Arc<Receipt<E>>,
+struct InFlight<H: CompletionHandler> {
+    completion: Arc<Completion<H>>,
     stop: Arc<StopFlag>,
     /// None until the task has ended. Then the bytes of the object, or None if it was lost.
     stored: Option<Option<u64>>,
 }
 
-impl<E: ReceiptEnd> InFlight<E> {
+impl<H: CompletionHandler> InFlight<H> {
     fn end(mut self, stored: Option<u64>) {
         self.stored = Some(stored);
     }
 }
 
-impl<E: ReceiptEnd> Drop for InFlight<E> {
+impl<H: CompletionHandler> Drop for InFlight<H> {
     fn drop(&mut self) {
         if self.stored.is_none() {
             // The task panicked, or the runtime dropped it.
             self.stop.request();
         }
-        self.receipt.object_done(self.stored.flatten());
+        self.completion.object_done(self.stored.flatten());
     }
 }
 
 /// Uploads the objects of one entity.
-pub struct EntitySink<'a, E: ReceiptEnd> {
+pub struct EntitySink<'a, H: CompletionHandler> {
     uploader: &'a Arc<Uploader>,
-    receipt: &'a Arc<Receipt<E>>,
+    completion: &'a Arc<Completion<H>>,
 }
 
-impl<E: ReceiptEnd> ObjectSink for EntitySink<'_, E> {
+impl<H: CompletionHandler> ObjectSink for EntitySink<'_, H> {
     type Room = Room;
 
     fn room(&self, bytes: u64) -> Room {
@@ -228,10 +228,10 @@ impl<E: ReceiptEnd> ObjectSink for EntitySink<'_, E> {
     fn put(&self, object: EncodedObject, mut room: Room) {
         let length = object.bytes.len() as u64;
         room.shrink(object.memory + OBJECT_OVERHEAD);
-        self.receipt.object_started();
+        self.completion.object_started();
         let uploader = Arc::clone(self.uploader);
         let in_flight = InFlight {
-            receipt: Arc::clone(self.receipt),
+            completion: Arc::clone(self.completion),
             stop: Arc::clone(&uploader.stop),
             stored: None,
         };

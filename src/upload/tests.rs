@@ -63,8 +63,8 @@ fn put_all(
 ) -> (Receiver<Delivered>, Arc<StopFlag>, Arc<Uploader>) {
     let (stop, uploader) = uploader(|limiter| Arc::new(Limited::new(container, limiter)));
     let (sender, receiver) = channel();
-    let receipt = Arc::new(Receipt::new(Report(sender)));
-    put_into(&uploader, &receipt, names);
+    let completion = Arc::new(Completion::new(Report(sender)));
+    put_into(&uploader, &completion, names);
     (receiver, stop, uploader)
 }
 
@@ -87,8 +87,8 @@ fn uploader(
     (stop, uploader)
 }
 
-fn put_into(uploader: &Arc<Uploader>, receipt: &Arc<Receipt<Report>>, names: &[&str]) {
-    let sink = uploader.sink(receipt);
+fn put_into(uploader: &Arc<Uploader>, completion: &Arc<Completion<Report>>, names: &[&str]) {
+    let sink = uploader.sink(completion);
     for name in names {
         let object = EncodedObject {
             name: BlobName::new(*name).unwrap(),
@@ -97,7 +97,7 @@ fn put_into(uploader: &Arc<Uploader>, receipt: &Arc<Receipt<Report>>, names: &[&
         };
         sink.put(object, sink.room(6));
     }
-    receipt.seal(());
+    completion.finish(());
 }
 
 const LONG: Duration = Duration::from_secs(30);
@@ -167,7 +167,7 @@ fn nothing_is_uploaded_after_a_failure() {
     let (_, uploader) = uploader(|_| shared);
     for names in [&["A1"], &["A2"]] {
         let (sender, receiver) = channel();
-        put_into(&uploader, &Arc::new(Receipt::new(Report(sender))), names);
+        put_into(&uploader, &Arc::new(Completion::new(Report(sender))), names);
         assert_eq!(receiver.recv_timeout(LONG).unwrap().lost, 1);
     }
     assert!(!uploader.delete_all([BlobName::new("A1").unwrap()].into_iter()));

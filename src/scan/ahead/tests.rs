@@ -159,8 +159,8 @@ fn the_first_directory_has_its_own_slots() {
 #[test]
 fn open_directories_are_limited() {
     let directory = directory();
-    for (members, bound) in [(3, 3), (64, 64), (1000, 64)] {
-        let ahead = Ahead::new(members);
+    for (workers, bound) in [(3, 3), (64, 64), (1000, 64)] {
+        let ahead = Ahead::new(workers);
         ahead.add(directories(5..105));
         // No piece of the first one is delivered.
         let first = list(&ahead, 5);
@@ -175,9 +175,9 @@ fn open_directories_are_limited() {
             ticket.deliver(chunk(&[], false));
         }
         assert_eq!(ahead.lock().open.len() as u64, bound - 1);
-        assert!(has_work(&ahead), "one more of {members} may be listed");
+        assert!(has_work(&ahead), "one more of {workers} may be listed");
         last.share(listing(&directory, &[]));
-        assert!(!has_work(&ahead), "{bound} of {members} are open");
+        assert!(!has_work(&ahead), "{bound} of {workers} are open");
         drop((first, tickets, last));
     }
 }

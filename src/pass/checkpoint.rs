@@ -7,16 +7,16 @@ use crate::state::PassProgress;
 
 /// The checkpoint of a pass in memory. Each batch of outcomes is stored together with it.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(super) struct Checkpoint {
     cursor: u64,
     outstanding: BTreeSet<EntryId>,
     /// All entries were taken.
     complete: bool,
 }
 
-impl Ledger {
+impl Checkpoint {
     pub(super) fn resume(progress: PassProgress) -> Self {
-        Ledger {
+        Checkpoint {
             cursor: progress.cursor,
             outstanding: progress.outstanding.into_iter().collect(),
             complete: false,

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::bottleneck::{BottleneckDetector, BottleneckSample};
 use super::estimate::estimate;
 use super::history::History;
-use super::bottleneck::{BottleneckDetector, BottleneckSample};
 use super::window::{Mark, Window};
 use super::{EntryCounts, Progress, Snapshot};
 use crate::container::limit::Limiter;
@@ -39,7 +39,7 @@ const RESPONDED_WITHIN: Duration = Duration::from_secs(2);
 const NEAR_LIMIT: f64 = 0.9;
 
 /// The parts of a run that are sampled.
-pub struct Observer<'a> {
+pub struct ProgressSampler<'a> {
     pub(crate) progress: &'a Progress,
     pub(crate) state: &'a State,
     pub(crate) reader: Reader,
@@ -48,7 +48,7 @@ pub struct Observer<'a> {
     pub(crate) started: Instant,
 }
 
-impl Observer<'_> {
+impl ProgressSampler<'_> {
     /// Samples the run until the sender of `end` is dropped, then takes the last snapshot.
     pub(crate) fn run(self, end: &Receiver<()>, monitor: &dyn Monitor) {
         let mut series = SampleSeries::new(self.state.folder(), self.started);
@@ -104,7 +104,7 @@ impl SampleSeries {
         }
     }
 
-    fn sample(&mut self, run: &Observer<'_>) {
+    fn sample(&mut self, run: &ProgressSampler<'_>) {
         let (time, cpu, busy) = (Instant::now(), processor_time(), run.state.busy());
         let (last_time, last_cpu, last_busy) = self.last;
         self.last = (time, cpu, busy);
@@ -130,24 +130,24 @@ impl SampleSeries {
             requests_are_full: run.limiter.in_flight()
                 >= Progress::get(&progress.limiter.concurrency).max(1),
             waiting_for_room: progress.waiting_for_room.load(Ordering::Relaxed),
-            waiting_for_source: run.source.held(SLOW_CALL),
+            waiting_for_source: run.source.slow_calls(SLOW_CALL),
             busy: part(cpu, last_cpu) / processors as f64,
             in_transaction: part(busy, last_busy),
         });
     }
 
-    fn mark(&self, run: &Observer<'_>) -> Mark {
+    fn mark(&self, run: &ProgressSampler<'_>) -> Mark {
         let progress = run.progress;
         Mark {
             elapsed: run.started.elapsed(),
             entries: Progress::get(&progress.done),
-            bytes_read: Progress::get(&progress.bytes_read) + Progress::get(&progress.under_way),
+            bytes_read: Progress::get(&progress.bytes_read) + Progress::get(&progress.read_ahead),
             bytes_put: Progress::get(&progress.bytes_put),
             cpu: processor_time().saturating_sub(self.cpu_before),
         }
     }
 
-    fn take(&mut self, run: &Observer<'_>, last: bool) -> &Snapshot {
+    fn take(&mut self, run: &ProgressSampler<'_>, last: bool) -> &Snapshot {
         if last || self.taken.is_multiple_of(SNAPSHOTS_PER_QUERY) {
             // Errors are ignored here: the stages that depend on the database report them.
             self.problems = run.reader.problem_count().unwrap_or(self.problems);
@@ -170,7 +170,7 @@ impl SampleSeries {
         self.snapshot.insert(snapshot)
     }
 
-    fn figures(&mut self, run: &Observer<'_>) -> Snapshot {
+    fn figures(&mut self, run: &ProgressSampler<'_>) -> Snapshot {
         let (progress, before) = (run.progress, run.progress.before());
         let get = Progress::get;
         let phase = progress.phase();

@@ -7,7 +7,7 @@ use clfs_format::limits::NAME_BYTES;
 use super::Scan;
 use crate::entry::EntryId;
 use crate::problem::{Problem, Reason};
-use crate::source::{Asker, Directory, OpenError, Seen, may_be_recorded_anew};
+use crate::source::{CallKind, Directory, OpenError, Seen, may_be_recorded_anew};
 use crate::state::{Reader, StateError};
 
 /// Rows in one query.
@@ -100,7 +100,7 @@ impl Scan<'_> {
         if name.len() > NAME_BYTES {
             return Err(Problem::new(Reason::NameTooLong).into());
         }
-        let _asking = self.source.ask(Asker::Scan, id);
+        let _call = self.source.begin_call(CallKind::Scan, id);
         let directory = self.source.directory(parent)?;
         let seen = directory.look_at(name)?;
         Ok((directory, seen))

@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 use clfs_format::{FILE_SEGMENT_BYTES, FileType};
 
 use super::attempt::Attempt;
+use super::checkpoint::Checkpoint;
 use super::encoder_thread::ENTRY_ROOM;
-use super::ledger::Ledger;
 use super::queue::WorkQueue;
-use super::{Message, Outcome, PassRun, Sealed, Task, Verdict};
-use crate::crew::HELD;
+use super::{EncodeOutcome, EncodeResult, EntryOutcome, Message, PassRun, Task};
+use crate::adaptive_pool::STALL_THRESHOLD;
 use crate::encode::obsolete_blobs;
 use crate::entry::{EntryId, SourceAttributes};
 use crate::monitor::Event;
 use crate::problem::Problem;
 use crate::progress::Progress;
-use crate::source::Asker;
+use crate::source::CallKind;
 use crate::state::{Reader, Settled, Settlement, StateError};
 
 /// Maximum number of outcomes in one transaction.
@@ -29,32 +29,34 @@ const STORE_INTERVAL: Duration = Duration::from_millis(500);
 const COLLECT_TIME: Duration = Duration::from_millis(5);
 
 /// Stores outcomes until the dispatcher, the encoders and all uploads are finished.
-pub(super) fn settle(
+pub(super) fn write_outcomes(
     run: &PassRun<'_>,
     messages: &Receiver<Message>,
-    ledger: &Mutex<Ledger>,
+    checkpoint: &Mutex<Checkpoint>,
     queue: &WorkQueue,
-    recruit: Box<dyn Fn() + '_>,
+    start_worker: Box<dyn Fn() + '_>,
 ) -> Result<(), StateError> {
-    let mut settler = Settler {
+    let mut writer = OutcomeWriter {
         run,
         reader: run.state.reader()?,
-        ledger,
+        checkpoint,
         queue,
         batch: Batch::default(),
         taken: (0, Instant::now()),
-        recruit: Some(recruit),
+        start_worker: Some(start_worker),
     };
     let mut due = Instant::now() + STORE_INTERVAL;
     loop {
-        let wait = due.saturating_duration_since(Instant::now()).min(HELD);
+        let wait = due
+            .saturating_duration_since(Instant::now())
+            .min(STALL_THRESHOLD);
         let finished = match messages.recv_timeout(wait) {
             Ok(message) => {
-                settler.receive(message);
+                writer.receive(message);
                 std::thread::sleep(COLLECT_TIME);
                 // Messages that arrive meanwhile wait for the next batch.
                 for message in messages.try_iter().take(BATCH) {
-                    settler.receive(message);
+                    writer.receive(message);
                     if Instant::now() >= due {
                         break;
                     }
@@ -64,22 +66,22 @@ pub(super) fn settle(
             Err(RecvTimeoutError::Timeout) => false,
             Err(RecvTimeoutError::Disconnected) => true,
         };
-        let idle = settler.ledger().is_finished();
+        let idle = writer.checkpoint().is_finished();
         let stop = run.stop.is_requested();
-        if finished || idle || settler.batch.len() >= BATCH || Instant::now() >= due {
-            settler.store()?;
+        if finished || idle || writer.batch.len() >= BATCH || Instant::now() >= due {
+            writer.store()?;
             run.context.memory.trim();
             due = Instant::now() + STORE_INTERVAL;
         }
-        if stop || settler.ledger().is_finished() {
+        if stop || writer.checkpoint().is_finished() {
             // The encoders exit, which drops the last sender and ends this loop.
             queue.close(stop);
-            settler.recruit = None;
+            writer.start_worker = None;
         }
         if finished {
             return Ok(());
         }
-        settler.replace_stalled();
+        writer.replace_stalled();
     }
 }
 
@@ -97,21 +99,23 @@ impl Batch {
     }
 }
 
-struct Settler<'a> {
+struct OutcomeWriter<'a> {
     run: &'a PassRun<'a>,
     reader: Reader,
-    ledger: &'a Mutex<Ledger>,
+    checkpoint: &'a Mutex<Checkpoint>,
     queue: &'a WorkQueue,
     batch: Batch,
     /// The number of pieces of work that were taken when it was last seen to change, and that time.
     taken: (u64, Instant),
     /// Starts another encoder thread. Dropped when the queue is closed, because it owns a sender of messages.
-    recruit: Option<Box<dyn Fn() + 'a>>,
+    start_worker: Option<Box<dyn Fn() + 'a>>,
 }
 
-impl Settler<'_> {
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+impl OutcomeWriter<'_> {
+    fn checkpoint(&self) -> MutexGuard<'_, Checkpoint> {
+        self.checkpoint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts another encoder thread if stalled calls block all of them. A blocked thread cannot measure its
@@ -121,14 +125,19 @@ impl Settler<'_> {
         let taken = self.queue.taken();
         if taken != before {
             self.taken = (taken, Instant::now());
-        } else if since.elapsed() >= HELD
+        } else if since.elapsed() >= STALL_THRESHOLD
             && self.queue.is_short_of_threads()
-            && self.run.context.source.held_of(Asker::Encoder, HELD) > 0
+            && self
+                .run
+                .context
+                .source
+                .slow_calls_of(CallKind::Encoder, STALL_THRESHOLD)
+                > 0
             && !self.is_short_of_room()
         {
             self.taken = (taken, Instant::now());
-            if let Some(recruit) = &self.recruit {
-                recruit();
+            if let Some(start_worker) = &self.start_worker {
+                start_worker();
             }
         }
     }
@@ -145,27 +154,28 @@ impl Settler<'_> {
     fn receive(&mut self, message: Message) {
         match message {
             Message::Outcome(outcome) => self.add(*outcome),
-            Message::AllTaken => self.ledger().set_complete(),
+            Message::AllTaken => self.checkpoint().set_complete(),
         }
     }
 
-    fn add(&mut self, outcome: Outcome) {
-        let Outcome {
+    fn add(&mut self, outcome: EntryOutcome) {
+        let EntryOutcome {
             task,
-            sealed: Sealed {
-                verdict,
-                read_ahead,
-            },
+            result:
+                EncodeResult {
+                    outcome,
+                    read_ahead,
+                },
             delivered,
             took,
         } = outcome;
         let id = task.entry.id;
         let progress = self.run.progress;
-        match verdict {
+        match outcome {
             // Not all objects are in the container: the entry remains outstanding for the next run.
             _ if delivered.lost > 0 => {}
-            Verdict::Abandoned => {}
-            Verdict::Whole(content) => {
+            EncodeOutcome::Abandoned => {}
+            EncodeOutcome::Whole(content) => {
                 let bytes_read = content.bytes;
                 self.batch.done.push(Settled {
                     id,
@@ -179,15 +189,15 @@ impl Settler<'_> {
                 if task.entry.attributes.file_type == FileType::Regular {
                     progress.rankings.loaded(id, bytes_read, took);
                 }
-                self.ledger().settle(id);
+                self.checkpoint().settle(id);
             }
-            Verdict::Problem(problem) => {
+            EncodeOutcome::Problem(problem) => {
                 self.batch.failed.push((id, problem));
                 Progress::add(&progress.failed, 1);
                 Progress::add(&progress.bytes_failed, task.entry.regular_bytes());
-                self.ledger().settle(id);
+                self.checkpoint().settle(id);
             }
-            Verdict::Changed(attributes, next) => {
+            EncodeOutcome::Changed(attributes, next) => {
                 let task = Task {
                     attempt: next,
                     ..task
@@ -197,7 +207,7 @@ impl Settler<'_> {
         }
         // The bytes of a complete file were added to `bytes_read`. Those of other files are read again or not
         // at all.
-        Progress::take(&progress.under_way, read_ahead);
+        Progress::take(&progress.read_ahead, read_ahead);
     }
 
     /// Stores the batch. Changed entries come last, because the container may delay their deletions, and the
@@ -231,7 +241,7 @@ impl Settler<'_> {
         let fresh = changed.iter();
         self.run.state.settle(&Settlement {
             pass: self.run.pass,
-            progress: self.ledger().progress(),
+            progress: self.checkpoint().progress(),
             done: Vec::new(),
             failed: Vec::new(),
             refreshed: fresh
@@ -258,7 +268,7 @@ impl Settler<'_> {
         let changed: Vec<EntryId> = changed.map(|settled| settled.id).collect();
         let solved = self.run.state.settle(&Settlement {
             pass: self.run.pass,
-            progress: self.ledger().progress(),
+            progress: self.checkpoint().progress(),
             done,
             failed: failed.clone(),
             refreshed: Vec::new(),

@@ -18,7 +18,7 @@ use std::time::Duration;
 const SLOW: Duration = Duration::from_micros(50);
 
 /// A call that takes longer is treated as stalled: its thread may never return.
-pub const HELD: Duration = Duration::from_millis(100);
+pub const STALL_THRESHOLD: Duration = Duration::from_millis(100);
 
 /// Calls between two advices. At 1 ms each, a pool doubles in 32 ms.
 const CALLS: u32 = 32;
@@ -32,8 +32,8 @@ const SHRINK_BELOW: u32 = 4;
 
 /// The current and the maximum number of workers.
 #[derive(Debug)]
-pub struct Crew {
-    members: AtomicUsize,
+pub struct AdaptivePool {
+    workers: AtomicUsize,
     min: usize,
     /// Reduced if the system has no more threads.
     max: AtomicUsize,
@@ -44,8 +44,8 @@ const LEFT_TO_OTHERS: usize = 8;
 
 /// A worker of a pool. Dropping it removes it from the pool.
 #[derive(Debug)]
-pub struct Member<'a> {
-    crew: &'a Crew,
+pub struct Worker<'a> {
+    pool: &'a AdaptivePool,
     slow: u32,
     calls: u32,
 }
@@ -61,17 +61,17 @@ pub enum Advice {
     Leave,
 }
 
-impl Crew {
+impl AdaptivePool {
     /// An empty pool for at most `max` workers. At least one is allowed.
     pub fn new(max: usize) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Crew::between(cores.clamp(2, 8), max)
+        AdaptivePool::between(cores.clamp(2, 8), max)
     }
 
     fn between(min: usize, max: usize) -> Self {
         let max = max.max(1);
-        Crew {
-            members: AtomicUsize::new(0),
+        AdaptivePool {
+            workers: AtomicUsize::new(0),
             min: min.min(max),
             max: AtomicUsize::new(max),
         }
@@ -79,7 +79,7 @@ impl Crew {
 
     /// Records that the system has no more threads: reduces the maximum below the current size.
     pub fn set_exhausted(&self) {
-        let max = self.members().saturating_sub(LEFT_TO_OTHERS).max(self.min);
+        let max = self.workers().saturating_sub(LEFT_TO_OTHERS).max(self.min);
         self.max.fetch_min(max, Ordering::Relaxed);
     }
 
@@ -94,26 +94,26 @@ impl Crew {
     }
 
     /// The current number of workers.
-    pub fn members(&self) -> usize {
-        self.members.load(Ordering::Relaxed)
+    pub fn workers(&self) -> usize {
+        self.workers.load(Ordering::Relaxed)
     }
 
     /// Adds a worker. Returns None if the pool is at its maximum.
-    pub fn join(&self) -> Option<Member<'_>> {
+    pub fn add_worker(&self) -> Option<Worker<'_>> {
         let max = self.max();
-        let step = |members| (members < max).then_some(members + 1);
-        self.members
+        let step = |workers| (workers < max).then_some(workers + 1);
+        self.workers
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step)
             .ok()?;
-        Some(Member {
-            crew: self,
+        Some(Worker {
+            pool: self,
             slow: 0,
             calls: 0,
         })
     }
 }
 
-impl Member<'_> {
+impl Worker<'_> {
     /// Records the duration of a call.
     pub fn count(&mut self, took: Duration) {
         self.calls += 1;
@@ -129,9 +129,9 @@ impl Member<'_> {
         let of_calls = u64::from(CALLS) * u64::from(self.slow) / u64::from(self.calls);
         (self.calls, self.slow) = (0, 0);
         match of_calls {
-            _ if self.crew.members() > self.crew.max() => Advice::Leave,
+            _ if self.pool.workers() > self.pool.max() => Advice::Leave,
             slow if slow >= u64::from(GROW_AT) => Advice::Grow,
-            slow if slow < u64::from(SHRINK_BELOW) && self.crew.members() > self.crew.min => {
+            slow if slow < u64::from(SHRINK_BELOW) && self.pool.workers() > self.pool.min => {
                 Advice::Leave
             }
             _ => Advice::Stay,
@@ -144,10 +144,10 @@ impl Member<'_> {
     /// # Errors
     /// The worker, if it must stay.
     pub fn leave(self, stalled: usize) -> Result<(), Self> {
-        let min = self.crew.min + stalled;
-        let step = |members: usize| (members > min).then(|| members - 1);
-        let members = &self.crew.members;
-        match members.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step) {
+        let min = self.pool.min + stalled;
+        let step = |workers: usize| (workers > min).then(|| workers - 1);
+        let workers = &self.pool.workers;
+        match workers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step) {
             Ok(_) => {
                 std::mem::forget(self);
                 Ok(())
@@ -157,9 +157,9 @@ impl Member<'_> {
     }
 }
 
-impl Drop for Member<'_> {
+impl Drop for Worker<'_> {
     fn drop(&mut self) {
-        self.crew.members.fetch_sub(1, Ordering::Relaxed);
+        self.pool.workers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -171,87 +171,92 @@ mod tests {
     const FAST_CALL: Duration = Duration::from_micros(3);
     const SLOW_CALL: Duration = Duration::from_millis(1);
 
-    fn advice(member: &mut Member<'_>, calls: &[(u32, Duration)]) -> Advice {
+    fn advice(worker: &mut Worker<'_>, calls: &[(u32, Duration)]) -> Advice {
         for (count, took) in calls {
-            (0..*count).for_each(|_| member.count(*took));
+            (0..*count).for_each(|_| worker.count(*took));
         }
-        member.advice()
+        worker.advice()
     }
 
     #[test]
     fn a_pool_with_slow_calls_grows_to_its_maximum() {
-        let crew = Crew::between(2, 5);
-        let mut members: Vec<_> = (0..crew.min()).map(|_| crew.join().unwrap()).collect();
+        let pool = AdaptivePool::between(2, 5);
+        let mut workers: Vec<_> = (0..pool.min())
+            .map(|_| pool.add_worker().unwrap())
+            .collect();
         for _ in 0..3 {
-            let grow = advice(members.last_mut().unwrap(), &[(CALLS, SLOW_CALL)]);
+            let grow = advice(workers.last_mut().unwrap(), &[(CALLS, SLOW_CALL)]);
             assert_eq!(grow, Advice::Grow);
-            members.push(crew.join().unwrap());
+            workers.push(pool.add_worker().unwrap());
         }
-        assert_eq!(crew.members(), 5);
-        assert!(crew.join().is_none());
-        drop(members);
-        assert_eq!(crew.members(), 0);
+        assert_eq!(pool.workers(), 5);
+        assert!(pool.add_worker().is_none());
+        drop(workers);
+        assert_eq!(pool.workers(), 0);
     }
 
     #[test]
     fn preemption_does_not_grow_the_pool() {
-        let crew = Crew::between(2, 64);
-        let mut member = crew.join().unwrap();
+        let pool = AdaptivePool::between(2, 64);
+        let mut worker = pool.add_worker().unwrap();
         // Preempted for 60 ms of 63.
         let calls = [(999, FAST_CALL), (1, Duration::from_millis(60))];
-        assert_eq!(advice(&mut member, &calls), Advice::Stay);
+        assert_eq!(advice(&mut worker, &calls), Advice::Stay);
     }
 
     #[test]
     fn idle_workers_leave_down_to_the_minimum() {
-        let crew = Crew::between(2, 64);
-        let mut members: Vec<_> = (0..4).map(|_| crew.join().unwrap()).collect();
+        let pool = AdaptivePool::between(2, 64);
+        let mut workers: Vec<_> = (0..4).map(|_| pool.add_worker().unwrap()).collect();
         let mut stayed = Vec::new();
-        while let Some(mut member) = members.pop() {
-            match advice(&mut member, &[(CALLS, FAST_CALL)]) {
-                Advice::Leave => assert!(member.leave(0).is_ok()),
+        while let Some(mut worker) = workers.pop() {
+            match advice(&mut worker, &[(CALLS, FAST_CALL)]) {
+                Advice::Leave => assert!(worker.leave(0).is_ok()),
                 other => {
                     assert_eq!(other, Advice::Stay);
-                    stayed.push(member);
+                    stayed.push(worker);
                 }
             }
         }
-        assert_eq!((crew.members(), stayed.len()), (2, 2));
+        assert_eq!((pool.workers(), stayed.len()), (2, 2));
         assert!(stayed.pop().unwrap().leave(0).is_err());
     }
 
     #[test]
     fn stalled_workers_do_not_count_towards_the_minimum() {
-        let crew = Crew::between(2, 64);
-        let mut members: Vec<_> = (0..5).map(|_| crew.join().unwrap()).collect();
+        let pool = AdaptivePool::between(2, 64);
+        let mut workers: Vec<_> = (0..5).map(|_| pool.add_worker().unwrap()).collect();
         let stalled = 2;
-        assert!(members.pop().unwrap().leave(stalled).is_ok());
-        assert!(members.pop().unwrap().leave(stalled).is_err());
+        assert!(workers.pop().unwrap().leave(stalled).is_ok());
+        assert!(workers.pop().unwrap().leave(stalled).is_err());
     }
 
     #[test]
     fn an_exhausted_system_gets_threads_back() {
-        let crew = Crew::between(2, 64);
-        let mut members: Vec<_> = (0..20).map(|_| crew.join().unwrap()).collect();
-        crew.set_exhausted();
-        assert_eq!((crew.max(), crew.join().is_none()), (12, true));
-        assert_eq!(advice(&mut members[0], &[(CALLS, SLOW_CALL)]), Advice::Leave);
+        let pool = AdaptivePool::between(2, 64);
+        let mut workers: Vec<_> = (0..20).map(|_| pool.add_worker().unwrap()).collect();
+        pool.set_exhausted();
+        assert_eq!((pool.max(), pool.add_worker().is_none()), (12, true));
+        assert_eq!(
+            advice(&mut workers[0], &[(CALLS, SLOW_CALL)]),
+            Advice::Leave
+        );
     }
 
     #[test]
     fn too_few_calls_give_no_advice() {
-        let crew = Crew::between(1, 64);
-        let mut member = crew.join().unwrap();
-        assert_eq!(advice(&mut member, &[(CALLS - 1, SLOW_CALL)]), Advice::Stay);
-        assert_eq!(advice(&mut member, &[(1, SLOW_CALL)]), Advice::Grow);
+        let pool = AdaptivePool::between(1, 64);
+        let mut worker = pool.add_worker().unwrap();
+        assert_eq!(advice(&mut worker, &[(CALLS - 1, SLOW_CALL)]), Advice::Stay);
+        assert_eq!(advice(&mut worker, &[(1, SLOW_CALL)]), Advice::Grow);
         // A third is between the thresholds.
         let calls = [(CALLS / 3, SLOW_CALL), (CALLS - CALLS / 3, FAST_CALL)];
-        assert_eq!(advice(&mut member, &calls), Advice::Stay);
+        assert_eq!(advice(&mut worker, &calls), Advice::Stay);
     }
 
     #[test]
     fn the_minimum_is_at_most_the_maximum() {
-        assert_eq!(Crew::new(0).max(), 1);
-        assert_eq!(Crew::new(1).min(), 1);
+        assert_eq!(AdaptivePool::new(0).max(), 1);
+        assert_eq!(AdaptivePool::new(1).min(), 1);
     }
 }

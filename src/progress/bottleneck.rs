@@ -1,6 +1,6 @@
 //! The bottleneck of a run, detected from many samples, because a single one is not conclusive.
 
-use super::Limiting;
+use super::Bottleneck;
 
 /// The load of a run at one moment.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,15 +36,15 @@ impl BottleneckSample {
         self.requests_are_full || self.waiting_for_room > 0
     }
 
-    fn bottleneck(&self) -> Option<Limiting> {
+    fn bottleneck(&self) -> Option<Bottleneck> {
         Some(match self {
-            now if now.at_bandwidth_limit => Limiting::Bandwidth,
-            now if now.paced && now.requests_wait() => Limiting::Throttling,
-            now if now.retrying > 0 && !now.responding && now.busy < BUSY => Limiting::Container,
-            now if now.busy >= BUSY => Limiting::Cpu,
-            now if now.requests_wait() => Limiting::Network,
-            now if now.in_transaction >= MOSTLY_IN_TRANSACTION => Limiting::State,
-            now if now.waiting_for_source > 0 => Limiting::Source,
+            now if now.at_bandwidth_limit => Bottleneck::Bandwidth,
+            now if now.paced && now.requests_wait() => Bottleneck::Throttling,
+            now if now.retrying > 0 && !now.responding && now.busy < BUSY => Bottleneck::Container,
+            now if now.busy >= BUSY => Bottleneck::Cpu,
+            now if now.requests_wait() => Bottleneck::Network,
+            now if now.in_transaction >= MOSTLY_IN_TRANSACTION => Bottleneck::State,
+            now if now.waiting_for_source > 0 => Bottleneck::Source,
             _ => return None,
         })
     }
@@ -53,7 +53,7 @@ impl BottleneckSample {
 /// Detects the bottleneck from the last samples.
 #[derive(Debug, Default)]
 pub(super) struct BottleneckDetector {
-    samples: std::collections::VecDeque<Option<Limiting>>,
+    samples: std::collections::VecDeque<Option<Bottleneck>>,
 }
 
 /// Samples that are kept: those of the last ten seconds, at four per second.
@@ -68,8 +68,8 @@ impl BottleneckDetector {
     }
 
     /// The bottleneck of at least half of the samples.
-    pub(super) fn bottleneck(&self) -> Option<Limiting> {
-        Limiting::ALL.into_iter().find(|bottleneck| {
+    pub(super) fn bottleneck(&self) -> Option<Bottleneck> {
+        Bottleneck::ALL.into_iter().find(|bottleneck| {
             let samples = self.samples.iter();
             let same = samples.filter(|sample| **sample == Some(*bottleneck));
             2 * same.count() >= self.samples.len().max(1)
@@ -81,7 +81,7 @@ impl BottleneckDetector {
 mod tests {
     use super::*;
 
-    fn bottleneck(samples: &[(usize, BottleneckSample)]) -> Option<Limiting> {
+    fn bottleneck(samples: &[(usize, BottleneckSample)]) -> Option<Bottleneck> {
         let mut detector = BottleneckDetector::default();
         for (times, sample) in samples {
             (0..*times).for_each(|_| detector.add(sample));
@@ -142,20 +142,20 @@ mod tests {
         for (samples, expected) in [
             (vec![], None),
             (vec![(40, idle)], None),
-            (vec![(40, room)], Some(Limiting::Network)),
-            (vec![(40, source)], Some(Limiting::Source)),
-            (vec![(40, busy)], Some(Limiting::Cpu)),
-            (vec![(40, full)], Some(Limiting::Network)),
-            (vec![(40, unpaced)], Some(Limiting::Cpu)),
-            (vec![(40, paced)], Some(Limiting::Throttling)),
-            (vec![(40, paced_full)], Some(Limiting::Throttling)),
-            (vec![(40, one_retry)], Some(Limiting::Source)),
-            (vec![(40, limited)], Some(Limiting::Bandwidth)),
-            (vec![(40, unreachable)], Some(Limiting::Container)),
-            (vec![(40, disk)], Some(Limiting::State)),
+            (vec![(40, room)], Some(Bottleneck::Network)),
+            (vec![(40, source)], Some(Bottleneck::Source)),
+            (vec![(40, busy)], Some(Bottleneck::Cpu)),
+            (vec![(40, full)], Some(Bottleneck::Network)),
+            (vec![(40, unpaced)], Some(Bottleneck::Cpu)),
+            (vec![(40, paced)], Some(Bottleneck::Throttling)),
+            (vec![(40, paced_full)], Some(Bottleneck::Throttling)),
+            (vec![(40, one_retry)], Some(Bottleneck::Source)),
+            (vec![(40, limited)], Some(Bottleneck::Bandwidth)),
+            (vec![(40, unreachable)], Some(Bottleneck::Container)),
+            (vec![(40, disk)], Some(Bottleneck::State)),
             (vec![(10, source), (15, room), (15, busy)], None),
             // Samples before the last ten seconds are dropped.
-            (vec![(100, source), (40, room)], Some(Limiting::Network)),
+            (vec![(100, source), (40, room)], Some(Bottleneck::Network)),
         ] {
             assert_eq!(bottleneck(&samples), expected, "{samples:?}");
         }

@@ -39,10 +39,10 @@ pub struct AdaptivePool {
     max: AtomicUsize,
 }
 
-/// Threads that the pool returns if the system has no more: requests need some, too.
-const LEFT_TO_OTHERS: usize = 8;
+/// Threads that the pool gives up for requests if the system has no more.
+const THREADS_FOR_REQUESTS: usize = 8;
 
-/// A worker of a pool. Dropping it removes it from the pool.
+/// A worker of a pool. It leaves the pool when it is dropped.
 #[derive(Debug)]
 pub struct Worker<'a> {
     pool: &'a AdaptivePool,
@@ -79,7 +79,10 @@ impl AdaptivePool {
 
     /// Records that the system has no more threads: reduces the maximum below the current size.
     pub fn set_exhausted(&self) {
-        let max = self.workers().saturating_sub(LEFT_TO_OTHERS).max(self.min);
+        let max = self
+            .workers()
+            .saturating_sub(THREADS_FOR_REQUESTS)
+            .max(self.min);
         self.max.fetch_min(max, Ordering::Relaxed);
     }
 

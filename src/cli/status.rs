@@ -13,7 +13,7 @@ use super::terminal::out;
 use super::{Failure, Status};
 use crate::loss::Lost;
 use crate::monitor::{Escaped, Event};
-use crate::progress::extremes::{Extremes, Placed};
+use crate::progress::extremes::{Extremes, RankedFile};
 use crate::progress::history::{self, Latest};
 use crate::progress::{EntryCounts, Rates, Snapshot};
 use crate::state::{
@@ -113,8 +113,8 @@ struct Report {
     last_end: Option<String>,
     /// The figures of the run that runs, or of the last one.
     progress: Option<Snapshot>,
-    largest: Vec<Placed>,
-    slowest: Vec<Placed>,
+    largest: Vec<RankedFile>,
+    slowest: Vec<RankedFile>,
 }
 
 #[derive(Debug, Serialize)]
@@ -264,7 +264,7 @@ impl Report {
         }
         let not_stored = self.not_stored.iter();
         lines.extend(not_stored.map(|lost| format!("  {}", lost.text)));
-        let placed = |title: &str, placed: &[Placed], shown: &dyn Fn(&Placed) -> String| {
+        let placed = |title: &str, placed: &[RankedFile], shown: &dyn Fn(&RankedFile) -> String| {
             let title = (!placed.is_empty()).then(|| title.to_owned());
             let rows = placed
                 .iter()
@@ -274,7 +274,7 @@ impl Report {
         lines.extend(placed("largest files so far:", &self.largest, &|file| {
             size(file.bytes)
         }));
-        let time = |file: &Placed| span(Duration::from_millis(file.milliseconds));
+        let time = |file: &RankedFile| span(Duration::from_millis(file.milliseconds));
         lines.extend(placed(
             "slowest files so far, from the first read to the last answer:",
             &self.slowest,

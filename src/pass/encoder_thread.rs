@@ -171,7 +171,9 @@ impl EncoderThread<'_> {
             _ => self.encoder.entry(&entry, &sink),
         };
         match encoded {
-            Ok(Encoded::Whole(content)) => completion.finish(EncodeOutcome::Whole(content).into()),
+            Ok(Encoded::Whole(content)) => {
+                completion.finish(EncodeOutcome::Complete(content).into())
+            }
             Ok(Encoded::Large(file)) => self.queue.push_large(Arc::new(LargeTask {
                 file: *file,
                 attempt,
@@ -213,7 +215,7 @@ impl EncoderThread<'_> {
         let outcome = match large.failure.get() {
             Some(failure) => failure.clone(),
             None => match self.encoder.large_inode(&large.file, &sink) {
-                Ok(content) => EncodeOutcome::Whole(content),
+                Ok(content) => EncodeOutcome::Complete(content),
                 Err(error) => {
                     let (outcome, error) = self.outcome_of(error, large.attempt);
                     fatal = fatal.and(error);

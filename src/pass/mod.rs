@@ -104,7 +104,7 @@ struct LargeTask {
 #[derive(Debug, Clone)]
 enum EncodeOutcome {
     /// It was read completely.
-    Whole(ReadContent),
+    Complete(ReadContent),
     /// It changed since the scan. It is retried with the current attributes.
     Changed(SourceAttributes, Attempt),
     /// It failed.

@@ -175,7 +175,7 @@ impl OutcomeWriter<'_> {
             // Not all objects are in the container: the entry remains outstanding for the next run.
             _ if delivered.lost > 0 => {}
             EncodeOutcome::Abandoned => {}
-            EncodeOutcome::Whole(content) => {
+            EncodeOutcome::Complete(content) => {
                 let bytes_read = content.bytes;
                 self.batch.done.push(Settled {
                     id,
@@ -224,8 +224,8 @@ impl OutcomeWriter<'_> {
     }
 
     fn refresh(&self, changed: Vec<(Task, SourceAttributes)>) -> Result<(), StateError> {
-        // The blobs of the old size are deleted before the state records the new size, because blob names
-        // follow from the recorded size.
+        // The blobs of earlier attempts are deleted before the state records the new size, because their names
+        // follow from the old one.
         let identity = &self.run.context.identity;
         let obsolete = changed.iter().flat_map(|(task, fresh)| {
             obsolete_blobs(

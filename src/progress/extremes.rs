@@ -16,15 +16,15 @@ const KEPT: usize = 10;
 #[non_exhaustive]
 pub struct Extremes {
     /// The largest file first.
-    pub largest: Vec<Placed>,
+    pub largest: Vec<RankedFile>,
     /// The slowest file first, by the time from its first read to the last response of the container.
-    pub slowest: Vec<Placed>,
+    pub slowest: Vec<RankedFile>,
 }
 
 /// A file of a ranking.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Placed {
+pub struct RankedFile {
     /// Its path below the source in hexadecimal, because names are bytes.
     pub path_hex: String,
     /// Its path as text. Invalid UTF-8 is replaced.
@@ -35,9 +35,9 @@ pub struct Placed {
     pub milliseconds: u64,
 }
 
-impl Placed {
+impl RankedFile {
     fn new(path: &[u8], extreme: &Extreme) -> Self {
-        Placed {
+        RankedFile {
             path_hex: path.iter().map(|byte| format!("{byte:02x}")).collect(),
             path: String::from_utf8_lossy(path).into_owned(),
             bytes: extreme.bytes,
@@ -110,30 +110,31 @@ impl Rankings {
     }
 
     /// The rankings with paths, merged with those of earlier runs.
-    pub(super) fn placed(
+    pub(super) fn ranked(
         &self,
         before: &Extremes,
         path: impl Fn(EntryId) -> Option<Vec<u8>>,
     ) -> Extremes {
-        let joined = |ranking: &Ranking, before: &[Placed], rank: &dyn Fn(&Placed) -> u64| {
-            let now = ranking.first().clone();
-            let mut placed: Vec<Placed> = now
-                .iter()
-                .filter_map(|extreme| Some(Placed::new(&path(extreme.id)?, extreme)))
-                .collect();
-            for old in before {
-                if !placed.iter().any(|new| new.path_hex == old.path_hex) {
-                    placed.push(old.clone());
+        let merged =
+            |ranking: &Ranking, before: &[RankedFile], rank: &dyn Fn(&RankedFile) -> u64| {
+                let now = ranking.first().clone();
+                let mut ranked: Vec<RankedFile> = now
+                    .iter()
+                    .filter_map(|extreme| Some(RankedFile::new(&path(extreme.id)?, extreme)))
+                    .collect();
+                for old in before {
+                    if !ranked.iter().any(|new| new.path_hex == old.path_hex) {
+                        ranked.push(old.clone());
+                    }
                 }
-            }
-            placed.sort_by_key(|placed| std::cmp::Reverse(rank(placed)));
-            placed.truncate(KEPT);
-            placed
-        };
+                ranked.sort_by_key(|ranked| std::cmp::Reverse(rank(ranked)));
+                ranked.truncate(KEPT);
+                ranked
+            };
         Extremes {
-            largest: joined(&self.largest, &before.largest, &|placed| placed.bytes),
-            slowest: joined(&self.slowest, &before.slowest, &|placed| {
-                placed.milliseconds
+            largest: merged(&self.largest, &before.largest, &|ranked| ranked.bytes),
+            slowest: merged(&self.slowest, &before.slowest, &|ranked| {
+                ranked.milliseconds
             }),
         }
     }
@@ -152,15 +153,15 @@ mod tests {
         rankings
     }
 
-    fn bytes(placed: &[Placed]) -> Vec<u64> {
-        placed.iter().map(|placed| placed.bytes).collect()
+    fn bytes(ranked: &[RankedFile]) -> Vec<u64> {
+        ranked.iter().map(|ranked| ranked.bytes).collect()
     }
 
     #[test]
     fn the_first_ten_are_kept_in_order() {
         let path = |id: EntryId| Some(format!("f{id}").into_bytes());
         let shuffled = (0..1000).map(|n| (n, n * 7919 % 1000));
-        let first = loaded(shuffled).placed(&Extremes::default(), path);
+        let first = loaded(shuffled).ranked(&Extremes::default(), path);
         assert_eq!(bytes(&first.largest), (990..1000).rev().collect::<Vec<_>>());
         assert_eq!(bytes(&first.slowest), (0..10).collect::<Vec<_>>());
         // Merged with an earlier run, of which one file is loaded again.
@@ -168,7 +169,7 @@ mod tests {
         let id = String::from_utf8_lossy(&again[1..])
             .parse()
             .unwrap_or_default();
-        let second = loaded([(id, 5), (5000, 995)].into_iter()).placed(&first, path);
+        let second = loaded([(id, 5), (5000, 995)].into_iter()).ranked(&first, path);
         assert_eq!(
             bytes(&second.largest),
             [998, 997, 996, 995, 995, 994, 993, 992, 991, 990]
@@ -182,6 +183,6 @@ mod tests {
             bytes: 1,
             milliseconds: 1,
         };
-        assert_eq!(Placed::new(b"a\xff/b", &extreme).path(), b"a\xff/b");
+        assert_eq!(RankedFile::new(b"a\xff/b", &extreme).path(), b"a\xff/b");
     }
 }

@@ -165,7 +165,7 @@ impl SampleSeries {
         self.taken = self.taken.wrapping_add(1);
         let snapshot = self.figures(run);
         let path = |id| Some(run.reader.path(id).ok()?.join(&b'/'));
-        let extremes = |before: &_| run.progress.rankings.placed(before, path);
+        let extremes = |before: &_| run.progress.rankings.ranked(before, path);
         self.history.keep(&snapshot, extremes, last);
         self.snapshot.insert(snapshot)
     }

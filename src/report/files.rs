@@ -7,7 +7,7 @@ use super::Subject;
 use super::chart;
 use super::escape::TreePath;
 use crate::amount::{count, counted, size, size_class, span};
-use crate::progress::extremes::Placed;
+use crate::progress::extremes::RankedFile;
 use crate::survey::SizeHistogram;
 
 const LEFT: f64 = 122.0;
@@ -193,7 +193,7 @@ pub(super) fn write_extremes(subject: &Subject, out: &mut dyn Write) -> io::Resu
     writeln!(out, "</section>")
 }
 
-fn placed(caption: &str, files: &[Placed], out: &mut dyn Write) -> io::Result<()> {
+fn placed(caption: &str, files: &[RankedFile], out: &mut dyn Write) -> io::Result<()> {
     if files.is_empty() {
         return Ok(());
     }

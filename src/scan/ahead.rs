@@ -52,6 +52,7 @@ pub(super) enum Turn {
     Empty,
 }
 
+/// The queue between the workers and the committer.
 pub(super) struct Ahead {
     /// Maximum number of directories with names left to examine.
     open: usize,
@@ -168,7 +169,7 @@ impl State {
 }
 
 impl Ahead {
-    /// An empty queue for at most so many workers.
+    /// An empty queue for at most `workers` workers.
     pub(super) fn new(workers: usize) -> Self {
         Ahead {
             open: workers.clamp(1, OPEN_AHEAD),

@@ -62,7 +62,7 @@ pub enum ScanEnd {
     Stopped,
 }
 
-/// Ends the workers when it is dropped.
+/// Closes the queue, which ends the workers, when it is dropped.
 struct Closing<'a>(&'a Ahead);
 
 impl Drop for Closing<'_> {

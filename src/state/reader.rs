@@ -34,7 +34,7 @@ pub struct DirectoryEntry {
 /// The entry whose id and directory determine the filehandle of an inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InodeOwner {
-    /// The entry itself or, for a hard link, the first name of the inode.
+    /// The entry itself or, for a further name, the one that owns the inode.
     pub id: EntryId,
     /// The parent directory of that name.
     pub parent: EntryId,
@@ -178,7 +178,7 @@ impl Reader {
         after: EntryId,
         at_most: u32,
     ) -> Result<Vec<DirectoryEntry>, StateError> {
-        // All names of an inode fail together: only the first one has the problem.
+        // The names of an inode fail together, and only its owner has the problem.
         self.rows(
             "SELECT e.id, e.name, o.mode, o.id, o.parent
              FROM extent x

@@ -17,7 +17,7 @@ pub(super) const WITHOUT_MOUNTS: i64 = 1;
 /// The tables.
 ///
 /// - `entry`: one row per directory entry of the source. Times are nanoseconds since 1970 in the range of
-///   the format. `owner` is the id of the first name of an inode with several names, and NULL for other
+///   the format. `owner` is the id of the name that owns the inode, if it has several names, and NULL for other
 ///   entries. `mode` is 0 until the entry can be examined.
 /// - `directory`: one row per directory. `listed` is 1 once all its entries are recorded.
 /// - `extent`: runs of consecutive ids of the entries of a directory, nearly always one.

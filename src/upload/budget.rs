@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
-/// An object of more than one in so many parts of the budget is large: with the default budget, a segment.
+/// An object is large if it needs more than this fraction (one eighth) of the budget: with the default budget,
+/// only segments do.
 const LARGE: u64 = 8;
 /// How often a waiting thread checks for room itself. If uploads hang, too little is released to wake it.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);

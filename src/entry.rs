@@ -204,8 +204,8 @@ pub struct DeviceNumber {
 pub struct LinkKey {
     /// The directory within the tree on which its file system is mounted; the root for the root's file system.
     pub file_system: EntryId,
-    /// 0 if its device is that of the directories of the file system. Otherwise `st_dev`: overlays assign
-    /// other devices to files.
+    /// 0 if its device is that of the directories of the file system. Overlays assign other devices to files: the
+    /// source returns their `st_dev`, which the scan replaces by a number that survives a remount.
     pub device: u64,
     /// `st_ino`.
     pub inode: u64,

@@ -1,34 +1,34 @@
-//! Access control lists and extended attributes: the format has no place for them, so a load loses them.
+//! ACLs and extended attributes, which a load loses because the format cannot hold them.
 
 use std::fmt;
 
 use crate::amount::counted;
 use crate::monitor::{Escaped, below_source};
 
-/// One kind of attribute that a load loses.
+/// A kind of attribute that a load loses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Loss {
     /// A POSIX access ACL with named users or groups.
     AccessAcl,
-    /// An ACL that denies somebody what the stored mode allows.
+    /// An ACL that denies a user or group what the stored mode allows.
     DenyingAcl,
     /// A default ACL of a directory.
     DefaultAcl,
-    /// An NFSv4 ACL that says more than the mode.
+    /// An NFSv4 ACL that grants or denies more than the mode does.
     Nfs4Acl,
     /// `security.capability`.
     Capability,
     /// `user.*`.
     UserAttributes,
-    /// `trusted.*` and `security.*`, without what a file system keeps for itself.
+    /// `trusted.*` and `security.*`, except the internal ones of file systems.
     OtherAttributes,
-    /// Whether there are any could not be read.
+    /// The attributes could not be read, so there may be any of the others.
     Unexamined,
 }
 
 impl Loss {
-    /// All of them, in the order of the reports: what changes access comes first.
+    /// All kinds in the order of reports: those that affect access come first.
     pub const ALL: [Loss; 8] = [
         Loss::DenyingAcl,
         Loss::AccessAcl,
@@ -54,7 +54,7 @@ impl Loss {
         }
     }
 
-    /// Its bit in a set; stored in state databases.
+    /// Its bit in a set. State databases contain these bits.
     fn bit(self) -> u16 {
         1 << match self {
             Loss::AccessAcl => 0,
@@ -69,7 +69,7 @@ impl Loss {
     }
 }
 
-/// What is lost, as it follows the number of entries in every report.
+/// A phrase that follows the number of entries in reports.
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -100,40 +100,40 @@ impl fmt::Display for Loss {
 pub struct Losses(u16);
 
 impl Losses {
-    /// None.
+    /// The empty set.
     pub const NONE: Losses = Losses(0);
 
-    /// With one kind more.
+    /// This set with one more kind.
     pub fn with(self, loss: Loss) -> Self {
         Losses(self.0 | loss.bit())
     }
 
-    /// With those of another set.
+    /// The union of two sets.
     pub fn and(self, others: Losses) -> Self {
         Losses(self.0 | others.0)
     }
 
-    /// Whether `loss` is among them.
+    /// Whether the set contains `loss`.
     pub fn has(self, loss: Loss) -> bool {
         self.0 & loss.bit() != 0
     }
 
-    /// Whether there are none.
+    /// Whether the set is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Each of them.
+    /// The kinds in the set, in the order of [`Loss::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Loss> {
         Loss::ALL.into_iter().filter(move |loss| self.has(*loss))
     }
 
-    /// As a state database holds them.
+    /// The set as it is stored in a state database.
     pub(crate) fn bits(self) -> u16 {
         self.0
     }
 
-    /// From a state database; bits of later versions are dropped.
+    /// A set from a state database. Bits of later versions are ignored.
     pub(crate) fn from_bits(bits: u16) -> Self {
         let known = Loss::ALL.iter().fold(0, |known, loss| known | loss.bit());
         Losses(bits & known)
@@ -146,14 +146,14 @@ impl From<Loss> for Losses {
     }
 }
 
-/// How many entries lose a kind of attribute, and the first of them.
+/// The number of entries that lose a kind of attribute, and the first of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost {
-    /// What they lose.
+    /// The kind.
     pub loss: Loss,
-    /// How many.
+    /// The number of entries.
     pub entries: u64,
-    /// The path of the first below the source, raw bytes.
+    /// The path of the first entry below the source, raw bytes.
     pub first: Vec<u8>,
 }
 

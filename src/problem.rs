@@ -18,9 +18,9 @@ pub enum Reason {
     Changed,
     /// Something else stands in its place now: another type or, for a link, another inode.
     TypeChanged,
-    /// A directory that is not the one of the scan.
+    /// A directory, or a file that is a mount point, that is not the one of the scan.
     Replaced,
-    /// A directory on which another file system was mounted at the time of the scan.
+    /// A directory or file on which something was mounted at the time of the scan.
     NotMounted,
     /// A directory that is one of those above it.
     ContainsItself,
@@ -80,7 +80,10 @@ impl fmt::Display for Reason {
             Reason::Vanished => write!(f, "it is not there any more"),
             Reason::Changed => write!(f, "changed while it was read"),
             Reason::TypeChanged => write!(f, "something else is in its place now"),
-            Reason::Replaced => write!(f, "another directory or file system is in its place now"),
+            Reason::Replaced => write!(
+                f,
+                "another file, directory or file system is in its place now"
+            ),
             Reason::NotMounted => write!(
                 f,
                 "the file system that belongs here is not mounted: mount it again"

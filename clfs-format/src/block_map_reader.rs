@@ -53,6 +53,10 @@ pub struct BlockMapReader {
     blocks_left: u64,
     /// Number of segments still to be skipped in the current tree.
     skip: u64,
+    /// Whether to return blocks that follow a list that is not full.
+    inspecting: bool,
+    /// Whether such a block was returned.
+    gap: bool,
 }
 
 impl BlockMapReader {
@@ -60,6 +64,18 @@ impl BlockMapReader {
     /// counting the one in the inode: for a file, [`crate::file_segment_count`] of its size.
     pub fn new(map: &BlockMap, max_blocks: u64) -> Self {
         Self::starting_at(map, max_blocks, 1)
+    }
+
+    /// Creates a reader that returns every block that the map refers to, also where the map breaks the
+    /// rules: a block after a list that is not full is returned and reported by
+    /// [`has_gap`](Self::has_gap), and trees after an unused root are read.
+    ///
+    /// The number of segments is not bounded. To bound the work, the caller supplies the pointers of
+    /// each indirect block at most once, and calls [`skip`](Self::skip) when it is requested again.
+    pub fn inspecting(map: &BlockMap) -> Self {
+        let mut reader = Self::new(map, u64::MAX);
+        reader.inspecting = true;
+        reader
     }
 
     /// Creates a reader that starts at block `first`, counted from 1.
@@ -80,6 +96,8 @@ impl BlockMapReader {
             requested: false,
             blocks_left: max_blocks.saturating_sub(before),
             skip: 0,
+            inspecting: false,
+            gap: false,
         };
         // At most 1023, the length of the direct list.
         let direct = before.min(map.direct.len() as u64);
@@ -125,20 +143,65 @@ impl BlockMapReader {
                     self.ended |= !block.full;
                     self.open.pop();
                 }
-                Some(_) if self.ended => return Err(self.corrupt(Corrupt::BlockMapGap)),
-                Some(id) if depth + 1 == self.trees_begun => return self.data(id),
-                Some(id) => return Ok(self.request(id, depth + 1)),
+                Some(id) => {
+                    self.check_order()?;
+                    return match depth + 1 == self.trees_begun {
+                        true => self.data(id),
+                        false => Ok(self.request(id, depth + 1)),
+                    };
+                }
             }
         }
-        match self.roots.get(self.trees_begun) {
-            None | Some(&BlockId::NONE) => Ok(BlockStep::End),
-            Some(_) if self.ended => Err(self.corrupt(Corrupt::BlockMapGap)),
-            Some(&root) => {
+        while let Some(&root) = self.roots.get(self.trees_begun) {
+            if root.is_none() && !self.inspecting {
+                break;
+            }
+            if root.is_none() {
+                self.ended = true;
                 self.trees_begun += 1;
-                self.visited = [0; TREES];
-                Ok(self.request(root, 0))
+                continue;
+            }
+            self.check_order()?;
+            self.trees_begun += 1;
+            self.visited = [0; TREES];
+            return Ok(self.request(root, 0));
+        }
+        Ok(BlockStep::End)
+    }
+
+    /// Checks that every list before the block that comes next is full.
+    fn check_order(&mut self) -> Result<(), FormatError> {
+        match (self.ended, self.inspecting) {
+            (false, _) => Ok(()),
+            (true, false) => Err(self.corrupt(Corrupt::BlockMapGap)),
+            (true, true) => {
+                self.gap = true;
+                Ok(())
             }
         }
+    }
+
+    /// Returns whether a block was returned although a list before it is not full. Always false
+    /// unless the reader was created by [`inspecting`](Self::inspecting): others return an error.
+    pub fn has_gap(&self) -> bool {
+        self.gap
+    }
+
+    /// Skips the requested indirect block, which the caller cannot read, and the segments under it.
+    /// Returns how many segments there are if the block and those below it are full.
+    ///
+    /// # Errors
+    /// [`FormatError::Corrupt`] if no block was requested ([`Corrupt::SupplyOrder`]).
+    pub fn skip(&mut self) -> Result<u64, FormatError> {
+        if !self.requested {
+            return Err(self.corrupt(Corrupt::SupplyOrder));
+        }
+        self.requested = false;
+        let depth = self.open.len();
+        for (level, visited) in self.visited.iter_mut().skip(depth + 1).enumerate() {
+            *visited = visited.saturating_add(blocks_under(level + 1));
+        }
+        Ok(blocks_under(self.trees_begun.saturating_sub(depth)))
     }
 
     /// Accepts the pointers of the requested indirect block. The last leaf may be empty: CLFSLoad
@@ -154,7 +217,7 @@ impl BlockMapReader {
         }
         self.place().limit(Limit::Pointers, pointers.len() as u64)?;
         let leaf = self.open.len() + 1 == self.trees_begun;
-        if pointers.is_empty() && !leaf {
+        if pointers.is_empty() && !leaf && !self.inspecting {
             return Err(self.corrupt(Corrupt::BlockMapCount));
         }
         self.requested = false;

@@ -1,11 +1,11 @@
 //! A small container, mutated by the input, read in every way there is.
 #![no_main]
 
-#[path = "../../tests/mutated_container/mutate.rs"]
+#[path = "../../tests/library/mutated_container/mutate.rs"]
 mod mutate;
-#[path = "../../tests/mutated_container/read_all.rs"]
+#[path = "../../tests/library/mutated_container/read_all.rs"]
 mod read_all;
-#[path = "../../tests/checker_damage/synthetic.rs"]
+#[path = "../../tests/support/synthetic.rs"]
 #[allow(dead_code)]
 mod synthetic;
 

@@ -17,8 +17,8 @@ Examples:
   clfsload cat /mnt/disk/mycontainer /home/anna/data.csv > data.csv
   clfsload cat --offset 1G --length 4K /mnt/disk/mycontainer /images/disk.img | xxd
 
-Only the pieces of the file that hold the wanted bytes are fetched. Symlinks are not followed.
-Exit status: 0 all written; 1 something could not be: what came before it was written.";
+Only the segments with the requested bytes are downloaded. Symlinks are not followed.
+Exit status: 0 all written; 1 something could not be read: the content before it was written.";
 
 /// Writes the content of files to standard output
 #[derive(Debug, clap::Args)]
@@ -29,10 +29,10 @@ pub(super) struct Arguments {
     /// Regular files
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<OsString>,
-    /// Begin at this byte; K, M, G and T stand for powers of 1024
+    /// Start at byte N; K, M, G and T are powers of 1024
     #[arg(long, value_name = "N", value_parser = size::parse, default_value = "0", hide_default_value = true)]
     offset: u64,
-    /// Write so many bytes at most
+    /// Write at most N bytes
     #[arg(long, value_name = "N", value_parser = size::parse)]
     length: Option<u64>,
 }
@@ -40,7 +40,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
     if arguments.paths.len() > 1 && (arguments.offset > 0 || arguments.length.is_some()) {
         return Err(Failure::usage(
-            "--offset and --length are for one PATH: give each file a command of its own",
+            "--offset and --length apply to one PATH: use a separate command for each file",
         ));
     }
     let mut printer = Printer::new(&OutputWords {
@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
         Ok(())
     });
     match printer.end(outcome)? {
-        // Other than a list, half a file is of no use.
+        // An incomplete file is a failure, other than an incomplete list.
         Status::Problems => Ok(Status::Failed),
         status => Ok(status),
     }
@@ -79,7 +79,7 @@ async fn write(
             "it is a symlink to \"{}\", which is not followed",
             Escaped(target)
         )),
-        _ => Some("it is no regular file, so it has no content".to_owned()),
+        _ => Some("it is not a regular file, so it has no content".to_owned()),
     };
     if let Some(refusal) = refusal {
         return printer.refused(path, &refusal);

@@ -116,7 +116,7 @@ pub(super) struct ContainerWords {
     sas_token_file: Option<PathBuf>,
     /// Keep the list of the container's names in this file; use it if it is there
     #[arg(long, value_name = "FILE")]
-    index: Option<PathBuf>,
+    pub(super) index: Option<PathBuf>,
     /// How long requests may keep failing; a tenth of it for a single blob
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     retry_patience: u64,
@@ -226,9 +226,13 @@ fn archived(offline: Offline, location: &str) -> Option<String> {
         0 => String::new(),
         some => format!(" ({some} of them are being rehydrated)"),
     };
+    let objects = match archived {
+        1 => "1 object of the container is".to_owned(),
+        count => format!("{count} objects of the container are"),
+    };
     (archived > 0).then(|| {
         format!(
-            "{archived} objects of the container are archived and cannot be read{rehydration}. Rehydrate them, which takes up to 15 hours, then run this again: azcopy set-properties \"{location}\" --block-blob-tier=hot --recursive"
+            "{objects} archived and cannot be read{rehydration}. Rehydrate them, which takes up to 15 hours, then run this again. This command also moves blobs of the cool and cold tiers to the hot tier: azcopy set-properties \"{location}\" --block-blob-tier=hot --recursive"
         )
     })
 }

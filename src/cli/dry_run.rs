@@ -1,7 +1,6 @@
-//! `--dry-run`: a survey of the source instead of a load.
+//! `--dry-run`: surveys the source instead of loading it.
 
 use std::ffi::OsString;
-use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -16,7 +15,7 @@ use crate::container::location::{ContainerLocation, LocationError};
 use crate::container::sas::SasToken;
 use crate::load::{LoadError, check_parents, check_places};
 use crate::state::{State, StateError};
-use crate::survey::{SurveyError, SurveyOptions, Synthetic, survey, synthetic};
+use crate::survey::{SurveyError, SurveyOptions, Synthetic, survey};
 
 const DRY_RUN: &str = "dry-run";
 const JSON: &str = "json";
@@ -24,33 +23,33 @@ const GIGABYTES: &str = "dry-run-gb";
 const COUNT: &str = "dry-run-count";
 
 const ABOUT: &str = "\
-Tells what is in a source, what of it would fail, and what its load would take.
+Reports the contents of a source, the entries that would fail, and the cost of its load.
 
-The source is scanned as a load scans it, and up to about 220 MiB of its content are read and compressed. Nothing is \
-written but temporary files (in TMPDIR, some 150 bytes for each entry), and no container is asked. The words and \
-options of a load may stand there too: they are checked, and the state folder and the container are left alone.";
+The source is scanned as a load scans it, and up to 200 MiB of its content are read and compressed. Only temporary files \
+are written (in TMPDIR, about 150 bytes for each entry), and no request is sent to a container. The arguments and options \
+of a load are also accepted: they are checked, and the state folder and the container are not touched.";
 
 const AFTER: &str = "\
-Exit status: 0 nothing would fail; 3 some entries would; 1 the source cannot be read, or stopped;
-2 the command is wrong.";
+Exit status: 0 no entry would fail; 3 some entries would fail; 1 the source cannot be read, or the dry run
+was stopped; 2 the command line is wrong.";
 
-/// Whether the words of a command ask for a dry run.
-pub(super) fn is_asked(words: impl Iterator<Item = OsString>) -> bool {
+/// Whether the arguments of the command contain an option of the dry run.
+pub(super) fn is_requested(arguments: impl Iterator<Item = OsString>) -> bool {
     let options = ["--dry-run", "--dry_run", "--dry_run_gb", "--dry-run-gb"];
     let counts = ["--dry_run_count", "--dry-run-count"];
-    let mut words = words.skip(1).take_while(|word| word != "--");
-    words.any(|word| {
-        let word = word.to_string_lossy();
-        let option = word.split('=').next().unwrap_or_default();
+    let mut arguments = arguments.skip(1).take_while(|argument| argument != "--");
+    arguments.any(|argument| {
+        let argument = argument.to_string_lossy();
+        let option = argument.split('=').next().unwrap_or_default();
         options.contains(&option) || counts.contains(&option)
     })
 }
 
-/// The words of a load, of which fewer are needed, and those of a dry run.
+/// The command line of a load with fewer required arguments, and the options of a dry run.
 fn command() -> Command {
     let option = |name: &'static str, help: &'static str| Arg::new(name).long(name).help(help);
     Arguments::command()
-        .about("Tells what a load would take")
+        .about("Reports the cost of a load")
         .long_about(ABOUT)
         .override_usage(
             "clfsload --dry-run SOURCE\n       \
@@ -63,18 +62,18 @@ fn command() -> Command {
             false => argument,
         })
         .arg(
-            option(DRY_RUN, "Tell what a load would do, and do nothing")
+            option(DRY_RUN, "Report what a load would do, and load nothing")
                 .alias("dry_run")
                 .action(ArgAction::SetTrue),
         )
         .arg(
-            option(JSON, "One JSON object instead of lines (docs/dry-run.md has its fields)")
+            option(JSON, "Print one JSON object instead of lines (fields: docs/dry-run.md)")
                 .action(ArgAction::SetTrue),
         )
         .arg(
             option(
                 GIGABYTES,
-                "Read no source, but estimate for files of GB gigabytes (10^9 bytes) together; needs \
+                "Read no source: estimate for files of GB gigabytes (10^9 bytes) in total; needs \
                  --dry_run_count",
             )
             .visible_alias("dry_run_gb")
@@ -85,7 +84,7 @@ fn command() -> Command {
         .arg(
             option(
                 COUNT,
-                "The same: so many files, each of GB / N gigabytes, in directories of 1,000; needs \
+                "The number of these files, each of GB / N gigabytes, in directories of 1,000; needs \
                  --dry_run_gb",
             )
             .visible_alias("dry_run_count")
@@ -95,42 +94,47 @@ fn command() -> Command {
         )
 }
 
-/// Takes `12`, `0.5`: bytes, from gigabytes.
+/// Parses gigabytes such as `12` or `0.5` into bytes.
 fn gigabytes(word: &str) -> Result<u64, String> {
     let gigabytes: f64 = word
         .parse()
-        .map_err(|_| "a number of gigabytes is possible".to_owned())?;
+        .map_err(|_| "expected a number of gigabytes".to_owned())?;
     let bytes = gigabytes * 1e9;
     match (0.0..9e18).contains(&bytes) {
         true => Ok(bytes.round() as u64),
-        false => Err("a number from 0 to 9 * 10^9 is possible".to_owned()),
+        false => Err("expected a number from 0 to 9 * 10^9".to_owned()),
     }
 }
 
-/// Runs it with the process's arguments.
+/// Runs a dry run with the arguments of the process.
 pub(super) fn run() -> Result<Status, Failure> {
     let mut command = command();
-    let words = match command.try_get_matches_from_mut(std::env::args_os()) {
-        Ok(words) => words,
+    let arguments = match command.try_get_matches_from_mut(std::env::args_os()) {
+        Ok(arguments) => arguments,
         Err(error) => return Ok(explain(&error)),
     };
-    let bandwidth = words.get_one::<NonZeroU64>("bandwidth_limit").copied();
-    let json = words.get_flag(JSON);
-    if let (Some(bytes), Some(files)) = (words.get_one(GIGABYTES), words.get_one(COUNT)) {
+    let json = arguments.get_flag(JSON);
+    let print = |tree, estimate| {
+        let bandwidth = arguments.get_one("bandwidth_limit").copied();
+        let report = Report {
+            tree,
+            estimate,
+            bandwidth,
+        };
+        match json {
+            true => terminal::out(&report.json().to_string()),
+            false => report.lines().iter().for_each(|line| terminal::out(line)),
+        }
+    };
+    if let (Some(bytes), Some(files)) = (arguments.get_one(GIGABYTES), arguments.get_one(COUNT)) {
         let tree = Synthetic {
             bytes: *bytes,
             files: *files,
         };
-        let estimate = synthetic(&tree);
-        let report = Report {
-            tree: Tree::Synthetic(&tree),
-            estimate: &estimate,
-            bandwidth,
-        };
-        report.print(json);
+        print(Tree::Synthetic(tree), tree.estimate());
         return Ok(Status::Done);
     }
-    let Some(source) = source(&words)? else {
+    let Some(source) = source(&arguments)? else {
         let error = command.error(
             ErrorKind::MissingRequiredArgument,
             "a dry run needs SOURCE, or STATE_DIR SOURCE ACCOUNT CONTAINER",
@@ -138,11 +142,11 @@ pub(super) fn run() -> Result<Status, Failure> {
         return Ok(explain(&error));
     };
     let mut options = SurveyOptions::new(source);
-    options.preserve_hardlinks = words
+    options.preserve_hardlinks = arguments
         .get_one("preserve_hardlinks")
         .copied()
         .unwrap_or_default();
-    options.compression = words
+    options.compression = arguments
         .get_one::<CompressionWord>("compression")
         .map_or(Compression::Lz4, |word| word.compression());
     raise_descriptor_limit();
@@ -156,22 +160,19 @@ pub(super) fn run() -> Result<Status, Failure> {
         })?;
     stop_on_signals(&runtime, &options.stop);
     let survey = survey(&options)?;
-    let report = Report {
-        tree: Tree::Source(&survey),
-        estimate: &survey.estimate,
-        bandwidth,
-    };
-    report.print(json);
-    Ok(match survey.fails() {
+    let status = match survey.fails() {
         true => Status::Problems,
         false => Status::Done,
-    })
+    };
+    let estimate = survey.estimate;
+    print(Tree::Source(Box::new(survey)), estimate);
+    Ok(status)
 }
 
-/// The source: the only word, or the second of a load's, whose others must make sense.
-fn source(words: &ArgMatches) -> Result<Option<PathBuf>, Failure> {
-    let path = |name| words.get_one::<PathBuf>(name).map(PathBuf::as_path);
-    let text = |name| words.get_one::<String>(name).map(String::as_str);
+/// The source: the only argument, or the second one of a load, whose other arguments are checked.
+fn source(arguments: &ArgMatches) -> Result<Option<PathBuf>, Failure> {
+    let path = |name| arguments.get_one::<PathBuf>(name).map(PathBuf::as_path);
+    let text = |name| arguments.get_one::<String>(name).map(String::as_str);
     match (
         path("state"),
         path("source"),
@@ -182,7 +183,7 @@ fn source(words: &ArgMatches) -> Result<Option<PathBuf>, Failure> {
         (Some(state), Some(source), Some(account), Some(container)) => {
             let endpoint = text("blob_endpoint");
             let sas = text("sas").filter(|word| *word != "-");
-            if words.get_flag("new") && State::exists(state) {
+            if arguments.get_flag("new") && State::exists(state) {
                 return Err(LoadError::from(StateError::Exists(state.to_path_buf())).into());
             }
             let location = location(account, container, sas, endpoint)?;
@@ -196,7 +197,7 @@ fn source(words: &ArgMatches) -> Result<Option<PathBuf>, Failure> {
     }
 }
 
-/// None for a container in Azure whose token is not at hand: it is not needed now.
+/// None for a container in Azure without a token: a dry run does not need one.
 fn location(
     account: &str,
     container: &str,
@@ -227,29 +228,20 @@ impl From<SurveyError> for Failure {
     }
 }
 
-impl Report<'_> {
-    fn print(&self, json: bool) {
-        match json {
-            true => terminal::out(&self.json().to_string()),
-            false => self.lines().iter().for_each(|line| terminal::out(line)),
-        }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_words_fit_together() {
+    fn the_command_line_is_consistent() {
         command().debug_assert();
     }
 
     #[test]
-    fn a_dry_run_is_asked_for_by_its_options_only() {
-        let asked = |words: &[&str]| is_asked(words.iter().map(OsString::from));
-        for word in [
+    fn only_its_options_select_a_dry_run() {
+        let requested = |arguments: &[&str]| is_requested(arguments.iter().map(OsString::from));
+        for argument in [
             "--dry-run",
             "--dry_run",
             "--dry_run_gb=3",
@@ -257,11 +249,11 @@ mod tests {
             "--dry-run-gb",
             "--dry-run-count=5",
         ] {
-            assert!(asked(&["clfsload", "--new", word]), "{word}");
+            assert!(requested(&["clfsload", "--new", argument]), "{argument}");
         }
-        assert!(!asked(&["--dry-run", "state"]), "the program's name");
-        assert!(!asked(&["clfsload", "--", "--dry-run"]));
-        assert!(!asked(&["clfsload", "dry-run", "--dry"]));
+        assert!(!requested(&["--dry-run", "state"]), "the program's name");
+        assert!(!requested(&["clfsload", "--", "--dry-run"]));
+        assert!(!requested(&["clfsload", "dry-run", "--dry"]));
     }
 
     #[test]

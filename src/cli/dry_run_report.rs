@@ -1,37 +1,38 @@
-//! What a dry run found, in lines for people.
+//! The result of a dry run, as lines and as JSON (docs/dry-run.md).
 
 use std::num::NonZeroU64;
-use std::time::Duration;
 
-use clfs_format::Compression;
+use clfs_format::{Compression, FileType};
+use serde_json::{Value, json};
 
 use super::output::amount::{count, counted, rate, size, size_class, span, type_names};
 use crate::monitor::Escaped;
-use crate::survey::{Estimate, Large, Puts, Survey, Synthetic, gigabits};
+use crate::state::compression_name;
+use crate::survey::{Estimate, Finding, Large, Survey, Synthetic};
 
-/// Lines that are shown where no bandwidth is given, in Gbit/s.
+/// Without `--bandwidth-limit`, the upload is shown at these rates, in Gbit/s.
 const GIGABITS: [u64; 3] = [1, 10, 25];
 
-/// What the estimate is for.
-pub(super) enum Tree<'a> {
-    /// A tree that was scanned.
-    Source(&'a Survey),
-    /// A tree that nobody has.
-    Synthetic(&'a Synthetic),
+/// The tree of an estimate.
+pub(super) enum Tree {
+    /// A scanned tree.
+    Source(Box<Survey>),
+    /// A tree that is only described.
+    Synthetic(Synthetic),
 }
 
-/// A report.
-pub(super) struct Report<'a> {
-    pub(super) tree: Tree<'a>,
-    pub(super) estimate: &'a Estimate,
-    /// Bytes in a second.
+/// The result of a dry run.
+pub(super) struct Report {
+    pub(super) tree: Tree,
+    pub(super) estimate: Estimate,
+    /// `--bandwidth-limit`, in bytes per second.
     pub(super) bandwidth: Option<NonZeroU64>,
 }
 
-impl Report<'_> {
+impl Report {
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        match self.tree {
+        match &self.tree {
             Tree::Source(survey) => {
                 contents(survey, &mut lines);
                 findings(survey, &mut lines);
@@ -41,7 +42,7 @@ impl Report<'_> {
                 counted(tree.files, "file", "files"),
                 size(tree.file_size()),
                 size(tree.file_size().saturating_mul(tree.files)),
-                counted(tree.directories(), "directory", "directories"),
+                counted(self.estimate.puts.directories, "directory", "directories"),
             )),
         }
         self.estimate(&mut lines);
@@ -49,121 +50,111 @@ impl Report<'_> {
     }
 
     fn estimate(&self, lines: &mut Vec<String>) {
-        let estimate = self.estimate;
-        let Puts {
-            inodes,
-            directories,
-            file_segments,
-            directory_segments,
-            indirect_blocks,
-            bucket,
-            log,
-        } = estimate.puts;
-        lines.push("a load would take:".to_owned());
-        let kinds: Vec<String> = [
-            (inodes, "inode", "inodes"),
-            (file_segments, "segment of files", "segments of files"),
-            (directories, "directory", "directories"),
+        let estimate = &self.estimate;
+        let puts = &estimate.puts;
+        lines.push("cost of a load:".to_owned());
+        let kinds = [
+            (puts.inodes, "inode", "inodes"),
+            (puts.file_segments, "file segment", "file segments"),
+            (puts.directories, "directory", "directories"),
             (
-                directory_segments,
-                "segment of directories",
-                "segments of directories",
+                puts.directory_segments,
+                "directory segment",
+                "directory segments",
             ),
-            (indirect_blocks, "indirect block", "indirect blocks"),
-            (bucket, "bucket object", "bucket objects"),
-            (log, "log", "logs"),
-        ]
-        .into_iter()
-        .filter(|(number, ..)| *number > 0)
-        .map(|(number, one, several)| counted(number, one, several))
-        .collect();
-        lines.push(format!(
-            "  {}: {}",
-            counted(estimate.puts.total(), "put", "puts"),
-            kinds.join(", ")
-        ));
-        let mut bytes = format!("  {} in the container", size(estimate.bytes));
-        match self.tree {
+            (puts.indirect_blocks, "indirect block", "indirect blocks"),
+            (puts.bucket, "bucket object", "bucket objects"),
+            (puts.log, "log", "logs"),
+        ];
+        let kinds = kinds.iter().filter(|(number, ..)| *number > 0);
+        let kinds: Vec<String> = kinds
+            .map(|(number, one, several)| counted(*number, one, several))
+            .collect();
+        let total = counted(puts.total(), "Put Blob request", "Put Blob requests");
+        lines.push(format!("  {total}: {}", kinds.join(", ")));
+        let how = match &self.tree {
             Tree::Synthetic(_) => {
-                bytes += ", not compressed, as there is no content to try it with"
+                ", without compression: there is no content to measure".to_owned()
             }
-            Tree::Source(Survey {
-                compression: Compression::Disabled,
-                ..
-            }) => bytes += ", not compressed",
-            Tree::Source(_) => {
-                let percent = percent(estimate.bytes, estimate.uncompressed);
-                bytes += &format!(
-                    " ({percent:.0} % of {}; {} were read for that",
-                    size(estimate.uncompressed),
-                    size(estimate.bytes_sampled)
-                );
-                if estimate.margin > 0 {
-                    bytes += &format!(", give or take {}", size(estimate.margin));
-                }
-                bytes += ")";
+            Tree::Source(survey) if survey.compression == Compression::Disabled => {
+                ", without compression".to_owned()
             }
-        }
-        lines.push(bytes);
+            Tree::Source(_) => format!(
+                ", ± {} ({:.0} % of {}; {} were read to measure the compression)",
+                size(estimate.margin),
+                estimate.bytes as f64 * 100.0 / estimate.uncompressed.max(1) as f64,
+                size(estimate.uncompressed),
+                size(estimate.bytes_sampled)
+            ),
+        };
+        lines.push(format!("  {} in the container{how}", size(estimate.bytes)));
         lines.push(format!(
             "  {} for the state database, in the state folder",
             size(estimate.database)
         ));
-        if let Tree::Source(survey) = self.tree {
+        if let Tree::Source(survey) = &self.tree {
             lines.push(format!(
-                "  {} for the scan, at the {} entries/s of this one; the upload goes on beside it",
+                "  {} for the scan, at the {} entries/s of this one; the upload runs at the same time",
                 span(survey.scanned_in),
                 rate(survey.scan_rate())
             ));
         }
-        for (line, time) in self.times() {
-            lines.push(format!(
-                "  {} for the upload at {}",
-                span(time),
-                match line {
-                    Line::Given(bytes) => format!("the {}/s of --bandwidth-limit", size(bytes)),
-                    Line::Gigabits(bits) => format!("{bits} Gbit/s"),
-                }
-            ));
+        for (rate, bytes) in self.rates() {
+            let time = span(estimate.upload_time(bytes));
+            lines.push(format!("  {time} for the upload at {rate}"));
         }
     }
 
-    /// What the upload takes through each line.
-    pub(super) fn times(&self) -> Vec<(Line, Duration)> {
-        let lines = match self.bandwidth {
-            Some(given) => vec![Line::Given(given.get())],
-            None => GIGABITS.map(Line::Gigabits).to_vec(),
+    /// The rates of the upload: a description, and bytes per second.
+    fn rates(&self) -> Vec<(String, u64)> {
+        match self.bandwidth {
+            Some(bytes) => {
+                let rate = format!("the {}/s of --bandwidth-limit", size(bytes.get()));
+                vec![(rate, bytes.get())]
+            }
+            None => GIGABITS
+                .map(|rate| (format!("{rate} Gbit/s"), rate * 125_000_000))
+                .to_vec(),
+        }
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let estimate = &self.estimate;
+        let puts = &estimate.puts;
+        let upload = self.rates().into_iter().map(|(_, bytes)| {
+            let seconds = estimate.upload_time(bytes).as_secs_f64();
+            json!({"bytes_per_second": bytes, "seconds": seconds})
+        });
+        let mut report = match &self.tree {
+            Tree::Source(survey) => survey_json(survey),
+            Tree::Synthetic(tree) => json!({
+                "synthetic": {
+                    "files": tree.files,
+                    "file_bytes": tree.file_size(),
+                    "directories": puts.directories,
+                },
+            }),
         };
-        lines
-            .into_iter()
-            .map(|line| (line, self.estimate.upload_time(line.bytes())))
-            .collect()
-    }
-}
-
-/// What the bytes go through.
-#[derive(Clone, Copy)]
-pub(super) enum Line {
-    /// `--bandwidth-limit`.
-    Given(u64),
-    /// One of [`GIGABITS`].
-    Gigabits(u64),
-}
-
-impl Line {
-    /// Bytes in a second.
-    pub(super) fn bytes(self) -> u64 {
-        match self {
-            Line::Given(bytes) => bytes,
-            Line::Gigabits(bits) => gigabits(bits),
-        }
-    }
-}
-
-fn percent(part: u64, whole: u64) -> f64 {
-    match whole {
-        0 => 100.0,
-        whole => part as f64 * 100.0 / whole as f64,
+        report["v"] = 1.into();
+        report["estimate"] = json!({
+            "puts": puts.total(),
+            "puts_by_kind": {
+                "inodes": puts.inodes,
+                "file_segments": puts.file_segments,
+                "directories": puts.directories,
+                "directory_segments": puts.directory_segments,
+                "indirect_blocks": puts.indirect_blocks,
+                "bucket": puts.bucket,
+                "log": puts.log,
+            },
+            "bytes": estimate.bytes,
+            "bytes_margin": estimate.margin,
+            "bytes_uncompressed": estimate.uncompressed,
+            "bytes_sampled": estimate.bytes_sampled,
+            "database_bytes": estimate.database,
+            "upload": upload.collect::<Vec<Value>>(),
+        });
+        report
     }
 }
 
@@ -176,10 +167,8 @@ fn shown(path: &[u8]) -> String {
 }
 
 fn contents(survey: &Survey, lines: &mut Vec<String>) {
-    let mut kinds: Vec<String> = survey
-        .types
-        .iter()
-        .filter(|(_, number)| *number > 0)
+    let types = survey.types.iter().filter(|(_, number)| *number > 0);
+    let mut kinds: Vec<String> = types
         .map(|(file_type, number)| {
             let (one, several) = type_names(*file_type);
             counted(*number, one, several)
@@ -195,12 +184,12 @@ fn contents(survey: &Survey, lines: &mut Vec<String>) {
         kinds.join(", ")
     ));
     let (files, bytes) = survey.files();
-    let each = match survey.preserve_hardlinks {
-        true => "each once however many names it has",
-        false => "each name for itself",
+    let hard_links = match survey.preserve_hardlinks {
+        true => "a file with several names counts once",
+        false => "a file with several names counts once for each",
     };
     lines.push(format!(
-        "{} in {}, {each}, by size:",
+        "{} in {} ({hard_links}), by size:",
         size(bytes),
         counted(files, "file", "files"),
     ));
@@ -220,24 +209,16 @@ fn contents(survey: &Survey, lines: &mut Vec<String>) {
         size(file.size)
     });
     let directories = &survey.largest_directories;
-    large(
-        "directories with most entries:",
-        directories,
-        lines,
-        |directory| {
-            format!(
-                "{}, {} in files",
-                counted(directory.size, "entry", "entries"),
-                size(directory.bytes)
-            )
-        },
-    );
+    large("largest directories:", directories, lines, |directory| {
+        format!(
+            "{}, {} in files",
+            counted(directory.size, "entry", "entries"),
+            size(directory.bytes)
+        )
+    });
     if let Some((path, components)) = &survey.deepest {
-        lines.push(format!(
-            "deepest path: {}: {}",
-            counted(*components, "level", "levels"),
-            shown(path)
-        ));
+        let levels = counted(*components, "level", "levels");
+        lines.push(format!("deepest path: {levels}: {}", shown(path)));
     }
     let links = &survey.links;
     if links.groups > 0 {
@@ -252,18 +233,16 @@ fn contents(survey: &Survey, lines: &mut Vec<String>) {
 }
 
 fn large(title: &str, entries: &[Large], lines: &mut Vec<String>, what: impl Fn(&Large) -> String) {
-    if entries.is_empty() {
-        return;
+    if !entries.is_empty() {
+        lines.push(title.to_owned());
     }
-    lines.push(title.to_owned());
-    for entry in entries {
-        lines.push(format!("  {}: {}", shown(&entry.path), what(entry)));
-    }
+    let entries = entries.iter();
+    lines.extend(entries.map(|entry| format!("  {}: {}", shown(&entry.path), what(entry))));
 }
 
 fn findings(survey: &Survey, lines: &mut Vec<String>) {
     if !survey.fails() {
-        lines.push("nothing was found that would fail".to_owned());
+        lines.push("no entry was found that would fail".to_owned());
     }
     if survey.subtrees.any() {
         lines.push(format!(
@@ -274,19 +253,100 @@ fn findings(survey: &Survey, lines: &mut Vec<String>) {
     for finding in &survey.findings {
         let kind = match finding.concern.fails() {
             true => "would fail",
-            false => "to know",
+            false => "note",
         };
         let mut line = format!("{kind}: {}: {}", count(finding.count), finding.concern);
         if finding.bytes > 0 {
             line += &format!(" ({})", size(finding.bytes));
         }
         lines.push(line);
-        for path in &finding.first {
-            lines.push(format!("  {}", shown(path)));
-        }
+        let first = finding.first.iter();
+        lines.extend(first.map(|path| format!("  {}", shown(path))));
         let more = finding.count.saturating_sub(finding.first.len() as u64);
         if more > 0 {
             lines.push(format!("  and {} more", count(more)));
         }
+    }
+}
+
+/// Adds a path to an object; the exact bytes too if the path is not UTF-8.
+fn with_path(path: &[u8], mut fields: Value) -> Value {
+    fields["path"] = String::from_utf8_lossy(path).into();
+    if std::str::from_utf8(path).is_err() {
+        let hex: String = path.iter().map(|byte| format!("{byte:02x}")).collect();
+        fields["path_hex"] = hex.into();
+    }
+    fields
+}
+
+fn survey_json(survey: &Survey) -> Value {
+    let types = survey.types.iter();
+    let types: serde_json::Map<String, Value> = types
+        .map(|(file_type, number)| (type_code(*file_type).to_owned(), (*number).into()))
+        .collect();
+    let (files, bytes) = survey.files();
+    let sizes = survey
+        .sizes
+        .classes()
+        .map(|class| json!({"up_to": class.up_to, "files": class.files, "bytes": class.bytes}));
+    let largest_files = survey.largest_files.iter();
+    let largest_files =
+        largest_files.map(|file| with_path(&file.path, json!({"bytes": file.size})));
+    let largest_directories = survey.largest_directories.iter().map(|directory| {
+        let fields = json!({"entries": directory.size, "file_bytes": directory.bytes});
+        with_path(&directory.path, fields)
+    });
+    let deepest = survey.deepest.as_ref();
+    let links = &survey.links;
+    json!({
+        "source": with_path(survey.source.as_os_str().as_encoded_bytes(), json!({})),
+        "preserve_hardlinks": survey.preserve_hardlinks,
+        "compression": compression_name(survey.compression),
+        "entries": survey.entries(),
+        "types": types,
+        "unseen": survey.unseen,
+        "unlisted_directories": survey.subtrees.unlisted,
+        "files": files,
+        "bytes": bytes,
+        "sizes": sizes.collect::<Vec<Value>>(),
+        "largest_files": largest_files.collect::<Vec<Value>>(),
+        "largest_directories": largest_directories.collect::<Vec<Value>>(),
+        "deepest": deepest.map(|(path, levels)| with_path(path, json!({"levels": levels}))),
+        "hard_links": {
+            "inodes": links.groups,
+            "names": links.names,
+            "bytes_once": links.bytes_once,
+            "bytes_all": links.bytes_all,
+        },
+        "fails": survey.fails(),
+        "findings": survey.findings.iter().map(finding_json).collect::<Vec<Value>>(),
+        "scan": {
+            "seconds": survey.scanned_in.as_secs_f64(),
+            "entries_per_second": survey.scan_rate(),
+        },
+    })
+}
+
+fn finding_json(finding: &Finding) -> Value {
+    let first = finding.first.iter();
+    json!({
+        "kind": finding.concern.code(),
+        "fails": finding.concern.fails(),
+        "text": finding.concern.to_string(),
+        "count": finding.count,
+        "bytes": finding.bytes,
+        "first": first.map(|path| with_path(path, json!({}))).collect::<Vec<Value>>(),
+    })
+}
+
+fn type_code(file_type: FileType) -> &'static str {
+    match file_type {
+        FileType::Directory => "directory",
+        FileType::Regular => "file",
+        FileType::Symlink => "symlink",
+        FileType::Block => "block",
+        FileType::Character => "character",
+        FileType::Socket => "socket",
+        FileType::Fifo => "fifo",
     }
 }

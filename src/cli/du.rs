@@ -10,7 +10,7 @@ use clfs_format::{FileType, Filehandle};
 use super::command::ContainerWords;
 use super::printer::{Halt, OutputWords, Printer};
 use super::record::UsageRecord;
-use super::visit::{Event, Met, SORTED_UP_TO, resolve, tree_paths, visit};
+use super::visit::{Event, SORTED_UP_TO, Visited, resolve, tree_paths, visit};
 use super::{Failure, Status, size};
 use crate::read::{Reader, TreePath, WalkOptions};
 
@@ -19,23 +19,24 @@ Examples:
   clfsload du -hs /mnt/disk/mycontainer
   clfsload du -d 2 --index names.db /mnt/disk/mycontainer /home
 
-A line has bytes, entries below, and path, with tabs between. Bytes are the sizes of files and symlinks;
-what has several names counts once, where it is met first. Directories themselves have no size here.
-Exit status: 0 all counted; 1 a PATH is not there, or the container failed; 3 damage kept something out.";
+A line has bytes, entries below, and path, separated by tabs. Bytes are the sizes of files and symlinks;
+a file with several names is counted once, at its first name. Directories themselves count 0 bytes.
+Exit status: 0 all counted; 1 a PATH does not exist, or the container failed; 3 something was skipped
+because it is damaged or unreadable.";
 
-/// Sums the sizes of what lies below directories
+/// Sums the sizes of the entries below directories
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, disable_help_flag = true)]
 pub(super) struct Arguments {
     #[command(flatten)]
     place: ContainerWords,
-    /// Where to begin [default: the root directory]
+    /// Where to start [default: the root directory]
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
-    /// Print the sum of each PATH only
+    /// Print only the sum of each PATH
     #[arg(short = 's', long, conflicts_with = "max_depth")]
     summarize: bool,
-    /// Print directories at most so many levels below PATH
+    /// Print directories at most DEPTH levels below PATH
     #[arg(short = 'd', long, value_name = "DEPTH")]
     max_depth: Option<usize>,
     /// Print sizes such as 1.5K
@@ -50,9 +51,9 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
     let paths = tree_paths(&arguments.paths);
-    let whole = paths.iter().any(|path| path.depth() == 0);
+    let list_all = paths.iter().any(|path| path.depth() == 0);
     let mut printer = Printer::new(&arguments.output)?;
-    let session = arguments.place.open(whole)?;
+    let session = arguments.place.open(list_all)?;
     let outcome = session.wait(sum_all(arguments, &session.reader, &paths, &mut printer));
     printer.end(outcome)
 }
@@ -73,7 +74,7 @@ async fn sum_all(
             continue;
         };
         if resolved.entity.file_type != FileType::Directory {
-            let sum = sums.own(&Met::resolved(&resolved));
+            let sum = sums.own(&Visited::resolved(&resolved));
             sums.print(path, sum, printer)?;
             continue;
         }
@@ -94,7 +95,7 @@ async fn sum_all(
     Ok(())
 }
 
-/// Types whose size is that of content; the size of a directory is that of its list of names.
+/// Returns whether the size of a type is that of content; that of a directory is its list of names.
 fn has_size(file_type: FileType) -> bool {
     matches!(file_type, FileType::Regular | FileType::Symlink)
 }
@@ -107,7 +108,7 @@ struct Sum {
 
 impl Sum {
     fn add(&mut self, other: Self) {
-        // A container may claim any sizes.
+        // The sizes in a container are untrusted.
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.entries = self.entries.saturating_add(other.entries);
     }
@@ -115,9 +116,9 @@ impl Sum {
 
 struct Sums<'a> {
     arguments: &'a Arguments,
-    /// The directories on the way down.
+    /// The current directory and its ancestors.
     open: Vec<Sum>,
-    /// Those with several names that were counted.
+    /// Entities with several names that were counted.
     counted: HashSet<Filehandle>,
 }
 
@@ -125,8 +126,8 @@ impl Sums<'_> {
     fn take(&mut self, event: Event, printer: &mut Printer) -> Result<(), Halt> {
         match event {
             Event::Enter(_) => self.open.push(Sum::default()),
-            Event::Met(met) => {
-                let mut sum = self.own(&met);
+            Event::Entry(entry) => {
+                let mut sum = self.own(&entry);
                 sum.entries = 1;
                 if let Some(directory) = self.open.last_mut() {
                     directory.add(sum);
@@ -150,9 +151,9 @@ impl Sums<'_> {
         Ok(())
     }
 
-    /// What an entry adds by itself.
-    fn own(&mut self, met: &Met) -> Sum {
-        let inode = met.inode.as_deref();
+    /// Returns what an entry adds to its directory.
+    fn own(&mut self, entry: &Visited) -> Sum {
+        let inode = entry.inode.as_deref();
         let Some(entity) = inode.filter(|entity| has_size(entity.file_type)) else {
             return Sum::default();
         };

@@ -1,4 +1,4 @@
-//! `clfsload extract`: words into options, problems into lines, the end into an exit status.
+//! `clfsload extract`: parses arguments, prints problems and figures, and returns the exit status.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -13,31 +13,32 @@ use sha2::{Digest, Sha256};
 
 use super::command::{ContainerWords, Session};
 use super::output::amount::size;
+use super::record::hex;
 use super::terminal::{err, out};
 use super::{Failure, Status};
 use crate::container::location::ContainerLocation;
 use crate::extract::{
     Counters, ExtractError, ExtractOptions, Limit, Observer, Outcome, Owners, Problem, RecordError,
-    RecordPlace, Summary, extract, inherits_acl, real_path,
+    Summary, extract, inherits_acl, real_path,
 };
 use crate::monitor::Escaped;
 use crate::read::{Pattern, TreePath, unread_directories};
 
 /// Problems that are printed one by one.
 const PRINTED_PROBLEMS: u64 = 50;
-/// How often a line of figures is printed.
+/// The interval between lines of figures.
 const FIGURES_EVERY: Duration = Duration::from_secs(5);
 
 const EXAMPLES: &str = "\
 Examples:
   clfsload extract /mnt/disk/mycontainer /restored
   clfsload extract https://ACCOUNT.blob.core.windows.net/CONTAINER home/ann --exclude '*.tmp' /restored
-  clfsload extract CONTAINER /restored --checksum --problems left-out.txt
+  clfsload extract CONTAINER /restored --checksum --problems problems.txt
 
-What ended early goes on when the same command is run again.
-Exit status: 0 all is out; 1 failed or stopped; 3 something was left out, and listed.";
+After an interruption, the same command resumes.
+Exit status: 0 everything was extracted; 1 failed or stopped; 3 entries were skipped, and listed.";
 
-/// Brings a tree, or parts of it, out of a container into a folder
+/// Extracts a tree, or parts of it, from a container into a folder
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "clfsload extract [OPTIONS] CONTAINER [PATH]... DEST",
@@ -46,40 +47,41 @@ Exit status: 0 all is out; 1 failed or stopped; 3 something was left out, and li
 pub(super) struct Arguments {
     #[command(flatten)]
     place: ContainerWords,
-    /// Paths in the container (none: everything), and last the folder to bring them into; below it
-    /// each keeps its whole path
+    /// Paths in the container (none: everything), and last the folder to extract into; each path is kept
+    /// in full below that folder
     #[arg(value_name = "[PATH]... DEST", num_args = 1.., required = true)]
-    words: Vec<OsString>,
-    /// Leave out what matches, with everything below it; may be given several times. Without a "/"
-    /// the last component of a path is compared, with one the whole path from the container's root
+    paths: Vec<OsString>,
+    /// Skip entries that match, with everything below them; can be repeated. Without a "/", GLOB is
+    /// compared with the last component of a path, with one, with the path from the container's root
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<Pattern>,
-    /// Give everything the owner that it has in the container (for the superuser this is so anyway)
+    /// Give every entry the owner that it has in the container (default for the superuser)
     #[arg(long, conflicts_with = "no_same_owner")]
     same_owner: bool,
-    /// Let everything belong to who runs this; set-user-ID and set-group-ID are then left out
+    /// Leave every entry with the user who runs the command, without set-user-ID and set-group-ID
     #[arg(long)]
     no_same_owner: bool,
-    /// Compare the content of what is there with the container's, instead of size and time
+    /// Compare the content of existing files with the container, and not only size and time
     #[arg(long)]
     checksum: bool,
-    /// Of damaged files write what can be read, as NAME.damaged (a new file in each run), with holes for the rest
+    /// Write the readable parts of damaged files as NAME.damaged (a new file in each run), with holes
+    /// for the rest
     #[arg(long)]
     keep_damaged: bool,
-    /// Change nothing; count what would be done
+    /// Change nothing; count what a run would do
     #[arg(long)]
     dry_run: bool,
-    /// Write a line for every problem into this file
+    /// Write a line for every problem to this file
     #[arg(long, value_name = "FILE")]
     problems: Option<PathBuf>,
-    /// Where to keep what is known of the container's inodes, so that running this again asks for
-    /// little [default: a file in ~/.cache/clfsload]
+    /// The file in which runs record what they wrote, so that the next run downloads little
+    /// [default: a file in ~/.cache/clfsload]
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
-    let (destination, paths) = arguments.words()?;
+    let (destination, paths) = arguments.paths()?;
     let problems = match &arguments.problems {
         Some(path) => Some(File::create(path).map_err(|error| Failure {
             message: format!("{}: {error}", path.display()),
@@ -87,25 +89,37 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
         })?),
         None => None,
     };
-    // For single paths, asking for each name is cheaper than listing all.
+    // Before it is opened, because a missing one is created.
+    let old_index = arguments
+        .place
+        .index
+        .as_deref()
+        .filter(|path| path.exists());
+    // For single paths, requesting each name is cheaper than listing all.
     let session = arguments.place.open(paths.is_empty())?;
-    let apart = is_apart(&session.location, &destination);
-    if !apart {
+    if is_in_container(&session.location, &destination) {
         return Err(Failure::usage(format!(
-            "{}: it lies in the container's own folder: give another destination",
+            "{}: the destination is in the container's own folder: give another one",
             destination.display()
         )));
     }
+    if let Some(index) = old_index {
+        err(&format!(
+            "warning: {}: this list of the container's names is from an earlier run: blobs that were repaired or \
+             rewritten since are not noticed. To notice them, remove the file and run the same command again",
+            index.display()
+        ));
+    }
     if inherits_acl(&destination) {
         err(&format!(
-            "warning: {} has a default ACL, or the folder that it is made in has: what is extracted inherits it, and \
-             users and groups that it names may get access. To extract the permissions of the container only, \
+            "warning: {} has a default ACL, or the folder in which it is created has one: extracted entries inherit it, \
+             and users and groups that it names may get access. To extract only the permissions of the container, \
              remove it (setfacl -k) and extract into an empty folder",
             Escaped(destination.as_os_str().as_bytes())
         ));
     }
     let options = arguments.options(&session, destination, paths);
-    tell_of_stop(&session);
+    print_stop(&session);
     let reporter = Arc::new(Reporter::new(problems));
     let counters = Arc::new(Counters::default());
     let figures = print_figures(&session, &counters);
@@ -118,13 +132,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
     ));
     figures.abort();
     let listed = reporter.finish(&outcome.summary, arguments.problems.as_deref());
-    // Nothing is told of a run that did not come to do anything.
+    // A run that did nothing has no summary.
     if outcome.end.is_ok() || outcome.summary != Summary::default() {
         for line in summary_lines(&outcome.summary, options.dry_run) {
             out(&line);
         }
     }
-    // How it ended is told before a list that is not whole.
+    // The end is reported before an incomplete list.
     match (status(outcome), listed) {
         (ended, Ok(())) => ended,
         (Ok(_), Err(list)) => Err(list),
@@ -136,9 +150,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
 }
 
 impl Arguments {
-    fn words(&self) -> Result<(PathBuf, Vec<TreePath>), Failure> {
-        let Some((destination, paths)) = self.words.split_last() else {
-            return Err(Failure::usage("no destination was given"));
+    /// The destination, and the paths in the container.
+    fn paths(&self) -> Result<(PathBuf, Vec<TreePath>), Failure> {
+        let Some((destination, paths)) = self.paths.split_last() else {
+            return Err(Failure::usage("the destination is missing"));
         };
         let paths = paths.iter().map(|path| TreePath::parse(path.as_bytes()));
         Ok((PathBuf::from(destination), paths.collect()))
@@ -152,7 +167,7 @@ impl Arguments {
     ) -> ExtractOptions {
         let container = session.location.identity();
         let record = match &self.record {
-            Some(file) => RecordPlace::File(file.clone()),
+            Some(file) => Some(file.clone()),
             None => default_record(&container, &destination),
         };
         let mut options = ExtractOptions::new(destination, container);
@@ -171,20 +186,18 @@ impl Arguments {
     }
 }
 
-/// Whether the destination lies outside of a container that is a folder.
-fn is_apart(location: &ContainerLocation, destination: &Path) -> bool {
+/// Whether the destination is in a container that is a folder.
+fn is_in_container(location: &ContainerLocation, destination: &Path) -> bool {
     let ContainerLocation::Folder { path } = location else {
-        return true;
+        return false;
     };
-    match path.canonicalize() {
-        Ok(container) => !real_path(destination).starts_with(container),
-        Err(_) => true,
-    }
+    path.canonicalize()
+        .is_ok_and(|container| real_path(destination).starts_with(container))
 }
 
-/// A file of its own for each container and destination in the user's folder for caches (XDG Base
-/// Directory Specification).
-fn default_record(container: &str, destination: &Path) -> RecordPlace {
+/// One file for each container and destination, in the user's cache folder (XDG Base Directory
+/// Specification).
+fn default_record(container: &str, destination: &Path) -> Option<PathBuf> {
     let absolute = |name: &str| {
         let path = PathBuf::from(std::env::var_os(name)?);
         path.is_absolute().then_some(path)
@@ -206,25 +219,25 @@ fn default_record(container: &str, destination: &Path) -> RecordPlace {
             hash.update(container.as_bytes());
             hash.update([0]);
             hash.update(real_path(destination).as_os_str().as_bytes());
-            let name: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
-            RecordPlace::File(folder.join(format!("extract-{name}.sqlite")))
+            let name = hex(&hash.finalize());
+            Some(folder.join(format!("extract-{name}.sqlite")))
         }
         Err(why) => {
             err(&format!(
-                "clfsload: no record is kept ({why}): running this again fetches every inode anew; \
-                 --record FILE keeps one"
+                "warning: no record is kept ({why}): the next run will compare all content. \
+                 To keep one, give --record FILE"
             ));
-            RecordPlace::Nowhere
+            None
         }
     }
 }
 
-/// Says that the wish to stop was heard: ending takes a moment.
-fn tell_of_stop(session: &Session) {
+/// Prints a message when the command is asked to stop, because stopping takes a moment.
+fn print_stop(session: &Session) {
     let stop = Arc::clone(&session.stop);
     session.runtime.spawn(async move {
         stop.requested(Duration::ZERO).await;
-        err("clfsload: stopping: what is half written is removed; once more stops at once");
+        err("note: stopping: incomplete files are removed. Press Ctrl-C again to quit now");
     });
 }
 
@@ -236,70 +249,61 @@ fn print_figures(session: &Session, counters: &Arc<Counters>) -> tokio::task::Jo
             tokio::time::sleep(FIGURES_EVERY).await;
             let done = counters.summary();
             out(&format!(
-                "{} s: {} files, {} of content; {} further names, {} were whole, {} problems",
+                "{} s: {} files, {} downloaded; {} hard links, {} already up to date, {} problems",
                 started.elapsed().as_secs(),
                 done.files,
                 size(done.content_bytes),
                 done.links,
-                done.whole,
+                done.up_to_date,
                 done.problems,
             ));
         }
     })
 }
 
-/// Problems to standard error and into a file.
+/// Prints problems to standard error, and writes them to a file.
 struct Reporter {
     printed: AtomicU64,
-    file: Option<Mutex<Lines>>,
-}
-
-struct Lines {
-    writer: BufWriter<File>,
-    failed: Option<std::io::Error>,
+    /// The list of problems, or why it could not be written.
+    list: Option<Mutex<std::io::Result<BufWriter<File>>>>,
 }
 
 impl Reporter {
     fn new(file: Option<File>) -> Self {
         Self {
             printed: AtomicU64::new(0),
-            file: file.map(|file| {
-                Mutex::new(Lines {
-                    writer: BufWriter::new(file),
-                    failed: None,
-                })
-            }),
+            list: file.map(|file| Mutex::new(Ok(BufWriter::new(file)))),
         }
     }
 
-    /// Tells where the rest is, and whether it could be written.
+    /// Prints where the other problems are. Fails if they could not be written.
     fn finish(&self, summary: &Summary, file: Option<&Path>) -> Result<(), Failure> {
         let more = summary.problems.saturating_sub(PRINTED_PROBLEMS);
         match (more, file) {
             (0, _) => {}
             (more, Some(file)) => err(&format!(
-                "clfsload: {more} more problems are in {}",
+                "note: {more} more problems are in {}",
                 file.display()
             )),
             (more, None) => err(&format!(
-                "clfsload: {more} more problems were not printed; --problems FILE lists all"
+                "note: {more} more problems were not printed. To list all, give --problems FILE"
             )),
         }
-        let (Some(lines), Some(file)) = (&self.file, file) else {
+        let (Some(list), Some(file)) = (&self.list, file) else {
             return Ok(());
         };
-        let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let flushed = lines.writer.flush();
-        match lines.failed.take().map_or(flushed, Err) {
-            Ok(()) => Ok(()),
-            Err(error) => Err(Failure {
-                message: format!(
-                    "{}: the list of problems is not whole: {error}",
-                    file.display()
-                ),
-                status: Status::Failed,
-            }),
-        }
+        let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = match &mut *list {
+            Ok(writer) => writer.flush().map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        written.map_err(|error| Failure {
+            message: format!(
+                "{}: the list of problems is incomplete: {error}",
+                file.display()
+            ),
+            status: Status::Failed,
+        })
     }
 }
 
@@ -308,36 +312,38 @@ impl Observer for Reporter {
         if self.printed.fetch_add(1, Relaxed) < PRINTED_PROBLEMS {
             match problem.was_extracted() {
                 true => err(&format!("warning: {problem}")),
-                false => err(&format!("clfsload: left out: {problem}")),
+                false => err(&format!("warning: skipped: {problem}")),
             }
         }
-        if let Some(lines) = &self.file {
-            let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Err(error) = writeln!(lines.writer, "{problem}") {
-                lines.failed.get_or_insert(error);
+        if let Some(list) = &self.list {
+            let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Ok(writer) = &mut *list
+                && let Err(error) = writeln!(writer, "{problem}")
+            {
+                *list = Err(error);
             }
         }
     }
 
     fn content_in_doubt(&self) {
         err(
-            "clfsload: the machine was started anew since an earlier extraction to this place, which \
-             had not stored everything: the content of what is there is compared",
+            "note: the machine was restarted after an extraction to this destination that had not flushed all files to \
+             the disk: the content of existing files is compared",
         );
     }
 
     fn limited(&self, limits: &[Limit]) {
         let limits: Vec<String> = limits.iter().map(Limit::to_string).collect();
         err(&format!(
-            "warning: the destination's file system does not hold everything: {}",
+            "warning: the destination's file system cannot store everything: {}",
             limits.join("; ")
         ));
     }
 
-    fn not_stored(&self) {
+    fn not_synced(&self) {
         err(
-            "clfsload: so many file systems are mounted below the destination that some were not waited \
-             for: sync(1) stores them. If the machine fails before, the next run compares all content",
+            "note: more than 32 file systems are mounted below the destination, and the others were not flushed to the \
+             disk: run sync(1). If the machine crashes before that, the next run compares all content",
         );
     }
 }
@@ -364,29 +370,32 @@ fn status(outcome: Outcome) -> Result<Status, Failure> {
         }
         Err(error) if outcome.summary == Summary::default() => Err(failed(error.to_string())),
         Err(error) => Err(failed(format!(
-            "{error}\nwhat was brought out stays: run the same command again to go on"
+            "{error}\nExtracted entries stay: run the same command again to resume"
         ))),
     }
 }
 
 fn summary_lines(done: &Summary, dry_run: bool) -> Vec<String> {
     let would = if dry_run {
-        "would bring out: "
+        "would extract: "
     } else {
-        "brought out: "
+        "extracted: "
     };
     let mut lines = unread_directories(done.directories_unread, done.directories_unread_in_part);
     lines.push(format!(
-        "{would}{} files, {} symlinks, {} fifos, sockets and devices, {} further names (links); {} directories",
+        "{would}{} files, {} symlinks, {} fifos, sockets and devices, {} hard links; {} directories",
         done.files, done.symlinks, done.specials, done.links, done.directories
     ));
     let content = match dry_run {
-        true => format!("{} of content would be fetched", size(done.content_bytes)),
-        false => format!("{} of content fetched", size(done.content_bytes)),
+        true => format!(
+            "downloaded; {} of content to download",
+            size(done.content_bytes)
+        ),
+        false => format!("and {} downloaded", size(done.content_bytes)),
     };
     lines.push(format!(
-        "{} were whole before; {} inodes and {content}",
-        done.whole, done.inodes_fetched,
+        "{} already up to date; {} inodes {content}",
+        done.up_to_date, done.inodes_downloaded,
     ));
     let mut note = |count: u64, text: &str| {
         if count > 0 {
@@ -394,36 +403,36 @@ fn summary_lines(done: &Summary, dry_run: bool) -> Vec<String> {
         }
     };
     note(
-        done.mended,
-        "of what was whole had other permissions or times, which were put right",
+        done.corrected,
+        "up-to-date entries had other permissions or times, which were corrected",
     );
     note(
         done.compared,
-        "of what was whole had to be compared with the container, since the record does not show that it was written from the blobs that are there now",
+        "up-to-date entries were compared with the container, because the record did not show that they were written from its current blobs",
     );
     note(
         done.copies,
-        "further names could not be linked and became files of their own",
+        "hard links could not be created: the files were written again",
     );
     note(
         done.excluded,
-        "entries were excluded, with what is below them",
+        "entries were excluded, with everything below them",
     );
     note(
-        done.swept,
-        "half-written files of an earlier run were removed",
+        done.leftovers_removed,
+        "incomplete files of an earlier run were removed",
     );
     note(
         done.deviating,
-        "inodes break a rule of the format and were read nevertheless: clfsload verify tells which",
+        "inodes break a rule of the format but could be read: clfsload verify lists the rules",
     );
     note(
         done.kept_damaged,
-        "damaged files: what can be read of them is in files named .damaged",
+        "damaged files: their readable parts are in files named .damaged",
     );
     note(
         done.problems,
-        "problems: entries that were left out, or lack what the destination does not hold",
+        "problems: entries that were skipped, or lack something that the destination cannot store",
     );
     lines
 }

@@ -1,4 +1,4 @@
-//! `clfsload find`: searches entries.
+//! `clfsload find`: searches for entries.
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::long_line::{self, LongStyle};
 use super::matching::{Bound, Filter, TypeLetter, time};
 use super::printer::{Halt, OutputWords, Printer};
 use super::record::EntryRecord;
-use super::visit::{Event, Met, SORTED_UP_TO, resolve, tree_paths, visit};
+use super::visit::{Event, SORTED_UP_TO, Visited, resolve, tree_paths, visit};
 use super::{Failure, Status, size};
 use crate::read::{Pattern, Reader, TreePath, WalkOptions};
 
@@ -18,24 +18,25 @@ Examples:
   clfsload find -0 CONTAINER /home --type f --newer-than 2026-01-31 | xargs -0 clfsload cat CONTAINER
   clfsload find CONTAINER --name '/home/*/.cache/**' --type f --older-than 90days
 
-A GLOB without '/' is compared with the name, one with '/' with the whole path; '**' is any number of
-directories. N alone means exactly, +N more than, -N less than. Options that ask for attributes read
-the inodes of those entries that the others leave.
-Exit status: 0 all searched; 1 a PATH is not there, or the container failed; 3 damage kept something out.";
+A GLOB without '/' is compared with the name, one with '/' with the complete path; '**' matches any number
+of directories. N means exactly, +N more than, -N less than. Tests of attributes download the inodes of
+those entries that match --name and --type.
+Exit status: 0 all searched; 1 a PATH does not exist, or the container failed; 3 something was skipped
+because it is damaged or unreadable.";
 
-/// Searches entries by name, type, size, time and owner
+/// Searches for entries by name, type, size, time and owner
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     #[command(flatten)]
     place: ContainerWords,
-    /// Where to begin [default: the root directory]
+    /// Where to start [default: the root directory]
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
-    /// The name, or with '/' the path, matches; given several times: one of them does
+    /// Match the name, or with '/' the path; several times: match any of them
     #[arg(long = "name", value_name = "GLOB")]
     names: Vec<Pattern>,
-    /// One of these types: f file, d directory, l symlink, b, c device, s socket, p fifo
+    /// Match any of these types: f file, d directory, l symlink, b, c device, s socket, p fifo
     #[arg(
         long = "type",
         value_name = "f,d,...",
@@ -44,25 +45,25 @@ pub(super) struct Arguments {
         value_delimiter = ','
     )]
     types: Vec<TypeLetter>,
-    /// The size in bytes; K, M, G and T stand for powers of 1024
+    /// Match the size in bytes; K, M, G and T are powers of 1024
     #[arg(long, value_name = "[+-]N", allow_hyphen_values = true, value_parser = Bound::parse_with(size::parse))]
     size: Option<Bound>,
-    /// Changed after this: 2026-01-31, "2026-01-31 12:00:00" (UTC), or an age: 30days, 2h
+    /// Match an mtime after this: 2026-01-31, "2026-01-31 12:00:00" (UTC), or an age: 30days, 2h
     #[arg(long, value_name = "TIME", value_parser = time)]
     newer_than: Option<std::time::SystemTime>,
-    /// Changed before this
+    /// Match an mtime before this
     #[arg(long, value_name = "TIME", value_parser = time)]
     older_than: Option<std::time::SystemTime>,
-    /// The number of the owner
+    /// Match the uid of the owner
     #[arg(long, value_name = "N")]
     uid: Option<u32>,
-    /// The number of the group
+    /// Match the gid of the group
     #[arg(long, value_name = "N")]
     gid: Option<u32>,
-    /// The number of links
+    /// Match the number of links
     #[arg(long, value_name = "[+-]N", allow_hyphen_values = true, value_parser = Bound::parse_with(size::parse))]
     links: Option<Bound>,
-    /// Descend at most so many levels below PATH
+    /// Descend at most N levels below PATH
     #[arg(long, value_name = "N")]
     max_depth: Option<usize>,
     /// Print attributes, as ls -l does
@@ -74,7 +75,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
     let paths = tree_paths(&arguments.paths);
-    let whole = paths.iter().any(|path| path.depth() == 0) && arguments.max_depth.is_none();
+    let list_all = paths.iter().any(|path| path.depth() == 0) && arguments.max_depth.is_none();
     let filter = Filter {
         names: arguments.names.clone(),
         types: arguments
@@ -90,7 +91,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
         links: arguments.links,
     };
     let mut printer = Printer::new(&arguments.output)?;
-    let session = arguments.place.open(whole)?;
+    let session = arguments.place.open(list_all)?;
     let search = search(arguments, &filter, &session.reader, &paths, &mut printer);
     let outcome = session.wait(search);
     printer.end(outcome)
@@ -104,27 +105,27 @@ async fn search(
     printer: &mut Printer,
 ) -> Result<(), Halt> {
     let needs_inode = arguments.long || filter.needs_inode();
-    let found = |met: &Met, printer: &mut Printer| {
-        if !filter.accepts_entry(&met.path, met.file_type) {
+    let found = |entry: &Visited, printer: &mut Printer| {
+        if !filter.accepts_entry(&entry.path, entry.file_type) {
             return Ok(());
         }
-        match &met.inode {
+        match &entry.inode {
             Some(entity) if !filter.accepts_inode(&entity.attributes) => Ok(()),
-            // Nobody knows; that its inode is damaged was told.
+            // Unknown: the inode is damaged, which was reported.
             None if filter.needs_inode() => Ok(()),
-            _ => print(arguments, met, printer),
+            _ => print(arguments, entry, printer),
         }
     };
     for path in paths {
         let Some(resolved) = resolve(reader, path, printer).await? else {
             continue;
         };
-        found(&Met::resolved(&resolved), printer)?;
+        found(&Visited::resolved(&resolved), printer)?;
         if arguments.max_depth == Some(0) {
             continue;
         }
         let options = WalkOptions {
-            // A walk's depth counts directories that are entered below the start.
+            // The depth of a walk is the number of levels that are entered below the start.
             depth: arguments.max_depth.map(|depth| depth.saturating_sub(1)),
             sorted_up_to: SORTED_UP_TO,
             ..WalkOptions::default()
@@ -136,7 +137,7 @@ async fn search(
             |path, file_type| needs_inode && filter.accepts_entry(path, file_type),
             printer,
             |event, printer| match event {
-                Event::Met(met) => found(&met, printer),
+                Event::Entry(entry) => found(&entry, printer),
                 _ => Ok(()),
             },
         )
@@ -145,10 +146,10 @@ async fn search(
     Ok(())
 }
 
-fn print(arguments: &Arguments, met: &Met, printer: &mut Printer) -> Result<(), Halt> {
-    let inode = met.inode.as_deref().filter(|_| arguments.long);
+fn print(arguments: &Arguments, entry: &Visited, printer: &mut Printer) -> Result<(), Halt> {
+    let inode = entry.inode.as_deref().filter(|_| arguments.long);
     if printer.json() {
-        let record = EntryRecord::new(&met.path, met.file_type, met.handle, inode);
+        let record = EntryRecord::new(&entry.path, entry.file_type, entry.handle, inode);
         return printer.record(&record);
     }
     let mut line = Vec::new();
@@ -159,10 +160,10 @@ fn print(arguments: &Arguments, met: &Met, printer: &mut Printer) -> Result<(), 
         };
         match inode {
             Some(entity) => long_line::append(&mut line, entity, style),
-            None => long_line::append_unknown(&mut line, met.file_type, style),
+            None => long_line::append_unknown(&mut line, entry.file_type, style),
         }
     }
-    printer.append_path(&mut line, &met.path);
+    printer.append_path(&mut line, &entry.path);
     if let Some(entity) = inode {
         long_line::append_target(&mut line, entity, printer);
     }

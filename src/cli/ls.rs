@@ -10,7 +10,7 @@ use super::command::ContainerWords;
 use super::long_line::{self, LongStyle};
 use super::printer::{Halt, OutputWords, Printer};
 use super::record::EntryRecord;
-use super::visit::{Event, Met, SORTED_UP_TO, resolve, tree_paths, visit};
+use super::visit::{Event, SORTED_UP_TO, Visited, resolve, tree_paths, visit};
 use super::{Failure, Status};
 use crate::read::{Reader, Resolved, TreePath, WalkOptions};
 
@@ -20,8 +20,9 @@ Examples:
   clfsload ls -l --sas-token-file token https://myaccount.blob.core.windows.net/mycontainer /home
   clfsload ls -lR --json --index names.db /mnt/disk/mycontainer > all.jsonl
 
-All names are listed, also those that begin with a dot, one a line. Owners are numbers, times UTC.
-Exit status: 0 all listed; 1 a PATH is not there, or the container failed; 3 damage kept something out.";
+All names are listed, one per line, including those that begin with a dot. Owners are numbers, times UTC.
+Exit status: 0 all listed; 1 a PATH does not exist, or the container failed; 3 something was skipped
+because it is damaged or unreadable.";
 
 /// Lists directories of a container
 #[derive(Debug, clap::Args)]
@@ -32,34 +33,34 @@ pub(super) struct Arguments {
     /// What to list [default: the root directory]
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
-    /// Mode, links, owner, group, size or device numbers, time of change, symlink targets
+    /// Print mode, links, owner, group, size or device numbers, mtime, symlink targets
     #[arg(short = 'l', long)]
     long: bool,
-    /// List what lies below, too
+    /// List subdirectories recursively
     #[arg(short = 'R', long, conflicts_with_all = ["zero", "directory"])]
     recursive: bool,
-    /// List directories themselves, not what is in them
+    /// List directories themselves, not their entries
     #[arg(short = 'd', long)]
     directory: bool,
-    /// Mark types: directory/ symlink@ fifo| socket= and, with -l, executable*
+    /// Append a mark for the type: directory/ symlink@ fifo| socket= and, with -l, executable*
     #[arg(short = 'F', long)]
     classify: bool,
-    /// Mark directories with a slash
+    /// Append a slash to directories
     #[arg(short = 'p')]
     slash: bool,
-    /// Leave the order as stored; a directory of more than 100,000 entries is never sorted
+    /// Do not sort; a directory of more than 100,000 entries is never sorted
     #[arg(short = 'U')]
     unsorted: bool,
-    /// With -l, times with nanoseconds
+    /// With -l, print times with nanoseconds
     #[arg(long)]
     full_time: bool,
-    /// With -l, sizes such as 1.5K
+    /// With -l, print sizes such as 1.5K
     #[arg(short = 'h', long)]
     human_readable: bool,
-    /// Is always so; accepted since fingers are used to it
+    /// Always on; accepted for compatibility with ls
     #[arg(short = 'a', long, short_alias = 'A', hide = true)]
     all: bool,
-    /// Likewise
+    /// Always on; accepted for compatibility with ls
     #[arg(short = '1', hide = true)]
     one: bool,
     #[command(flatten)]
@@ -71,15 +72,15 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
     let paths = tree_paths(&arguments.paths);
-    let whole = arguments.recursive && paths.iter().any(|path| path.depth() == 0);
+    let list_all = arguments.recursive && paths.iter().any(|path| path.depth() == 0);
     let mut printer = Printer::new(&arguments.output)?;
-    let session = arguments.place.open(whole)?;
+    let session = arguments.place.open(list_all)?;
     let listing = list(arguments, &session.reader, &paths, &mut printer);
     let outcome = session.wait(listing);
     printer.end(outcome)
 }
 
-/// As GNU ls: first what is listed itself, then the directories.
+/// Lists as GNU ls does: first entries that are not listed as directories, then the directories.
 async fn list(
     arguments: &Arguments,
     reader: &Arc<Reader>,
@@ -99,7 +100,7 @@ async fn list(
         if resolved.entity.file_type == FileType::Directory && !arguments.directory {
             directories.push(resolved);
         } else {
-            lines.entry(&Met::resolved(&resolved), true, printer)?;
+            lines.entry(&Visited::resolved(&resolved), true, printer)?;
         }
     }
     for resolved in directories {
@@ -139,7 +140,7 @@ impl Lines<'_> {
             printer,
             |event, printer| match event {
                 Event::Enter(path) => self.heading(&path, printer),
-                Event::Met(met) => self.entry(&met, false, printer),
+                Event::Entry(entry) => self.entry(&entry, false, printer),
                 Event::Leave(_) => Ok(()),
             },
         )
@@ -160,11 +161,16 @@ impl Lines<'_> {
         printer.line(&line)
     }
 
-    fn entry(&mut self, met: &Met, whole_path: bool, printer: &mut Printer) -> Result<(), Halt> {
+    fn entry(
+        &mut self,
+        entry: &Visited,
+        full_path: bool,
+        printer: &mut Printer,
+    ) -> Result<(), Halt> {
         self.printed = true;
-        let inode = met.inode.as_deref().filter(|_| self.arguments.long);
+        let inode = entry.inode.as_deref().filter(|_| self.arguments.long);
         if printer.json() {
-            let record = EntryRecord::new(&met.path, met.file_type, met.handle, inode);
+            let record = EntryRecord::new(&entry.path, entry.file_type, entry.handle, inode);
             return printer.record(&record);
         }
         let mut line = Vec::new();
@@ -175,22 +181,22 @@ impl Lines<'_> {
             };
             match inode {
                 Some(entity) => long_line::append(&mut line, entity, style),
-                None => long_line::append_unknown(&mut line, met.file_type, style),
+                None => long_line::append_unknown(&mut line, entry.file_type, style),
             }
         }
-        match met.path.name() {
-            Some(name) if !whole_path => printer.append(&mut line, name),
-            _ => printer.append_path(&mut line, &met.path),
+        match entry.path.name() {
+            Some(name) if !full_path => printer.append(&mut line, name),
+            _ => printer.append_path(&mut line, &entry.path),
         }
-        line.extend(self.mark(met));
+        line.extend(self.mark(entry));
         if let Some(entity) = inode {
             long_line::append_target(&mut line, entity, printer);
         }
         printer.line(&line)
     }
 
-    /// What `-F` and `-p` put behind a name.
-    fn mark(&self, met: &Met) -> Option<u8> {
+    /// Returns the mark that `-F` and `-p` append to a name.
+    fn mark(&self, entry: &Visited) -> Option<u8> {
         let Arguments {
             classify,
             slash,
@@ -198,16 +204,16 @@ impl Lines<'_> {
             ..
         } = *self.arguments;
         let executable = || {
-            let inode = met.inode.as_deref();
+            let inode = entry.inode.as_deref();
             inode.is_some_and(|entity| entity.attributes.mode & 0o111 != 0)
         };
-        match met.file_type {
-            // The root's path ends in one.
-            FileType::Directory if met.path.depth() == 0 => None,
+        match entry.file_type {
+            // The path of the root is a slash.
+            FileType::Directory if entry.path.depth() == 0 => None,
             FileType::Directory if classify || slash => Some(b'/'),
             _ if !classify => None,
-            // The arrow says it.
-            FileType::Symlink if long && met.inode.is_some() => None,
+            // The arrow shows the type.
+            FileType::Symlink if long && entry.inode.is_some() => None,
             FileType::Symlink => Some(b'@'),
             FileType::Fifo => Some(b'|'),
             FileType::Socket => Some(b'='),

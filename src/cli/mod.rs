@@ -6,7 +6,6 @@ mod cat;
 mod command;
 mod completions;
 mod dry_run;
-mod dry_run_json;
 mod dry_run_report;
 mod du;
 mod extract;
@@ -69,7 +68,7 @@ pub fn main() -> ExitCode {
             Ok(Status::Usage)
         }
         Some(word) if command::is_command(Some(word)) => command::run(),
-        Some(_) if dry_run::is_asked(std::env::args_os()) => dry_run::run(),
+        Some(_) if dry_run::is_requested(std::env::args_os()) => dry_run::run(),
         Some(_) => match Arguments::try_parse() {
             Ok(arguments) => load::run(&arguments),
             Err(error) => {

@@ -173,7 +173,12 @@ impl Printer {
         }
     }
 
-    /// Tells what a walk left out.
+    /// Counts a problem that was reported before.
+    pub(super) fn count_unread(&mut self, problem: &WalkProblem) {
+        self.unread.count(problem);
+    }
+
+    /// Reports what a walk skipped.
     pub(super) fn left_out(&mut self, problem: WalkProblem) -> Result<(), Halt> {
         self.unread.count(&problem);
         match problem {

@@ -1,4 +1,4 @@
-//! `clfsload report`: a transfer as a page for a browser.
+//! `clfsload report`: a page about a transfer, for a browser.
 
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
@@ -21,9 +21,9 @@ const EXAMPLES: &str = "\
 Example:
   clfsload report /var/clfsload/t1 > report.html
 
-The page is whole in itself: it can be sent, kept and printed, and loads nothing. It has the paths of failed,
-large and slow files in it.
-Exit status: 0 written; 1 the state cannot be read, or the page not be written; 2 the command is wrong.";
+The page is one complete file: it can be sent, kept and printed, and loads nothing. It contains the paths of
+failed, large and slow files.
+Exit status: 0 written; 1 the state cannot be read, or the page cannot be written; 2 the command line is wrong.";
 
 pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
     let stdout = io::stdout();
@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
     let written = report::write(&arguments.state, &mut out);
     match written {
         Ok(()) => Ok(Status::Done),
-        // Whoever reads it has had enough (`| head`).
+        // The reader closed the pipe (`| head`).
         Err(ReportError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => {
             Ok(Status::Done)
         }
@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
             Err(Failure::failed(format!("standard output: {error}")))
         }
         Err(ReportError::State(error)) => {
-            // What is in the buffer shows that the page is not whole.
+            // A partial page shows that it is incomplete.
             drop(out.flush());
             Err(error.into())
         }

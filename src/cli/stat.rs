@@ -1,4 +1,4 @@
-//! `clfsload stat`: shows all that an inode says.
+//! `clfsload stat`: prints all fields of inodes.
 
 use std::ffi::OsString;
 
@@ -18,19 +18,19 @@ Examples:
   clfsload stat /mnt/disk/mycontainer /home/anna/data.csv
   clfsload stat --json /mnt/disk/mycontainer / /home
 
-Symlinks are not followed. Rules of the format that an inode breaks stand in lines \"unusual\".
-Exit status: 0 all shown; 1 a PATH is not there, is damaged or could not be read, or the container failed.";
+Symlinks are not followed. Lines \"unusual\" are rules of the format that an inode breaks.
+Exit status: 0 all printed; 1 a PATH does not exist, is damaged or unreadable, or the container failed.";
 
-/// Shows what the inodes of entries say
+/// Prints the inodes of entries
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     #[command(flatten)]
     place: ContainerWords,
-    /// What to show
+    /// What to print
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<OsString>,
-    /// Print one JSON object a line; docs/reading.md lists the fields
+    /// Print one JSON object per line; docs/reading.md lists the fields
     #[arg(long)]
     json: bool,
 }
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
         Ok(())
     });
     match printer.end(outcome)? {
-        // Who asks for one entry by name wants all of it, as with cat.
+        // Damage to an entry that was requested by name is a failure, as for cat.
         Status::Problems => Ok(Status::Failed),
         status => Ok(status),
     }
@@ -74,7 +74,8 @@ fn show(resolved: &Resolved, first: bool, printer: &mut Printer) -> Result<(), H
     Ok(())
 }
 
-/// Names in quotes also where the output is no terminal: a newline in one must not look like a field.
+/// Returns a name in quotes, also if the output is not a terminal: a newline in a name must not look like
+/// the end of a field.
 fn quoted(name: &[u8]) -> Vec<u8> {
     let mut line = Vec::new();
     NameStyle::ShellEscape.append(&mut line, name);
@@ -146,7 +147,7 @@ fn fields(resolved: &Resolved) -> Vec<(&'static str, Vec<u8>)> {
         add(&mut fields, "unusual", deviation.to_string());
     }
     let target = entity.target().map(|target| ("target", quoted(target)));
-    // Behind the path.
+    // After the path.
     let names = target.into_iter().chain([("name", quoted(&entity.name))]);
     fields.splice(1..1, names);
     fields
@@ -167,7 +168,8 @@ fn type_text(file_type: FileType) -> &'static str {
 fn segments_text(entity: &Entity) -> String {
     let direct = entity.block_map.direct.len();
     match trees(entity) {
-        0 => format!("{direct} besides the inode's"),
-        trees => format!("{direct} besides the inode's, and those of {trees} trees"),
+        0 => format!("{direct} outside the inode"),
+        1 => format!("{direct} outside the inode, and those of 1 tree"),
+        trees => format!("{direct} outside the inode, and those of {trees} trees"),
     }
 }

@@ -1,4 +1,4 @@
-//! `clfsload verify`: findings as lines, figures at the end.
+//! `clfsload verify`: prints findings as lines, and a summary.
 
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -15,22 +15,22 @@ use crate::container::ContainerLocation;
 use crate::read::Reader;
 use crate::verify::{Depth, Finding, VerifyError, VerifyOptions, verify};
 
-/// Checks a container by every rule of the format; changes nothing
+/// Checks a container by all rules of the format; changes nothing
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     #[command(flatten)]
     place: ContainerWords,
-    /// Compare the container with this folder, which it was loaded from
+    /// Compare the container with the folder that it was loaded from
     #[arg(long, value_name = "FOLDER")]
     source: Option<PathBuf>,
-    /// Do not read the content of files: only look whether their segments are there
+    /// Do not read the content of files: only check that their segments exist
     #[arg(long)]
     quick: bool,
-    /// Read every blob; this is the default
+    /// Read every blob (default)
     #[arg(long, conflicts_with = "quick")]
     full: bool,
-    /// One JSON object a line; the last one is the summary
+    /// Print one JSON object per line; the last one is the summary
     #[arg(long)]
     json: bool,
 }
@@ -41,8 +41,8 @@ Examples:
   clfsload verify --quick /mnt/disk/mycontainer
   clfsload verify --source /mnt/data /mnt/disk/mycontainer
 
-Exit status: 0 clean, maybe with notes; 3 there are errors or warnings; 1 the container could not be
-checked; 2 the command is wrong.";
+Exit status: 0 clean, possibly with notes; 3 errors or warnings; 1 the container could not be checked;
+2 the command line is wrong.";
 
 pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
     let mut options = VerifyOptions::default();
@@ -65,19 +65,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
     })
 }
 
-/// How findings are printed.
+/// The format of findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// For people.
+    /// Text.
     Lines,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Verifies, prints findings and figures, and gives the exit status.
+/// Verifies a container, prints findings and summary, and returns the exit status.
 ///
 /// # Errors
-/// When the container cannot be checked, or the findings cannot be printed.
+/// If the container cannot be checked, or the findings cannot be printed.
 pub(super) async fn check(
     reader: &Arc<Reader>,
     options: &VerifyOptions,
@@ -103,8 +103,8 @@ pub(super) async fn check(
     })
 }
 
-/// Standard output, and the first error of writing to it: the check goes on, since its exit status
-/// may be all that is wanted, but findings that are lost are a failure.
+/// Standard output, and the first error of writing to it. The verification continues after an error,
+/// because a user may need only the exit status; but lost findings are a failure.
 #[derive(Debug, Clone, Default)]
 struct Output(Arc<Mutex<Option<io::Error>>>);
 
@@ -117,7 +117,7 @@ impl Output {
 
     fn end(&self) -> Result<(), Failure> {
         match self.first().take() {
-            // Whoever read it has had enough (`| head`).
+            // The reader has closed the pipe (`| head`).
             Some(error) if error.kind() != ErrorKind::BrokenPipe => Err(not_printed(&error)),
             _ => Ok(()),
         }
@@ -135,7 +135,7 @@ fn not_printed(error: &io::Error) -> Failure {
     }
 }
 
-/// What to say after a load that was not verified: a line for a shell.
+/// Returns the hint after a load that was not verified, with a command for a shell.
 pub(super) fn advice(location: &ContainerLocation) -> String {
     let mut line = b"to check it: clfsload verify ".to_vec();
     match location {

@@ -1,6 +1,7 @@
-//! Visits what the paths of a command line name, with the inodes of entries fetched side by side and
-//! given in order.
+//! Visits the entries below the paths of a command line. Inodes are downloaded concurrently; entries
+//! are visited in order.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -13,25 +14,25 @@ use crate::read::{
     Entity, ReadError, Reader, Resolved, Step, TreePath, Walk, WalkOptions, WalkProblem,
 };
 
-/// Inodes on their way at a time; the reader makes no more requests than that.
+/// Inodes in flight; the reader makes no more requests at the same time.
 const READ_AHEAD: usize = 64;
 
-/// Entries of a directory that are sorted; those of a larger one come as they are stored. At about
-/// 200 bytes each.
+/// Maximum number of entries of a directory that are sorted, at about 200 bytes each. Entries of larger
+/// directories are visited in the stored order.
 pub(super) const SORTED_UP_TO: usize = 100_000;
 
-/// The paths of a command line; the root when there are none.
-pub(super) fn tree_paths(words: &[OsString]) -> Vec<TreePath> {
-    match words {
+/// Parses the paths of a command line; without paths, returns the root.
+pub(super) fn tree_paths(arguments: &[OsString]) -> Vec<TreePath> {
+    match arguments {
         [] => vec![TreePath::root()],
-        words => words
+        paths => paths
             .iter()
-            .map(|word| TreePath::parse(word.as_bytes()))
+            .map(|path| TreePath::parse(path.as_bytes()))
             .collect(),
     }
 }
 
-/// Reads the entry at `path`; when that is not possible, says why and gives none.
+/// Reads the entry at `path`. If this fails, reports why and returns none.
 pub(super) async fn resolve(
     reader: &Arc<Reader>,
     path: &TreePath,
@@ -46,18 +47,18 @@ pub(super) async fn resolve(
     }
 }
 
-/// An entry that was met.
-pub(super) struct Met {
+/// A visited entry.
+pub(super) struct Visited {
     pub(super) path: TreePath,
     pub(super) handle: Filehandle,
     /// The type in the filehandle.
     pub(super) file_type: FileType,
-    /// The inode; none when it is not wanted, or could not be read and that was told.
+    /// The inode; none if it was not requested, or could not be read, which was reported.
     pub(super) inode: Option<Arc<Entity>>,
 }
 
-impl Met {
-    /// An entry whose inode is at hand.
+impl Visited {
+    /// Returns an entry whose inode was read.
     pub(super) fn resolved(resolved: &Resolved) -> Self {
         Self {
             path: resolved.path.clone(),
@@ -68,48 +69,53 @@ impl Met {
     }
 }
 
-/// What a visit comes by: the steps of a walk.
+/// A step of a visit.
 pub(super) enum Event {
     /// A directory's entries follow.
     Enter(TreePath),
     /// An entry.
-    Met(Met),
-    /// Everything below the directory was given.
+    Entry(Visited),
+    /// Everything below the directory was visited.
     Leave(TreePath),
 }
 
-/// A step with what was fetched for it.
+/// A step with the inode that was downloaded for it.
 enum Ready {
     Event(Event),
-    Unreadable(Met, ReadError),
+    Unreadable(Visited, ReadError),
     Problem(WalkProblem),
     Nothing,
 }
 
-/// Walks what lies below `start` and hands it to `each`, with the inodes of those entries for which
-/// `wanted` holds. Damage is told to the printer; an entry whose inode is damaged is handed over
+/// Walks everything below `start` and passes it to `each`, with the inodes of the entries for which
+/// `needs_inode` holds. Damage is reported by the printer; an entry whose inode is damaged is passed on
 /// without it.
 pub(super) async fn visit(
     reader: &Arc<Reader>,
     start: Resolved,
     options: WalkOptions,
-    wanted: impl Fn(&TreePath, FileType) -> bool,
+    needs_inode: impl Fn(&TreePath, FileType) -> bool,
     printer: &mut Printer,
     mut each: impl FnMut(Event, &mut Printer) -> Result<(), Halt>,
 ) -> Result<(), Halt> {
     let walk = Walk::new(reader, start, options);
-    let mut steps = std::pin::pin!(fetched(reader, walk, &wanted));
+    let mut steps = std::pin::pin!(fetched(reader, walk, &needs_inode));
+    // Directories that were reported as entries; they are not reported again when they are entered.
+    let mut reported = HashSet::new();
     while let Some(ready) = steps.next().await {
         match ready? {
             Ready::Event(event) => each(event, printer)?,
-            Ready::Unreadable(met, error) => {
-                printer.unreadable(&met.path, error)?;
-                each(Event::Met(met), printer)?;
+            Ready::Unreadable(entry, error) => {
+                if entry.file_type == FileType::Directory {
+                    reported.insert(entry.path.to_bytes());
+                }
+                printer.unreadable(&entry.path, error)?;
+                each(Event::Entry(entry), printer)?;
             }
             Ready::Problem(problem) => {
-                // It is an entry for all that.
+                // A directory that is not entered again is an entry nevertheless.
                 let again = match &problem {
-                    WalkProblem::Again { path, handle } => Some(Met {
+                    WalkProblem::Again { path, handle } => Some(Visited {
                         path: path.clone(),
                         handle: *handle,
                         file_type: FileType::Directory,
@@ -117,9 +123,14 @@ pub(super) async fn visit(
                     }),
                     _ => None,
                 };
-                printer.left_out(problem)?;
-                if let Some(met) = again {
-                    each(Event::Met(met), printer)?;
+                match &problem {
+                    WalkProblem::Unreadable { path, .. } if reported.remove(&path.to_bytes()) => {
+                        printer.count_unread(&problem);
+                    }
+                    _ => printer.left_out(problem)?,
+                }
+                if let Some(entry) = again {
+                    each(Event::Entry(entry), printer)?;
                 }
             }
             Ready::Nothing => {}
@@ -131,7 +142,7 @@ pub(super) async fn visit(
 fn fetched(
     reader: &Arc<Reader>,
     walk: Walk,
-    wanted: &impl Fn(&TreePath, FileType) -> bool,
+    needs_inode: &impl Fn(&TreePath, FileType) -> bool,
 ) -> impl Stream<Item = Result<Ready, ReadError>> {
     let steps = stream::unfold(walk, |mut walk| async move {
         let step = walk.next().await.transpose()?;
@@ -143,7 +154,7 @@ fn fetched(
             let fetch = match &step {
                 Ok(Step::Entry {
                     path, file_type, ..
-                }) => wanted(path, *file_type),
+                }) => needs_inode(path, *file_type),
                 _ => false,
             };
             async move { ready(&reader, step?, fetch).await }
@@ -159,21 +170,21 @@ async fn ready(reader: &Reader, step: Step, fetch: bool) -> Result<Ready, ReadEr
             handle,
             file_type,
         } => {
-            let mut met = Met {
+            let mut entry = Visited {
                 path,
                 handle,
                 file_type,
                 inode: None,
             };
             if !fetch {
-                return Ok(Ready::Event(Event::Met(met)));
+                return Ok(Ready::Event(Event::Entry(entry)));
             }
             match reader.entity(handle).await {
                 Ok(entity) => {
-                    met.inode = Some(Arc::new(entity));
-                    Ready::Event(Event::Met(met))
+                    entry.inode = Some(Arc::new(entity));
+                    Ready::Event(Event::Entry(entry))
                 }
-                Err(error) if error.is_damage() => Ready::Unreadable(met, error),
+                Err(error) if error.is_damage() => Ready::Unreadable(entry, error),
                 Err(error) => return Err(error),
             }
         }

@@ -1,11 +1,11 @@
-//! Attributes of the source as the container holds them.
+//! Conversion of the source's attributes into those of the format.
 
 use clfs_format::{Attributes, Timestamp};
 
 use crate::entry::SourceAttributes;
 use crate::identity::Identity;
 
-/// The attributes of an entity with `size` bytes of content and `nlink` names
+/// Returns the attributes of an entity with `size` bytes of content and `nlink` names
 /// (docs/format.md section 5, VATTR).
 pub(crate) fn attributes(
     identity: &Identity,

@@ -13,14 +13,14 @@ use super::{EncodeError, Encoder, ObjectSink, entity_name};
 use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::{Entry, EntryId};
 
-/// Rows of a directory that are read at once.
+/// Rows of a directory in one query.
 const ENTRIES_AT_ONCE: u32 = 2048;
-/// The first segment, the direct list of a large directory, and the rest of its inode.
+/// Room for an inode: the first segment, the direct list of a large directory, and the rest.
 const INODE_BYTES: u64 = 64 * 1024;
-/// A segment's entries, what is around them, and as much again while they are compressed.
+/// Room for a segment and its headers, and as much again while it is compressed.
 const SEGMENT_BYTES: u64 = 2 * (DIRECTORY_SEGMENT_BYTES + 1024);
 
-/// A directory on its way: the parts of its inode.
+/// The parts of a directory's inode.
 struct Parts {
     first: Option<Vec<u8>>,
     size: u64,
@@ -29,7 +29,7 @@ struct Parts {
 }
 
 impl Encoder {
-    /// Encodes a directory other than the root, from what the state knows of its entries.
+    /// Encodes a directory other than the root from the entries in the state.
     pub(super) fn directory<S: ObjectSink>(
         &mut self,
         entry: &Entry,
@@ -46,7 +46,7 @@ impl Encoder {
         self.put_directory(entry, handle, parent, parts, content, sink)
     }
 
-    /// Encodes the root. It makes the container whole, so it goes last and by itself.
+    /// Encodes the root. It must be uploaded last, because it makes the container complete.
     ///
     /// # Errors
     /// When the state cannot be read.
@@ -66,10 +66,10 @@ impl Encoder {
         )
     }
 
-    /// Encodes the bucket object, which tells this container from others and names its logs.
+    /// Encodes the bucket object, which identifies the container and names its logs.
     ///
     /// # Errors
-    /// When a log's name is longer than the format holds.
+    /// When a log's name is longer than the format allows.
     pub fn bucket<S: ObjectSink>(&mut self, logs: &[String], sink: &S) -> Result<(), EncodeError> {
         let bucket = Bucket::new(&self.context.identity.bucket_uuid(), logs);
         let room = sink.room(INODE_BYTES);
@@ -79,7 +79,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// Puts all segments but the first, and returns what the inode needs.
+    /// Encodes the directory's segments, puts all except the first, and returns the parts of the inode.
     fn segments<S: ObjectSink>(
         &mut self,
         entry: &Entry,
@@ -165,7 +165,7 @@ impl Encoder {
         sink: &S,
     ) -> Result<(), EncodeError> {
         let room = sink.room(INODE_BYTES);
-        // docs/format.md section 6: nlink is 2 and one for the ".." of each child directory.
+        // docs/format.md section 6: nlink is 2, plus one for the ".." of each child directory.
         let nlink = parts.directories.saturating_add(2);
         let identity = &self.context.identity;
         let inode = Inode {

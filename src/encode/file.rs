@@ -1,4 +1,4 @@
-//! Everything but directories: content of one segment, links, devices, fifos, sockets.
+//! Inodes other than directories: files of one segment, symlinks, devices, fifos and sockets.
 
 use std::borrow::Cow;
 use std::os::fd::OwnedFd;
@@ -12,32 +12,32 @@ use rustix::io::{Errno, pread};
 
 use super::attributes::attributes;
 use super::large_file::LargeFile;
-use super::{EncodeError, Encoded, Encoder, ObjectSink, ReadContent, Reading, entity_name};
+use super::{EncodeError, Encoded, Encoder, ObjectSink, ReadContent, ReadPolicy, entity_name};
 use crate::entry::{Entry, EntryId, SourceAttributes};
 use crate::problem::{Problem, Reason};
 use crate::source::{CallKind, Seen, SourceTree};
 
-/// What an inode takes besides content, name and back pointers: handles, attributes, block map.
+/// Room for an inode without content, name and back pointers: handles, attributes, block map.
 const INODE_BYTES: u64 = 1024;
 /// The BMAP's "other segment size" of entities that are not directories.
 pub(super) const OTHER_SEGMENT: u32 = FILE_SEGMENT_BYTES as u32;
 
-/// Where an entry's content is read: at its own name or, for a link, at another of its names.
+/// The name by which an entry is read: its own or, of a hard link, a further one.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct ReadName<'a> {
     pub(super) entry: &'a Entry,
     parent: EntryId,
     name: &'a [u8],
 }
 
-impl Place<'_> {
+impl ReadName<'_> {
     pub(super) fn open(&self, source: &SourceTree) -> Result<OwnedFd, EncodeError> {
         Ok(source.directory(self.parent)?.open_file(self.name)?)
     }
 }
 
 impl Encoder {
-    /// Encodes an inode whose names lie in the directories `back`.
+    /// Encodes an inode that has names in the directories `back`.
     pub(super) fn inode<S: ObjectSink>(
         &mut self,
         entry: &Entry,
@@ -47,7 +47,7 @@ impl Encoder {
         self.inode_at(entry, entry.parent, &entry.name, back, sink)
     }
 
-    /// [`inode`](Self::inode), read from where the source has another of its names.
+    /// [`inode`](Self::inode), read by the given name, which may be a further one.
     pub(super) fn inode_at<S: ObjectSink>(
         &mut self,
         entry: &Entry,
@@ -57,7 +57,7 @@ impl Encoder {
         sink: &S,
     ) -> Result<Encoded, EncodeError> {
         let attributes = &entry.attributes;
-        let place = Place {
+        let name = ReadName {
             entry,
             parent,
             name,
@@ -66,50 +66,50 @@ impl Encoder {
             FileType::Regular if attributes.size > FIRST_SEGMENT_BYTES => {
                 let context = Arc::clone(&self.context);
                 let call = context.source.begin_call(CallKind::Encoder, entry.id);
-                let file = LargeFile::open(&context, place, back, self.reading)?;
-                self.answered(call, FIRST_SEGMENT_BYTES);
+                let file = LargeFile::open(&context, name, back, self.read_policy)?;
+                self.add_source_time(call, FIRST_SEGMENT_BYTES);
                 Ok(Encoded::Large(Box::new(file)))
             }
-            FileType::Regular => self.small_file(place, back, sink),
-            FileType::Symlink => self.symlink(place, back, sink),
+            FileType::Regular => self.small_file(name, back, sink),
+            FileType::Symlink => self.symlink(name, back, sink),
             _ => {
                 let room = sink.room(INODE_BYTES);
                 self.put_single(entry, 0, Content::None, back, room, sink)?;
-                Ok(Encoded::Whole(ReadContent::default()))
+                Ok(Encoded::Complete(ReadContent::default()))
             }
         }
     }
 
     fn small_file<S: ObjectSink>(
         &mut self,
-        place: Place<'_>,
+        name: ReadName<'_>,
         back: &[Filehandle],
         sink: &S,
     ) -> Result<Encoded, EncodeError> {
-        let entry = place.entry;
+        let entry = name.entry;
         let size = entry.attributes.size;
         let room = sink.room(size + INODE_BYTES);
         let context = Arc::clone(&self.context);
         let call = context.source.begin_call(CallKind::Encoder, entry.id);
-        let file = place.open(&context.source)?;
+        let file = name.open(&context.source)?;
         let mut content = std::mem::take(&mut self.content);
-        // One byte more than there should be: FUSE and the like may have a size that says nothing.
+        // One byte more than the size, because the sizes of some FUSE file systems are not the real ones.
         content.resize(FIRST_SEGMENT_BYTES as usize + 1, 0);
         let wanted = content.get_mut(..size as usize + 1).unwrap_or_default();
         let count = read_at_least(&file, wanted, 0, size as usize)?;
-        let changed = check_read(&file, &entry.attributes, self.reading)?;
+        let changed = check_read(&file, &entry.attributes, self.read_policy)?;
         if (count as u64) < size || count as u64 != size && !changed {
-            // The attributes say it is unchanged, the content does not fit them.
+            // The length of the content is not the size, although the attributes did not change.
             return Err(EncodeError::Changed(Seen::examined_open(&file)?.attributes));
         }
         drop(file);
-        self.answered(call, size);
+        self.add_source_time(call, size);
         let data = content.get(..size as usize).unwrap_or_default();
         let data = Content::Data(Cow::Borrowed(data));
         let put = self.put_single(entry, size, data, back, room, sink);
         self.content = content;
         put?;
-        Ok(Encoded::Whole(ReadContent {
+        Ok(Encoded::Complete(ReadContent {
             bytes: size,
             changed,
         }))
@@ -117,16 +117,16 @@ impl Encoder {
 
     fn symlink<S: ObjectSink>(
         &mut self,
-        place: Place<'_>,
+        name: ReadName<'_>,
         back: &[Filehandle],
         sink: &S,
     ) -> Result<Encoded, EncodeError> {
-        let entry = place.entry;
+        let entry = name.entry;
         let room = sink.room(INODE_BYTES + SYMLINK_TARGET_BYTES as u64);
         let context = Arc::clone(&self.context);
         let call = context.source.begin_call(CallKind::Encoder, entry.id);
-        let directory = context.source.directory(place.parent)?;
-        let target = match directory.read_link(place.name) {
+        let directory = context.source.directory(name.parent)?;
+        let target = match directory.read_link(name.name) {
             Ok(target) => target,
             // readlink(2): EINVAL is "not a symbolic link".
             Err(Errno::INVAL) => {
@@ -134,10 +134,13 @@ impl Encoder {
             }
             Err(errno) => return Err(errno.into()),
         };
-        // There is no descriptor to ask: what is there after the read was there before it, if it is
-        // what the scan saw.
-        same(&entry.attributes, directory.look_at(place.name)?.attributes)?;
-        self.answered(call, 0);
+        let seen = directory.look_at(name.name)?.attributes;
+        let attributes = symlink_attributes(&entry.attributes, seen)?;
+        // Another symlink may have taken name and inode number between the two calls.
+        if attributes != entry.attributes && directory.read_link(name.name)? != target {
+            return Err(EncodeError::Changed(seen));
+        }
+        self.add_source_time(call, 0);
         if target.len() > SYMLINK_TARGET_BYTES {
             return Err(EncodeError::Problem(Problem::new(
                 Reason::LinkTargetTooLong,
@@ -145,14 +148,18 @@ impl Encoder {
         }
         let size = target.len() as u64;
         let target = Content::Data(Cow::Owned(target));
-        self.put_single(entry, size, target, back, room, sink)?;
-        Ok(Encoded::Whole(ReadContent {
+        let entry = Entry {
+            attributes,
+            ..entry.clone()
+        };
+        self.put_single(&entry, size, target, back, room, sink)?;
+        Ok(Encoded::Complete(ReadContent {
             bytes: size,
             changed: false,
         }))
     }
 
-    /// Puts an inode that holds all there is of its entity.
+    /// Puts an inode whose entity has no other objects.
     fn put_single<S: ObjectSink>(
         &mut self,
         entry: &Entry,
@@ -177,13 +184,13 @@ impl Encoder {
     }
 }
 
-/// Reads until `buffer` is full or the file ends; returns how much there was.
+/// Reads until `buffer` is full or the file ends, and returns the number of bytes.
 pub(super) fn read_at(file: &OwnedFd, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
     let all = buffer.len();
     read_at_least(file, buffer, offset, all)
 }
 
-/// Reads once, and again until there is `enough` or the file ends; returns how much there was.
+/// Reads until at least `enough` bytes are in `buffer` or the file ends, and returns their number.
 fn read_at_least(
     file: &OwnedFd,
     buffer: &mut [u8],
@@ -205,13 +212,13 @@ fn read_at_least(
     Ok(filled)
 }
 
-/// Checks that an open file is still what the scan saw.
+/// Checks that an open file still has the recorded attributes.
 pub(super) fn check_unchanged(
     file: &OwnedFd,
     attributes: &SourceAttributes,
 ) -> Result<(), EncodeError> {
     match same(attributes, Seen::open(file)?.attributes) {
-        // What is stored next has the mode that its ACL allows.
+        // These are stored next, so the mode must be the one that the ACL allows.
         Err(EncodeError::Changed(_)) => {
             Err(EncodeError::Changed(Seen::examined_open(file)?.attributes))
         }
@@ -219,8 +226,8 @@ pub(super) fn check_unchanged(
     }
 }
 
-/// Checks attributes of now against those of the scan. Another inode with the same size and time
-/// is another file too, unless all else says that only its number changed.
+/// Compares current attributes with recorded ones. Another inode with the same size and time is another
+/// file too, unless all other attributes agree, so that only the inode number changed.
 fn same(known: &SourceAttributes, seen: SourceAttributes) -> Result<(), EncodeError> {
     if seen.file_type != known.file_type {
         return Err(EncodeError::Problem(Problem::new(Reason::TypeChanged)));
@@ -231,16 +238,34 @@ fn same(known: &SourceAttributes, seen: SourceAttributes) -> Result<(), EncodeEr
     }
 }
 
-/// Checks that what is read of an open file counts: that it is still what the scan saw or, where
-/// [`Reading::AsItIs`] is asked for, the same inode. True when it changed.
+/// The attributes to store for a symlink whose target was read just before its attributes were `seen`.
+///
+/// A target cannot change in place, so type and inode number decide. Times do not, because some file
+/// systems return other ones at each call. If they differ, what was seen is stored: it belongs to the
+/// target that was read, even where a new symlink has the inode number of a removed one.
+fn symlink_attributes(
+    known: &SourceAttributes,
+    seen: SourceAttributes,
+) -> Result<SourceAttributes, EncodeError> {
+    match same(known, seen) {
+        Ok(()) => Ok(*known),
+        Err(EncodeError::Changed(_)) if seen.inode == known.inode => Ok(seen),
+        Err(error) => Err(error),
+    }
+}
+
+/// Checks an open file after a read, and returns whether it changed: with [`ReadPolicy::Unchanged`], a
+/// change is an error; with [`ReadPolicy::SameInode`], only another inode is.
 pub(super) fn check_read(
     file: &OwnedFd,
     attributes: &SourceAttributes,
-    reading: Reading,
+    policy: ReadPolicy,
 ) -> Result<bool, EncodeError> {
-    match (check_unchanged(file, attributes), reading) {
+    match (check_unchanged(file, attributes), policy) {
         (Ok(()), _) => Ok(false),
-        (Err(EncodeError::Changed(seen)), Reading::AsItIs) if seen.inode == attributes.inode => {
+        (Err(EncodeError::Changed(seen)), ReadPolicy::SameInode)
+            if seen.inode == attributes.inode =>
+        {
             Ok(true)
         }
         (Err(error), _) => Err(error),
@@ -251,6 +276,46 @@ pub(super) fn check_read(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_symlink_is_the_same_by_its_inode_and_gets_the_attributes_of_its_target() {
+        let file = OwnedFd::from(tempfile::tempfile().unwrap());
+        let known = SourceAttributes {
+            file_type: FileType::Symlink,
+            ..Seen::open(&file).unwrap().attributes
+        };
+        let stored = |seen| symlink_attributes(&known, seen).ok();
+        // The access time differs because the target was read.
+        let mut read = known;
+        read.atime.seconds += 1;
+        assert_eq!(stored(read), Some(known));
+        let mut later = read;
+        later.mtime.seconds += 1;
+        later.uid += 1;
+        assert_eq!(stored(later), Some(later));
+        // Only the number differs, where numbers are not stable.
+        let renumbered = SourceAttributes {
+            inode: known.inode + 1,
+            ..read
+        };
+        assert_eq!(stored(renumbered), Some(known));
+        let other = SourceAttributes {
+            inode: known.inode + 1,
+            ..later
+        };
+        assert!(matches!(
+            symlink_attributes(&known, other),
+            Err(EncodeError::Changed(changed)) if changed == other
+        ));
+        let file = SourceAttributes {
+            file_type: FileType::Regular,
+            ..known
+        };
+        assert!(matches!(
+            symlink_attributes(&known, file),
+            Err(EncodeError::Problem(_))
+        ));
+    }
 
     #[test]
     fn a_file_in_the_place_of_another_is_never_read_for_it() {
@@ -266,12 +331,20 @@ mod tests {
             inode: seen.inode + 1,
             ..shorter
         };
-        let both = [Reading::Unchanged, Reading::AsItIs];
+        let both = [ReadPolicy::Unchanged, ReadPolicy::SameInode];
         let read = |attributes: &SourceAttributes| {
-            both.map(|reading| check_read(&file, attributes, reading).ok())
+            both.map(|policy| check_read(&file, attributes, policy).ok())
         };
         assert_eq!(read(&seen), [Some(false); 2]);
         assert_eq!(read(&shorter), [None, Some(true)]);
         assert_eq!(read(&other), [None; 2]);
+        // Another file of the same size and time; and the same file with another number.
+        let mut exchanged = SourceAttributes {
+            inode: seen.inode + 1,
+            ..seen
+        };
+        assert_eq!(read(&exchanged), [Some(false); 2]);
+        exchanged.ctime.seconds += 1;
+        assert_eq!(read(&exchanged), [None; 2]);
     }
 }

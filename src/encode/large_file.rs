@@ -1,5 +1,5 @@
-//! Files of several segments. Any thread may take the next segment; the one that reads the last
-//! builds the inode.
+//! Files of several segments. Any thread may read the next segment; the thread that reads the last one
+//! encodes the inode.
 
 use std::borrow::Cow;
 use std::os::fd::OwnedFd;
@@ -13,17 +13,19 @@ use clfs_format::{
 };
 
 use super::attributes::attributes;
-use super::file::{OTHER_SEGMENT, Place, check_read, read_at};
+use super::file::{OTHER_SEGMENT, ReadName, check_read, read_at};
 use super::memory::POOLED_BYTES;
-use super::{EncodeContext, EncodeError, Encoder, ObjectSink, ReadContent, Reading, entity_name};
+use super::{
+    EncodeContext, EncodeError, Encoder, ObjectSink, ReadContent, ReadPolicy, entity_name,
+};
 use crate::entry::Entry;
 use crate::source::{CallKind, Seen};
 
-/// What a block map's direct list takes at most, and the rest of an inode.
+/// Room for an inode: the max direct list of a block map, and the rest.
 const INODE_BYTES: u64 = FIRST_SEGMENT_BYTES + 24 * 1024;
-/// A full indirect block.
+/// Room for a full indirect block.
 const INDIRECT_BYTES: u64 = 80 * 1024;
-/// Handles around the data of a segment.
+/// Bytes of a segment without its data.
 const SEGMENT_BYTES: u64 = 1024;
 
 /// An open file of several segments.
@@ -33,35 +35,34 @@ pub struct LargeFile {
     handle: Filehandle,
     back: Vec<Filehandle>,
     file: OwnedFd,
-    /// Which reads of it count.
-    reading: Reading,
+    read_policy: ReadPolicy,
     /// The first segment, which goes into the inode.
     first: Vec<u8>,
-    /// Segments that nobody has finished yet.
+    /// Segments that are not finished yet.
     unread: AtomicU64,
-    /// A segment could not be read: the others need not be.
-    given_up: AtomicBool,
+    /// A segment could not be read, so the others are skipped.
+    abandoned: AtomicBool,
 }
 
-/// What is left of a file after one of its segments.
+/// What remains of a file after one of its segments is finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SegmentEnd {
+pub enum Remaining {
     /// Other segments.
-    Others,
-    /// Nothing: the inode is next.
+    Segments,
+    /// Only the inode.
     Inode,
 }
 
 impl LargeFile {
     pub(super) fn open(
         context: &EncodeContext,
-        place: Place<'_>,
+        name: ReadName<'_>,
         back: &[Filehandle],
-        reading: Reading,
+        read_policy: ReadPolicy,
     ) -> Result<Self, EncodeError> {
-        let entry = place.entry;
-        let file = place.open(&context.source)?;
-        check_read(&file, &entry.attributes, reading)?;
+        let entry = name.entry;
+        let file = name.open(&context.source)?;
+        check_read(&file, &entry.attributes, read_policy)?;
         let mut first = vec![0; FIRST_SEGMENT_BYTES as usize];
         if read_at(&file, &mut first, 0)? != first.len() {
             return Err(EncodeError::Changed(Seen::examined_open(&file)?.attributes));
@@ -73,14 +74,14 @@ impl LargeFile {
             entry: entry.clone(),
             back: back.to_vec(),
             file,
-            reading,
+            read_policy,
             first,
             unread: AtomicU64::new(file_segment_count(entry.attributes.size)),
-            given_up: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
         })
     }
 
-    /// How many segments there are besides the one in the inode; they count from 1.
+    /// The number of segments without the one in the inode; their indexes begin at 1.
     pub fn segments(&self) -> u64 {
         file_segment_count(self.entry.attributes.size)
     }
@@ -90,22 +91,22 @@ impl LargeFile {
         &self.entry
     }
 
-    /// Makes the others skip their segments.
-    pub fn give_up(&self) {
-        self.given_up.store(true, Ordering::Release);
+    /// Makes other threads skip their segments.
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
     }
 
     /// Whether a segment could not be read.
-    pub fn is_given_up(&self) -> bool {
-        self.given_up.load(Ordering::Acquire)
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
     }
 
-    /// Counts a segment as finished, well or not. Whoever hears [`SegmentEnd::Inode`] goes on with
-    /// [`Encoder::large_inode`].
-    pub fn segment_finished(&self) -> SegmentEnd {
+    /// Counts a segment as finished, whether it was read or not. The caller that gets
+    /// [`Remaining::Inode`] continues with [`Encoder::large_inode`].
+    pub fn segment_finished(&self) -> Remaining {
         match self.unread.fetch_sub(1, Ordering::AcqRel) {
-            1 => SegmentEnd::Inode,
-            _ => SegmentEnd::Others,
+            1 => Remaining::Inode,
+            _ => Remaining::Segments,
         }
     }
 
@@ -119,7 +120,7 @@ impl LargeFile {
 }
 
 impl Encoder {
-    /// The bytes of memory that segment `index` takes while it is read and compressed.
+    /// The bytes of memory that segment `index` needs while it is read and compressed.
     pub fn segment_room(&self, file: &LargeFile, index: u64) -> u64 {
         let range = file_segment_range(index, file.entry.attributes.size);
         let memory = match range.end - range.start {
@@ -136,14 +137,14 @@ impl Encoder {
     /// Reads and puts segment `index`.
     ///
     /// # Errors
-    /// When the source does not give it, or it is shorter now; the file is then given up.
+    /// When it cannot be read, or the file is shorter now; the caller then abandons the file.
     pub fn segment<S: ObjectSink>(
         &mut self,
         file: &LargeFile,
         index: u64,
         sink: &S,
     ) -> Result<(), EncodeError> {
-        if file.is_given_up() {
+        if file.is_abandoned() {
             return Ok(());
         }
         let room = sink.room(self.segment_room(file, index));
@@ -163,7 +164,7 @@ impl Encoder {
                 Seen::examined_open(&file.file)?.attributes,
             ));
         }
-        self.answered(call, length);
+        self.add_source_time(call, length);
         let id = context.identity.segment(file.entry.id, index);
         let name = ObjectName::block(id, ObjectType::Segment, file.handle);
         let segment = segment.finish(file.data_back(range.start));
@@ -174,16 +175,16 @@ impl Encoder {
         Ok(())
     }
 
-    /// Puts the indirect blocks and the inode of a file whose segments are all read.
+    /// Puts the indirect blocks and the inode of a file. All of its segments must be finished.
     ///
     /// # Errors
-    /// When the file changed while it was read, and such a read does not count.
+    /// When the file changed during the read and its [`ReadPolicy`] refuses that.
     pub fn large_inode<S: ObjectSink>(
         &mut self,
         file: &LargeFile,
         sink: &S,
     ) -> Result<ReadContent, EncodeError> {
-        let changed = check_read(&file.file, &file.entry.attributes, file.reading)?;
+        let changed = check_read(&file.file, &file.entry.attributes, file.read_policy)?;
         let context = Arc::clone(&self.context);
         let identity = &context.identity;
         let id = file.entry.id;

@@ -1,4 +1,4 @@
-//! The blobs that earlier attempts at an entry may have left.
+//! Blobs that earlier attempts at an entry may have left.
 
 use std::collections::HashSet;
 
@@ -12,11 +12,11 @@ use crate::container::BlobName;
 use crate::entry::Entry;
 use crate::identity::Identity;
 
-/// The blobs of a file of `old_size` bytes that it has not with `new_size` bytes: segments, and
-/// indirect blocks.
+/// Returns the segments and indirect blocks that a file of `old_size` bytes has and one of `new_size`
+/// bytes has not. A file that shrank between two attempts leaves them behind.
 ///
-/// A file that shrank between two attempts leaves them behind. The state never knows less than
-/// the size of an attempt (docs/design.md, invariant 2), so this finds all of them.
+/// The size in the state is never smaller than that of an attempt (docs/design.md, invariant 2), so this
+/// returns all of them.
 pub fn obsolete_blobs(
     identity: &Identity,
     entry: &Entry,
@@ -51,7 +51,7 @@ fn indirect_blocks(
     let mut map = BlockMapBuilder::new(handle, OTHER_SEGMENT);
     for index in 1..=segments {
         let id = identity.segment(entry.id, index);
-        // Beyond what the format holds nothing was ever put.
+        // Nothing was uploaded beyond the limit of the format.
         let pushed = map.push(id, &mut indirect_id, &mut |block| {
             blocks.insert(block.id);
         });
@@ -66,8 +66,8 @@ fn indirect_blocks(
 }
 
 impl Encoder {
-    /// All blobs that attempts at an entry may have put; none for directories, which are put only
-    /// when everything below them is settled.
+    /// Returns all blobs that attempts at an entry may have uploaded. None for directories, which are
+    /// uploaded only after everything below them.
     ///
     /// # Errors
     /// When the state cannot be read.

@@ -1,45 +1,45 @@
-//! Memory of segments, used again and again.
+//! A pool of buffers for segments.
 //!
-//! Fresh memory costs a page fault for every 4 KiB, which is more than reading and sending a segment
-//! costs, and what an allocator keeps of freed segments nobody bounds.
+//! New memory costs a page fault for every 4 KiB, which takes longer than reading and sending a segment.
+//! The memory that an allocator keeps of freed segments is not limited.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use clfs_format::{FILE_SEGMENT_BYTES, ObjectBuffer};
 
-/// Segments below this length get memory of their own: the memory of a full one would be wasted
-/// on them while they are on their way.
+/// Segments below this length get memory of their own, because a buffer for a full segment would waste
+/// memory while they are in flight.
 pub(super) const POOLED_BYTES: u64 = FILE_SEGMENT_BYTES / 2;
 
-/// Memory that waits for its next use: no more than was in use at one time, which the sink's room
-/// bounds, and what is not needed any more goes with [`trim`](Self::trim).
+/// Unused buffers: at most as many as were in use at one time, which the sink's room limits.
+/// [`trim`](Self::trim) frees those that are no longer needed.
 #[derive(Debug, Default)]
 pub struct SegmentMemory(Mutex<Spare>);
 
 #[derive(Debug, Default)]
 struct Spare {
     memory: Vec<Vec<u8>>,
-    /// The fewest that there were since the last trim: so many nobody needed.
-    fewest: usize,
+    /// The min number of unused buffers since the last trim: these were not needed.
+    min: usize,
 }
 
 impl SegmentMemory {
-    /// Frees what was not needed since the last call of this.
+    /// Frees the buffers that were not needed since the last call.
     pub fn trim(&self) {
         let mut spare = self.spare();
-        let needed = spare.memory.len() - spare.fewest;
+        let needed = spare.memory.len() - spare.min;
         let unneeded = spare.memory.split_off(needed);
-        spare.fewest = needed;
+        spare.min = needed;
         drop(spare);
         drop(unneeded);
     }
 
-    /// Memory for any segment: that of one before, or new.
+    /// Returns a buffer for any segment: an unused one, or a new one.
     pub(super) fn take(&self) -> Vec<u8> {
         let mut spare = self.spare();
         let memory = spare.memory.pop();
-        spare.fewest = spare.fewest.min(spare.memory.len());
+        spare.min = spare.min.min(spare.memory.len());
         drop(spare);
         memory.unwrap_or_else(|| vec![0; ObjectBuffer::FILE_SEGMENT_MEMORY])
     }
@@ -50,11 +50,11 @@ impl SegmentMemory {
         }
     }
 
-    /// `blob` as the container takes it; its memory comes back when it was sent.
+    /// Wraps `blob` for the container. Its memory returns to the pool when the last copy is dropped.
     pub(super) fn lend(self: &Arc<Self>, blob: Vec<u8>) -> Bytes {
-        Bytes::from_owner(Lent {
+        Bytes::from_owner(PooledBlob {
             blob,
-            home: Arc::clone(self),
+            pool: Arc::clone(self),
         })
     }
 
@@ -63,20 +63,20 @@ impl SegmentMemory {
     }
 }
 
-struct Lent {
+struct PooledBlob {
     blob: Vec<u8>,
-    home: Arc<SegmentMemory>,
+    pool: Arc<SegmentMemory>,
 }
 
-impl AsRef<[u8]> for Lent {
+impl AsRef<[u8]> for PooledBlob {
     fn as_ref(&self) -> &[u8] {
         &self.blob
     }
 }
 
-impl Drop for Lent {
+impl Drop for PooledBlob {
     fn drop(&mut self) {
-        self.home.give_back(std::mem::take(&mut self.blob));
+        self.pool.give_back(std::mem::take(&mut self.blob));
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_comes_back_when_the_last_reader_is_gone() {
+    fn a_buffer_returns_to_the_pool_when_its_last_copy_is_dropped() {
         let pool = Arc::new(SegmentMemory::default());
         let blob = pool.take();
         let address = blob.as_ptr();
@@ -98,12 +98,15 @@ mod tests {
         let next = pool.take();
         assert_eq!(next.as_ptr(), address);
         pool.give_back(vec![0; 1000]);
-        assert!(pool.spare().memory.is_empty(), "not enough for any segment");
+        assert!(
+            pool.spare().memory.is_empty(),
+            "too small for a full segment"
+        );
         drop(other);
     }
 
     #[test]
-    fn what_nobody_needed_for_a_while_goes() {
+    fn trim_frees_buffers_that_were_not_needed() {
         let pool = SegmentMemory::default();
         let taken: Vec<_> = (0..4).map(|_| pool.take()).collect();
         taken.into_iter().for_each(|memory| pool.give_back(memory));

@@ -1,8 +1,8 @@
-//! Entries into objects: reads the source, builds payloads, compresses them.
+//! Converts entries into objects: reads the source, builds payloads and compresses them.
 //!
-//! The encoder runs on threads of its own. It hands finished objects to an [`ObjectSink`] and
-//! asks it for room *before* it reads; it never asks while it holds room that is not handed
-//! over, so that threads waiting for room cannot block each other.
+//! The encoder runs on threads of its own, and passes finished objects to an [`ObjectSink`]. It requests
+//! room from the sink *before* it reads, and never while it holds room for another object, so that
+//! threads that wait for room cannot block each other.
 
 mod attributes;
 mod directory;
@@ -25,46 +25,45 @@ use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::{Entry, EntryId, SourceAttributes};
 use crate::identity::Identity;
 use crate::problem::{Problem, Reason};
-use crate::source::{CallKind, OpenCall, OpenError, SourceTree};
+use crate::source::{CallKind, OpenCall, OpenError, Seen, SourceTree};
 use crate::state::{Reader, StateError};
 
-pub(crate) use attributes::attributes;
-pub use large_file::{LargeFile, SegmentEnd};
+pub use large_file::{LargeFile, Remaining};
 pub use leftovers::obsolete_blobs;
 pub use memory::SegmentMemory;
 pub use names::{bucket_name, entity_name, root_name};
 
-/// An object as the container gets it.
+/// An object as it is uploaded.
 #[derive(Debug)]
 pub struct EncodedObject {
     /// Its blob name.
     pub name: BlobName,
     /// Wrapper and payload.
     pub bytes: Bytes,
-    /// The memory that `bytes` holds on to, in bytes: at least their length.
+    /// The memory that `bytes` keeps allocated, in bytes: at least their length.
     pub memory: u64,
 }
 
-/// Where objects go, one sink for each entity.
+/// Takes the objects of one entity.
 pub trait ObjectSink: Sync {
-    /// Room for the bytes of an object; given back when it is in the container.
+    /// Room for the bytes of an object; dropped when the object is in the container.
     type Room;
 
     /// Waits for room for `bytes`.
     fn room(&self, bytes: u64) -> Self::Room;
 
-    /// Hands an object over.
+    /// Takes an object.
     fn put(&self, object: EncodedObject, room: Self::Room);
 }
 
-/// Why an entry did not become objects.
+/// Why an entry could not be encoded.
 #[derive(Debug)]
 pub enum EncodeError {
     /// A problem of this entry.
     Problem(Problem),
-    /// The file is not what the scan saw: these are its attributes now.
+    /// The file changed since the scan: these are its current attributes.
     Changed(SourceAttributes),
-    /// The run cannot go on.
+    /// An error of the run, not of the entry.
     State(StateError),
 }
 
@@ -90,14 +89,14 @@ impl From<rustix::io::Errno> for EncodeError {
 }
 
 impl From<FormatError> for EncodeError {
-    /// The format refuses lengths and names that the scan and the encoder let pass: none should
-    /// be left, and one that is must not stop the others.
+    /// The scan and the encoder check lengths and names before. Whatever they miss is a problem of its
+    /// entry, and must not stop the others.
     fn from(_: FormatError) -> Self {
         EncodeError::Problem(Problem::new(Reason::NotRepresentable))
     }
 }
 
-/// A name that leads to another inode now says nothing of the one that the other names have.
+/// Refuses a name that belongs to another inode now: that says nothing about the inode of the other names.
 fn same_inode(
     entry: &Entry,
     encoded: Result<Encoded, EncodeError>,
@@ -110,69 +109,78 @@ fn same_inode(
     }
 }
 
-/// What every encoder of a run shares.
+/// Why the file that is `seen` under the name of an entry is not that of the entry, if a mount on the name
+/// shows it. `was_mount`: a file was mounted there when the entry was recorded.
+fn mount_problem(entry: &Entry, was_mount: bool, seen: &Seen) -> Option<Reason> {
+    match seen.mount.is_some() {
+        false => was_mount.then_some(Reason::NotMounted),
+        true => (!entry.attributes.same_inode(&seen.attributes)).then_some(Reason::Replaced),
+    }
+}
+
+/// What all encoders of a run share.
 #[derive(Debug)]
 pub struct EncodeContext {
-    /// Where ids come from.
+    /// The source of ids.
     pub identity: Identity,
-    /// How objects are compressed.
+    /// Compression of objects.
     pub compression: Compression,
-    /// What is read.
+    /// The tree that is read.
     pub source: SourceTree,
-    /// What segments are built in.
+    /// Buffers for segments.
     pub memory: Arc<SegmentMemory>,
 }
 
-/// Which reads of a file count.
+/// Which reads of a file are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Reading {
-    /// Those of a file that stays as the scan saw it.
+pub enum ReadPolicy {
+    /// Only those of a file that still has the recorded attributes.
     #[default]
     Unchanged,
-    /// Also those of one that changes meanwhile, as long as it is the same inode and has as many bytes
-    /// as the scan saw: these are read, and no others.
-    AsItIs,
+    /// Also those of a file that changes during the read, if it is the same inode and has at least the
+    /// recorded size. Only that number of bytes is read.
+    SameInode,
 }
 
-/// Content that was read whole.
+/// Content that was read completely.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReadContent {
-    /// So many bytes.
+    /// Number of bytes.
     pub bytes: u64,
-    /// The file changed meanwhile: old and new content may be mixed.
+    /// The file changed during the read: old and new content may be mixed.
     pub changed: bool,
 }
 
-/// What became of an entry.
+/// The result of encoding an entry.
 #[derive(Debug)]
 pub enum Encoded {
-    /// All objects are handed over.
-    Whole(ReadContent),
-    /// A file of several segments: they are still to be read, by whoever has time.
+    /// All objects are in the sink.
+    Complete(ReadContent),
+    /// A file of several segments, which any thread may read.
     Large(Box<LargeFile>),
 }
 
-/// One thread's encoder: its buffers and its connection.
+/// The encoder of one thread, with its buffers and its connection to the state.
 pub struct Encoder {
     context: Arc<EncodeContext>,
     reader: Reader,
     lz4: Lz4Encoder,
-    /// Reused from file to file.
+    /// A buffer that is reused for each small file.
     content: Vec<u8>,
-    /// The directory of the last entry; the next one is mostly in the same.
+    /// The directory of the last entry; most entries are in the same directory as the one before.
     last_directory: Option<(EntryId, Filehandle)>,
-    /// How long the source took since the caller asked, but for moving bytes.
+    /// Time that calls to the source took since the last [`take_source_time`](Self::take_source_time),
+    /// without the time to transfer bytes.
     source_time: Duration,
-    /// Which reads of a file count.
-    reading: Reading,
+    read_policy: ReadPolicy,
 }
 
-/// What a byte takes from memory, or from the fastest networks: a source that needs no longer is
-/// not waited for.
+/// Time to transfer a byte from memory, or on the fastest networks. A source that needs no longer does not
+/// make a thread wait.
 const NANOSECONDS_A_BYTE: u64 = 1;
 
 impl Encoder {
-    /// An encoder for one thread.
+    /// Creates an encoder for one thread.
     pub fn new(context: Arc<EncodeContext>, reader: Reader) -> Self {
         Encoder {
             context,
@@ -181,23 +189,23 @@ impl Encoder {
             content: Vec::new(),
             last_directory: None,
             source_time: Duration::ZERO,
-            reading: Reading::default(),
+            read_policy: ReadPolicy::default(),
         }
     }
 
-    /// From the next entry on, says which reads of a file count.
-    pub fn set_reading(&mut self, reading: Reading) {
-        self.reading = reading;
+    /// Sets which reads are accepted from the next entry on.
+    pub fn set_read_policy(&mut self, read_policy: ReadPolicy) {
+        self.read_policy = read_policy;
     }
 
-    /// How long the source took to answer since the last call of this: what many threads could wait
-    /// for at the same time.
+    /// The time that calls to the source took since the last call of this function. More threads would
+    /// spend this time in parallel.
     pub fn take_source_time(&mut self) -> Duration {
         std::mem::take(&mut self.source_time)
     }
 
-    /// The source answered, with so many bytes.
-    fn answered(&mut self, call: OpenCall<'_>, bytes: u64) {
+    /// Adds the time of a call to the source that returned `bytes`.
+    fn add_source_time(&mut self, call: OpenCall<'_>, bytes: u64) {
         let moving = Duration::from_nanos(bytes.saturating_mul(NANOSECONDS_A_BYTE));
         self.source_time += call.end().saturating_sub(moving);
     }
@@ -205,7 +213,7 @@ impl Encoder {
     /// Encodes an entry other than the root that has one name.
     ///
     /// # Errors
-    /// When the source does not give it, or it changed.
+    /// When it cannot be read, or changed since the scan.
     pub fn entry<S: ObjectSink>(
         &mut self,
         entry: &Entry,
@@ -215,34 +223,33 @@ impl Encoder {
         match entry.attributes.file_type {
             FileType::Directory => self
                 .directory(entry, sink)
-                .map(|()| Encoded::Whole(ReadContent::default())),
+                .map(|()| Encoded::Complete(ReadContent::default())),
             _ => {
                 let encoded = self.inode(entry, &back, sink);
-                self.still_mounted(entry, encoded)
+                self.same_mount(entry, encoded)
             }
         }
     }
 
-    /// Where a file was mounted by itself and is not any more, the file below it is no newer version.
-    fn still_mounted(
+    /// Refuses a changed file that is another one because of what is mounted on its name now, or is not:
+    /// it is not a newer version of the recorded file.
+    fn same_mount(
         &self,
         entry: &Entry,
         encoded: Result<Encoded, EncodeError>,
     ) -> Result<Encoded, EncodeError> {
-        match encoded {
-            Err(EncodeError::Changed(_)) if self.is_unmounted(entry)? => {
-                Err(EncodeError::Problem(Problem::new(Reason::NotMounted)))
-            }
-            encoded => encoded,
-        }
-    }
-
-    fn is_unmounted(&self, entry: &Entry) -> Result<bool, EncodeError> {
-        if !self.reader.was_mount(entry.id)? {
-            return Ok(false);
+        let Err(EncodeError::Changed(found)) = &encoded else {
+            return encoded;
+        };
+        let was_mount = self.reader.was_mount(entry.id)?;
+        if !was_mount && found.inode == entry.attributes.inode {
+            return encoded;
         }
         let directory = self.context.source.directory(entry.parent)?;
-        Ok(directory.look_at(&entry.name)?.mount.is_none())
+        match mount_problem(entry, was_mount, &directory.look_at(&entry.name)?) {
+            Some(reason) => Err(EncodeError::Problem(Problem::new(reason))),
+            None => encoded,
+        }
     }
 
     /// Encodes an inode with all its names.
@@ -260,8 +267,8 @@ impl Encoder {
             back.push(self.directory_handle(parent)?);
         }
         let encoded = self.inode(entry, &back, sink);
-        let mut encoded = same_inode(entry, self.still_mounted(entry, encoded));
-        // Another name leads to the same inode when the first is gone.
+        let mut encoded = same_inode(entry, self.same_mount(entry, encoded));
+        // The inode can be read by another name when the first one is gone.
         let mut names = self.reader.link_places(entry.id)?.into_iter();
         while let Err(EncodeError::Problem(Problem {
             reason: Reason::Vanished | Reason::TypeChanged,
@@ -274,26 +281,45 @@ impl Encoder {
         encoded
     }
 
-    /// The attributes that an entry has now, if they are others than the state's and it is still
-    /// the same: access times aside, which reading changes. `linked`: another inode under the name
-    /// says nothing of the one that the other names have. What keeps one from looking is for the
-    /// encoding to tell.
-    pub fn fresh_attributes(&self, entry: &Entry, linked: bool) -> Option<SourceAttributes> {
+    /// The current attributes and losses of an entry, if they differ from those in the state and the entry
+    /// is still the same one. Access times are not compared, because reading changes them.
+    ///
+    /// `linked`: the entry has several names, so another inode under this one says nothing about it.
+    ///
+    /// # Errors
+    /// When the state cannot be read. Errors of the source are left to the encoding, which reports them.
+    pub fn fresh_attributes(
+        &self,
+        entry: &Entry,
+        linked: bool,
+    ) -> Result<Option<SourceAttributes>, StateError> {
         let source = &self.context.source;
         let _call = source.begin_call(CallKind::Encoder, entry.id);
-        let directory = source.directory(entry.parent).ok()?;
-        if self.is_unmounted(entry).unwrap_or(true) {
-            return None;
-        }
-        let known = entry.attributes;
-        let mut seen = directory.look_at(&entry.name).ok()?.attributes;
-        let same = seen.file_type == known.file_type && (!linked || seen.inode == known.inode);
-        seen.atime = known.atime;
-        let losses = std::mem::replace(&mut seen.losses, known.losses);
-        (same && seen != known).then_some(SourceAttributes { losses, ..seen })
+        let seen = source
+            .directory(entry.parent)
+            .and_then(|directory| Ok(directory.look_at(&entry.name)?));
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err(OpenError::Problem(_)) => return Ok(None),
+            Err(OpenError::State(error)) => return Err(error),
+        };
+        let was_mount = self.reader.was_mount(entry.id)?;
+        let known = SourceAttributes {
+            // A row has none: the state holds them in a table of their own.
+            losses: self.reader.losses(entry.id)?,
+            ..entry.attributes
+        };
+        let fresh = SourceAttributes {
+            atime: known.atime,
+            ..seen.attributes
+        };
+        let is_same = fresh.file_type == known.file_type
+            && (!linked || fresh.inode == known.inode)
+            && mount_problem(entry, was_mount, &seen).is_none();
+        Ok((is_same && fresh != known).then_some(fresh))
     }
 
-    /// The filehandle of a directory.
+    /// Returns the filehandle of a directory.
     fn directory_handle(&mut self, id: EntryId) -> Result<Filehandle, EncodeError> {
         if id == EntryId::ROOT {
             return Ok(Filehandle::ROOT);
@@ -315,7 +341,7 @@ impl Encoder {
         }
     }
 
-    /// Puts an inode that has its filehandle's type.
+    /// Encodes an inode and puts it into the sink.
     fn put_inode<S: ObjectSink>(
         &mut self,
         name: &ObjectName,
@@ -345,7 +371,7 @@ impl Encoder {
         sink.put(object, room);
     }
 
-    /// [`put`](Self::put) for a segment whose memory came from the context's.
+    /// [`put`](Self::put) for a segment in a buffer of the pool.
     fn put_segment<S: ObjectSink>(
         &mut self,
         name: &ObjectName,

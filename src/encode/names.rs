@@ -4,7 +4,7 @@ use clfs_format::{FileType, Filehandle, ObjectName};
 
 use crate::container::BlobName;
 
-/// The name of an inode; `owner` is its directory or, with several names, that of the first.
+/// The name of an inode. `owner` is its directory or, with several names, the directory of the first.
 pub fn entity_name(handle: Filehandle, file_type: FileType, owner: Filehandle) -> ObjectName {
     ObjectName::entity(handle, file_type.object_type(), owner)
 }

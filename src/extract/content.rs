@@ -1,40 +1,41 @@
-//! The content of regular files: written with holes, or compared with what is there.
+//! The content of regular files: written with holes, or compared with an existing file.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use clfs_format::Timestamp;
 use rustix::fs::{Stat, fstat, ftruncate};
-use rustix::io::{Errno, pread, pwrite, retry_on_intr};
+use rustix::io::{Errno, retry_on_intr};
 
-use super::component::Component;
+use super::add;
+use super::attributes::{Missing, TargetAttributes};
 use super::folder::Folder;
 use super::problem::{Action, ExtractError, Failure, LocalError};
-use super::run::{Run, blocking};
-use super::summary::add;
+use super::run::Run;
 use super::temporary::{Temporaries, Temporary};
-use super::tree::Making;
-use super::wanted::{Missing, Wanted};
+use super::tree::WritePolicy;
 use crate::read::{Chunk, Entity, FileContent, ReadError};
 
-/// Blocks of a file system: a run of zeros that fills one becomes a hole.
+/// Block size of a file system: zeros that fill a block become a hole.
 const BLOCK: usize = 4096;
 const ZEROS: [u8; BLOCK] = [0; BLOCK];
 
 /// Bytes that are compared at a time.
-const COMPARED: usize = 1 << 20;
+const COMPARED: usize = 256 << 10;
 
-/// After so many unreadable segments in a row the rest of a file is given up: a map that leads nowhere
-/// would be asked for each of its segments.
-const MOST_UNREADABLE: u32 = 64;
+/// After so many unreadable segments in a row, the rest of a file is not requested: a block map can have any
+/// number of missing segments.
+const MAX_UNREADABLE: u32 = 64;
 
-/// Gaps that are told of one by one.
-const TOLD_GAPS: usize = 20;
+/// Gaps that are reported one by one.
+const LISTED_GAPS: usize = 20;
 
 /// A file under a temporary name.
 pub(super) struct FileWriter {
-    file: OwnedFd,
+    file: File,
     temporary: Temporary,
 }
 
@@ -43,53 +44,46 @@ impl FileWriter {
         folder: &Arc<Folder>,
         names: &Arc<Temporaries>,
     ) -> Result<Self, LocalError> {
-        let made = names.create(folder, |name| folder.create_file(name));
-        let (temporary, file) = made.map_err(|errno| Action::Make.failed(errno))?;
+        let created = names.create(folder, |name| folder.create_file(name));
+        let (temporary, file) = created.map_err(|errno| Action::Create.failed(errno))?;
+        let file = file.into();
         Ok(Self { file, temporary })
     }
 
-    /// Writes what is not zero.
+    /// Writes the blocks that are not zero.
     pub(super) fn write(&self, chunk: &Chunk) -> Result<(), LocalError> {
         for part in data(chunk.offset, &chunk.bytes) {
-            let mut at = chunk.offset + part.start as u64;
-            let mut rest = chunk.bytes.get(part).unwrap_or_default();
-            while !rest.is_empty() {
-                let written = retry_on_intr(|| pwrite(&self.file, rest, at))
-                    .and_then(|written| match written {
-                        0 => Err(Errno::IO),
-                        written => Ok(written),
-                    })
-                    .map_err(|errno| Action::Write.failed(errno))?;
-                at += written as u64;
-                rest = rest.get(written..).unwrap_or_default();
-            }
+            let at = chunk.offset + part.start as u64;
+            let bytes = chunk.bytes.get(part).unwrap_or_default();
+            let written = self.file.write_all_at(bytes, at);
+            written.map_err(|error| Action::Write.failed(errno_of(&error)))?;
         }
         Ok(())
     }
 
-    /// Gives it its size and attributes.
+    /// Sets the size and the attributes.
     pub(super) fn complete(
         &self,
-        wanted: &Wanted,
+        target: &TargetAttributes,
         atime: Timestamp,
-        making: Making,
+        policy: WritePolicy,
     ) -> Result<(Stat, Missing), LocalError> {
         let failed = |errno| Action::Write.failed(errno);
-        retry_on_intr(|| ftruncate(&self.file, wanted.size)).map_err(failed)?;
-        let missing = wanted.set_on(&self.file, atime, making)?;
+        retry_on_intr(|| ftruncate(&self.file, target.size)).map_err(failed)?;
+        let missing = target.set_on(&self.file, atime, policy)?;
         Ok((fstat(&self.file).map_err(failed)?, missing))
     }
 
-    /// Gives the remains of a damaged file its size, owner and permissions. They keep the time of
-    /// writing: with the file's own they would pass for it.
-    pub(super) fn complete_remains(
+    /// Sets the size, owner and permissions of a damaged file. It keeps the current time, so that it is never
+    /// taken for the complete file.
+    pub(super) fn complete_damaged(
         &self,
-        wanted: &Wanted,
-        making: Making,
+        target: &TargetAttributes,
+        policy: WritePolicy,
     ) -> Result<Missing, LocalError> {
-        retry_on_intr(|| ftruncate(&self.file, wanted.size))
+        retry_on_intr(|| ftruncate(&self.file, target.size))
             .map_err(|errno| Action::Write.failed(errno))?;
-        wanted.set_rights_on(&self.file, making)
+        target.set_rights_on(&self.file, policy)
     }
 
     pub(super) fn into_temporary(self) -> Temporary {
@@ -97,9 +91,9 @@ impl FileWriter {
     }
 }
 
-/// The parts of a chunk that hold anything but zeros, cut at the file's blocks.
+/// The parts of a chunk that are not zero, cut at the file's blocks.
 fn data(offset: u64, bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
-    // Below a block.
+    // Less than a block.
     let until_block = BLOCK - (offset % BLOCK as u64) as usize;
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -124,12 +118,12 @@ fn data(offset: u64, bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// What of a damaged file could not be read.
+/// The parts of a damaged file that could not be read.
 #[derive(Debug)]
 pub(super) struct Gaps {
     pub(super) error: ReadError,
-    /// Offset and bytes of each, the first of them.
-    pub(super) told: Vec<(u64, u64)>,
+    /// Offset and bytes of the first gaps.
+    pub(super) listed: Vec<(u64, u64)>,
     pub(super) count: u64,
     end: u64,
 }
@@ -139,19 +133,19 @@ impl Gaps {
         let bytes = gap.end.saturating_sub(gap.start);
         let gaps = gaps.get_or_insert_with(|| Self {
             error,
-            told: Vec::new(),
+            listed: Vec::new(),
             count: 0,
             end: u64::MAX,
         });
-        match gaps.told.last_mut() {
-            Some(last) if gaps.end == gap.start && gaps.count <= TOLD_GAPS as u64 => {
+        match gaps.listed.last_mut() {
+            Some(last) if gaps.end == gap.start && gaps.count <= LISTED_GAPS as u64 => {
                 last.1 = last.1.saturating_add(bytes);
             }
             _ if gaps.end == gap.start => {}
             _ => {
                 gaps.count += 1;
-                if gaps.told.len() < TOLD_GAPS {
-                    gaps.told.push((gap.start, bytes));
+                if gaps.listed.len() < LISTED_GAPS {
+                    gaps.listed.push((gap.start, bytes));
                 }
             }
         }
@@ -159,16 +153,16 @@ impl Gaps {
     }
 }
 
-/// Whether everything that an entry was read from keeps the rules of the format.
+/// Whether the objects from which an entry was read keep the rules of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rules {
     Kept,
     Broken,
 }
 
-/// A file's content, piece by piece; when damage is kept, without what cannot be read.
+/// The content of a file, piece by piece. With `keep_damaged`, skips the parts that cannot be read.
 pub(super) struct Pieces<'a> {
-    run: &'a Arc<Run>,
+    run: &'a Run,
     entity: &'a Arc<Entity>,
     content: FileContent,
     size: u64,
@@ -179,7 +173,7 @@ pub(super) struct Pieces<'a> {
 }
 
 impl<'a> Pieces<'a> {
-    pub(super) fn new(run: &'a Arc<Run>, entity: &'a Arc<Entity>, keep_damaged: bool) -> Self {
+    pub(super) fn new(run: &'a Run, entity: &'a Arc<Entity>, keep_damaged: bool) -> Self {
         let size = entity.attributes.size;
         Self {
             run,
@@ -193,7 +187,7 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    /// Whether what was read so far keeps the rules.
+    /// Whether the objects that were read so far keep the rules.
     pub(super) fn rules(&self) -> Rules {
         match self.content.deviates() || !self.entity.deviations.is_empty() {
             true => Rules::Broken,
@@ -201,14 +195,14 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    pub(super) async fn next(&mut self) -> Result<Option<Chunk>, Failure> {
+    pub(super) fn next(&mut self) -> Result<Option<Chunk>, Failure> {
         loop {
-            // What came with the inode is there already.
+            // The first part came with the inode.
             let first = u64::from(self.entity.block_map.first_segment);
             if self.at >= first && self.at < self.size && self.run.halted() {
                 return Err(ExtractError::Stopped.into());
             }
-            match self.run.reading(self.content.next()).await {
+            match self.run.read(self.content.next()) {
                 Ok(Some(chunk)) => {
                     self.unreadable = 0;
                     self.at = chunk.offset.saturating_add(chunk.bytes.len() as u64);
@@ -216,16 +210,16 @@ impl<'a> Pieces<'a> {
                     return Ok(Some(chunk));
                 }
                 Ok(None) => return Ok(None),
-                Err(error) if self.keep_damaged && error.is_damage() => self.pass_over(error),
+                Err(error) if self.keep_damaged && error.is_damage() => self.skip(error),
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// Goes on behind the segment that could not be read.
-    fn pass_over(&mut self, error: ReadError) {
+    /// Continues after the segment that could not be read.
+    fn skip(&mut self, error: ReadError) {
         self.unreadable += 1;
-        let end = match self.unreadable < MOST_UNREADABLE {
+        let end = match self.unreadable < MAX_UNREADABLE {
             true => segment_end(self.entity, self.at).min(self.size),
             false => self.size,
         };
@@ -235,61 +229,54 @@ impl<'a> Pieces<'a> {
     }
 }
 
-/// Where the segment that holds the byte at `at` ends (docs/format.md section 6).
+/// The end of the segment that holds the byte at `at` (docs/format.md section 6).
 fn segment_end(entity: &Entity, at: u64) -> u64 {
     let first = u64::from(entity.block_map.first_segment);
     let other = u64::from(entity.block_map.other_segment).max(1);
     match at.checked_sub(first) {
         None => first,
-        Some(behind) => (behind / other)
+        Some(after) => (after / other)
             .saturating_add(1)
             .saturating_mul(other)
             .saturating_add(first),
     }
 }
 
-/// Whether a file in the destination has the content of `entity`; both have the same size. None when
-/// it has not, else whether what it was compared with keeps the rules.
-pub(super) async fn is_same(
-    run: &Arc<Run>,
+/// Compares an open file with the content of `entity`; both have the same size. None if they differ, otherwise
+/// whether the objects that were read keep the rules.
+pub(super) fn compare(
+    run: &Run,
     entity: &Arc<Entity>,
-    folder: Arc<Folder>,
-    name: Component,
+    file: &File,
 ) -> Result<Option<Rules>, Failure> {
-    let opened = blocking(move || folder.open_file(&name)).await?;
-    let file = match opened {
-        // What may not be read, such as one's own file of mode 0200, is not known to be the same.
-        Err(Errno::ACCESS) => return Ok(None),
-        opened => Arc::new(opened.map_err(|errno| Action::Read.failed(errno))?),
-    };
     let mut pieces = Pieces::new(run, entity, false);
-    while let Some(chunk) = pieces.next().await? {
-        let file = Arc::clone(&file);
-        let same = blocking(move || holds(&file, &chunk)).await?;
-        if !same.map_err(|errno| Action::Read.failed(errno))? {
+    while let Some(chunk) = pieces.next()? {
+        if !holds(file, &chunk)? {
             return Ok(None);
         }
     }
     Ok(Some(pieces.rules()))
 }
 
-/// Whether a file holds these bytes at this place.
-fn holds(file: &OwnedFd, chunk: &Chunk) -> Result<bool, Errno> {
+/// Whether a file has these bytes at this offset.
+fn holds(file: &File, chunk: &Chunk) -> Result<bool, LocalError> {
     let mut buffer = vec![0; COMPARED.min(chunk.bytes.len())];
     let mut at = chunk.offset;
-    let mut rest: &[u8] = &chunk.bytes;
-    while !rest.is_empty() {
-        let wanted = rest.len().min(buffer.len());
-        let room = buffer.get_mut(..wanted).unwrap_or_default();
-        let read = retry_on_intr(|| pread(file, &mut *room, at))?;
-        let (compared, behind) = rest.split_at(read.min(rest.len()));
-        if read == 0 || room.get(..read) != Some(compared) {
-            return Ok(false);
+    for expected in chunk.bytes.chunks(COMPARED) {
+        // A chunk is not longer than the buffer.
+        let found = buffer.get_mut(..expected.len()).unwrap_or_default();
+        match file.read_exact_at(found, at) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
+            Err(error) => return Err(Action::Read.failed(errno_of(&error))),
+            Ok(()) if found != expected => return Ok(false),
+            Ok(()) => at += expected.len() as u64,
         }
-        at += read as u64;
-        rest = behind;
     }
     Ok(true)
+}
+
+fn errno_of(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
 #[cfg(test)]
@@ -302,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_blocks_of_zeros_are_holes() {
+    fn full_blocks_of_zeros_are_holes() {
         let mut bytes = vec![0; 5 * BLOCK + 10];
         assert!(parts(0, &bytes).is_empty());
         bytes[BLOCK] = 1;
@@ -324,12 +311,12 @@ mod tests {
     }
 
     #[test]
-    fn gaps_that_touch_are_one() {
+    fn adjacent_gaps_are_one() {
         let mut gaps = None;
         for gap in [0..10, 10..20, 30..40] {
             Gaps::add(&mut gaps, gap, ReadError::Stopped);
         }
-        let told = gaps.map(|gaps| (gaps.told, gaps.count));
-        assert_eq!(told, Some((vec![(0, 20), (30, 10)], 2)));
+        let listed = gaps.map(|gaps| (gaps.listed, gaps.count));
+        assert_eq!(listed, Some((vec![(0, 20), (30, 10)], 2)));
     }
 }

@@ -1,13 +1,14 @@
-//! A directory below the destination, and what is done in it.
+//! Directories of the destination, and the system calls in them.
 //!
-//! Every call is relative to an open descriptor and takes one [`Component`]; no symlink is ever
-//! followed, so nothing in the container or in the destination leads out of it.
+//! Every call is relative to an open descriptor and takes one [`Component`]. Symlinks are never followed, so
+//! neither the container nor the destination can lead a call out of the destination.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use clfs_format::limits::NAME_BYTES;
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, Timespec,
     Timestamps, chmodat, fstat, futimens, linkat, mkdirat, mknodat, openat, openat2, renameat,
@@ -15,17 +16,77 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, retry_on_intr};
 
-use super::component::Component;
 use super::temporary::Token;
 
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC);
 
-/// How often openat2(2) is asked again when something was renamed meanwhile (`EAGAIN`).
+/// Retries of openat2(2) after a concurrent rename (`EAGAIN`).
 const RACES: usize = 100;
 
-/// What tells one file of a machine from another: `st_dev` and `st_ino`.
+/// The prefix of temporary names; the token of their run, `-`, a number and an ending follow.
+const TEMPORARY_PREFIX: &[u8] = b".clfsload-";
+/// The usual ending of temporary names.
+pub(super) const TEMPORARY_END: &[u8] = b".tmp";
+
+/// The name of an entry in the directory in which it is used: not empty, not `.` or `..`, without `/` and
+/// NUL, at most 255 bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Component(CString);
+
+impl Component {
+    /// Checks a name; none if it could lead out of the directory.
+    pub(super) fn new(name: &[u8]) -> Option<Self> {
+        if matches!(name, b"" | b"." | b"..") || name.len() > NAME_BYTES || name.contains(&b'/') {
+            return None;
+        }
+        // Rejects a NUL inside.
+        CString::new(name).ok().map(Self)
+    }
+
+    /// A temporary name, cut at 255 bytes. It does not contain the entry's own name, which may have 255
+    /// bytes already. `end` has no NUL and no `/`.
+    pub(super) fn temporary(token: Token, number: u64, end: &[u8]) -> Self {
+        let middle = format!("{token}-{number:x}");
+        let mut name = [TEMPORARY_PREFIX, middle.as_bytes(), end].concat();
+        name.truncate(NAME_BYTES);
+        Self(CString::new(name).unwrap_or_default())
+    }
+
+    /// The token of a temporary name.
+    pub(super) fn token(&self) -> Option<Token> {
+        let rest = self.as_bytes().strip_prefix(TEMPORARY_PREFIX)?;
+        let (token, number) = rest.split_at_checked(Token::DIGITS)?;
+        number.strip_prefix(b"-")?;
+        Token::parse(token)
+    }
+
+    /// This name with a suffix; cut before the suffix if both together are too long.
+    pub(super) fn with_suffix(&self, suffix: &str) -> Option<Self> {
+        let keep = NAME_BYTES.saturating_sub(suffix.len());
+        let kept = self.as_bytes().get(..keep).unwrap_or(self.as_bytes());
+        Self::new(&[kept, suffix.as_bytes()].concat())
+    }
+
+    /// Whether any file system accepts the name: letters, digits, `.`, `-` and `_`, no dot at the end, not
+    /// long.
+    pub(super) fn is_plain(&self) -> bool {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        let name = self.as_bytes();
+        name.len() <= 100 && !name.ends_with(b".") && name.iter().all(plain)
+    }
+
+    pub(super) fn as_c_str(&self) -> &CStr {
+        &self.0
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// The identity of a local file: `st_dev` and `st_ino`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileId {
     pub(super) device: u64,
@@ -41,14 +102,14 @@ impl FileId {
     }
 }
 
-/// How a directory holds what was found under a name.
+/// The name under which a directory lists an entry that was found by another spelling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Stored {
-    /// Under this very name.
+    /// The name that was looked up.
     Exactly,
-    /// Under another one, which is the same to the file system.
+    /// Another name, which the file system treats as the same.
     As(Vec<u8>),
-    /// It is gone, or the directory shows other inode numbers.
+    /// None: the entry was removed, or the directory lists other inode numbers.
     Nowhere,
 }
 
@@ -59,7 +120,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Opens the destination: the one path that is taken as the user gave it.
+    /// Opens the destination: the only path that is used as the user gave it.
     pub(super) fn open_destination(path: &Path) -> Result<Self, Errno> {
         let descriptor = retry_on_intr(|| openat(CWD, path, DIRECTORY, Mode::empty()))?;
         Ok(Self { descriptor })
@@ -86,20 +147,20 @@ impl Folder {
         self.open_beneath(name, flags, Mode::empty())
     }
 
-    /// Makes a file that is not there yet, for writing.
+    /// Creates a file for writing; `EEXIST` if the name is in use.
     pub(super) fn create_file(&self, name: &Component) -> Result<OwnedFd, Errno> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         self.open_beneath(name, flags, Mode::RUSR | Mode::WUSR)
     }
 
-    /// openat2(2) holds the kernel to what [`Component`] promises. Kernels before 5.6 do not have it,
-    /// and some containers forbid it; then `O_NOFOLLOW` has to do.
+    /// Opens with openat2(2), so that the kernel enforces what [`Component`] promises. Kernels before 5.6 do
+    /// not have it, and some sandboxes forbid it; then `O_NOFOLLOW` is used.
     fn open_beneath(&self, name: &Component, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
         static MISSING: AtomicBool = AtomicBool::new(false);
         if !MISSING.load(Relaxed) {
             match self.open_resolved(name, flags, mode) {
                 Err(Errno::NOSYS) => MISSING.store(true, Relaxed),
-                // Either a filter's word for "unknown", or what openat(2) answers as well.
+                // A seccomp filter's response to an unknown call, or an error that openat(2) returns too.
                 Err(Errno::PERM | Errno::AGAIN) => {}
                 opened => return opened,
             }
@@ -131,8 +192,8 @@ impl Folder {
         retry_on_intr(|| openat(&self.descriptor, name, flags, mode))
     }
 
-    /// What stands under a name; none when nothing does.
-    pub(super) fn look(&self, name: &Component) -> Result<Option<Stat>, Errno> {
+    /// The attributes of an entry; none if the name is free.
+    pub(super) fn stat_of(&self, name: &Component) -> Result<Option<Stat>, Errno> {
         let flags = AtFlags::SYMLINK_NOFOLLOW;
         match retry_on_intr(|| statat(&self.descriptor, name.as_c_str(), flags)) {
             Err(Errno::NOENT) => Ok(None),
@@ -140,15 +201,15 @@ impl Folder {
         }
     }
 
-    pub(super) fn make_folder(&self, name: &Component) -> Result<(), Errno> {
+    pub(super) fn create_folder(&self, name: &Component) -> Result<(), Errno> {
         mkdirat(&self.descriptor, name.as_c_str(), Mode::RWXU)
     }
 
-    pub(super) fn make_symlink(&self, name: &Component, target: &CStr) -> Result<(), Errno> {
+    pub(super) fn create_symlink(&self, name: &Component, target: &CStr) -> Result<(), Errno> {
         symlinkat(target, &self.descriptor, name.as_c_str())
     }
 
-    pub(super) fn make_node(
+    pub(super) fn create_node(
         &self,
         name: &Component,
         file_type: FileType,
@@ -158,8 +219,8 @@ impl Folder {
         mknodat(&self.descriptor, name.as_c_str(), file_type, mode, device)
     }
 
-    /// Gives a file of another directory a name here. A symlink is linked itself.
-    pub(super) fn make_link(
+    /// Creates a hard link to an entry of another directory. A symlink is linked itself, not its target.
+    pub(super) fn create_link(
         &self,
         name: &Component,
         from: &Folder,
@@ -180,15 +241,15 @@ impl Folder {
             .map(std::ffi::CString::into_bytes)
     }
 
-    /// Gives a name in it another name here. What stands under that is replaced, unless it is a
-    /// directory (rename(2)).
+    /// Renames an entry within the directory. Replaces an existing entry, unless that is a directory
+    /// (rename(2)).
     pub(super) fn rename(&self, from: &Component, to: &Component) -> Result<(), Errno> {
         let here = &self.descriptor;
         renameat(here, from.as_c_str(), here, to.as_c_str())
     }
 
-    /// The same, and `EEXIST` when something stands there.
-    pub(super) fn rename_where_free(&self, from: &Component, to: &Component) -> Result<(), Errno> {
+    /// The same; `EEXIST` if the name is in use.
+    pub(super) fn rename_if_free(&self, from: &Component, to: &Component) -> Result<(), Errno> {
         let (here, from, to) = (&self.descriptor, from.as_c_str(), to.as_c_str());
         renameat_with(here, from, here, to, RenameFlags::NOREPLACE)
     }
@@ -198,9 +259,9 @@ impl Folder {
         unlinkat(&self.descriptor, name.as_c_str(), AtFlags::empty())
     }
 
-    /// Sets the permissions of anything but a symlink, without following one that takes its place:
-    /// fchmodat(2) would, and fchmod(2) does not take a descriptor that was opened with `O_PATH`,
-    /// the only way to open a socket or a file that may not be read.
+    /// Sets the permissions of anything but a symlink. fchmodat(2) would follow a symlink that replaced the
+    /// entry. fchmod(2) rejects descriptors opened with `O_PATH`, the only way to open a socket or an
+    /// unreadable file.
     pub(super) fn set_mode(&self, name: &Component, mode: Mode) -> Result<(), Errno> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let descriptor = self.open_beneath(name, flags, Mode::empty())?;
@@ -211,10 +272,10 @@ impl Folder {
         set_mode_of(&descriptor, mode)
     }
 
-    /// Removes what killed runs left: anything but a directory whose name bears one of their tokens.
-    /// Returns how many.
+    /// Removes leftovers of killed runs: entries other than directories whose names contain one of these
+    /// tokens. Returns their number.
     pub(super) fn sweep(&self, tokens: &[Token]) -> Result<u64, Errno> {
-        // The usual case: there was no killed run, and the directory need not be listed.
+        // The usual case: no run was killed, and the directory need not be listed.
         if tokens.is_empty() {
             return Ok(0);
         }
@@ -228,7 +289,7 @@ impl Folder {
         }
         let mut removed = 0;
         for name in left {
-            let stat = self.look(&name)?;
+            let stat = self.stat_of(&name)?;
             if stat.is_some_and(|stat| !is_type(&stat, FileType::Directory)) {
                 self.remove(&name)?;
                 removed += 1;
@@ -237,7 +298,7 @@ impl Folder {
         Ok(removed)
     }
 
-    /// Under which name it holds what was found under `name`.
+    /// The name under which the directory lists the entry that a lookup of `name` returned.
     pub(super) fn stored(&self, name: &Component, stat: &Stat) -> Result<Stored, Errno> {
         let mut other = None;
         for entry in Dir::read_from(&self.descriptor)? {
@@ -253,19 +314,15 @@ impl Folder {
         Ok(other.map_or(Stored::Nowhere, Stored::As))
     }
 
-    /// Takes every name in it.
-    pub(super) fn each_name<E: From<Errno>>(
-        &self,
-        mut take: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+    /// Calls `visit` with every name in the directory.
+    pub(super) fn each_name(&self, mut visit: impl FnMut(&[u8])) -> Result<(), Errno> {
         for entry in Dir::read_from(&self.descriptor)? {
-            let entry = entry?;
-            take(entry.file_name().to_bytes())?;
+            visit(entry?.file_name().to_bytes());
         }
         Ok(())
     }
 
-    /// Gives it the times of before, where this user may.
+    /// Restores the directory's times, if this user may set them.
     pub(super) fn restore_times(&self, before: &Stat) {
         let timespec = |seconds, nanoseconds| Timespec {
             tv_sec: seconds,
@@ -275,11 +332,11 @@ impl Folder {
             last_access: timespec(before.st_atime, before.st_atime_nsec as _),
             last_modification: timespec(before.st_mtime, before.st_mtime_nsec as _),
         };
-        // Somebody else's folder: only its owner may, and nothing depends on it.
+        // Only the owner may set them, and nothing depends on it.
         let _: Result<(), Errno> = futimens(&self.descriptor, &times);
     }
 
-    /// Whether nothing is in it.
+    /// Whether the directory is empty.
     pub(super) fn is_empty(&self) -> Result<bool, Errno> {
         for entry in Dir::read_from(&self.descriptor)? {
             if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
@@ -290,7 +347,7 @@ impl Folder {
     }
 }
 
-/// Sets the permissions of what was opened with `O_PATH`.
+/// Sets the permissions of an entry that was opened with `O_PATH`.
 pub(super) fn set_mode_of(descriptor: &OwnedFd, mode: Mode) -> Result<(), Errno> {
     let path = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
     chmodat(CWD, path, mode, AtFlags::empty())
@@ -308,7 +365,7 @@ mod tests {
 
     type Open = fn(&Folder, &Component, OFlags, Mode) -> Result<OwnedFd, Errno>;
 
-    /// With openat2(2) and without: what a kernel lacks must not be what keeps us safe.
+    /// With openat2(2) and without it: safety must not depend on a call that some kernels lack.
     const WAYS: [Open; 3] = [
         Folder::open_beneath,
         Folder::open_resolved,
@@ -361,5 +418,58 @@ mod tests {
         let mode = || std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777;
         assert_eq!((set("link"), mode()), (Err(Errno::LOOP), 0o600));
         assert_eq!((set("file"), mode()), (Ok(()), 0o4755));
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_rejected() {
+        let long = [b'n'; 256];
+        for name in [
+            &b""[..],
+            b".",
+            b"..",
+            b"/",
+            b"a/b",
+            b"/etc",
+            b"../x",
+            b"a\0b",
+            b"\0",
+            &long,
+        ] {
+            assert_eq!(Component::new(name), None, "{name:?}");
+        }
+        for name in [&b"..."[..], b"..a", b".a", b" ", b"\xff", &[b'n'; 255]] {
+            assert_eq!(Component::new(name).unwrap().as_bytes(), name);
+        }
+    }
+
+    #[test]
+    fn only_temporary_names_have_a_token() {
+        let token = Token::new();
+        for number in [0, 10, u64::MAX] {
+            for end in [TEMPORARY_END, &[b'n'; 300]] {
+                let name = Component::temporary(token, number, end);
+                assert_eq!(name.token(), Some(token));
+                assert!(name.as_bytes().len() <= 255);
+            }
+        }
+        for name in [
+            ".clfsload-0123456789abcdef.tmp",
+            ".clfsload-0123456789abcdef1.tmp",
+            ".clfsload-0123456789ABCDEF-1.tmp",
+            ".clfsload-0123abcd.tmp",
+            "x.clfsload-0123456789abcdef-1.tmp",
+            ".tmp",
+        ] {
+            let component = Component::new(name.as_bytes()).unwrap();
+            assert_eq!(component.token(), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_suffix_fits_behind_the_longest_name() {
+        let long = Component::new(&[b'n'; 255]).unwrap();
+        let suffixed = long.with_suffix(".damaged").unwrap();
+        assert_eq!(suffixed.as_bytes().len(), 255);
+        assert!(suffixed.as_bytes().ends_with(b"n.damaged"));
     }
 }

@@ -1,97 +1,76 @@
-//! Brings a tree out of a container into a folder.
+//! Extracts a tree from a container into a folder.
 //!
-//! A walk of the container feeds a bounded number of entries that are worked on side by side; a
-//! directory gets its attributes when everything in it is done. Every entry is made under a temporary
-//! name and then put in its place, so what stands under its own name is whole, and a further run passes
-//! it over. Nothing in a container is believed: see [`folder`] for what keeps it below the destination.
+//! A walk of the container ([`walk`]) starts a task for each entry, a limited number at a time; a directory
+//! gets its attributes when everything in it is finished. Entries are created under temporary names and then
+//! renamed, so a file under its own name is complete, and a further run keeps it. The container is untrusted:
+//! [`folder`] keeps every call below the destination.
 //!
-//! The library prints nothing: an [`Observer`] hears of problems, [`Counters`] tell how far it is.
+//! The library prints nothing: an [`Observer`] receives the problems, and [`Counters`] show the progress.
 
-mod budget;
-mod claims;
-mod component;
+mod attributes;
 mod content;
-mod disks;
 mod entry;
 mod folder;
-mod inherited;
+mod inode_cache;
 mod limits;
-mod linking;
-mod making;
-mod one_name;
-mod opening;
-mod place;
+mod links;
 mod problem;
-mod record;
-mod record_error;
-mod remains;
 mod run;
-mod scratch;
-mod summary;
 mod temporary;
 mod tree;
-mod walking;
-mod wanted;
+mod walk;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustix::process::geteuid;
+use tokio::runtime::Handle;
 
 use crate::read::{Entity, Pattern, Reader, TreePath};
 use crate::stop::StopFlag;
 
-pub use inherited::inherits_acl;
-pub use limits::Limit;
-pub(crate) use place::real_path;
+pub use attributes::Owners;
+pub use inode_cache::RecordError;
+pub use limits::{Limit, inherits_acl};
 pub use problem::{Action, ExtractError, LocalError, Problem, Reason};
-pub use record_error::RecordError;
-pub use summary::{Counters, Summary};
-pub use wanted::Owners;
 
-use record::Record;
+use inode_cache::InodeCache;
+use links::Links;
 use run::Run;
-use scratch::Scratch;
-use tree::{Making, Tree};
+use tree::{Tree, WritePolicy};
+use walk::Walker;
 
-/// Where what is known of inodes is kept between runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RecordPlace {
-    /// In this file, which is made when it is missing.
-    File(PathBuf),
-    /// Nowhere: the next run fetches every inode again.
-    Nowhere,
-}
-
-/// What is brought out, where to, and how.
+/// What to extract, where to, and how.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ExtractOptions {
-    /// The folder that everything goes into. It is made when it is missing.
+    /// The folder to extract into. It is created if it is missing, but not its parents.
     pub destination: PathBuf,
-    /// What tells the container from others, for the record.
+    /// The identity of the container, for the record.
     pub container: String,
-    /// What is brought out, with everything below; each keeps its whole path. None: everything.
+    /// The paths to extract, with everything below; each keeps its full path. Empty: everything.
     pub paths: Vec<TreePath>,
-    /// Entries that are left out, with everything below them.
+    /// Entries to skip, with everything below them.
     pub exclude: Vec<Pattern>,
     /// Whether entries get the owners that they have in the container.
     pub owners: Owners,
-    /// Whether the content of what is there is compared, not only its size and time.
+    /// Whether the content of existing files is compared, and not only size and time.
     pub checksum: bool,
-    /// Whether nothing is changed, only counted.
+    /// Whether to count only, and change nothing.
     pub dry_run: bool,
-    /// Whether what can be read of damaged files is written under another name.
+    /// Whether the readable parts of damaged files are written under another name.
     pub keep_damaged: bool,
-    /// Where what is known of inodes is kept.
-    pub record: RecordPlace,
-    /// Folder for temporary databases; the system's by default.
+    /// The file in which runs record what they wrote; it is created if it is missing. None: the next run
+    /// downloads every inode again.
+    pub record: Option<PathBuf>,
+    /// The folder for temporary databases; the system's by default.
     pub temporary: Option<PathBuf>,
 }
 
 impl ExtractOptions {
-    /// Brings out everything; the superuser sets owners.
+    /// Extracts everything; sets owners if the user is the superuser.
     pub fn new(destination: PathBuf, container: String) -> Self {
         Self {
             destination,
@@ -105,7 +84,7 @@ impl ExtractOptions {
             checksum: false,
             dry_run: false,
             keep_damaged: false,
-            record: RecordPlace::Nowhere,
+            record: None,
             temporary: None,
         }
     }
@@ -115,36 +94,108 @@ impl ExtractOptions {
     }
 }
 
-/// Hears of what happens. Calls come from several threads.
+/// Receives events. Calls come from several threads.
 pub trait Observer: Send + Sync {
-    /// Something was left out.
+    /// An entry was skipped, or lacks an attribute.
     fn problem(&self, problem: &Problem);
 
-    /// The machine was started anew after a run that had not stored everything: what is there is
-    /// compared by content.
+    /// The machine was restarted after a run that had not flushed everything to the disk: the content of
+    /// existing files is compared.
     fn content_in_doubt(&self) {}
 
-    /// The destination does not hold everything.
+    /// The destination cannot store everything.
     fn limited(&self, _limits: &[Limit]) {}
 
-    /// More file systems lie below the destination than can be waited for: what was written to some
-    /// of them may not be on the disk yet.
-    fn not_stored(&self) {}
+    /// More file systems are mounted below the destination than are flushed: on some of them, files may not
+    /// be on the disk yet.
+    fn not_synced(&self) {}
 }
 
-/// How an extraction ended.
+macro_rules! counters {
+    ($($(#[$meta:meta])* $name:ident,)*) => {
+        /// Work that is completed so far. In a dry run: the work that a run would do.
+        #[derive(Debug, Default)]
+        pub struct Counters {
+            $($(#[$meta])* pub(super) $name: AtomicU64,)*
+        }
+
+        /// The work of one run. In a dry run: the work that a run would do.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Summary {
+            $($(#[$meta])* pub $name: u64,)*
+        }
+
+        impl Counters {
+            /// The current figures.
+            pub fn summary(&self) -> Summary {
+                Summary { $($name: self.$name.load(Relaxed),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Regular files that were written.
+    files,
+    /// Bytes of files' content that were downloaded, to be written or compared. In a dry run, unless content
+    /// is compared, the bytes to download.
+    content_bytes,
+    /// Directories that are finished: every entry was tried, and they have their attributes.
+    directories,
+    /// Symlinks that were created.
+    symlinks,
+    /// Fifos, sockets and devices that were created.
+    specials,
+    /// Further names of files that were created as hard links.
+    links,
+    /// Further names of files that could not be linked and were written as separate files.
+    copies,
+    /// Entries that were complete before, further names among them.
+    up_to_date,
+    /// Up-to-date entries whose permissions or times were corrected.
+    corrected,
+    /// Up-to-date entries that were compared with the container, because the record did not show that they
+    /// were written from its current blobs.
+    compared,
+    /// Entries that were excluded. Entries below an excluded directory are not counted.
+    excluded,
+    /// Problems: entries, or parts of directories, that were skipped and reported.
+    problems,
+    /// Directories that could not be read; nothing below them was extracted. Each is a problem too.
+    directories_unread,
+    /// Directories of which a part could not be read; its entries were not extracted.
+    directories_unread_in_part,
+    /// Damaged files whose readable parts were written under another name. Each is a problem too.
+    kept_damaged,
+    /// Inodes that break a rule of the format but could be read.
+    deviating,
+    /// Incomplete files of killed runs that were removed.
+    leftovers_removed,
+    /// Inodes of entries other than directories that were downloaded.
+    inodes_downloaded,
+}
+
+fn add(counter: &AtomicU64, amount: u64) {
+    counter.fetch_add(amount, Relaxed);
+}
+
+/// The result of an extraction.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What was done, also when it ended early.
+    /// The completed work, also of a run that ended early.
     pub summary: Summary,
-    /// Why it ended early. What was left out is no reason.
+    /// Why the run ended early. Skipped entries are not a reason.
     pub end: Result<(), ExtractError>,
 }
 
-/// Extracts what `options` say. Must run on a tokio runtime of several threads.
+/// Extracts as `options` say. Must be called on a tokio runtime with several threads and at least 200 blocking
+/// threads (tokio's default is 512): each of up to 64 entries in progress holds one, and folder containers need
+/// further ones for reads.
 ///
-/// `counters` may be read meanwhile. When `stop` is set, what is under way is given up, its
-/// temporary files are removed, and the outcome is [`ExtractError::Stopped`].
+/// `counters` may be read meanwhile. To end early, set `stop`: requests in flight are abandoned, incomplete
+/// files removed, and the outcome is [`ExtractError::Stopped`]. Dropping the future does not stop the work,
+/// which runs on threads that may block.
 pub async fn extract(
     reader: &Arc<Reader>,
     options: &ExtractOptions,
@@ -152,25 +203,24 @@ pub async fn extract(
     counters: Arc<Counters>,
     observer: Arc<dyn Observer>,
 ) -> Outcome {
+    // Before the destination is created: the folder or URL may not be a container.
     let root = tokio::select! {
         root = reader.root() => root.map_err(ExtractError::of_reading),
         () = stop.requested(Duration::ZERO) => Err(ExtractError::Stopped),
     };
-    // What is no container makes no destination.
-    let prepared = root.and_then(|root| {
-        let prepared = prepare(
-            reader,
-            options,
-            &root,
-            stop,
-            Arc::clone(&counters),
-            observer,
-        );
-        Ok((prepared?, root))
-    });
-    let end = match prepared {
-        Ok((prepared, root)) => prepared.run(options, root).await,
+    let end = match root {
         Err(error) => Err(error),
+        Ok(root) => {
+            let (reader, options) = (Arc::clone(reader), options.clone());
+            let (runtime, counters) = (Handle::current(), Arc::clone(&counters));
+            let work = move || {
+                let prepared =
+                    Prepared::new(reader, &options, &root, runtime, stop, counters, observer)?;
+                prepared.run(&options, root)
+            };
+            let done = tokio::task::spawn_blocking(work).await;
+            done.unwrap_or(Err(ExtractError::Thread))
+        }
     };
     Outcome {
         summary: counters.summary(),
@@ -180,111 +230,132 @@ pub async fn extract(
 
 struct Prepared {
     run: Run,
-    /// The destination gets the root's attributes.
-    destination_is_ours: bool,
-    /// What an earlier run wrote may be lost.
+    /// Whether the destination gets the root's attributes.
+    owns_destination: bool,
+    /// Whether files of an earlier run may have lost their content.
     in_doubt: bool,
 }
 
-fn prepare(
-    reader: &Arc<Reader>,
-    options: &ExtractOptions,
-    root: &Entity,
-    stop: Arc<StopFlag>,
-    counters: Arc<Counters>,
-    observer: Arc<dyn Observer>,
-) -> Result<Prepared, ExtractError> {
-    let making = Making {
-        dry_run: options.dry_run,
-        owners: options.owners,
-        permissions: true,
-    };
-    let (mut tree, fresh) = Tree::open(options.destination.clone(), making)?;
-    let temporary = options.temporary.clone();
-    let temporary = temporary.unwrap_or_else(std::env::temp_dir);
-    let record = match &options.record {
-        RecordPlace::File(path) => Record::open(path, &options.container)?,
-        RecordPlace::Nowhere => Record::temporary(&temporary, &options.container)?,
-    };
-    record.bind(&place::real_path_text(&options.destination), tree.id()?)?;
-    let destination_is_ours =
-        record.destination_is_ours(fresh, options.dry_run)? && options.is_everything();
-    tree.sweep_for(record.unfinished()?);
-    let in_doubt = match options.dry_run {
-        true => false,
-        false => record.begin(&boot(), record.was_empty() && !fresh, tree.token())?,
-    };
-    if in_doubt {
-        observer.content_in_doubt();
-    }
-    if !options.dry_run {
-        let gives = options.owners == Owners::Same && geteuid().is_root();
-        let root = (root.attributes.uid, root.attributes.gid);
-        let tried = tree.try_out(gives.then(|| limits::another_owner(root)));
-        if tried.is_err() {
-            record.left_nothing(tree.token())?;
-        }
-        tried?;
-        if !tree.limits().all().is_empty() {
-            observer.limited(tree.limits().all());
-        }
-    }
-    let run = Run::new(run::Parts {
-        reader: Arc::clone(reader),
-        tree,
-        record,
-        scratch: Scratch::create(&temporary)?,
-        checksum: options.checksum || in_doubt,
-        keep_damaged: options.keep_damaged,
-        superuser: geteuid().is_root(),
-        counters,
-        observer,
-        stop,
-    });
-    Ok(Prepared {
-        run,
-        destination_is_ours,
-        in_doubt,
-    })
-}
-
 impl Prepared {
-    async fn run(self, options: &ExtractOptions, root: Entity) -> Result<(), ExtractError> {
+    fn new(
+        reader: Arc<Reader>,
+        options: &ExtractOptions,
+        root: &Entity,
+        runtime: Handle,
+        stop: Arc<StopFlag>,
+        counters: Arc<Counters>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, ExtractError> {
+        let policy = WritePolicy {
+            dry_run: options.dry_run,
+            owners: options.owners,
+            permissions: true,
+        };
+        let (mut tree, fresh) = Tree::open(options.destination.clone(), policy)?;
+        let temporary = options.temporary.clone();
+        let temporary = temporary.unwrap_or_else(std::env::temp_dir);
+        let record = match &options.record {
+            Some(path) => InodeCache::open(path, &options.container)?,
+            None => InodeCache::temporary(&temporary, &options.container)?,
+        };
+        let real_path = real_path(&options.destination);
+        let real_path = real_path.as_os_str().as_encoded_bytes().escape_ascii();
+        record.bind(&real_path.to_string(), tree.id()?)?;
+        let owns_destination =
+            record.owns_destination(fresh, options.dry_run)? && options.is_everything();
+        tree.remove_leftovers_of(record.unfinished()?);
+        let mut in_doubt = false;
+        if !options.dry_run {
+            in_doubt = record.begin(&boot_id(), record.was_empty() && !fresh, tree.token())?;
+            if in_doubt {
+                observer.content_in_doubt();
+            }
+            let sets_owners = options.owners == Owners::Same && geteuid().is_root();
+            let root = (root.attributes.uid, root.attributes.gid);
+            let probed = tree.probe(sets_owners.then(|| limits::another_owner(root)));
+            if probed.is_err() {
+                record.forget_token(tree.token())?;
+            }
+            probed?;
+            if !tree.limits().all().is_empty() {
+                observer.limited(tree.limits().all());
+            }
+        }
+        let run = Run {
+            reader,
+            tree,
+            record,
+            links: Links::create(&temporary)?,
+            checksum: options.checksum || in_doubt,
+            keep_damaged: options.keep_damaged,
+            superuser: geteuid().is_root(),
+            counters,
+            observer,
+            stop,
+            runtime,
+            inode_locks: run::InodeLocks::default(),
+            budget: run::Budget::new(),
+            end: std::sync::Mutex::default(),
+        };
+        Ok(Self {
+            run,
+            owns_destination,
+            in_doubt,
+        })
+    }
+
+    fn run(self, options: &ExtractOptions, root: Entity) -> Result<(), ExtractError> {
         let run = Arc::new(self.run);
-        let mut walking = walking::Walking::new(&run, options, self.destination_is_ours);
-        let walked = walking.run(options, root).await;
-        walking.join().await;
+        let mut walker = Walker::new(&run, options, self.owns_destination);
+        let walked = walker.run(options, root);
+        walker.join();
         let end = run.end(walked);
-        let all_done = end.is_ok();
-        let dry_run = options.dry_run;
-        let saw_all = all_done
-            && options.is_everything()
-            && options.exclude.is_empty()
-            && run.counters.summary().problems == 0;
-        let stored = run::blocking(move || {
-            if dry_run {
-                return run.record.flush();
-            }
-            for token in run.tree.tokens_of_nothing(saw_all) {
-                run.record.left_nothing(token)?;
-            }
-            let all_stored = run.tree.store()?;
-            if !all_stored {
-                run.observer.not_stored();
-            }
-            // After a crash of the machine only a run to the end has looked at everything.
-            match all_stored && (all_done || !self.in_doubt) {
-                true => run.record.stored(),
-                false => run.record.flush(),
-            }
-        });
-        let stored = stored.await.and_then(|stored| stored);
-        end.and(stored)
+        let complete = end.is_ok();
+        let synced = if options.dry_run {
+            run.record.flush()
+        } else {
+            let saw_everything = complete
+                && options.is_everything()
+                && options.exclude.is_empty()
+                && run.counters.summary().problems == 0;
+            // After a crash of the machine, only a complete run has compared everything.
+            finish(&run, saw_everything, complete || !self.in_doubt)
+        };
+        end.and(synced)
     }
 }
 
-/// What tells this start of the machine from others (proc(5)); always the same where that is not told.
-fn boot() -> String {
+/// Flushes the destination to the disk, and the record after it. `may_clear`: whether the record may forget
+/// that files were not flushed.
+fn finish(run: &Run, saw_everything: bool, may_clear: bool) -> Result<(), ExtractError> {
+    for token in run.tree.tokens_without_leftovers(saw_everything) {
+        run.record.forget_token(token)?;
+    }
+    let all_synced = run.tree.sync()?;
+    if !all_synced {
+        run.observer.not_synced();
+    }
+    match all_synced && may_clear {
+        true => run.record.mark_synced(),
+        false => run.record.flush(),
+    }
+}
+
+/// The id of this boot of the machine (proc(5)); a constant where the system has none.
+fn boot_id() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
     id.map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+/// The path without symlinks, also of a folder that is missing: which destination it is, whatever path leads
+/// to it.
+pub(crate) fn real_path(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        let parent = absolute.parent().and_then(|path| path.canonicalize().ok());
+        match (parent, absolute.file_name()) {
+            (Some(parent), Some(name)) => parent.join(name),
+            _ => absolute,
+        }
+    })
 }

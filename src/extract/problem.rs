@@ -1,4 +1,4 @@
-//! What was left out of an extraction and why, and what ends one.
+//! Why entries are skipped, and why an extraction ends early.
 
 use std::fmt;
 use std::io;
@@ -7,36 +7,36 @@ use std::path::PathBuf;
 use clfs_format::{FileType, ObjectName};
 use rustix::io::Errno;
 
-use super::record_error::RecordError;
+use super::inode_cache::RecordError;
 use crate::monitor::Escaped;
 use crate::problem::is_exhaustion;
 use crate::read::{BadEntry, ReadError, TreePath};
 
-/// What was tried in the destination.
+/// An operation on the destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Action {
-    /// Looking at what stands there.
-    Look,
+    /// Reading the attributes of an existing entry, or the names of a directory.
+    Stat,
     /// Opening a directory.
     Open,
-    /// Making the entry.
-    Make,
+    /// Creating the entry.
+    Create,
     /// Writing content.
     Write,
-    /// Reading what stands there.
+    /// Reading the existing entry.
     Read,
-    /// Giving it its owner.
+    /// Setting the owner.
     SetOwner,
-    /// Giving it its permissions.
+    /// Setting the permissions.
     SetMode,
-    /// Giving it its times.
+    /// Setting the times.
     SetTimes,
-    /// Putting it in its place.
-    Place,
-    /// Removing what is in the way, or left by a killed run.
+    /// Renaming the temporary entry.
+    Rename,
+    /// Removing an existing entry, or a leftover of a killed run.
     Remove,
-    /// Giving a file a further name.
+    /// Creating a hard link.
     Link,
 }
 
@@ -52,81 +52,79 @@ impl Action {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Look => "looking at what is there",
+            Self::Stat => "examining the existing entry",
             Self::Open => "opening the directory",
-            Self::Make => "making it",
+            Self::Create => "creating it",
             Self::Write => "writing its content",
-            Self::Read => "reading what is there",
+            Self::Read => "reading the existing entry",
             Self::SetOwner => "setting its owner",
             Self::SetMode => "setting its permissions",
             Self::SetTimes => "setting its times",
-            Self::Place => "putting it in its place",
-            Self::Remove => "removing what is in the way",
-            Self::Link => "linking it",
+            Self::Rename => "renaming the temporary file",
+            Self::Remove => "removing the existing entry",
+            Self::Link => "creating a hard link",
         })
     }
 }
 
 /// A call on the destination that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{action}: {}", io::Error::from(*errno))]
+#[error("{action} failed: {}", io::Error::from(*errno))]
 pub struct LocalError {
-    /// What was tried.
+    /// The operation.
     pub action: Action,
-    /// The system's answer.
+    /// The system's error.
     pub errno: Errno,
 }
 
 impl LocalError {
-    /// Whether any other entry would meet the same error.
+    /// Whether every other entry would fail with the same error.
     fn ends_the_run(&self) -> bool {
         matches!(self.errno, Errno::NOSPC | Errno::DQUOT | Errno::ROFS) || is_exhaustion(self.errno)
     }
 }
 
-/// Why an entry was left out.
+/// Why an entry was skipped, or lacks something.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The container does not give it.
+    /// It could not be read from the container.
     Read(ReadError),
-    /// The destination does not take it.
+    /// It could not be written to the destination.
     Local(LocalError),
-    /// A directory, or for a directory a file, stands in its place and is not removed.
+    /// A directory, or for a directory a file, exists under its name and is not removed.
     InTheWay,
-    /// Another entry of the directory has the same name, and was first.
+    /// An earlier entry of its directory has the same name.
     DuplicateName,
-    /// A directory that has another path already.
+    /// A directory that was extracted under another path.
     SecondPath,
-    /// The destination takes its name and that of another entry of its directory for one, and the
-    /// other one stands there.
-    OneName {
-        /// The name of the other one.
+    /// The destination treats its name and that of another entry as the same, and the other entry exists.
+    SameName {
+        /// The name of the other entry.
         other: Vec<u8>,
     },
-    /// Something stands under its name, but its directory lists no such name: the destination takes it
-    /// and another name for one, and does not show which.
-    OtherName,
-    /// It was extracted; another entry was not, since the destination takes both names for one.
+    /// The destination treats its name and another one as the same, but does not show which one exists.
+    UnknownSameName,
+    /// It was extracted; another entry was not, because the destination treats both names as the same.
     SharesName {
-        /// The name of the other one.
+        /// The name of the other entry.
         with: Vec<u8>,
     },
-    /// The destination's file system does not take its name.
-    NameRefused {
-        /// The system's answer.
+    /// The destination's file system rejects its name.
+    NameRejected {
+        /// The system's error.
         errno: Errno,
         /// Bytes of the name.
         bytes: usize,
-        /// The most bytes that the file system says a name may have.
-        most: u64,
+        /// The max length of a name in bytes, by what the file system says.
+        max: u64,
     },
     /// The destination's file system would store another name.
     NameChanged {
         /// The name it would store.
         other: Vec<u8>,
     },
-    /// It was extracted, but for an attribute that the destination refuses.
+    /// It was extracted without an attribute that the destination refused.
     Incomplete(LocalError),
     /// A name that cannot be used, such as `..` or one with a slash.
     Name,
@@ -137,21 +135,21 @@ pub enum Reason {
         /// The entry.
         entry: BadEntry,
     },
-    /// Its directory names it as one type, its inode is of another.
+    /// Its directory and its inode have different types.
     TypeMismatch,
-    /// A symlink without a target, or with a NUL in it.
+    /// A symlink without a target, or with a NUL in its target.
     Target,
-    /// Devices are the superuser's.
+    /// Only the superuser can create devices.
     Device,
-    /// Its content is damaged, and what can be read of it was written under another name.
+    /// Its content is damaged. The readable parts were written under another name.
     KeptDamaged {
-        /// The first thing that could not be read.
+        /// The first error.
         error: ReadError,
         /// The name in the same directory.
         name: Vec<u8>,
-        /// What is missing: offset and bytes of each gap, in order; the first of them.
+        /// Offset and bytes of the first gaps, in order.
         gaps: Vec<(u64, u64)>,
-        /// How many gaps there are.
+        /// The number of gaps.
         gap_count: u64,
     },
 }
@@ -162,31 +160,31 @@ impl fmt::Display for Reason {
             Self::Read(error) => write!(f, "{error}"),
             Self::Local(error) => write!(f, "{error}"),
             Self::InTheWay => f.write_str(
-                "something of another type stands in its place and is not removed: move it away and run again",
+                "an entry of another type exists under its name and is not removed: move it away, then run the same command again",
             ),
             Self::DuplicateName => {
-                f.write_str("its directory has another entry of this name, which was first")
+                f.write_str("its directory has an earlier entry of the same name, which was extracted")
             }
-            Self::OneName { other } => write!(
+            Self::SameName { other } => write!(
                 f,
-                "the destination takes this name and {} for one name, and {0} stands there: extract one of them to another folder",
+                "the destination treats this name and {} as the same name, and {0} exists there: extract one of them to another folder",
                 Escaped(other)
             ),
-            Self::OtherName => f.write_str(
-                "the destination takes its name and another one for one name, and something stands there: extract it to another folder",
+            Self::UnknownSameName => f.write_str(
+                "the destination treats this name and that of an existing entry as the same name: extract it to another folder",
             ),
             Self::SharesName { with } => write!(
                 f,
-                "the destination takes this name and {} for one name: only this entry was extracted",
+                "the destination treats this name and {} as the same name: only this entry was extracted",
                 Escaped(with)
             ),
-            Self::NameRefused { errno: Errno::NAMETOOLONG, bytes, most } => write!(
+            Self::NameRejected { errno: Errno::NAMETOOLONG, bytes, max } => write!(
                 f,
-                "its name has {bytes} bytes, and the destination's file system takes names of at most {most} bytes, or fewer when they are encrypted or encoded: extract it to another file system"
+                "its name has {bytes} bytes, and the destination's file system accepts names of at most {max} bytes, or fewer if they are encrypted or encoded: extract it to another file system"
             ),
-            Self::NameRefused { errno, .. } => write!(
+            Self::NameRejected { errno, .. } => write!(
                 f,
-                "the destination's file system does not take this name ({}); some refuse : ? * \" < > | \\, a dot or a space at the end, and bytes that are not UTF-8: extract it to another file system",
+                "the destination's file system rejects this name ({}); some reject : ? * \" < > | \\, a dot or a space at the end, and bytes that are not UTF-8: extract it to another file system",
                 io::Error::from(*errno)
             ),
             Self::NameChanged { other } => write!(
@@ -203,9 +201,9 @@ impl fmt::Display for Reason {
                 }
             ),
             Self::SecondPath => {
-                f.write_str("it is a directory that has another path as well; it was brought out there")
+                f.write_str("this directory has another path, under which it was extracted")
             }
-            Self::Name => f.write_str("this cannot be the name of a file"),
+            Self::Name => f.write_str("this is not a valid file name"),
             Self::BadEntry { blob, entry } => {
                 write!(f, "an entry of it cannot be read: the blob {blob}: {}", entry.error)?;
                 match &entry.name {
@@ -214,17 +212,17 @@ impl fmt::Display for Reason {
                 }
             }
             Self::TypeMismatch => {
-                f.write_str("its directory and its inode tell different types of it")
+                f.write_str("its directory and its inode disagree about its type")
             }
-            Self::Target => f.write_str("what it points to cannot be the target of a symlink"),
-            Self::Device => f.write_str("only the superuser can make devices"),
+            Self::Target => f.write_str("its content cannot be the target of a symlink"),
+            Self::Device => f.write_str("only the superuser can create devices"),
             Self::KeptDamaged {
                 error,
                 name,
                 gaps,
                 gap_count,
             } => {
-                write!(f, "{error}; the rest is in {}, without", Escaped(name))?;
+                write!(f, "{error}; the readable parts are in {}, without", Escaped(name))?;
                 for (number, (offset, bytes)) in gaps.iter().enumerate() {
                     let comma = if number == 0 { "" } else { "," };
                     write!(f, "{comma} {bytes} bytes at {offset}")?;
@@ -238,19 +236,19 @@ impl fmt::Display for Reason {
     }
 }
 
-/// An entry that was left out.
+/// An entry that was skipped, or lacks something.
 #[derive(Debug)]
 pub struct Problem {
     /// Its path.
     pub path: TreePath,
-    /// Its type, where that is known.
+    /// Its type, if it is known.
     pub file_type: Option<FileType>,
     /// Why.
     pub reason: Reason,
 }
 
 impl Problem {
-    /// Whether the entry stands in the destination all the same.
+    /// Whether the entry was extracted nevertheless.
     pub fn was_extracted(&self) -> bool {
         matches!(
             self.reason,
@@ -262,7 +260,7 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
-            // It begins with the path.
+            // The error begins with the path.
             Reason::Read(error @ (ReadError::NoEntry { .. } | ReadError::NotADirectory { .. })) => {
                 write!(f, "{error}")
             }
@@ -271,22 +269,22 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Why an extraction ended early. What was brought out stays, and the same command goes on.
+/// Why an extraction ended early. Extracted entries stay, and the same command resumes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExtractError {
-    /// The container fails, the token ended, or the network is down for too long.
+    /// The container fails, the token has expired, or the network was down for too long.
     #[error("{0}")]
     Read(ReadError),
-    /// The destination is not there and cannot be made, or is no directory.
-    #[error("{}: {}: give another folder, or mend that", path.display(), io::Error::from(*errno))]
+    /// The destination cannot be created or opened, or is not a directory.
+    #[error("{}: {}: fix that, or give another folder", path.display(), io::Error::from(*errno))]
     Destination {
         /// The destination.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         errno: Errno,
     },
-    /// The destination's file system does not let files be given to other owners.
+    /// The destination's file system does not store other owners.
     #[error(
         "{}: owners cannot be set there ({}): run the same command with --no-same-owner, so that everything belongs to the user who runs it, or extract to another file system; nothing was downloaded",
         path.display(),
@@ -295,14 +293,14 @@ pub enum ExtractError {
     OwnersRefused {
         /// The destination.
         path: PathBuf,
-        /// The system's answer; none when it accepted an owner and did not keep it.
+        /// The system's error; none if it accepted an owner and ignored it.
         errno: Option<Errno>,
     },
     /// Another extraction is writing into the destination.
-    #[error("{}: another clfsload extract is writing there; wait until it has ended", .0.display())]
+    #[error("{}: another clfsload extract is writing there: wait until it has finished", .0.display())]
     InUse(PathBuf),
-    /// The disk is full, or this process may not hold more.
-    #[error("{path}: {error}: make room, then run the same command again")]
+    /// The disk is full, or a limit of this process is reached.
+    #[error("{path}: {error}: free some space, then run the same command again")]
     Local {
         /// The entry.
         path: TreePath,
@@ -317,7 +315,7 @@ pub enum ExtractError {
         /// Why.
         error: RecordError,
     },
-    /// The database of names and links failed.
+    /// The database of hard links failed.
     #[error("the temporary database in {}: {error}", folder.display())]
     Scratch {
         /// The folder for temporary files.
@@ -325,19 +323,19 @@ pub enum ExtractError {
         /// Why.
         error: io::Error,
     },
-    /// What was written could not be made durable.
-    #[error("{}: what was written could not be stored: {}: check the disk, then run again with --checksum", path.display(), io::Error::from(*errno))]
+    /// The files could not be flushed to the disk.
+    #[error("{}: the files could not be flushed to the disk: {}: check the disk, then run the same command again with --checksum", path.display(), io::Error::from(*errno))]
     Sync {
         /// The destination.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         errno: Errno,
     },
-    /// A thread ended before its work.
-    #[error("a thread of this program ended before its work: run the same command again")]
+    /// A thread of this program panicked.
+    #[error("a thread of this program ended unexpectedly: run the same command again")]
     Thread,
     /// The run was asked to stop.
-    #[error("stopped: run the same command again to go on")]
+    #[error("stopped: run the same command again to resume")]
     Stopped,
 }
 
@@ -350,10 +348,10 @@ impl ExtractError {
     }
 }
 
-/// Why work on an entry ends: it alone, or the run.
+/// Why work on an entry ended: the entry is skipped, or the run ends.
 #[derive(Debug)]
 pub(super) enum Failure {
-    LeftOut(Box<Reason>),
+    Skipped(Box<Reason>),
     Local(LocalError),
     Run(Box<ExtractError>),
 }
@@ -384,6 +382,6 @@ impl From<ExtractError> for Failure {
 
 impl From<Reason> for Failure {
     fn from(reason: Reason) -> Self {
-        Self::LeftOut(Box::new(reason))
+        Self::Skipped(Box::new(reason))
     }
 }

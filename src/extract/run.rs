@@ -1,79 +1,89 @@
-//! What the tasks of one extraction share.
+//! State that the threads of one extraction share.
+//!
+//! Everything here runs on threads of the runtime that may block: system calls and SQLite wait there, and only
+//! requests to the container are futures ([`Run::read`]).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use clfs_format::FileType;
+use clfs_format::{FileType, Filehandle};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedMutexGuard, Semaphore, SemaphorePermit};
 
-use super::Observer;
-use super::budget::Budget;
-use super::claims::Claims;
+use super::attributes::Missing;
+use super::inode_cache::InodeCache;
+use super::links::Links;
 use super::problem::{ExtractError, Failure, Problem, Reason};
-use super::record::Record;
-use super::scratch::Scratch;
-use super::summary::{Counters, add};
 use super::tree::{Node, Tree};
-use super::wanted::Missing;
+use super::{Counters, Observer, add};
 use crate::read::{ReadError, Reader, TreePath};
 use crate::stop::StopFlag;
 
-pub(super) struct Parts {
+pub(super) struct Run {
     pub(super) reader: Arc<Reader>,
     pub(super) tree: Tree,
-    pub(super) record: Record,
-    pub(super) scratch: Scratch,
+    pub(super) record: InodeCache,
+    pub(super) links: Links,
     pub(super) checksum: bool,
     pub(super) keep_damaged: bool,
     pub(super) superuser: bool,
     pub(super) counters: Arc<Counters>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) stop: Arc<StopFlag>,
-}
-
-pub(super) struct Run {
-    parts: Parts,
-    pub(super) claims: Claims,
-    /// For the content of files that is on its way.
+    pub(super) runtime: Handle,
+    pub(super) inode_locks: InodeLocks,
+    /// For the content of files in flight.
     pub(super) budget: Budget,
-    failed: Mutex<Option<ExtractError>>,
-}
-
-impl std::ops::Deref for Run {
-    type Target = Parts;
-
-    fn deref(&self) -> &Parts {
-        &self.parts
-    }
+    /// The first error that ends the run.
+    pub(super) end: Mutex<Option<ExtractError>>,
 }
 
 impl Run {
-    pub(super) fn new(parts: Parts) -> Self {
-        Self {
-            parts,
-            claims: Claims::default(),
-            budget: Budget::new(),
-            failed: Mutex::new(None),
-        }
+    pub(super) fn is_dry(&self) -> bool {
+        self.tree.policy().dry_run
     }
 
-    pub(super) fn dry_run(&self) -> bool {
-        self.tree.making().dry_run
-    }
-
-    /// What `work` reads from the container, unless the run is asked to stop before.
-    pub(super) async fn reading<T>(
+    /// Waits for a read from the container, unless the run is asked to stop first.
+    pub(super) fn read<T>(
         &self,
-        work: impl Future<Output = Result<T, ReadError>>,
+        read: impl Future<Output = Result<T, ReadError>>,
     ) -> Result<T, ReadError> {
-        tokio::select! {
-            // What is there already is taken.
-            biased;
-            read = work => read,
-            () = self.stop.requested(Duration::ZERO) => Err(ReadError::Stopped),
+        self.runtime.block_on(async {
+            tokio::select! {
+                // Data that is available already is used.
+                biased;
+                read = read => read,
+                () = self.stop.requested(Duration::ZERO) => Err(ReadError::Stopped),
+            }
+        })
+    }
+
+    /// Calls `visit` with the names in a directory of the container, until it returns false. Skips damaged
+    /// parts: the walk reports them.
+    pub(super) fn each_name_in_container(
+        &self,
+        directory: &TreePath,
+        mut visit: impl FnMut(&[u8]) -> bool,
+    ) -> Result<(), Failure> {
+        let directory = self.read(self.reader.resolve(directory))?.entity;
+        let mut segments = self.reader.entry_segments(&directory);
+        loop {
+            match self.read(segments.next()) {
+                Ok(Some(segment)) => {
+                    let mut entries = segment.entries().filter_map(Result::ok);
+                    if !entries.all(|entry| visit(entry.name)) {
+                        return Ok(());
+                    }
+                }
+                Ok(None) => return Ok(()),
+                Err(error) if error.is_damage() => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 
-    /// Tells of something that was left out.
+    /// Reports a problem.
     pub(super) fn problem(&self, path: TreePath, file_type: Option<FileType>, reason: Reason) {
         add(&self.counters.problems, 1);
         if matches!(reason, Reason::KeptDamaged { .. }) {
@@ -86,32 +96,58 @@ impl Run {
         });
     }
 
-    /// Reports what an entry lacks that was extracted.
+    /// Reports an attribute that an extracted entry lacks.
     pub(super) fn missing(&self, path: &TreePath, file_type: FileType, missing: Missing) {
         if let Missing(Some(error)) = missing {
             self.problem(path.clone(), Some(file_type), Reason::Incomplete(error));
         }
     }
 
-    /// Tells why work on an entry ended: a problem, or the end of the run.
+    /// Handles a failure of an entry: reports a problem, or ends the run.
     pub(super) fn failed(&self, path: TreePath, file_type: Option<FileType>, failure: Failure) {
         match failure {
-            Failure::LeftOut(reason) => self.problem(path, file_type, *reason),
+            Failure::Skipped(reason) => {
+                let other = match &*reason {
+                    Reason::SameName { other } => Some(other.clone()),
+                    _ => None,
+                };
+                self.problem(path.clone(), file_type, *reason);
+                if let Some(other) = other {
+                    self.report_same_name(&path, &other);
+                }
+            }
             Failure::Local(error) => self.halt(ExtractError::Local { path, error }),
             Failure::Run(error) => self.halt(*error),
         }
     }
 
-    /// Ends the run; the first reason counts.
-    fn halt(&self, error: ExtractError) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.get_or_insert(error);
+    /// Reports the extracted one of two entries that have the same name in the destination, if it belongs to
+    /// the container.
+    fn report_same_name(&self, path: &TreePath, other: &[u8]) {
+        let root = TreePath::root();
+        let parent = path.parent().unwrap_or(&root);
+        let mut is_entry = false;
+        let searched = self.each_name_in_container(parent, |name| {
+            is_entry |= name == other;
+            !is_entry
+        });
+        let other = parent.child(other);
+        if is_entry {
+            let with = path.name().unwrap_or_default().to_vec();
+            self.problem(other, None, Reason::SharesName { with });
+        } else if let Err(failure) = searched {
+            self.failed(other, None, failure);
+        }
     }
 
-    /// Whether the run is to end early.
+    /// Ends the run. The first error is kept.
+    fn halt(&self, error: ExtractError) {
+        self.first_error().get_or_insert(error);
+    }
+
+    /// Whether the run is ending early.
     pub(super) fn halted(&self) -> bool {
-        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.is_some() || self.stop.is_requested()
+        self.first_error().is_some() || self.stop.is_requested()
     }
 
     /// How the run ended.
@@ -119,37 +155,28 @@ impl Run {
         if let Err(error) = walked {
             self.halt(error);
         }
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        // Calls that the stop flag broke off have errors of their own.
+        // A stop makes calls fail with other errors.
         if self.stop.is_requested() {
             return Err(ExtractError::Stopped);
         }
-        failed.take().map_or(Ok(()), Err)
+        self.first_error().take().map_or(Ok(()), Err)
     }
 
-    /// Something in a directory is done. Finishes those in which nothing is under way any more.
-    pub(super) async fn release(self: &Arc<Self>, node: &Arc<Node>) {
-        let Some(mut done) = node.release() else {
-            return;
-        };
-        let run = Arc::clone(self);
-        let finished = blocking(move || {
-            loop {
-                run.finish(&done);
-                let Some(parent) = done.parent() else { break };
-                match parent.release() {
-                    Some(parent) => done = parent,
-                    None => break,
-                }
-            }
-        });
-        if let Err(error) = finished.await {
-            self.halt(error);
+    fn first_error(&self) -> MutexGuard<'_, Option<ExtractError>> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends a piece of work in a directory. Finishes the directories in which no work remains.
+    pub(super) fn release(&self, node: &Arc<Node>) {
+        let mut next = node.release();
+        while let Some(node) = next {
+            self.finish(&node);
+            next = node.parent().and_then(|parent| parent.release());
         }
     }
 
     fn finish(&self, node: &Arc<Node>) {
-        // What was given up is not done: the next run finishes it.
+        // Work was abandoned, so the directory is not finished: the next run finishes it.
         if self.halted() {
             return;
         }
@@ -165,10 +192,107 @@ impl Run {
     }
 }
 
-/// Work that waits for the disk, on a thread that may.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ExtractError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| ExtractError::Thread)
+/// Bytes of one permit.
+const UNIT: u64 = 64 << 10;
+/// Bytes of segments that are downloaded, waiting or being written: room for 20 segments.
+const BYTES: u64 = 160 << 20;
+/// The max share of one file: four segments of 8 MiB read ahead, and one being written.
+const BYTES_OF_A_FILE: u64 = 40 << 20;
+
+/// Limits the bytes of files in flight from the container to the disk. Files wait in turn.
+#[derive(Debug)]
+pub(super) struct Budget(Semaphore);
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Self(Semaphore::new((BYTES / UNIT) as usize))
+    }
+
+    /// Waits until a file of this size may be downloaded.
+    pub(super) async fn acquire(&self, bytes: u64) -> Result<SemaphorePermit<'_>, ExtractError> {
+        // At most 640.
+        let units = bytes.min(BYTES_OF_A_FILE).div_ceil(UNIT) as u32;
+        let permit = self.0.acquire_many(units).await;
+        permit.map_err(|_| ExtractError::Stopped)
+    }
+}
+
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
+/// Locks on the inodes in progress: the further names of a file wait until its first name is written.
+#[derive(Debug, Default)]
+pub(super) struct InodeLocks(Mutex<HashMap<Filehandle, Turn>>);
+
+#[derive(Debug)]
+pub(super) struct InodeLock<'a> {
+    locks: &'a InodeLocks,
+    handle: Filehandle,
+    turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl InodeLocks {
+    /// Waits until no other thread holds the lock of the inode. Blocks the thread.
+    pub(super) fn lock(&self, handle: Filehandle) -> InodeLock<'_> {
+        let turn = Arc::clone(self.turns().entry(handle).or_default());
+        InodeLock {
+            locks: self,
+            handle,
+            turn: Some(turn.blocking_lock_owned()),
+        }
+    }
+
+    fn turns(&self) -> MutexGuard<'_, HashMap<Filehandle, Turn>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for InodeLock<'_> {
+    fn drop(&mut self) {
+        let mut turns = self.locks.turns();
+        drop(self.turn.take());
+        // Waiting threads hold a reference too.
+        let turn = turns.get(&self.handle);
+        if turn.is_some_and(|turn| Arc::strong_count(turn) == 1) {
+            turns.remove(&self.handle);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn large_files_wait_for_each_other() {
+        let budget = Budget::new();
+        let mut held = Vec::new();
+        for size in [u64::MAX, 1 << 40, 40 << 20, (40 << 20) - UNIT, 0, 1] {
+            held.push(budget.acquire(size).await.unwrap());
+        }
+        let small = budget.acquire(1);
+        tokio::pin!(small);
+        assert!(futures::poll!(&mut small).is_pending());
+        held.clear();
+        drop(small.await.unwrap());
+    }
+
+    #[test]
+    fn an_inode_is_locked_once_and_forgotten_afterwards() {
+        let locks = InodeLocks::default();
+        let first = locks.lock(Filehandle::ROOT);
+        let other = locks.lock(Filehandle::NULL);
+        std::thread::scope(|threads| {
+            let waiting = threads.spawn(|| drop(locks.lock(Filehandle::ROOT)));
+            // It waits once it holds a reference too.
+            let references = || locks.turns().get(&Filehandle::ROOT).map(Arc::strong_count);
+            while !waiting.is_finished() && references() < Some(3) {
+                std::thread::yield_now();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(!waiting.is_finished());
+            drop((first, other));
+        });
+        assert!(locks.turns().is_empty());
+    }
 }

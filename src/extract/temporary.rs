@@ -1,26 +1,24 @@
-//! Entries under temporary names, before they get their own.
+//! Entries under temporary names, until they are complete and get their own.
 //!
-//! A temporary name bears the token of its run, 64 random bits that the record holds before the first
-//! such name is made. So a later run knows which names an earlier one of ours made; nothing else is
-//! ever removed. The names lie in the directory that the entry belongs to: a file that is renamed
-//! within its directory keeps the group, ACL and project that it inherits there, needs no second
-//! directory on each file system, and does not take the kernel's lock on renames across directories.
+//! A temporary name contains the token of its run, 64 random bits that are in the record before the first such
+//! name is created. A later run therefore knows the names of earlier runs, and removes nothing else. Temporary
+//! names are in the directory of the entry and not in a scratch directory; docs/design.md says why.
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::io::Errno;
 
-use super::component::{Component, TEMPORARY_END};
-use super::folder::Folder;
+use super::folder::{Component, Folder, TEMPORARY_END};
 
-/// How many names are tried.
+/// Names that are tried.
 const ATTEMPTS: usize = 100;
-/// Locks for directories in which names are placed.
+/// Locks on directories where renames cannot fail on existing names.
 const LOCKS: usize = 64;
 
-/// What tells the temporary names of one run from those of others, and from the names of entries.
+/// Identifies the temporary names of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Token(u64);
 
@@ -31,7 +29,7 @@ impl Token {
         Self(fastrand::u64(..))
     }
 
-    /// Takes the 16 digits that [`Token`] shows.
+    /// Parses the 16 digits that [`Token`] displays.
     pub(super) fn parse(digits: &[u8]) -> Option<Self> {
         let hex = |digit: &u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
         if digits.len() != Self::DIGITS || !digits.iter().all(hex) {
@@ -53,9 +51,9 @@ impl fmt::Display for Token {
 pub(super) struct Temporaries {
     token: Token,
     next: AtomicU64,
-    /// One of them could not be removed.
-    left: AtomicBool,
-    placing: [Mutex<()>; LOCKS],
+    /// Whether one of them could not be removed.
+    leftovers: AtomicBool,
+    renaming: [Mutex<()>; LOCKS],
 }
 
 impl Temporaries {
@@ -63,8 +61,8 @@ impl Temporaries {
         Self {
             token: Token::new(),
             next: AtomicU64::new(0),
-            left: AtomicBool::new(false),
-            placing: [const { Mutex::new(()) }; LOCKS],
+            leftovers: AtomicBool::new(false),
+            renaming: [const { Mutex::new(()) }; LOCKS],
         }
     }
 
@@ -72,41 +70,58 @@ impl Temporaries {
         self.token
     }
 
-    /// Whether a temporary file was left behind.
-    pub(super) fn left_some(&self) -> bool {
-        self.left.load(Relaxed)
+    /// Whether a temporary file could not be removed.
+    pub(super) fn has_leftovers(&self) -> bool {
+        self.leftovers.load(Relaxed)
     }
 
-    /// Lets `make` make something under a name that is free; `make` must fail with `EEXIST` when it
-    /// is not.
+    /// Calls `create` with a temporary name; it must fail with `EEXIST` if the name is in use.
     pub(super) fn create<T>(
         self: &Arc<Self>,
         folder: &Arc<Folder>,
-        make: impl FnMut(&Component) -> Result<T, Errno>,
+        create: impl FnMut(&Component) -> Result<T, Errno>,
     ) -> Result<(Temporary, T), Errno> {
-        self.create_ending(folder, TEMPORARY_END, make)
+        self.create_ending(folder, TEMPORARY_END, create)
     }
 
-    /// The same under a name with this end.
+    /// Creates a file under a temporary name that ends like `name` and has at most `max` bytes.
+    pub(super) fn create_like(
+        self: &Arc<Self>,
+        folder: &Arc<Folder>,
+        name: &Component,
+        max: usize,
+    ) -> Result<(Temporary, OwnedFd), Errno> {
+        // The longest name before the ending: prefix, token, `-` and 16 digits.
+        let room = max.saturating_sub(43);
+        let name = name.as_bytes();
+        let mut end = name.get(name.len().saturating_sub(room)..).unwrap_or(name);
+        // A cut character would make the name invalid.
+        while end.len() < name.len() && end.first().is_some_and(|byte| byte & 0xc0 == 0x80) {
+            end = end.get(1..).unwrap_or_default();
+        }
+        self.create_ending(folder, end, |name| folder.create_file(name))
+    }
+
+    /// The same as [`Temporaries::create`], with this ending.
     pub(super) fn create_ending<T>(
         self: &Arc<Self>,
         folder: &Arc<Folder>,
         end: &[u8],
-        mut make: impl FnMut(&Component) -> Result<T, Errno>,
+        mut create: impl FnMut(&Component) -> Result<T, Errno>,
     ) -> Result<(Temporary, T), Errno> {
         for _ in 0..ATTEMPTS {
             let number = self.next.fetch_add(1, Relaxed);
             let name = Component::temporary(self.token, number, end);
-            match make(&name) {
+            match create(&name) {
                 Err(Errno::EXIST) => {}
-                made => {
-                    let made = made?;
+                created => {
+                    let created = created?;
                     let temporary = Temporary {
                         folder: Arc::clone(folder),
                         names: Arc::clone(self),
                         name: Some(name),
                     };
-                    return Ok((temporary, made));
+                    return Ok((temporary, created));
                 }
             }
         }
@@ -114,7 +129,7 @@ impl Temporaries {
     }
 }
 
-/// Something that was made under a temporary name, and is removed unless it gets its own.
+/// An entry under a temporary name. It is removed when this is dropped, unless it was renamed.
 #[derive(Debug)]
 pub(super) struct Temporary {
     folder: Arc<Folder>,
@@ -123,36 +138,36 @@ pub(super) struct Temporary {
 }
 
 impl Temporary {
-    /// Its name meanwhile.
+    /// Its temporary name.
     pub(super) fn name(&self) -> Result<&Component, Errno> {
         self.name.as_ref().ok_or(Errno::NOENT)
     }
 
-    /// Puts it in its place. What stands there is replaced, unless it is a directory.
+    /// Gives it its own name. Replaces an existing entry, unless that is a directory.
     pub(super) fn rename(mut self, to: &Component) -> Result<(), Errno> {
         self.folder.rename(self.name()?, to)?;
         self.name = None;
         Ok(())
     }
 
-    /// Puts it in its place if that is free; on `EEXIST` it can be tried with another name.
-    pub(super) fn rename_where_free(&mut self, to: &Component) -> Result<(), Errno> {
-        match self.folder.rename_where_free(self.name()?, to) {
-            // NFS and Lustre have no such rename, or it is the name that is refused.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.look_and_rename(to)?,
+    /// Gives it its own name; `EEXIST` if that is in use: then another name can be tried.
+    pub(super) fn rename_if_free(&mut self, to: &Component) -> Result<(), Errno> {
+        match self.folder.rename_if_free(self.name()?, to) {
+            // NFS and Lustre do not have this rename; or the name is rejected.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.check_and_rename(to)?,
             renamed => renamed?,
         }
         self.name = None;
         Ok(())
     }
 
-    /// Two entries of this run do not take one name between the look and the rename.
-    fn look_and_rename(&self, to: &Component) -> Result<(), Errno> {
-        // Directories share locks: no more than a short wait.
-        let place = self.folder.stat()?.st_ino as usize % self.names.placing.len();
-        let lock = self.names.placing.get(place).ok_or(Errno::NOENT)?;
-        let _placing = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.folder.look(to)? {
+    /// Locks, so that no other entry of this run gets the name between the check and the rename.
+    fn check_and_rename(&self, to: &Component) -> Result<(), Errno> {
+        // Some directories share a lock, which only costs a short wait.
+        let number = self.folder.stat()?.st_ino as usize % LOCKS;
+        let lock = self.names.renaming.get(number).ok_or(Errno::NOENT)?;
+        let _renaming = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.folder.stat_of(to)? {
             Some(_) => Err(Errno::EXIST),
             None => self.folder.rename(self.name()?, to),
         }
@@ -164,8 +179,8 @@ impl Drop for Temporary {
         if let Some(name) = &self.name
             && self.folder.remove(name).is_err()
         {
-            // The record keeps the token, and the next run removes it.
-            self.names.left.store(true, Relaxed);
+            // The record keeps the token, and the next run removes the file.
+            self.names.leftovers.store(true, Relaxed);
         }
     }
 }
@@ -176,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_read_as_it_is_shown() {
+    fn a_displayed_token_can_be_parsed() {
         for token in [Token(0), Token(u64::MAX), Token(0x0123_4567_89ab_cdef)] {
             assert_eq!(Token::parse(token.to_string().as_bytes()), Some(token));
         }
@@ -192,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_placed_is_removed() {
+    fn an_entry_that_is_not_renamed_is_removed() {
         let place = tempfile::tempdir().unwrap();
         let folder = Arc::new(Folder::open_destination(place.path()).unwrap());
         let names = Arc::new(Temporaries::new());
@@ -208,11 +223,34 @@ mod tests {
         first.rename(&Component::new(b"first").unwrap()).unwrap();
         drop(second);
         let left: Vec<_> = std::fs::read_dir(place.path()).unwrap().collect();
-        assert_eq!((left.len(), names.left_some()), (1, false));
-        // Somebody else removed it: whether something is left is not known.
+        assert_eq!((left.len(), names.has_leftovers()), (1, false));
+        // Another program removed it: it is not known whether a file is left.
         let third = make();
         folder.remove(third.name().unwrap()).unwrap();
         drop(third);
-        assert!(names.left_some());
+        assert!(names.has_leftovers());
+    }
+
+    #[test]
+    fn a_probe_ends_like_the_name_and_is_not_longer_than_allowed() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Arc::new(Folder::open_destination(place.path()).unwrap());
+        let names = Arc::new(Temporaries::new());
+        // 126 characters of two bytes and a dot.
+        let long = format!("{}.", "\u{e9}".repeat(126));
+        for name in ["what?", &long] {
+            for max in [143, 255] {
+                let component = Component::new(name.as_bytes()).unwrap();
+                let (probe, _) = names.create_like(&folder, &component, max).unwrap();
+                let probed = std::str::from_utf8(probe.name().unwrap().as_bytes()).unwrap();
+                let end = probed.rsplit_once('-').unwrap().1;
+                let end = end.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+                assert!(
+                    name.ends_with(end) && end.len() >= name.len().min(98),
+                    "{probed}"
+                );
+                assert!(probed.len() <= max, "{probed}");
+            }
+        }
     }
 }

@@ -1,45 +1,48 @@
-//! The directories below the destination that are being filled.
+//! The directories of the destination that are being filled.
 //!
-//! A directory is finished (it gets its owner, permissions and times) when nothing in it is under way
-//! any more: each [`Node`] counts what is. Few directories are open at a time; the others are opened
-//! again from the nearest open one above them, component by component, so no path is too long.
+//! A directory is finished (it gets its owner, permissions and times) when no work remains in it: each [`Node`]
+//! counts the work in progress. Only a few directories are open at a time. The others are opened again from the
+//! nearest open one above them, component by component, so that no path is too long.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clfs_format::Timestamp;
 use lru::LruCache;
-use rustix::fs::{FileType, FlockOperation, Mode, Stat, flock};
-use rustix::io::Errno;
+use rustix::fs::{CWD, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::process::geteuid;
 
-use super::component::Component;
-use super::disks::Disks;
-use super::folder::{FileId, Folder, Stored, is_type};
+use super::attributes::{Missing, Owners, TargetAttributes};
+use super::folder::{Component, FileId, Folder, Stored, is_type, set_mode_of};
 use super::limits::{Limits, OwnersRefused};
-use super::opening::{OWNER_MAY_ALL, OpenedUp, keeps_owner_out};
 use super::problem::{Action, ExtractError, Failure, LocalError, Reason};
 use super::temporary::{Temporaries, Token};
-use super::wanted::{Missing, Owners, Wanted};
 use crate::read::{Entity, TreePath};
 
-/// Directories that stay open: a walk works through siblings, so few are needed. With a file being
-/// written and a blob being read by each of 64 tasks, 256 descriptors are enough for everything.
-// Evaluated when this is compiled: 64 is not 0.
+/// Directories that stay open. A walk visits siblings, so a few suffice. Together with the file and the blob
+/// of each of 64 entries, 256 descriptors are enough.
+// Evaluated by the compiler: 64 is not 0.
 const OPEN_FOLDERS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
-/// What a directory gets when everything in it is done.
+/// File systems below the destination that are flushed at the end. Each needs a descriptor.
+const MAX_SYNCED: usize = 32;
+
+/// The attributes that a directory gets when it is finished.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Finish {
-    wanted: Wanted,
+pub(super) struct FinalAttributes {
+    target: TargetAttributes,
     atime: Timestamp,
 }
 
-impl Finish {
+impl FinalAttributes {
     pub(super) fn of(entity: &Entity) -> Self {
         Self {
-            wanted: Wanted::of(entity),
+            target: TargetAttributes::of(entity),
             atime: entity.attributes.atime,
         }
     }
@@ -52,13 +55,12 @@ pub(super) struct Node {
     parent: Option<Arc<Node>>,
     name: Option<Component>,
     path: TreePath,
-    /// None in a dry run when there is no such directory.
+    /// None in a dry run if the directory does not exist.
     id: Option<FileId>,
-    finish: Option<Finish>,
-    /// This run made it: nothing was in it.
+    attributes: Option<FinalAttributes>,
     is_new: bool,
-    /// What is under way in it, and one while it is being listed.
-    under_way: AtomicUsize,
+    /// Work in it, plus one while it is being listed.
+    in_progress: AtomicUsize,
 }
 
 impl Node {
@@ -66,24 +68,24 @@ impl Node {
         &self.path
     }
 
-    /// Whether there is such a directory; only a dry run goes on without.
-    pub(super) fn is_there(&self) -> bool {
+    /// Whether the directory exists; it always does except in a dry run.
+    pub(super) fn exists(&self) -> bool {
         self.id.is_some()
     }
 
-    /// Whether this run made it, so that nothing but what this run makes is in it.
+    /// Whether this run created it, so that it holds only entries of this run.
     pub(super) fn is_new(&self) -> bool {
         self.is_new
     }
 
-    /// Something begins in it; [`Node::release`] ends it.
+    /// Starts work in it; [`Node::release`] ends the work.
     pub(super) fn hold(&self) {
-        self.under_way.fetch_add(1, Ordering::Relaxed);
+        self.in_progress.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Something in it is done. Gives it back when it was the last.
+    /// Ends work in it. Returns the node if no work remains.
     pub(super) fn release(self: &Arc<Self>) -> Option<Arc<Node>> {
-        let last = self.under_way.fetch_sub(1, Ordering::AcqRel) == 1;
+        let last = self.in_progress.fetch_sub(1, Ordering::AcqRel) == 1;
         last.then(|| Arc::clone(self))
     }
 
@@ -93,7 +95,7 @@ impl Node {
 }
 
 impl Drop for Node {
-    /// A chain of very many levels must not be dropped by as many nested calls.
+    /// Drops a chain of many levels in a loop: nested calls would overflow the stack.
     fn drop(&mut self) {
         let mut next = self.parent.take();
         while let Some(node) = next {
@@ -102,76 +104,131 @@ impl Drop for Node {
     }
 }
 
-/// What is known of the place of an entry before it is looked at.
+/// Whether a directory of the destination had an entry's name when it was entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Presence {
-    /// The directory had this very name when it was entered.
-    There,
-    /// It had not. What is found under the name has another one: the file system takes both for one.
+    /// It had exactly this name.
+    Exists,
+    /// It had not. An entry that is found under the name has another one, which the file system treats as the
+    /// same.
     Absent,
     /// The directory was not listed.
     Unknown,
 }
 
-/// How entries are made.
+/// How entries are written.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Making {
+pub(super) struct WritePolicy {
     /// Nothing is changed.
     pub(super) dry_run: bool,
     pub(super) owners: Owners,
-    /// The file system keeps permissions.
+    /// Whether the file system stores permissions.
     pub(super) permissions: bool,
+}
+
+/// The permissions that an owner needs to fill a directory.
+const OWNER_ALL: Mode = Mode::RWXU;
+
+/// Whether a directory of this user denies the user access.
+fn locks_owner_out(stat: &Stat) -> bool {
+    let user = geteuid();
+    let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+    !user.is_root() && stat.st_uid == user.as_raw() && !mode.contains(OWNER_ALL)
+}
+
+/// A destination whose owner was locked out, for example because an earlier run gave it the root's mode 0555.
+/// It has wider permissions until this is dropped.
+#[derive(Debug)]
+struct WidenedMode {
+    descriptor: OwnedFd,
+    original: Option<Mode>,
+}
+
+impl WidenedMode {
+    /// Gives this user access to the destination. None if that is not needed or there is no directory.
+    fn of_destination(path: &Path) -> Result<Option<Self>, Errno> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let descriptor = match retry_on_intr(|| openat(CWD, path, flags, Mode::empty())) {
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            opened => opened?,
+        };
+        let stat = fstat(&descriptor)?;
+        if !locks_owner_out(&stat) {
+            return Ok(None);
+        }
+        let original = Mode::from_raw_mode(stat.st_mode & 0o7777);
+        set_mode_of(&descriptor, original | OWNER_ALL)?;
+        Ok(Some(Self {
+            descriptor,
+            original: Some(original),
+        }))
+    }
+}
+
+impl Drop for WidenedMode {
+    fn drop(&mut self) {
+        if let Some(mode) = self.original {
+            // The same call succeeded before; if the directory was removed since, nothing is lost.
+            let _: Result<(), Errno> = set_mode_of(&self.descriptor, mode);
+        }
+    }
+}
+
+/// A directory of each file system that was written to, by `st_dev`: syncfs(2) flushes one at a time.
+#[derive(Debug, Default)]
+struct FileSystems {
+    folders: BTreeMap<u64, Arc<Folder>>,
+    too_many: bool,
 }
 
 /// The destination.
 #[derive(Debug)]
 pub(super) struct Tree {
     root: Option<Arc<Folder>>,
-    opened_up: Mutex<Option<OpenedUp>>,
+    widened: Mutex<Option<WidenedMode>>,
     path: PathBuf,
-    making: Making,
+    policy: WritePolicy,
     next_number: AtomicU64,
     open: Mutex<LruCache<u64, Arc<Folder>>>,
-    disks: Mutex<Disks>,
+    file_systems: Mutex<FileSystems>,
     temporaries: Arc<Temporaries>,
-    /// Of runs that may have left temporary files.
+    /// The tokens of earlier runs that may have left temporary files.
     unfinished: Vec<Token>,
     limits: Limits,
 }
 
-/// A directory as it was found or made.
-struct Found {
+/// A directory that was found or created.
+struct Entered {
     id: Option<FileId>,
-    /// What killed runs had left in it.
-    swept: u64,
+    leftovers_removed: u64,
     is_new: bool,
 }
 
-impl Found {
-    /// In a dry run: there is none.
+impl Entered {
+    /// A directory that a dry run does not create.
     const NOTHING: Self = Self {
         id: None,
-        swept: 0,
+        leftovers_removed: 0,
         is_new: true,
     };
 }
 
 impl Tree {
-    /// Opens the destination, and makes it when it is missing; its parents are not made. Says whether
-    /// it was made or is empty. Until the tree is dropped no other extraction may write there.
-    pub(super) fn open(path: PathBuf, making: Making) -> Result<(Self, bool), ExtractError> {
+    /// Opens the destination, or creates it if it is missing, but not its parents. Returns whether it is new or
+    /// empty. No other extraction can write to it until the tree is dropped.
+    pub(super) fn open(path: PathBuf, policy: WritePolicy) -> Result<(Self, bool), ExtractError> {
         let failed = |errno| ExtractError::Destination {
             path: path.clone(),
             errno,
         };
-        let opened_up = match making.dry_run {
+        let widened = match policy.dry_run {
             true => None,
-            false => OpenedUp::destination(&path).map_err(failed)?,
+            false => WidenedMode::of_destination(&path).map_err(failed)?,
         };
         let root = match Folder::open_destination(&path) {
-            Err(Errno::NOENT) if making.dry_run => None,
+            Err(Errno::NOENT) if policy.dry_run => None,
             Err(Errno::NOENT) => {
-                // With the usual mask, as any folder that a user makes.
+                // With the umask, as any folder that a user creates.
                 let mode = Mode::RWXU | Mode::RWXG | Mode::RWXO;
                 rustix::fs::mkdir(&path, mode).map_err(failed)?;
                 Some(Folder::open_destination(&path).map_err(failed)?)
@@ -180,8 +237,8 @@ impl Tree {
         };
         let mut fresh = true;
         if let Some(root) = &root {
-            // Some network file systems have no locks; there the user has to take care.
-            if !making.dry_run
+            // Other errors are ignored: some network file systems have no locks.
+            if !policy.dry_run
                 && flock(root.descriptor(), FlockOperation::NonBlockingLockExclusive)
                     == Err(Errno::WOULDBLOCK)
             {
@@ -191,12 +248,12 @@ impl Tree {
         }
         let tree = Self {
             root: root.map(Arc::new),
-            opened_up: Mutex::new(opened_up),
+            widened: Mutex::new(widened),
             path,
-            making,
+            policy,
             next_number: AtomicU64::new(1),
             open: Mutex::new(LruCache::new(OPEN_FOLDERS)),
-            disks: Mutex::default(),
+            file_systems: Mutex::default(),
             temporaries: Arc::new(Temporaries::new()),
             unfinished: Vec::new(),
             limits: Limits::default(),
@@ -204,7 +261,7 @@ impl Tree {
         Ok((tree, fresh))
     }
 
-    /// What the destination is; none in a dry run without one.
+    /// The identity of the destination; none in a dry run if it does not exist.
     pub(super) fn id(&self) -> Result<Option<FileId>, ExtractError> {
         let stat = self.root.as_ref().map(|root| root.stat()).transpose();
         let stat = stat.map_err(|errno| ExtractError::Destination {
@@ -214,15 +271,15 @@ impl Tree {
         Ok(stat.map(|stat| FileId::of(&stat)))
     }
 
-    /// Finds out what the destination does not hold. `owner`: whom files are to be given to.
-    pub(super) fn try_out(&mut self, owner: Option<(u32, u32)>) -> Result<(), ExtractError> {
+    /// Probes the limits of the destination's file system. `owner`: an owner that files will get.
+    pub(super) fn probe(&mut self, owner: Option<(u32, u32)>) -> Result<(), ExtractError> {
         if let Some(root) = &self.root {
-            let limits = Limits::of(root, &self.temporaries, owner);
+            let limits = Limits::probe(root, &self.temporaries, owner);
             self.limits = limits.map_err(|OwnersRefused(errno)| ExtractError::OwnersRefused {
                 path: self.path.clone(),
                 errno,
             })?;
-            self.making.permissions = self.limits.keeps_permissions();
+            self.policy.permissions = self.limits.keeps_permissions();
         }
         Ok(())
     }
@@ -231,69 +288,72 @@ impl Tree {
         &self.limits
     }
 
-    /// Whether an entry stands under its very name. Fails when another one does, or when the name
-    /// cannot be.
-    pub(super) fn is_there(
+    /// Whether an entry exists under exactly this name. Fails if another entry has the name in this file
+    /// system, or if the file system rejects the name.
+    pub(super) fn entry_exists(
         &self,
         folder: &Arc<Folder>,
         name: &Component,
         presence: Presence,
     ) -> Result<bool, Failure> {
-        if presence == Presence::There {
+        if presence == Presence::Exists {
             return Ok(true);
         }
-        let look = |errno| Action::Look.failed(errno);
-        let Some(stat) = folder.look(name).map_err(look)? else {
-            if self.limits.refuses_names() && !self.making.dry_run && !name.is_plain() {
-                self.try_name(folder, name)?;
+        let failed = |errno| Action::Stat.failed(errno);
+        let Some(stat) = folder.stat_of(name).map_err(failed)? else {
+            if self.limits.rejects_names() && !self.policy.dry_run && !name.is_plain() {
+                self.probe_name(folder, name)?;
             }
             return Ok(false);
         };
-        match folder.stored(name, &stat).map_err(look)? {
-            Stored::As(other) => Err(Reason::OneName { other }.into()),
+        match folder.stored(name, &stat).map_err(failed)? {
+            Stored::As(other) => Err(Reason::SameName { other }.into()),
             Stored::Exactly => Ok(true),
-            // It is gone, or the directory lists it under a name that nothing shows.
-            Stored::Nowhere => match folder.look(name).map_err(look)? {
-                Some(_) => Err(Reason::OtherName.into()),
+            // It was removed since, or the directory lists it under a name that cannot be determined.
+            Stored::Nowhere => match folder.stat_of(name).map_err(failed)? {
+                Some(_) => Err(Reason::UnknownSameName.into()),
                 None => Ok(false),
             },
         }
     }
 
-    /// Whether a name can be, before anything is downloaded for it.
-    fn try_name(&self, folder: &Arc<Folder>, name: &Component) -> Result<(), Failure> {
-        let made = folder.create_file(name);
-        let open = made.map_err(|errno| named(errno, name, folder, Action::Make))?;
-        let stat = rustix::fs::fstat(&open).map_err(|errno| Action::Look.failed(errno))?;
-        let stored = folder.stored(name, &stat);
-        let removed = folder.remove(name);
-        removed.map_err(|errno| Action::Remove.failed(errno))?;
-        match stored.map_err(|errno| Action::Look.failed(errno))? {
+    /// Fails if the file system rejects or changes a name, before anything is downloaded for it. Creates a
+    /// temporary file whose name ends with that name: a killed run must not leave an empty file under an
+    /// entry's own name.
+    fn probe_name(&self, folder: &Arc<Folder>, name: &Component) -> Result<(), Failure> {
+        let max = max_name_bytes(folder);
+        let bytes = name.as_bytes().len();
+        if bytes as u64 > max {
+            let errno = Errno::NAMETOOLONG;
+            return Err(Reason::NameRejected { errno, bytes, max }.into());
+        }
+        let made = self.temporaries.create_like(folder, name, max as usize);
+        let (probe, open) =
+            made.map_err(|errno| name_error(errno, name, folder, Action::Create))?;
+        let failed = |errno| Action::Stat.failed(errno);
+        let stat = fstat(&open).map_err(failed)?;
+        let probed = probe.name().map_err(failed)?;
+        match folder.stored(probed, &stat).map_err(failed)? {
             Stored::As(other) => Err(Reason::NameChanged { other }.into()),
             Stored::Exactly | Stored::Nowhere => Ok(()),
         }
     }
 
-    /// Takes the names that are in a directory.
+    /// Calls `visit` with the names in a directory; a new one has none.
     pub(super) fn each_name(
         &self,
         node: &Arc<Node>,
-        mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        if node.is_new() || !node.is_there() {
+        visit: impl FnMut(&[u8]),
+    ) -> Result<(), LocalError> {
+        if node.is_new() || !node.exists() {
             return Ok(());
         }
-        let folder = self.folder(node)?;
-        folder
-            .each_name(|name| take(name).map_err(Listing::Taking))
-            .map_err(|error| match error {
-                Listing::Reading(errno) => Action::Look.failed(errno).into(),
-                Listing::Taking(failure) => failure,
-            })
+        let read = self.folder(node)?.each_name(visit);
+        read.map_err(|errno| Action::Stat.failed(errno))
     }
 
-    /// What runs with these tokens left is removed from the directories that are entered.
-    pub(super) fn sweep_for(&mut self, unfinished: Vec<Token>) {
+    /// Leftovers of the runs with these tokens are removed from the directories that are entered.
+    pub(super) fn remove_leftovers_of(&mut self, unfinished: Vec<Token>) {
         self.unfinished = unfinished;
     }
 
@@ -305,36 +365,40 @@ impl Tree {
         &self.temporaries
     }
 
-    /// The tokens with which nothing is left, now that nothing is in progress any more. `saw_all`:
+    /// The tokens of which no temporary file is left, when no work is in progress any more. `saw_everything`:
     /// every directory was entered.
-    pub(super) fn tokens_of_nothing(&self, saw_all: bool) -> Vec<Token> {
-        let mut tokens = match saw_all {
+    pub(super) fn tokens_without_leftovers(&self, saw_everything: bool) -> Vec<Token> {
+        let mut tokens = match saw_everything {
             true => self.unfinished.clone(),
             false => Vec::new(),
         };
-        if !self.temporaries.left_some() {
+        if !self.temporaries.has_leftovers() {
             tokens.push(self.token());
         }
         tokens
     }
 
-    pub(super) fn making(&self) -> Making {
-        self.making
+    pub(super) fn policy(&self) -> WritePolicy {
+        self.policy
     }
 
-    /// The destination itself. With `finish` it gets those attributes in the end.
-    pub(super) fn root_node(&self, finish: Option<Finish>) -> Result<(Arc<Node>, u64), Failure> {
-        let mut swept = 0;
+    /// The node of the destination, and the number of leftovers that were removed from it. It gets `attributes`
+    /// at the end, if there are any.
+    pub(super) fn root_node(
+        &self,
+        attributes: Option<FinalAttributes>,
+    ) -> Result<(Arc<Node>, u64), Failure> {
+        let mut removed = 0;
         let id = match &self.root {
             None => None,
             Some(root) => {
-                let stat = root.stat().map_err(|errno| Action::Look.failed(errno))?;
-                if !self.making.dry_run {
-                    swept = root
+                let stat = root.stat().map_err(|errno| Action::Stat.failed(errno))?;
+                if !self.policy.dry_run {
+                    removed = root
                         .sweep(&self.unfinished)
                         .map_err(|errno| Action::Remove.failed(errno))?;
                 }
-                self.note_disk(&stat, root);
+                self.note_file_system(&stat, root);
                 Some(FileId::of(&stat))
             }
         };
@@ -344,26 +408,26 @@ impl Tree {
             name: None,
             path: TreePath::root(),
             id,
-            finish,
+            attributes,
             is_new: false,
-            under_way: AtomicUsize::new(1),
+            in_progress: AtomicUsize::new(1),
         };
-        Ok((Arc::new(node), swept))
+        Ok((Arc::new(node), removed))
     }
 
-    /// Makes a directory, or takes the one that is there. Says how many leftovers were removed.
+    /// Creates a directory, or enters the existing one. Returns the number of leftovers that were removed.
     pub(super) fn enter(
         &self,
         parent: &Arc<Node>,
         path: TreePath,
-        finish: Finish,
+        attributes: FinalAttributes,
         presence: Presence,
     ) -> Result<(Arc<Node>, u64), Failure> {
         let name = path.name().and_then(Component::new);
         let name = name.ok_or(Reason::Name)?;
-        let found = match parent.is_there() {
-            true => self.found(&self.folder(parent)?, &name, presence)?,
-            false => Found::NOTHING,
+        let entered = match parent.exists() {
+            true => self.find_or_create(&self.folder(parent)?, &name, presence)?,
+            false => Entered::NOTHING,
         };
         parent.hold();
         let node = Node {
@@ -371,93 +435,101 @@ impl Tree {
             parent: Some(Arc::clone(parent)),
             name: Some(name),
             path,
-            id: found.id,
-            finish: Some(finish),
-            is_new: found.is_new,
-            under_way: AtomicUsize::new(1),
+            id: entered.id,
+            attributes: Some(attributes),
+            is_new: entered.is_new,
+            in_progress: AtomicUsize::new(1),
         };
-        Ok((Arc::new(node), found.swept))
+        Ok((Arc::new(node), entered.leftovers_removed))
     }
 
-    fn found(
+    fn find_or_create(
         &self,
         parent: &Arc<Folder>,
         name: &Component,
         presence: Presence,
-    ) -> Result<Found, Failure> {
-        self.is_there(parent, name, presence)?;
-        let look =
-            |stat: Result<Option<Stat>, Errno>| stat.map_err(|errno| Action::Look.failed(errno));
-        match look(parent.look(name))? {
+    ) -> Result<Entered, Failure> {
+        self.entry_exists(parent, name, presence)?;
+        let stat_of = || {
+            let stat = parent.stat_of(name);
+            stat.map_err(|errno| Action::Stat.failed(errno))
+        };
+        match stat_of()? {
             Some(stat) if is_type(&stat, FileType::Directory) => {
-                return self.existing(parent, name, &stat);
+                return self.enter_existing(parent, name, &stat);
             }
-            // It may point anywhere, so it is not followed; it is no data either.
+            // Its target may be anywhere, so it is not followed. It holds no data either.
             Some(stat) if is_type(&stat, FileType::Symlink) => {
-                if self.making.dry_run {
-                    return Ok(Found::NOTHING);
+                if self.policy.dry_run {
+                    return Ok(Entered::NOTHING);
                 }
                 let removed = parent.remove(name);
                 removed.map_err(|errno| Action::Remove.failed(errno))?;
             }
             Some(_) => return Err(Reason::InTheWay.into()),
-            None if self.making.dry_run => return Ok(Found::NOTHING),
+            None if self.policy.dry_run => return Ok(Entered::NOTHING),
             None => {}
         }
-        let made = parent.make_folder(name);
-        made.map_err(|errno| match errno {
-            Errno::EXIST => taken(parent, name),
-            errno => named(errno, name, parent, Action::Make),
+        let created = parent.create_folder(name);
+        created.map_err(|errno| match errno {
+            Errno::EXIST => name_in_use(parent, name),
+            errno => name_error(errno, name, parent, Action::Create),
         })?;
-        let stat = look(parent.look(name))?.ok_or(Action::Look.failed(Errno::NOENT))?;
-        let id = Some(FileId::of(&stat));
-        Ok(Found {
-            id,
-            swept: 0,
+        let stat = stat_of()?.ok_or(Action::Stat.failed(Errno::NOENT))?;
+        Ok(Entered {
+            id: Some(FileId::of(&stat)),
+            leftovers_removed: 0,
             is_new: true,
         })
     }
 
-    fn existing(&self, parent: &Folder, name: &Component, stat: &Stat) -> Result<Found, Failure> {
-        let id = Some(FileId::of(stat));
-        if self.making.dry_run {
-            return Ok(Found {
-                id,
-                swept: 0,
-                is_new: false,
-            });
+    fn enter_existing(
+        &self,
+        parent: &Folder,
+        name: &Component,
+        stat: &Stat,
+    ) -> Result<Entered, Failure> {
+        let mut entered = Entered {
+            id: Some(FileId::of(stat)),
+            leftovers_removed: 0,
+            is_new: false,
+        };
+        if self.policy.dry_run {
+            return Ok(entered);
         }
-        // An earlier run may have finished it with permissions that keep its owner out.
-        if keeps_owner_out(stat) {
-            let mode = Mode::from_raw_mode(stat.st_mode & 0o7777) | OWNER_MAY_ALL;
+        // An earlier run may have finished it with permissions that lock its owner out.
+        if locks_owner_out(stat) {
+            let mode = Mode::from_raw_mode(stat.st_mode & 0o7777) | OWNER_ALL;
             let set = parent.set_mode(name, mode);
             set.map_err(|errno| Action::SetMode.failed(errno))?;
         }
         let folder = parent.open_folder(name);
         let folder = Arc::new(folder.map_err(|errno| Action::Open.failed(errno))?);
-        // Another disk may be mounted there.
-        self.note_disk(stat, &folder);
-        let swept = folder.sweep(&self.unfinished);
-        let swept = swept.map_err(|errno| Action::Remove.failed(errno))?;
-        Ok(Found {
-            id,
-            swept,
-            is_new: false,
-        })
+        // Another file system may be mounted there.
+        self.note_file_system(stat, &folder);
+        let removed = folder.sweep(&self.unfinished);
+        entered.leftovers_removed = removed.map_err(|errno| Action::Remove.failed(errno))?;
+        Ok(entered)
     }
 
-    fn note_disk(&self, stat: &Stat, folder: &Arc<Folder>) {
-        let mut disks = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
-        disks.note(stat.st_dev, folder);
+    fn note_file_system(&self, stat: &Stat, folder: &Arc<Folder>) {
+        let mut noted = lock(&self.file_systems);
+        if noted.folders.contains_key(&stat.st_dev) {
+            return;
+        }
+        match noted.folders.len() < MAX_SYNCED {
+            true => drop(noted.folders.insert(stat.st_dev, Arc::clone(folder))),
+            false => noted.too_many = true,
+        }
     }
 
-    /// The directory itself.
+    /// Opens the directory of a node.
     pub(super) fn folder(&self, node: &Arc<Node>) -> Result<Arc<Folder>, LocalError> {
-        // Climb to a directory that is open, then descend again, opening one after the other.
+        // Climbs to the nearest open directory, then opens one after the other below it.
         let mut below = Vec::new();
         let mut at = node;
         let mut folder = loop {
-            if let Some(open) = self.opened(at) {
+            if let Some(open) = self.open_folder(at) {
                 break open;
             }
             below.push(at);
@@ -471,17 +543,17 @@ impl Tree {
             let name = node.name.as_ref().ok_or(failed(Errno::NOENT))?;
             let opened = folder.open_folder(name).map_err(failed)?;
             let stat = opened.stat().map_err(failed)?;
-            // Somebody else put another directory there.
+            // Another program replaced the directory.
             if Some(FileId::of(&stat)) != node.id {
                 return Err(failed(Errno::STALE));
             }
             folder = Arc::new(opened);
-            self.cache().put(node.number, Arc::clone(&folder));
+            lock(&self.open).put(node.number, Arc::clone(&folder));
         }
         Ok(folder)
     }
 
-    /// The directory of a path that was written before, and the last component.
+    /// Opens the directory of a path that was written before. Returns it with the path's last component.
     pub(super) fn folder_of(&self, path: &[u8]) -> Result<(Arc<Folder>, Component), LocalError> {
         let failed = |errno| Action::Open.failed(errno);
         let mut folder = self.root.clone().ok_or(failed(Errno::NOENT))?;
@@ -496,83 +568,83 @@ impl Tree {
         Err(failed(Errno::INVAL))
     }
 
-    /// Gives a directory its attributes, now that everything in it is done. False when it is the
-    /// destination and not ours.
+    /// Sets the attributes of a directory in which no work remains. False if it is a destination that keeps its
+    /// own attributes.
     pub(super) fn finish(&self, node: &Arc<Node>) -> Result<(bool, Missing), Failure> {
-        let Some(Finish { wanted, atime }) = &node.finish else {
+        let Some(FinalAttributes { target, atime }) = &node.attributes else {
             return Ok((false, Missing::default()));
         };
         let mut missing = Missing::default();
-        if !self.making.dry_run {
+        if !self.policy.dry_run {
             let folder = self.folder(node)?;
-            self.cache().pop(&node.number);
-            missing = wanted.set_on(folder.descriptor(), *atime, self.making)?;
-            if node.parent.is_none() {
-                let opened_up = self.opened_up.lock();
-                let opened_up = opened_up.unwrap_or_else(PoisonError::into_inner).take();
-                if let Some(opened_up) = opened_up {
-                    opened_up.has_others();
-                }
+            lock(&self.open).pop(&node.number);
+            missing = target.set_on(folder.descriptor(), *atime, self.policy)?;
+            if node.parent.is_none()
+                && let Some(widened) = lock(&self.widened).as_mut()
+            {
+                // It has final permissions now and keeps them.
+                widened.original = None;
             }
         }
         Ok((true, missing))
     }
 
-    /// Waits until everything that was written is on the disks; false when there are too many.
-    pub(super) fn store(&self) -> Result<bool, ExtractError> {
-        let disks = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
-        disks.store().map_err(|errno| ExtractError::Sync {
-            path: self.path.clone(),
-            errno,
-        })
+    /// Flushes everything that was written to the disks. False if there are too many file systems for that.
+    pub(super) fn sync(&self) -> Result<bool, ExtractError> {
+        let noted = lock(&self.file_systems);
+        for folder in noted.folders.values() {
+            let synced = rustix::fs::syncfs(folder.descriptor());
+            synced.map_err(|errno| ExtractError::Sync {
+                path: self.path.clone(),
+                errno,
+            })?;
+        }
+        Ok(!noted.too_many)
     }
 
-    fn opened(&self, node: &Node) -> Option<Arc<Folder>> {
+    fn open_folder(&self, node: &Node) -> Option<Arc<Folder>> {
         match node.parent {
             None => self.root.clone(),
-            Some(_) => self.cache().get(&node.number).map(Arc::clone),
+            Some(_) => lock(&self.open).get(&node.number).map(Arc::clone),
         }
     }
-
-    fn cache(&self) -> MutexGuard<'_, LruCache<u64, Arc<Folder>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// Why the names of a directory could not be taken.
-enum Listing {
-    Reading(Errno),
-    Taking(Failure),
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl From<Errno> for Listing {
-    fn from(errno: Errno) -> Self {
-        Self::Reading(errno)
-    }
-}
-
-/// Why a name was taken although its directory did not have it.
-pub(super) fn taken(folder: &Folder, name: &Component) -> Failure {
-    let stored = folder.look(name).map(|stat| match stat {
+/// Why a name is in use although its directory did not have it.
+pub(super) fn name_in_use(folder: &Folder, name: &Component) -> Failure {
+    let stored = folder.stat_of(name).map(|stat| match stat {
         Some(stat) => folder.stored(name, &stat),
         None => Ok(Stored::Nowhere),
     });
     match stored {
-        Ok(Ok(Stored::As(other))) => Reason::OneName { other }.into(),
-        // Somebody else made it just now.
-        _ => Action::Place.failed(Errno::EXIST).into(),
+        Ok(Ok(Stored::As(other))) => Reason::SameName { other }.into(),
+        // Another program created it meanwhile.
+        _ => Action::Rename.failed(Errno::EXIST).into(),
     }
 }
 
 /// Why an entry did not get its name.
-pub(super) fn named(errno: Errno, name: &Component, folder: &Folder, action: Action) -> Failure {
+pub(super) fn name_error(
+    errno: Errno,
+    name: &Component,
+    folder: &Folder,
+    action: Action,
+) -> Failure {
     match errno {
         Errno::INVAL | Errno::ILSEQ | Errno::NAMETOOLONG => {
-            let most = rustix::fs::fstatvfs(folder.descriptor());
-            let most = most.map(|disk| disk.f_namemax).unwrap_or(255);
-            let bytes = name.as_bytes().len();
-            Reason::NameRefused { errno, bytes, most }.into()
+            let (bytes, max) = (name.as_bytes().len(), max_name_bytes(folder));
+            Reason::NameRejected { errno, bytes, max }.into()
         }
         errno => action.failed(errno).into(),
     }
+}
+
+/// The max length of a name, by what the file system says.
+fn max_name_bytes(folder: &Folder) -> u64 {
+    let answer = rustix::fs::fstatvfs(folder.descriptor());
+    answer.map_or(255, |answer| answer.f_namemax)
 }

@@ -1,6 +1,6 @@
-//! How often a file is read that changes meanwhile, and what becomes of it then.
+//! How often a file that changes is read again, and how it is stored in the end.
 
-use crate::encode::Reading;
+use crate::encode::ReadPolicy;
 
 /// What to do with a file that changes while it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -11,52 +11,52 @@ pub enum WhenChanged {
     Retry,
     /// Store it with the size and attributes that it had before the read.
     Store,
-    /// Read it once more; if it changes again, it has a problem.
+    /// Read it once more; if it changes again, it is a failed entry.
     Fail,
 }
 
-/// How often a file may be shorter than it just was, before it has a problem.
+/// How often a file may be shorter at the read than at the `fstat` before, until it is a failed entry.
 const SHORTER: u8 = 4;
 
-/// Which attempt at an entry it is.
+/// The kind of an attempt at an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Attempt {
-    /// It failed in an earlier run: its attributes are read anew first.
+    /// The entry failed in an earlier run, so its attributes are read again first.
     AfterFailure,
-    /// The first one with these attributes.
+    /// The first attempt with these attributes.
     First,
-    /// It changed, and has fresh attributes.
+    /// The file changed, and its row has the current attributes.
     Again,
-    /// It changes again and again: it is stored with the attributes that it had before the read.
-    AsItIs {
-        /// How often it may still be shorter than they say.
+    /// The file keeps changing. It is stored with the attributes that it had before the read.
+    Changing {
+        /// How often it may still be shorter than its recorded size.
         left: u8,
     },
 }
 
 impl Attempt {
-    /// The attempt after this one, at a file that changed; none when it has a problem.
+    /// The attempt that follows this one at a file that changed; none if the entry fails.
     pub(super) fn next(self, when_changed: WhenChanged) -> Option<Attempt> {
-        let as_it_is = Attempt::AsItIs { left: SHORTER };
+        let changing = Attempt::Changing { left: SHORTER };
         match (self, when_changed) {
-            // A fresh look at what failed before is no change during the read.
+            // The attributes were read before the content, so the file did not change during the read.
             (Attempt::AfterFailure, _) => Some(Attempt::First),
             (Attempt::First | Attempt::Again, WhenChanged::Store)
-            | (Attempt::Again, WhenChanged::Retry) => Some(as_it_is),
+            | (Attempt::Again, WhenChanged::Retry) => Some(changing),
             (Attempt::First, WhenChanged::Retry | WhenChanged::Fail) => Some(Attempt::Again),
             (Attempt::Again, WhenChanged::Fail) => None,
-            (Attempt::AsItIs { left }, _) => {
+            (Attempt::Changing { left }, _) => {
                 let left = left.checked_sub(1)?;
-                Some(Attempt::AsItIs { left })
+                Some(Attempt::Changing { left })
             }
         }
     }
 
-    /// Which reads of the file count.
-    pub(super) fn reading(self) -> Reading {
+    /// Which reads of the file are accepted.
+    pub(super) fn read_policy(self) -> ReadPolicy {
         match self {
-            Attempt::AfterFailure | Attempt::First | Attempt::Again => Reading::Unchanged,
-            Attempt::AsItIs { .. } => Reading::AsItIs,
+            Attempt::AfterFailure | Attempt::First | Attempt::Again => ReadPolicy::Unchanged,
+            Attempt::Changing { .. } => ReadPolicy::SameInode,
         }
     }
 }
@@ -71,18 +71,18 @@ mod tests {
     }
 
     #[test]
-    fn attempts_are_bounded_and_lead_where_they_should() {
-        let as_it_is: Vec<_> = (0..=SHORTER)
+    fn the_number_of_attempts_is_limited() {
+        let changing: Vec<_> = (0..=SHORTER)
             .rev()
-            .map(|left| Attempt::AsItIs { left })
+            .map(|left| Attempt::Changing { left })
             .collect();
         let with = |first: &[Attempt], rest: &[Attempt]| [first, rest].concat();
         let (first, again) = (Attempt::First, Attempt::Again);
         assert_eq!(attempts(WhenChanged::Fail), [first, again]);
         assert_eq!(
             attempts(WhenChanged::Retry),
-            with(&[first, again], &as_it_is)
+            with(&[first, again], &changing)
         );
-        assert_eq!(attempts(WhenChanged::Store), with(&[first], &as_it_is));
+        assert_eq!(attempts(WhenChanged::Store), with(&[first], &changing));
     }
 }

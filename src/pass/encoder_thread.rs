@@ -15,7 +15,7 @@ use super::{
 };
 use crate::adaptive_pool::{AdaptivePool, Advice, STALL_THRESHOLD, Worker};
 use crate::crash_point::{CrashPoint, crash_point};
-use crate::encode::{EncodeError, Encoded, Encoder, SegmentEnd};
+use crate::encode::{EncodeError, Encoded, Encoder, Remaining};
 use crate::problem::{Problem, Reason};
 use crate::progress::Progress;
 use crate::source::CallKind;
@@ -158,20 +158,27 @@ impl EncoderThread<'_> {
         }
         // The fix may have changed mode or owner.
         let linked = self.run.pass == Pass::Links;
-        if attempt == Attempt::AfterFailure
-            && let Some(fresh) = self.encoder.fresh_attributes(&entry, linked)
-        {
-            completion.finish(EncodeOutcome::Changed(fresh, Attempt::First).into());
-            return Ok(());
+        if attempt == Attempt::AfterFailure {
+            match self.encoder.fresh_attributes(&entry, linked) {
+                Ok(None) => {}
+                Ok(Some(fresh)) => {
+                    completion.finish(EncodeOutcome::Changed(fresh, Attempt::First).into());
+                    return Ok(());
+                }
+                Err(error) => {
+                    completion.finish(EncodeOutcome::Abandoned.into());
+                    return Err(error);
+                }
+            }
         }
         let sink = self.run.uploader.sink(&completion);
-        self.encoder.set_reading(attempt.reading());
+        self.encoder.set_read_policy(attempt.read_policy());
         let encoded = match self.run.pass {
             Pass::Links => self.encoder.linked(&entry, &sink),
             _ => self.encoder.entry(&entry, &sink),
         };
         match encoded {
-            Ok(Encoded::Whole(content)) => {
+            Ok(Encoded::Complete(content)) => {
                 completion.finish(EncodeOutcome::Complete(content).into())
             }
             Ok(Encoded::Large(file)) => self.queue.push_large(Arc::new(LargeTask {
@@ -207,7 +214,7 @@ impl EncoderThread<'_> {
             }
         }
         crash_point(CrashPoint::SegmentEncoded);
-        if large.file.segment_finished() == SegmentEnd::Others {
+        if large.file.segment_finished() == Remaining::Segments {
             return fatal;
         }
         crash_point(CrashPoint::BeforeLargeInode);
@@ -267,8 +274,8 @@ impl EncoderThread<'_> {
 
 impl LargeTask {
     fn fail(&self, outcome: EncodeOutcome) {
-        self.file.give_up();
-        // The first failure is kept.
+        self.file.abandon();
+        // The first reason counts.
         let _: Result<(), EncodeOutcome> = self.failure.set(outcome);
     }
 }

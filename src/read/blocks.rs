@@ -1,4 +1,4 @@
-//! The segments of an entity in order, through its block map and indirect blocks.
+//! The segments of an entity in order, by its block map and indirect blocks.
 
 use std::sync::Arc;
 
@@ -11,20 +11,20 @@ use super::fetch::Fetched;
 use super::index::ContentStamps;
 use super::{Entity, ReadError, Reader, identity};
 
-/// The least that an entry adds to a directory's size in a segment of its own: 4, and 4 + 1 + 2 + 24
-/// for a name of one byte (docs/format.md sections 5 and 6).
-const LEAST_DIRECTORY_SEGMENT: u64 = 35;
+/// Minimum that a segment adds to the size of a directory: 4, and 4 + 1 + 2 + 24 for an entry with a
+/// name of one byte (format.md §5 and §6).
+const MIN_DIRECTORY_SEGMENT: u64 = 35;
 
-/// A segment and where it belongs.
+/// A segment and its offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SegmentPlace {
     /// The segment.
     pub(super) id: BlockId,
-    /// What its DATABACK must say.
+    /// The offset that its DATABACK must have.
     pub(super) offset: u64,
 }
 
-/// Gives the segments of an entity, those after the inode's, one by one.
+/// Reads the segments of an entity except the one in the inode.
 #[derive(Debug)]
 pub(super) struct Blocks {
     reader: Arc<Reader>,
@@ -37,26 +37,26 @@ pub(super) struct Blocks {
     failed: bool,
     /// The stamps of the indirect blocks that were read.
     pub(super) indirect: ContentStamps,
-    /// Whether one of them breaks a rule, though it can be read.
+    /// Whether one of them breaks a rule although it can be read.
     pub(super) deviates: bool,
 }
 
 impl Entity {
-    /// Bytes of the first segment when it is full.
+    /// Returns the size of the first segment when it is full.
     pub(super) fn first_segment(&self) -> u64 {
         u64::from(self.block_map.first_segment)
     }
 
-    /// Bytes of each other segment when it is full; never 0.
+    /// Returns the size of the other segments when they are full; never 0.
     pub(super) fn other_segment(&self) -> u64 {
         u64::from(self.block_map.other_segment).max(1)
     }
 
-    /// The most segments that an entity of this size may have besides the inode's.
-    fn most_segments(&self) -> u64 {
+    /// Returns the maximum number of segments of an entity of this size, except the one in the inode.
+    fn max_segments(&self) -> u64 {
         let size = self.attributes.size;
         match self.file_type {
-            FileType::Directory => size / LEAST_DIRECTORY_SEGMENT,
+            FileType::Directory => size / MIN_DIRECTORY_SEGMENT,
             _ => size
                 .saturating_sub(self.first_segment())
                 .div_ceil(self.other_segment()),
@@ -65,15 +65,15 @@ impl Entity {
 }
 
 impl Reader {
-    /// The segments of an entity from the one that holds the byte at `from` on (for a directory: 0).
+    /// Reads the segments of an entity from the one with the byte at `from` on (0 for a directory).
     pub(super) fn blocks(self: &Arc<Self>, entity: &Entity, from: u64) -> Blocks {
         let skipped = from.saturating_sub(entity.first_segment()) / entity.other_segment();
-        let most = entity.most_segments();
+        let max = entity.max_segments();
         Blocks {
             reader: Arc::clone(self),
             blob: entity.blob,
             handle: entity.handle,
-            map: BlockMapReader::starting_at(&entity.block_map, most, skipped.saturating_add(1)),
+            map: BlockMapReader::starting_at(&entity.block_map, max, skipped.saturating_add(1)),
             offset: entity
                 .first_segment()
                 .saturating_add(skipped.saturating_mul(entity.other_segment())),
@@ -86,7 +86,7 @@ impl Reader {
 }
 
 impl Blocks {
-    /// The next segment; none after the last, and none after an error.
+    /// Returns the next segment; none at the end, and none after an error.
     pub(super) async fn next(&mut self) -> Result<Option<SegmentPlace>, ReadError> {
         if self.failed {
             return Ok(None);
@@ -117,9 +117,9 @@ impl Blocks {
 
     async fn indirect(&mut self, id: BlockId, offset: u64) -> Result<Vec<BlockId>, ReadError> {
         let listed = self.reader.locate(&ObjectId::Block(id)).await?;
-        // Whatever else it is named as may be a thousand times larger.
+        // An object of another type may be a thousand times larger.
         if listed.name.object_type() != ObjectType::Indirect {
-            return Err(self.no_indirect_block(&listed.name));
+            return Err(self.not_indirect(&listed.name));
         }
         let fetched = self.reader.fetch(&listed).await?;
         self.indirect.add(listed.stamp);
@@ -131,15 +131,15 @@ impl Blocks {
                     .map_err(|mismatch| mismatch.of(&fetched.name))?;
                 Ok(block.pointers)
             }
-            Ok(_) => Err(self.no_indirect_block(&fetched.name)),
+            Ok(_) => Err(self.not_indirect(&fetched.name)),
             Err(error) => {
                 let fits = |claim: &Claim| matches!(claim, Claim::IndirectBlock(_));
-                Err(identity::unlike(&fetched, error, fits))
+                Err(identity::other_object(&fetched, error, fits))
             }
         }
     }
 
-    fn no_indirect_block(&self, name: &ObjectName) -> ReadError {
+    fn not_indirect(&self, name: &ObjectName) -> ReadError {
         ReadError::Misplaced {
             blob: name.to_string(),
             problem: format!("it is used as an indirect block of {}", self.blob),
@@ -154,7 +154,7 @@ impl Blocks {
     }
 }
 
-/// Whether a segment or an indirect block of `owner` breaks a rule, though it can be read.
+/// Returns whether a segment or an indirect block of `owner` breaks a rule although it can be read.
 pub(super) fn deviates(fetched: &Fetched, inspection: &Inspection<'_>, owner: Filehandle) -> bool {
     let NameKind::V2 { owner_hash, .. } = fetched.name.kind else {
         return true;

@@ -6,32 +6,31 @@ use bytes::Bytes;
 use clfs_format::{Claim, FileType, Filehandle, FormatError, Object, ObjectId, RawDirEntries};
 use futures::stream::{FuturesOrdered, StreamExt};
 
-use super::ahead::Ahead;
 use super::blocks::{Blocks, SegmentPlace};
 use super::identity::{self, Mismatch};
-use super::{Entity, First, ReadError, Reader};
+use super::{Ahead, Entity, InlineContent, ReadError, Reader};
 
-/// Segments of one directory that are fetched ahead.
+/// Segments of a directory that are downloaded ahead.
 const READ_AHEAD: usize = 4;
-/// After so many unreadable segments in a row the rest of a directory is given up: a map that leads
-/// in circles would go on for ever.
-const MOST_UNREADABLE: usize = 64;
+/// Number of consecutive unreadable segments after which the rest of a directory is abandoned: a map
+/// whose blocks refer to each other in a cycle has no end.
+const MAX_UNREADABLE: usize = 64;
 
-/// A segment of a directory: entries back to back.
+/// A segment of a directory: consecutive entries.
 #[derive(Debug, Clone)]
 pub struct Segment {
     /// The blob that holds it.
     pub blob: clfs_format::ObjectName,
     /// The encoded entries.
     pub bytes: Bytes,
-    /// Whether it is the inode's own.
+    /// Whether it is the segment in the inode.
     pub first: bool,
 }
 
-/// An entry: a name and what it names.
+/// An entry: a name and the entity that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NamedHandle<'a> {
-    /// The last component of the path: raw bytes, not empty, without NUL and `/`, at most 255.
+    /// The last component of the path: 1 to 255 bytes without NUL and `/`.
     pub name: &'a [u8],
     /// The entity.
     pub handle: Filehandle,
@@ -40,16 +39,16 @@ pub struct NamedHandle<'a> {
 /// An entry that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadEntry {
-    /// The rule; its place counts from the start of the segment's entries.
+    /// The error; its place is relative to the start of the segment's entries.
     pub error: FormatError,
-    /// The name, as far as there is one.
+    /// The name, if it could be decoded.
     pub name: Option<Vec<u8>>,
-    /// The filehandle as it stands, of any length, as far as there is one.
+    /// The bytes of the filehandle, of any length, if they could be decoded.
     pub handle: Option<Vec<u8>>,
 }
 
 impl Segment {
-    /// The entries in order, `.` and `..` among them.
+    /// Returns the entries in order, including `.` and `..`.
     pub fn entries(&self) -> impl Iterator<Item = Result<NamedHandle<'_>, BadEntry>> {
         RawDirEntries::from_encoded(&self.bytes).map(|item| match item {
             Ok(entry) => Ok(NamedHandle {
@@ -65,26 +64,26 @@ impl Segment {
     }
 }
 
-/// A directory that is being read.
+/// Reads the segments of a directory.
 pub struct EntrySegments {
     reader: Arc<Reader>,
     entity: Arc<Entity>,
     first: bool,
     blocks: Blocks,
-    blocks_over: bool,
+    blocks_at_end: bool,
     ahead: FuturesOrdered<Ahead<Segment>>,
     unreadable: usize,
 }
 
 impl Reader {
-    /// The segments of a directory, in order.
+    /// Reads the segments of a directory, in order.
     pub fn entry_segments(self: &Arc<Self>, entity: &Arc<Entity>) -> EntrySegments {
         EntrySegments {
             reader: Arc::clone(self),
             entity: Arc::clone(entity),
             first: true,
             blocks: self.blocks(entity, 0),
-            blocks_over: false,
+            blocks_at_end: false,
             ahead: FuturesOrdered::new(),
             unreadable: 0,
         }
@@ -98,7 +97,7 @@ impl Reader {
         let fetched = self.fetch_id(&ObjectId::Block(place.id)).await?;
         let segment = match fetched.inspect().object {
             Ok(Object::DirectorySegment(segment)) => segment,
-            // The name says a segment, so that this is one of the other kind.
+            // A segment of a file, because the name is that of a segment.
             Ok(Object::FileSegment(segment)) => {
                 return Err(
                     Mismatch::Other(Claim::FileSegment(segment.data_back)).of(&fetched.name)
@@ -112,7 +111,7 @@ impl Reader {
             }
             Err(error) => {
                 let fits = |claim: &Claim| matches!(claim, Claim::DirectorySegment(_));
-                return Err(identity::unlike(&fetched, error, fits));
+                return Err(identity::other_object(&fetched, error, fits));
             }
         };
         identity::check_block(&segment.data_back, entity.handle, place.offset)
@@ -126,25 +125,25 @@ impl Reader {
 }
 
 impl EntrySegments {
-    /// The next segment. After an error the segments behind the damage still come; none at the end.
+    /// Returns the next segment, also after an error; none at the end.
     ///
     /// # Errors
-    /// When a segment is missing, damaged or belongs elsewhere; or the entity is no directory.
+    /// If a segment is missing, is damaged or belongs elsewhere, or the entity is not a directory.
     pub async fn next(&mut self) -> Result<Option<Segment>, ReadError> {
         if std::mem::take(&mut self.first) {
-            return match (&self.entity.first, self.entity.file_type) {
-                (First::Entries(bytes), FileType::Directory) => Ok(Some(Segment {
+            return match (&self.entity.inline, self.entity.file_type) {
+                (InlineContent::Entries(bytes), FileType::Directory) => Ok(Some(Segment {
                     blob: self.entity.blob,
                     bytes: bytes.clone(),
                     first: true,
                 })),
                 _ => {
-                    self.blocks_over = true;
-                    Err(self.entity.misplaced("it is no directory".to_owned()))
+                    self.blocks_at_end = true;
+                    Err(self.entity.misplaced("it is not a directory".to_owned()))
                 }
             };
         }
-        while self.ahead.len() < READ_AHEAD && !self.blocks_over {
+        while self.ahead.len() < READ_AHEAD && !self.blocks_at_end {
             match self.blocks.next().await {
                 Ok(Some(place)) => {
                     let (reader, entity) = (Arc::clone(&self.reader), Arc::clone(&self.entity));
@@ -152,10 +151,10 @@ impl EntrySegments {
                         reader.directory_segment(&entity, place).await
                     }));
                 }
-                Ok(None) => self.blocks_over = true,
-                // What is on its way belongs before this error.
+                Ok(None) => self.blocks_at_end = true,
+                // Segments in flight come before this error.
                 Err(error) => {
-                    self.blocks_over = true;
+                    self.blocks_at_end = true;
                     self.ahead
                         .push_back(Ahead::start(async move { Err(error) }));
                 }
@@ -169,8 +168,8 @@ impl EntrySegments {
             }
             Some(Err(error)) => {
                 self.unreadable += 1;
-                if self.unreadable >= MOST_UNREADABLE || !error.is_damage() {
-                    self.blocks_over = true;
+                if self.unreadable >= MAX_UNREADABLE || !error.is_damage() {
+                    self.blocks_at_end = true;
                     self.ahead.clear();
                 }
                 Err(error)

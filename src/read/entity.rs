@@ -1,4 +1,4 @@
-//! Inodes: an entity of the file system with the first piece of its content.
+//! Entities: an inode with the part of the content that it holds.
 
 use std::borrow::Cow;
 
@@ -11,49 +11,49 @@ use clfs_format::{
 use super::fetch::Fetched;
 use super::{ReadError, Reader, identity};
 
-/// What an inode holds of its entity's content.
+/// The content in an inode.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum First {
-    /// Nothing: devices, sockets, fifos.
+pub enum InlineContent {
+    /// None: devices, sockets, fifos.
     None,
-    /// The first bytes of a file, or a symlink's target.
+    /// The first bytes of a file, or the target of a symlink.
     Data(Bytes),
     /// The first entries of a directory, encoded.
     Entries(Bytes),
 }
 
-/// An inode that was read.
+/// A decoded inode.
 #[derive(Debug, Clone)]
 pub struct Entity {
-    /// Its id: what directories name it by.
+    /// The id by which directory entries name it.
     pub handle: Filehandle,
-    /// By the object type in the blob's name.
+    /// The type, by the object type in the blob's name.
     pub file_type: FileType,
-    /// The blob's name.
+    /// The name of the blob.
     pub blob: ObjectName,
-    /// Owner, times and so on.
+    /// Owner, permissions, times, size.
     pub attributes: Attributes,
-    /// Where its other segments are.
+    /// The ids of its other segments.
     pub block_map: BlockMap,
-    /// The directories that name it, as the inode says; none for directories.
+    /// Back pointers: the directories that name it, as stored in the inode; none for directories.
     pub back: Vec<Filehandle>,
-    /// Its own name, as the inode says.
+    /// NAME, as stored in the inode.
     pub name: Bytes,
-    /// The first segment.
-    pub first: First,
-    /// Extended attributes; the root has some.
+    /// The first segment, which is in the inode.
+    pub inline: InlineContent,
+    /// Extended attributes; only the root has some.
     pub extended: ExtendedAttributes,
-    /// Rules that the blob breaks, though it can be read.
+    /// Rules that the blob breaks although it can be read.
     pub deviations: Vec<FormatError>,
-    /// Handles of unknown types, which were passed over.
+    /// Handles of unknown types, which were ignored.
     pub unknown: Vec<UnknownHandle>,
 }
 
 impl Entity {
-    /// Takes the inode out of a fetched object.
+    /// Decodes the inode in a downloaded object.
     ///
     /// # Errors
-    /// When it is no inode that can be read, or that of another entity than its name says.
+    /// If it is not a readable inode, or belongs to another entity than its name says.
     pub fn from_fetched(fetched: &Fetched) -> Result<Self, ReadError> {
         let inspection = fetched.inspect();
         let inode = match inspection.object {
@@ -61,15 +61,15 @@ impl Entity {
             Ok(_) => {
                 return Err(ReadError::Misplaced {
                     blob: fetched.name.to_string(),
-                    problem: "it is named as an inode and holds none".to_owned(),
+                    problem: "its name is that of an inode, but it holds another object".to_owned(),
                 });
             }
             Err(error) => {
                 let own = |claim: &Claim| match (claim, fetched.name.id) {
-                    (Claim::Inode(said), ObjectId::Entity(handle)) => *said == handle,
+                    (Claim::Inode(claimed), ObjectId::Entity(handle)) => *claimed == handle,
                     _ => false,
                 };
-                return Err(identity::unlike(fetched, error, own));
+                return Err(identity::other_object(fetched, error, own));
             }
         };
         let (ObjectId::Entity(handle), Some(file_type)) = (
@@ -78,26 +78,22 @@ impl Entity {
         ) else {
             return Err(ReadError::Misplaced {
                 blob: fetched.name.to_string(),
-                problem: "it is no inode".to_owned(),
+                problem: "it is not an inode".to_owned(),
             });
         };
         identity::check_inode(handle, &inode)
             .and_then(|()| identity::check_type(handle, file_type))
             .map_err(|mismatch| mismatch.of(&fetched.name))?;
-        let (first, extended) = match inode.content {
-            Content::None => (First::None, ExtendedAttributes::default()),
-            Content::Data(data) => (
-                First::Data(shared(&fetched.payload, data)),
-                ExtendedAttributes::default(),
-            ),
-            Content::Directory(entries) => (
-                First::Entries(shared(&fetched.payload, entries.into_encoded())),
-                ExtendedAttributes::default(),
-            ),
-            Content::Root(entries, extended) => (
-                First::Entries(shared(&fetched.payload, entries.into_encoded())),
-                extended,
-            ),
+        let entries = |bytes| InlineContent::Entries(slice(&fetched.payload, bytes));
+        let mut extended = ExtendedAttributes::default();
+        let inline = match inode.content {
+            Content::None => InlineContent::None,
+            Content::Data(data) => InlineContent::Data(slice(&fetched.payload, data)),
+            Content::Directory(listed) => entries(listed.into_encoded()),
+            Content::Root(listed, attributes) => {
+                extended = attributes;
+                entries(listed.into_encoded())
+            }
         };
         let mut deviations = fetched.deviations.clone();
         deviations.extend(inspection.deviations);
@@ -108,18 +104,18 @@ impl Entity {
             attributes: inode.attributes,
             block_map: inode.block_map,
             back: inode.back.into_owned(),
-            name: shared(&fetched.payload, inode.name),
-            first,
+            name: slice(&fetched.payload, inode.name),
+            inline,
             extended,
             deviations,
             unknown: inspection.unknown,
         })
     }
 
-    /// The target of a symlink; none for anything else.
+    /// Returns the target of a symlink; none for other types.
     pub fn target(&self) -> Option<&Bytes> {
-        match (&self.first, self.file_type) {
-            (First::Data(target), FileType::Symlink) => Some(target),
+        match (&self.inline, self.file_type) {
+            (InlineContent::Data(target), FileType::Symlink) => Some(target),
             _ => None,
         }
     }
@@ -132,8 +128,8 @@ impl Entity {
     }
 }
 
-/// The same bytes without a copy where they lie in the payload.
-fn shared(payload: &Bytes, part: Cow<'_, [u8]>) -> Bytes {
+/// Returns the same bytes; without a copy if they are borrowed from the payload.
+fn slice(payload: &Bytes, part: Cow<'_, [u8]>) -> Bytes {
     match part {
         Cow::Borrowed(part) => payload.slice_ref(part),
         Cow::Owned(part) => Bytes::from(part),
@@ -144,7 +140,7 @@ impl Reader {
     /// Reads the inode of an entity.
     ///
     /// # Errors
-    /// When it is not there, or cannot be read.
+    /// If it does not exist, or cannot be read.
     pub async fn entity(&self, handle: Filehandle) -> Result<Entity, ReadError> {
         let fetched = self.fetch_id(&ObjectId::Entity(handle)).await?;
         Entity::from_fetched(&fetched)
@@ -153,7 +149,7 @@ impl Reader {
     /// Reads the root directory's inode.
     ///
     /// # Errors
-    /// When there is none, as in a container whose load was not finished, or it cannot be read.
+    /// If it does not exist, as in a container whose load did not finish, or cannot be read.
     pub async fn root(&self) -> Result<Entity, ReadError> {
         match self.entity(Filehandle::ROOT).await {
             Err(ReadError::Missing(_)) => Err(ReadError::NoRoot(self.location().to_owned())),

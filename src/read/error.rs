@@ -1,4 +1,4 @@
-//! Why something could not be read from a container.
+//! Errors of reading a container.
 
 use std::path::{Path, PathBuf};
 
@@ -10,22 +10,22 @@ use crate::container::ContainerError;
 use crate::container::sas::SasProblem;
 use crate::monitor::Escaped;
 
-/// Why something could not be read. Holds no secret.
+/// Why something could not be read. Contains no secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
     /// The container failed.
     #[error("{0}")]
     Container(ContainerError),
-    /// A blob that was listed is not there.
-    #[error("{error}; it was there when the container was listed{}", stale(index))]
+    /// A blob that was listed does not exist any more.
+    #[error("{error}; it existed when the container was listed{}", stale(index))]
     Gone {
-        /// What the container said.
+        /// The error of the container.
         error: ContainerError,
-        /// The kept index that named the blob.
+        /// The index that names the blob, if it is kept.
         index: Option<PathBuf>,
     },
-    /// The container has the blob and does not hand it out, though it may hand out others.
+    /// The blob could not be downloaded, although others may be readable.
     #[error("{0}")]
     Unreadable(ContainerError),
     /// The blob is in the archive tier.
@@ -33,18 +33,18 @@ pub enum ReadError {
     Archived {
         /// The blob.
         blob: String,
-        /// What that means, and what to do.
+        /// The tier, and what to do.
         problem: String,
     },
-    /// An object has more names than any cache leaves.
-    #[error("the object {0} has too many names to look at")]
+    /// An object has more names than a cache leaves.
+    #[error("the object {0} has too many names")]
     TooManyNames(ObjectId),
-    /// No blob holds this object.
+    /// The object does not exist.
     #[error("the object {0} is not in the container")]
     Missing(ObjectId),
-    /// There is no root directory.
+    /// The root directory does not exist.
     #[error(
-        "{0} has no root directory: it is no CLFS container, or a load into it was never finished; clfsload verify tells more"
+        "{0} has no root directory: it is not a CLFS container, or a load into it did not finish; clfsload verify reports more"
     )]
     NoRoot(String),
     /// The blob is encrypted.
@@ -54,15 +54,15 @@ pub enum ReadError {
     Encrypted {
         /// The blob.
         blob: String,
-        /// The wrapper's number and what it stands for.
+        /// The number in the wrapper and its meaning.
         method: &'static str,
     },
-    /// The blob is no object of the format.
+    /// The blob is not a valid object.
     #[error("the blob {blob}: {error}")]
     Format {
         /// The blob.
         blob: String,
-        /// What is wrong, and where.
+        /// The error of the decoder, with the place.
         error: FormatError,
     },
     /// The blob is larger than any object.
@@ -70,37 +70,37 @@ pub enum ReadError {
     TooLarge {
         /// The blob.
         blob: String,
-        /// Its bytes.
+        /// Its size in bytes.
         size: u64,
     },
-    /// The blob holds another object than the one that it is read as.
+    /// The blob holds another object than its name says.
     #[error(
-        "the blob {blob} is not the object that is needed here: {mismatch}; restore it from another copy of the container"
+        "the blob {blob} does not hold the object in its name: {mismatch}; restore it from another copy of the container"
     )]
     OtherObject {
         /// The blob.
         blob: String,
-        /// How it shows that.
+        /// How the object differs.
         mismatch: Mismatch,
     },
-    /// An object does not fit where it is used.
+    /// An object cannot be used where it is referred to.
     #[error("the blob {blob} does not belong there: {problem}")]
     Misplaced {
         /// The blob.
         blob: String,
-        /// What does not fit.
+        /// Why not.
         problem: String,
     },
-    /// A path that the container does not have.
+    /// The path does not exist in the container.
     #[error("/{}: there is no such entry in the container", Escaped(path))]
     NoEntry {
         /// The path.
         path: Vec<u8>,
     },
-    /// A path whose parent is no directory.
+    /// A component of the path is not a directory.
     #[error("/{}: not a directory", Escaped(path))]
     NotADirectory {
-        /// The path of what is none.
+        /// The path of this component.
         path: Vec<u8>,
     },
     /// The SAS token cannot be used.
@@ -109,12 +109,12 @@ pub enum ReadError {
     /// The index failed.
     #[error("the index {}: {error}", path.display())]
     Index {
-        /// The file, or the folder in which it was to be made.
+        /// The file, or the folder in which it was to be created.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: IndexError,
     },
-    /// The process is ending.
+    /// The command is stopping.
     #[error("stopped")]
     Stopped,
 }
@@ -127,8 +127,8 @@ impl ReadError {
         }
     }
 
-    /// Whether the fault lies in one object, so that others may still be read; otherwise it is the
-    /// container, the network or this machine that fails, and going on makes no sense.
+    /// Returns whether one object is at fault, so that others may still be read. Otherwise the
+    /// container, the network or this machine failed, and the command stops.
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Missing(_)
@@ -152,14 +152,13 @@ impl ReadError {
     }
 }
 
-/// A listing that fails is a failure of reading.
 impl From<ContainerError> for ReadError {
     fn from(error: ContainerError) -> Self {
         Self::Container(error)
     }
 }
 
-/// What to do when an index names a blob that is gone.
+/// Returns what to do if an index names a blob that does not exist any more.
 fn stale(index: &Option<PathBuf>) -> String {
     match index {
         None => String::new(),

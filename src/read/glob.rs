@@ -1,4 +1,4 @@
-//! Patterns for names and paths, over bytes.
+//! Patterns for names and paths, which are bytes.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -9,39 +9,39 @@ use super::TreePath;
 
 /// A pattern such as `*.tmp` or `/home/**/core`.
 ///
-/// Without a `/` it is compared with the last component of a path, so it matches at any depth. With
-/// one it is compared with the whole path from the root of the container; whether it begins with `/`
-/// makes no difference. `*` and `?` stop at `/`, `**` as a whole component does not. `[a-z]`, `[!a-z]`
-/// and `{a,b}` are possible; a backslash takes a special character for itself. `?` and `[…]` stand for
-/// one byte: names need not be UTF-8. A `/` at the end means nothing.
+/// A pattern without a `/` is compared with the last component of a path, so that it matches at any
+/// depth. A pattern with a `/` is compared with the complete path from the root of the container; a
+/// leading or trailing `/` is ignored. `*` and `?` do not match `/`; `**` as a component matches any
+/// number of directories. `[a-z]`, `[!a-z]` and `{a,b}` are supported; a backslash escapes a special
+/// character. `?` and `[…]` match one byte, because names need not be UTF-8.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     matcher: GlobMatcher,
-    whole_path: bool,
+    full_path: bool,
 }
 
-/// Why a pattern cannot be used.
+/// Why a pattern is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the pattern {pattern:?} cannot be used: {problem}")]
+#[error("the pattern {pattern:?} is invalid: {problem}")]
 pub struct InvalidPattern {
     /// The pattern.
     pub pattern: String,
-    /// What is wrong with it.
+    /// What is wrong.
     pub problem: String,
 }
 
 impl Pattern {
-    /// Takes a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// When it is empty, or a bracket or brace is not closed.
+    /// If it is empty, or a bracket or brace is not closed.
     pub fn parse(pattern: &str) -> Result<Self, InvalidPattern> {
         let invalid = |problem: String| InvalidPattern {
             pattern: pattern.to_owned(),
             problem,
         };
         let given = pattern.strip_suffix('/').unwrap_or(pattern);
-        let whole_path = given.contains('/');
+        let full_path = given.contains('/');
         let from_root = given.strip_prefix('/').unwrap_or(given);
         if from_root.is_empty() {
             return Err(invalid("it is empty".to_owned()));
@@ -53,16 +53,16 @@ impl Pattern {
             .map_err(|error| invalid(error.kind().to_string()))?;
         Ok(Self {
             matcher: glob.compile_matcher(),
-            whole_path,
+            full_path,
         })
     }
 
-    /// Whether it matches an entry. The root has no name, so nothing matches it.
+    /// Returns whether it matches an entry. No pattern matches the root, which has no name.
     pub fn matches(&self, path: &TreePath) -> bool {
         let Some(name) = path.name() else {
             return false;
         };
-        match self.whole_path {
+        match self.full_path {
             true => self.matcher.is_match(OsStr::from_bytes(&path.to_bytes())),
             false => self.matcher.is_match(OsStr::from_bytes(name)),
         }
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_slash_the_last_component_counts() {
+    fn a_pattern_without_a_slash_matches_the_last_component() {
         assert!(matches("*.o", b"a/b/x.o"));
         assert!(matches("x", b"x"));
         assert!(!matches("x", b"x/y"));
@@ -102,13 +102,13 @@ mod tests {
     }
 
     #[test]
-    fn a_slash_at_the_end_means_nothing() {
+    fn a_trailing_slash_is_ignored() {
         assert!(matches("tmp/", b"a/tmp") && matches("/a/tmp/", b"a/tmp"));
         assert!(!matches("/tmp/", b"a/tmp"));
     }
 
     #[test]
-    fn with_a_slash_the_whole_path_counts() {
+    fn a_pattern_with_a_slash_matches_the_complete_path() {
         for pattern in ["a/*.o", "/a/*.o"] {
             assert!(matches(pattern, b"a/x.o"), "{pattern}");
             assert!(!matches(pattern, b"b/a/x.o"), "{pattern}");
@@ -131,12 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn the_root_has_no_name() {
+    fn no_pattern_matches_the_root() {
         assert!(!matches("*", b"/") && !matches("/**", b"/"));
     }
 
     #[test]
-    fn what_is_no_pattern_is_refused() {
+    fn invalid_patterns_are_refused() {
         for pattern in ["", "/", "[a", "{a"] {
             assert!(Pattern::parse(pattern).is_err(), "{pattern:?}");
         }

@@ -1,14 +1,14 @@
-//! Shows that an object is the one that it is read as (docs/format.md section 6).
+//! Checks that a blob holds the object that its name says (format.md §6).
 //!
-//! A blob's name is no proof: whoever copies or restores blobs may put one object's bytes under
-//! another's name. Every object says inside whose it is, and only what agrees is used:
+//! The name is not proof: a copy or a restore may store the bytes of one object under the name of
+//! another. Every object identifies itself, and is used only if this matches:
 //!
-//! - an inode by block 0 of its block map, a directory's by its entry `.` as well;
+//! - an inode by block 0 of its block map, and a directory also by its entry `.`;
 //! - a segment or an indirect block by owner and offset in its DATABACK.
 //!
-//! Other fields repeat parts of this, but a cache may leave them behind when it renames an entry or
-//! changes attributes: NAME, BACK, `..`, the owner in the name, the ctime in DATABACK. They are rules
-//! that `verify` checks, not identity.
+//! Other fields repeat parts of this, but a cache may not update them when it renames an entry or
+//! changes attributes: NAME, BACK, `..`, the owner in the name, the ctime in DATABACK. Only `verify`
+//! checks them.
 
 use clfs_format::{
     Claim, Content, DataBack, FileType, Filehandle, FormatError, Inode, ObjectName, RawDirEntries,
@@ -17,36 +17,36 @@ use clfs_format::{
 use super::ReadError;
 use super::fetch::Fetched;
 
-/// How an object shows that it is another one.
+/// How an object differs from the one that its name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Mismatch {
-    /// It is another object.
+    /// The blob holds another object.
     #[error("it holds {0}")]
     Other(Claim),
-    /// Block 0 of an inode's block map is no filehandle that names anything.
-    #[error("block 0 of its block map does not say whose inode it is")]
+    /// Block 0 of an inode's block map is not a filehandle.
+    #[error("block 0 of its block map does not identify the inode")]
     Unnamed,
-    /// A directory's `.` is another directory.
+    /// The entry `.` of a directory names another directory.
     #[error("its entry \".\" is {0}")]
     Dot(Filehandle),
     /// The filehandle and the blob's name have different types.
-    #[error("its name says another type than its filehandle")]
+    #[error("the type in its name is not that of its filehandle")]
     Type,
-    /// A block of another entity.
+    /// The block belongs to another entity.
     #[error("its DATABACK names {found}, not {wanted}")]
     Owner {
-        /// The owner that it names.
+        /// The owner in the DATABACK.
         found: Filehandle,
         /// The entity that uses it.
         wanted: Filehandle,
     },
-    /// A block of another place in the same entity.
-    #[error("its DATABACK says offset {found}, not {wanted}")]
+    /// The block belongs at another offset of the same entity.
+    #[error("its DATABACK has offset {found}, not {wanted}")]
     Offset {
-        /// The offset that it says.
+        /// The offset in the DATABACK.
         found: u64,
-        /// Where it is used.
+        /// The offset where it is used.
         wanted: u64,
     },
 }
@@ -63,14 +63,14 @@ impl Mismatch {
 /// Checks that an inode is that of the entity `handle`.
 ///
 /// # Errors
-/// How it shows that it is another's.
+/// How it differs.
 pub(crate) fn check_inode(handle: Filehandle, inode: &Inode<'_>) -> Result<(), Mismatch> {
-    let said = inode.block_map.handle;
-    if said.is_null() {
+    let claimed = inode.block_map.handle;
+    if claimed.is_null() {
         return Err(Mismatch::Unnamed);
     }
-    if said != handle {
-        return Err(Mismatch::Other(Claim::Inode(said)));
+    if claimed != handle {
+        return Err(Mismatch::Other(Claim::Inode(claimed)));
     }
     match &inode.content {
         Content::Directory(entries) | Content::Root(entries, _) => {
@@ -80,7 +80,7 @@ pub(crate) fn check_inode(handle: Filehandle, inode: &Inode<'_>) -> Result<(), M
     }
 }
 
-/// A first entry `.` that is another directory. That there is one is a rule, and `verify`'s.
+/// Checks that the first entry, if it is `.`, names the directory itself. `verify` reports a missing `.`.
 fn check_dot(handle: Filehandle, entries: &[u8]) -> Result<(), Mismatch> {
     match RawDirEntries::from_encoded(entries).next() {
         Some(Ok(entry)) if entry.name == b"." && entry.handle != handle => {
@@ -93,7 +93,7 @@ fn check_dot(handle: Filehandle, entries: &[u8]) -> Result<(), Mismatch> {
 /// Checks that the type in a filehandle is that of its inode.
 ///
 /// # Errors
-/// [`Mismatch::Type`] when they differ.
+/// [`Mismatch::Type`] if they differ.
 pub(crate) fn check_type(handle: Filehandle, file_type: FileType) -> Result<(), Mismatch> {
     match handle.file_type() == Some(file_type) {
         true => Ok(()),
@@ -104,7 +104,7 @@ pub(crate) fn check_type(handle: Filehandle, file_type: FileType) -> Result<(), 
 /// Checks that a segment or an indirect block belongs to `owner`, at `offset`.
 ///
 /// # Errors
-/// How it shows that it belongs elsewhere.
+/// How it differs.
 pub(crate) fn check_block(back: &DataBack, owner: Filehandle, offset: u64) -> Result<(), Mismatch> {
     if back.owner != owner {
         return Err(Mismatch::Owner {
@@ -121,9 +121,9 @@ pub(crate) fn check_block(back: &DataBack, owner: Filehandle, offset: u64) -> Re
     Ok(())
 }
 
-/// Why an object could not be read as what it should be: `error`, unless it is another object. `fits`
-/// says whether a claim may be that of the right one.
-pub(crate) fn unlike(
+/// Returns why an object could not be decoded: `error`, unless it claims to be another object. `fits`
+/// returns whether a claim may be that of the expected object.
+pub(crate) fn other_object(
     fetched: &Fetched,
     error: FormatError,
     fits: impl FnOnce(&Claim) -> bool,

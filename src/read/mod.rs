@@ -1,12 +1,10 @@
 //! Reads a container: finds objects, decodes them, walks the tree.
 //!
-//! [`Reader`] is a container with the knowledge of where its objects are. Everything that comes out
-//! of it was written by somebody else and is not believed: sizes are bounded before anything is
-//! fetched or unpacked, a segment must say that it belongs where it is used, and a damaged object is
-//! a [`ReadError`] that names the blob and the place in it. Rules that an object breaks without
-//! becoming unreadable are kept with it ([`Entity::deviations`]) for those who care.
+//! [`Reader`] is a container and the names of its objects. Its data is untrusted: sizes are limited
+//! before anything is downloaded or unpacked, a segment must identify the entity and offset where it
+//! is used, and a damaged object is a [`ReadError`] with the blob and the place in it. Broken rules
+//! that do not make an object unreadable are stored with it ([`Entity::deviations`]).
 
-pub(crate) mod ahead;
 mod blocks;
 mod content;
 mod directory;
@@ -18,21 +16,19 @@ pub(crate) mod identity;
 pub mod index;
 mod open;
 mod path;
-mod resolve;
 mod stamp;
-mod unread;
+mod task;
 mod walk;
 
 pub use content::{Chunk, FileContent};
 pub use directory::{BadEntry, EntrySegments, NamedHandle, Segment};
-pub use entity::{Entity, First};
+pub use entity::{Entity, InlineContent};
 pub use error::ReadError;
 pub use fetch::Fetched;
 pub use glob::{InvalidPattern, Pattern};
 pub use identity::Mismatch;
 pub use open::{OpenOptions, Reader};
-pub use path::TreePath;
-pub use resolve::Resolved;
-pub use unread::UnreadDirectories;
-pub(crate) use unread::sentences as unread_directories;
-pub use walk::{Prune, Step, Walk, WalkOptions, WalkProblem};
+pub use path::{Resolved, TreePath};
+pub(crate) use task::{Ahead, blocking, joined};
+pub(crate) use walk::unread_directories;
+pub use walk::{Prune, Step, UnreadDirectories, Walk, WalkOptions, WalkProblem};

@@ -1,82 +1,84 @@
-//! Opens a container for reading, and finds the blob of an object.
+//! Opens a container for reading, and finds the blobs of objects.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use clfs_format::{ObjectId, fnv1};
 use tokio::sync::Semaphore;
 
-use super::ReadError;
 use super::index::{Index, Listed, ListingPlan, Offline};
-use crate::container::Container;
+use super::{ReadError, blocking};
 use crate::container::azure::Patience;
 use crate::container::location::ContainerLocation;
 use crate::container::notice::NoticeObserver;
 use crate::container::retry::{RetryPolicy, Retrying};
 use crate::container::sas::Permissions;
+use crate::container::{BlobName, Container};
 use crate::stop::StopFlag;
 
-/// Requests at a time: enough to fill a machine's network at the latency of object storage (10 to
-/// 50 ms), below what makes one account slow down.
+/// Concurrent requests: enough to saturate the network of a machine at the latency of object storage
+/// (10 to 50 ms), too few to be throttled by one account.
 const REQUESTS: usize = 64;
-/// Of them those for segments, which may unpack to 8 MiB each.
+/// Concurrent requests for segments, which unpack to 8 MiB each.
 const SEGMENT_REQUESTS: usize = 8;
-/// The part of the retry patience that a single blob has while others can be read: one minute of ten, which a
-/// partition of the storage that moves to another server does not need.
+/// Divisor of the retry patience for a single blob while others can be read: one minute of ten, which
+/// is more than a storage partition needs to move to another server.
 const BLOB_PATIENCE: u32 = 10;
-/// Names of one object in one page: a cache leaves a handful.
+/// Names of one object in one page of a listing; a cache leaves a few.
 const PAGE_OF_NAMES: u32 = 1000;
-/// Pages that are looked at before the search for an object is given up.
+/// Pages that are read before the search for an object is abandoned.
 const PAGES_OF_ONE_OBJECT: usize = 1000;
 
-/// How a container is opened.
+/// Options for opening a container.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct OpenOptions {
-    /// An index that stays: used when it is there, made when it is not.
+    /// An index that is kept: it is used if it exists, and created if not.
     pub index: Option<PathBuf>,
-    /// Folder for an index that does not stay; the system's folder for temporary files by default.
+    /// Folder for a temporary index; by default, the system's folder for temporary files.
     pub temporary: Option<PathBuf>,
-    /// Whether all names are wanted. Otherwise an Azure container is asked for each object's
-    /// name, which is one request more for each object, but none for all the others.
+    /// Whether to list all names. Otherwise the name of each object is requested from an Azure
+    /// container: one more request for each object that is read, none for the others.
     pub whole: bool,
-    /// When to try again, and when to give up.
+    /// When to retry, and when to stop retrying.
     pub retry: RetryPolicy,
-    /// How long one request may take.
+    /// Timeouts of a request.
     pub patience: Patience,
-    /// Ends waits when the command is to stop.
+    /// Ends waits when the command stops.
     pub stop: Arc<StopFlag>,
 }
 
-/// Where the names of objects come from.
+/// The source of the names of objects.
 #[derive(Debug)]
 enum Names {
-    /// All were listed.
+    /// All names were listed.
     Listed(Arc<Index>),
-    /// The container is asked each time: an object's name begins with its hash and id.
-    Asked,
+    /// Each name is requested: the names of an object begin with its hash and id.
+    Requested,
 }
 
-/// A container that is read. Cheap to share; all calls may run side by side.
+/// Reads a container. All methods may be called concurrently.
 #[derive(Debug)]
 pub struct Reader {
     pub(super) container: Arc<dyn Container>,
     names: Names,
-    /// Whether what is known of blobs was listed by this run.
+    /// Whether the names were listed by this run.
     pub(super) listed_now: bool,
     pub(super) requests: Semaphore,
     pub(super) segments: Semaphore,
-    /// Blobs in a row that the container would not hand out.
-    pub(super) refused: AtomicU32,
+    /// Number of blobs in a row that could not be read.
+    pub(super) failures: AtomicU32,
+    /// The last blob that was read, except segments, and its maximum size in bytes.
+    pub(super) last_read: Mutex<Option<(BlobName, u64)>>,
 }
 
 impl Reader {
-    /// Opens the container at `location`. `notices` hears of outages and tokens.
+    /// Opens the container at `location`. Outages and changes of tokens are reported to `notices`.
     ///
     /// # Errors
-    /// When the container or the index cannot be opened, or the token does not permit reading.
+    /// If the container or the index cannot be opened, or the token does not permit reading.
     pub async fn open(
         location: &ContainerLocation,
         options: &OpenOptions,
@@ -96,7 +98,7 @@ impl Reader {
             .with_notices(notices)
             .with_blob_patience(options.retry.patience / BLOB_PATIENCE)
             .with_stop(Arc::clone(&options.stop));
-        // A folder is read and sorted as a whole whatever is asked, so it is asked once.
+        // A listing of a folder reads and sorts all names, so that it is requested only once.
         let (plan, whole) = match location {
             ContainerLocation::Folder { .. } => (ListingPlan::Sequential, true),
             ContainerLocation::Azure { .. } => (ListingPlan::Prefixes, options.whole),
@@ -105,10 +107,10 @@ impl Reader {
         Self::with_container(Arc::new(container), &identity, plan, whole, options).await
     }
 
-    /// Reads `container`, which is of no kind that [`ContainerLocation`] knows, or wrapped.
+    /// Reads `container`, which may be of a kind without a [`ContainerLocation`].
     ///
     /// # Errors
-    /// When the container cannot be listed or the index cannot be used.
+    /// If the container cannot be listed or the index cannot be used.
     pub async fn with_container(
         container: Arc<dyn Container>,
         identity: &str,
@@ -120,11 +122,12 @@ impl Reader {
         let names = match &options.index {
             Some(path) if path.exists() => {
                 listed_now = false;
-                let index =
-                    Index::open(path, identity).map_err(|error| ReadError::index(path, error))?;
+                let (file, identity) = (path.clone(), identity.to_owned());
+                let index = blocking(move || Index::open(&file, &identity)).await?;
+                let index = index.map_err(|error| ReadError::index(path, error))?;
                 Names::Listed(Arc::new(index))
             }
-            None if !whole => Names::Asked,
+            None if !whole => Names::Requested,
             keep => {
                 let folder = options.temporary.clone().unwrap_or_else(std::env::temp_dir);
                 let keep = keep.as_deref();
@@ -138,22 +141,23 @@ impl Reader {
             listed_now,
             requests: Semaphore::new(REQUESTS),
             segments: Semaphore::new(SEGMENT_REQUESTS),
-            refused: AtomicU32::new(0),
+            failures: AtomicU32::new(0),
+            last_read: Mutex::new(None),
         })
     }
 
-    /// The index, when all names were listed.
+    /// Returns the index, if all names were listed.
     pub fn index(&self) -> Option<&Arc<Index>> {
         match &self.names {
             Names::Listed(index) => Some(index),
-            Names::Asked => None,
+            Names::Requested => None,
         }
     }
 
-    /// How many objects were archived when the container was listed; none where it was not.
+    /// Returns how many objects were archived when the container was listed; 0 if it was not listed.
     ///
     /// # Errors
-    /// When the index fails.
+    /// If the index fails.
     pub fn offline(&self) -> Result<Offline, ReadError> {
         match self.index() {
             None => Ok(Offline::default()),
@@ -163,32 +167,31 @@ impl Reader {
         }
     }
 
-    /// The file of an index that was given by name.
+    /// Returns the file of the index, if it is kept.
     pub(super) fn kept_index(&self) -> Option<PathBuf> {
         let index = self.index().filter(|index| !index.is_temporary())?;
         Some(index.path().to_path_buf())
     }
 
-    /// Where the blobs lie, for messages.
+    /// Returns the location of the container, for messages.
     pub fn location(&self) -> &str {
         self.container.location()
     }
 
-    /// The blob that holds the current version of an object.
+    /// Returns the blob with the current version of an object.
     ///
     /// # Errors
-    /// [`ReadError::Missing`] when there is none.
+    /// [`ReadError::Missing`] if it does not exist.
     pub async fn locate(&self, id: &ObjectId) -> Result<Listed, ReadError> {
         let found = match &self.names {
-            Names::Listed(index) => index
-                .find(id)
-                .map_err(|error| ReadError::index(index.path(), error))?,
-            Names::Asked => self.ask(id).await?,
+            Names::Listed(index) => index.lookup(*id).await?,
+            Names::Requested => self.request_names(id).await?,
         };
         found.ok_or(ReadError::Missing(*id))
     }
 
-    async fn ask(&self, id: &ObjectId) -> Result<Option<Listed>, ReadError> {
+    /// Lists the names of an object; returns the current one.
+    async fn request_names(&self, id: &ObjectId) -> Result<Option<Listed>, ReadError> {
         let _permit = self.permit(&self.requests).await?;
         let prefix = prefix(id);
         let (mut from, mut best) = (None, None);
@@ -209,7 +212,7 @@ impl Reader {
                 })
             });
             best = best.into_iter().chain(names).max_by_key(|l| l.name.version);
-            // A page may be short, or empty, and still have a successor.
+            // A page may be short or empty although another one follows.
             match page.next {
                 None => return Ok(best),
                 next => from = next,
@@ -226,7 +229,7 @@ impl Reader {
     }
 }
 
-/// What all names of an object begin with (docs/format.md section 4).
+/// Returns the prefix of all names of an object (format.md §4).
 fn prefix(id: &ObjectId) -> String {
     match id {
         ObjectId::WellKnown(known) if known.has_v1_name() => {

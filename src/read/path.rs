@@ -1,9 +1,12 @@
-//! Paths inside a container, as chains: each component is held once, however many paths go through
-//! it, and no path is too long.
+//! Paths in a container, and the entries that they lead to. A path is a chain, so that paths share
+//! their common components, and its length is not limited.
 
 use std::fmt;
 use std::sync::Arc;
 
+use clfs_format::{FileType, Filehandle};
+
+use super::{Entity, ReadError, Reader};
 use crate::monitor::Escaped;
 
 /// A path from the root of a container. Components are raw bytes; the root has none.
@@ -17,12 +20,12 @@ struct Node {
 }
 
 impl TreePath {
-    /// The root directory.
+    /// Returns the path of the root directory.
     pub fn root() -> Self {
         Self(None)
     }
 
-    /// The entry `name` of this directory.
+    /// Returns the path of the entry `name` of this directory.
     pub fn child(&self, name: &[u8]) -> Self {
         Self(Some(Arc::new(Node {
             parent: self.clone(),
@@ -31,22 +34,22 @@ impl TreePath {
         })))
     }
 
-    /// The directory that holds it; none for the root.
+    /// Returns the path of the parent directory; none for the root.
     pub fn parent(&self) -> Option<&TreePath> {
         self.0.as_deref().map(|node| &node.parent)
     }
 
-    /// The last component; none for the root.
+    /// Returns the last component; none for the root.
     pub fn name(&self) -> Option<&[u8]> {
         self.0.as_deref().map(|node| &*node.name)
     }
 
-    /// Number of components.
+    /// Returns the number of components.
     pub fn depth(&self) -> usize {
         self.0.as_deref().map_or(0, |node| node.depth)
     }
 
-    /// The components from the root on.
+    /// Returns the components, from the root on.
     pub fn components(&self) -> Vec<&[u8]> {
         let mut components = Vec::with_capacity(self.depth());
         let mut at = self;
@@ -58,20 +61,19 @@ impl TreePath {
         components
     }
 
-    /// The components with `/` between them; empty for the root.
+    /// Returns the components with `/` between them; empty for the root.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.components().join(&b'/')
     }
 
-    /// `/` and the components with `/` between them: how users write it.
+    /// Returns `/` and the components with `/` between them.
     pub fn absolute(&self) -> Vec<u8> {
         let mut path = vec![b'/'];
         path.append(&mut self.to_bytes());
         path
     }
 
-    /// Components of a path that a person gave: empty ones and `.` do not count, a leading `/` is
-    /// the root.
+    /// Parses a path of a user: empty components, `.` and a leading `/` are ignored.
     pub fn parse(path: &[u8]) -> Self {
         path.split(|byte| *byte == b'/')
             .filter(|component| !matches!(*component, b"" | b"."))
@@ -80,7 +82,7 @@ impl TreePath {
 }
 
 impl Drop for Node {
-    /// A chain of a million components must not be dropped by a million nested calls.
+    /// Drops the chain in a loop: a million nested calls would overflow the stack.
     fn drop(&mut self) {
         let mut next = self.parent.0.take();
         while let Some(node) = next {
@@ -93,7 +95,7 @@ impl Drop for Node {
 }
 
 impl fmt::Display for TreePath {
-    /// `/a/b`, with what a terminal must not see escaped.
+    /// Writes `/a/b`, with control characters escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "/{}", Escaped(&self.to_bytes()))
     }
@@ -102,6 +104,95 @@ impl fmt::Display for TreePath {
 impl fmt::Debug for TreePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TreePath({self})")
+    }
+}
+
+/// An entry that a path leads to.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The path.
+    pub path: TreePath,
+    /// The inode.
+    pub entity: Arc<Entity>,
+}
+
+impl Reader {
+    /// Reads the entry at `path`. Symlinks are not followed.
+    ///
+    /// # Errors
+    /// [`ReadError::NoEntry`] or [`ReadError::NotADirectory`] if the path does not exist. If an entry
+    /// is not found and a part of its directory could not be read, the error of that part.
+    pub async fn resolve(self: &Arc<Self>, path: &TreePath) -> Result<Resolved, ReadError> {
+        self.resolve_through(path, |_| ()).await
+    }
+
+    /// As [`Reader::resolve`]; calls `passed` for each directory on the path, from the root on.
+    ///
+    /// # Errors
+    /// As [`Reader::resolve`].
+    pub async fn resolve_through(
+        self: &Arc<Self>,
+        path: &TreePath,
+        mut passed: impl FnMut(Resolved),
+    ) -> Result<Resolved, ReadError> {
+        let mut entity = Arc::new(self.root().await?);
+        let mut at = TreePath::root();
+        for component in path.components() {
+            if entity.file_type != FileType::Directory {
+                return Err(ReadError::NotADirectory {
+                    path: at.to_bytes(),
+                });
+            }
+            let next = at.child(component);
+            let handle = self.find(&entity, component).await?;
+            let handle = handle.ok_or_else(|| ReadError::NoEntry {
+                path: next.to_bytes(),
+            })?;
+            let inner = Arc::new(self.entity(handle).await?);
+            let path = std::mem::replace(&mut at, next);
+            let entity = std::mem::replace(&mut entity, inner);
+            passed(Resolved { path, entity });
+        }
+        Ok(Resolved { path: at, entity })
+    }
+
+    /// Returns the entity that `name` names in a directory.
+    async fn find(
+        self: &Arc<Self>,
+        directory: &Arc<Entity>,
+        name: &[u8],
+    ) -> Result<Option<Filehandle>, ReadError> {
+        // They do not name children.
+        if matches!(name, b"." | b"..") {
+            return Ok(None);
+        }
+        let mut segments = self.entry_segments(directory);
+        let mut unreadable = None;
+        loop {
+            match segments.next().await {
+                Ok(Some(segment)) => {
+                    for entry in segment.entries() {
+                        match entry {
+                            Ok(entry) if entry.name == name => return Ok(Some(entry.handle)),
+                            Err(bad) if bad.name.as_deref() == Some(name) => {
+                                return Err(ReadError::Format {
+                                    blob: segment.blob.to_string(),
+                                    error: bad.error,
+                                });
+                            }
+                            _ => {}
+                        }
+                    }
+                }
+                Ok(None) => break,
+                Err(error) if error.is_damage() => unreadable = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        match unreadable {
+            Some(error) => Err(error),
+            None => Ok(None),
+        }
     }
 }
 

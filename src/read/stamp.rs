@@ -1,4 +1,4 @@
-//! What shows that all objects of an entity are those of an earlier read.
+//! Stamps of entities: whether all objects of an entity are the same as at an earlier read.
 
 use std::sync::Arc;
 
@@ -9,41 +9,40 @@ use super::index::{ContentStamps, Listed};
 use super::{Entity, ReadError, Reader};
 use crate::container::Stamp;
 
-/// Segments that are located at a time where the container was not listed.
+/// Segments that are located concurrently if the container was not listed.
 const LOCATED: usize = 64;
 
 impl Reader {
-    /// The stamp over an inode's blob and the segments and indirect blocks that belong to it, without
-    /// a request. None where the container shows too little.
+    /// Returns the stamp of an inode's blob and its segments and indirect blocks, without a request.
+    /// None if the container does not report enough.
     ///
-    /// A container that was not listed shows no segments: then there is a stamp only for an inode
-    /// that is known to be `alone`.
+    /// If the container was not listed, its segments are unknown: then only an inode that is known to
+    /// be `alone` has a stamp.
     ///
     /// # Errors
-    /// When the index cannot be read.
-    pub fn stamp(&self, inode: &Listed, alone: bool) -> Result<Option<Stamp>, ReadError> {
+    /// If the index cannot be read.
+    pub async fn stamp(&self, inode: &Listed, alone: bool) -> Result<Option<Stamp>, ReadError> {
+        let owner = inode.name.id.hash64();
         let content = match self.index() {
-            Some(index) => index
-                .content_stamps(inode.name.id.hash64())
-                .map_err(|error| ReadError::index(index.path(), error))?,
+            Some(index) => index.read(move |index| index.content_stamps(owner)).await?,
             None if alone => ContentStamps::default(),
             None => return Ok(None),
         };
         Ok(content.with_inode(inode.stamp))
     }
 
-    /// The same for an inode that was read. Requests the name of each segment where the container
-    /// was not listed.
+    /// Returns the stamp of an inode that was read. Requests the name of each segment if the container
+    /// was not listed. None if an object is damaged.
     ///
     /// # Errors
-    /// When the container or the index fails. Damage gives no stamp.
+    /// If the container or the index fails.
     pub async fn stamp_of_content(
         self: &Arc<Self>,
         inode: &Listed,
         entity: &Entity,
     ) -> Result<Option<Stamp>, ReadError> {
         if self.index().is_some() || entity.is_alone() {
-            return self.stamp(inode, true);
+            return self.stamp(inode, true).await;
         }
         match self.located_content(entity).await {
             Ok(content) => Ok(content.with_inode(inode.stamp)),
@@ -78,7 +77,7 @@ impl Reader {
 }
 
 impl Entity {
-    /// Whether all of its content lies in its inode.
+    /// Returns whether all content is in the inode.
     pub fn is_alone(&self) -> bool {
         self.attributes.size <= self.first_segment()
     }

@@ -1,39 +1,38 @@
-//! Walks a tree of a container: depth first, in the order in which directories hold their entries,
-//! or of their names, with the next directories fetched ahead.
+//! Walks a tree of a container: depth first, in the stored order of the entries or in the order of
+//! their names; the next directories are downloaded ahead.
 //!
-//! A hostile container may name a directory twice, or a directory above itself; followed, such a
-//! tree has no end, or is exponentially larger than its container. So each directory is entered once;
-//! what that takes is 16 bytes for each directory. What waits to be entered is held too: the
-//! subdirectories of the directories on the way down, about 150 bytes each.
+//! A hostile container may name a directory twice, or an ancestor in its descendant. The tree would
+//! then be infinite, or exponentially larger than its container. Therefore each directory is entered
+//! once, which takes 16 bytes for each directory. Subdirectories that wait are in memory too, about
+//! 150 bytes each: those of the current directory and its ancestors.
 
-use std::collections::HashSet;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use clfs_format::{FileType, Filehandle, ObjectName};
 
-use super::ahead::Ahead;
 use super::directory::{BadEntry, EntrySegments};
-use super::{Entity, ReadError, Reader, Resolved, TreePath};
+use super::{Ahead, Entity, NamedHandle, ReadError, Reader, Resolved, TreePath};
 
-/// Directories that are fetched ahead.
+/// Directories that are downloaded ahead.
 const READ_AHEAD: usize = 32;
 
-/// Decides whether an entry is passed over, with everything below it.
+/// Decides whether to skip an entry, with everything below it.
 pub type Prune = Box<dyn FnMut(&TreePath, FileType) -> bool + Send>;
 
-/// What a walk visits.
+/// Options of a walk.
 #[derive(Default)]
 #[non_exhaustive]
 pub struct WalkOptions {
-    /// How many levels below the start are entered; 0: only the start's own entries are given.
-    /// None: all.
+    /// Number of levels below the start that are entered; 0 for only the entries of the start, none for
+    /// all levels.
     pub depth: Option<usize>,
-    /// The entries of a directory that has at most so many are given in the order of their names'
-    /// bytes; those of a larger one, and with 0 all, in the order in which the directory holds them.
+    /// Maximum number of entries of a directory that are sorted by the bytes of their names. Entries of
+    /// larger directories are returned in the stored order.
     pub sorted_up_to: usize,
-    /// Entries that are passed over.
+    /// Which entries are skipped.
     pub prune: Option<Prune>,
 }
 
@@ -48,45 +47,45 @@ pub enum Step {
         /// Its inode.
         entity: Arc<Entity>,
     },
-    /// An entry of the directory that was entered last and not yet left by [`Step::Listed`].
+    /// An entry of the directory that was entered last, before its [`Step::Listed`].
     Entry {
         /// Its path.
         path: TreePath,
-        /// What it names.
+        /// The entity that it names.
         handle: Filehandle,
         /// The type in the filehandle.
         file_type: FileType,
     },
-    /// All entries of the directory were given; those that are directories are entered next.
+    /// All entries of the directory were returned; its subdirectories are entered next.
     Listed {
         /// The directory.
         path: TreePath,
     },
-    /// Everything below the directory was given.
+    /// Everything below the directory was returned.
     Leave {
         /// The directory.
         path: TreePath,
     },
-    /// Something could not be read and is left out.
+    /// Something could not be read and is skipped.
     Problem(WalkProblem),
 }
 
-/// What a walk left out.
+/// What a walk skipped.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WalkProblem {
-    /// A directory: nothing below it is given.
+    /// A directory: nothing below it is returned.
     Unreadable {
         /// The directory.
         path: TreePath,
-        /// Why.
+        /// The cause.
         error: ReadError,
     },
-    /// A part of a directory's entries; the others are given.
+    /// A part of a directory's entries; the others are returned.
     PartUnreadable {
         /// The directory.
         path: TreePath,
-        /// Why.
+        /// The cause.
         error: ReadError,
     },
     /// An entry whose name or filehandle breaks a rule.
@@ -103,16 +102,16 @@ pub enum WalkProblem {
         /// The entry.
         path: TreePath,
     },
-    /// A directory that was entered before under another name.
+    /// A directory that was entered before under another path.
     Again {
-        /// The path under which it was met again.
+        /// The path of the second entry that names it.
         path: TreePath,
         /// The directory.
         handle: Filehandle,
     },
 }
 
-/// A walk under way.
+/// A walk in progress.
 pub struct Walk {
     reader: Arc<Reader>,
     options: WalkOptions,
@@ -124,7 +123,7 @@ pub struct Walk {
     hasher: RandomState,
 }
 
-/// What is still to do, the next last.
+/// A pending step; the next one is last on the stack.
 enum Pending {
     Enter {
         path: TreePath,
@@ -135,7 +134,7 @@ enum Pending {
 }
 
 impl Step {
-    /// The name by which an entry is sorted.
+    /// Returns the name by which an entry is sorted.
     fn name(&self) -> Option<&[u8]> {
         match self {
             Step::Entry { path, .. } | Step::Problem(WalkProblem::Again { path, .. }) => {
@@ -154,19 +153,19 @@ impl Pending {
     }
 }
 
-/// The directory whose entries are being given.
+/// The directory whose entries are being returned.
 struct Listing {
     path: TreePath,
     segments: EntrySegments,
-    /// Entries of the segment so far; `.` and `..` are the first two.
+    /// Number of entries so far; `.` and `..` are the first two.
     position: usize,
-    /// Entries that wait to be sorted; none when the directory has too many for that.
+    /// Entries that wait to be sorted; none if the directory has too many.
     unsorted: Option<Vec<Step>>,
     children: Vec<Pending>,
 }
 
 impl Walk {
-    /// Walks what lies below `start`. An entity that is no directory has nothing below it.
+    /// Walks everything below `start`; nothing if it is not a directory.
     pub fn new(reader: &Arc<Reader>, start: Resolved, options: WalkOptions) -> Self {
         let mut walk = Self {
             reader: Arc::clone(reader),
@@ -186,10 +185,10 @@ impl Walk {
         walk
     }
 
-    /// The next step; none when all was given.
+    /// Returns the next step; none at the end.
     ///
     /// # Errors
-    /// When the container itself fails; damage is a [`Step::Problem`].
+    /// If the container fails; damage is a [`Step::Problem`].
     pub async fn next(&mut self) -> Result<Option<Step>, ReadError> {
         loop {
             if let Some(step) = self.ready.pop_front() {
@@ -212,10 +211,10 @@ impl Walk {
         }
     }
 
-    /// Passes over the directory that was just given as [`Step::Enter`]: none of its entries comes,
-    /// nor does [`Step::Leave`]. After any other step there is nothing to pass over.
+    /// Skips the directory of the [`Step::Enter`] that was just returned: neither its entries nor
+    /// [`Step::Leave`] follow. Does nothing after any other step.
     pub fn pass_over(&mut self) {
-        // Between Enter and the first entry nothing is ready, and Leave waits on top.
+        // Between Enter and the first entry nothing is ready, and Leave is on top of the stack.
         if self
             .listing
             .as_ref()
@@ -276,7 +275,7 @@ impl Walk {
         self.ready.push_back(Step::Enter { path, entity });
     }
 
-    /// Gives the next segment of the directory, or ends it.
+    /// Reads the next segment of the directory, or ends the directory.
     async fn list(&mut self) -> Result<(), ReadError> {
         let Some(mut listing) = self.listing.take() else {
             return Ok(());
@@ -312,7 +311,7 @@ impl Walk {
         &mut self,
         listing: &mut Listing,
         blob: ObjectName,
-        entry: Result<super::NamedHandle<'_>, BadEntry>,
+        entry: Result<NamedHandle<'_>, BadEntry>,
     ) {
         let position = listing.position;
         listing.position += 1;
@@ -349,7 +348,7 @@ impl Walk {
                 if !self.entered.insert(self.hasher.hash_one(entry.handle)) {
                     let handle = entry.handle;
                     let problem = WalkProblem::Again { path, handle };
-                    self.give(listing, Step::Problem(problem));
+                    self.push(listing, Step::Problem(problem));
                     return;
                 }
                 listing.children.push(Pending::Enter {
@@ -360,7 +359,7 @@ impl Walk {
             }
         }
         let handle = entry.handle;
-        self.give(
+        self.push(
             listing,
             Step::Entry {
                 path,
@@ -370,8 +369,8 @@ impl Walk {
         );
     }
 
-    /// Gives an entry now, or holds it until it can be sorted.
-    fn give(&mut self, listing: &mut Listing, step: Step) {
+    /// Returns an entry now, or holds it until it can be sorted.
+    fn push(&mut self, listing: &mut Listing, step: Step) {
         let Some(unsorted) = &mut listing.unsorted else {
             self.ready.push_back(step);
             return;
@@ -380,6 +379,69 @@ impl Walk {
         if unsorted.len() > self.options.sorted_up_to {
             self.ready
                 .extend(listing.unsorted.take().into_iter().flatten());
+        }
+    }
+}
+
+/// Counts directories that could not be read, at all or in part: what is missing below them is
+/// unknown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnreadDirectories {
+    /// Number of directories that could not be read at all.
+    pub whole: u64,
+    /// Number of directories of which a part could not be read.
+    pub part: u64,
+    /// The last of them: the problems of one directory follow each other.
+    last: Option<Vec<u8>>,
+}
+
+impl UnreadDirectories {
+    /// Counts the directory of a problem.
+    pub fn count(&mut self, problem: &WalkProblem) {
+        match problem {
+            WalkProblem::Unreadable { .. } => self.whole += 1,
+            WalkProblem::PartUnreadable { path, .. } => {
+                let path = path.to_bytes();
+                if self.last.as_ref() != Some(&path) {
+                    self.part += 1;
+                    self.last = Some(path);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns a sentence for each count that is not 0.
+    pub fn lines(&self) -> Vec<String> {
+        unread_directories(self.whole, self.part)
+    }
+}
+
+/// Returns a sentence for each count that is not 0: directories that could not be read, at all or in
+/// part.
+pub(crate) fn unread_directories(whole: u64, part: u64) -> Vec<String> {
+    let whole = (whole > 0).then(|| {
+        format!(
+            "{} could not be read: everything below is missing",
+            Directories(whole)
+        )
+    });
+    let part = (part > 0).then(|| {
+        format!(
+            "{} could be read only in part: entries are missing, with everything below them",
+            Directories(part)
+        )
+    });
+    whole.into_iter().chain(part).collect()
+}
+
+struct Directories(u64);
+
+impl fmt::Display for Directories {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("1 directory"),
+            count => write!(f, "{count} directories"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Text of others as a page can show it: what HTML would read as markup, or could not hold, replaced.
+//! Escapes untrusted text for the page: markup, and characters that HTML or XML cannot contain.
 
 use std::fmt::{self, Display, Write};
 use std::time::{Duration, UNIX_EPOCH};
@@ -25,11 +25,11 @@ impl Write for Escaping<'_, '_> {
             '"' => self.0.write_str("&quot;"),
             '\'' => self.0.write_str("&#39;"),
             '\n' | '\t' => self.0.write_char(character),
-            // XML cannot hold these, not even as references (XML 1.0, section 2.2), or HTML calls them
-            // an error.
+            // XML cannot contain these, not even as references (XML 1.0, section 2.2), or they are errors in
+            // HTML.
             control if control.is_control() => self.0.write_char('\u{fffd}'),
             '\u{fffe}' | '\u{ffff}' => self.0.write_char('\u{fffd}'),
-            turning if turns_around(turning) => turning
+            bidi if changes_direction(bidi) => bidi
                 .encode_utf8(&mut [0; 4])
                 .bytes()
                 .try_for_each(|byte| write!(self.0, "\\x{byte:02x}")),
@@ -38,17 +38,17 @@ impl Write for Escaping<'_, '_> {
     }
 }
 
-/// Whether a character asks for writing in another direction (Unicode's annex 9, section 2): with it a
-/// name that ends in `gpj.exe` looks like one that ends in `exe.jpg`.
-fn turns_around(character: char) -> bool {
+/// Whether a character changes the direction of writing (Unicode's annex 9, section 2): with it a name
+/// that ends in `gpj.exe` looks like one that ends in `exe.jpg`.
+fn changes_direction(character: char) -> bool {
     matches!(
         character,
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
     )
 }
 
-/// Text of others inside a line of ours. Letters that are written from right to left change nothing
-/// outside.
+/// Untrusted text inside a line. Letters that are written from right to left do not affect the rest of
+/// the line.
 pub(super) struct Foreign<T>(pub(super) T);
 
 impl<T: Display> Display for Foreign<T> {
@@ -57,12 +57,12 @@ impl<T: Display> Display for Foreign<T> {
     }
 }
 
-/// A path below the source. The middle of a very long one is left out.
+/// A path below the source. The middle of a very long path is omitted.
 pub(super) struct TreePath<'a>(pub(super) &'a [u8]);
 
-/// Paths of more bytes are cut.
+/// The max bytes of a path that is shown completely.
 const LONGEST_PATH: usize = 1000;
-/// As much of a long path is shown of its beginning, and of its end.
+/// Bytes that are shown of the beginning of a long path, and of its end.
 const SHOWN_OF_PATH: usize = 400;
 
 impl Display for TreePath<'_> {
@@ -72,19 +72,19 @@ impl Display for TreePath<'_> {
             path if path.len() <= LONGEST_PATH => Foreign(Escaped(path)).fmt(f),
             path => {
                 let (first, rest) = path.split_at(SHOWN_OF_PATH);
-                let (left_out, last) = rest.split_at(rest.len() - SHOWN_OF_PATH);
+                let (omitted, last) = rest.split_at(rest.len() - SHOWN_OF_PATH);
                 Foreign(Escaped(first)).fmt(f)?;
-                write!(f, " <em>… {} bytes …</em> ", left_out.len())?;
+                write!(f, " <em>… {} bytes …</em> ", omitted.len())?;
                 Foreign(Escaped(last)).fmt(f)
             }
         }
     }
 }
 
-/// A moment, in milliseconds since 1970, as RFC 3339 has it, in UTC.
+/// A time in milliseconds since 1970, shown as in RFC 3339, in UTC.
 pub(super) struct Moment(pub(super) u64);
 
-/// The last second of the year 9999, which RFC 3339 ends with.
+/// The last second of the year 9999, the last that RFC 3339 can express.
 const LAST_SECOND: u64 = 253_402_300_799;
 
 impl Display for Moment {
@@ -106,13 +106,13 @@ mod tests {
     }
 
     #[test]
-    fn what_xml_cannot_hold_is_replaced() {
+    fn characters_that_xml_forbids_are_replaced() {
         let shown = Text("a\0\x1b[0m\u{85}\u{ffff}\tb\n").to_string();
         assert_eq!(shown, "a\u{fffd}\u{fffd}[0m\u{fffd}\u{fffd}\tb\n");
     }
 
     #[test]
-    fn what_turns_the_writing_around_is_shown() {
+    fn characters_that_change_the_direction_are_shown() {
         let shown = TreePath("a\u{202e}gpj.exe".as_bytes()).to_string();
         assert_eq!(shown, "<bdi>a\\xe2\\x80\\xaegpj.exe</bdi>");
     }
@@ -125,9 +125,9 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_of_a_long_path_is_left_out() {
-        let whole = TreePath(&[b'a'; LONGEST_PATH]).to_string();
-        assert_eq!(whole.matches('a').count(), LONGEST_PATH);
+    fn the_middle_of_a_long_path_is_omitted() {
+        let complete = TreePath(&[b'a'; LONGEST_PATH]).to_string();
+        assert_eq!(complete.matches('a').count(), LONGEST_PATH);
         let path = [vec![b'a'; 3000], vec![b'z'; 2000]].concat();
         let shown = TreePath(&path).to_string();
         assert!(shown.contains("<em>… 4200 bytes …</em>"), "{shown}");
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_rfc_3339_whatever_the_number() {
+    fn any_time_is_shown_as_in_rfc_3339() {
         let shown = |at| Moment(at).to_string();
         assert_eq!(shown(0), "<time>1970-01-01T00:00:00Z</time>");
         assert_eq!(shown(u64::MAX), "<time>9999-12-31T23:59:59Z</time>");

@@ -1,34 +1,43 @@
 //! A transfer as one HTML page, made from its state folder while it runs or after.
 //!
-//! The page stands alone: styles, charts (SVG) and the script that searches the failed entries are in
-//! it, and its content policy lets nothing else be loaded. It is XML as well, so that tests can parse
-//! it strictly. What comes from the source tree, the settings or the history is text of others:
-//! [`escape`] is the only way for it into the page.
+//! `page.html` is the template. The page is complete: styles, scripts and data are in it, and its
+//! content policy lets a browser load nothing else. All text is plain HTML; only the charts and the
+//! search need the scripts. The page is also well-formed XML, so that tests can parse it strictly.
+//! Text from the source tree, the settings or the history is untrusted: it enters the page only
+//! through [`escape`].
 //!
-//! Memory does not grow with the tree: the history goes through [`timeline`], which keeps some hundred
-//! stretches of time, and failed entries are written as they are read.
+//! Memory does not grow with the tree: [`timeline`] keeps some hundred steps of the history, and
+//! failed entries are written as they are read.
 
-mod chart;
 mod escape;
-mod failures;
-mod files;
 mod over_time;
-mod page;
-mod runs;
-mod scale;
-mod strip;
-mod summary;
+mod sections;
+mod table;
 mod timeline;
 
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::loss::Lost;
+use crate::monitor::Escaped;
 use crate::progress::history::{self, Latest};
 use crate::state::{State, StateError, StateView, TransferCounts};
 use crate::survey::SizeHistogram;
 
+use escape::Text;
 use timeline::Timeline;
+
+const TEMPLATE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+const UPLOT_STYLE: &str = include_str!("uplot/uPlot.min.css");
+/// Charts and search. In comments, it marks itself as CDATA, so that HTML and XML read it alike.
+const SCRIPT: &str = include_str!("page.js");
+/// uPlot 1.6.32, unchanged; its licence is beside it.
+const UPLOT: &str = include_str!("uplot/uPlot.iife.min.js");
+/// The SHA-256 of both scripts: browsers that know hashes (CSP level 2) run no other script, and ignore
+/// `'unsafe-inline'`.
+const SCRIPT_HASHES: &str = "'sha256-+rjJphoB8BQUNCrW+utfLSLIoMtwNnNiSUIC3K3XDHo=' 'sha256-eb6wd+JGTlh1iRoQ7fVtJas/WeROdhCpElwaq8ACYnw='";
 
 /// Why there is no report, or only a part of one.
 #[derive(Debug, thiserror::Error)]
@@ -42,28 +51,28 @@ pub enum ReportError {
     Output(#[from] io::Error),
 }
 
-/// All that is told, but for the failed entries.
+/// The contents of the report, except the failed entries.
 struct Subject {
-    /// The state folder, absolute where that can be told.
+    /// The state folder, absolute if possible.
     folder: PathBuf,
-    /// When the report is made, milliseconds since 1970.
+    /// The time of the report, in milliseconds since 1970.
     at: u64,
     look: StateView,
     standing: TransferCounts,
-    /// How many entries failed for each reason.
+    /// The number of failed entries for each reason.
     reasons: Vec<(String, u64)>,
-    /// What the format has no place for.
+    /// ACLs and extended attributes that the format cannot hold.
     lost: Vec<Lost>,
     sizes: SizeHistogram,
     latest: Latest,
     timeline: Timeline,
 }
 
-/// Writes the report on the transfer in a state folder. All of the state but the failed entries is
-/// read before the first byte is written.
+/// Writes the report on the transfer in a state folder. Everything except the failed entries is read
+/// before the first byte is written.
 ///
 /// # Errors
-/// When the state cannot be read, or the page not be written.
+/// When the state cannot be read, or the page cannot be written.
 pub fn write(folder: &Path, out: &mut dyn Write) -> Result<(), ReportError> {
     let look = State::view(folder)?;
     let mut sizes = SizeHistogram::default();
@@ -79,6 +88,72 @@ pub fn write(folder: &Path, out: &mut dyn Write) -> Result<(), ReportError> {
         timeline: Timeline::read(folder),
         look,
     };
-    page::write(&subject, out)?;
+    for part in TEMPLATE.split("{{") {
+        let (name, text) = part.split_once("}}").unwrap_or(("", part));
+        match name {
+            "hashes" => write!(out, "{SCRIPT_HASHES}")?,
+            "source" => {
+                let source = subject.look.settings.source.as_os_str();
+                write!(out, "{}", Text(Escaped(source.as_bytes())))?;
+            }
+            "style" => write!(out, "{UPLOT_STYLE}{STYLE}")?,
+            "summary" => sections::summary(&subject, out)?,
+            "over_time" => over_time::write(&subject, out)?,
+            "sizes" => sections::sizes(&subject.sizes, out)?,
+            "failed" => sections::failed(&subject, out)?,
+            "extremes" => sections::extremes(&subject.latest.extremes, out)?,
+            "runs" => sections::runs(&subject, out)?,
+            "data" => write!(out, "{}", over_time::data(&subject.timeline))?,
+            "uplot" => write!(out, "{}", uplot())?,
+            "script" => write!(out, "{SCRIPT}")?,
+            _ => {}
+        }
+        write!(out, "{text}")?;
+    }
     Ok(out.flush()?)
+}
+
+/// uPlot as an element of the page, marked as CDATA as [`SCRIPT`] is.
+fn uplot() -> String {
+    format!("/*<![CDATA[*/\n{UPLOT}\n/*]]>*/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine;
+    use sha2::{Digest, Sha256};
+
+    fn hash(script: &str) -> String {
+        let digest = Sha256::digest(script.as_bytes());
+        let digest = base64::engine::general_purpose::STANDARD.encode(digest);
+        format!("'sha256-{digest}'")
+    }
+
+    #[test]
+    fn the_policy_contains_the_hashes_of_the_scripts() {
+        let hashes = format!("{} {}", hash(&uplot()), hash(SCRIPT));
+        assert_eq!(SCRIPT_HASHES, hashes);
+    }
+
+    /// The hash of the file in the npm package uplot 1.6.32.
+    #[test]
+    fn the_chart_library_is_unchanged() {
+        assert_eq!(
+            hash(UPLOT),
+            "'sha256-GcjUxq2Ikpp59K5J1vcWFWbf0Lo9FcxJXpdPeH63jx8='"
+        );
+    }
+
+    #[test]
+    fn styles_and_scripts_read_the_same_in_html_and_xml() {
+        for text in [STYLE, UPLOT_STYLE] {
+            assert!(!text.contains(['<', '&']));
+        }
+        for script in [&uplot(), SCRIPT] {
+            assert!(!script.contains("</") && !script.contains("<!--"));
+            assert!(script.starts_with("/*<![CDATA[*/") && script.trim_end().ends_with("/*]]>*/"));
+            assert_eq!(script.matches("]]>").count(), 1);
+        }
+    }
 }

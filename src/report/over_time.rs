@@ -1,216 +1,194 @@
-//! The part of the page about time: rates, requests, retries, limits, and the numbers behind them.
+//! The data of the charts, which the script of the page draws, and tables of the same figures.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::Subject;
-use super::chart::{Chart, Series};
 use super::escape::{Moment, Text};
+use super::table::Table;
 use super::timeline::{STRETCHES, Stretch, Timeline};
-use super::{scale, strip};
-use crate::amount::{count, counted, rate, size, span};
+use crate::amount::{count, rate, size, span};
+use crate::monitor::Phase;
+use crate::progress::Bottleneck;
+
+fn sum(timeline: &Timeline, figure: impl Fn(&Stretch) -> u64) -> u64 {
+    let figures = timeline.stretches().map(figure);
+    figures.fold(0, u64::saturating_add)
+}
+
+/// Each bottleneck with its time in milliseconds, the longest first.
+fn limit_shares(timeline: &Timeline) -> Vec<(Option<Bottleneck>, u64)> {
+    let time = |limiting| sum(timeline, |stretch| stretch.limited_by(limiting));
+    let all = Bottleneck::ALL.into_iter().map(Some).chain([None]);
+    let mut shares: Vec<_> = all.map(|limiting| (limiting, time(limiting))).collect();
+    shares.retain(|(_, time)| *time > 0);
+    shares.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
+    shares
+}
+
+/// The data of the charts, for an element `script`: a list for each figure, with a value for each
+/// stretch.
+pub(super) fn data(timeline: &Timeline) -> String {
+    let column = |value: &dyn Fn(&Stretch) -> Value| -> Vec<Value> {
+        timeline.stretches().map(value).collect()
+    };
+    let rounded = |value: f64| json!((value * 100.0).round() / 100.0);
+    let seconds = |milliseconds: u64| milliseconds as f64 / 1000.0;
+    let ends = timeline.placed().flat_map(|(before, run)| {
+        let ends = run.stretches.iter().map(|stretch| stretch.to);
+        ends.map(move |end| seconds(before.saturating_add(end)))
+    });
+    let starts = timeline.placed().skip(1).map(|(before, _)| seconds(before));
+    script_json(&json!({
+        // When each stretch ends, in seconds of working time.
+        "time": ends.collect::<Vec<f64>>(),
+        // When each run but the first starts.
+        "runs": starts.collect::<Vec<f64>>(),
+        // Per second.
+        "entries": column(&|stretch| rounded(stretch.rate(stretch.entries))),
+        "bytes": column(&|stretch| rounded(stretch.rate(stretch.bytes_put))),
+        "failed": column(&|stretch| rounded(stretch.rate(stretch.failed))),
+        "throttled": column(&|stretch| rounded(stretch.rate(stretch.throttled))),
+        "limit": column(&|stretch| rounded(stretch.concurrency())),
+        "in_flight": column(&|stretch| rounded(stretch.in_flight())),
+        "bottleneck": column(&|stretch| json!(stretch.limiting().map_or("none", Bottleneck::code))),
+        "phase": column(&|stretch| json!(stretch.phase().word())),
+    }))
+}
+
+/// JSON in which `<`, `>` and `&` are escaped, so that no text can end the element, whether the page is
+/// read as HTML or as XML.
+fn script_json(data: &Value) -> String {
+    let mut escaped = String::new();
+    for character in data.to_string().chars() {
+        match character {
+            '<'
+            | '>'
+            | '&'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{2028}'
+            | '\u{2029}'
+            | '\u{fffe}'
+            | '\u{ffff}' => escaped += &format!("\\u{:04x}", u32::from(character)),
+            character => escaped.push(character),
+        }
+    }
+    escaped
+}
 
 pub(super) fn write(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
     let timeline = &subject.timeline;
-    writeln!(
-        out,
-        "<section aria-labelledby=\"over-time\">\n<h2 id=\"over-time\">Over time</h2>"
-    )?;
     if let Some(trouble) = &timeline.trouble {
-        let trouble = Text(trouble);
-        writeln!(out, "<p>The history cannot be read: {trouble}.</p>")?;
+        writeln!(out, "<p>The history cannot be read: {}.</p>", Text(trouble))?;
     }
     if timeline.length() == 0 {
-        writeln!(out, "<p>No figures over time are known.</p>\n</section>")?;
-        return Ok(());
+        return writeln!(out, "<p>There are no figures over time.</p>");
     }
-    writeln!(out, "<p>{}</p>", about_the_axis(timeline))?;
-    writeln!(out, "<div class=\"charts\">")?;
-    entries(timeline, out)?;
-    uploaded(timeline, out)?;
-    concurrency(timeline, out)?;
-    retries(timeline, out)?;
-    strip::write(timeline, out)?;
-    writeln!(out, "<div>")?;
-    strip::tables(timeline, out)?;
-    writeln!(out, "</div>\n</div>")?;
-    numbers(timeline, out)?;
-    writeln!(out, "</section>")
-}
-
-fn about_the_axis(timeline: &Timeline) -> String {
-    let mut text = "The horizontal axes are working time".to_owned();
-    if timeline.runs.len() > 1 {
-        text += ": the runs one after the other, without the time between them. A dashed line is where \
-                 the next run begins";
-    }
-    text += ". Rates are averages over each step of the line";
-    text + "; the numbers are in the table below the charts."
-}
-
-/// Seconds of work, for an average.
-fn seconds(timeline: &Timeline) -> f64 {
-    (timeline.length() as f64 / 1000.0).max(0.001)
-}
-
-fn sum(timeline: &Timeline, figure: impl Fn(&Stretch) -> u64) -> u64 {
-    timeline
-        .stretches()
-        .map(figure)
-        .fold(0, u64::saturating_add)
-}
-
-fn most(timeline: &Timeline, value: impl Fn(&Stretch) -> f64) -> f64 {
-    timeline.stretches().map(value).fold(0.0, f64::max)
-}
-
-fn entries(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
-    let value = |stretch: &Stretch| stretch.rate(stretch.entries);
-    let all = sum(timeline, |stretch| stretch.entries);
-    let words = format!(
-        "{} in {}: on average {} a second, at most {}.",
-        counted(all, "entry", "entries"),
-        span(Duration::from_millis(timeline.length())),
-        rate(all as f64 / seconds(timeline)),
-        rate(most(timeline, value))
-    );
-    let chart = Chart {
-        id: "entries",
-        title: "Entries done",
-        unit: "entries/s",
-        least_step: 0.0,
-        series: &[Series {
-            name: "entries",
-            value: &value,
-        }],
-        words: &words,
+    let runs = match timeline.runs.len() {
+        1 => "",
+        _ => {
+            ": the runs one after the other, without the time between them. A dashed line is the start of \
+             the next run"
+        }
     };
-    chart.write(timeline, out)
+    writeln!(
+        out,
+        "<p>The horizontal axis is working time{runs}. Values are averages over each step of the line.</p>\n\
+         <noscript><p>The charts need JavaScript. The tables contain the same figures.</p></noscript>\n\
+         <div class=\"charts\" id=\"charts\"></div>\n<div class=\"charts\">"
+    )?;
+    shares(timeline, out)?;
+    writeln!(out, "</div>")?;
+    numbers(timeline, out)
 }
 
-fn uploaded(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
-    let bytes = |stretch: &Stretch| stretch.rate(stretch.bytes_put);
-    let most = most(timeline, bytes);
-    let (unit, one) = scale::byte_unit(most);
-    let all = sum(timeline, |stretch| stretch.bytes_put);
-    let words = format!(
-        "{} in {}: on average {}/s, at most {}/s.",
-        size(all),
-        span(Duration::from_millis(timeline.length())),
-        size((all as f64 / seconds(timeline)) as u64),
-        size(most as u64)
-    );
-    let chart = Chart {
-        id: "uploaded",
-        title: "Bytes uploaded",
-        unit: &format!("{unit}/s"),
-        least_step: 0.0,
-        series: &[Series {
-            name: "uploaded",
-            value: &|stretch| bytes(stretch) / one,
-        }],
-        words: &words,
+fn shares(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
+    let length = timeline.length().max(1) as f64;
+    let mut rows = |caption, what, rows: Vec<(String, u64)>| {
+        let columns = [(what, ""), ("Time", "n"), ("Share", "n")];
+        let mut table = Table::begin(out, "", caption, &columns)?;
+        for (name, time) in rows {
+            table.row(&[
+                Text(name).to_string(),
+                span(Duration::from_millis(time)),
+                format!("{:.0} %", time as f64 * 100.0 / length),
+            ])?;
+        }
+        table.end()
     };
-    chart.write(timeline, out)
-}
-
-fn concurrency(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
-    let words = format!(
-        "At most {} allowed at the same time, and at most {} on their way.",
-        counted(
-            most(timeline, Stretch::concurrency).round() as u64,
-            "request",
-            "requests"
-        ),
-        count(most(timeline, Stretch::in_flight).round() as u64)
-    );
-    let chart = Chart {
-        id: "concurrency",
-        title: "Requests at the same time",
-        unit: "requests",
-        least_step: 1.0,
-        series: &[
-            Series {
-                name: "allowed",
-                value: &Stretch::concurrency,
-            },
-            Series {
-                name: "on their way",
-                value: &Stretch::in_flight,
-            },
-        ],
-        words: &words,
-    };
-    chart.write(timeline, out)
-}
-
-fn retries(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
-    let failed = sum(timeline, |stretch| stretch.failed);
-    let throttled = sum(timeline, |stretch| stretch.throttled);
-    let waited = timeline.stretches().map(|stretch| stretch.retrying).max();
-    let title = "Requests that failed";
-    if failed == 0 {
-        return writeln!(
-            out,
-            "<figure>\n<h3>{title}</h3>\n<figcaption>None failed.</figcaption>\n</figure>"
-        );
-    }
-    let words = format!(
-        "{} failed and were repeated, {} of them throttled by the service; at most {} waited for the \
-         next try at the same time.",
-        counted(failed, "request", "requests"),
-        count(throttled),
-        counted(waited.unwrap_or_default(), "call", "calls")
-    );
-    let chart = Chart {
-        id: "retries",
-        title,
-        unit: "failed/s",
-        least_step: 0.0,
-        series: &[
-            Series {
-                name: "all",
-                value: &|stretch| stretch.rate(stretch.failed),
-            },
-            Series {
-                name: "throttled",
-                value: &|stretch| stretch.rate(stretch.throttled),
-            },
-        ],
-        words: &words,
-    };
-    chart.write(timeline, out)
+    let limits = limit_shares(timeline).into_iter();
+    let limits = limits.map(|(limiting, time)| {
+        let name = match limiting {
+            None => "none stands out".to_owned(),
+            Some(Bottleneck::Network) => "network: objects wait for requests to end".to_owned(),
+            Some(Bottleneck::Source) => "source: it responds slowly".to_owned(),
+            Some(Bottleneck::Cpu) => "CPU: all processors are busy".to_owned(),
+            Some(Bottleneck::Bandwidth) => "bandwidth: --bandwidth-limit is reached".to_owned(),
+            Some(Bottleneck::State) => "state: its database waits for its disk".to_owned(),
+            Some(other) => format!("{}: {other}", other.code()),
+        };
+        (name, time)
+    });
+    rows("Bottlenecks by time", "Bottleneck", limits.collect())?;
+    let phases = Phase::ALL.into_iter();
+    let phases = phases.map(|phase| {
+        let time = sum(timeline, |stretch| stretch.in_phase(phase));
+        (phase.to_string(), time)
+    });
+    rows("Phases by time", "Phase", phases.collect())
 }
 
 fn numbers(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(
-        out,
-        r#"<details>
-<summary>The numbers behind the charts</summary>
-<div class="scroll" tabindex="0" role="region" aria-label="The numbers behind the charts"><table class="long">
-<caption>Figures over time; at most {STRETCHES} rows, each about the time since the row above</caption>
-<thead><tr><th scope="col">Until (UTC)</th><th scope="col" class="n">Run</th><th scope="col">Phase</th><th scope="col" class="n">Entries/s</th><th scope="col" class="n">Uploaded</th><th scope="col" class="n">Requests allowed</th><th scope="col" class="n">On their way</th><th scope="col" class="n">Failed</th><th scope="col" class="n">Throttled</th><th scope="col" class="n">Waiting to be repeated</th><th scope="col">Limited by</th></tr></thead>
-<tbody>"#
-    )?;
+    writeln!(out, "<details>\n<summary>Figures of the charts</summary>")?;
+    let caption = format!("At most {STRETCHES} rows, each for the time since the row above");
+    let columns = [
+        ("Until (UTC)", ""),
+        ("Run", "n"),
+        ("Phase", "word"),
+        ("Entries/s", "n"),
+        ("Uploaded", "n"),
+        ("Request limit", "n"),
+        ("In flight", "n"),
+        ("Failed", "n"),
+        ("Throttled", "n"),
+        ("In backoff", "n"),
+        ("Bottleneck", "word"),
+    ];
+    let mut table = Table::begin(out, "figures", &caption, &columns)?;
     for (number, run) in (timeline.earlier + 1..).zip(&timeline.runs) {
         for stretch in &run.stretches {
-            writeln!(
-                out,
-                r#"<tr><th scope="row">{}</th><td class="n">{number}</td><td class="word">{}</td><td class="n">{}</td><td class="n">{}/s</td><td class="n">{:.0}</td><td class="n">{:.0}</td><td class="n">{}</td><td class="n">{}</td><td class="n">{}</td><td class="word">{}</td></tr>"#,
-                Moment(stretch.at),
-                stretch.phase(),
+            let limiting = stretch.limiting();
+            table.row(&[
+                Moment(stretch.at).to_string(),
+                number.to_string(),
+                stretch.phase().to_string(),
                 rate(stretch.rate(stretch.entries)),
-                size(stretch.rate(stretch.bytes_put) as u64),
-                stretch.concurrency(),
-                stretch.in_flight(),
+                format!("{}/s", size(stretch.rate(stretch.bytes_put) as u64)),
+                format!("{:.0}", stretch.concurrency()),
+                format!("{:.0}", stretch.in_flight()),
                 count(stretch.failed),
                 count(stretch.throttled),
                 count(stretch.retrying),
-                stretch
-                    .limiting()
-                    .map_or("–".to_owned(), |limiting| limiting.to_string()),
-            )?;
+                limiting.map_or("–".to_owned(), |limiting| limiting.to_string()),
+            ])?;
         }
     }
-    writeln!(out, "</tbody>\n</table></div>\n</details>")
+    table.end()?;
+    writeln!(out, "</details>")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_ends_the_script_element() {
+        let data = json!({"a": "</script><!--<![CDATA[ ]]> &amp; \u{2028}\u{9f}\u{ffff}\u{0}\"\\"});
+        let escaped = script_json(&data);
+        assert!(!escaped.contains(['<', '>', '&', '\u{2028}', '\u{9f}', '\u{ffff}', '\0']));
+        assert_eq!(serde_json::from_str::<Value>(&escaped).unwrap(), data);
+    }
 }

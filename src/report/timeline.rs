@@ -1,8 +1,7 @@
-//! The history of a transfer as charts need it: runs, and of each some stretches of time with what
-//! was done in them.
+//! The history of a transfer for charts: its runs, and the figures of each over some stretches of time.
 //!
-//! Snapshots come while the history is read, and are joined to longer stretches whenever there are
-//! too many: the page, and what is held for it, stay small however long the history is.
+//! Stretches are joined to longer ones whenever there are too many, while the history is read: the page
+//! and the memory for it are small for a history of any length.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -11,19 +10,19 @@ use crate::monitor::Phase;
 use crate::progress::history::{self, Record};
 use crate::progress::{Bottleneck, Requests, Snapshot};
 
-/// Stretches of all runs together.
+/// The max number of stretches of all runs.
 pub(super) const STRETCHES: usize = 600;
-/// Of more runs than these, the first are left out.
+/// The max number of runs: the last ones.
 pub(super) const RUNS: usize = 100;
-/// Stretches are at least this long, in milliseconds.
+/// The min length of a stretch, in milliseconds.
 const SHORTEST: u64 = 1000;
 
-/// What is known of the runs.
+/// The runs of a transfer.
 #[derive(Debug)]
 pub(super) struct Timeline {
     /// Oldest first; at most [`RUNS`].
     pub(super) runs: VecDeque<Run>,
-    /// Runs before these.
+    /// The number of runs before these.
     pub(super) earlier: u64,
     /// Why the history cannot be read.
     pub(super) trouble: Option<String>,
@@ -33,49 +32,49 @@ pub(super) struct Timeline {
 /// One run.
 #[derive(Debug, Default)]
 pub(super) struct Run {
-    /// When it began, milliseconds since 1970.
+    /// The start, in milliseconds since 1970.
     pub(super) at: u64,
-    /// The program's version, and the options; none where the record of its beginning is lost.
+    /// The program's version, and the options; none if the record of the start is lost.
     pub(super) asked: Option<(String, Vec<(String, String)>)>,
     /// How it ended, in words.
     pub(super) end: Option<String>,
-    /// When it ended, or the last that is known of it.
+    /// The end, or the time of the last record.
     pub(super) until: u64,
     /// In the order of time.
     pub(super) stretches: Vec<Stretch>,
     pub(super) requests: Requests,
-    /// Entries settled in it.
+    /// Entries done in it.
     pub(super) done: u64,
     /// Bytes uploaded in it.
     pub(super) bytes_put: u64,
 }
 
 impl Run {
-    /// How long it worked, in milliseconds.
+    /// The duration in milliseconds.
     pub(super) fn length(&self) -> u64 {
         self.stretches.last().map_or(0, |stretch| stretch.to)
     }
 }
 
-/// A stretch of a run's time, and what was done in it.
+/// The figures of a run over a stretch of time.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Stretch {
     /// Milliseconds since the run began.
     pub(super) from: u64,
     pub(super) to: u64,
-    /// When it ended, milliseconds since 1970.
+    /// The end, in milliseconds since 1970.
     pub(super) at: u64,
     pub(super) entries: u64,
     pub(super) bytes_put: u64,
-    /// Requests that failed, and those of them that were throttled.
+    /// Requests that failed, including those that were throttled.
     pub(super) failed: u64,
     pub(super) throttled: u64,
-    /// The most calls that waited for their next try.
+    /// The max number of calls in backoff.
     pub(super) retrying: u64,
     snapshots: u64,
     concurrency: u64,
     in_flight: u64,
-    /// Milliseconds in which each thing was the slowest, in the order of `Bottleneck::ALL`; none last.
+    /// Milliseconds of each bottleneck, in the order of `Bottleneck::ALL`; of none last.
     limited: [u64; Bottleneck::ALL.len() + 1],
     /// Milliseconds of each phase.
     phases: [u64; Phase::ALL.len()],
@@ -86,7 +85,7 @@ impl Stretch {
         self.to.saturating_sub(self.from)
     }
 
-    /// In a second.
+    /// An amount of the stretch per second.
     pub(super) fn rate(&self, amount: u64) -> f64 {
         match self.length() {
             0 => 0.0,
@@ -94,17 +93,17 @@ impl Stretch {
         }
     }
 
-    /// Requests that might be on their way at the same time, on average.
+    /// The average limit on concurrent requests.
     pub(super) fn concurrency(&self) -> f64 {
         self.concurrency as f64 / self.snapshots.max(1) as f64
     }
 
-    /// Requests that were on their way, on average.
+    /// The average number of requests in flight.
     pub(super) fn in_flight(&self) -> f64 {
         self.in_flight as f64 / self.snapshots.max(1) as f64
     }
 
-    /// Milliseconds in which something was the slowest, or nothing stood out.
+    /// Milliseconds of a bottleneck, or of none.
     pub(super) fn limited_by(&self, limiting: Option<Bottleneck>) -> u64 {
         let mut times = Bottleneck::ALL
             .into_iter()
@@ -116,7 +115,7 @@ impl Stretch {
             .map_or(0, |(_, time)| time)
     }
 
-    /// What was the slowest for most of it.
+    /// The bottleneck for most of the stretch.
     pub(super) fn limiting(&self) -> Option<Bottleneck> {
         let all = Bottleneck::ALL.into_iter().map(Some).chain([None]);
         all.max_by_key(|limiting| self.limited_by(*limiting))
@@ -131,7 +130,7 @@ impl Stretch {
             .map_or(0, |(_, time)| time)
     }
 
-    /// The phase of most of it.
+    /// The phase for most of the stretch.
     pub(super) fn phase(&self) -> Phase {
         let longest = Phase::ALL
             .into_iter()
@@ -139,7 +138,7 @@ impl Stretch {
         longest.unwrap_or(Phase::Scan)
     }
 
-    /// What was done from one snapshot of a run, or its beginning, to the next.
+    /// The stretch from one snapshot of a run, or its start, to the next.
     fn between(before: Option<&Snapshot>, now: &Snapshot) -> Stretch {
         let since = |figure: &dyn Fn(&Snapshot) -> u64| {
             figure(now).saturating_sub(before.map_or(0, figure))
@@ -170,7 +169,7 @@ impl Stretch {
         stretch
     }
 
-    /// Adds the stretch that follows.
+    /// Adds the next stretch.
     fn join(&mut self, next: &Stretch) {
         self.to = next.to;
         self.at = next.at;
@@ -192,8 +191,8 @@ impl Stretch {
     }
 }
 
-/// Adds a stretch to a run: to its last one, as long as that does not get much longer than `width`. In
-/// the tenth of a second before a run's last snapshot rates would mean little.
+/// Adds a stretch to a run: joins it to the last one if the sum is not much longer than `width`. Rates
+/// over the tenth of a second before a run's last snapshot would be meaningless.
 fn push(stretches: &mut Vec<Stretch>, next: Stretch, width: u64) {
     match stretches.last_mut() {
         Some(last) if next.to.saturating_sub(last.from) <= width.saturating_add(width / 2) => {
@@ -203,10 +202,10 @@ fn push(stretches: &mut Vec<Stretch>, next: Stretch, width: u64) {
     }
 }
 
-/// Reads records in their order.
+/// Reads records in order.
 struct Reading {
     timeline: Timeline,
-    /// The last snapshot of the run that is read, if it has one.
+    /// The last snapshot of the current run.
     last: Option<Box<Snapshot>>,
     is_open: bool,
 }
@@ -220,13 +219,13 @@ impl Timeline {
         reading.timeline
     }
 
-    /// Milliseconds of all runs that are shown.
+    /// Milliseconds of all runs in it.
     pub(super) fn length(&self) -> u64 {
         let lengths = self.runs.iter().map(Run::length);
         lengths.fold(0, u64::saturating_add)
     }
 
-    /// The runs, each with the milliseconds that those before it worked.
+    /// The runs, each with the duration of those before it in milliseconds.
     pub(super) fn placed(&self) -> impl Iterator<Item = (u64, &Run)> {
         self.runs.iter().scan(0_u64, |before, run| {
             let at = *before;
@@ -312,7 +311,7 @@ impl Reading {
         let elapsed = snapshot.elapsed_ms;
         let goes_back = |last: &Snapshot| elapsed < last.elapsed_ms;
         if !self.is_open || self.last.as_deref().is_some_and(goes_back) {
-            // A crash cut off the line that told of the run, or it was too long ago.
+            // The record of the start was lost in a crash, or is too old to be read.
             self.open(Run {
                 at: snapshot.at.saturating_sub(elapsed),
                 ..Run::default()

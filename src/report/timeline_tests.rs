@@ -75,7 +75,7 @@ fn a_long_history_becomes_few_stretches_and_no_amount_is_lost() {
 }
 
 #[test]
-fn of_very_many_runs_the_last_are_kept() {
+fn the_last_of_many_runs_are_kept() {
     let runs = (0..1000).flat_map(|n| [run(n), snapshot(1500, 3), snapshot(3000, 5), end(n)]);
     let timeline = read(runs);
     assert_eq!((timeline.runs.len(), timeline.earlier), (RUNS, 900));
@@ -86,11 +86,11 @@ fn of_very_many_runs_the_last_are_kept() {
 }
 
 #[test]
-fn runs_whose_beginning_is_lost_are_runs() {
+fn a_run_without_a_start_record_is_a_run() {
     let timeline = read([
         snapshot(60_000, 100),
         snapshot(61_000, 110),
-        // Killed; the line of the next beginning was cut off.
+        // Killed; the start record of the next run was lost.
         snapshot(2000, 4),
         end(1),
         snapshot(9000, 7),
@@ -107,7 +107,7 @@ fn runs_whose_beginning_is_lost_are_runs() {
 }
 
 #[test]
-fn numbers_that_make_no_sense_do_no_harm() {
+fn implausible_numbers_are_accepted() {
     let timeline = read([
         run(u64::MAX),
         snapshot(u64::MAX - 2_000_000, 9),

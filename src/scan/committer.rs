@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::ahead::{Ahead, LISTED_AHEAD, Turn};
+use super::device_numbers::DeviceNumbers;
 use super::piece::Piece;
 use super::{Scan, ScanEnd};
 use crate::adaptive_pool::STALL_THRESHOLD;
@@ -31,6 +32,7 @@ pub(super) struct Committer<'a> {
     cursor: u64,
     /// Since the last commit, the state has no directories after the cursor.
     exhausted: bool,
+    devices: DeviceNumbers<'a>,
     batch: Vec<ListingChunk>,
     batch_entries: usize,
     batch_began: Instant,
@@ -54,6 +56,7 @@ impl<'a> Committer<'a> {
             delivered: (0, now),
             cursor: 0,
             exhausted: false,
+            devices: DeviceNumbers::new(scan.source),
             batch: Vec::new(),
             batch_entries: 0,
             batch_began: now,
@@ -134,6 +137,11 @@ impl<'a> Committer<'a> {
         match piece {
             Piece::Chunk { mut entries, last } => {
                 let last = self.count_problems(&mut entries) && last;
+                for found in &mut entries {
+                    if let FoundEntry::Known(entry) = found {
+                        self.devices.replace(entry, &self.reader)?;
+                    }
+                }
                 if self.batch.is_empty() {
                     self.batch_began = Instant::now();
                 }

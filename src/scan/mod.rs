@@ -7,10 +7,11 @@
 
 mod ahead;
 mod committer;
-mod entry_visitor;
+mod device_numbers;
 mod lister;
 mod piece;
 mod reexamine;
+mod visitor;
 
 use crate::monitor::{Event, Monitor};
 use crate::problem::{Problem, ProblemLimit};
@@ -25,7 +26,7 @@ use ahead::Ahead;
 use committer::Committer;
 use lister::Listers;
 
-pub use entry_visitor::EntryVisitor;
+pub use visitor::EntryVisitor;
 
 /// The inputs of a scan.
 pub struct Scan<'a> {

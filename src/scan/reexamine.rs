@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clfs_format::limits::NAME_BYTES;
 
 use super::Scan;
+use super::device_numbers::DeviceNumbers;
 use crate::entry::EntryId;
 use crate::problem::{Problem, Reason};
 use crate::source::{CallKind, Directory, OpenError, Seen, may_be_recorded_anew};
@@ -27,6 +28,7 @@ impl Scan<'_> {
 
     /// Examines the entries of which only the name is known.
     fn identify(&self, reader: &Reader) -> Result<(), StateError> {
+        let mut devices = DeviceNumbers::new(self.source);
         let mut after = EntryId::new(0);
         loop {
             let unknown = reader.unknown_entries(after, BATCH)?;
@@ -41,7 +43,8 @@ impl Scan<'_> {
                 match self.examine(entry.id, entry.parent, &entry.name) {
                     Ok((directory, seen)) => {
                         let name = entry.name.clone();
-                        let found = directory.entry(seen, name, self.preserve_hardlinks);
+                        let mut found = directory.entry(seen, name, self.preserve_hardlinks);
+                        devices.replace(&mut found, reader)?;
                         let solved = self.state.identify(entry, &found)?;
                         self.limit.solved(solved.into());
                     }

@@ -1,4 +1,4 @@
-//! Files that changed while they were read, and are in the container all the same.
+//! Files that changed while they were read and are stored nevertheless.
 
 use rusqlite::{Connection, Transaction, params};
 
@@ -9,13 +9,13 @@ use crate::entry::EntryId;
 /// The table: since schema 2.
 pub(super) const TABLE: &str = "CREATE TABLE changed (id INTEGER PRIMARY KEY) STRICT;";
 
-/// Notes for each entry of a settlement whether it changed while it was read.
+/// Records for each entry of a settlement whether it changed while it was read.
 pub(super) fn settle(
     transaction: &Transaction<'_>,
     settlement: &Settlement,
 ) -> rusqlite::Result<()> {
     let is_changed = settlement.done.iter().filter(|settled| settled.changed);
-    // Mostly there is none to forget: few files change, fewer are put once more.
+    // The table is nearly always empty: few files change, and few of these are uploaded again.
     let any: bool = transaction
         .prepare_cached("SELECT 1 FROM changed LIMIT 1")?
         .exists([])?;
@@ -36,7 +36,7 @@ pub(super) fn settle(
     Ok(())
 }
 
-/// Whether the database has the table: a look from outside may meet one of schema 1.
+/// Whether the database has the table. One of schema 1 that is only read has not.
 fn is_there(connection: &Connection) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'changed'")?
@@ -44,7 +44,7 @@ fn is_there(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 impl Reader {
-    /// How many files changed while they were read, and are in the container.
+    /// The number of files that changed while they were read and are stored.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -60,7 +60,7 @@ impl Reader {
         })
     }
 
-    /// The next of these files after `after`, by id.
+    /// The next of these files after `after`, in the order of their ids.
     ///
     /// # Errors
     /// When the database cannot be read.

@@ -45,7 +45,7 @@ impl Reader {
 }
 
 impl Reader {
-    /// How many entries there are of which only the name is known.
+    /// The number of entries of which only the name is known.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -62,8 +62,9 @@ impl Reader {
 }
 
 impl State {
-    /// Records the attributes of an entry of which only the name was known. Its problem stays
-    /// until the entry is loaded or listed; true where it is solved by that.
+    /// Records the attributes of an entry of which only the name was known. Its problem remains until it
+    /// is loaded or listed. Returns true if the problem is solved already, as for a further name of an
+    /// inode.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -73,7 +74,7 @@ impl State {
                 .prepare_cached("DELETE FROM entry WHERE id = ?1 AND mode = ?2")?
                 .execute(params![stored(unknown.id.get()), UNKNOWN_MODE])?;
             recording::record_known(transaction, unknown.id, unknown.parent, entry)?;
-            // A further name of an inode is not loaded by itself.
+            // A further name is loaded with its inode.
             transaction
                 .prepare_cached(
                     "DELETE FROM problem WHERE id = ?1 AND EXISTS
@@ -84,7 +85,7 @@ impl State {
         })
     }
 
-    /// Notes that an entry's attributes could not be read this time either.
+    /// Records a further attempt at an entry whose attributes could not be read.
     ///
     /// # Errors
     /// When the database cannot be written.

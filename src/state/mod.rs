@@ -13,6 +13,7 @@ mod counter;
 mod error;
 mod folder;
 mod identify;
+mod link_devices;
 mod losses;
 mod mounts;
 mod outcome;

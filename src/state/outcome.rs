@@ -1,4 +1,4 @@
-//! Settling what became of entries.
+//! Stores the outcomes of a pass.
 
 use rusqlite::{Transaction, params};
 
@@ -18,9 +18,9 @@ pub struct Settled {
     pub bytes_read: u64,
     /// Whether it changed while it was read.
     pub changed: bool,
-    /// Bytes of its objects.
+    /// Bytes of its objects, as uploaded.
     pub bytes_put: u64,
-    /// Its objects.
+    /// Number of its objects.
     pub objects: u64,
 }
 
@@ -29,22 +29,22 @@ pub struct Settled {
 pub struct Settlement {
     /// The pass.
     pub pass: Pass,
-    /// Where it stands once these outcomes count.
+    /// Its progress with these outcomes.
     pub progress: PassProgress,
-    /// What is in the container.
+    /// Entries that are in the container.
     pub done: Vec<Settled>,
-    /// What failed.
+    /// Entries that failed.
     pub failed: Vec<(EntryId, Problem)>,
-    /// Fresh attributes of files that changed between the scan and the read; they are taken
-    /// once more, and are outstanding until then.
+    /// Current attributes of files that changed since the scan. These files are read again, and are
+    /// outstanding until then.
     pub refreshed: Vec<(EntryId, SourceAttributes)>,
 }
 
 impl State {
-    /// Stores a batch of outcomes, and returns how many problems it solved.
+    /// Stores a batch of outcomes and returns the number of problems that it solved.
     ///
-    /// Only to be called for uploads that the container has confirmed: a stored outcome is never
-    /// ahead of its upload.
+    /// The container must have confirmed all uploads of the batch, so that no stored outcome precedes its
+    /// upload.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -79,7 +79,7 @@ impl State {
         Ok(solved)
     }
 
-    /// Gives an entry that waits to be tried again the attributes that it has now.
+    /// Stores the current attributes of an entry that will be tried again.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -110,7 +110,7 @@ fn refresh(
             stored_time(attributes.atime),
             stored(attributes.inode),
         ])?;
-    // Names that are found later are compared with what it is now.
+    // Names that are found later are compared with the current attributes.
     transaction
         .prepare_cached("UPDATE inode SET ctime = ?2 WHERE owner = ?1")?
         .execute(params![stored(id.get()), stored_time(attributes.ctime)])?;

@@ -1,4 +1,4 @@
-//! Recording what the scan finds, in the order that fixes the ids.
+//! Records the entries that the scan finds, in the order that determines their ids.
 
 use clfs_format::limits::LINKS;
 use clfs_format::{FIRST_SEQUENCE, FileType};
@@ -11,16 +11,16 @@ use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::{EntryId, LinkKey, NewEntry, SourceAttributes};
 use crate::problem::Problem;
 
-/// One name of a directory, as the scan found it.
+/// A name in a directory, as the scan found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FoundEntry {
-    /// With its attributes.
+    /// A name with its attributes.
     Known(NewEntry),
     /// A name whose attributes could not be read.
     Failed {
         /// Last path component, raw bytes.
         name: Vec<u8>,
-        /// Why.
+        /// The reason.
         problem: Problem,
     },
 }
@@ -34,7 +34,7 @@ impl FoundEntry {
         }
     }
 
-    /// The name and the problem of a failed one.
+    /// The name and the problem, if the attributes could not be read.
     pub fn failure(&self) -> Option<(&[u8], Problem)> {
         match self {
             FoundEntry::Known(_) => None,
@@ -48,30 +48,30 @@ impl FoundEntry {
 pub struct ListingChunk {
     /// The directory.
     pub directory: EntryId,
-    /// What it holds, names ascending, all after those of the chunk before.
+    /// Its entries in the order of their names, which follow those of the chunk before.
     pub entries: Vec<FoundEntry>,
-    /// Whether this is the end of the listing.
+    /// Whether this is the last chunk of the listing.
     pub last: bool,
 }
 
-/// Columns of an entry whose attributes are not known.
+/// The column `mode` of an entry whose attributes are not known.
 pub(super) const UNKNOWN_MODE: u16 = 0;
 
-/// What a batch of listings held.
+/// The contents of a batch of listings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Recorded {
-    /// Entries, those without attributes included.
+    /// Entries, including those without attributes.
     pub entries: u64,
-    /// Bytes of the regular files among them, further names left out.
+    /// Bytes of the regular files among them, without further names.
     pub bytes: u64,
-    /// Directories that could not be listed before, and are now.
+    /// Directories that could not be listed before and were listed now.
     pub solved: u64,
 }
 
 impl State {
-    /// Records pieces of listings: entries get the next ids, in the order given.
+    /// Records pieces of listings. Entries get the next ids in the given order.
     ///
-    /// All of it becomes visible, and safe from a power loss, or nothing.
+    /// Either all of it becomes visible and survives a power loss, or nothing does.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -93,14 +93,14 @@ impl State {
     }
 }
 
-/// The root: it has an id of its own, and is its own parent.
+/// Records the root, which has a fixed id and is its own parent.
 pub(super) fn store_root(transaction: &Transaction<'_>, root: &NewEntry) -> rusqlite::Result<()> {
     let mut recording = Recording::begin(transaction)?;
     recording.known(EntryId::ROOT, EntryId::ROOT, root)?;
     recording.end()
 }
 
-/// Records an entry under an id that was given out before.
+/// Records an entry under an id that was assigned before.
 pub(super) fn record_known(
     transaction: &Transaction<'_>,
     id: EntryId,
@@ -127,9 +127,9 @@ pub(super) fn load_root(connection: &Connection) -> rusqlite::Result<Option<NewE
     }))
 }
 
-/// What the pass over inodes with several names has settled already. It begins when the scan is
-/// over, but a directory that could not be listed then may be later, and hold a further name:
-/// the inode is then put once more.
+/// The progress of the pass over inodes with several names. The pass begins after the scan, but a
+/// directory that could not be listed may be listed by a later run and contain a further name. The inode
+/// is then uploaded again.
 struct LinksProgress {
     progress: PassProgress,
     changed: bool,
@@ -161,12 +161,12 @@ impl LinksProgress {
 
 struct Recording<'a> {
     transaction: &'a Transaction<'a>,
-    /// The one statement that runs for each entry: a look into the cache costs a hash of its text.
+    /// The statement that runs for each entry. A lookup in the cache of statements would hash its text.
     insert: CachedStatement<'a>,
     next: u64,
     links: LinksProgress,
     increments: Increments,
-    /// Problems that are no more.
+    /// Problems that are solved.
     solved: u64,
 }
 
@@ -282,7 +282,7 @@ impl<'a> Recording<'a> {
             .map(drop)
     }
 
-    /// Adds ids to the directory's extents; they nearly always continue the last one.
+    /// Adds ids to the extents of a directory; they nearly always extend the last one.
     fn extend(&self, directory: EntryId, first: u64, count: u64) -> rusqlite::Result<()> {
         if count == 0 {
             return Ok(());
@@ -302,14 +302,14 @@ impl<'a> Recording<'a> {
         Ok(())
     }
 
-    /// Finds or makes the inode that `id` is a name of, and returns the entry that owns it.
+    /// Finds or creates the inode of the name `id`, and returns the entry that owns it.
     ///
     /// An inode in the container holds at most [`LINKS`] names; the next name of the same source
-    /// inode begins a further object.
+    /// inode starts a further object.
     ///
-    /// The number alone does not show that two names are of one inode: file systems that are put
-    /// together of others may give it twice, and that of a deleted inode may be given to a new one
-    /// while the scan runs. So all attributes that names share must agree.
+    /// Equal numbers do not prove that two names belong to one inode: file systems that combine others may
+    /// use a number twice, and a new file may get the number of one that was deleted during the scan. So
+    /// all attributes of the inode must agree too.
     fn link(
         &mut self,
         id: EntryId,
@@ -322,7 +322,7 @@ impl<'a> Recording<'a> {
             stored(key.inode),
         );
         let ctime = stored_time(attributes.ctime);
-        // The last of them: those before are full.
+        // The last one, because those before it are full.
         let alike: Option<(i64, i64)> = self
             .transaction
             .prepare_cached(
@@ -377,7 +377,7 @@ impl<'a> Recording<'a> {
         Ok(EntryId::new(row::loaded(owner)))
     }
 
-    /// Whether a name with that inode number is recorded.
+    /// Whether a name with this inode number is recorded.
     fn is_number_known(&self, key: LinkKey) -> rusqlite::Result<bool> {
         self.transaction
             .prepare_cached(

@@ -1,4 +1,4 @@
-//! Values of a row: how attributes are stored, and read back with checks.
+//! Conversion of attributes into the values of a row, and back with checks.
 
 use clfs_format::{FileType, Timestamp};
 use rusqlite::Row;
@@ -11,7 +11,7 @@ use crate::loss::Losses;
 pub(super) const ENTRY_COLUMNS: &str =
     "id, parent, name, mode, uid, gid, size, mtime, ctime, atime, inode, device";
 
-/// [`ENTRY_COLUMNS`] where tables beside `entry` have columns of these names.
+/// [`ENTRY_COLUMNS`] for queries in which other tables have columns of the same names.
 pub(super) fn columns_of_entry() -> String {
     let columns: Vec<String> = ENTRY_COLUMNS
         .split(", ")
@@ -22,7 +22,7 @@ pub(super) fn columns_of_entry() -> String {
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
-/// SQLite holds signed 64 bits; inode and device numbers use all of them.
+/// SQLite stores signed integers of 64 bits; inode and device numbers are unsigned.
 pub(super) fn stored(number: u64) -> i64 {
     number.cast_signed()
 }
@@ -31,7 +31,7 @@ pub(super) fn loaded(number: i64) -> u64 {
     number.cast_unsigned()
 }
 
-/// Nanoseconds since 1970: at most 2^32 * 10^9, which 63 bits hold.
+/// Nanoseconds since 1970: at most 2^32 * 10^9, which fits in 63 bits.
 pub(super) fn stored_time(time: Timestamp) -> i64 {
     i64::from(time.seconds) * NANOSECONDS + i64::from(time.nanoseconds)
 }
@@ -63,7 +63,7 @@ pub(super) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<EntryId> {
     row.get(column).map(|id: i64| EntryId::new(loaded(id)))
 }
 
-/// An entry whose columns [`ENTRY_COLUMNS`] begin at 0; the entry must have been stat'ed.
+/// Reads an entry from [`ENTRY_COLUMNS`], which must be the first columns. Its attributes must be known.
 pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     let mode: u16 = row.get(3)?;
     let file_type =

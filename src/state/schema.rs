@@ -121,7 +121,7 @@ CREATE TABLE mount_below (
 ) STRICT, WITHOUT ROWID;
 ALTER TABLE inode ADD COLUMN file_system INTEGER NOT NULL DEFAULT -1;
 ALTER TABLE inode ADD COLUMN ctime INTEGER NOT NULL DEFAULT 0;
-UPDATE inode SET ctime = (SELECT ctime FROM entry WHERE entry.id = owner);
+UPDATE inode SET ctime = (SELECT ctime FROM entry WHERE entry.id = inode.owner);
 UPDATE inode SET file_system = 100 WHERE device = 0;
 DROP INDEX inode_key;
 CREATE INDEX inode_key ON inode (file_system, device, inode, ctime, owner);

@@ -1,7 +1,7 @@
 //! Files by size.
 
-/// The largest size of each class but the last, in bytes. What has up to 16 KiB is one object;
-/// 8 MiB are a segment (docs/format.md section 6).
+/// The max size of each class except the last, in bytes. A file of up to 16 KiB is one object; a segment
+/// has 8 MiB (format.md §6).
 const BOUNDS: [u64; SizeHistogram::CLASSES - 1] = [
     0,
     1 << 10,
@@ -16,7 +16,7 @@ const BOUNDS: [u64; SizeHistogram::CLASSES - 1] = [
     1 << 40,
 ];
 
-/// How many files there are of which size, and how many bytes they have together.
+/// The number and the bytes of files by size.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SizeHistogram {
     classes: [(u64, u64); SizeHistogram::CLASSES],
@@ -25,7 +25,7 @@ pub struct SizeHistogram {
 /// Files of one class of sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SizeClass {
-    /// The largest size, in bytes; none of the last class.
+    /// The max size in bytes; none for the last class.
     pub up_to: Option<u64>,
     /// Files.
     pub files: u64,
@@ -36,7 +36,7 @@ pub struct SizeClass {
 impl SizeHistogram {
     const CLASSES: usize = 12;
 
-    /// Adds so many files of this size.
+    /// Adds `files` files of `size` bytes.
     pub fn add(&mut self, size: u64, files: u64) {
         let class = BOUNDS.partition_point(|bound| *bound < size);
         if let Some((count, bytes)) = self.classes.get_mut(class) {
@@ -45,7 +45,7 @@ impl SizeHistogram {
         }
     }
 
-    /// All classes, the smallest first.
+    /// All classes, the smallest sizes first.
     pub fn classes(&self) -> impl Iterator<Item = SizeClass> {
         let bounds = BOUNDS.into_iter().map(Some).chain([None]);
         bounds
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_fall_into_the_class_that_they_do_not_exceed() {
+    fn a_size_belongs_to_the_first_class_that_it_does_not_exceed() {
         for (number, bound) in BOUNDS.into_iter().enumerate() {
             let mut histogram = SizeHistogram::default();
             histogram.add(bound, 2);

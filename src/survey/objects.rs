@@ -1,77 +1,64 @@
-//! Which objects an entity becomes, and how many bytes they have before compression
-//! (docs/format.md sections 3, 5 and 6).
+//! The number of an entity's objects and their bytes before compression, from its name, its size and
+//! the names of its entries (format.md §3, §5 and §6).
 
-use clfs_format::limits::TREES;
+use clfs_format::limits::{FIRST_SEGMENT_RESERVE, TREES};
 use clfs_format::{
-    DIRECT_BLOCKS, FIRST_SEGMENT_BYTES, POINTERS_PER_INDIRECT, file_segment_count,
-    file_segment_range,
+    DIRECT_BLOCKS, DIRECTORY_SEGMENT_BYTES, FILE_SEGMENT_BYTES, FIRST_SEGMENT_BYTES,
+    POINTERS_PER_INDIRECT, file_segment_count, file_segment_range,
 };
 
-use crate::entry::{Entry, EntryId};
+use crate::entry::EntryId;
 
-/// u16 encryption and u16 compression (section 3).
+/// u16 encryption and u16 compression (format.md §3).
 const WRAPPER: u64 = 4;
-/// magic, two lengths, type, zero: a u32 each (section 5).
+/// The header of a handle (format.md §5).
 const HEADER: u64 = 20;
-/// Header and content are padded to a multiple of this (section 5).
-const ALIGNMENT: u64 = 8;
-/// A filehandle of an entity other than the root (section 2) with its u16 length.
-pub(super) const FILEHANDLE: u64 = 26;
-/// The same of the root.
-const ROOT_FILEHANDLE: u64 = 18;
-/// A block's UUID with its u16 length.
+/// The id of a segment or an indirect block with its u16 length.
 const BLOCK_ID: u64 = 18;
+/// The root's EXTATTRS: u32 count, and three pairs with u32 lengths (format.md §6).
+const ROOT_ATTRIBUTES: u64 = 4 + (4 + 16 + 4 + 1) + (4 + 8 + 4 + 36) + (4 + 9 + 4 + 36);
 
-/// A handle with this much content.
+/// The filehandle of a directory with its u16 length (format.md §1 and §2).
+pub(super) fn filehandle(directory: EntryId) -> u64 {
+    if directory == EntryId::ROOT { 18 } else { 26 }
+}
+
+/// The filehandle of any other entity with its u16 length.
+pub(super) const FILEHANDLE: u64 = 26;
+
+/// A handle with `content` bytes of content, padded to a multiple of 8.
 const fn handle(content: u64) -> u64 {
-    (HEADER + content).next_multiple_of(ALIGNMENT)
+    (HEADER + content).next_multiple_of(8)
 }
 
-/// u32 ctime, u64 offset, owner.
-const DATA_BACK: u64 = handle(4 + 8 + FILEHANDLE);
-
-/// Where an entity is named: what that adds to its inode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Named {
-    /// Bytes of the name.
-    pub(super) bytes: u64,
-    /// Whether it stands in the root.
-    pub(super) in_root: bool,
-}
-
-impl Named {
-    pub(super) fn of(entry: &Entry) -> Self {
-        Named {
-            bytes: entry.name.len() as u64,
-            in_root: entry.parent == EntryId::ROOT,
-        }
-    }
-}
-
-/// Bytes of an inode with one name and `data` bytes of content; `segments` segments follow it.
-pub(super) fn inode_bytes(name: Named, data: Option<u64>, segments: u64) -> u64 {
+/// VATTR, BMAP and NAME of an inode with `segments` segments besides the first, and its wrapper.
+fn inode_base(own: u64, name: u64, segments: u64) -> u64 {
     let direct = segments.min(DIRECT_BLOCKS as u64 - 1);
-    let attributes = handle(4 + 104);
-    let block_map = handle(12 + FILEHANDLE + 4 + (direct + TREES as u64) * BLOCK_ID);
-    let back = match name.in_root {
-        true => handle(4 + ROOT_FILEHANDLE),
-        false => handle(4 + FILEHANDLE),
-    };
+    let block_map = 12 + own + 4 + (direct + TREES as u64) * BLOCK_ID;
+    WRAPPER + handle(4 + 104) + handle(block_map) + handle(4 + name)
+}
+
+/// Bytes of an inode with one name of `name` bytes in `parent`, and with `data` bytes of content;
+/// `segments` segments follow it.
+pub(super) fn inode_bytes(parent: EntryId, name: u64, data: Option<u64>, segments: u64) -> u64 {
     let data = data.map_or(0, |data| handle(4 + data));
-    WRAPPER + attributes + block_map + back + handle(4 + name.bytes) + data
+    inode_base(FILEHANDLE, name, segments) + handle(4 + filehandle(parent)) + data
 }
 
-/// Bytes of a file's segment with so much content.
-fn segment_bytes(data: u64) -> u64 {
-    WRAPPER + handle(4 + data) + DATA_BACK
+/// The DATABACK handle of a segment or an indirect block.
+fn data_back(owner: u64) -> u64 {
+    handle(4 + 8 + owner)
 }
 
-/// How many indirect blocks hold what does not fit into an inode's direct list, and how many
-/// pointers are in them.
-///
-/// Tree t, from 0, has t + 1 levels of blocks with 4096 pointers, and is used when those before it
-/// are full (section 6 "BMAP").
-pub(super) fn indirect_blocks(segments: u64) -> (u64, u64) {
+/// Bytes of a file segment with `data` bytes of content.
+pub(super) fn file_segment_bytes(data: u64) -> u64 {
+    WRAPPER + handle(4 + data) + data_back(FILEHANDLE)
+}
+
+/// The number of indirect blocks that hold the segments beyond an inode's direct list, and their
+/// pointers. Tree t has t + 1 levels of blocks with 4096 pointers, and is used when the trees before
+/// it are full (format.md §6 "BMAP").
+fn indirect_blocks(segments: u64) -> (u64, u64) {
     let fan = POINTERS_PER_INDIRECT as u64;
     let mut rest = segments.saturating_sub(DIRECT_BLOCKS as u64 - 1);
     let (mut blocks, mut pointers) = (0u64, 0u64);
@@ -90,48 +77,126 @@ pub(super) fn indirect_blocks(segments: u64) -> (u64, u64) {
     (blocks, pointers)
 }
 
-/// Bytes of so many indirect blocks: all but the last of each level are full. Padding, 4 bytes a
-/// block on the average, is counted as that.
-pub(super) fn indirect_bytes((blocks, pointers): (u64, u64)) -> u64 {
-    // A full block needs no padding: 20 + 4 + 4096 * 18 is a multiple of 8.
-    blocks * (WRAPPER + HEADER + 4 + DATA_BACK) + pointers * BLOCK_ID
+/// Bytes of indirect blocks, without the padding of the last one of each level: a full block needs
+/// none.
+fn indirect_bytes((blocks, pointers): (u64, u64), owner: u64) -> u64 {
+    blocks * (WRAPPER + HEADER + 4 + data_back(owner)) + pointers * BLOCK_ID
 }
 
-/// What a regular file becomes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FileObjects {
+/// The objects of an entity.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Objects {
     /// Segments besides the one in the inode.
     pub(super) segments: u64,
-    /// Indirect blocks.
     pub(super) indirect: u64,
-    /// Bytes of inode and indirect blocks.
+    /// Bytes of the inode and the indirect blocks.
     pub(super) inode_bytes: u64,
-    /// Bytes of content in segments.
-    pub(super) content: u64,
-    /// Bytes of segments.
+    /// Bytes of the segments besides the one in the inode.
     pub(super) segment_bytes: u64,
 }
 
-impl FileObjects {
-    /// Those of a file of `size` bytes.
-    pub(super) fn of(size: u64, name: Named) -> Self {
+impl Objects {
+    /// The objects of a regular file of `size` bytes.
+    pub(super) fn of_file(size: u64, parent: EntryId, name: u64) -> Self {
         let segments = file_segment_count(size);
         let indirect = indirect_blocks(segments);
         let first = size.min(FIRST_SEGMENT_BYTES);
+        let inode = inode_bytes(parent, name, Some(first), segments);
         let last = file_segment_range(segments, size);
-        let full = segments.saturating_sub(1);
-        FileObjects {
+        Objects {
             segments,
             indirect: indirect.0,
-            inode_bytes: inode_bytes(name, Some(first), segments)
-                .saturating_add(indirect_bytes(indirect)),
-            content: size - first,
+            inode_bytes: inode.saturating_add(indirect_bytes(indirect, FILEHANDLE)),
             segment_bytes: match segments {
                 0 => 0,
-                _ => full
-                    .saturating_mul(segment_bytes(clfs_format::FILE_SEGMENT_BYTES))
-                    .saturating_add(segment_bytes(last.end - last.start)),
+                _ => (segments - 1)
+                    .saturating_mul(file_segment_bytes(FILE_SEGMENT_BYTES))
+                    .saturating_add(file_segment_bytes(last.end - last.start)),
             },
+        }
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.inode_bytes.saturating_add(self.segment_bytes)
+    }
+}
+
+/// The listing of a directory, split into segments as `clfs_format::DirectorySegmenter` splits it.
+#[derive(Debug, Clone)]
+pub(super) struct Listing {
+    own: u64,
+    is_root: bool,
+    /// Bytes of entries in the last segment so far.
+    last: u64,
+    /// Bytes of entries in the first segment, when that is full.
+    first: Option<u64>,
+    /// Segments besides the first that are full.
+    full: u64,
+    full_bytes: u64,
+}
+
+impl Listing {
+    /// The listing of the directory `id` in `parent`, with the entries `.` and `..`.
+    pub(super) fn new(id: EntryId, parent: EntryId) -> Self {
+        let own = filehandle(id);
+        Listing {
+            own,
+            is_root: id == EntryId::ROOT,
+            last: (4 + 1 + own) + (4 + 2 + filehandle(parent)),
+            first: None,
+            full: 0,
+            full_bytes: 0,
+        }
+    }
+
+    /// Adds an entry with a name of `name` bytes.
+    pub(super) fn push(&mut self, name: u64) {
+        let entry = 4 + name + FILEHANDLE;
+        let limit = match self.first {
+            None => FIRST_SEGMENT_BYTES - FIRST_SEGMENT_RESERVE,
+            Some(_) => DIRECTORY_SEGMENT_BYTES,
+        };
+        if self.last + entry <= limit {
+            self.last += entry;
+            return;
+        }
+        match self.first {
+            None => self.first = Some(self.last),
+            Some(_) => {
+                self.full += 1;
+                self.full_bytes += self.segment(self.last);
+            }
+        }
+        self.last = entry;
+    }
+
+    /// Bytes of a segment with `entries` bytes of entries.
+    fn segment(&self, entries: u64) -> u64 {
+        WRAPPER + handle(entries) + handle(4) + data_back(self.own)
+    }
+
+    /// The objects of the directory, whose own name has `name` bytes.
+    pub(super) fn objects(&self, name: u64) -> Objects {
+        let (first, segments, segment_bytes) = match self.first {
+            None => (self.last, 0, 0),
+            Some(first) => {
+                let last = self.segment(self.last);
+                (first, self.full + 1, self.full_bytes + last)
+            }
+        };
+        let extended = match self.is_root {
+            true => handle(ROOT_ATTRIBUTES),
+            false => 0,
+        };
+        let indirect = indirect_blocks(segments);
+        Objects {
+            segments,
+            indirect: indirect.0,
+            inode_bytes: inode_base(self.own, name, segments)
+                + handle(first)
+                + extended
+                + indirect_bytes(indirect, self.own),
+            segment_bytes,
         }
     }
 }
@@ -139,14 +204,11 @@ impl FileObjects {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use clfs_format::{BlockId, BlockMapBuilder, Filehandle};
+    use clfs_format::{BlockId, BlockMapBuilder, DirectorySegmenter, Filehandle};
 
     use super::*;
 
-    const NAME: Named = Named {
-        bytes: 3,
-        in_root: false,
-    };
+    const PARENT: EntryId = EntryId::new(1234);
 
     /// Indirect blocks and pointers as the format's own builder makes them.
     fn built(segments: u64) -> (u64, u64) {
@@ -184,14 +246,32 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_size_has_objects() {
-        let objects = FileObjects::of(u64::MAX, NAME);
-        assert_eq!(objects.segments, file_segment_count(u64::MAX));
-        assert!(objects.indirect > objects.segments / 4096);
+    fn a_listing_is_split_as_the_segmenter_splits_it() {
+        let mut random = fastrand::Rng::with_seed(3);
+        let child = Filehandle::from_bytes(&[7; 24]).unwrap();
+        for entries in [0, 1, 200, 400, 1000, 20_000] {
+            let mut segmenter = DirectorySegmenter::new(child, Filehandle::ROOT);
+            let mut listing = Listing::new(PARENT, EntryId::ROOT);
+            for _ in 0..entries {
+                let name = vec![b'n'; random.usize(1..=255)];
+                segmenter.push(&name, child).unwrap();
+                listing.push(name.len() as u64);
+            }
+            let segments = segmenter.finish().segments;
+            assert_eq!(listing.objects(1).segments + 1, segments, "{entries}");
+        }
     }
 
     #[test]
-    fn segments_follow_the_edges_of_the_format() {
+    fn the_largest_file_does_not_overflow() {
+        let objects = Objects::of_file(u64::MAX, PARENT, 3);
+        assert_eq!(objects.segments, file_segment_count(u64::MAX));
+        assert!(objects.indirect > objects.segments / 4096);
+        assert!(objects.bytes() > u64::MAX / 2);
+    }
+
+    #[test]
+    fn segments_begin_at_the_sizes_of_the_format() {
         for (size, segments) in [
             (0, 0),
             (16_384, 0),
@@ -199,9 +279,7 @@ mod tests {
             (16_384 + (8 << 20), 1),
             (16_385 + (8 << 20), 2),
         ] {
-            let objects = FileObjects::of(size, NAME);
-            assert_eq!(objects.segments, segments);
-            assert_eq!(objects.content, size.saturating_sub(16_384));
+            assert_eq!(Objects::of_file(size, PARENT, 3).segments, segments);
         }
     }
 }

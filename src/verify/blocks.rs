@@ -1,146 +1,143 @@
-//! The blocks of an entity in order, with what is wrong about the lists and trees that hold them
-//! (docs/format.md section 6 "BMAP").
+//! The segments and indirect blocks of an entity, in order, and what is wrong with the lists and trees
+//! that hold them (format.md §6 "BMAP").
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use clfs_format::{
-    BlockId, BlockMap, Claim, DIRECT_BLOCKS, DataBack, Filehandle, IndirectPosition, Object,
-    ObjectId, ObjectName, ObjectType, POINTERS_PER_INDIRECT, limits::TREES,
+    BlockId, BlockMap, BlockMapReader, BlockStep, Claim, DataBack, Filehandle, FormatError, Object,
+    ObjectId, ObjectName, ObjectType,
 };
 
-use super::check::{Check, inspect_as};
-use super::deviation::{deviations, unreadable};
-use super::finding::Found;
+use super::checker::{Checker, inspect_as};
+use super::deviation::rule_of;
+use super::finding::{NewFinding, deviation_findings, unreadable_finding};
 use super::rule::Rule;
 use super::scratch::Record;
 use crate::read::identity::{check_block, check_inode};
-use crate::read::index::ObjectKey;
+use crate::read::index::{Listed, ObjectKey};
 use crate::read::{Fetched, Mismatch, ReadError};
 
-/// Records that are handed over together.
-const MANY: usize = 1024;
+/// Records sent to the recorder at a time.
+const BATCH: usize = 1024;
+/// Segments that are remembered so that none is downloaded twice: a map of a few bytes may refer to
+/// one segment a thousand times.
+const RECENT: usize = 8192;
 
-/// To whom blocks belong.
+/// The entity that blocks belong to.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Owner {
+pub(super) struct BlockOwner {
     pub(super) blob: ObjectName,
     pub(super) handle: Filehandle,
     /// Seconds of its ctime.
     pub(super) ctime: u32,
 }
 
-/// Walks the blocks of an entity. Nothing that is wrong ends it early: every indirect block that
-/// belongs to the entity is read once, so that circles end and the work is bounded by what is there.
-pub(super) struct Blocks {
-    check: Arc<Check>,
-    owner: Owner,
-    direct: std::vec::IntoIter<BlockId>,
-    roots: <[BlockId; TREES] as IntoIterator>::IntoIter,
-    trees_begun: usize,
-    open: Vec<OpenBlock>,
-    /// Number of the segment that was given last; the inode's own is number 0.
+/// A segment of an entity.
+#[derive(Debug)]
+pub(super) struct SegmentRef {
+    /// Its number, counted from 1: the segment in the inode has number 0.
+    pub(super) number: u64,
+    /// Its blob; none if it is not in the container, or was returned before. That a block is missing
+    /// or is used twice is found when the uses of all blocks are known.
+    pub(super) listed: Option<Listed>,
+}
+
+/// A walk over the blocks of an entity. Damage does not end it: it reads each indirect block of the
+/// entity once, so that the work is bounded even if blocks refer to each other in a cycle.
+pub(super) struct BlockWalk {
+    checker: Arc<Checker>,
+    owner: BlockOwner,
+    map: BlockMapReader,
     number: u64,
-    met: HashSet<BlockId>,
-    /// A list that is not full was read to its end: no block may follow.
-    closed: bool,
-    /// Whether that was told.
-    told: bool,
-    /// Whether some blocks cannot be known, since an indirect block could not be read.
+    read: HashSet<BlockId>,
+    recent: HashSet<BlockId>,
+    gap_reported: bool,
+    /// Whether some blocks are unknown because an indirect block could not be read.
     pub(super) incomplete: bool,
-    /// What was found since somebody took it.
+    /// Records that were not sent yet.
     pub(super) records: Vec<Record>,
 }
 
-struct OpenBlock {
-    pointers: std::vec::IntoIter<BlockId>,
-    full: bool,
-}
-
-impl Blocks {
-    pub(super) fn new(check: &Arc<Check>, owner: Owner, map: &BlockMap) -> Self {
+impl BlockWalk {
+    pub(super) fn new(checker: &Arc<Checker>, owner: BlockOwner, map: &BlockMap) -> Self {
         Self {
-            check: Arc::clone(check),
+            checker: Arc::clone(checker),
             owner,
-            closed: 1 + map.direct.len() < DIRECT_BLOCKS,
-            direct: map.direct.clone().into_iter(),
-            roots: map.roots.into_iter(),
-            trees_begun: 0,
-            open: Vec::new(),
+            map: BlockMapReader::inspecting(map),
             number: 0,
-            met: HashSet::new(),
-            told: false,
+            read: HashSet::new(),
+            recent: HashSet::new(),
+            gap_reported: false,
             incomplete: false,
             records: Vec::new(),
         }
     }
 
-    /// The next segment and its number, which counts from 1.
+    /// Returns the next segment.
     ///
     /// # Errors
-    /// When the container fails.
-    pub(super) async fn next(&mut self) -> Result<Option<(u64, BlockId)>, ReadError> {
+    /// If the container fails.
+    pub(super) async fn next(&mut self) -> Result<Option<SegmentRef>, ReadError> {
         loop {
-            if let Some(id) = self.direct.next() {
-                return Ok(Some(self.segment(id)));
-            }
-            let depth = self.open.len();
-            let Some(block) = self.open.last_mut() else {
-                let Some(root) = self.roots.next() else {
+            match self.map.next_step() {
+                Ok(BlockStep::End) => return Ok(None),
+                Ok(BlockStep::Data(id)) => {
+                    self.add_use(id, ObjectType::Segment);
+                    self.number = self.number.saturating_add(1);
+                    if self.recent.len() >= RECENT {
+                        self.recent.clear();
+                    }
+                    let listed = match self.recent.insert(id) {
+                        true => self.checker.find(&ObjectId::Block(id)).await?,
+                        false => None,
+                    };
+                    let number = self.number;
+                    return Ok(Some(SegmentRef { number, listed }));
+                }
+                Ok(BlockStep::Fetch { id, position }) => {
+                    self.add_use(id, ObjectType::Indirect);
+                    self.report_gap(id);
+                    let pointers = self.indirect_block(id, position.offset()).await?;
+                    let supplied = pointers.is_some_and(|pointers| {
+                        let supplied = self.map.supply(pointers);
+                        supplied.map_err(|error| self.add_error(&error)).is_ok()
+                    });
+                    if !supplied {
+                        self.skip();
+                    }
+                }
+                // An inspection has no error but a request that was not answered.
+                Err(error) => {
+                    self.add_error(&error);
+                    self.incomplete = true;
                     return Ok(None);
-                };
-                self.trees_begun += 1;
-                match root.is_none() {
-                    true => self.closed = true,
-                    false => self.open_block(root, 0).await?,
                 }
-                continue;
-            };
-            match block.pointers.next() {
-                None => {
-                    self.closed |= !block.full;
-                    self.open.pop();
-                }
-                Some(id) if depth == self.trees_begun => {
-                    return Ok(Some(self.segment(id)));
-                }
-                Some(id) => self.open_block(id, depth).await?,
             }
         }
     }
 
-    /// Hands over what was found when it is much.
+    /// Sends the records if there are many.
     ///
     /// # Errors
-    /// When the ledger fails.
-    pub(super) async fn send_many(&mut self) -> Result<(), ReadError> {
-        match self.records.len() < MANY {
-            true => Ok(()),
-            false => {
-                self.check
-                    .records
-                    .send(std::mem::take(&mut self.records))
-                    .await
-            }
+    /// If the recorder fails.
+    pub(super) async fn send_batch(&mut self) -> Result<(), ReadError> {
+        if self.records.len() < BATCH {
+            return Ok(());
         }
+        let records = std::mem::take(&mut self.records);
+        self.checker.recorder.send(records).await
     }
 
-    fn segment(&mut self, id: BlockId) -> (u64, BlockId) {
-        self.uses(id, ObjectType::Segment);
-        self.number = self.number.saturating_add(1);
-        (self.number, id)
-    }
-
-    /// Leaves out what lies below an indirect block that cannot be read. If anything follows it, it
-    /// was full: the numbers go on behind it.
-    fn leave_out(&mut self, depth: usize) {
-        let levels = self.trees_begun.saturating_sub(depth) as u32;
-        let below = (POINTERS_PER_INDIRECT as u64).saturating_pow(levels);
-        self.number = self.number.saturating_add(below);
+    /// Skips an indirect block that cannot be read, with the segments under it. If a segment follows,
+    /// the block was full: the number of that segment is the number behind it.
+    fn skip(&mut self) {
+        let skipped = self.map.skip().unwrap_or_default();
+        self.number = self.number.saturating_add(skipped);
         self.incomplete = true;
     }
 
-    fn uses(&mut self, id: BlockId, object_type: ObjectType) {
+    fn add_use(&mut self, id: BlockId, object_type: ObjectType) {
         self.records.push(Record::Block {
             key: ObjectKey::new(&ObjectId::Block(id)),
             owner: self.owner.handle,
@@ -148,169 +145,155 @@ impl Blocks {
         });
     }
 
-    fn found(&mut self, rule: Rule, blob: &ObjectName, text: String) {
-        let found = Found::of(rule, blob, self.owner.handle, text);
+    fn add_error(&mut self, error: &FormatError) {
+        let owner = &self.owner;
+        let found =
+            NewFinding::entity(rule_of(error), &owner.blob, owner.handle, error.to_string());
         self.records.push(found.into());
     }
 
-    /// Opens an indirect block of the current tree, which has as many levels as its number says.
-    async fn open_block(&mut self, id: BlockId, depth: usize) -> Result<(), ReadError> {
-        self.uses(id, ObjectType::Indirect);
-        if self.closed && !std::mem::replace(&mut self.told, true) {
-            let text =
-                format!("the indirect block {id} is used, but the list before it is not full");
-            let blob = self.owner.blob;
-            self.found(Rule::BlockOrder, &blob, text);
+    /// Reports the first block behind a list that is not full.
+    fn report_gap(&mut self, id: BlockId) {
+        if !self.map.has_gap() || std::mem::replace(&mut self.gap_reported, true) {
+            return;
         }
-        // Blocks that are used twice, or not there, are found when all uses are known.
-        let listed = self.check.find(&ObjectId::Block(id))?;
-        let Some(listed) = listed.filter(|_| self.met.insert(id)) else {
-            self.leave_out(depth);
-            return Ok(());
+        let text = format!("the indirect block {id} is used, but the list before it is not full");
+        let owner = &self.owner;
+        let found = NewFinding::entity(Rule::BlockOrder, &owner.blob, owner.handle, text);
+        self.records.push(found.into());
+    }
+
+    /// Reads the pointers of an indirect block; none if they cannot be used.
+    async fn indirect_block(
+        &mut self,
+        id: BlockId,
+        offset: u64,
+    ) -> Result<Option<Vec<BlockId>>, ReadError> {
+        let listed = self.checker.find(&ObjectId::Block(id)).await?;
+        let Some(listed) = listed.filter(|_| self.read.insert(id)) else {
+            return Ok(None);
         };
-        let fetched = match self.check.fetch(&listed).await? {
+        let fetched = match self.checker.fetch(&listed).await? {
             Ok(fetched) => fetched,
             Err(error) => {
-                self.leave_out(depth);
-                let found = unreadable(&error, &listed.name, Some(self.owner.handle));
+                let found = unreadable_finding(&error, &listed.name, Some(self.owner.handle));
                 self.records.push(found.into());
-                return Ok(());
+                return Ok(None);
             }
         };
-        let position = IndirectPosition {
-            // Both are at most 3.
-            tree: (self.trees_begun - 1) as u8,
-            depth: depth as u8,
-            index: 0,
-        };
-        match self
-            .owner
-            .block(&fetched, ObjectType::Indirect, &mut self.records)
-        {
-            Some(Object::IndirectBlock(block)) => {
-                let offset = position.offset();
-                let belongs = self.owner.data_back(
-                    &fetched.name,
-                    &block.data_back,
-                    offset,
-                    &mut self.records,
-                );
-                // Read for one entity only: two that share it would be as good as a circle.
-                if belongs {
-                    self.open.push(OpenBlock {
-                        full: block.pointers.len() >= POINTERS_PER_INDIRECT,
-                        pointers: block.pointers.into_iter(),
-                    });
-                } else {
-                    self.leave_out(depth);
-                }
-            }
-            _ => self.leave_out(depth),
-        }
-        Ok(())
+        let (owner, records) = (self.owner, &mut self.records);
+        Ok(
+            match owner.decode(&fetched, ObjectType::Indirect, records) {
+                Some(Object::IndirectBlock(block)) => owner
+                    .check_data_back(&fetched.name, &block.data_back, offset, records)
+                    .then_some(block.pointers),
+                _ => None,
+            },
+        )
     }
 }
 
-impl Owner {
-    /// The object in a blob that is used as a segment or an indirect block; none when it is another.
-    pub(super) fn block<'f>(
+impl BlockOwner {
+    /// Decodes a blob that is used as a segment or an indirect block; returns none if it holds
+    /// another object or cannot be decoded.
+    pub(super) fn decode<'f>(
         &self,
         fetched: &'f Fetched,
         used_as: ObjectType,
         records: &mut Vec<Record>,
     ) -> Option<Object<'f>> {
-        let (object, found) = inspected(fetched, used_as, Some(self.handle));
-        records.extend(found.into_iter().map(Record::from));
+        let (object, findings) = decode(fetched, used_as, Some(self.handle));
+        records.extend(findings.into_iter().map(Record::from));
         object
     }
 
-    /// Whether a block says that it belongs where it is used. One that does not is no more used here
-    /// than by those who read the container.
-    pub(super) fn data_back(
+    /// Checks the DATABACK of a block. Returns whether the block belongs where it is used; if not, it
+    /// is not used, as it is not by readers of the container.
+    pub(super) fn check_data_back(
         &self,
         blob: &ObjectName,
         back: &DataBack,
         offset: u64,
         records: &mut Vec<Record>,
     ) -> bool {
-        let mut found = |rule, text: String| {
-            records.push(Found::of(rule, blob, self.handle, text).into());
+        let (rule, text) = match check_block(back, self.handle, offset) {
+            Err(mismatch) => (rule_of_mismatch(mismatch, blob), mismatch.to_string()),
+            // A cache may change the ctime of the inode only.
+            Ok(()) if back.ctime_seconds != self.ctime => (
+                Rule::DataBackTime,
+                format!(
+                    "its ctime is {}, but that of the inode is {}",
+                    back.ctime_seconds, self.ctime
+                ),
+            ),
+            Ok(()) => return true,
         };
-        let belongs = check_block(back, self.handle, offset);
-        if let Err(mismatch) = belongs {
-            found(rule_of_mismatch(mismatch, blob), mismatch.to_string());
-        } else if back.ctime_seconds != self.ctime {
-            // A cache may change the inode's and leave this one.
-            let text = format!(
-                "it says a ctime of {}, the inode one of {}",
-                back.ctime_seconds, self.ctime
-            );
-            found(Rule::DataBackTime, text);
-        }
-        belongs.is_ok()
+        records.push(NewFinding::entity(rule, blob, self.handle, text).into());
+        rule == Rule::DataBackTime
     }
 }
 
-/// The object in a blob, and all that is wrong with the blob by itself. Of an object that is another
-/// than its name says nothing is looked at.
-pub(super) fn inspected(
+/// Decodes a blob that is used as an object of this type. Returns the object, and what is wrong with
+/// the blob alone. If the blob holds another object, only this is reported.
+pub(super) fn decode(
     fetched: &Fetched,
     used_as: ObjectType,
     entity: Option<Filehandle>,
-) -> (Option<Object<'_>>, Vec<Found>) {
+) -> (Option<Object<'_>>, Vec<NewFinding>) {
     let name = &fetched.name;
     let inspection = inspect_as(fetched, used_as);
-    let mut found = deviations(&fetched.deviations, &[], name, entity);
+    let mut findings = deviation_findings(&fetched.deviations, &[], name, entity);
     let mismatch = match (&inspection.object, entity) {
         (Ok(Object::Inode(inode)), Some(handle)) => check_inode(handle, inode).err(),
-        // It can be read from any object that has extended attributes.
-        (Ok(Object::Bucket(_)), _) | (Err(_), _) => other(fetched, used_as, entity),
+        // Any object with extended attributes decodes as a bucket object.
+        (Ok(Object::Bucket(_)), _) | (Err(_), _) => other_object(fetched, used_as, entity),
         _ => None,
     };
     if let Some(mismatch) = mismatch {
-        found.push(mismatched(mismatch, name, entity));
-        return (None, found);
+        findings.push(mismatch_finding(mismatch, name, entity));
+        return (None, findings);
     }
-    found.extend(deviations(
+    findings.extend(deviation_findings(
         &inspection.deviations,
         &inspection.unknown,
         name,
         entity,
     ));
     match inspection.object {
-        Ok(object) => (Some(object), found),
+        Ok(object) => (Some(object), findings),
         Err(error) => {
-            found.push(unreadable(&fetched.error(error), name, entity));
-            (None, found)
+            findings.push(unreadable_finding(&fetched.error(error), name, entity));
+            (None, findings)
         }
     }
 }
 
-/// Whether the payload says that it is another object than one that is used like this.
-fn other(fetched: &Fetched, used_as: ObjectType, entity: Option<Filehandle>) -> Option<Mismatch> {
+/// Returns which other object the payload claims to be, if it does.
+fn other_object(
+    fetched: &Fetched,
+    used_as: ObjectType,
+    entity: Option<Filehandle>,
+) -> Option<Mismatch> {
     let claim = Claim::of(&fetched.payload)?;
     let fits = match (used_as, claim) {
         (ObjectType::Segment, Claim::FileSegment(_) | Claim::DirectorySegment(_)) => true,
         (ObjectType::Indirect, Claim::IndirectBlock(_)) => true,
         (ObjectType::Special, Claim::Bucket) => true,
         (ObjectType::Segment | ObjectType::Indirect | ObjectType::Special, _) => false,
-        (_, Claim::Inode(said)) => Some(said) == entity,
+        (_, Claim::Inode(claimed)) => Some(claimed) == entity,
         _ => false,
     };
     (!fits).then_some(Mismatch::Other(claim))
 }
 
-/// A blob that holds another object than its name says.
-pub(super) fn mismatched(
+/// Returns the finding for a blob that holds another object than its name says.
+pub(super) fn mismatch_finding(
     mismatch: Mismatch,
     blob: &ObjectName,
     entity: Option<Filehandle>,
-) -> Found {
-    let (rule, text) = (rule_of_mismatch(mismatch, blob), mismatch.to_string());
-    match entity {
-        Some(entity) => Found::of(rule, blob, entity, text),
-        None => Found::blob(rule, blob, text),
-    }
+) -> NewFinding {
+    let rule = rule_of_mismatch(mismatch, blob);
+    NewFinding::object(rule, blob, entity, mismatch.to_string())
 }
 
 fn rule_of_mismatch(mismatch: Mismatch, blob: &ObjectName) -> Rule {

@@ -1,27 +1,29 @@
-//! The bucket object, the logs that it names, and the root's extended attributes (docs/format.md
-//! section 6).
+//! Checks the bucket object, the logs that it names, and the root's extended attributes (format.md
+//! §6).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use clfs_format::{Bucket, ExtendedAttributes, Object, ObjectId, ObjectType, WellKnownId};
 
-use super::blocks::inspected;
-use super::check::Check;
-use super::deviation::unreadable;
-use super::finding::Found;
-use super::inode::Place;
+use super::blocks::decode;
+use super::checker::Checker;
+use super::finding::{NewFinding, unreadable_finding};
+use super::inode::InodeRef;
 use super::rule::Rule;
 use super::scratch::Record;
 use crate::monitor::Escaped;
-use crate::read::ReadError;
 use crate::read::index::AsideReason;
+use crate::read::{ReadError, blocking};
 
-/// Rows that are looked at together.
+/// Rows read from the index at a time.
 const PAGE: usize = 4096;
 
-/// What the root says about itself.
-pub(super) fn root_attributes(place: Place<'_>, attributes: &ExtendedAttributes) -> Option<Found> {
+/// Checks the extended attributes of the root.
+pub(super) fn check_root_attributes(
+    at: InodeRef<'_>,
+    attributes: &ExtendedAttributes,
+) -> Option<NewFinding> {
     let right = match attributes.0.as_slice() {
         [(epoch, two), (mass, mass_uuid), (wipe, wipe_uuid)] => {
             (epoch.as_str(), two.as_str()) == ("containeridEpoch", "2")
@@ -30,14 +32,16 @@ pub(super) fn root_attributes(place: Place<'_>, attributes: &ExtendedAttributes)
         }
         _ => false,
     };
-    let text = || {
-        let shown = shown(attributes);
-        format!("containeridEpoch=2, massUUID and wipeEpoch are expected: {shown}")
-    };
-    (!right).then(|| place.found(Rule::RootAttributes, text()))
+    (!right).then(|| {
+        let text = format!(
+            "expected containeridEpoch=2, massUUID and wipeEpoch, but found {}",
+            listing(attributes)
+        );
+        at.finding(Rule::RootAttributes, text)
+    })
 }
 
-/// The form `8-4-4-4-12` in lower-case hex.
+/// Returns whether a text has the form `8-4-4-4-12` in lower-case hex.
 fn is_uuid(text: &str) -> bool {
     let widths: Vec<usize> = text.split('-').map(str::len).collect();
     widths == [8, 4, 4, 4, 12]
@@ -46,88 +50,88 @@ fn is_uuid(text: &str) -> bool {
             .all(|byte| matches!(byte, b'-' | b'0'..=b'9' | b'a'..=b'f'))
 }
 
-fn shown(attributes: &ExtendedAttributes) -> String {
+/// Lists up to eight attributes.
+fn listing(attributes: &ExtendedAttributes) -> String {
     let pairs = attributes.0.iter().take(8).map(|(key, value)| {
         let pair = format!("{key}={value}");
         Escaped(pair.as_bytes()).to_string()
     });
     match attributes.0.is_empty() {
-        true => "there are none".to_owned(),
+        true => "none".to_owned(),
         false => pairs.collect::<Vec<_>>().join(", "),
     }
 }
 
-impl Check {
-    /// Judges the bucket object and the logs.
+impl Checker {
+    /// Checks the bucket object and the logs.
     ///
     /// # Errors
-    /// When the container, the index or the ledger fails.
-    pub(super) async fn judge_bucket(self: Arc<Self>) -> Result<(), ReadError> {
-        let mut records = Vec::new();
-        let mut named = BTreeSet::new();
-        let mut known = true;
+    /// If the container, the index or the recorder fails.
+    pub(super) async fn check_bucket(self: Arc<Self>) -> Result<(), ReadError> {
+        let mut records: Vec<Record> = Vec::new();
+        let mut logs = BTreeSet::new();
+        let mut logs_known = true;
         let bucket = ObjectId::WellKnown(WellKnownId::Bucket);
-        match self.find(&bucket)? {
+        match self.find(&bucket).await? {
             None => {
-                let text =
-                    "there is no bucket object: this is no CLFS container, or not all of one";
-                records.push(Found::container(Rule::BucketMissing, text).into());
+                let text = "there is no bucket object: this is not a complete CLFS container";
+                records.push(NewFinding::container(Rule::BucketMissing, text).into());
             }
-            Some(listed) => match self.fetch(&listed).await? {
-                Err(error) => {
-                    known = false;
-                    records.push(unreadable(&error, &listed.name, None).into());
-                }
-                Ok(fetched) => {
-                    let (object, found) = inspected(&fetched, ObjectType::Special, None);
-                    records.extend(found.into_iter().map(Record::from));
-                    let found = |rule, text| Found::blob(rule, fetched.name, text).into();
-                    match object {
-                        Some(Object::Bucket(bucket)) => {
-                            let broken = bucket_attributes(&bucket, &mut named);
-                            records
-                                .extend(broken.into_iter().map(|(rule, text)| found(rule, text)));
+            Some(listed) => {
+                match self.fetch(&listed).await? {
+                    Err(error) => {
+                        logs_known = false;
+                        records.push(unreadable_finding(&error, &listed.name, None).into());
+                    }
+                    Ok(fetched) => {
+                        let (object, findings) = decode(&fetched, ObjectType::Special, None);
+                        records.extend(findings.into_iter().map(Record::from));
+                        if let Some(Object::Bucket(bucket)) = object {
+                            let broken = check_bucket_attributes(&bucket, &mut logs);
+                            records.extend(broken.into_iter().map(|(rule, text)| {
+                                NewFinding::blob(rule, fetched.name, text).into()
+                            }));
+                        } else {
+                            logs_known = false;
                         }
-                        _ => known = false,
                     }
                 }
-            },
+            }
         }
-        self.records.send(records).await?;
-        // Without the bucket's list nothing can be said about the logs.
-        match known {
-            true => self.judge_logs(named).await,
+        self.recorder.send(records).await?;
+        match logs_known {
+            true => blocking(move || self.check_logs(logs)).await?,
             false => Ok(()),
         }
     }
 
-    async fn judge_logs(&self, mut named: BTreeSet<String>) -> Result<(), ReadError> {
+    /// Compares the logs in the container with those that the bucket object names. Blocks.
+    fn check_logs(&self, mut named: BTreeSet<String>) -> Result<(), ReadError> {
         let mut after = 0;
         loop {
             let page = self.index.aside_after(after, PAGE);
-            let page = page.map_err(|error| self.index_failed(error))?;
+            let page = page.map_err(|error| self.index_error(error))?;
             let Some((last, _)) = page.last() else { break };
             after = *last;
-            let logs = page
+            let unnamed = page
                 .into_iter()
-                .filter(|(_, aside)| aside.reason == AsideReason::Log);
-            let unnamed = logs.filter(|(_, log)| !named.remove(&log.name));
-            let found = unnamed.map(|(_, log)| {
-                let text = "a log that the bucket object does not name";
-                Found::blob(Rule::Logs, log.name, text).into()
-            });
-            let found: Vec<Record> = found.collect();
-            self.records.send(found).await?;
+                .filter(|(_, aside)| aside.reason == AsideReason::Log && !named.remove(&aside.name))
+                .map(|(_, log)| {
+                    let text = "a log that the bucket object does not name";
+                    NewFinding::blob(Rule::Logs, log.name, text).into()
+                });
+            self.recorder.blocking_send(unnamed.collect())?;
         }
         let missing = named.into_iter().map(|log| {
-            let text = "the bucket object names this log, which is not in the container";
-            Found::blob(Rule::LogMissing, log, text).into()
+            let text = "the bucket object names this log, but it is not in the container";
+            NewFinding::blob(Rule::LogMissing, log, text).into()
         });
-        self.records.send(missing.collect()).await
+        self.recorder.blocking_send(missing.collect())
     }
 }
 
-fn bucket_attributes(bucket: &Bucket, logs: &mut BTreeSet<String>) -> Vec<(Rule, String)> {
+/// Checks the attributes of the bucket object; adds the logs that it names to `logs`.
+fn check_bucket_attributes(bucket: &Bucket, logs: &mut BTreeSet<String>) -> Vec<(Rule, String)> {
     const FIXED: [(&str, Option<&str>); 4] = [
         ("bucketCurrentNameVersion", Some("2")),
         ("bucketNameVersion", Some("2")),
@@ -137,12 +141,17 @@ fn bucket_attributes(bucket: &Bucket, logs: &mut BTreeSet<String>) -> Vec<(Rule,
     let mut broken = Vec::new();
     let pairs = &bucket.attributes.0;
     let right = pairs.len() >= FIXED.len()
-        && pairs.iter().zip(FIXED).all(|((key, value), (want, what))| {
-            key == want && what.map_or_else(|| is_uuid(value), |what| value == what)
-        });
+        && pairs
+            .iter()
+            .zip(FIXED)
+            .all(|((key, value), (name, expected))| {
+                key == name && expected.map_or_else(|| is_uuid(value), |expected| value == expected)
+            });
     if !right {
-        let shown = shown(&bucket.attributes);
-        let text = format!("three versions of 2 and a UUID are expected: {shown}");
+        let text = format!(
+            "expected three versions of 2 and a UUID, but found {}",
+            listing(&bucket.attributes)
+        );
         broken.push((Rule::BucketAttributes, text));
     }
     for (number, (key, log)) in (1..).zip(pairs.iter().skip(FIXED.len())) {

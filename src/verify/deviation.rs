@@ -1,20 +1,15 @@
-//! Which rule a decoder's complaint is about.
+//! Maps errors of the decoders to rules.
 
-use clfs_format::{
-    Corrupt, Filehandle, FormatError, HandleType, Limit, ObjectName, Part, Place, UnknownHandle,
-    Unsupported,
-};
+use clfs_format::{Corrupt, FormatError, HandleType, Limit, Part, Place, Unsupported};
 
-use super::finding::{Found, PathOf};
-use super::rule::{Rule, Severity};
-use crate::read::ReadError;
+use super::rule::Rule;
 
-/// Bytes of an LZ4 frame's header with its checksum, and of the wrapper before it.
+/// Offset of the end of an LZ4 frame's header: 4 bytes of wrapper, 7 of header with its checksum.
 const FRAME_HEADER_END: u64 = 4 + 7;
-/// Handles begin at multiples of this (docs/format.md section 5).
+/// Handles begin at multiples of this (format.md §5).
 const ALIGNMENT: u64 = 8;
 
-/// The rule that a blob or payload breaks.
+/// Returns the rule that a blob or payload breaks.
 pub(super) fn rule_of(error: &FormatError) -> Rule {
     let place = error.place();
     match error {
@@ -92,8 +87,8 @@ fn of_name(kind: Corrupt) -> Rule {
 fn of_payload(kind: Corrupt, place: Place) -> Rule {
     match kind {
         Corrupt::HandleTwice | Corrupt::HandleMissing | Corrupt::HandleUnexpected => Rule::Handles,
-        // The reserved word lies 16 bytes into a handle. Padding never begins at a multiple of 8:
-        // it ends at one and has at most 7 bytes.
+        // The reserved word is at byte 16 of a handle. Padding never begins at a multiple of 8: it
+        // has at most 7 bytes, and ends at such a multiple.
         Corrupt::NotZero if !place.offset.is_multiple_of(ALIGNMENT) => Rule::Padding,
         _ => Rule::HandleHeader,
     }
@@ -120,62 +115,9 @@ fn of_handle(kind: Corrupt, handle: HandleType) -> Rule {
     }
 }
 
-/// A bad directory entry.
 fn of_entry(kind: Corrupt) -> Rule {
     match kind {
         Corrupt::NameEmpty | Corrupt::NameByte => Rule::EntryName,
         _ => Rule::Entry,
-    }
-}
-
-/// What of an object could be read although it breaks rules. Bad entries are left out: they are
-/// told one by one, with their names.
-pub(super) fn deviations(
-    deviations: &[FormatError],
-    unknown: &[UnknownHandle],
-    blob: &ObjectName,
-    entity: Option<Filehandle>,
-) -> Vec<Found> {
-    let found = |rule, text: String| match entity {
-        Some(entity) => Found::of(rule, blob, entity, text),
-        None => Found::blob(rule, blob, text),
-    };
-    let broken = deviations
-        .iter()
-        .filter(|error| error.place().part != Part::Entry)
-        .map(|error| found(rule_of(error), error.to_string()));
-    let unknown = unknown
-        .iter()
-        .map(|handle| found(Rule::UnknownHandle, format!("{handle}: it is passed over")));
-    broken.chain(unknown).collect()
-}
-
-/// Why an object could not be read.
-pub(super) fn unreadable(
-    error: &ReadError,
-    blob: &ObjectName,
-    entity: Option<Filehandle>,
-) -> Found {
-    let (rule, text) = match error {
-        ReadError::Encrypted { method, .. } => (
-            Rule::Encrypted,
-            format!("encrypted ({method}): it cannot be checked"),
-        ),
-        ReadError::Format { error, .. } => (rule_of(error), format!("unreadable: {error}")),
-        ReadError::TooLarge { size, .. } => (
-            Rule::TooLarge,
-            format!("the blob has {size} bytes, more than any object of its kind"),
-        ),
-        // It may be sound, or damaged.
-        ReadError::Unreadable(error) => (Rule::Unread, format!("not verified: {error}")),
-        ReadError::Archived { problem, .. } => (Rule::Offline, problem.clone()),
-        other => (Rule::Dangling, other.to_string()),
-    };
-    Found {
-        rule,
-        severity: Severity::Error,
-        blob: Some(blob.to_string()),
-        path: entity.map_or(PathOf::Nothing, PathOf::Entity),
-        text,
     }
 }

@@ -1,352 +1,350 @@
-//! One entity that is no directory: its inode, who names it, its content (docs/format.md section 6).
+//! Checks one entity that is not a directory: its inode, the entries that name it, its content
+//! (format.md §6).
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use clfs_format::{
     Claim, Content, FILE_SEGMENT_BYTES, FIRST_SEGMENT_BYTES, FileType, Filehandle, Inode, Object,
-    ObjectId, ObjectType, limits,
+    ObjectType, file_segment_count, file_segment_range, limits,
 };
 use futures::stream::{FuturesOrdered, StreamExt};
 
-use super::blocks::{Blocks, Owner, inspected, mismatched};
-use super::check::{Check, Counters, Depth, owner_hash};
-use super::deviation::unreadable;
-use super::finding::Found;
-use super::inode::{Place, needed_segments};
+use super::blocks::{BlockOwner, BlockWalk, decode, mismatch_finding};
+use super::checker::{Checker, Counters, Depth, owner_hash};
+use super::finding::{NewFinding, unreadable_finding};
+use super::inode::InodeRef;
 use super::names::is_provisional;
 use super::rule::{Rule, Severity};
-use super::scratch::{Namings, Record};
+use super::scratch::{ParentEntries, Record};
 use crate::monitor::Escaped;
-use crate::read::ahead::Ahead;
 use crate::read::index::Listed;
-use crate::read::{Mismatch, ReadError};
+use crate::read::{Ahead, Mismatch, ReadError};
 
-/// Segments of one file that are fetched ahead.
+/// Segments of a file that are downloaded ahead.
 const READ_AHEAD: usize = 4;
-/// Segments of one file that are not read again when the block map names them again.
-const RECENT: usize = 4096;
+
+/// Whether the entries of all directories are known. If not, an object that no known entry names need
+/// not be an orphan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entries {
+    AllKnown,
+    SomeUnknown,
+}
 
 /// An entity in the index, and the entries that name it.
 #[derive(Debug)]
-pub(super) struct Named {
+pub(super) struct NamedEntity {
     pub(super) listed: Listed,
     pub(super) handle: Filehandle,
     pub(super) file_type: FileType,
-    pub(super) namings: Namings,
+    pub(super) parents: ParentEntries,
 }
 
-impl Check {
-    /// Judges an entity. Orphans too: nothing names them, but somebody may want them back.
+impl Checker {
+    /// Checks an entity. Orphans are checked as well, because users may want to recover them.
     ///
     /// # Errors
-    /// When the container or the ledger fails.
-    pub(super) async fn judge_entity(
+    /// If the container or the recorder fails.
+    pub(super) async fn check_entity(
         self: Arc<Self>,
-        named: Named,
-        rooted: bool,
+        named: NamedEntity,
+        entries: Entries,
     ) -> Result<(), ReadError> {
-        let Named {
+        let NamedEntity {
             listed,
             handle,
             file_type,
-            namings,
+            parents,
         } = named;
         let mut records = Vec::new();
-        if namings.count == 0 {
-            match rooted {
-                true => records.push(orphan(&listed, handle).into()),
-                false => Counters::add(&self.counters.unnamed, 1),
-            }
+        match (parents.count, entries) {
+            (0, Entries::AllKnown) => records.push(orphan(&listed, handle).into()),
+            (0, Entries::SomeUnknown) => Counters::add(&self.counters.possible_orphans, 1),
+            _ => {}
         }
-        let fetched = match self.fetch(&listed).await? {
-            Ok(fetched) => fetched,
-            Err(error) => {
-                records.push(unreadable(&error, &listed.name, Some(handle)).into());
-                return self.records.send(records).await;
+        let fetched = self.fetch(&listed).await?.map_err(|error| {
+            records.push(unreadable_finding(&error, &listed.name, Some(handle)).into());
+        });
+        let object = fetched.as_ref().ok().and_then(|fetched| {
+            let (object, findings) = decode(fetched, file_type.object_type(), Some(handle));
+            records.extend(findings.into_iter().map(Record::from));
+            object
+        });
+        let (Ok(fetched), Some(Object::Inode(inode))) = (&fetched, object) else {
+            if file_type == FileType::Regular {
+                Counters::add(&self.counters.partial_block_maps, 1);
             }
+            return self.recorder.send(records).await;
         };
-        let (object, found) = inspected(&fetched, file_type.object_type(), Some(handle));
-        records.extend(found.into_iter().map(Record::from));
-        let Some(Object::Inode(inode)) = object else {
-            return self.records.send(records).await;
-        };
-        let place = Place {
+        let at = InodeRef {
             blob: &fetched.name,
             handle,
             file_type,
         };
-        let mut found = self.judge_inode(place, &inode);
-        links(place, &inode, &namings, &mut found);
+        let mut findings = self.check_inode(at, &inode);
+        check_links(at, &inode, &parents, entries, &mut findings);
         if let (FileType::Symlink, Content::Data(target)) = (file_type, &inode.content) {
-            found.extend(symlink(place, inode.attributes.size, target));
+            check_symlink(at, inode.attributes.size, target, &mut findings);
         }
-        records.extend(found.into_iter().map(Record::from));
-        self.records.send(records).await?;
+        records.extend(findings.into_iter().map(Record::from));
+        self.recorder.send(records).await?;
         if file_type == FileType::Regular {
-            self.judge_content(place, &inode).await?;
+            self.check_content(at, &inode).await?;
         }
         Ok(())
     }
 
-    /// Judges the segments of a regular file.
-    async fn judge_content(
+    /// Checks the segments of a regular file.
+    async fn check_content(
         self: &Arc<Self>,
-        place: Place<'_>,
+        at: InodeRef<'_>,
         inode: &Inode<'_>,
     ) -> Result<(), ReadError> {
         let size = inode.attributes.size;
         Counters::add(&self.counters.file_bytes, size);
-        let needed = needed_segments(size);
-        let owner = Owner {
-            blob: *place.blob,
-            handle: place.handle,
+        let needed = file_segment_count(size);
+        let owner = BlockOwner {
+            blob: *at.blob,
+            handle: at.handle,
             ctime: inode.attributes.ctime.seconds,
         };
-        let mut content = Lengths::default();
-        if let Content::Data(data) = &inode.content {
-            content.first(data.len() as u64);
-        }
-        let mut blocks = Blocks::new(self, owner, &inode.block_map);
-        let mut ahead: FuturesOrdered<Ahead<Judged>> = FuturesOrdered::new();
+        let mut content = ContentLength::new(match &inode.content {
+            Content::Data(data) => data.len() as u64,
+            _ => 0,
+        });
+        let mut blocks = BlockWalk::new(self, owner, &inode.block_map);
+        let mut ahead: FuturesOrdered<Ahead<CheckedSegment>> = FuturesOrdered::new();
         let mut count: u64 = 0;
-        let mut recent = HashSet::new();
-        let mut over = false;
+        let mut at_end = false;
         loop {
-            while ahead.len() < READ_AHEAD && !over {
-                let Some((number, id)) = blocks.next().await? else {
-                    over = true;
+            while ahead.len() < READ_AHEAD && !at_end {
+                let Some(segment) = blocks.next().await? else {
+                    at_end = true;
                     break;
                 };
-                let offset = FIRST_SEGMENT_BYTES
-                    .saturating_add((number - 1).saturating_mul(FILE_SEGMENT_BYTES));
-                count = number;
-                // A map of a few bytes may name one segment a thousand times: neither is it read
-                // again, nor are more than the size needs. What is not there, and what is used
-                // twice, is found when all uses are known.
-                if recent.len() >= RECENT {
-                    recent.clear();
+                count = segment.number;
+                // Segments that the size does not need are not read.
+                let mut listed = segment.listed.filter(|_| count <= needed);
+                if self.depth == Depth::Quick
+                    && let Some(unread) = listed.take()
+                {
+                    let archived = self.archived(&unread, Some(owner.handle));
+                    blocks.records.extend(archived.map(Record::from));
+                    Counters::add(&self.counters.segments_unread, 1);
                 }
-                let wanted = number <= needed && recent.insert(id);
-                let listed = self.find(&ObjectId::Block(id))?;
-                let read = match listed.filter(|_| wanted) {
-                    Some(listed) if self.depth == Depth::Quick => {
-                        let archived = self.archived(&listed, Some(owner.handle));
-                        blocks.records.extend(archived.map(Record::from));
-                        Counters::add(&self.counters.segments_unread, 1);
-                        None
-                    }
-                    listed => listed,
-                };
-                let Some(listed) = read else {
+                let Some(listed) = listed else {
                     content.incomplete = true;
-                    blocks.send_many().await?;
+                    blocks.send_batch().await?;
                     continue;
                 };
-                let (check, last) = (Arc::clone(self), number == needed);
+                let (checker, number, is_last) = (Arc::clone(self), count, count == needed);
                 ahead.push_back(Ahead::start(async move {
-                    check.judge_segment(listed, owner, offset, last).await
+                    checker.check_segment(listed, owner, number, is_last).await
                 }));
             }
-            let judged = ahead.next().await;
+            let checked = ahead.next().await.transpose()?;
             let mut records = std::mem::take(&mut blocks.records);
-            let over = judged.is_none();
-            if let Some(judged) = judged {
-                let (length, more) = judged?;
-                content.other(length);
-                records.extend(more);
-            }
-            self.records.send(records).await?;
-            if over {
+            let Some((length, more)) = checked else {
+                self.recorder.send(records).await?;
                 break;
-            }
+            };
+            content.add(length);
+            records.extend(more);
+            self.recorder.send(records).await?;
         }
-        let mut found = Vec::new();
-        content.incomplete |= blocks.incomplete;
-        if count != needed && !blocks.incomplete {
-            let text = format!("{count} segments, where its {size} bytes need {needed}");
-            found.push(place.found(Rule::BlockCount, text).into());
+        let mut records = Vec::new();
+        if blocks.incomplete {
+            content.incomplete = true;
+            Counters::add(&self.counters.partial_block_maps, 1);
+        } else if count != needed {
+            let text = format!("segments: {count}; its {size} bytes need {needed}");
+            records.push(at.finding(Rule::BlockCount, text).into());
         }
-        if let Some(text) = content.differs(size) {
-            found.push(place.found(Rule::Size, text).into());
+        if let Some(text) = content.mismatch(size) {
+            records.push(at.finding(Rule::Size, text).into());
         }
-        self.records.send(found).await
+        self.recorder.send(records).await
     }
 
-    /// The bytes that a segment holds; none when it cannot be read.
-    async fn judge_segment(
+    /// Checks a segment; returns its bytes, or none if it cannot be read.
+    async fn check_segment(
         &self,
         listed: Listed,
-        owner: Owner,
-        offset: u64,
-        last: bool,
-    ) -> Result<Judged, ReadError> {
+        owner: BlockOwner,
+        number: u64,
+        is_last: bool,
+    ) -> Result<CheckedSegment, ReadError> {
         let mut records = Vec::new();
         let fetched = match self.fetch(&listed).await? {
             Ok(fetched) => fetched,
             Err(error) => {
-                let found = unreadable(&error, &listed.name, Some(owner.handle));
+                let found = unreadable_finding(&error, &listed.name, Some(owner.handle));
                 return Ok((None, vec![found.into()]));
             }
         };
-        let object = owner.block(&fetched, ObjectType::Segment, &mut records);
-        let segment = match object {
+        let segment = match owner.decode(&fetched, ObjectType::Segment, &mut records) {
             Some(Object::FileSegment(segment)) => segment,
             Some(Object::DirectorySegment(segment)) => {
                 let other = Mismatch::Other(Claim::DirectorySegment(segment.data_back));
-                records.push(mismatched(other, &fetched.name, Some(owner.handle)).into());
+                records.push(mismatch_finding(other, &fetched.name, Some(owner.handle)).into());
                 return Ok((None, records));
             }
             _ => return Ok((None, records)),
         };
-        if !owner.data_back(&fetched.name, &segment.data_back, offset, &mut records) {
+        let offset = file_segment_range(number, u64::MAX).start;
+        if !owner.check_data_back(&fetched.name, &segment.data_back, offset, &mut records) {
             return Ok((None, records));
         }
         let length = segment.data.len() as u64;
-        // Too many are the decoder's to tell.
-        if length == 0 || (!last && length < FILE_SEGMENT_BYTES) {
-            let text = match last {
-                true => "the last segment holds no bytes".to_owned(),
+        // The decoder reports a segment that is too long.
+        if length == 0 || (!is_last && length < FILE_SEGMENT_BYTES) {
+            let text = match is_last {
+                true => "the last segment has no bytes".to_owned(),
                 false => format!("{length} bytes in a segment that is not the last"),
             };
-            let found = Found::of(Rule::SegmentLength, &fetched.name, owner.handle, text);
+            let found = NewFinding::entity(Rule::SegmentLength, &fetched.name, owner.handle, text);
             records.push(found.into());
         }
         Ok((Some(length), records))
     }
 }
 
-/// How many bytes a segment holds, and what was found.
-type Judged = (Option<u64>, Vec<Record>);
+/// The bytes of a segment, if it could be read, and its records.
+type CheckedSegment = (Option<u64>, Vec<Record>);
 
-/// What the segments of a file hold together.
-#[derive(Debug, Default)]
-struct Lengths {
+/// The length of a file's content, by its segments.
+#[derive(Debug)]
+struct ContentLength {
+    /// Bytes in the inode.
     first: u64,
     sum: u64,
-    /// Whether some were not read.
+    /// Whether some segments were not read.
     incomplete: bool,
 }
 
-impl Lengths {
-    fn first(&mut self, length: u64) {
-        self.first = length;
-        self.sum = length;
+impl ContentLength {
+    fn new(first: u64) -> Self {
+        Self {
+            first,
+            sum: first,
+            incomplete: false,
+        }
     }
 
-    fn other(&mut self, length: Option<u64>) {
+    fn add(&mut self, length: Option<u64>) {
         match length {
             Some(length) => self.sum = self.sum.saturating_add(length),
             None => self.incomplete = true,
         }
     }
 
-    /// Why they are not those of a file of this size. When not all are known, the first must do.
-    fn differs(&self, size: u64) -> Option<String> {
-        let first = size.min(FIRST_SEGMENT_BYTES);
-        if self.first != first {
-            let held = self.first;
+    /// Returns how the content differs from a size. If it is incomplete, only the inode is compared.
+    fn mismatch(&self, size: u64) -> Option<String> {
+        let (first, expected) = (self.first, size.min(FIRST_SEGMENT_BYTES));
+        if first != expected {
             return Some(format!(
-                "size is {size}, so the inode must hold {first} bytes; it holds {held}"
+                "size is {size}, so the inode must hold {expected} bytes, but it holds {first}"
             ));
         }
         let sum = self.sum;
         (!self.incomplete && sum != size)
-            .then(|| format!("size is {size}, the segments hold {sum} bytes"))
+            .then(|| format!("size is {size}, but the segments hold {sum} bytes"))
     }
 }
 
-/// Nothing names it.
-pub(super) fn orphan(listed: &Listed, handle: Filehandle) -> Found {
+/// Returns the finding for an inode that no entry names.
+pub(super) fn orphan(listed: &Listed, handle: Filehandle) -> NewFinding {
     let text = "no directory entry names it";
-    Found::of(Rule::Orphan, &listed.name, handle, text)
+    NewFinding::entity(Rule::Orphan, &listed.name, handle, text)
 }
 
-/// Link count, back pointers, NAME and owner against each other and the entries.
-fn links(place: Place<'_>, inode: &Inode<'_>, namings: &Namings, found: &mut Vec<Found>) {
+/// Checks link count, back pointers, NAME and owner against each other and the entries.
+fn check_links(
+    at: InodeRef<'_>,
+    inode: &Inode<'_>,
+    parents: &ParentEntries,
+    entries: Entries,
+    findings: &mut Vec<NewFinding>,
+) {
     let back = &*inode.back;
     let nlink = inode.attributes.nlink as usize;
     if nlink != back.len() || nlink == 0 || nlink > limits::LINKS {
         let text = format!(
-            "nlink is {nlink}; back pointers: {}, of which there may be 1 to {}",
+            "nlink is {nlink}, but the number of back pointers is {} (1 to {} are allowed)",
             back.len(),
             limits::LINKS
         );
-        found.push(place.found(Rule::Links, text));
+        findings.push(at.finding(Rule::Links, text));
     }
     if let Some(first) = back.first() {
-        owner(place, *first, found);
+        check_owner(at, *first, findings);
     }
-    if namings.count == 0 {
+    // An entry that is missing may be in a directory that could not be read.
+    let some_missing = parents.count < back.len() as u64;
+    if parents.count == 0 || (some_missing && entries == Entries::SomeUnknown) {
         return;
     }
     let mut pointed = back.to_vec();
-    let mut naming: Vec<Filehandle> = namings.first.iter().map(|n| n.parent).collect();
+    let mut naming: Vec<Filehandle> = parents.first.iter().map(|entry| entry.parent).collect();
     pointed.sort_unstable();
     naming.sort_unstable();
-    if namings.count != pointed.len() as u64 || naming != pointed {
-        let text = match namings.count == pointed.len() as u64 {
-            true => "its back pointers are not the directories whose entries name it".to_owned(),
-            false => format!(
-                "directory entries that name it: {}; back pointers: {}",
-                namings.count,
-                pointed.len()
-            ),
-        };
-        found.push(place.found(Rule::BackPointers, text));
-    }
-    // An empty NAME, or none, is the decoder's to tell.
-    let named = inode.name.is_empty() || namings.first.iter().any(|n| n.name == *inode.name);
-    if !named {
+    if parents.count != pointed.len() as u64 {
         let text = format!(
-            "its NAME is \"{}\", which no entry says",
-            Escaped(&inode.name)
+            "directory entries that name it: {}; back pointers: {}",
+            parents.count,
+            pointed.len()
         );
-        found.push(place.found(Rule::OwnName, text));
+        findings.push(at.finding(Rule::BackPointers, text));
+    } else if naming != pointed {
+        let text = "its back pointers are not the directories whose entries name it";
+        findings.push(at.finding(Rule::BackPointers, text));
+    }
+    // The decoder reports a NAME that is empty or missing.
+    let name = &*inode.name;
+    if !name.is_empty() && !parents.first.iter().any(|entry| entry.name == *name) {
+        let text = format!("its NAME is \"{}\", which no entry has", Escaped(name));
+        findings.push(at.finding(Rule::OwnName, text));
     }
 }
 
-/// The owner is the first back pointer.
-fn owner(place: Place<'_>, first: Filehandle, found: &mut Vec<Found>) {
+/// Checks that the owner is the first back pointer.
+fn check_owner(at: InodeRef<'_>, first: Filehandle, findings: &mut Vec<NewFinding>) {
     let expected = first.hash64();
-    match owner_hash(place.blob) {
-        Some(hash) if hash != expected && !is_provisional(place.blob) => {
+    match owner_hash(at.blob) {
+        Some(hash) if hash != expected && !is_provisional(at.blob) => {
             let text = format!(
-                "the owner in its name is {hash:016X}, but that of its first back pointer {expected:016X}"
+                "the owner in its name is {hash:016X}, but its first back pointer has {expected:016X}"
             );
-            found.push(place.found(Rule::Owner, text));
+            findings.push(at.finding(Rule::Owner, text));
         }
         _ => {}
     }
-    let manager = place.handle.as_bytes().get(4).copied().unwrap_or_default();
+    let manager = at.handle.as_bytes().get(4).copied().unwrap_or_default();
     if manager != first.directory_manager() {
         let text = format!(
-            "byte 4 of its filehandle is {manager}, the directory manager of its owner {}",
+            "byte 4 of its filehandle is {manager}, but the directory manager of its owner is {}",
             first.directory_manager()
         );
         // A cache that moves an entry cannot change its filehandle.
-        found.push(Found {
-            severity: Severity::Warning,
-            ..place.found(Rule::DirectoryManager, text)
-        });
+        let found = at.finding(Rule::DirectoryManager, text);
+        findings.push(found.with_severity(Severity::Warning));
     }
 }
 
-/// A target's length in bytes, or in characters: the original counts those (section 7).
-fn symlink(place: Place<'_>, size: u64, target: &[u8]) -> Vec<Found> {
-    let mut found = Vec::new();
+/// Checks a symlink's target. Its size may also be in characters, as the original loader counts it
+/// (format.md §7).
+fn check_symlink(at: InodeRef<'_>, size: u64, target: &[u8], findings: &mut Vec<NewFinding>) {
     if target.is_empty() || target.contains(&0) {
-        let text = "its target is empty or holds a NUL";
-        found.push(place.found(Rule::SymlinkTarget, text));
+        let text = "its target is empty or contains a NUL";
+        findings.push(at.finding(Rule::SymlinkTarget, text));
     }
-    // Where bytes are no characters, the original counts each of them.
-    let chunks = target.utf8_chunks();
-    let characters: usize = chunks
+    // The original counts each byte that is not part of a character.
+    let characters: usize = target
+        .utf8_chunks()
         .map(|chunk| chunk.valid().chars().count() + chunk.invalid().len())
         .sum();
     if size != target.len() as u64 && size != characters as u64 {
-        let text = format!("size is {size}, its target has {} bytes", target.len());
-        found.push(place.found(Rule::Size, text));
+        let text = format!("size is {size}, but its target has {} bytes", target.len());
+        findings.push(at.finding(Rule::Size, text));
     }
-    found
 }

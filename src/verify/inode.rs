@@ -1,67 +1,156 @@
-//! The rules that every inode keeps, whatever it is of (docs/format.md sections 5 and 6).
+//! The rules for every inode, whatever its type (format.md §5 and §6), and the ids that all inodes of
+//! a container share: fsid and container id (format.md §2).
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use clfs_format::{
-    Attributes, BlockId, BlockMap, DIRECTORY_SEGMENT_BYTES, FILE_SEGMENT_BYTES,
-    FIRST_SEGMENT_BYTES, FileType, Filehandle, Inode, ObjectName, Timestamp,
+    Attributes, BlockId, BlockMap, DIRECTORY_SEGMENT_BYTES, FILE_SEGMENT_BYTES, FileType,
+    Filehandle, Inode, Object, ObjectId, ObjectName, Timestamp,
 };
 
-use super::check::Check;
-use super::finding::Found;
-use super::identity::{Identity, is_possible};
+use super::checker::{Checker, inspect_as};
+use super::finding::NewFinding;
 use super::rule::Rule;
+use crate::read::index::{Index, IndexError, Listed, ObjectKey};
+use crate::read::{ReadError, Reader, blocking};
 
 const NANOSECONDS: u32 = 1_000_000_000;
+/// Number of inodes in the sample, including the root: damage to a few of them does not matter.
+const SAMPLE: usize = 33;
+/// Objects read from the index at a time. They are ordered by a hash, so the first ones are a random
+/// sample.
+const PAGE: usize = 1024;
 
-/// An inode and what its blob is called.
+/// The two ids of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct ContainerIds {
+    fsid: u64,
+    container_id: u64,
+}
+
+impl ContainerIds {
+    /// Returns the ids that occur most often in a sample of inodes; none if none can be read.
+    ///
+    /// # Errors
+    /// If the container or the index fails.
+    pub(super) async fn of_container(
+        reader: &Reader,
+        index: &Arc<Index>,
+    ) -> Result<Option<Self>, ReadError> {
+        let sample = {
+            let index = Arc::clone(index);
+            blocking(move || sample(&index)).await?
+        };
+        let sample = sample.map_err(|error| ReadError::index(index.path(), error))?;
+        let mut counts: HashMap<Self, usize> = HashMap::new();
+        for (listed, file_type) in sample {
+            if let Some(ids) = read_ids(reader, &listed, file_type).await? {
+                *counts.entry(ids).or_default() += 1;
+            }
+        }
+        // The ids break ties, so that the result does not depend on the order of the map.
+        let most = counts.into_iter().max_by_key(|(ids, count)| (*count, *ids));
+        Ok(most.map(|(ids, _)| ids))
+    }
+
+    /// Returns the first four bytes of every filehandle except the root's.
+    fn filehandle_start(&self) -> [u8; 4] {
+        let bits = (self.container_id as u32 & 0x07ff_ffff) << 5 | 0x11;
+        bits.to_le_bytes()
+    }
+}
+
+/// Returns the root and some other inodes, with the types in their filehandles.
+fn sample(index: &Index) -> Result<Vec<(Listed, FileType)>, IndexError> {
+    let entity = |listed: Listed| match listed.name.id {
+        ObjectId::Entity(handle) => Some((listed, handle.file_type()?)),
+        _ => None,
+    };
+    let root = ObjectId::Entity(Filehandle::ROOT);
+    let mut sample: Vec<_> = index.find(&root)?.and_then(entity).into_iter().collect();
+    let mut after: Option<ObjectKey> = None;
+    while sample.len() < SAMPLE {
+        let page = index.after(after.as_ref(), PAGE)?;
+        let Some(last) = page.last() else { break };
+        after = Some(ObjectKey::new(&last.name.id));
+        let others = page.into_iter().filter(|listed| listed.name.id != root);
+        sample.extend(others.filter_map(entity).take(SAMPLE - sample.len()));
+    }
+    Ok(sample)
+}
+
+async fn read_ids(
+    reader: &Reader,
+    listed: &Listed,
+    file_type: FileType,
+) -> Result<Option<ContainerIds>, ReadError> {
+    let fetched = match reader.fetch(listed).await {
+        Ok(fetched) => fetched,
+        Err(error) if error.is_damage() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let inode = match inspect_as(&fetched, file_type.object_type()).object {
+        Ok(Object::Inode(inode)) => inode,
+        _ => return Ok(None),
+    };
+    let Attributes {
+        fsid, container_id, ..
+    } = inode.attributes;
+    let possible = is_possible_id(fsid) && is_possible_id(container_id);
+    Ok(possible.then_some(ContainerIds { fsid, container_id }))
+}
+
+/// Returns whether a number can be an fsid or a container id.
+fn is_possible_id(id: u64) -> bool {
+    id != 0 && u32::try_from(id).is_ok()
+}
+
+/// An inode's blob, filehandle and type.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct InodeRef<'a> {
     pub(super) blob: &'a ObjectName,
     pub(super) handle: Filehandle,
     pub(super) file_type: FileType,
 }
 
-impl Place<'_> {
-    pub(super) fn found(&self, rule: Rule, text: impl Into<String>) -> Found {
-        Found::of(rule, self.blob, self.handle, text)
+impl InodeRef<'_> {
+    pub(super) fn finding(&self, rule: Rule, text: impl Into<String>) -> NewFinding {
+        NewFinding::entity(rule, self.blob, self.handle, text)
     }
 }
 
-/// Bytes of each segment but the first when it is full.
-pub(super) fn other_segment(file_type: FileType) -> u64 {
-    match file_type {
-        FileType::Directory => DIRECTORY_SEGMENT_BYTES,
-        _ => FILE_SEGMENT_BYTES,
+impl Checker {
+    /// Checks the rules that need only the inode.
+    pub(super) fn check_inode(&self, at: InodeRef<'_>, inode: &Inode<'_>) -> Vec<NewFinding> {
+        let mut findings = Vec::new();
+        check_attributes(at, &inode.attributes, &mut findings);
+        check_ids(at, &inode.attributes, self.ids, &mut findings);
+        check_block_map(at, &inode.block_map, &mut findings);
+        findings
     }
 }
 
-impl Check {
-    /// Judges what needs nothing but the inode.
-    pub(super) fn judge_inode(&self, place: Place<'_>, inode: &Inode<'_>) -> Vec<Found> {
-        let mut found = Vec::new();
-        attributes(place, &inode.attributes, &mut found);
-        identity(place, &inode.attributes, self.identity, &mut found);
-        block_map(place, &inode.block_map, &mut found);
-        found
-    }
-}
-
-fn attributes(place: Place<'_>, attributes: &Attributes, found: &mut Vec<Found>) {
-    let file_type = place.file_type;
+fn check_attributes(at: InodeRef<'_>, attributes: &Attributes, findings: &mut Vec<NewFinding>) {
+    let file_type = at.file_type;
     let mut must = |holds: bool, rule, text: String| {
         if !holds {
-            found.push(place.found(rule, text));
+            findings.push(at.finding(rule, text));
         }
     };
     must(
         FileType::from_mode(attributes.mode.into()) == Some(file_type),
         Rule::AttributeType,
-        format!("mode {:o} is not that of its type", attributes.mode),
+        format!(
+            "mode {:o} does not match the type of the filehandle",
+            attributes.mode
+        ),
     );
     must(
         attributes.flags == 0 && attributes.dtime == Timestamp::MIN,
         Rule::Reserved,
         format!(
-            "flags {:#x} and dtime {}.{:09} are 0 in what loaders write",
+            "flags {:#x} and dtime {}.{:09}: loaders write 0",
             attributes.flags, attributes.dtime.seconds, attributes.dtime.nanoseconds
         ),
     );
@@ -80,14 +169,17 @@ fn attributes(place: Place<'_>, attributes: &Attributes, found: &mut Vec<Found>)
     must(
         attributes.used == attributes.size,
         Rule::Used,
-        format!("used is {}, the size {}", attributes.used, attributes.size),
+        format!(
+            "used is {}, but size is {}",
+            attributes.used, attributes.size
+        ),
     );
     must(
         matches!(file_type, FileType::Block | FileType::Character)
             || (attributes.major, attributes.minor) == (0, 0),
         Rule::Device,
         format!(
-            "it has the device number {}:{} and is no device",
+            "it has the device number {}:{} but is not a device",
             attributes.major, attributes.minor
         ),
     );
@@ -98,80 +190,74 @@ fn attributes(place: Place<'_>, attributes: &Attributes, found: &mut Vec<Found>)
         ) || attributes.size == 0,
         Rule::Size,
         format!(
-            "a size of {} bytes, though it has no content",
+            "size is {} bytes, but entities of its type have no content",
             attributes.size
         ),
     );
 }
 
-fn identity(
-    place: Place<'_>,
+fn check_ids(
+    at: InodeRef<'_>,
     attributes: &Attributes,
-    expected: Option<Identity>,
-    found: &mut Vec<Found>,
+    expected: Option<ContainerIds>,
+    findings: &mut Vec<NewFinding>,
 ) {
-    let Attributes {
-        fsid, container_id, ..
-    } = *attributes;
-    match expected {
-        Some(expected) if fsid != expected.fsid => {
-            let text = format!("fsid {fsid:#x}, elsewhere {:#x}", expected.fsid);
-            found.push(place.found(Rule::FileSystemId, text));
-        }
-        None if !is_possible(fsid) => {
-            let text = format!("fsid {fsid:#x} is 0 or no 32-bit number");
-            found.push(place.found(Rule::FileSystemId, text));
-        }
-        _ => {}
+    let ids = [
+        (
+            Rule::FileSystemId,
+            "fsid",
+            attributes.fsid,
+            expected.map(|ids| ids.fsid),
+        ),
+        (
+            Rule::ContainerId,
+            "container id",
+            attributes.container_id,
+            expected.map(|ids| ids.container_id),
+        ),
+    ];
+    for (rule, name, id, expected) in ids {
+        let text = match expected {
+            Some(expected) if id != expected => {
+                format!("{name} is {id:#x}, but {expected:#x} elsewhere")
+            }
+            None if !is_possible_id(id) => {
+                format!("{name} {id:#x} is 0 or not a 32-bit number")
+            }
+            _ => continue,
+        };
+        findings.push(at.finding(rule, text));
     }
-    match expected {
-        Some(expected) if container_id != expected.container_id => {
-            let text = format!(
-                "container id {container_id:#x}, elsewhere {:#x}",
-                expected.container_id
-            );
-            found.push(place.found(Rule::ContainerId, text));
-        }
-        None if !is_possible(container_id) => {
-            let text = format!("container id {container_id:#x} is 0 or no 32-bit number");
-            found.push(place.found(Rule::ContainerId, text));
-        }
-        _ => {}
-    }
-    let handle = place.handle;
     if let Some(expected) = expected
-        && !handle.is_root()
-        && !handle.as_bytes().starts_with(&expected.filehandle_start())
+        && !at.handle.is_root()
+        && !at
+            .handle
+            .as_bytes()
+            .starts_with(&expected.filehandle_start())
     {
         let text = format!(
-            "its filehandle {handle} is not of a container {:#x}",
-            expected.container_id
+            "its filehandle {} does not belong to container {:#x}",
+            at.handle, expected.container_id
         );
-        found.push(place.found(Rule::ContainerId, text));
+        findings.push(at.finding(Rule::ContainerId, text));
     }
 }
 
-/// Sizes that are no segment size at all, and a block 0 of something else, are the decoder's to tell.
-fn block_map(place: Place<'_>, map: &BlockMap, found: &mut Vec<Found>) {
+/// Checks what the decoder does not: it reports impossible segment sizes and a wrong block 0 itself.
+fn check_block_map(at: InodeRef<'_>, map: &BlockMap, findings: &mut Vec<NewFinding>) {
     let other = u64::from(map.other_segment);
-    let expected = other_segment(place.file_type);
+    let expected = match at.file_type {
+        FileType::Directory => DIRECTORY_SEGMENT_BYTES,
+        _ => FILE_SEGMENT_BYTES,
+    };
     if other != expected && [FILE_SEGMENT_BYTES, DIRECTORY_SEGMENT_BYTES].contains(&other) {
-        let text = format!("segments of {other} bytes; its type has {expected}");
-        found.push(place.found(Rule::SegmentSizes, text));
+        let text = format!("segments have {other} bytes; for its type, {expected} are expected");
+        findings.push(at.finding(Rule::SegmentSizes, text));
     }
-    let has_content = matches!(place.file_type, FileType::Directory | FileType::Regular);
-    if !has_content && !is_single(map) {
-        let text = "it uses segments, though all of it lies in the inode";
-        found.push(place.found(Rule::BlockCount, text));
+    let has_segments = !map.direct.is_empty() || !map.roots.iter().all(BlockId::is_none);
+    let may_have = matches!(at.file_type, FileType::Directory | FileType::Regular);
+    if has_segments && !may_have {
+        let text = "it has segments, but content of its type is stored in the inode";
+        findings.push(at.finding(Rule::BlockCount, text));
     }
-}
-
-fn is_single(map: &BlockMap) -> bool {
-    map.direct.is_empty() && map.roots.iter().all(BlockId::is_none)
-}
-
-/// Segments that a file of this size needs besides the inode's.
-pub(super) fn needed_segments(size: u64) -> u64 {
-    size.saturating_sub(FIRST_SEGMENT_BYTES)
-        .div_ceil(FILE_SEGMENT_BYTES)
 }

@@ -1,34 +1,30 @@
-//! Checks a container as fsck(8) checks a file system: every rule of docs/format.md.
+//! Checks a container by all rules of the format, as fsck(8) checks a file system.
 //!
-//! Memory is bounded whatever the container holds; what must be remembered of each object lies in a
-//! database on disk. The order of work:
+//! Memory is bounded for any container: what must be known of each object is stored in a scratch
+//! database on disk. The phases:
 //!
-//! 1. what names alone show, the bucket object, and all directories, side by side; the entries of
-//!    directories are written down;
-//! 2. directories against entries: paths are known from here on;
-//! 3. everything else, side by side: inodes against entries, and the segments of files;
-//! 4. segments against the inodes that use them, and what nothing uses;
-//! 5. if wanted, the tree against the source that it was loaded from.
+//! 1. names, the bucket object, and all directories; their entries are recorded;
+//! 2. a crosscheck of directories with entries, from which paths are known;
+//! 3. all other inodes with the entries that name them, and the segments of files;
+//! 4. a crosscheck of blocks with the inodes that use them, and the unused blocks;
+//! 5. optionally, a comparison of the tree with its source.
 //!
-//! Damage to an object is a finding and never ends the verification; a container that fails does.
+//! Damage to an object is a finding and does not end the verification; a failing container does.
 
 mod blocks;
-mod check;
+mod checker;
+mod compare;
 mod container_objects;
+mod crosscheck;
 mod deviation;
 mod directory;
 mod entity;
 mod finding;
-mod identity;
 mod inode;
-mod joins;
 mod names;
-mod outlet;
-mod pass;
 mod rule;
+mod run;
 mod scratch;
-mod source;
-mod stages;
 mod summary;
 
 use std::path::PathBuf;
@@ -36,81 +32,80 @@ use std::sync::Arc;
 
 use crate::read::{ReadError, Reader};
 
-pub use check::Depth;
-pub use finding::Finding;
-pub use outlet::FindingSink;
+pub use checker::Depth;
+pub use finding::{Finding, FindingSink};
 pub use rule::{Rule, Severity};
 pub use scratch::ScratchError;
 pub use summary::{Compared, Summary};
 
-use outlet::Outlet;
-use pass::PassError;
+use finding::Reporter;
+use run::{PhaseError, Verification};
 use scratch::Scratch;
-use stages::Stages;
 
-/// What is checked.
+/// Options of a verification.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct VerifyOptions {
-    /// How much is read.
+    /// How much of the container is read.
     pub depth: Depth,
-    /// A tree that the container must hold.
+    /// The folder that the container was loaded from, to compare with.
     pub source: Option<PathBuf>,
 }
 
-/// Why a verification could not be done.
+/// Why a verification failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// The container or the index failed.
     #[error("{0}")]
     Read(#[from] ReadError),
-    /// The database of what is known so far failed.
+    /// The scratch database failed.
     #[error("the scratch database in {}: {error}", folder.display())]
     Scratch {
-        /// Where it lies.
+        /// The folder of the database.
         folder: PathBuf,
-        /// Why.
+        /// The cause.
         error: ScratchError,
     },
-    /// There is no source to compare with.
+    /// The source is missing or not a folder.
     #[error("the source {}: {error}", path.display())]
     Source {
         /// The folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: std::io::Error,
     },
-    /// The reader does not know all names.
+    /// The reader was opened without a list of all names.
     #[error("the container was opened without a list of its names")]
     NotListed,
 }
 
-/// Checks the whole container; `sink` is given every finding.
+/// Checks a complete container; passes every finding to `sink`.
 ///
 /// # Errors
-/// When the container, the index or the disk fails: then nothing is known about the container.
+/// If the container, the index or the disk fails. The container is then neither clean nor damaged.
 pub async fn verify(
     reader: &Arc<Reader>,
     options: &VerifyOptions,
     sink: FindingSink,
 ) -> Result<Summary, VerifyError> {
     let index = Arc::clone(reader.index().ok_or(VerifyError::NotListed)?);
+    // Checked first: the comparison comes after hours of work.
     if let Some(path) = &options.source {
-        source::is_folder(path).map_err(|error| VerifyError::Source {
+        compare::check_folder(path).map_err(|error| VerifyError::Source {
             path: path.clone(),
             error,
         })?;
     }
-    let folder = Scratch::place(&index);
-    let mut outlet = Outlet::new(sink);
-    outlet.summary.depth = options.depth;
-    let done = async {
-        let stages = Stages::new(reader, index, options).await?;
-        stages.run(outlet).await
+    let folder = Scratch::parent_folder(&index);
+    let mut reporter = Reporter::new(sink);
+    reporter.summary.depth = options.depth;
+    let summary = async {
+        let verification = Verification::new(reader, index, options).await?;
+        verification.run(reporter).await
     };
-    done.await.map_err(|error| match error {
-        PassError::Read(error) => VerifyError::Read(error),
-        PassError::Scratch(error) => VerifyError::Scratch { folder, error },
+    summary.await.map_err(|error| match error {
+        PhaseError::Read(error) => VerifyError::Read(error),
+        PhaseError::Scratch(error) => VerifyError::Scratch { folder, error },
     })
 }

@@ -1,20 +1,20 @@
-//! The rules that findings name, by the section of docs/format.md that states them.
+//! The rules of findings, by the section of docs/format.md that states them.
 
 use std::fmt;
 
-/// How bad it is when a rule is broken.
+/// The severity of a broken rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {
-    /// Something is lost, cannot be read, or is said in two ways; or a cache may refuse it.
+    /// Data is lost, unreadable or contradictory, or a cache may refuse it.
     Error,
     /// A rule is broken, but everything can be read and nothing is lost.
     Warning,
-    /// No rule is broken: worth knowing, such as what a cache added.
+    /// No rule is broken; for information, such as an object that a cache added.
     Note,
 }
 
 impl Severity {
-    /// The word that stands in front of a finding.
+    /// Returns the prefix of a finding.
     pub fn word(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -32,7 +32,7 @@ impl fmt::Display for Severity {
 
 macro_rules! rules {
     ($($section:tt { $($(#[$doc:meta])* $rule:ident $severity:ident $name:literal,)* })*) => {
-        /// A rule of docs/format.md or of the comparison with a source, or that a blob can be read.
+        /// A rule of docs/format.md, of the comparison with a source, or of reading.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum Rule {
@@ -40,25 +40,25 @@ macro_rules! rules {
         }
 
         impl Rule {
-            /// All of them, by section.
+            /// All rules, by section.
             pub const ALL: &[Rule] = &[$($(Rule::$rule,)*)*];
 
-            /// The short name that stands in findings; it does not change between versions.
+            /// Returns the name in findings; it does not change between versions.
             pub fn name(self) -> &'static str {
                 match self {
                     $($(Rule::$rule => $name,)*)*
                 }
             }
 
-            /// The section of docs/format.md that states it; none for the rules of the comparison
-            /// with a source and of reading.
+            /// Returns the section of docs/format.md that states the rule; none for the rules of the
+            /// comparison with a source and of reading.
             pub fn section(self) -> Option<u8> {
                 match self {
                     $($(Rule::$rule => section!($section),)*)*
                 }
             }
 
-            /// How bad it is when it is broken.
+            /// Returns the severity of a finding by this rule.
             pub fn severity(self) -> Severity {
                 match self {
                     $($(Rule::$rule => Severity::$severity,)*)*
@@ -82,11 +82,11 @@ macro_rules! section {
 
 rules! {
     2 {
-        /// Version and local bits, byte 7, a known ftype.
+        /// Version and local bits, byte 7 and ftype have allowed values.
         FilehandleLayout Error "filehandle",
-        /// Byte 4 is byte 5 of the parent's; byte 5 is below 48, and byte 4 for all but directories.
+        /// Byte 4 is byte 5 of the parent's; byte 5 is below 48, and the same as byte 4 except for directories.
         DirectoryManager Error "directory-manager",
-        /// At least 1000, and unique.
+        /// Sequence numbers are at least 1000, and unique.
         Sequence Error "sequence",
         /// The random number is not 0.
         RandomNumber Error "random-number",
@@ -94,177 +94,177 @@ rules! {
         HandleHash Error "handle-hash",
     }
     3 {
-        /// At least the four bytes of the wrapper.
+        /// A blob has at least the four bytes of the wrapper.
         WrapperShort Error "wrapper",
-        /// Encryption is 0; anything else cannot be read.
+        /// Encryption is 0: encrypted objects cannot be read.
         Encrypted Error "encrypted",
         /// Compression is 0 or 1.
         Compression Error "compression",
-        /// The frame begins with its seven bytes.
+        /// The frame begins with the seven bytes that loaders write.
         FrameHeader Warning "frame-header",
-        /// No stored block, which the cache cannot read.
+        /// A frame has no stored block, which the cache cannot read.
         StoredBlock Error "stored-block",
         /// The frame decodes, and ends with the blob.
         FrameDamage Error "frame",
-        /// A compressed blob is smaller than the plain one.
+        /// A compressed blob is smaller than the uncompressed one.
         NotSmaller Warning "not-smaller",
-        /// No payload is larger than objects of its kind can be.
+        /// A payload is not larger than objects of its kind can be.
         TooLarge Error "too-large",
     }
     4 {
-        /// Fields, widths, digits.
+        /// The fields of a name have the right number, width and digits.
         NameSyntax Error "name-syntax",
         /// The hash in the name is that of the id.
         NameHash Error "name-hash",
-        /// V1 for the well-known ids, V2 for all others.
+        /// Well-known ids have V1 names, all others V2 names.
         NameKind Error "name-kind",
-        /// The object type in the name fits the id, and the use.
+        /// The object type in the name matches the id and the use.
         ObjectType Error "object-type",
-        /// At least 9.
+        /// The version in a name is at least 9.
         Version Warning "version",
-        /// An object of a snapshot, which is not looked at.
+        /// An object belongs to a snapshot, and is not checked.
         Snapshot Note "snapshot",
-        /// A name of an object that has one with a higher version.
+        /// An object has only one name: older versions are removed.
         Leftover Warning "leftover",
-        /// Two names of one object have the same version.
+        /// Names of one object have different versions.
         Twin Error "twin",
     }
     5 {
-        /// Magic, reserved word, lengths; all of it within the payload.
+        /// Magic, reserved word and lengths are right, and the handle is within the payload.
         HandleHeader Error "handle-header",
-        /// Zeros behind the content.
+        /// The padding after the content is 0.
         Padding Warning "padding",
-        /// A type that loaders never write.
+        /// An object has a handle of a type that loaders never write.
         UnknownHandle Note "unknown-handle",
-        /// What is inside a handle adds up to the handle.
+        /// The parts of a handle fill it exactly.
         HandleContent Error "handle-content",
-        /// Mode, btype and ftype say the same.
+        /// Mode, btype and ftype are the same type.
         AttributeType Error "attribute-type",
         /// Flags, dtime and the unused fields are 0.
         Reserved Warning "reserved",
         /// Nanoseconds are below 10^9.
         Time Warning "time",
-        /// `used` is the size.
+        /// `used` is equal to the size.
         Used Warning "used",
-        /// A u32, not 0, the same everywhere.
+        /// The fsid is a u32, not 0, and the same everywhere.
         FileSystemId Error "fsid",
-        /// A u32, not 0, the same everywhere and in filehandles.
+        /// The container id is a u32, not 0, and the same everywhere and in filehandles.
         ContainerId Error "container-id",
-        /// `st_rdev` is 0 for all but devices.
+        /// `st_rdev` is 0 except for devices.
         Device Warning "device",
-        /// NAME is one of the names that directories give the object.
+        /// NAME is one of the names in the entries of the object.
         OwnName Warning "own-name",
     }
     6 {
-        /// The owner hash in a blob's name.
+        /// The owner hash in a blob's name is that of its owner.
         Owner Error "owner",
-        /// Which handles an object has, once each.
+        /// An object has the handles of its kind, once each.
         Handles Error "handles",
-        /// Their order.
+        /// Handles are in the right order.
         HandleOrder Warning "handle-order",
-        /// The size is that of the content.
+        /// The size is equal to that of the content.
         Size Error "size",
-        /// nlink: the number of back pointers, at most 1023; or 2 + child directories.
+        /// nlink is the number of back pointers, at most 1023; for directories, 2 + the number of subdirectories.
         Links Error "links",
-        /// First and other segment size in the block map.
+        /// The segment sizes in the block map are right.
         SegmentSizes Error "segment-sizes",
         /// Block 0 is the entity itself.
         OwnBlock Error "own-block",
-        /// The blob holds an object of the kind that its name says.
+        /// A blob holds an object of the kind in its name.
         OtherObject Error "other-object",
-        /// Direct list and trees are filled in order, without gaps.
+        /// The direct list and the trees are filled in order, without gaps.
         BlockOrder Error "block-order",
-        /// As many blocks as the size needs.
+        /// There are as many blocks as the size needs.
         BlockCount Error "block-count",
         /// A block is used once.
         BlockTwice Error "block-twice",
-        /// Lengths of segments.
+        /// A segment has the right length.
         SegmentLength Error "segment-length",
-        /// Offset in the DATABACK.
+        /// The offset in a DATABACK is right.
         DataBackOffset Error "data-back-offset",
-        /// Owner in the DATABACK.
+        /// The owner in a DATABACK is right.
         DataBackOwner Error "data-back-owner",
-        /// Change time in the DATABACK.
+        /// The change time in a DATABACK is that of the inode.
         DataBackTime Warning "data-back-time",
-        /// 1 to 1023 bytes without NUL.
+        /// A target has 1 to 1023 bytes without NUL.
         SymlinkTarget Error "symlink-target",
-        /// `.` and `..` come first, and are right.
+        /// `.` and `..` are the first entries, and are right.
         Dots Error "dots",
-        /// Entries are whole within their segment, and name an entity.
+        /// Each entry is complete in its segment, and names an entity.
         Entry Error "entry",
-        /// No NUL, no `/`, not empty, at most 255 bytes, no further `.` or `..`.
+        /// A name has 1 to 255 bytes without NUL and `/`, and is not another `.` or `..`.
         EntryName Error "entry-name",
-        /// A name stands once in a directory.
+        /// A directory has each name once.
         DuplicateName Error "duplicate-name",
-        /// One entry names a directory, and the root none.
+        /// One entry names each directory, none the root.
         DirectoryTwice Error "directory-twice",
-        /// A path leads from the root to every directory.
+        /// A path leads from the root to each directory.
         Unreachable Error "unreachable",
-        /// Back pointers are the directories that name the object, each as often as it does.
+        /// Back pointers are the directories whose entries name the object, one for each entry.
         BackPointers Error "back-pointers",
-        /// What is referred to is there.
+        /// An object that is referred to exists.
         Dangling Error "dangling",
-        /// No object is in the archive tier, where it cannot be read.
+        /// An object is not in the archive tier, where it cannot be read.
         Offline Error "offline",
-        /// What is there is referred to.
+        /// An object is referred to.
         Orphan Warning "orphan",
-        /// The root's extended attributes.
+        /// The extended attributes of the root are right.
         RootAttributes Error "root-attributes",
-        /// The bucket's extended attributes.
+        /// The extended attributes of the bucket are right.
         BucketAttributes Error "bucket-attributes",
-        /// The bucket object is there.
+        /// The bucket object exists.
         BucketMissing Error "bucket-missing",
-        /// The bucket names every log in the container, and each once.
+        /// The bucket names each log in the container once.
         Logs Warning "logs",
-        /// A log that the bucket names is not in the container: often, it was not copied along.
+        /// The logs that the bucket names are in the container. Often, they were not copied with it.
         LogMissing Note "log-missing",
-        /// Nothing but objects and logs lies in the container.
+        /// The container has only objects and logs.
         ForeignBlob Warning "foreign-blob",
-        /// An object that only caches write: tombstones, the space tracker and such.
+        /// An object is one that only caches write, such as a tombstone or the space tracker.
         CacheObject Note "cache-object",
-        /// The root is there: the load came to its end.
+        /// The root exists: the load finished.
         Unfinished Error "unfinished",
     }
     7 {
-        /// No inode is under the owner 0x62, which the original names while it is not sure.
+        /// The owner of an inode is not 0x62, which the original loader writes provisionally.
         Provisional Warning "provisional",
     }
     service {
-        /// The container has the blob and does not hand it out: it is not verified.
+        /// A blob could be read. If not, it is not verified.
         Unread Error "unread",
     }
     source {
-        /// An entry of the source is not in the container.
+        /// An entry of the source is in the container.
         SourceMissing Error "source-missing",
-        /// An entry of the container is not in the source.
+        /// An entry of the container is in the source.
         SourceExtra Error "source-extra",
-        /// The types of an entry differ.
+        /// The types of an entry are equal.
         SourceType Error "source-type",
-        /// The permissions differ.
+        /// The permissions are equal.
         SourceMode Error "source-mode",
-        /// uid or gid differ.
+        /// uid and gid are equal.
         SourceOwner Error "source-owner",
-        /// The sizes of a file differ.
+        /// The sizes of a file are equal.
         SourceSize Error "source-size",
-        /// The times of the last change of content differ by a microsecond or more.
+        /// The modification times differ by less than a microsecond.
         SourceTime Error "source-mtime",
-        /// The numbers of a device differ.
+        /// The numbers of a device are equal.
         SourceDevice Error "source-device",
-        /// The targets of a symlink differ.
+        /// The targets of a symlink are equal.
         SourceTarget Error "source-target",
-        /// The bytes of a file differ.
+        /// The bytes of a file are equal.
         SourceContent Error "source-content",
-        /// One object of the container is several inodes in the source.
+        /// One object of the container is one inode of the source.
         SourceLinks Error "source-links",
-        /// One inode of the source is several objects: links were not preserved.
+        /// One inode of the source is one object. If not, links were not preserved.
         SourceLinksSplit Note "source-links-split",
-        /// An entry of the source, or of the container, could not be read and so not compared.
+        /// An entry of the source and of the container could be read and compared.
         SourceUnread Error "source-unread",
     }
 }
 
 impl fmt::Display for Rule {
-    /// `links, section 6`.
+    /// Writes `links, section 6`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.section() {
             Some(section) => write!(f, "{}, section {section}", self.name()),

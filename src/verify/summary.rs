@@ -1,45 +1,48 @@
-//! The end of a verification in figures.
+//! The summary of a verification.
 
 use std::collections::BTreeMap;
 
 use clfs_format::{ObjectName, ObjectType};
 use serde_json::{Map, Value, json};
 
-use super::check::Depth;
+use super::checker::Depth;
 use super::finding::Finding;
 use super::rule::{Rule, Severity};
 
-/// What a verification looked at and how much it found.
+/// What a verification read, and how many findings it reported.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Objects by the type in their blobs' names; those with V1 names are special.
+    /// Number of objects by the type in their blobs' names; objects with V1 names are special.
     pub objects: Vec<(ObjectType, u64)>,
-    /// Bytes of their blobs.
+    /// Total size of their blobs.
     pub blob_bytes: u64,
-    /// Bytes of regular files, as their inodes say.
+    /// Total size of regular files, by their inodes.
     pub file_bytes: u64,
-    /// How much was read.
+    /// How much of the container was read.
     pub depth: Depth,
-    /// Segments of files that were only looked up.
+    /// Number of segments of files that were not read, only looked up.
     pub segments_unread: u64,
-    /// What was compared with a source.
+    /// What was compared with the source, if there was one.
     pub compared: Option<Compared>,
-    /// Blobs that the container has and does not hand out. They are neither sound nor damaged, but not verified.
+    /// Number of blobs that the container lists but could not return: they are not verified.
     pub unread: u64,
-    /// Of them those of directories: everything below them is not verified either.
+    /// Number of those that are directories: everything below them is not verified either.
     pub unread_directories: u64,
-    /// How many findings there were of each kind.
+    /// Number of objects that nothing refers to, and that are not reported as orphans because some
+    /// directories, block maps or the root could not be read.
+    pub possible_orphans: u64,
+    /// Number of findings by severity and rule.
     pub findings: BTreeMap<(Severity, Rule), u64>,
 }
 
-/// What was compared with a source.
+/// What was compared with the source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Compared {
-    /// Entries that both have.
+    /// Number of entries that both sides have.
     pub entries: u64,
-    /// Bytes of files that were compared one by one.
+    /// Number of bytes of content that were compared.
     pub bytes: u64,
 }
 
@@ -59,18 +62,18 @@ impl Summary {
         }
     }
 
-    /// Findings of a severity.
+    /// Returns the number of findings of a severity.
     pub fn of_severity(&self, severity: Severity) -> u64 {
-        let of_it = self.findings.iter().filter(|((s, _), _)| *s == severity);
-        of_it.map(|(_, count)| *count).sum()
+        let findings = self.findings.iter().filter(|((s, _), _)| *s == severity);
+        findings.map(|(_, count)| *count).sum()
     }
 
-    /// Whether there was nothing but notes.
+    /// Returns whether there are no errors and no warnings.
     pub fn is_clean(&self) -> bool {
         self.of_severity(Severity::Error) == 0 && self.of_severity(Severity::Warning) == 0
     }
 
-    /// The figures for people, a line each.
+    /// Returns the summary as lines of text.
     pub fn lines(&self) -> Vec<String> {
         let objects: Vec<String> = self
             .objects
@@ -81,37 +84,34 @@ impl Summary {
         let mut lines = Vec::new();
         if self.unread_directories > 0 {
             lines.push(format!(
-                "{} could not be read: everything below is not verified, and may be reported as missing or unused",
-                match self.unread_directories {
-                    1 => "1 directory".to_owned(),
-                    count => format!("{count} directories"),
-                }
+                "{} could not be read: everything below is not verified, and orphans cannot be determined",
+                counted(self.unread_directories, "directory", "directories")
             ));
         }
         lines.push(format!(
-            "objects: {total} in {} bytes of blobs: {}; files of {} bytes",
-            self.blob_bytes,
+            "objects: {total} in {} of blobs: {}; content of files: {}",
+            counted(self.blob_bytes, "byte", "bytes"),
             match objects.is_empty() {
                 true => "none".to_owned(),
                 false => objects.join(", "),
             },
-            self.file_bytes
+            counted(self.file_bytes, "byte", "bytes")
         ));
         if self.depth == Depth::Quick {
             lines.push(format!(
-                "not read (--quick): the content of {} segments of files, which are there",
-                self.segments_unread
+                "not read (--quick): the content of {} of files, which exist",
+                counted(self.segments_unread, "segment", "segments")
             ));
         }
         if let Some(compared) = &self.compared {
+            let entries = counted(compared.entries, "entry", "entries");
             lines.push(match self.depth {
                 Depth::Full => format!(
-                    "compared with the source: {} entries, {} bytes of files",
-                    compared.entries, compared.bytes
+                    "compared with the source: {entries}, {} of content",
+                    counted(compared.bytes, "byte", "bytes")
                 ),
                 Depth::Quick => format!(
-                    "compared with the source: {} entries without the content of files (--quick)",
-                    compared.entries
+                    "compared with the source: {entries} without the content of files (--quick)"
                 ),
             });
         }
@@ -122,14 +122,14 @@ impl Summary {
             [Severity::Error, Severity::Warning, Severity::Note].map(|severity| {
                 match self.of_severity(severity) {
                     0 => format!("no {severity}s"),
-                    1 => format!("1 {severity}"),
-                    count => format!("{count} {severity}s"),
+                    count => counted(count, severity.word(), &format!("{severity}s")),
                 }
             });
-        match self.unread {
-            0 => {}
-            1 => lines.push("NOT verified: 1 blob could not be read".to_owned()),
-            count => lines.push(format!("NOT verified: {count} blobs could not be read")),
+        if self.unread > 0 {
+            lines.push(format!(
+                "NOT verified: {} could not be read",
+                counted(self.unread, "blob", "blobs")
+            ));
         }
         let clean = if self.is_clean() {
             "clean"
@@ -140,7 +140,7 @@ impl Summary {
         lines
     }
 
-    /// The figures as one line of JSON: an object with the one key `summary`.
+    /// Returns the summary as one line of JSON: an object with the single key `summary`.
     pub fn json(&self) -> String {
         let objects: Map<String, Value> = self
             .objects
@@ -168,6 +168,7 @@ impl Summary {
             "segments_unread": self.segments_unread,
             "unread": self.unread,
             "unread_directories": self.unread_directories,
+            "possible_orphans": self.possible_orphans,
             "compared": self.compared.map(|compared| json!({
                 "entries": compared.entries,
                 "bytes": compared.bytes,
@@ -181,7 +182,16 @@ impl Summary {
     }
 }
 
-fn type_name(object_type: ObjectType, count: u64) -> &'static str {
+/// Returns a number and its noun.
+fn counted(count: u64, one: &str, several: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        count => format!("{count} {several}"),
+    }
+}
+
+/// Returns the noun for objects of a type.
+pub(super) fn type_name(object_type: ObjectType, count: u64) -> &'static str {
     let (one, several) = match object_type {
         ObjectType::Regular => ("file", "files"),
         ObjectType::Directory => ("directory", "directories"),

@@ -151,6 +151,7 @@ impl Shared {
                 Act::Change => self.tree().touch(rule.number),
                 Act::Append(by) => self.tree().append(rule.number, by),
                 Act::Renumber(to) => self.tree().show_number(rule.number, to),
+                Act::Target(to) => self.tree().set_target(rule.number, to),
                 Act::Remove => self.tree().remove(rule.place.0, &rule.place.1),
                 Act::BecomeDirectory => self.tree().replace_by_directory(rule.number),
             }
@@ -178,16 +179,20 @@ pub struct FaultySource {
 }
 
 impl FaultySource {
-    /// Why it cannot be used here, if so.
-    pub fn obstacle() -> Option<String> {
-        if !rustix::process::geteuid().is_root() {
-            return Some("mounting needs the superuser".to_owned());
+    /// Returns true if FUSE file systems can be mounted here; skips the test otherwise.
+    #[track_caller]
+    pub fn is_possible() -> bool {
+        if !super::mounts::possible() {
+            return false;
         }
         let device = std::fs::File::options()
             .read(true)
             .write(true)
             .open("/dev/fuse");
-        device.err().map(|error| format!("/dev/fuse: {error}"))
+        if let Err(error) = &device {
+            super::skip::skip(&format!("/dev/fuse: {error}"));
+        }
+        device.is_ok()
     }
 
     /// Mounts an empty tree.

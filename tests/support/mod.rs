@@ -1,4 +1,4 @@
-//! What integration tests share. Each of them is a crate of its own and uses another part of this.
+//! Code that the test binaries share. Each compiles it once and uses a part of it.
 #![allow(dead_code, unreachable_pub, unused_imports)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -7,7 +7,10 @@ pub mod command;
 pub mod fault_proxy;
 pub mod faulty_source;
 pub mod golden;
+pub mod kinds;
 pub mod mounts;
 pub mod sink;
+pub mod skip;
+pub mod synthetic;
 pub mod tree;
 pub mod wire;

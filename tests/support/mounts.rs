@@ -4,13 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Whether mounting is possible here; prints that a test is skipped, if not.
+/// Returns true if file systems can be mounted here; skips the test otherwise.
+#[track_caller]
 pub fn possible() -> bool {
-    let is_superuser = rustix::process::geteuid().is_root();
-    if !is_superuser {
-        eprintln!("skipped: mounting needs the superuser");
-    }
-    is_superuser
+    super::skip::needs_root("mounting")
 }
 
 #[track_caller]

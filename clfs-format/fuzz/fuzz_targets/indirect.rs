@@ -1,6 +1,6 @@
 #![no_main]
 
-#[path = "../../tests/decoders/mod.rs"]
+#[path = "../../tests/format/decoders/mod.rs"]
 mod decoders;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

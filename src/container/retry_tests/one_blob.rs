@@ -163,6 +163,32 @@ async fn tries_during_an_outage_do_not_count_against_a_blob() {
     assert_eq!(container.get(&blob("bad"), MAX).await.unwrap(), "x");
 }
 
+/// The blob fails three times, then the service is away, then the blob fails three times more.
+#[tokio::test(start_paused = true)]
+async fn an_outage_resets_the_count_of_a_blob() {
+    let (tries, good) = (AtomicU32::new(0), AtomicBool::new(false));
+    let outage = Arc::new(Mutex::new(None::<Instant>));
+    let container = subject(move |of| {
+        let mut outage = outage.lock().unwrap();
+        let is_away = outage.is_some_and(|since| since.elapsed() < 2 * MINUTE);
+        if of != "bad" {
+            // The first read is that of `subject`.
+            return (good.swap(true, Relaxed) && is_away).then_some(SERVER);
+        }
+        if is_away {
+            return Some(SERVER);
+        }
+        let failed = tries.fetch_add(1, Relaxed);
+        if failed == 3 {
+            *outage = Some(Instant::now());
+        }
+        // The fourth try is the first one of the outage.
+        (failed < 7).then_some(SERVER)
+    });
+    let container = container.await;
+    assert_eq!(container.get(&blob("bad"), MAX).await.unwrap(), "x");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_blob_that_is_throttled_has_the_whole_patience() {
     let throttled = ContainerErrorKind::Throttled { retry_after: None };

@@ -1,6 +1,6 @@
-//! Makes an index from a container's listing.
+//! Builds an index from the listing of a container.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clfs_format::{ObjectId, ObjectName};
@@ -11,26 +11,26 @@ use tempfile::{Builder, TempPath};
 use super::schema::{self, NO_SNAPSHOT, ObjectKey};
 use super::{AsideReason, Index, IndexError, Listed, Offline};
 use crate::container::{Availability, BlobEntry, Container, ListMarker};
-use crate::read::ReadError;
+use crate::read::{ReadError, blocking};
 
-/// Names in one page: the most that Azure gives.
+/// Names in one page of a listing: the maximum of Azure.
 const PAGE: u32 = 5000;
-/// Listings that run side by side.
+/// Concurrent listings.
 const STREAMS: usize = 16;
-/// Database pages that may wait in memory, in KiB.
+/// Size of the page cache in KiB.
 const CACHE_KIB: i64 = 64 * 1024;
 
-/// How the listing is asked for.
+/// How a container is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListingPlan {
-    /// One page after the other: for folders, which are read and sorted as a whole.
+    /// One page after the other, for folders, which read and sort all names for the first one.
     Sequential,
-    /// Several prefixes side by side, when there is more than one page.
+    /// Several prefixes concurrently, if there is more than one page.
     Prefixes,
 }
 
-/// The prefixes that together cover every name that begins with a printable ASCII character: 16
-/// hexadecimal digits hold all objects, evenly, since names begin with a hash.
+/// Returns prefixes that cover every name that begins with a printable ASCII character. The names of
+/// objects begin with a hash, so that they are spread evenly over the 16 hexadecimal digits.
 fn prefixes() -> impl Iterator<Item = char> {
     let hex = ('0'..='9').chain('A'..='F');
     let others = ('!'..='~').filter(|c| !matches!(c, '0'..='9' | 'A'..='F'));
@@ -38,11 +38,11 @@ fn prefixes() -> impl Iterator<Item = char> {
 }
 
 impl Index {
-    /// Lists `container` into a new index. With `keep` it stays as that file, which must not exist;
-    /// otherwise it is a temporary file in `folder`.
+    /// Lists `container` into a new index: the file `keep`, which must not exist, or a temporary file in
+    /// `folder`.
     ///
     /// # Errors
-    /// When the container cannot be listed or the file cannot be written.
+    /// If the container cannot be listed or the file cannot be written.
     pub async fn build(
         container: &Arc<dyn Container>,
         identity: &str,
@@ -61,19 +61,17 @@ impl Index {
             .tempfile_in(place)
             .map_err(|error| failed(error.into()))?
             .into_temp_path();
-        let writer = Writer::create(&file, identity).map_err(failed)?;
-        let writer = Arc::new(Mutex::new(writer));
+        let (path, shown) = (file.to_path_buf(), keep.unwrap_or(place).to_path_buf());
+        let owner = identity.to_owned();
+        let writer = blocking(move || Writer::create(&path, shown, &owner)).await?;
+        let writer = Arc::new(Mutex::new(writer.map_err(failed)?));
         list(container, plan, &writer).await?;
-        let connection = {
-            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-            writer.commit().map_err(failed)?;
-            drop(std::mem::replace(
-                &mut writer.connection,
-                Connection::open_in_memory().map_err(|error| failed(error.into()))?,
-            ));
-            Self::finish(file, keep, identity).map_err(failed)?
-        };
-        Ok(connection)
+        write(&writer, Writer::commit).await?;
+        // Closes the database: no other task has the writer any more.
+        drop(writer);
+        let (keep, identity) = (keep.map(Path::to_path_buf), identity.to_owned());
+        let finished = blocking(move || Self::finish(file, keep.as_deref(), &identity));
+        finished.await?.map_err(failed)
     }
 
     fn finish(file: TempPath, keep: Option<&Path>, identity: &str) -> Result<Self, IndexError> {
@@ -105,7 +103,7 @@ async fn list(
         run.add(first.blobs, writer).await?;
         return run.end(writer).await;
     }
-    // The page is thrown away: its names come again under their prefixes.
+    // The page is discarded: its names are listed again by prefix.
     stream::iter(prefixes().map(Ok::<_, ReadError>))
         .try_for_each_concurrent(STREAMS, |prefix| async move {
             list_prefix(container, &prefix.to_string(), None, writer).await
@@ -131,7 +129,7 @@ async fn list_prefix(
     }
 }
 
-/// Names in order. All names of an object follow each other, since they begin alike.
+/// Consecutive names of a listing. The names of an object follow each other: they have a prefix in common.
 #[derive(Default)]
 struct Run {
     pending: Option<Listed>,
@@ -144,49 +142,48 @@ impl Run {
         writer: &Arc<Mutex<Writer>>,
     ) -> Result<(), ReadError> {
         let mut pending = self.pending.take();
-        let writer = Arc::clone(writer);
-        let written = tokio::task::spawn_blocking(move || {
-            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.pending = write(writer, move |writer| {
             for blob in blobs {
                 writer.blob(blob, &mut pending)?;
             }
-            Ok::<_, IndexError>(pending)
-        });
-        self.pending = join(written).await?;
+            Ok(pending)
+        })
+        .await?;
         Ok(())
     }
 
     async fn end(self, writer: &Arc<Mutex<Writer>>) -> Result<(), ReadError> {
-        let Some(pending) = self.pending else {
-            return Ok(());
-        };
-        let writer = Arc::clone(writer);
-        let written = tokio::task::spawn_blocking(move || {
-            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-            writer.object(&pending)
-        });
-        join(written).await
+        match self.pending {
+            Some(pending) => write(writer, move |writer| writer.object(&pending)).await,
+            None => Ok(()),
+        }
     }
 }
 
-async fn join<T>(task: tokio::task::JoinHandle<Result<T, IndexError>>) -> Result<T, ReadError> {
-    match task.await {
-        Ok(result) => result.map_err(|error| ReadError::index(Path::new(""), error)),
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(ReadError::Stopped),
-        },
-    }
+/// Writes to the database on a thread for work that blocks.
+async fn write<T: Send + 'static>(
+    writer: &Arc<Mutex<Writer>>,
+    write: impl FnOnce(&mut Writer) -> Result<T, IndexError> + Send + 'static,
+) -> Result<T, ReadError> {
+    let writer = Arc::clone(writer);
+    blocking(move || {
+        let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+        write(&mut writer).map_err(|error| ReadError::index(&writer.path, error))
+    })
+    .await?
 }
 
-/// The database while it is filled: one transaction, no journal, since a half-made index is thrown away.
+/// The database while it is filled: one transaction without a journal, because an incomplete index is
+/// discarded.
 struct Writer {
+    /// The file or folder that errors name.
+    path: PathBuf,
     connection: Connection,
     offline: Offline,
 }
 
 impl Writer {
-    fn create(path: &Path, identity: &str) -> Result<Self, IndexError> {
+    fn create(path: &Path, shown: PathBuf, identity: &str) -> Result<Self, IndexError> {
         let connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "OFF")?;
         connection.pragma_update(None, "synchronous", "OFF")?;
@@ -194,6 +191,7 @@ impl Writer {
         schema::create(&connection, identity)?;
         connection.execute_batch("BEGIN")?;
         Ok(Self {
+            path: shown,
             connection,
             offline: Offline::default(),
         })
@@ -204,7 +202,7 @@ impl Writer {
         Ok(self.connection.execute_batch("COMMIT")?)
     }
 
-    /// Takes the next blob of a run.
+    /// Adds the next blob of a run.
     fn blob(&mut self, blob: BlobEntry, pending: &mut Option<Listed>) -> Result<(), IndexError> {
         let BlobEntry {
             name,

@@ -1,53 +1,55 @@
-//! The names of a container on disk: which blob holds which object.
+//! The index: the names of a container on disk, and which blob holds which object.
 //!
-//! Ten million names do not belong into memory, so the index is an SQLite database; about 80 bytes
-//! for each object. It is built from a listing alone (docs/format.md section 4): of several names
-//! of one object the highest version counts, the others are set aside as leftovers, as are logs,
-//! objects of snapshots and blobs whose names are no object's.
+//! Ten million names do not fit in memory, so the index is an SQLite database with about 80 bytes for
+//! each object. It is built from a listing alone (format.md §4): of several names of one object the
+//! highest version counts. The others are set aside as leftovers, as are logs, objects of snapshots
+//! and blobs whose names are not those of objects.
 
 mod build;
+mod content_stamps;
 mod schema;
-mod stamps;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use clfs_format::{ObjectId, ObjectName, ObjectType};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use tempfile::TempPath;
+use tokio::sync::Semaphore;
 
+use super::{ReadError, blocking};
 use crate::container::{Availability, Stamp};
 
 pub use build::ListingPlan;
+pub(crate) use content_stamps::ContentStamps;
 pub use schema::ObjectKey;
-pub(crate) use stamps::ContentStamps;
 
-/// Pages of the database that lookups keep in memory, in KiB.
+/// Size of the page cache in KiB.
 const CACHE_KIB: i64 = 32 * 1024;
 
-/// An object's blob as the container lists it.
+/// The blob of an object, as the container lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listed {
     /// The current name.
     pub name: ObjectName,
-    /// Bytes of the blob.
+    /// Size of the blob in bytes.
     pub size: u64,
-    /// Whether it could be read when it was listed.
+    /// Whether the blob could be read when it was listed.
     pub availability: Availability,
-    /// What shows whether it is the blob that was read before; none where the container does not say.
+    /// Identifies this version of the blob; none if the container reports nothing that does.
     pub stamp: Option<Stamp>,
 }
 
 /// Objects that could not be read when the container was listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Offline {
-    /// Those in the archive tier, with those that are being rehydrated.
+    /// Number of objects in the archive tier, including those that are being rehydrated.
     pub archived: u64,
-    /// Those that are being rehydrated.
+    /// Number of objects that are being rehydrated.
     pub rehydrating: u64,
 }
 
-/// Why a blob is no current object.
+/// Why a blob is not a current object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum AsideReason {
@@ -55,13 +57,13 @@ pub enum AsideReason {
     Log = 1,
     /// Another name of the object has a higher version.
     Leftover = 2,
-    /// It has the version of the name that counts, and another type or owner.
+    /// The name that counts has the same version, and another type or owner.
     Twin = 3,
-    /// It belongs to a snapshot.
+    /// The object belongs to a snapshot.
     Snapshot = 4,
-    /// It is laid out as an object's name, with a mistake.
+    /// The name has the layout of an object's name, but is invalid.
     BadName = 5,
-    /// It is no object's name at all.
+    /// The name is not that of an object.
     Foreign = 6,
 }
 
@@ -76,14 +78,14 @@ impl AsideReason {
     ];
 }
 
-/// A blob that is no current object.
+/// A blob that is not a current object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aside {
-    /// Why not.
+    /// The reason.
     pub reason: AsideReason,
-    /// The blob's name.
+    /// The name of the blob.
     pub name: String,
-    /// Its bytes.
+    /// Size of the blob in bytes.
     pub size: u64,
     /// What is wrong with the name, or the name that counts instead.
     pub detail: String,
@@ -96,33 +98,35 @@ pub enum IndexError {
     /// The database failed.
     #[error("{0}")]
     Database(#[from] rusqlite::Error),
-    /// The file could not be made.
+    /// The file could not be created.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// Another program's file.
-    #[error("it is not an index of clfsload: give another file, which is made")]
+    /// The file of another program.
+    #[error("it is not an index of clfsload: name another file, which is created")]
     NotAnIndex,
-    /// Written by another version of this program.
+    /// The index was written by another version of this program.
     #[error(
-        "it has version {0}, which this program does not read: remove it, and it is made again"
+        "it has version {0}, which this program does not read: remove it, and it is created again"
     )]
     Version(i64),
-    /// It tells of another container.
-    #[error("it is the index of {0}: give another file, or remove it")]
+    /// The index belongs to another container.
+    #[error("it is the index of {0}: name another file, or remove it")]
     OtherContainer(String),
-    /// A row that this program would not have written.
-    #[error("a row of it is damaged: remove it, and it is made again")]
+    /// A row that this program does not write.
+    #[error("a row of it is damaged: remove it, and it is created again")]
     Row,
 }
 
-/// The index of one container. Safe to share: lookups take turns.
+/// The index of one container. Its methods block, except [`Index::lookup`].
 #[derive(Debug)]
 pub struct Index {
     connection: Mutex<Connection>,
+    /// One permit: asynchronous lookups queue here, not as blocked threads on the mutex.
+    lookups: Semaphore,
     path: PathBuf,
-    /// Whether the temporary table of content stamps is there.
+    /// Set when the temporary table of content stamps was created.
     content_stamps: OnceLock<()>,
-    /// Removes the file in the end, unless it is to be kept.
+    /// Removes the file when the index is dropped, unless it is kept.
     temporary: Option<TempPath>,
 }
 
@@ -130,7 +134,7 @@ impl Index {
     /// Opens a kept index of `container` ([`crate::container::location::ContainerLocation::identity`]).
     ///
     /// # Errors
-    /// When the file is not the index of this container.
+    /// If the file is not the index of this container.
     pub fn open(path: &Path, container: &str) -> Result<Self, IndexError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
@@ -148,34 +152,35 @@ impl Index {
     fn new(connection: Connection, path: PathBuf, temporary: Option<TempPath>) -> Self {
         Self {
             connection: Mutex::new(connection),
+            lookups: Semaphore::new(1),
             path,
             content_stamps: OnceLock::new(),
             temporary,
         }
     }
 
-    /// Whether the file goes when the index does.
+    /// Returns whether the file is removed when the index is dropped.
     pub fn is_temporary(&self) -> bool {
         self.temporary.is_some()
     }
 
-    /// How many objects could not be read when the container was listed.
+    /// Returns how many objects could not be read when the container was listed.
     ///
     /// # Errors
-    /// When the database fails or a row is damaged.
+    /// If the database fails or a row is damaged.
     pub fn offline(&self) -> Result<Offline, IndexError> {
         schema::offline(&self.lock())
     }
 
-    /// The file, for attaching it to another database. It is not written any more.
+    /// Returns the path of the file, which is not written any more.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The blob of an object.
+    /// Returns the blob of an object.
     ///
     /// # Errors
-    /// When the database fails or a row is damaged.
+    /// If the database fails or a row is damaged.
     pub fn find(&self, id: &ObjectId) -> Result<Option<Listed>, IndexError> {
         let connection = self.lock();
         let mut statement = connection.prepare_cached(
@@ -189,22 +194,18 @@ impl Index {
         found.transpose()
     }
 
-    /// The next `at_most` objects after a key, in order of keys.
+    /// Returns the next `limit` objects after a key, in the order of keys.
     ///
     /// # Errors
-    /// When the database fails or a row is damaged.
-    pub fn after(
-        &self,
-        key: Option<&ObjectKey>,
-        at_most: usize,
-    ) -> Result<Vec<Listed>, IndexError> {
+    /// If the database fails or a row is damaged.
+    pub fn after(&self, key: Option<&ObjectKey>, limit: usize) -> Result<Vec<Listed>, IndexError> {
         let connection = self.lock();
         let mut statement = connection.prepare_cached(
             "SELECT key, type, owner, version, size, offline, stamp FROM object WHERE key > ?1
              ORDER BY key LIMIT ?2",
         )?;
         let key = key.map_or(&[][..], ObjectKey::as_bytes);
-        let mut rows = statement.query(params![key, at_most as i64])?;
+        let mut rows = statement.query(params![key, limit as i64])?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             found.push(schema::listed(row)?);
@@ -212,20 +213,17 @@ impl Index {
         Ok(found)
     }
 
-    /// The next `at_most` blobs set aside, after the one with this number; each with its number.
+    /// Returns the next `limit` blobs that were set aside, after the one with this number; each with its
+    /// number.
     ///
     /// # Errors
-    /// When the database fails or a row is damaged.
-    pub fn aside_after(
-        &self,
-        number: i64,
-        at_most: usize,
-    ) -> Result<Vec<(i64, Aside)>, IndexError> {
+    /// If the database fails or a row is damaged.
+    pub fn aside_after(&self, number: i64, limit: usize) -> Result<Vec<(i64, Aside)>, IndexError> {
         let connection = self.lock();
         let mut statement = connection.prepare_cached(
             "SELECT id, reason, name, size, detail FROM aside WHERE id > ?1 ORDER BY id LIMIT ?2",
         )?;
-        let mut rows = statement.query(params![number, at_most as i64])?;
+        let mut rows = statement.query(params![number, limit as i64])?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             let code: i64 = row.get(1)?;
@@ -244,10 +242,10 @@ impl Index {
         Ok(found)
     }
 
-    /// How many objects there are of each type; V1 names count as [`ObjectType::Special`].
+    /// Returns the number of objects of each type; V1 names count as [`ObjectType::Special`].
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub fn count(&self) -> Result<Vec<(ObjectType, u64)>, IndexError> {
         let connection = self.lock();
         let mut statement =
@@ -261,6 +259,26 @@ impl Index {
         Ok(counts)
     }
 
+    /// Returns the blob of an object, without blocking the asynchronous worker.
+    ///
+    /// # Errors
+    /// If the database fails or a row is damaged.
+    pub async fn lookup(self: &Arc<Self>, id: ObjectId) -> Result<Option<Listed>, ReadError> {
+        self.read(move |index| index.find(&id)).await
+    }
+
+    /// Runs a read of the database on a thread for work that blocks.
+    pub(super) async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Self) -> Result<T, IndexError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let _turn = self.lookups.acquire().await;
+        let index = Arc::clone(self);
+        blocking(move || read(&index))
+            .await?
+            .map_err(|error| ReadError::index(&self.path, error))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection
             .lock()
@@ -268,7 +286,7 @@ impl Index {
     }
 }
 
-/// Begins the one read transaction: otherwise every lookup takes and drops the file's lock.
+/// Begins the only read transaction; without it, every lookup would lock and unlock the file.
 fn begin(connection: &Connection, container: &str) -> Result<(), IndexError> {
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.execute_batch("BEGIN")?;

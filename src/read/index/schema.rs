@@ -1,4 +1,4 @@
-//! The tables of an index, and how an object's key and row are laid out.
+//! The tables of an index, and the layout of keys and rows.
 
 use clfs_format::{NameKind, ObjectId, ObjectName, ObjectType};
 use rusqlite::{Connection, Row, params};
@@ -10,14 +10,14 @@ use crate::container::{Availability, Stamp};
 const APPLICATION_ID: i64 = 0x434c_4649;
 /// `PRAGMA user_version`.
 const VERSION: i64 = 2;
-/// Snapshot number of an object that belongs to no snapshot (docs/format.md section 4).
+/// Snapshot number of an object that does not belong to a snapshot (format.md §4).
 pub(super) const NO_SNAPSHOT: u32 = u32::MAX;
 const HASH_BYTES: usize = 8;
 
-/// - `object`: the current name of every object. A blob's name follows from its row. The key is
-///   hash64 (big-endian) and the id: the order in which a container lists its blobs, so that
+/// - `object`: the current name of each object; the name of its blob is computed from the row. The key
+///   is hash64 (big-endian) and the id, the order in which a container lists its blobs, so that
 ///   building the index appends. `offline` is 0, 1 (archived) or 2 (being rehydrated).
-/// - `aside`: blobs that are no current object, with the reason.
+/// - `aside`: blobs that are not current objects, with the reason.
 const TABLES: &str = "
 CREATE TABLE about (
     name TEXT PRIMARY KEY,
@@ -52,7 +52,7 @@ pub(super) fn create(connection: &Connection, container: &str) -> Result<(), Ind
     Ok(())
 }
 
-/// Writes down how many objects are offline: to count them later would read the whole index.
+/// Stores the number of offline objects: counting them later would read the complete index.
 pub(super) fn set_offline(connection: &Connection, offline: Offline) -> Result<(), IndexError> {
     let mut insert = connection.prepare("INSERT INTO about VALUES (?1, ?2)")?;
     insert.execute(params!["archived", offline.archived.to_string()])?;
@@ -83,7 +83,7 @@ pub(super) fn offline_code(availability: Availability) -> u8 {
     }
 }
 
-/// Refuses a database that is no index, an index of another version, or of another container.
+/// Refuses a database that is not an index, and an index of another version or another container.
 pub(super) fn check(connection: &Connection, container: &str) -> Result<(), IndexError> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     if pragma("application_id")? != APPLICATION_ID {
@@ -104,7 +104,7 @@ pub(super) fn check(connection: &Connection, container: &str) -> Result<(), Inde
     Ok(())
 }
 
-/// The key of an object: its hash64, big-endian, and its id.
+/// The key of an object: its hash64 (big-endian) and its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
     bytes: [u8; HASH_BYTES + 24],
@@ -112,13 +112,13 @@ pub struct ObjectKey {
 }
 
 impl ObjectKey {
-    /// The key of `id`.
+    /// Returns the key of `id`.
     pub fn new(id: &ObjectId) -> Self {
         let id_bytes = id.as_bytes();
         let mut bytes = [0; HASH_BYTES + 24];
         let (hash, rest) = bytes.split_at_mut(HASH_BYTES);
         hash.copy_from_slice(&id.hash64().to_be_bytes());
-        // An id has 16 or 24 bytes (docs/format.md section 1).
+        // An id has 16 or 24 bytes (format.md §1).
         for (to, from) in rest.iter_mut().zip(id_bytes) {
             *to = *from;
         }
@@ -129,22 +129,22 @@ impl ObjectKey {
         }
     }
 
-    /// 24 or 32 bytes.
+    /// Returns the 24 or 32 bytes of the key.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length.into()).unwrap_or(&self.bytes)
     }
 
-    /// The id in a stored key.
+    /// Returns the id of a stored key.
     ///
     /// # Errors
-    /// When the bytes are no key.
+    /// If the bytes are not a key.
     pub fn id(bytes: &[u8]) -> Result<ObjectId, IndexError> {
         let id = bytes.get(HASH_BYTES..).ok_or(IndexError::Row)?;
         ObjectId::from_bytes(id).map_err(|_| IndexError::Row)
     }
 }
 
-/// `key, type, owner, version, size, offline, stamp` of a row.
+/// Decodes a row with `key, type, owner, version, size, offline, stamp`.
 pub(super) fn listed(row: &Row<'_>) -> Result<Listed, IndexError> {
     let key = row.get_ref(0)?.as_blob().map_err(|_| IndexError::Row)?;
     let id = ObjectKey::id(key)?;
@@ -182,7 +182,7 @@ fn stamp(row: &Row<'_>, column: usize) -> Result<Option<Stamp>, IndexError> {
     Ok(bits.map(|bits| Stamp::from_bits(bits as u64)))
 }
 
-/// Type and owner hash as stored.
+/// Returns type and owner hash as they are stored.
 pub(super) fn type_and_owner(name: &ObjectName) -> (u8, i64) {
     match name.kind {
         NameKind::V1 => (ObjectType::Special.code(), 0),

@@ -195,3 +195,39 @@ fn names_that_do_not_agree_are_files_of_their_own_and_counted() {
         assert_eq!(reader.split_inode_count().unwrap(), 0, "{number}");
     }
 }
+
+#[test]
+fn devices_of_links_are_found_with_the_names_on_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = new_state(folder.path());
+    let link = |name, file_system, device| NewEntry {
+        link: Some(LinkKey {
+            file_system,
+            device,
+            inode: 2,
+        }),
+        ..entry(name, FileType::Regular)
+    };
+    let (root, other) = (EntryId::ROOT, EntryId::new(1000));
+    let reader = state.reader().unwrap();
+    assert!(reader.link_devices(root).unwrap().is_empty());
+    let names = vec![
+        entry("other", FileType::Directory),
+        link("a", root, 0),
+        link("b", root, 7),
+        link("c", root, 7),
+        link("d", root, 3),
+        link("e", other, 9),
+    ];
+    state.record(&[chunk(ROOT, names, true)]).unwrap();
+    assert_eq!(reader.link_devices(root).unwrap(), [3, 7]);
+    assert_eq!(reader.link_devices(other).unwrap(), [9]);
+    let names = |device, at_most| {
+        let found = reader.names_on_device(root, device, at_most).unwrap();
+        let names = found.into_iter().map(|entry| entry.name);
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(names(7, 9), [b"b", b"c"]);
+    assert_eq!(names(7, 1), [b"b"]);
+    assert_eq!(names(9, 9), Vec::<Vec<u8>>::new());
+}

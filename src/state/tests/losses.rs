@@ -1,4 +1,4 @@
-//! What entries lose is counted once, and follows what is found later.
+//! Losses are counted once, follow a later reading, and count for stored entries only.
 
 use super::*;
 use crate::loss::{Loss, Losses, Lost};
@@ -59,6 +59,55 @@ fn losses_are_counted_by_kind_and_follow_a_refresh() {
 }
 
 #[test]
+fn entries_with_a_problem_do_not_count_nor_do_further_names_of_their_inodes() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = new_state(folder.path());
+    let acl = Losses::from(Loss::AccessAcl);
+    let link = |name| NewEntry {
+        link: Some(LinkKey {
+            file_system: EntryId::ROOT,
+            device: 0,
+            inode: 2,
+        }),
+        ..losing(name, acl)
+    };
+    let directory = |name| {
+        let mut entry = entry(name, FileType::Directory);
+        entry.attributes.losses = acl;
+        entry
+    };
+    let entries = vec![
+        link("1000"),
+        link("1001"),
+        losing("1002", acl),
+        losing("1003", acl),
+        directory("1004"),
+        directory("1005"),
+    ];
+    state.record(&[chunk(ROOT, entries, true)]).unwrap();
+    // Listed in part: it is stored, with what was listed.
+    let part = vec![losing("1006", Losses::NONE)];
+    state.record(&[chunk(1005, part, false)]).unwrap();
+    let reader = state.reader().unwrap();
+    let fails = |id| {
+        let problem = Problem::new(Reason::InputOutput);
+        state.listing_failed(EntryId::new(id), &problem).unwrap();
+        reader.lost().unwrap()
+    };
+    assert_eq!(reader.lost().unwrap(), [lost(Loss::AccessAcl, 6, "1000")]);
+    assert_eq!(fails(1005), [lost(Loss::AccessAcl, 6, "1000")]);
+    assert_eq!(fails(1004), [lost(Loss::AccessAcl, 5, "1000")]);
+    assert_eq!(fails(1000), [lost(Loss::AccessAcl, 3, "1002")]);
+    assert_eq!(fails(1002), [lost(Loss::AccessAcl, 2, "1003")]);
+    assert_eq!(fails(1003), [lost(Loss::AccessAcl, 1, "1005")]);
+    // All names of an inode follow its first one.
+    let fresh = losing("1000", Loss::Unexamined.into()).attributes;
+    state.refresh(EntryId::new(1000), &fresh).unwrap();
+    let names = [1000, 1001].map(|id| reader.losses(EntryId::new(id)).unwrap());
+    assert_eq!(names, [Losses::from(Loss::Unexamined); 2]);
+}
+
+#[test]
 fn a_database_of_the_first_version_is_migrated() {
     let folder = tempfile::tempdir().unwrap();
     let state = new_state(folder.path());
@@ -70,7 +119,7 @@ fn a_database_of_the_first_version_is_migrated() {
     let database = Connection::open(path.join("state.db")).unwrap();
     database.execute_batch(migration::TO_1).unwrap();
     drop(database);
-    // A look from outside changes nothing.
+    // `status` and `report` change nothing.
     let look = State::view(&path).unwrap();
     assert_eq!(look.reader.first_with_loss(Loss::AccessAcl, 1).unwrap(), []);
     assert_eq!(look.reader.lost().unwrap(), []);

@@ -116,3 +116,47 @@ fn what_an_old_state_does_not_know_of_mounts_stays_unknown() {
         Mounted::Nothing
     );
 }
+
+/// Columns and indexes of each table, whatever their order and default values.
+fn schema_of(state: &State) -> Vec<(String, String)> {
+    let reader = state.reader().unwrap();
+    let query =
+        "SELECT tables.name, columns.name || ' ' || columns.type || ' ' || \"notnull\" || ' ' || pk
+         FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns
+         WHERE tables.type = 'table'
+         UNION ALL
+         SELECT indexes.name, columns.seqno || ' ' || columns.name
+         FROM sqlite_schema AS indexes, pragma_index_info(indexes.name) AS columns
+         WHERE indexes.type = 'index'
+         ORDER BY 1, 2";
+    reader
+        .rows(query, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+}
+
+#[test]
+fn a_migrated_database_has_the_tables_of_a_new_one() {
+    let folders = [0, 1].map(|_| tempfile::tempdir().unwrap());
+    let new = new_state(folders[0].path());
+    let old = old_state(folders[1].path());
+    assert_ne!(schema_of(&old), schema_of(&new));
+    old.upgrade(&[]).unwrap();
+    assert_eq!(schema_of(&old), schema_of(&new));
+}
+
+/// By their ctime further names are found that a later run records.
+#[test]
+fn old_links_get_the_ctime_of_their_own_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = old_state(folder.path());
+    let database = Connection::open(folder.path().join("state/state.db")).unwrap();
+    database
+        .execute_batch("UPDATE entry SET ctime = id")
+        .unwrap();
+    state.upgrade(&[]).unwrap();
+    let reader = state.reader().unwrap();
+    let ctimes = reader.rows("SELECT owner, ctime FROM inode ORDER BY owner", [], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+    });
+    assert_eq!(ctimes.unwrap(), [(1000, 1000), (1002, 1002)]);
+}

@@ -34,6 +34,8 @@ pub enum Act {
     Append(i64),
     /// The entry shows another inode number first.
     Renumber(u64),
+    /// The symlink has another target and a later mtime first.
+    Target(&'static [u8]),
     /// The name is gone first.
     Remove,
     /// A directory stands there first.

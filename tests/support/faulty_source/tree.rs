@@ -137,6 +137,11 @@ impl Tree {
         self.node_mut(number).body = Body::File { size: to };
     }
 
+    pub(super) fn set_target(&mut self, number: u64, to: &[u8]) {
+        self.touch(number);
+        self.node_mut(number).body = Body::Symlink(to.to_vec());
+    }
+
     pub(super) fn set_xattr(&mut self, number: u64, name: &str, value: Vec<u8>) {
         let xattrs = &mut self.node_mut(number).xattrs;
         xattrs.insert(name.as_bytes().to_vec(), value);

@@ -1,0 +1,12 @@
+//! An observer of the entries that the scan examines.
+
+use std::ffi::CStr;
+
+use crate::source::{Directory, Seen};
+
+/// Receives each entry when it is examined, on any thread and in any order, with the facts that the
+/// state does not store.
+pub trait EntryVisitor: Sync {
+    /// `name` in `directory` was examined. The visitor may send further calls to the source.
+    fn visit(&self, directory: &Directory, name: &CStr, seen: &Seen);
+}

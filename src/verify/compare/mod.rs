@@ -1,0 +1,304 @@
+//! Compares a container's tree with the folder that it was loaded from.
+//!
+//! Both sides are read level by level, each directory by sorted names: the source as the loader lists
+//! it, the container by the recorded entries. Directories that wait are stored on disk, so that memory
+//! depends neither on the width of the tree nor on its depth.
+
+mod pairs;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use clfs_format::{FIRST_SEGMENT_BYTES, FileType, Timestamp};
+use tokio::sync::Semaphore;
+
+use super::checker::{Depth, TaskPool};
+use super::finding::NewFinding;
+use super::rule::Rule;
+use super::run::PhaseError;
+use super::scratch::{Record, Recorder};
+use super::summary::Compared;
+use crate::loss::Loss;
+use crate::monitor::Escaped;
+use crate::problem::Problem;
+use crate::read::{Entity, ReadError, Reader, blocking};
+use crate::source::Seen;
+
+use pairs::Pair;
+pub(super) use pairs::Pairs;
+
+/// Files with more than one segment that are compared concurrently: each holds a few segments of 8 MiB
+/// in memory.
+const CONCURRENT_LARGE_FILES: usize = 4;
+/// Difference between two times that is reported. The original loader stores times as floating-point
+/// numbers, whose error is smaller (format.md §7).
+const TOLERANCE_NANOSECONDS: i128 = 1000;
+/// The permissions in a `st_mode`.
+const PERMISSIONS: u16 = 0o7777;
+
+/// What was compared so far.
+#[derive(Debug, Default)]
+pub(super) struct Comparison {
+    entries: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Comparison {
+    pub(super) fn compared(&self) -> Compared {
+        Compared {
+            entries: self.entries.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Checks that the source is a folder.
+pub(super) fn check_folder(path: &Path) -> std::io::Result<()> {
+    match std::fs::metadata(path)?.is_dir() {
+        true => Ok(()),
+        false => Err(rustix::io::Errno::NOTDIR.into()),
+    }
+}
+
+/// Compares pairs of entries.
+#[derive(Debug)]
+pub(super) struct Compare {
+    reader: Arc<Reader>,
+    depth: Depth,
+    recorder: Recorder,
+    large_files: Semaphore,
+    comparison: Arc<Comparison>,
+}
+
+impl Compare {
+    pub(super) fn new(
+        reader: &Arc<Reader>,
+        depth: Depth,
+        recorder: Recorder,
+        comparison: &Arc<Comparison>,
+    ) -> Self {
+        Self {
+            reader: Arc::clone(reader),
+            depth,
+            recorder,
+            large_files: Semaphore::new(CONCURRENT_LARGE_FILES),
+            comparison: Arc::clone(comparison),
+        }
+    }
+
+    /// Compares all pairs.
+    ///
+    /// # Errors
+    /// If the container, the database or this machine fails.
+    pub(super) async fn run(self, mut pairs: Pairs) -> Result<(), PhaseError> {
+        let compare = Arc::new(self);
+        let mut tasks = TaskPool::default();
+        loop {
+            let next;
+            (pairs, next) = blocking(move || {
+                let next = pairs.next_batch();
+                (pairs, next)
+            })
+            .await?;
+            let Some(batch) = next? else { break };
+            let findings = batch.findings.into_iter().map(Record::from).collect();
+            compare.recorder.send(findings).await?;
+            for pair in batch.pairs {
+                let compare = Arc::clone(&compare);
+                tasks
+                    .start(async move { compare.pair(Arc::new(pair)).await })
+                    .await?;
+            }
+        }
+        Ok(tasks.finish().await?)
+    }
+
+    /// Compares an entry that both sides have.
+    async fn pair(&self, pair: Arc<Pair>) -> Result<(), ReadError> {
+        let seen = {
+            let pair = Arc::clone(&pair);
+            blocking(move || pair.stat()).await?
+        };
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err(errno) => return self.send(pair.unread(&Problem::from_errno(errno))).await,
+        };
+        let entity = match self.reader.entity(pair.handle).await {
+            Ok(entity) => Arc::new(entity),
+            Err(error) if error.is_damage() => return self.send(pair.unread(&error)).await,
+            Err(error) => return Err(error),
+        };
+        self.comparison.entries.fetch_add(1, Ordering::Relaxed);
+        let mut records = Vec::new();
+        compare_attributes(&seen, &entity, |rule, text| {
+            records.push(pair.finding(rule, text).into());
+        });
+        records.extend(link(&pair, &seen, &entity));
+        self.recorder.send(records).await?;
+        if seen.attributes.file_type != entity.file_type {
+            return Ok(());
+        }
+        match entity.file_type {
+            FileType::Symlink => self.target(&pair, &entity).await,
+            FileType::Regular if self.depth == Depth::Full => {
+                self.content(&pair, &seen, &entity).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn send(&self, found: NewFinding) -> Result<(), ReadError> {
+        self.recorder.send(vec![found.into()]).await
+    }
+
+    async fn target(&self, pair: &Arc<Pair>, entity: &Entity) -> Result<(), ReadError> {
+        let read = {
+            let pair = Arc::clone(pair);
+            blocking(move || pair.directory.read_link(&pair.name)).await?
+        };
+        let found = match (read, entity.target()) {
+            (Ok(source), Some(target)) if source == **target => return Ok(()),
+            (Ok(source), target) => {
+                let text = format!(
+                    "the target is \"{}\" in the source, \"{}\" in the container",
+                    Escaped(&source),
+                    Escaped(target.map_or(&[][..], |target| target))
+                );
+                pair.finding(Rule::SourceTarget, text)
+            }
+            (Err(errno), _) => pair.unread(&Problem::from_errno(errno)),
+        };
+        self.send(found).await
+    }
+
+    /// Compares the content of a regular file. If the sizes differ, this has been reported.
+    async fn content(
+        &self,
+        pair: &Arc<Pair>,
+        seen: &Seen,
+        entity: &Arc<Entity>,
+    ) -> Result<(), ReadError> {
+        let size = entity.attributes.size;
+        if seen.attributes.size != size {
+            return Ok(());
+        }
+        let _permit = match size > FIRST_SEGMENT_BYTES {
+            true => {
+                let permit = self.large_files.acquire().await;
+                Some(permit.map_err(|_| ReadError::Stopped)?)
+            }
+            false => None,
+        };
+        let opened = {
+            let pair = Arc::clone(pair);
+            blocking(move || pair.directory.open_file(&pair.name)).await?
+        };
+        let file = match opened {
+            Ok(descriptor) => Arc::new(descriptor),
+            Err(errno) => return self.send(pair.unread(&Problem::from_errno(errno))).await,
+        };
+        let mut content = self.reader.content(entity, 0..size);
+        loop {
+            let chunk = match content.next().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => return Ok(()),
+                Err(error) if error.is_damage() => return self.send(pair.unread(&error)).await,
+                Err(error) => return Err(error),
+            };
+            let length = chunk.bytes.len() as u64;
+            let file = Arc::clone(&file);
+            match blocking(move || chunk.first_difference(&file)).await? {
+                Ok(None) => {}
+                Ok(Some(at)) => {
+                    let text = format!("the content differs from byte {at} on");
+                    return self.send(pair.finding(Rule::SourceContent, text)).await;
+                }
+                Err(errno) => return self.send(pair.unread(&Problem::from_errno(errno))).await,
+            }
+            self.comparison.bytes.fetch_add(length, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Reports how the attributes of an entity differ from those in the source.
+fn compare_attributes(seen: &Seen, entity: &Entity, mut report: impl FnMut(Rule, String)) {
+    let (source, stored) = (&seen.attributes, &entity.attributes);
+    if source.file_type != entity.file_type {
+        let text = format!(
+            "a {} in the source, a {} in the container",
+            type_name(source.file_type),
+            type_name(entity.file_type)
+        );
+        // Nothing else can be compared.
+        return report(Rule::SourceType, text);
+    }
+    let modes = [source.mode, stored.mode].map(|mode| mode & PERMISSIONS);
+    if modes[0] != modes[1] {
+        // The container may have the mask: earlier loaders stored it.
+        let without_mask =
+            match source.losses.has(Loss::AccessAcl) || source.losses.has(Loss::Nfs4Acl) {
+                true => " (without the mask of its ACL)",
+                false => "",
+            };
+        let text = format!(
+            "mode {:04o} in the source{without_mask}, {:04o} in the container",
+            modes[0], modes[1]
+        );
+        report(Rule::SourceMode, text);
+    }
+    if (source.uid, source.gid) != (stored.uid, stored.gid) {
+        let text = format!(
+            "owner {}:{} in the source, {}:{} in the container",
+            source.uid, source.gid, stored.uid, stored.gid
+        );
+        report(Rule::SourceOwner, text);
+    }
+    if source.file_type == FileType::Regular && source.size != stored.size {
+        let text = format!(
+            "{} bytes in the source, {} in the container",
+            source.size, stored.size
+        );
+        report(Rule::SourceSize, text);
+    }
+    let later = nanoseconds(source.mtime) - nanoseconds(stored.mtime);
+    if later.abs() >= TOLERANCE_NANOSECONDS {
+        let hint = match later > 0 {
+            true => ": it was changed after it was loaded",
+            false => "",
+        };
+        let [source, stored] = [source.mtime, stored.mtime]
+            .map(|time| format!("{}.{:09}", time.seconds, time.nanoseconds));
+        let text = format!("mtime {source} in the source, {stored} in the container{hint}");
+        report(Rule::SourceTime, text);
+    }
+    let is_device = matches!(source.file_type, FileType::Block | FileType::Character);
+    let device = (source.device.major, source.device.minor);
+    if is_device && device != (stored.major, stored.minor) {
+        let text = format!(
+            "device {}:{} in the source, {}:{} in the container",
+            device.0, device.1, stored.major, stored.minor
+        );
+        report(Rule::SourceDevice, text);
+    }
+}
+
+fn nanoseconds(time: Timestamp) -> i128 {
+    i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds)
+}
+
+fn type_name(file_type: FileType) -> &'static str {
+    super::summary::type_name(file_type.object_type(), 1)
+}
+
+/// Returns the record of an entry that shares its inode, or its object, with others.
+fn link(pair: &Pair, seen: &Seen, entity: &Entity) -> Option<Record> {
+    let is_directory = entity.file_type == FileType::Directory;
+    let is_shared = seen.links > 1 || entity.attributes.nlink > 1;
+    (is_shared && !is_directory).then(|| Record::Link {
+        handle: pair.handle,
+        device: seen.device,
+        inode: seen.attributes.inode,
+        path: pair.path.clone(),
+    })
+}

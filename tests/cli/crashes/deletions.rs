@@ -1,0 +1,98 @@
+//! What a container keeps waiting does not keep others from being stored.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use clfsload::container::location::ContainerLocation;
+use clfsload::container::memory::InMemory;
+use clfsload::container::{BlobName, Container, ContainerError, ListMarker, ListPage, PutBody};
+use clfsload::load::{End, LoadError, LoadOptions, Mode, prepare_with};
+use clfsload::monitor::Silent;
+use clfsload::state::Counter;
+use tokio::sync::Semaphore;
+
+use super::wrapper::EndsAfter;
+use crate::support::command::Scratch;
+
+/// Deletions wait until they are let go.
+#[derive(Debug)]
+struct SlowToDelete {
+    inner: Arc<InMemory>,
+    deletions: Semaphore,
+}
+
+#[async_trait]
+impl Container for SlowToDelete {
+    fn location(&self) -> &str {
+        self.inner.location()
+    }
+
+    async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
+        self.inner.put(name, content).await
+    }
+
+    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
+        self.inner.get(name, at_most).await
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        from: Option<ListMarker>,
+        at_most: u32,
+    ) -> Result<ListPage, ContainerError> {
+        self.inner.list(prefix, from, at_most).await
+    }
+
+    async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
+        drop(self.deletions.acquire().await);
+        self.inner.delete(name).await
+    }
+}
+
+/// A file that shrank since an earlier run leaves segments, whose deletion waits.
+#[test]
+fn what_is_gathered_is_stored_before_a_deletion_is_waited_for() {
+    let scratch = Scratch::new();
+    for n in 0..40 {
+        std::fs::write(scratch.source().join(format!("{n}")), "content").unwrap();
+    }
+    let shrinks = scratch.source().join("shrinks");
+    std::fs::write(&shrinks, [7; 20_000]).unwrap();
+    let nowhere = ContainerLocation::Folder {
+        path: scratch.path("nowhere"),
+    };
+    let options = LoadOptions::new(scratch.path("state"), scratch.source(), nowhere);
+    let memory = Arc::new(InMemory::new());
+    // The bucket object comes before the tree is read, the listing before the first file.
+    let ends = Arc::new(EndsAfter::new(Arc::clone(&memory), 2));
+    let ended =
+        prepare_with(options.clone(), Mode::New, |_| Ok(ends)).and_then(|load| load.run(&Silent));
+    assert!(matches!(ended, Err(LoadError::Container(_))), "{ended:?}");
+
+    std::fs::write(&shrinks, [7; 10_000]).unwrap();
+    let container = Arc::new(SlowToDelete {
+        inner: memory,
+        deletions: Semaphore::new(0),
+    });
+    let shared = Arc::clone(&container);
+    let mut options = options;
+    options.stop = Arc::default();
+    let load = prepare_with(options, Mode::Resume, |_| Ok(shared)).unwrap();
+    std::thread::scope(|threads| {
+        let running = threads.spawn(|| load.run(&Silent));
+        let reader = load.state().reader().unwrap();
+        let since = Instant::now();
+        let mut done = 0;
+        while done < 40 && since.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(50));
+            done = reader.totals().unwrap().get(Counter::Done);
+        }
+        let waits = !running.is_finished();
+        container.deletions.add_permits(100);
+        assert_eq!(running.join().unwrap().unwrap().end, End::Finished);
+        assert_eq!((done, waits), (40, true));
+    });
+}

@@ -1,0 +1,257 @@
+//! SIGINT and SIGTERM come to rest; two processes do not share a state.
+
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::transfer::{Transfer, Undisturbed};
+use crate::support::command::{Ran, Scratch, clfsload};
+use crate::support::sink::{Pace, Sink};
+
+/// Far more than it takes, far less than a person waits.
+const AT_REST: Duration = Duration::from_secs(10);
+
+/// A load into the sink whose puts are waiting for their answers.
+fn waiting(transfer: &Transfer<'_>, sink: &Sink, answered: u64) -> Child {
+    let mut words = transfer.words();
+    words.splice(2.., sink.words());
+    let child = clfsload()
+        .args(words)
+        .arg("--new")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while sink.puts() <= answered {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child
+}
+
+fn send(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+fn ended(child: Child) -> Ran {
+    Ran::from(child.wait_with_output().unwrap())
+}
+
+/// How often the phases of the transfer's runs have begun.
+fn phases(transfer: &Transfer<'_>) -> usize {
+    let log = std::fs::read_to_string(transfer.state().join("output.txt"));
+    log.unwrap_or_default().matches("phase: ").count()
+}
+
+/// Interrupted again and again, at moments spread over the run: always at rest within seconds, and
+/// the end is the undisturbed one.
+#[test]
+fn the_first_signal_comes_to_rest() {
+    let undisturbed = Undisturbed::shared();
+    let mut stopped = 0;
+    for (number, share) in [0.05, 0.2, 0.4, 0.6, 0.8].into_iter().enumerate() {
+        let transfer = undisturbed.transfer(format!("signal-{number}"));
+        for signal in [Signal::INT, Signal::TERM, Signal::INT] {
+            let before = phases(&transfer);
+            let mut child = transfer
+                .command()
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            while phases(&transfer) == before && child.try_wait().unwrap().is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            // The handlers are set up beside the first phase.
+            std::thread::sleep(Duration::from_millis(20) + undisturbed.took.mul_f64(share / 3.0));
+            send(&child, signal);
+            let asked = Instant::now();
+            let ran = ended(child);
+            assert!(asked.elapsed() < AT_REST, "{:?}", asked.elapsed());
+            if ran.status == 0 {
+                break;
+            }
+            let ran = ran.expect(1);
+            assert!(ran.stdout.contains("stopping: "), "{ran:#?}");
+            let advice = "stopped: run the same command without --new to go on";
+            assert!(ran.stdout.contains(advice), "{ran:#?}");
+            stopped += 1;
+        }
+        transfer.finish();
+    }
+    println!("{stopped} stops");
+    assert!(stopped >= 5, "{stopped}: the moments come too late");
+}
+
+/// The container does not answer: the first signal still ends the run within seconds.
+#[test]
+fn the_first_signal_comes_to_rest_while_nothing_is_answered() {
+    let undisturbed = Undisturbed::shared();
+    let transfer = undisturbed.transfer("no-answer");
+    let sink = Sink::start(Pace::Never { after: 50 });
+    let child = waiting(&transfer, &sink, 60);
+    send(&child, Signal::INT);
+    let asked = Instant::now();
+    let ran = ended(child).expect(1);
+    println!("at rest after {:.1} s", asked.elapsed().as_secs_f64());
+    assert!(asked.elapsed() < 2 * AT_REST, "{:?}", asked.elapsed());
+    assert!(ran.stdout.contains("stopping: "), "{ran:#?}");
+    assert!(
+        format!("{}{}", ran.stdout, ran.stderr).contains("without --new"),
+        "{ran:#?}"
+    );
+}
+
+#[test]
+fn the_second_signal_ends_at_once() {
+    let undisturbed = Undisturbed::shared();
+    let transfer = undisturbed.transfer("twice");
+    let sink = Sink::start(Pace::Never { after: 50 });
+    let mut child = waiting(&transfer, &sink, 60);
+    send(&child, Signal::INT);
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(
+        child.try_wait().unwrap().is_none(),
+        "there was nothing to wait for"
+    );
+    send(&child, Signal::TERM);
+    let asked = Instant::now();
+    ended(child).expect(1);
+    assert!(
+        asked.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        asked.elapsed()
+    );
+}
+
+/// A terminal that is closed: the kernel and the shell send SIGHUP, and that is one reason to stop in
+/// order, not two.
+#[test]
+fn hangups_stop_in_order() {
+    let undisturbed = Undisturbed::shared();
+    let transfer = undisturbed.transfer("hangup");
+    let mut child = transfer
+        .command()
+        .args(["--bandwidth-limit", "256K"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while phases(&transfer) == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    for _ in 0..3 {
+        send(&child, Signal::HUP);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let asked = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        assert!(asked.elapsed() < AT_REST, "it does not stop");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let ran = ended(child).expect(1);
+    assert!(ran.stdout.contains("stopping: "), "{ran:#?}");
+    assert!(
+        ran.stdout.contains("stopped: run the same command"),
+        "{ran:#?}"
+    );
+    transfer.finish();
+}
+
+/// Below nohup(1) the transfer goes on.
+#[test]
+fn a_hangup_that_is_ignored_stays_so() {
+    let undisturbed = Undisturbed::shared();
+    let transfer = undisturbed.transfer("nohup");
+    let command = transfer.command();
+    let mut ignoring = std::process::Command::new("sh");
+    ignoring.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]);
+    ignoring.arg(command.get_program()).args(command.get_args());
+    let child = ignoring
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while phases(&transfer) == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    send(&child, Signal::HUP);
+    let ran = ended(child).expect(0);
+    assert!(!ran.stdout.contains("stopping: "), "{ran:#?}");
+    transfer.assert_undisturbed();
+}
+
+/// A command that reads stops in order too, and removes what is half written.
+#[test]
+fn a_hangup_stops_an_extraction() {
+    const FILES: usize = 3000;
+    let scratch = Scratch::in_memory();
+    for number in 0..FILES {
+        std::fs::write(scratch.source().join(number.to_string()), [1; 10_000]).unwrap();
+    }
+    scratch.load("t", &[]).expect(0);
+    let destination = scratch.path("out");
+    let names = || {
+        let names = std::fs::read_dir(&destination).map(|names| {
+            let names = names.map(|name| name.unwrap().file_name());
+            names.collect::<Vec<_>>()
+        });
+        names.unwrap_or_default()
+    };
+    let child = clfsload()
+        .arg("extract")
+        .arg(scratch.container("t"))
+        .arg(&destination)
+        .arg("--record")
+        .arg(scratch.path("record"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    while names().len() < 50 && started.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // It must not finish before the signal arrives.
+    send(&child, Signal::STOP);
+    let before = names().len();
+    assert!((50..FILES / 2).contains(&before), "{before}");
+    send(&child, Signal::HUP);
+    send(&child, Signal::CONT);
+    let ran = ended(child).expect(1);
+    assert!(ran.stderr.contains("stopping: "), "{ran:#?}");
+    let left = names();
+    assert!(left.len() < FILES, "{}", left.len());
+    let is_temporary = |name: &std::ffi::OsString| name.to_string_lossy().contains("clfsload");
+    assert!(!left.iter().any(is_temporary), "{left:?}");
+}
+
+/// The one that has the state is stopped by SIGSTOP, so that it still has it for sure.
+#[test]
+fn a_second_process_on_the_state_is_refused() {
+    let undisturbed = Undisturbed::shared();
+    let transfer = undisturbed.transfer("shared");
+    let child = transfer
+        .command()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while phases(&transfer) == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    send(&child, Signal::STOP);
+    let log = || std::fs::read(transfer.state().join("output.txt")).unwrap();
+    let before = log();
+    transfer
+        .run()
+        .refused(1, "another clfsload process is using");
+    assert_eq!(
+        before.len(),
+        log().len(),
+        "the second wrote into the first one's log"
+    );
+    send(&child, Signal::CONT);
+    ended(child).expect(0);
+    transfer.assert_undisturbed();
+}

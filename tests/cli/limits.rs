@@ -1,0 +1,263 @@
+//! Memory stays bounded whatever the tree and however slow the network, and nothing is done twice:
+//! rows, requests and the peak of the resident memory are asserted, not times.
+//!
+//! CLFSLOAD_FULL_LIMITS=1 makes the trees ten times as large.
+
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use clfsload::state::{Counter, State};
+use rustix::fs::{Mode, OFlags, mkdirat, openat};
+
+use crate::support::command::{Scratch, clfsload};
+use crate::support::sink::{Pace, Sink};
+
+/// With default options: objects on their way may take 64 MiB, and as much is left for the names of directories
+/// that are listed, the database's caches and the program itself.
+const PEAK: u64 = 128 << 20;
+
+/// One after the other: each of them would slow the others down.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn scale() -> usize {
+    match std::env::var_os("CLFSLOAD_FULL_LIMITS") {
+        Some(_) => 10,
+        None => 1,
+    }
+}
+
+/// What a load took.
+struct Took {
+    entries: u64,
+    done: u64,
+    objects: u64,
+    /// The most at the same time.
+    threads: u64,
+}
+
+/// What was seen of a process.
+struct Watched {
+    /// Bytes of memory, at most.
+    peak: u64,
+    /// Threads, at most.
+    threads: u64,
+    succeeded: bool,
+}
+
+/// Loads the source into the container that `words` name, and reads the figures of its state.
+fn load(what: &str, scratch: &Scratch, words: Vec<String>, options: &[&str]) -> Took {
+    let state = scratch.path("state");
+    let errors = File::create(scratch.path("errors")).unwrap();
+    let child = clfsload()
+        .arg("--new")
+        .arg(&state)
+        .arg(scratch.source())
+        .args(words)
+        .args(options)
+        .stdout(Stdio::null())
+        .stderr(errors)
+        .spawn()
+        .unwrap();
+    let Watched {
+        peak,
+        threads,
+        succeeded,
+    } = watch(child);
+    let errors = fs::read_to_string(scratch.path("errors")).unwrap();
+    assert!(succeeded, "{what}: {errors}");
+    let state = State::open(&state).unwrap();
+    let totals = state.reader().unwrap().totals().unwrap();
+    let took = Took {
+        entries: totals.entries(),
+        done: totals.get(Counter::Done),
+        objects: totals.get(Counter::Objects),
+        threads,
+    };
+    println!(
+        "{what}: {} entries, {} objects, peak {:.1} MiB, {threads} threads",
+        took.entries,
+        took.objects,
+        peak as f64 / f64::from(1 << 20)
+    );
+    assert!(peak > 1 << 20, "{what}: the peak was not seen");
+    assert!(peak < PEAK, "{what}: a peak of {peak} bytes");
+    took
+}
+
+/// Waits for the process, and looks at it meanwhile. proc_pid_status(5): `VmHWM`, the peak of its
+/// resident memory, only grows, so that the last look is nearly the last word; `Threads` are those at
+/// the moment.
+fn watch(mut child: Child) -> Watched {
+    let status = format!("/proc/{}/status", child.id());
+    let (mut peak, mut threads) = (0, 0);
+    loop {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let number = |name: &str| -> u64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            let number = line.map(|line| line.trim().trim_end_matches(" kB"));
+            number.map_or(0, |number| number.parse().unwrap())
+        };
+        peak = peak.max(number("VmHWM:") << 10);
+        threads = threads.max(number("Threads:"));
+        if let Some(status) = child.try_wait().unwrap() {
+            return Watched {
+                peak,
+                threads,
+                succeeded: status.success(),
+            };
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn folder(scratch: &Scratch) -> Vec<String> {
+    fs::create_dir_all(scratch.path("containers")).unwrap();
+    vec![
+        format!("file://{}", scratch.path("containers").display()),
+        "container".to_owned(),
+    ]
+}
+
+fn blob_count(scratch: &Scratch) -> u64 {
+    fs::read_dir(scratch.path("containers/container"))
+        .unwrap()
+        .count() as u64
+}
+
+/// Each entry is one object here, the root, the bucket object and the log come on top.
+fn assert_each_once(took: &Took, below_the_root: u64) {
+    assert_eq!(took.entries, below_the_root + 1);
+    assert_eq!(took.done, below_the_root);
+}
+
+#[test]
+fn a_directory_of_very_many_entries() {
+    let _turn = TURN.lock();
+    let scratch = Scratch::in_memory();
+    let count = 100_000 * scale();
+    let source = OwnedFd::from(File::open(scratch.source()).unwrap());
+    for number in 0..count {
+        empty_file(&source, &format!("a-name-of-some-length-{number:08}"));
+    }
+    let took = load("one directory", &scratch, folder(&scratch), &[]);
+    assert_each_once(&took, count as u64);
+    // The root's segments are not among the objects of its entries.
+    assert_eq!(took.objects, count as u64);
+    let segments = blob_count(&scratch) - count as u64 - 3;
+    assert!(segments > 10, "{segments}");
+}
+
+#[test]
+fn very_many_directories() {
+    let _turn = TURN.lock();
+    let scratch = Scratch::in_memory();
+    let count = 20_000 * scale();
+    let source = OwnedFd::from(File::open(scratch.source()).unwrap());
+    for number in 0..count {
+        mkdirat(&source, format!("d{number}"), Mode::from_raw_mode(0o755)).unwrap();
+    }
+    let took = load("directories", &scratch, folder(&scratch), &[]);
+    assert_each_once(&took, count as u64);
+    assert_eq!(took.objects, count as u64);
+}
+
+#[test]
+fn a_tree_of_a_thousand_levels() {
+    let _turn = TURN.lock();
+    let scratch = Scratch::in_memory();
+    let levels = 1000;
+    let mut at = OwnedFd::from(File::open(scratch.source()).unwrap());
+    for _ in 0..levels {
+        empty_file(&at, "file");
+        mkdirat(&at, "level", Mode::from_raw_mode(0o755)).unwrap();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        at = openat(&at, "level", flags, Mode::empty()).unwrap();
+    }
+    let took = load("levels", &scratch, folder(&scratch), &[]);
+    assert_each_once(&took, 2 * levels);
+    assert_eq!(blob_count(&scratch), 2 * levels + 3);
+}
+
+/// Sparse files are read faster than anything is sent: what waits to be sent must be bounded.
+#[test]
+fn a_network_slower_than_the_source() {
+    let _turn = TURN.lock();
+    let scratch = Scratch::in_memory();
+    let (files, size) = (4, (256 << 20) * scale() as u64);
+    for number in 0..files {
+        let file = File::create(scratch.source().join(format!("sparse-{number}"))).unwrap();
+        file.set_len(size).unwrap();
+    }
+    let sink = Sink::start(Pace::Slow {
+        wait: Duration::from_micros(500),
+    });
+    let options = ["--compression", "DISABLED"];
+    let took = load("slow network", &scratch, sink.words().to_vec(), &options);
+    assert_each_once(&took, files);
+    assert!(sink.bytes() > files * size, "{} bytes", sink.bytes());
+    // Bucket object, log and root.
+    assert_eq!(sink.puts(), took.objects + 3);
+}
+
+/// As many small files as there is room for, and a service that takes its time for each.
+#[test]
+fn a_service_slower_than_the_scan() {
+    let _turn = TURN.lock();
+    let scratch = Scratch::in_memory();
+    let count = 20_000 * scale();
+    for directory in 0..count / 1000 {
+        let at = scratch.source().join(format!("d{directory}"));
+        fs::create_dir(&at).unwrap();
+        for number in 0..1000 {
+            fs::write(at.join(format!("f{number}")), [7; 16_000]).unwrap();
+        }
+    }
+    let sink = Sink::start(Pace::Slow {
+        wait: Duration::from_millis(5),
+    });
+    let options = ["--compression", "DISABLED"];
+    let took = load("slow service", &scratch, sink.words().to_vec(), &options);
+    let entries = (count + count / 1000) as u64;
+    assert_each_once(&took, entries);
+    // Each directory has one segment beside its inode.
+    let objects = entries + (count / 1000) as u64;
+    assert_eq!(took.objects, objects);
+    assert_eq!(sink.puts(), objects + 3);
+}
+
+/// A source that answers from memory is not waited for: more threads than cores would bring nothing.
+#[test]
+fn a_fast_source_keeps_few_threads_busy() {
+    let _turn = TURN.lock();
+    let scratch = Scratch::in_memory();
+    let count = 20_000 * scale();
+    for directory in 0..count / 100 {
+        let at = scratch.source().join(format!("d{directory}"));
+        fs::create_dir(&at).unwrap();
+        for number in 0..100 {
+            fs::write(at.join(format!("f{number}")), [7; 1000]).unwrap();
+        }
+    }
+    let sink = Sink::start(Pace::Fast);
+    let took = load("fast source", &scratch, sink.words().to_vec(), &[]);
+    assert_each_once(&took, (count + count / 100) as u64);
+    assert!(took.threads > 4, "the threads were not seen");
+    assert!(took.threads < few_threads(), "{} threads", took.threads);
+}
+
+/// Each pool has from two to eight, by the number of cores, and may have 64; the rest is the
+/// runtime's and those of which there is one.
+fn few_threads() -> u64 {
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let pool = cores.clamp(2, 8);
+    let runtime = cores.div_ceil(2).max(2);
+    (2 * pool + runtime + 16) as u64
+}
+
+fn empty_file(at: &OwnedFd, name: &str) {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+    drop(openat(at, name, flags, Mode::from_raw_mode(0o644)).unwrap());
+}

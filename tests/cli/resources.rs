@@ -1,0 +1,62 @@
+//! What a process may hold is less than what a tree has.
+
+use crate::checker::{FolderBlobs, check};
+use crate::support::command::Scratch;
+
+/// A load whose process may have so many files open.
+fn load_with_files(scratch: &Scratch, open_files: u32) -> std::process::Output {
+    // Both limits, so that the command cannot raise the soft one.
+    std::process::Command::new("sh")
+        .arg("-c")
+        .arg(format!(
+            "ulimit -S -n {open_files} && ulimit -H -n {open_files} && exec \"$0\" --new \"$@\""
+        ))
+        .arg(env!("CARGO_BIN_EXE_clfsload"))
+        .args(scratch.words("t", "t"))
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn many_files_of_several_segments_with_few_descriptors() {
+    let scratch = Scratch::new();
+    let content = vec![7; 20_000];
+    for n in 0..1500 {
+        std::fs::write(scratch.source().join(format!("{n}")), &content).unwrap();
+    }
+    let output = load_with_files(&scratch, 200);
+    assert!(output.status.success(), "{output:#?}");
+    let checked = check(&FolderBlobs(scratch.container("t")));
+    checked.assert_clean();
+    assert_eq!(checked.tree.len(), 1501);
+}
+
+/// The directories that are kept open are fewer where few files may be.
+#[test]
+fn more_directories_than_descriptors() {
+    for open_files in [200, LEAST] {
+        let scratch = Scratch::new();
+        for n in 0..400 {
+            let directory = scratch.source().join(format!("{n}/inside"));
+            std::fs::create_dir_all(&directory).unwrap();
+            std::fs::write(directory.join("small"), "content").unwrap();
+            std::fs::write(directory.join("large"), [7; 20_000]).unwrap();
+        }
+        let output = load_with_files(&scratch, open_files);
+        assert!(output.status.success(), "{open_files}: {output:#?}");
+        let checked = check(&FolderBlobs(scratch.container("t")));
+        checked.assert_clean();
+        assert_eq!(checked.tree.len(), 1601);
+    }
+}
+
+/// The fewest files that a load works with.
+const LEAST: u32 = 92;
+
+#[test]
+fn too_few_descriptors_are_refused() {
+    let scratch = Scratch::new();
+    let output = load_with_files(&scratch, LEAST - 1);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("may open 91 files, and needs 92"), "{told}");
+}

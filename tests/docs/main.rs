@@ -1,9 +1,0 @@
-//! The documentation is true: its commands run, its links lead somewhere, and the messages that it explains are
-//! those of the program.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod commands;
-mod links;
-mod literals;
-mod messages;
-mod pages;

@@ -1,0 +1,67 @@
+//! The checker is not toothless: each kind of damage to a sound container gives the finding it must.
+
+pub(crate) mod cases_content;
+pub(crate) mod cases_names;
+pub(crate) mod cases_tree;
+pub(crate) mod edit;
+pub(crate) mod fixture;
+pub(crate) mod indirect;
+
+use std::collections::BTreeSet;
+
+use crate::checker::{Rule, check};
+use fixture::Fixture;
+
+/// What is damaged, the rules that are then broken (no others), and how.
+pub(crate) type Case = (&'static str, &'static [Rule], fn(&mut Fixture));
+
+fn run(cases: &[Case], sound: &Fixture) -> BTreeSet<Rule> {
+    let mut wrong = Vec::new();
+    let mut covered = BTreeSet::new();
+    for (what, expected, damage) in cases {
+        let mut fixture = sound.clone();
+        damage(&mut fixture);
+        let checked = check(&fixture.container.blobs);
+        let found: BTreeSet<Rule> = checked.findings.iter().map(|f| f.rule).collect();
+        let expected: BTreeSet<Rule> = expected.iter().copied().collect();
+        if found != expected {
+            let lines: Vec<String> = checked
+                .findings
+                .iter()
+                .take(6)
+                .map(|f| f.to_string())
+                .collect();
+            wrong.push(format!(
+                "{what}: expected {expected:?}, found {found:?}\n    {}",
+                lines.join("\n    ")
+            ));
+        }
+        covered.extend(expected);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    covered
+}
+
+#[test]
+fn the_undamaged_container_is_sound() {
+    let fixture = Fixture::new();
+    let checked = check(&fixture.container.blobs);
+    checked.assert_clean();
+    // All that was put in can be reached.
+    assert_eq!(checked.tree.len(), fixture.paths);
+    let kinds: BTreeSet<crate::checker::Kind> =
+        checked.tree.values().map(|node| node.kind).collect();
+    assert_eq!(kinds.len(), 7);
+}
+
+/// Every rule is broken by at least one damage, and each damage breaks just the rules it should.
+#[test]
+fn every_damage_is_found() {
+    let sound = Fixture::new();
+    let mut covered = run(cases_names::CASES, &sound);
+    covered.extend(run(cases_content::CASES, &sound));
+    covered.extend(run(cases_tree::CASES, &sound));
+    covered.extend(indirect::covered());
+    let missed: Vec<&Rule> = Rule::ALL.iter().filter(|r| !covered.contains(r)).collect();
+    assert!(missed.is_empty(), "no damage for {missed:?}");
+}

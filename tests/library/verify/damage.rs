@@ -1,0 +1,186 @@
+//! Every damage that the checker must find, verify must find as well.
+
+use std::collections::{BTreeSet, HashMap};
+
+use clfsload::verify::{Depth, Rule};
+
+use super::consequences::{consequences, counterpart};
+use super::run::verify_blobs;
+use crate::checker::Rule as Checked;
+use crate::checker_damage::fixture::Fixture;
+use crate::checker_damage::{Case, cases_content, cases_names, cases_tree, indirect};
+
+/// Where verify says something else than the checker, and why.
+pub(crate) const OTHERWISE: &[(&str, &[Rule])] = &[
+    // A handle that is missing or comes twice is not one in the wrong place.
+    ("a handle twice", &[Rule::Handles]),
+    ("a directory segment without DATA", &[Rule::Handles]),
+    // What the header breaks is one finding; that handles are missing behind it follows.
+    ("a wrong magic", &[Rule::HandleHeader]),
+    ("a wrong padded length", &[Rule::HandleHeader]),
+    ("a payload that is cut off", &[Rule::HandleHeader]),
+    // The original's habits are allowed.
+    ("version 10", &[]),
+    ("two names for one object", &[Rule::Leftover]),
+    ("size of a symlink in characters", &[Rule::Used]),
+    // To a reader of names it is no bucket object.
+    (
+        "a V2 name for the bucket",
+        &[Rule::NameKind, Rule::BucketMissing],
+    ),
+    // Segments that the size does not need are not read, so that their bytes are not summed up.
+    (
+        "size that needs another segment",
+        &[Rule::Used, Rule::BlockCount],
+    ),
+    // The block map cannot be read, so that nothing is known of what it refers to.
+    (
+        "a hole in the direct list",
+        &[Rule::BlockOrder, Rule::Orphan],
+    ),
+    ("a tree of a file that needs none", &[Rule::BlockOrder]),
+    (
+        "tree 2 instead of tree 1",
+        &[Rule::BlockOrder, Rule::Orphan],
+    ),
+    // The block cannot be read, so that its entries are not known: what they name may be an orphan.
+    ("4097 pointers", &[Rule::BlockOrder, Rule::Orphan]),
+    // How large the rest is, is not known.
+    (
+        "an indirect block in itself",
+        &[Rule::BlockTwice, Rule::Orphan],
+    ),
+    (
+        "a pointer of another width",
+        &[Rule::HandleContent, Rule::Orphan],
+    ),
+    ("a leaf is missing", &[Rule::Dangling, Rule::Orphan]),
+    // The name that the back pointers still count may be that of the damaged entry.
+    ("an entry is cut off", &[Rule::Size, Rule::Entry]),
+    ("an entry is split over two segments", &[Rule::Entry]),
+    // One finding, which tells how many bytes the inode must hold.
+    ("a short first segment", &[Rule::Size]),
+    // Both entries name the object, as its back pointers say.
+    ("a name twice", &[Rule::DuplicateName]),
+    // The copy still says that it is another directory, so it is not read as this one.
+    ("an orphan inode", &[Rule::Orphan, Rule::OwnBlock]),
+    // A segment of another place is not read, nor is its length.
+    ("segments in the wrong order", &[Rule::DataBackOffset]),
+    // Often it was not copied along.
+    ("a log that is not there", &[Rule::LogMissing]),
+];
+
+fn expected(what: &str, rules: &[Checked]) -> BTreeSet<Rule> {
+    match OTHERWISE.iter().find(|(case, _)| *case == what) {
+        Some((_, rules)) => rules.iter().copied().collect(),
+        None => rules.iter().map(|rule| counterpart(*rule)).collect(),
+    }
+}
+
+/// What is wrong with what was found; none if nothing is.
+fn judged(what: &str, rules: &[Checked], blobs: &HashMap<String, Vec<u8>>) -> Option<String> {
+    let verified = verify_blobs(blobs, Depth::Full);
+    let (found, expected) = (verified.rules(), expected(what, rules));
+    let allowed: BTreeSet<Rule> = expected
+        .iter()
+        .flat_map(|rule| consequences(*rule).iter().copied())
+        .chain(expected.iter().copied())
+        .collect();
+    let missing: Vec<&Rule> = expected.difference(&found).collect();
+    let surplus: Vec<&Rule> = found.difference(&allowed).collect();
+    (!missing.is_empty() || !surplus.is_empty()).then(|| {
+        format!(
+            "{what}: expected {expected:?}; missing {missing:?}, surplus {surplus:?}\n    {}",
+            verified.shown()
+        )
+    })
+}
+
+fn run(cases: &[Case]) {
+    let sound = Fixture::new();
+    let wrong: Vec<String> = cases
+        .iter()
+        .filter_map(|(what, rules, damage)| {
+            let mut fixture = sound.clone();
+            damage(&mut fixture);
+            judged(what, rules, &fixture.container.blobs)
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_undamaged_container_is_clean() {
+    let fixture = Fixture::new();
+    for depth in [Depth::Full, Depth::Quick] {
+        let verified = verify_blobs(&fixture.container.blobs, depth);
+        assert_eq!(verified.findings, [], "{}", verified.shown());
+        assert!(verified.summary.is_clean());
+        let objects: u64 = verified.summary.objects.iter().map(|(_, n)| n).sum();
+        // All but the log.
+        assert_eq!(objects as usize, fixture.container.blobs.len() - 1);
+    }
+}
+
+#[test]
+fn damage_to_names_and_handles_is_found() {
+    run(cases_names::CASES);
+}
+
+#[test]
+fn damage_to_attributes_and_segments_is_found() {
+    run(cases_content::CASES);
+}
+
+#[test]
+fn damage_to_the_tree_is_found() {
+    run(cases_tree::CASES);
+}
+
+#[test]
+fn damage_to_indirect_blocks_is_found() {
+    let sound = indirect::fixture();
+    let mut wrong = Vec::new();
+    for (what, rules, damage) in indirect::CASES {
+        let mut fixture = sound.clone();
+        damage(&mut fixture);
+        wrong.extend(judged(what, rules, &fixture.container.blobs));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Without the content of files, everything but that is found.
+#[test]
+fn a_quick_look_finds_all_but_the_content_of_files() {
+    let sound = Fixture::new();
+    let quick = |what: &str| {
+        let all = [cases_names::CASES, cases_content::CASES, cases_tree::CASES];
+        let (_, _, damage) = all.iter().copied().flatten().find(|c| c.0 == what).unwrap();
+        let mut fixture = sound.clone();
+        damage(&mut fixture);
+        verify_blobs(&fixture.container.blobs, Depth::Quick)
+    };
+    let found = [
+        ("a short first segment", Rule::Size),
+        ("a segment is missing", Rule::Dangling),
+        ("a segment's owner is another file", Rule::Owner),
+        ("a segment called an indirect block", Rule::ObjectType),
+        ("a segment twice", Rule::BlockTwice),
+        ("an orphan segment", Rule::Orphan),
+        ("a segment that nothing needs", Rule::BlockCount),
+        ("offset of a directory's segment", Rule::DataBackOffset),
+    ];
+    for (what, rule) in found {
+        let verified = quick(what);
+        assert!(
+            verified.rules().contains(&rule),
+            "{what}: {}",
+            verified.shown()
+        );
+    }
+    for what in ["a short segment in the middle", "ctime of a segment"] {
+        let verified = quick(what);
+        assert_eq!(verified.findings, [], "{what}");
+        assert_eq!(verified.summary.segments_unread, 2);
+    }
+}

@@ -1,0 +1,146 @@
+//! A full disk under the state folder or under a folder container: the transfer comes to rest with
+//! a sentence, and goes on when there is room.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::checker::{CompareOptions, FolderBlobs, check, compare};
+use crate::support::command::{Ran, SEED, Scratch, assert_same, blobs};
+use crate::support::mounts;
+use crate::support::tree::walk_source;
+
+/// A file system of a few pages; unmounted when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path, kib: u32) -> Self {
+        std::fs::create_dir_all(at).unwrap();
+        let options = format!("size={kib}k,nr_inodes=20000");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "small-disk"]);
+        assert!(mount.arg(at).status().unwrap().success());
+        SmallDisk(at.to_path_buf())
+    }
+
+    fn grow(&self, kib: u32) {
+        let options = format!("remount,size={kib}k");
+        let mut mount = Command::new("mount");
+        let grown = mount.args(["-o", &options]).arg(&self.0).status();
+        assert!(grown.unwrap().success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg(&self.0).status());
+    }
+}
+
+/// A tree whose database takes more than a MiB, and whose content more than two.
+fn tree(scratch: &Scratch) {
+    let source = scratch.source();
+    for directory in 0..20 {
+        let directory = source.join(format!("directory-{directory:02}"));
+        std::fs::create_dir(&directory).unwrap();
+        for file in 0..300 {
+            let name = format!("{file:04}-{}", "n".repeat(180));
+            std::fs::write(directory.join(name), [b'x'; 10]).unwrap();
+        }
+    }
+}
+
+fn assert_whole(scratch: &Scratch, name: &str) {
+    let checked = check(&FolderBlobs(scratch.container(name)));
+    checked.assert_clean();
+    let source = walk_source(&scratch.source());
+    let differences = compare(&source, &checked.tree, CompareOptions::default());
+    assert!(differences.is_empty(), "{differences:#?}");
+}
+
+/// Loads with too little room, then with more and more; the end must be as if there had been room.
+fn with_a_small_disk(at: &str, sizes: &[u32], sentence: &str) {
+    if !mounts::possible() {
+        return;
+    }
+    let scratch = Scratch::new();
+    tree(&scratch);
+    let seed = ["--seed", SEED];
+    scratch.load("undisturbed", &seed).expect(0);
+    let disk = SmallDisk::mount(&scratch.path(at), sizes[0]);
+    let ran = scratch.load("t", &seed).refused(1, sentence);
+    assert!(!ran.stderr.contains("panicked"), "{ran:#?}");
+    for kib in &sizes[1..] {
+        let begun = scratch.path("t").join("state.db").exists();
+        // Without room, again: nothing gets worse.
+        let again = |options: &[&str]| match begun {
+            true => scratch.resume("t", options),
+            false => scratch.load("t", options),
+        };
+        again(&seed).refused(1, sentence);
+        disk.grow(*kib);
+        let ran = again(&seed);
+        assert!(matches!(ran.status, 0 | 1), "{ran:#?}");
+    }
+    scratch.resume("t", &[]).expect(0);
+    assert_whole(&scratch, "t");
+    let ours = blobs(&scratch.container("t"));
+    assert_same(&blobs(&scratch.container("undisturbed")), &ours);
+}
+
+#[test]
+fn the_disk_under_the_state_folder_is_full() {
+    with_a_small_disk("t", &[1024, 65_536], "the disk under the state folder");
+}
+
+#[test]
+fn the_disk_under_the_state_folder_is_full_twice() {
+    with_a_small_disk("t", &[700, 1500, 65_536], "the disk under the state folder");
+}
+
+#[test]
+fn the_disk_under_the_state_folder_has_no_room_for_a_database() {
+    with_a_small_disk("t", &[16, 65_536], "the disk under the state folder");
+}
+
+#[test]
+fn the_disk_under_a_folder_container_is_full() {
+    with_a_small_disk("containers/t", &[2048, 262_144], "No space left on device");
+}
+
+/// RLIMIT_FSIZE under a container and under a state: a sentence with the file and the limit, not a
+/// process that SIGXFSZ ended, and the transfer goes on without the limit.
+#[test]
+fn a_limit_of_the_size_of_files() {
+    let scratch = Scratch::new();
+    let content: Vec<u8> = (0..6u64 << 20).map(|at| (at * at % 251) as u8).collect();
+    std::fs::write(scratch.source().join("large"), content).unwrap();
+    for number in 0..3000 {
+        let name = format!("{number:04}-{}", "n".repeat(200));
+        std::fs::write(scratch.source().join(name), "").unwrap();
+    }
+    let options = ["--seed", SEED, "--compression", "DISABLED"];
+    scratch.load("undisturbed", &options).expect(0);
+    // Blocks of 512 bytes for dash, of 1024 for others: prlimit counts bytes.
+    for (bytes, file) in [
+        (5 << 20, "could not write the blob "),
+        (600 << 10, "state.db"),
+    ] {
+        let name = format!("limit-{bytes}");
+        let mut limited = Command::new("prlimit");
+        limited.arg(format!("--fsize={bytes}"));
+        limited.arg(env!("CARGO_BIN_EXE_clfsload"));
+        limited
+            .args(scratch.words(&name, &name))
+            .arg("--new")
+            .args(options);
+        let ran = Ran::from(limited.output().unwrap());
+        let sentence = format!(
+            "this process may write files of at most {bytes} bytes: raise the limit (ulimit -f)"
+        );
+        let ran = ran.refused(1, &sentence);
+        assert!(ran.stderr.contains(file), "{ran:#?}");
+        scratch.resume(&name, &options[..2]).expect(0);
+        let all = |name: &str| blobs(&scratch.container(name));
+        assert_same(&all("undisturbed"), &all(&name));
+    }
+}

@@ -1,0 +1,162 @@
+//! A directory that mounts itself when it is entered: an autofs, of which this test is the daemon.
+
+use std::ffi::CString;
+use std::fs::{self, File, Permissions};
+use std::io::Read;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use crate::checker::{FolderBlobs, check};
+use crate::support::command::{Ran, SEED, Scratch, clfsload};
+use crate::support::mounts::{self, Mounted};
+
+/// `struct autofs_v5_packet` of linux/auto_fs4.h: the size with its padding, and where the token is.
+const PACKET: usize = 304;
+const TOKEN: usize = 8;
+/// `_IO(0x93, 0x60)` and `_IO(0x93, 0x61)`.
+const READY: libc::c_ulong = 0x9360;
+const FAIL: libc::c_ulong = 0x9361;
+
+/// Mounts `source` of the type `kind`, by mount(2).
+fn mount(source: &str, at: &Path, kind: &str, options: &str) {
+    let text = |bytes: &[u8]| CString::new(bytes).unwrap();
+    let (source, kind) = (text(source.as_bytes()), text(kind.as_bytes()));
+    let (at, options) = (text(at.as_os_str().as_bytes()), text(options.as_bytes()));
+    // SAFETY: all four are strings that end with NUL and live until the call returns.
+    let done = unsafe {
+        libc::mount(
+            source.as_ptr(),
+            at.as_ptr(),
+            kind.as_ptr(),
+            0,
+            options.as_ptr().cast(),
+        )
+    };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// A direct mount that is triggered once.
+struct Trigger {
+    at: PathBuf,
+    requests: File,
+    root: File,
+    // Dropped last.
+    _mounted: Mounted,
+}
+
+impl Trigger {
+    fn new(at: &Path) -> Self {
+        let (requests, daemon): (OwnedFd, OwnedFd) = {
+            let (read, write) = std::io::pipe().unwrap();
+            (read.into(), write.into())
+        };
+        let group = rustix::process::getpgrp().as_raw_nonzero();
+        let options = format!(
+            "fd={},pgrp={group},minproto=5,maxproto=5,direct",
+            daemon.as_raw_fd()
+        );
+        mount("trigger", at, "autofs", &options);
+        let mounted = Mounted::at(at);
+        Trigger {
+            at: at.to_path_buf(),
+            requests: File::from(requests),
+            // Of this process group, so nothing is triggered.
+            root: File::open(at).unwrap(),
+            _mounted: mounted,
+        }
+    }
+
+    /// Waits for the first request, and answers it: with a file system, or without.
+    fn answer(&mut self, gives: bool) -> Option<Mounted> {
+        let mut waiting = [PollFd::new(&self.requests, PollFlags::IN)];
+        let patience = Timespec {
+            tv_sec: 30,
+            tv_nsec: 0,
+        };
+        let ready = rustix::event::poll(&mut waiting, Some(&patience)).unwrap();
+        assert_eq!(ready, 1, "nothing enters the directory");
+        let mut packet = [0; PACKET];
+        self.requests.read_exact(&mut packet).unwrap();
+        let token = u32::from_ne_bytes(packet[TOKEN..TOKEN + 4].try_into().unwrap());
+        let given = gives.then(|| {
+            mount("automounted", &self.at, "tmpfs", "");
+            fs::write(self.at.join("inside"), "content").unwrap();
+            chown(&self.at, Some(1234), Some(4321)).unwrap();
+            fs::set_permissions(&self.at, Permissions::from_mode(0o2770)).unwrap();
+            Mounted::at(&self.at)
+        });
+        let answer = if gives { READY } else { FAIL };
+        // SAFETY: the descriptor is open, and the request takes a number, no pointer.
+        let done =
+            unsafe { libc::ioctl(self.root.as_raw_fd(), answer, libc::c_ulong::from(token)) };
+        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+        given
+    }
+}
+
+fn load(scratch: &Scratch, more: &[&str]) -> std::thread::JoinHandle<Ran> {
+    let mut command = clfsload();
+    command.args(scratch.words("t", "t")).args(["--seed", SEED]);
+    // autofs does not bother the process group of its daemon.
+    command.args(more).process_group(0);
+    std::thread::spawn(move || Ran::from(command.output().unwrap()))
+}
+
+#[test]
+fn an_automounted_directory_has_the_attributes_of_what_is_mounted() {
+    if !mounts::possible() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let at = scratch.source().join("auto");
+    fs::create_dir(&at).unwrap();
+    let mut trigger = Trigger::new(&at);
+    let loading = load(&scratch, &["--new"]);
+    let given = trigger.answer(true);
+    loading.join().unwrap().expect(0);
+    let source = fs::metadata(&at).unwrap();
+    assert_eq!(
+        (source.mode(), source.uid()),
+        (0o42770, 1234),
+        "what was mounted"
+    );
+    let checked = check(&FolderBlobs(scratch.container("t")));
+    checked.assert_clean();
+    let node = &checked.tree[b"auto".as_slice()];
+    assert_eq!((node.mode, node.uid, node.gid), (0o42770, 1234, 4321));
+    assert_eq!(node.file_id, source.ino());
+    assert!(checked.tree.contains_key(b"auto/inside".as_slice()));
+    drop(given);
+}
+
+#[test]
+fn an_automount_that_fails_is_a_problem() {
+    if !mounts::possible() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let at = scratch.source().join("auto");
+    fs::create_dir(&at).unwrap();
+    let mut trigger = Trigger::new(&at);
+    let loading = load(&scratch, &["--new"]);
+    assert!(trigger.answer(false).is_none());
+    loading
+        .join()
+        .unwrap()
+        .refused(3, "auto: the file system that belongs here is not mounted");
+    let listed = super::fixture::listed_problems(&scratch, "t");
+    assert_eq!(listed["auto"].reason, "not-mounted");
+    // The kernel remembers a failure for no time: it is tried again.
+    let loading = load(&scratch, &[]);
+    let given = trigger.answer(true);
+    loading.join().unwrap().expect(0);
+    let checked = check(&FolderBlobs(scratch.container("t")));
+    checked.assert_clean();
+    assert_eq!(checked.tree[b"auto".as_slice()].mode, 0o42770);
+    drop(given);
+}

@@ -1,0 +1,268 @@
+//! Sources whose inode numbers say less than they should: one for several files, others at the next
+//! look, and directories that contain themselves.
+
+use std::collections::BTreeMap;
+
+use super::fixture::{Fixture, paths};
+use crate::checker::{CompareOptions, FolderBlobs, check, compare};
+use crate::support::command::{Ran, SEED, assert_same, clfsload, run};
+use crate::support::faulty_source::{Act, Call, Fault, FaultySource};
+use crate::support::tree::walk_source;
+
+/// Nothing differs in content or attributes but inode numbers; what shares an object is not looked at.
+fn assert_content(fixture: &Fixture, name: &str) {
+    let checked = check(&FolderBlobs(fixture.scratch.container(name)));
+    checked.assert_clean();
+    let source = walk_source(&fixture.scratch.source());
+    let differences = compare(&source, &checked.tree, CompareOptions::default());
+    let differences: Vec<_> = differences
+        .into_iter()
+        .filter(|line| {
+            let of_numbers = ["objects, not", "shares its object", ": ino: "];
+            !of_numbers.iter().any(|words| line.contains(words))
+        })
+        .collect();
+    assert!(differences.is_empty(), "{differences:#?}");
+}
+
+#[test]
+fn files_with_one_inode_number_keep_their_content() {
+    let Some(fixture) = Fixture::empty() else {
+        return;
+    };
+    let source = &fixture.source;
+    for (name, size) in [("a", 700), ("b", 900), ("c", 40_000)] {
+        source.file(format!("m/{name}1"), size);
+        source.link(&format!("n/{name}2"), &format!("m/{name}1"));
+        source.show_number(&format!("m/{name}1"), 77);
+    }
+    let words = "names with the inode number of another file, but other attributes: 2, m/b1 first";
+    let ran = fixture.load("t", &["--output", "json"]).expect(0);
+    assert_content(&fixture, "t");
+    let lines = ran
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<serde_json::Value> = lines.collect();
+    let warned = lines.iter().filter(|line| line["event"] == "unlike-names");
+    let warned: Vec<_> = warned.collect();
+    assert_eq!(warned.len(), 1, "{ran:#?}");
+    assert_eq!(
+        (&warned[0]["names"], &warned[0]["path"]),
+        (&2.into(), &"m/b1".into())
+    );
+    let last = lines.last().unwrap();
+    assert_eq!(
+        (&last["unlike_names"], &last["links"]),
+        (&2.into(), &3.into())
+    );
+    let ran = fixture.load("people", &[]).refused(0, words);
+    let counted = "2 names with the inode number of another file, but other attributes";
+    assert!(ran.stdout.contains(counted), "{ran:#?}");
+    let state = fixture.scratch.path("t").display().to_string();
+    let status = run(["status", &state]).expect(0);
+    assert!(status.stdout.contains(counted), "{status:#?}");
+    let status = run(["status", "--json", &state]).expect(0).stdout;
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["unlike_names"], 2);
+    let report = run(["report", &state]).expect(0);
+    assert!(report.stdout.contains(counted));
+    let path = fixture.scratch.source().display().to_string();
+    let survey = run(["--dry-run", "--json", &path]).expect(0).stdout;
+    let survey: serde_json::Value = serde_json::from_str(&survey).unwrap();
+    let findings = survey["findings"].as_array().unwrap().iter();
+    let findings: BTreeMap<_, _> = findings
+        .map(|finding| (finding["kind"].as_str().unwrap(), finding["count"].as_u64()))
+        .collect();
+    assert_eq!(findings.get("unlike-names"), Some(&Some(2)), "{findings:?}");
+}
+
+#[test]
+fn a_directory_that_contains_itself_is_a_problem() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    let source = &fixture.source;
+    source.file("x/loop/again/again/file", 10);
+    source.file("x/loop/beside", 10);
+    source.show_number("x/loop", 5000);
+    source.show_number("x/loop/again", 5000);
+    source.show_number("x/loop/again/again", 5000);
+    fixture.load("t", &[]).refused(3, "it contains itself");
+    assert_eq!(
+        fixture.failed("t", "contains-itself"),
+        paths(["x/loop/again"])
+    );
+    // Whoever goes on does not walk it either.
+    fixture.resume("t", &[]).expect(3);
+    fixture.resume("t", &["--skip-failed"]).expect(3);
+    let missing = [
+        "x/loop/again",
+        "x/loop/again/again",
+        "x/loop/again/again/file",
+    ];
+    assert_eq!(fixture.missing("t"), paths(missing));
+    // Through the source itself.
+    source.show_number("x/loop", 1);
+    fixture.load("root", &[]).expect(3);
+    assert_eq!(fixture.failed("root", "contains-itself"), paths(["x/loop"]));
+}
+
+#[test]
+fn an_inode_number_that_changes_alone_is_no_other_file() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    fixture.load("undisturbed", &[]).expect(0);
+    for (path, call) in [
+        ("small/file-09", Call::Open),
+        ("large/one", Call::Open),
+        ("links/a/small-first", Call::Open),
+        ("small/symlink", Call::ReadLink),
+        ("small/sub", Call::Open),
+    ] {
+        let fault = Fault::new(path, call, Act::Renumber(9000)).once();
+        fixture.source.fault(fault);
+    }
+    let ran = fixture.load("t", &[]).expect(0);
+    assert!(!ran.stderr.contains("changed since"), "{ran:#?}");
+    assert_same(&fixture.blobs("undisturbed"), &fixture.blobs("t"));
+}
+
+fn crash(fixture: &Fixture, name: &str, at: &str) {
+    let mut command = clfsload();
+    command.args(fixture.scratch.words(name, name));
+    command.args(["--new", "--seed", SEED, "--preserve_hardlinks", "1"]);
+    let ran = Ran::from(command.env("CLFSLOAD_CRASH_AT", at).output().unwrap());
+    assert_eq!(ran.status, -1, "{at}: {ran:#?}");
+}
+
+/// The number of the source's folder is another after a remount, and those below it are too.
+#[test]
+fn a_source_whose_numbers_do_not_last_is_told_by_its_attributes() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    for at in ["StatePublished", "ScanCommitted", "SettleCommitted"] {
+        for path in ["", "small", "small/sub", "links/a"] {
+            let number = fixture.source.number(path);
+            fixture.source.show_number(path, number);
+        }
+        crash(&fixture, at, at);
+        for path in ["", "small", "small/sub", "links/a"] {
+            let number = fixture.source.number(path);
+            fixture.source.show_number(path, number + 7000);
+        }
+        fixture
+            .resume(at, &[])
+            .refused(2, "add --source-identity attributes");
+        fixture
+            .resume(at, &["--source-identity", "attributes"])
+            .expect(0);
+        assert_content(&fixture, at);
+    }
+}
+
+/// The root of every FUSE has the number 1.
+#[test]
+fn another_source_with_the_same_number_is_refused() {
+    for at in ["StatePublished", "ScanCommitted", "SettleCommitted"] {
+        let Some(mut fixture) = Fixture::new() else {
+            return;
+        };
+        crash(&fixture, at, at);
+        drop(fixture.source);
+        fixture.source = FaultySource::mount(&fixture.scratch.source());
+        // Names and numbers as of the first one, but later times.
+        fixture.source.touch("");
+        for number in 0..20 {
+            let path = format!("small/file-{number:02}");
+            fixture.source.file(&path, number * 700);
+            fixture.source.touch(&path);
+        }
+        fixture.source.touch("small");
+        for options in [&[][..], &["--source-identity", "attributes"]] {
+            fixture
+                .resume(at, options)
+                .refused(2, "another folder or file system is at");
+        }
+    }
+}
+
+/// A live tree on a file system without birth times: everything in its root is touched between two
+/// runs. The server and path of the mount, which both have, do not identify it.
+#[test]
+fn a_live_source_without_a_birth_time_is_refused_only_until_it_is_accepted() {
+    for at in ["ScanCommitted", "SettleCommitted"] {
+        let Some(fixture) = Fixture::new() else {
+            return;
+        };
+        fixture.load("undisturbed", &[]).expect(0);
+        crash(&fixture, at, at);
+        for path in ["", "small", "large", "links"] {
+            fixture.source.touch(path);
+        }
+        for options in [&[][..], &["--source-identity", "attributes"]] {
+            let hint = "add --source-identity accept";
+            fixture.resume(at, options).refused(2, hint);
+        }
+        let accept = ["--source-identity", "accept"];
+        fixture.resume(at, &accept).expect(0);
+        assert_same(&fixture.blobs("undisturbed"), &fixture.blobs(at));
+        // One entry that is unchanged is enough.
+        fixture.load("touched", &[]).expect(0);
+        crash(&fixture, "one", at);
+        for path in ["", "small", "large"] {
+            fixture.source.touch(path);
+        }
+        fixture.resume("one", &[]).expect(0);
+        assert_same(&fixture.blobs("touched"), &fixture.blobs("one"));
+    }
+}
+
+/// Nobody can vouch for a source in which nothing of the transfer is.
+#[test]
+fn a_source_without_any_recorded_entry_is_not_accepted() {
+    let Some(mut fixture) = Fixture::new() else {
+        return;
+    };
+    crash(&fixture, "t", "ScanCommitted");
+    drop(fixture.source);
+    fixture.source = FaultySource::mount(&fixture.scratch.source());
+    fixture.source.touch("");
+    for words in ["inodes", "attributes", "accept"] {
+        let ran = fixture.resume("t", &["--source-identity", words]);
+        ran.refused(
+            2,
+            "none of the recorded entries that were compared is in it",
+        );
+    }
+}
+
+/// The error may pass: a service manager must start the command again, which it does not after status 2.
+#[test]
+fn a_source_that_answers_with_an_error_is_not_a_wrong_command() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    crash(&fixture, "t", "ScanCommitted");
+    fixture.source.touch("");
+    // One damaged entry does not hide the evidence of the others.
+    let failing = |path| Fault::new(path, Call::Lookup, Act::Fail(fuser::Errno::EIO));
+    fixture.source.fault(failing("large"));
+    let place = "ScanListed";
+    let mut command = clfsload();
+    command.args(fixture.scratch.words("t", "t"));
+    let ran = Ran::from(command.env("CLFSLOAD_CRASH_AT", place).output().unwrap());
+    assert_eq!(ran.status, -1, "{ran:#?}");
+    for path in ["small", "links"] {
+        fixture.source.fault(failing(path));
+    }
+    fixture.resume("t", &[]).refused(1, "cannot be used");
+    let fault = Fault::new("", Call::Stat, Act::Fail(fuser::Errno::ENOTCONN));
+    let words = fixture.scratch.words("t", "t");
+    fixture.source.fault(fault);
+    run(words).refused(1, "cannot be used");
+    let source = &fixture.source;
+    source.without_faults(|| fixture.resume("t", &[]).expect(0));
+}

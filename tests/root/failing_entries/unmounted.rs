@@ -1,0 +1,86 @@
+//! Warnings that a source may not be mounted, before it is loaded.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::command::{Ran, Scratch, clfsload};
+use crate::support::mounts;
+use crate::support::skip::skip;
+
+/// Runs the command in a mount namespace of its own, in which /etc/fstab is another.
+fn run_with_fstab(fstab: &Path, words: &[String]) -> Ran {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c"]);
+    command
+        .arg("mount --bind \"$0\" /etc/fstab && exec \"$@\"")
+        .arg(fstab);
+    command.arg(clfsload().get_program()).args(words);
+    Ran::from(command.output().unwrap())
+}
+
+fn survey(fstab: &Path, source: &Path) -> Ran {
+    let source = source.display().to_string();
+    run_with_fstab(fstab, &["--dry-run".to_owned(), source])
+}
+
+#[test]
+fn a_mount_point_of_fstab_that_is_empty_is_told() {
+    if !mounts::possible() {
+        return;
+    }
+    if !Path::new("/etc/fstab").exists() {
+        return skip("there is no /etc/fstab");
+    }
+    let scratch = Scratch::new();
+    let source = scratch.source().canonicalize().unwrap();
+    let inside = source.join("in side");
+    fs::create_dir(&inside).unwrap();
+    fs::write(source.join("file"), "content").unwrap();
+    let fstab = scratch.path("fstab");
+    let line = format!("server:/x {}/in\\040side nfs ro 0 0\n", source.display());
+    fs::write(&fstab, line).unwrap();
+    let told = format!(
+        "nothing is mounted on {}, which is a mount point",
+        inside.display()
+    );
+    let mut words = scratch.words("t", "t");
+    words.push("--new".to_owned());
+    run_with_fstab(&fstab, &words).refused(0, &told);
+    let ran = survey(&fstab, &source).expect(0);
+    assert!(
+        ran.stdout
+            .contains("mount points in /etc/fstab that are empty"),
+        "{ran:#?}"
+    );
+    assert!(ran.stdout.contains("in side"), "{ran:#?}");
+    // What is mounted, or holds something, is not told.
+    fs::write(inside.join("file"), "content").unwrap();
+    let mut words = scratch.words("u", "u");
+    words.push("--new".to_owned());
+    let ran = run_with_fstab(&fstab, &words).expect(0);
+    assert!(!ran.stderr.contains("nothing is mounted"), "{ran:#?}");
+    let ran = survey(&fstab, &source).expect(0);
+    assert!(!ran.stdout.contains("/etc/fstab"), "{ran:#?}");
+}
+
+#[test]
+fn an_empty_source_is_told() {
+    let scratch = Scratch::new();
+    let source = scratch.source().canonicalize().unwrap();
+    let told = format!(
+        "the source {} is empty: is its file system mounted?",
+        source.display()
+    );
+    scratch.load("t", &[]).refused(0, &told);
+    let path = source.display().to_string();
+    let ran = crate::support::command::run(["--dry-run", &path]).expect(0);
+    assert!(
+        ran.stdout
+            .contains("the source is empty: is its file system mounted?"),
+        "{ran:#?}"
+    );
+    // A resume that finds no more is not told of it again.
+    let ran = scratch.resume("t", &[]).expect(0);
+    assert!(!ran.stderr.contains("is empty"), "{ran:#?}");
+}

@@ -1,0 +1,15 @@
+//! Tests that mount file systems, which only root may do: faulty sources (FUSE), full disks, loop devices.
+//! Tests of other binaries that need root for one step are in their folders.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../checker/mod.rs"]
+mod checker;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod disk_full;
+mod failing_entries;
+mod overlays;
+mod remounts;
+mod source_slow;
+mod source_stalls;

@@ -82,7 +82,13 @@ impl SourceAttributes {
     /// numbers, by the other attributes ([`agrees`](Self::agrees)). Only valid for the same name in the same
     /// directory.
     pub fn same_inode(&self, other: &SourceAttributes) -> bool {
-        self.file_type == other.file_type && (self.inode == other.inode || self.agrees(other))
+        self.file_type == other.file_type
+            && (self.inode == other.inode || self.has_ctime() && self.agrees(other))
+    }
+
+    /// Whether the file system records when inodes change. If not, equal attributes prove nothing.
+    pub fn has_ctime(&self) -> bool {
+        self.ctime.seconds != 0
     }
 }
 

@@ -1,12 +1,11 @@
 //! A worker of the scan: reads the names of a directory, or examines some of them.
 
-use std::ffi::CStr;
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, Scope};
 use std::time::Duration;
-
-use rustix::io::Errno;
 
 use super::Scan;
 use super::ahead::{Ahead, OpenListing, Ticket, Work};
@@ -14,7 +13,8 @@ use super::piece::Piece;
 use crate::adaptive_pool::{AdaptivePool, Advice, STALL_THRESHOLD, Worker};
 use crate::problem::{Problem, Reason};
 use crate::source::{
-    CallKind, Directory, DirentBuffer, NameList, NameStore, Names, OpenError, SpoolError,
+    CallKind, Directory, DirentBuffer, Listable, NameList, NameStore, Names, OpenError, SpoolError,
+    listed_among,
 };
 use crate::state::{FoundEntry, StateError, Unlisted};
 
@@ -173,35 +173,79 @@ impl Lister<'_, '_> {
             ticket.share(open);
         }
         ticket.deliver(match self.entries(&directory, &names) {
-            Some(entries) => Piece::Chunk { entries, last },
-            None => Piece::Stopped,
+            Ok(entries) => Piece::Chunk { entries, last },
+            Err(piece) => piece,
         });
     }
 
-    /// Examines the names. Returns None if the run is stopping.
-    fn entries(&mut self, directory: &Directory, names: &Names) -> Option<Vec<FoundEntry>> {
+    /// Examines names. Fails with the piece to deliver instead.
+    fn entries(
+        &mut self,
+        directory: &Arc<Directory>,
+        names: &Names,
+    ) -> Result<Vec<FoundEntry>, Piece> {
         let scan = self.calls.listers.scan;
         let mut entries = Vec::with_capacity(names.len());
         if names.is_empty() {
-            return Some(entries);
+            return Ok(entries);
         }
+        let mut missing = BTreeSet::new();
         let call = scan.source.begin_call(CallKind::Scan, directory.id);
         for name in names.iter() {
             if scan.stop.is_requested() {
-                return None;
+                return Err(Piece::Stopped);
             }
-            entries.extend(examine(scan, directory, name));
+            match examine(scan, directory, name)? {
+                Some(found) => entries.push(found),
+                None => drop(missing.insert(name.to_owned())),
+            }
             self.calls.count(call.renew());
         }
-        Some(entries)
+        if !missing.is_empty() && directory.may_be_listed_again() {
+            entries.extend(self.still_listed(directory, &missing)?);
+            entries.sort_by(|one, other| one.name().cmp(other.name()));
+        }
+        Ok(entries)
+    }
+
+    /// Lists the directory again to distinguish names that were removed since the listing from those that the
+    /// source lists but does not find, such as names that an SMB server cannot map.
+    fn still_listed(
+        &mut self,
+        directory: &Arc<Directory>,
+        missing: &BTreeSet<CString>,
+    ) -> Result<Vec<FoundEntry>, Piece> {
+        let scan = self.calls.listers.scan;
+        let _call = scan.source.begin_call(CallKind::Scan, directory.id);
+        let listed = Listable::of(Arc::clone(directory))
+            .and_then(|listable| listed_among(&listable, missing, &mut self.buffer));
+        let (names, problem) = match listed {
+            Ok(names) => (names, Problem::listed_but_missing()),
+            Err(errno) => (missing.clone(), Problem::from_errno(errno)),
+        };
+        let mut found = Vec::with_capacity(names.len());
+        for name in names {
+            found.push(match examine(scan, directory, &name)? {
+                Some(entry) => entry,
+                None => FoundEntry::Failed {
+                    name: name.into_bytes(),
+                    problem,
+                },
+            });
+        }
+        Ok(found)
     }
 }
 
-/// Examines one name. Returns None if it vanished after the directory was read, as if it had vanished before.
-fn examine(scan: &Scan<'_>, directory: &Directory, name: &CStr) -> Option<FoundEntry> {
+/// Examines a name. None if it does not exist, as if it had been removed before the listing.
+fn examine(
+    scan: &Scan<'_>,
+    directory: &Directory,
+    name: &CStr,
+) -> Result<Option<FoundEntry>, StateError> {
     let failed = |problem| {
         let name = name.to_bytes().to_vec();
-        Some(FoundEntry::Failed { name, problem })
+        Ok(Some(FoundEntry::Failed { name, problem }))
     };
     if name.count_bytes() > clfs_format::limits::NAME_BYTES {
         return failed(Problem::new(Reason::NameTooLong));
@@ -213,9 +257,10 @@ fn examine(scan: &Scan<'_>, directory: &Directory, name: &CStr) -> Option<FoundE
             }
             let name = name.to_bytes().to_vec();
             let entry = directory.entry(seen, name, scan.preserve_hardlinks);
-            Some(FoundEntry::Known(entry))
+            Ok(Some(FoundEntry::Known(entry)))
         }
-        Err(Errno::NOENT) => None,
-        Err(errno) => failed(Problem::from_errno(errno)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(OpenError::Problem(problem)) => failed(problem),
+        Err(OpenError::State(error)) => Err(error),
     }
 }

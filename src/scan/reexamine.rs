@@ -88,7 +88,7 @@ impl Scan<'_> {
                     let mut fresh = seen.attributes;
                     // An attempt to list it in an earlier run may have changed the access time.
                     fresh.atime = entry.attributes.atime;
-                    self.state.refresh(entry.id, &fresh)?;
+                    self.state.refresh(entry.id, &fresh, seen.mount.as_ref())?;
                 }
             }
         }

@@ -52,7 +52,7 @@ pub use view::{StateView, TransferCounts};
 pub use work::{FileBatch, Unlisted};
 
 use crate::crash_point::{CrashPoint, crash_point};
-use crate::entry::MountBelow;
+use crate::entry::{EntryId, Mount, MountBelow};
 use folder::StateFolder;
 
 /// The log in the state folder, which is uploaded to the container at the end.
@@ -134,14 +134,32 @@ impl State {
             .map_err(|error| StateError::query(&self.folder.database(), error))
     }
 
-    /// Migrates the tables of an earlier version, which did not record mounts, and records `mounts_below`.
-    /// Must be the first write of a resume. Does not change a database of this version.
+    /// Whether the mounts below the source were recorded by a later run than the one that started the
+    /// transfer.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn has_inherited_mounts(&self) -> Result<bool, StateError> {
+        settings::mounts_known_from(&self.lock())
+            .map(|id| id.get() > 0)
+            .map_err(|error| StateError::query(&self.folder.database(), error))
+    }
+
+    /// Migrates the tables of an earlier version, which did not record mounts, and records the mount of the root
+    /// and `mounts_below`. Must be the first write of a resume. Does not change a database of this version.
     ///
     /// # Errors
     /// If the database cannot be written.
-    pub fn upgrade(&self, mounts_below: &[MountBelow]) -> Result<(), StateError> {
+    pub fn upgrade(
+        &self,
+        root: Option<&Mount>,
+        mounts_below: &[MountBelow],
+    ) -> Result<(), StateError> {
         self.write(|transaction| {
             if schema::migrate(transaction)? {
+                if let Some(root) = root {
+                    mounts::record(transaction, EntryId::ROOT, root)?;
+                }
                 for mount in mounts_below {
                     mounts::record_below(transaction, mount)?;
                 }

@@ -245,9 +245,9 @@ fn a_state_of_schema_1_resumes() {
     assert_eq!(version(), 1);
     let state = State::open(&folder).unwrap();
     assert_eq!(version(), 1);
-    state.upgrade(&[]).unwrap();
+    state.upgrade(None, &[]).unwrap();
     assert_eq!(state.reader().unwrap().changed_count().unwrap(), 0);
     drop(state);
     assert_eq!(version(), schema::VERSION);
-    State::open(&folder).unwrap().upgrade(&[]).unwrap();
+    State::open(&folder).unwrap().upgrade(None, &[]).unwrap();
 }

@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 
 use crate::monitor::Phase;
-use crate::progress::{Limiting, Snapshot};
+use crate::progress::{Bottleneck, Snapshot};
 
 /// The latest figures, for all who ask.
 pub(super) type Latest = Arc<Mutex<Option<Snapshot>>>;
@@ -237,8 +237,8 @@ fn text(snapshot: &Snapshot) -> String {
         (label, is(phase == snapshot.phase))
     });
     tell("phase", "1 for the phase that the run is in.", &phases);
-    let limiting = Limiting::ALL.map(|limiting| {
-        let label = format!("{{by=\"{}\"}}", limiting.word());
+    let limiting = Bottleneck::ALL.map(|limiting| {
+        let label = format!("{{by=\"{}\"}}", limiting.code());
         (label, is(snapshot.limiting == Some(limiting)))
     });
     tell(

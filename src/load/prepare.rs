@@ -216,7 +216,7 @@ impl Load {
     fn claim_container(&self) -> Result<(), LoadError> {
         let identity = Identity::new(self.settings.seed);
         // Also for a finished transfer: "complete" must not be reported for another container.
-        if self.state.has_begun()? {
+        if self.state.has_bucket_object()? {
             return self.check_bucket(&identity.bucket_uuid());
         }
         // An earlier run may have ended after it wrote the bucket object and before it recorded that.

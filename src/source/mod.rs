@@ -17,7 +17,7 @@ mod tree;
 mod unmounted;
 mod xattr;
 
-pub use activity::{Asker, Asking, Stalled};
+pub use activity::{CallKind, OpenCall, Stalled};
 pub use identity::{Difference, Mismatch, SourceIdentity, may_be_recorded_anew};
 pub use mounts::{MountsError, mounts_below, see_root};
 pub use names::{DirentBuffer, NameList, NameStore, Names, SpoolError, listed_among};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::activity::{Activity, Asker, Asking, Stalled};
+use super::activity::{Activity, CallKind, OpenCall, Stalled};
 use super::expected::Expected;
 use super::identity::{self, Children, Mismatch, SourceIdentity};
 use super::lineage::Lineage;
@@ -341,24 +341,24 @@ impl SourceTree {
 
     /// Records a call to the source for `entry` until the guard is dropped. Anything else that happens
     /// meanwhile, such as a query of the state, counts as the source's time.
-    pub fn ask(&self, asker: Asker, entry: EntryId) -> Asking<'_> {
-        self.activity(asker).ask(entry)
+    pub fn begin_call(&self, kind: CallKind, entry: EntryId) -> OpenCall<'_> {
+        self.activity(kind).begin_call(entry)
     }
 
     /// The number of calls that take longer than that.
-    pub fn held(&self, longer_than: Duration) -> usize {
-        self.scanning.held(longer_than) + self.encoding.held(longer_than)
+    pub fn slow_calls(&self, longer_than: Duration) -> usize {
+        self.scanning.slow_calls(longer_than) + self.encoding.slow_calls(longer_than)
     }
 
     /// The number of calls of that kind that take longer than that.
-    pub fn held_of(&self, asker: Asker, longer_than: Duration) -> usize {
-        self.activity(asker).held(longer_than)
+    pub fn slow_calls_of(&self, kind: CallKind, longer_than: Duration) -> usize {
+        self.activity(kind).slow_calls(longer_than)
     }
 
-    fn activity(&self, asker: Asker) -> &Activity {
-        match asker {
-            Asker::Scan => &self.scanning,
-            Asker::Encoder => &self.encoding,
+    fn activity(&self, kind: CallKind) -> &Activity {
+        match kind {
+            CallKind::Scan => &self.scanning,
+            CallKind::Encoder => &self.encoding,
         }
     }
 
@@ -649,16 +649,17 @@ mod tests {
     fn calls_are_counted_by_kind() {
         let folder = tempfile::tempdir().unwrap();
         let tree = SourceTree::open(folder.path(), Box::new(NoPlaces)).unwrap();
-        let held =
-            || [Asker::Scan, Asker::Encoder].map(|asker| tree.held_of(asker, Duration::ZERO));
-        let _listed = tree.ask(Asker::Scan, EntryId::ROOT);
+        let slow = || {
+            [CallKind::Scan, CallKind::Encoder].map(|kind| tree.slow_calls_of(kind, Duration::ZERO))
+        };
+        let _listed = tree.begin_call(CallKind::Scan, EntryId::ROOT);
         std::thread::sleep(Duration::from_millis(1));
-        assert_eq!(held(), [1, 0]);
-        let read = [1000, 1001].map(|id| tree.ask(Asker::Encoder, EntryId::new(id)));
+        assert_eq!(slow(), [1, 0]);
+        let read = [1000, 1001].map(|id| tree.begin_call(CallKind::Encoder, EntryId::new(id)));
         std::thread::sleep(Duration::from_millis(1));
-        assert_eq!((held(), tree.held(Duration::ZERO)), ([1, 2], 3));
+        assert_eq!((slow(), tree.slow_calls(Duration::ZERO)), ([1, 2], 3));
         assert_eq!(tree.stalled(Duration::ZERO).len(), 3);
         drop(read);
-        assert_eq!(held(), [1, 0]);
+        assert_eq!(slow(), [1, 0]);
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with the state database.
+//! Errors of the state folder and its database.
 
 use std::io;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub enum StateError {
         .0.display()
     )]
     Exists(PathBuf),
-    /// `--new` on a folder with other things in it.
+    /// `--new` on a folder that contains other files.
     #[error(
         "{} holds other files (such as {}): a state folder must be new or empty",
         .folder.display(), .found.display()
@@ -25,79 +25,79 @@ pub enum StateError {
     Foreign {
         /// The folder.
         folder: PathBuf,
-        /// Something in it.
+        /// One of these files.
         found: PathBuf,
     },
-    /// A resume without a transfer.
+    /// A resume of a folder without a transfer.
     #[error(
         "{} holds no transfer to resume: start one with --new, or correct the path of the state folder",
         .0.display()
     )]
     Missing(PathBuf),
-    /// A look at a folder without a transfer.
+    /// A view of a folder without a transfer.
     #[error(
-        "{} holds no transfer: give the state folder of a load, which has a file state.db",
+        "{} holds no transfer: specify the state folder of a load, which contains a file state.db",
         .0.display()
     )]
     Nothing(PathBuf),
-    /// Another process works on it.
+    /// Another process is using the folder.
     #[error(
-        "another clfsload works on {} now: wait for it to end, or stop it, then run this again",
+        "another clfsload process is using {}: wait for it to finish or stop it, then run the same command again",
         .0.display()
     )]
     Locked(PathBuf),
-    /// The file is not what we wrote.
+    /// The content of the database is invalid.
     #[error(
-        "the state database {} is damaged ({what}): start anew with --new, another state folder and an empty container",
+        "the state database {} is damaged ({what}): start a new transfer with --new, another state folder and an empty container",
         .path.display()
     )]
     Corrupt {
         /// The database.
         path: PathBuf,
-        /// What is wrong.
+        /// The damage.
         what: String,
     },
-    /// Written by a later version.
+    /// A later version wrote the database.
     #[error(
-        "the state database {} has schema {found}, this clfsload knows up to {known}: use the newer clfsload that began the transfer",
+        "the state database {} has schema {found}, this clfsload supports up to {known}: use the newer clfsload that started the transfer",
         .path.display()
     )]
     Newer {
         /// The database.
         path: PathBuf,
-        /// Its schema.
+        /// Its schema version.
         found: i64,
-        /// Ours.
+        /// The schema version of this program.
         known: i64,
     },
-    /// No room.
+    /// The disk is full.
     #[error(
-        "the disk under the state folder {} is full: make room there, then run the same command without --new",
+        "the disk under the state folder {} is full: free space there, then run the same command without --new",
         .0.display()
     )]
     DiskFull(PathBuf),
-    /// The process's limits, not the state's: it ends a run all the same.
+    /// A resource limit of the process.
     #[error(
-        "this process cannot open or hold more ({0}): {advice}, then run the same command without --new",
+        "this process has reached a resource limit ({0}): {advice}, then run the same command without --new",
         advice = process_limits::advice(.0).unwrap_or_else(|| "raise its limits (such as ulimit -n)".to_owned())
     )]
     Exhausted(io::Error),
-    /// Anything else about the folder.
+    /// Another error of the folder.
     #[error("cannot {action} {}: {}", .path.display(), Explained(.source))]
     Io {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Anything else about the database.
+    /// Another error of the database.
     #[error("the state database {} cannot be used: {what}", .path.display())]
     Database {
         /// The database.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         what: String,
     },
 }
@@ -122,11 +122,11 @@ impl StateError {
                         source: rustix::io::Errno::FBIG.into(),
                     }
                 }
-                // SQLITE_ERROR: a statement of ours does not fit the tables that are there.
+                // SQLITE_ERROR: the statement does not match the tables.
                 ErrorCode::Unknown => StateError::Corrupt { path, what },
                 _ => StateError::Database { path, what },
             },
-            // A column of another type, or out of range: not a row that we wrote.
+            // A column of another type or out of range, which no version writes.
             Error::FromSqlConversionFailure(..)
             | Error::IntegralValueOutOfRange(..)
             | Error::InvalidColumnType(..)
@@ -135,7 +135,7 @@ impl StateError {
         }
     }
 
-    /// A row that no version of ours writes.
+    /// The error of a row that no version writes.
     pub(super) fn corrupt(path: &std::path::Path, what: impl Into<String>) -> Self {
         StateError::Corrupt {
             path: path.to_path_buf(),
@@ -143,7 +143,7 @@ impl StateError {
         }
     }
 
-    /// The spool for the names of a large directory could not be written or read.
+    /// The error of the spool file for the names of a large directory.
     pub(crate) fn spool(folder: &std::path::Path, source: io::Error) -> Self {
         StateError::io("spool names in", folder, source)
     }

@@ -120,7 +120,7 @@ fn a_database_of_the_first_version_is_migrated() {
     database.execute_batch(migration::TO_1).unwrap();
     drop(database);
     // `status` and `report` change nothing.
-    let look = State::look(&path).unwrap();
+    let look = State::view(&path).unwrap();
     assert_eq!(look.reader.first_with_loss(Loss::AccessAcl, 1).unwrap(), []);
     assert_eq!(look.reader.lost().unwrap(), []);
     drop(look);

@@ -1,62 +1,61 @@
-//! Places at which a test ends the process as `kill -9` would.
+//! Points at which a test kills the process as `kill -9` does.
 //!
-//! `CLFSLOAD_CRASH_AT=AfterPut` ends it the first time it comes to [`CrashPoint::AfterPut`],
-//! `AfterPut:7` the seventh time. Only builds with debug assertions look at the variable; in a
-//! release build nothing of this is left.
+//! `CLFSLOAD_CRASH_AT=AfterPut` kills it the first time it reaches [`CrashPoint::AfterPut`], `AfterPut:7` the
+//! seventh time. Only builds with debug assertions read the variable; release builds contain none of this.
 
-/// A place where a crash is worth a test.
+/// A point in the run at which tests simulate a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CrashPoint {
     /// The tables of a new state are committed, under the unfinished name.
     StateUnpublished,
-    /// The new state has its name; the container holds nothing.
+    /// The new state has its final name; the container is empty.
     StatePublished,
-    /// The bucket object is there, the state has no note of it.
+    /// The bucket object is in the container; the state does not record that.
     BucketPut,
-    /// Listings are gathered, not recorded.
+    /// Listings are complete and not recorded.
     ScanListed,
-    /// Listings are recorded, not committed.
+    /// Listings are recorded and not committed.
     RecordUncommitted,
     /// Listings are committed.
     ScanCommitted,
-    /// An object is encoded, not put.
+    /// An object is encoded and not uploaded.
     BeforePut,
-    /// An object is in the container; nobody was told.
+    /// An object is in the container; its upload is not recorded.
     AfterPut,
-    /// The folder container has a temporary file, durable, without its name.
+    /// The temporary file of a blob in a folder container is durable and not renamed.
     TemporaryWritten,
-    /// The file has its name, which a power loss could still take back.
+    /// The file is renamed; the name is not durable.
     BlobRenamed,
-    /// A segment of a large file is handed over; others may be missing.
+    /// A segment of a large file is queued for upload; others may be missing.
     SegmentEncoded,
-    /// All segments of a large file are handed over, its inode is not.
+    /// All segments of a large file are queued for upload; its inode is not.
     BeforeLargeInode,
-    /// The inode of a large file is handed over.
+    /// The inode of a large file is queued for upload.
     AfterLargeInode,
-    /// Outcomes are written, not committed.
+    /// Outcomes are written and not committed.
     SettleUncommitted,
     /// Outcomes are committed.
     SettleCommitted,
-    /// The objects of inodes with several names begin.
+    /// Before the objects of an inode with several names.
     LinkedInode,
-    /// The objects of a directory begin.
+    /// Before the objects of a directory.
     DirectoryBegun,
-    /// A segment of a large directory is handed over; its inode is not.
+    /// A segment of a large directory is queued for upload; its inode is not.
     DirectorySegment,
-    /// Everything but log and root is in the container.
+    /// Everything except log and root is in the container.
     BeforeLog,
-    /// The log is there, the root is not.
+    /// The log is in the container; the root is not.
     BeforeRoot,
-    /// The root is there, the state has no note of it.
+    /// The root is in the container; the state does not record that.
     AfterRoot,
-    /// The end is noted.
+    /// The state records the end of the transfer.
     Finished,
 }
 
 #[cfg(debug_assertions)]
 impl CrashPoint {
-    /// All places.
+    /// All crash points.
     pub const ALL: [CrashPoint; 22] = [
         CrashPoint::StateUnpublished,
         CrashPoint::StatePublished,
@@ -83,7 +82,7 @@ impl CrashPoint {
     ];
 }
 
-/// Ends the process here, if a test asked for it.
+/// Kills the process here if a test requests it.
 #[inline(always)]
 pub(crate) fn crash_point(point: CrashPoint) {
     #[cfg(debug_assertions)]
@@ -105,7 +104,7 @@ mod armed {
 
     struct Armed {
         point: CrashPoint,
-        /// So many times it is passed before.
+        /// How often the point is passed before the crash.
         passes: AtomicU64,
     }
 
@@ -123,13 +122,13 @@ mod armed {
             .passes
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, passed);
         if counted.is_err() {
-            // SIGKILL: no destructor, no flush. Should it not arrive, abort runs none either.
+            // SIGKILL runs no destructor and flushes nothing. If it cannot be sent, neither does abort.
             let _ = kill_process(getpid(), Signal::KILL);
             std::process::abort();
         }
     }
 
-    /// A test that names a place that is not there must not pass.
+    /// Panics for an unknown point, because a test that names one must not pass.
     #[allow(clippy::panic)]
     fn from_environment() -> Option<Armed> {
         let text = std::env::var(VARIABLE).ok()?;
@@ -142,7 +141,7 @@ mod armed {
                 point,
                 passes: AtomicU64::new(count - 1),
             }),
-            _ => panic!("{VARIABLE}={text}: no such place, or no count from 1"),
+            _ => panic!("{VARIABLE}={text}: unknown crash point, or a count below 1"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The plain types that the stages hand to each other: entries of the source tree.
+//! Entries of the source tree, as the stages of a load exchange them.
 
 use std::fmt;
 
@@ -6,8 +6,7 @@ use clfs_format::{FileType, Timestamp};
 
 use crate::loss::Losses;
 
-/// The row id of an entry, which is also the sequence number in its filehandle
-/// (docs/format.md section 2).
+/// The row id of an entry, which is also the sequence number in its filehandle (format.md §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EntryId(u64);
 
@@ -32,46 +31,46 @@ impl fmt::Display for EntryId {
     }
 }
 
-/// What the source says about an entry, as the format can hold it.
+/// The attributes of an entry in the source, as the format stores them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SourceAttributes {
-    /// Type, as in `mode`.
+    /// The file type, as in `mode`.
     pub file_type: FileType,
-    /// The whole `st_mode`, type bits included; of an entry with an ACL the group bits are the owning
-    /// group's permissions, not the ACL's mask.
+    /// `st_mode` with the type bits. For an entry with an ACL, the group bits are the permissions of the owning
+    /// group instead of the ACL's mask.
     pub mode: u16,
     /// Owner.
     pub uid: u32,
     /// Group.
     pub gid: u32,
-    /// Bytes; of a symlink its target's, of a directory whatever the source says.
+    /// `st_size` in bytes: the length of the target for a symlink, depends on the file system for a directory.
     pub size: u64,
-    /// Last change of content.
+    /// Time of the last change of the content.
     pub mtime: Timestamp,
-    /// Last change of the inode.
+    /// Time of the last change of the inode.
     pub ctime: Timestamp,
-    /// Last read.
+    /// Time of the last read.
     pub atime: Timestamp,
     /// `st_ino`.
     pub inode: u64,
     /// `st_rdev` of block and character devices, 0/0 otherwise.
     pub device: DeviceNumber,
-    /// What the format has no place for. The state keeps it apart: an entry that is read from there has
-    /// none.
+    /// Attributes that the format cannot store. The state records them separately: they are empty in an entry
+    /// that is read from there.
     pub losses: Losses,
 }
 
 impl SourceAttributes {
-    /// Whether content read under `self` still belongs to attributes read later.
+    /// Whether content that was read with the attributes `self` still matches the `later` ones.
     pub fn same_content(&self, later: &SourceAttributes) -> bool {
         self.file_type == later.file_type && self.size == later.size && self.mtime == later.mtime
     }
 
-    /// Whether everything but the inode number shows that both were read from one inode: type, mode,
-    /// owner, `mtime` and `ctime`, which no user can set; of files and symlinks the size too.
+    /// Whether all attributes but the inode number indicate the same inode: type, mode, owner, `mtime`, `ctime`
+    /// (which users cannot set), and for files and symlinks the size.
     pub fn agrees(&self, other: &SourceAttributes) -> bool {
         let size_counts = matches!(self.file_type, FileType::Regular | FileType::Symlink);
-        // With an ACL the group's bits of `st_mode` are its mask, and not what is recorded.
+        // The group bits are ignored: with an ACL, `st_mode` has its mask there, which is not recorded.
         let mode = |attributes: &SourceAttributes| attributes.mode & !0o070;
         mode(self) == mode(other)
             && (self.uid, self.gid) == (other.uid, other.gid)
@@ -79,11 +78,17 @@ impl SourceAttributes {
             && (!size_counts || self.size == other.size)
     }
 
-    /// Whether both were read from one inode: by its number or, where numbers do not last, by all
-    /// else ([`agrees`](Self::agrees)). Only for two looks at one name of a directory that is known
-    /// to be the same.
+    /// Whether both were read from the same inode: by its number or, because some file systems do not keep
+    /// numbers, by the other attributes ([`agrees`](Self::agrees)). Only valid for the same name in the same
+    /// directory.
     pub fn same_inode(&self, other: &SourceAttributes) -> bool {
-        self.file_type == other.file_type && (self.inode == other.inode || self.agrees(other))
+        self.file_type == other.file_type
+            && (self.inode == other.inode || self.has_ctime() && self.agrees(other))
+    }
+
+    /// Whether the file system records when inodes change. If not, equal attributes prove nothing.
+    pub fn has_ctime(&self) -> bool {
+        self.ctime.seconds != 0
     }
 }
 
@@ -107,7 +112,7 @@ pub enum MountComparison {
     Other(MountDifference),
     /// The same file system, or a copy of its blocks.
     Same,
-    /// Neither is shown.
+    /// The identities do not suffice to decide.
     Unknown,
 }
 
@@ -149,7 +154,7 @@ impl Mount {
     }
 }
 
-/// A mount below the source when the transfer was started: the scan may come to it in a later run.
+/// A mount below the source when the transfer was started. The scan may reach it in a later run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountBelow {
     /// Its path below the source, raw bytes.
@@ -160,53 +165,53 @@ pub struct MountBelow {
     pub mount: Mount,
 }
 
-/// What the state knows of what is mounted on a directory.
+/// The recorded mount on a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mounted {
-    /// Nothing: it was recorded by a version that did not look.
+    /// Unknown, because the version that recorded the directory did not record mounts.
     Unknown,
-    /// It was a directory of its parent's file system.
+    /// None: the directory was in its parent's file system.
     Nothing,
-    /// A file system of its own.
+    /// A file system was mounted there.
     This(Mount),
 }
 
-/// What the state knows of a directory: what is opened in its place is compared with it.
+/// The recorded identity of a directory. The directory that is opened at its path is compared with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownDirectory {
     /// Attributes at the time of the scan.
     pub attributes: SourceAttributes,
-    /// What was mounted there.
+    /// The mount on it at the time of the scan.
     pub mounted: Mounted,
 }
 
-/// Where a directory is, and what is known of it.
+/// The location and the recorded identity of a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The directory that it lies in; the root lies in itself.
+    /// Its parent directory; the root's is the root.
     pub parent: EntryId,
-    /// Its name there.
+    /// Its name in the parent.
     pub name: Vec<u8>,
-    /// None where nothing was recorded to compare with.
+    /// None if nothing was recorded to compare with.
     pub known: Option<KnownDirectory>,
 }
 
-/// Major and minor number of a device file.
+/// The number of a device file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DeviceNumber {
-    /// Driver.
+    /// The major number.
     pub major: u32,
-    /// Instance.
+    /// The minor number.
     pub minor: u32,
 }
 
-/// What links to one inode have in common, beside their attributes.
+/// The identity of an inode with several names, equal for all its names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkKey {
-    /// The directory on which the file system is mounted within the tree; the root for its own.
+    /// The directory within the tree on which its file system is mounted; the root for the root's file system.
     pub file_system: EntryId,
-    /// 0 for the device of the directories of that file system. Overlays may give files other ones: the
-    /// source returns their `st_dev`, for which the scan stores a number that lasts longer than a mount.
+    /// 0 if its device is that of the directories of the file system. Overlays assign other devices to files: the
+    /// source returns their `st_dev`, which the scan replaces by a number that survives a remount.
     pub device: u64,
     /// `st_ino`.
     pub inode: u64,
@@ -217,23 +222,23 @@ pub struct LinkKey {
 pub struct NewEntry {
     /// Last path component, raw bytes.
     pub name: Vec<u8>,
-    /// Attributes from the listing.
+    /// Attributes at the time of the listing.
     pub attributes: SourceAttributes,
-    /// For an inode with several names (`st_nlink` > 1, not a directory), when links are
+    /// The identity of an inode with several names (`st_nlink` > 1, not a directory), if hard links are
     /// preserved.
     pub link: Option<LinkKey>,
-    /// How many of the three times could not be held and were clamped.
+    /// The number of times (0 to 3) that were outside the range of the format and clamped.
     pub clamped_times: u8,
-    /// What is mounted there, if anything is.
+    /// The mount on it, if any.
     pub mount: Option<Mount>,
 }
 
-/// A recorded entry, as the encoder gets it.
+/// A recorded entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Its id.
     pub id: EntryId,
-    /// The directory that it was found in; the root is its own parent.
+    /// Its parent directory; the root's is the root.
     pub parent: EntryId,
     /// Last path component, raw bytes.
     pub name: Vec<u8>,
@@ -242,7 +247,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Bytes to read of it: the size of a regular file, 0 for anything else.
+    /// The size of a regular file, 0 for other entries.
     pub(crate) fn regular_bytes(&self) -> u64 {
         match self.attributes.file_type {
             FileType::Regular => self.attributes.size,

@@ -1,8 +1,8 @@
-//! Every id and every "random" number of a container, derived from one seed.
+//! The ids and "random" numbers of a container, derived from one seed.
 //!
-//! Nothing in a container is truly random: `SHA-256(seed, label, numbers)` stands in for it
-//! (docs/design.md, invariant 1). An upload that is repeated after a crash therefore gives the
-//! same blob name and the same bytes, and overwrites itself.
+//! Instead of random numbers, the container has `SHA-256(seed, label, numbers)` (docs/design.md,
+//! invariant 1). An upload that is repeated after a crash therefore has the same blob name and the same
+//! bytes, and overwrites the first one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::entry::EntryId;
 
-/// The 128 bits that a transfer derives all its ids from; fixed by `--new`.
+/// The 128 bits from which all ids of a transfer are derived. Set by `--new`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Seed([u8; 16]);
 
@@ -29,7 +29,7 @@ impl Seed {
         Seed(bytes)
     }
 
-    /// The bytes, as the state database keeps them.
+    /// The bytes, as the state database stores them.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -37,11 +37,11 @@ impl Seed {
     /// A new seed from the kernel's random source.
     ///
     /// # Errors
-    /// When `getrandom(2)` fails.
+    /// If `getrandom(2)` fails.
     pub fn random() -> std::io::Result<Self> {
         let mut bytes = [0; 16];
         let got = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-        // getrandom(2): up to 256 bytes come whole once the pool is ready.
+        // getrandom(2): requests of up to 256 bytes are never short once the pool is initialized.
         if got != bytes.len() {
             return Err(std::io::Error::other("getrandom returned too few bytes"));
         }
@@ -64,8 +64,8 @@ impl Seed {
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
-    /// A number of 32 bits whose lower 27 are not all zero: a container id keeps only those
-    /// in a filehandle (docs/format.md section 2).
+    /// A number of 32 bits whose lower 27 are not all zero, because a filehandle only stores these of a
+    /// container id (format.md §2).
     fn nonzero_u32(&self, label: &str) -> u32 {
         let mut attempt = 0;
         loop {
@@ -107,7 +107,7 @@ impl fmt::Debug for Seed {
     }
 }
 
-/// The ids of one container.
+/// The generator of all ids of one container.
 #[derive(Debug, Clone)]
 pub struct Identity {
     seed: Seed,
@@ -116,7 +116,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The ids that follow from `seed`.
+    /// A generator of the ids that follow from `seed`.
     pub fn new(seed: Seed) -> Self {
         Identity {
             seed,
@@ -125,35 +125,35 @@ impl Identity {
         }
     }
 
-    /// The container id, as it stands in attributes (docs/format.md section 5).
+    /// The container id in attributes (format.md §5).
     pub fn container_id(&self) -> u32 {
         self.container_id
     }
 
-    /// The file-system id of all attributes.
+    /// The file system id in attributes.
     pub fn fsid(&self) -> u32 {
         self.fsid
     }
 
-    /// `bucketUUID`: tells this container from every other.
+    /// `bucketUUID`, which distinguishes this container from all others.
     pub fn bucket_uuid(&self) -> String {
         hyphenated(self.seed.uuid("bucketUUID", &[]))
     }
 
-    /// `massUUID` of the root's attributes.
+    /// `massUUID` in the attributes of the root.
     pub fn mass_uuid(&self) -> String {
         hyphenated(self.seed.uuid("massUUID", &[]))
     }
 
-    /// `wipeEpoch` of the root's attributes.
+    /// `wipeEpoch` in the attributes of the root.
     pub fn wipe_epoch(&self) -> String {
         hyphenated(self.seed.uuid("wipeEpoch", &[]))
     }
 
     /// The directory manager of a directory.
     ///
-    /// Spread by hash, not dealt out in turn: it is the same after a restart without a counter
-    /// to keep, and does not line up with patterns in the tree.
+    /// Chosen by hash rather than round robin: needs no stored counter to be the same after a restart, and is
+    /// independent of patterns in the tree.
     fn directory_manager(&self, directory: EntryId) -> u8 {
         if directory == EntryId::ROOT {
             return 0;
@@ -182,7 +182,7 @@ impl Identity {
                 sequence: id.get(),
                 random: self.seed.first_u64("filehandle", &[id.get(), attempt]),
             };
-            // docs/format.md section 2: a handle whose fnv1 is 0 takes another random number.
+            // format.md §2: a handle whose fnv1 is 0 gets another random number.
             if let Some(handle) = fields.filehandle() {
                 return handle;
             }
@@ -190,26 +190,26 @@ impl Identity {
         }
     }
 
-    /// The id of segment `block` (1 is the first after the inode's own) of entity `id`.
+    /// The id of segment `block` of entity `id`. 1 is the first segment that is not in the inode's object.
     pub fn segment(&self, id: EntryId, block: u64) -> BlockId {
         BlockId(self.seed.uuid("segment", &[id.get(), block]))
     }
 
     /// The id of an indirect block of entity `id`.
     pub fn indirect(&self, id: EntryId, position: IndirectPosition) -> BlockId {
-        let place = [
+        let numbers = [
             id.get(),
             u64::from(position.tree),
             u64::from(position.depth),
             position.index,
         ];
-        BlockId(self.seed.uuid("indirect", &place))
+        BlockId(self.seed.uuid("indirect", &numbers))
     }
 }
 
-/// `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`.
+/// Formats a UUID as `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`.
 fn hyphenated(uuid: [u8; 16]) -> String {
-    // Exactly 32 digits, one byte each: 128 bits are no more.
+    // Always 32 ASCII digits, because the number has 128 bits, so slicing cannot panic.
     let hex = format!("{:032x}", u128::from_be_bytes(uuid));
     format!(
         "{}-{}-{}-{}-{}",
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn seed_reads_what_it_prints_and_nothing_else() {
+    fn a_seed_is_parsed_from_32_hexadecimal_digits_only() {
         let seed: Seed = "00FF0203040506070809a0b0c0d0e0f0".parse().unwrap();
         assert_eq!(
             format!("{seed:?}"),
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_depend_on_seed_and_place_only() {
+    fn ids_depend_on_seed_and_entry_only() {
         let (one, same) = (identity(), identity());
         let other = Identity::new(Seed::from_bytes([9; 16]));
         let handle =
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn directory_managers_are_spread_over_all() {
+    fn all_directory_managers_are_used_evenly() {
         let ids = identity();
         let mut seen = [0u32; DIRECTORY_MANAGERS as usize];
         for id in 1000..1000 + 48 * 100 {

@@ -1,9 +1,9 @@
 //! Loads a POSIX tree into an Azure Blob container in CLFS format.
 
+pub mod adaptive_pool;
 pub mod cli;
 pub mod container;
 pub mod crash_point;
-pub mod crew;
 pub mod encode;
 pub mod entry;
 pub mod events;

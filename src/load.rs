@@ -28,7 +28,7 @@ use crate::identity::Identity;
 use crate::identity::Seed;
 use crate::pass::WhenChanged;
 use crate::problem::ProblemLimit;
-use crate::progress::{Observer, Progress};
+use crate::progress::{Progress, ProgressSampler};
 use crate::source::{Doubt, SourceIdentity};
 use crate::state::{Settings, State};
 use crate::stop::StopFlag;
@@ -230,7 +230,7 @@ impl Load {
             limit: ProblemLimit::new(self.options.max_problems, problems_before),
             monitor,
         };
-        let observer = Observer {
+        let sampler = ProgressSampler {
             progress: &self.progress,
             state: &self.state,
             reader: self.state.reader()?,
@@ -240,10 +240,10 @@ impl Load {
         };
         std::thread::scope(|threads| {
             let (_watching, over) = std::sync::mpsc::channel();
-            let (_observing, no_more) = std::sync::mpsc::channel();
-            let (running, observer) = (&running, observer);
+            let (_sampling, no_more) = std::sync::mpsc::channel();
+            let (running, sampler) = (&running, sampler);
             threads.spawn(move || running.watch_source(&over));
-            threads.spawn(move || observer.run(&no_more, monitor));
+            threads.spawn(move || sampler.run(&no_more, monitor));
             running.phases()
         })
     }

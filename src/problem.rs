@@ -123,6 +123,14 @@ impl Problem {
         }
     }
 
+    /// The problem of a name that the source lists but does not find.
+    pub fn listed_but_missing() -> Self {
+        Problem {
+            reason: Reason::InputOutput,
+            errno: Some(rustix::io::Errno::NOENT.raw_os_error()),
+        }
+    }
+
     /// The problem that a failed system call on a scanned entry means.
     pub fn from_errno(errno: rustix::io::Errno) -> Self {
         use rustix::io::Errno;
@@ -132,9 +140,6 @@ impl Problem {
             // openat(2) with O_NOFOLLOW or O_DIRECTORY; ENXIO: a fifo or socket instead of a file.
             Errno::LOOP | Errno::NOTDIR | Errno::ISDIR | Errno::NXIO => Reason::TypeChanged,
             Errno::NAMETOOLONG => Reason::NameTooLong,
-            // `Directory::look` returns these for a missing mount and for another one.
-            Errno::NODEV => Reason::NotMounted,
-            Errno::XDEV => Reason::Replaced,
             _ => Reason::InputOutput,
         };
         Problem {

@@ -36,7 +36,7 @@ pub(super) struct Arguments {
     /// Match the name, or with '/' the path; several times: match any of them
     #[arg(long = "name", value_name = "GLOB")]
     names: Vec<Pattern>,
-    /// Match any of these types: f file, d directory, l symlink, b, c device, s socket, p fifo
+    /// Match types: f file, d directory, l symlink, b, c device, s socket, p fifo
     #[arg(
         long = "type",
         value_name = "f,d,...",
@@ -48,10 +48,10 @@ pub(super) struct Arguments {
     /// Match the size in bytes; K, M, G and T are powers of 1024
     #[arg(long, value_name = "[+-]N", allow_hyphen_values = true, value_parser = Bound::parse_with(size::parse))]
     size: Option<Bound>,
-    /// Match an mtime after this: 2026-01-31, "2026-01-31 12:00:00" (UTC), or an age: 30days, 2h
+    /// Match mtimes after 2026-01-31, "2026-01-31 12:00:00" (UTC), or an age: 30days, 2h
     #[arg(long, value_name = "TIME", value_parser = time)]
     newer_than: Option<std::time::SystemTime>,
-    /// Match an mtime before this
+    /// Match mtimes before TIME
     #[arg(long, value_name = "TIME", value_parser = time)]
     older_than: Option<std::time::SystemTime>,
     /// Match the uid of the owner

@@ -42,7 +42,7 @@ pub(super) struct Arguments {
     /// List directories themselves, not their entries
     #[arg(short = 'd', long)]
     directory: bool,
-    /// Append a mark for the type: directory/ symlink@ fifo| socket= and, with -l, executable*
+    /// Mark types: directory/ symlink@ fifo| socket= and, with -l, executable*
     #[arg(short = 'F', long)]
     classify: bool,
     /// Append a slash to directories

@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 
 use crate::events::Phase;
-use crate::progress::{Limiting, Snapshot};
+use crate::progress::{Bottleneck, Snapshot};
 
 /// The latest progress, shared with the server.
 pub(super) type Latest = Arc<Mutex<Option<Snapshot>>>;
@@ -233,8 +233,8 @@ fn text(snapshot: &Snapshot) -> String {
         (label, is(phase == snapshot.phase))
     });
     metric("phase", "1 for the current phase.", &phases);
-    let limiting = Limiting::ALL.map(|limiting| {
-        let label = format!("{{by=\"{}\"}}", limiting.word());
+    let limiting = Bottleneck::ALL.map(|limiting| {
+        let label = format!("{{by=\"{}\"}}", limiting.code());
         (label, is(snapshot.limiting == Some(limiting)))
     });
     metric("limiting", "1 for the current bottleneck.", &limiting);

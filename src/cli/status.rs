@@ -13,10 +13,12 @@ use super::terminal::out;
 use super::{Failure, Status};
 use crate::events::{Escaped, Event};
 use crate::loss::Lost;
-use crate::progress::extremes::{Extremes, Placed};
+use crate::progress::extremes::{Extremes, RankedFile};
 use crate::progress::history::{self, Latest};
-use crate::progress::{Rates, Snapshot, Standing as Done};
-use crate::state::{Counter, Look, Standing, State, StateError, Subtrees, compression_name};
+use crate::progress::{EntryCounts, Rates, Snapshot};
+use crate::state::{
+    Counter, State, StateError, StateView, Subtrees, TransferCounts, compression_name,
+};
 
 /// Shows the progress of a load, during or after it
 #[derive(Debug, Args)]
@@ -111,8 +113,8 @@ struct Report {
     last_end: Option<String>,
     /// The progress of the current or the last run.
     progress: Option<Snapshot>,
-    largest: Vec<Placed>,
-    slowest: Vec<Placed>,
+    largest: Vec<RankedFile>,
+    slowest: Vec<RankedFile>,
 }
 
 #[derive(Debug, Serialize)]
@@ -141,16 +143,16 @@ impl From<Lost> for NotStored {
 
 impl Report {
     fn read(folder: &std::path::Path) -> Result<Report, StateError> {
-        let look = State::look(folder)?;
-        let Standing {
+        let look = State::view(folder)?;
+        let TransferCounts {
             totals,
             entries,
             failed,
             subtrees,
             changed,
             ..
-        } = look.standing()?;
-        let Look {
+        } = look.counts()?;
+        let StateView {
             reader,
             settings,
             is_running,
@@ -161,7 +163,7 @@ impl Report {
         let Latest { snapshot, extremes } = history::latest(folder).unwrap_or_default();
         let Extremes { largest, slowest } = extremes;
         let links = totals.get(Counter::FoundLinks);
-        let done = Done {
+        let done = EntryCounts {
             found: entries,
             failed,
             settled: totals.get(Counter::Done),
@@ -262,7 +264,7 @@ impl Report {
         }
         let not_stored = self.not_stored.iter();
         lines.extend(not_stored.map(|lost| format!("  {}", lost.text)));
-        let placed = |title: &str, placed: &[Placed], shown: &dyn Fn(&Placed) -> String| {
+        let placed = |title: &str, placed: &[RankedFile], shown: &dyn Fn(&RankedFile) -> String| {
             let title = (!placed.is_empty()).then(|| title.to_owned());
             let rows = placed
                 .iter()
@@ -272,7 +274,7 @@ impl Report {
         lines.extend(placed("largest files so far:", &self.largest, &|file| {
             size(file.bytes)
         }));
-        let time = |file: &Placed| span(Duration::from_millis(file.milliseconds));
+        let time = |file: &RankedFile| span(Duration::from_millis(file.milliseconds));
         lines.extend(placed(
             "slowest files so far, from the first read to the last response:",
             &self.slowest,

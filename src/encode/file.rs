@@ -15,7 +15,7 @@ use super::large_file::LargeFile;
 use super::{EncodeError, Encoded, Encoder, ObjectSink, ReadContent, ReadPolicy, entity_name};
 use crate::entry::{Entry, EntryId, SourceAttributes};
 use crate::problem::{Problem, Reason};
-use crate::source::{Asker, Seen, SourceTree};
+use crate::source::{CallKind, Seen, SourceTree};
 
 /// Room for an inode without content, name and back pointers: handles, attributes, block map.
 const INODE_BYTES: u64 = 1024;
@@ -65,9 +65,9 @@ impl Encoder {
         match attributes.file_type {
             FileType::Regular if attributes.size > FIRST_SEGMENT_BYTES => {
                 let context = Arc::clone(&self.context);
-                let asking = context.source.ask(Asker::Encoder, entry.id);
+                let call = context.source.begin_call(CallKind::Encoder, entry.id);
                 let file = LargeFile::open(&context, name, back, self.read_policy)?;
-                self.add_source_time(asking, FIRST_SEGMENT_BYTES);
+                self.add_source_time(call, FIRST_SEGMENT_BYTES);
                 Ok(Encoded::Large(Box::new(file)))
             }
             FileType::Regular => self.small_file(name, back, sink),
@@ -90,7 +90,7 @@ impl Encoder {
         let size = entry.attributes.size;
         let room = sink.room(size + INODE_BYTES);
         let context = Arc::clone(&self.context);
-        let asking = context.source.ask(Asker::Encoder, entry.id);
+        let call = context.source.begin_call(CallKind::Encoder, entry.id);
         let file = name.open(&context.source)?;
         let mut content = std::mem::take(&mut self.content);
         // One byte more than the size, because the sizes of some FUSE file systems are not the real ones.
@@ -103,7 +103,7 @@ impl Encoder {
             return Err(EncodeError::Changed(Seen::examined_open(&file)?.attributes));
         }
         drop(file);
-        self.add_source_time(asking, size);
+        self.add_source_time(call, size);
         let data = content.get(..size as usize).unwrap_or_default();
         let data = Content::Data(Cow::Borrowed(data));
         let put = self.put_single(entry, size, data, back, room, sink);
@@ -124,7 +124,7 @@ impl Encoder {
         let entry = name.entry;
         let room = sink.room(INODE_BYTES + SYMLINK_TARGET_BYTES as u64);
         let context = Arc::clone(&self.context);
-        let asking = context.source.ask(Asker::Encoder, entry.id);
+        let call = context.source.begin_call(CallKind::Encoder, entry.id);
         let directory = context.source.directory(name.parent)?;
         let target = match directory.read_link(name.name) {
             Ok(target) => target,
@@ -140,7 +140,7 @@ impl Encoder {
         if attributes != entry.attributes && directory.read_link(name.name)? != target {
             return Err(EncodeError::Changed(seen));
         }
-        self.add_source_time(asking, 0);
+        self.add_source_time(call, 0);
         if target.len() > SYMLINK_TARGET_BYTES {
             return Err(EncodeError::Problem(Problem::new(
                 Reason::LinkTargetTooLong,

@@ -19,7 +19,7 @@ use super::{
     EncodeContext, EncodeError, Encoder, ObjectSink, ReadContent, ReadPolicy, entity_name,
 };
 use crate::entry::Entry;
-use crate::source::{Asker, Seen};
+use crate::source::{CallKind, Seen};
 
 /// Room for an inode: the max direct list of a block map, and the rest.
 const INODE_BYTES: u64 = FIRST_SEGMENT_BYTES + 24 * 1024;
@@ -158,13 +158,13 @@ impl Encoder {
         };
         let mut segment = ObjectBuffer::file_segment_in(memory, length as u32)?;
         let data = segment.data_mut();
-        let asking = context.source.ask(Asker::Encoder, file.entry.id);
+        let call = context.source.begin_call(CallKind::Encoder, file.entry.id);
         if read_at(&file.file, data, range.start)? != data.len() {
             return Err(EncodeError::Changed(
                 Seen::examined_open(&file.file)?.attributes,
             ));
         }
-        self.add_source_time(asking, length);
+        self.add_source_time(call, length);
         let id = context.identity.segment(file.entry.id, index);
         let name = ObjectName::block(id, ObjectType::Segment, file.handle);
         let segment = segment.finish(file.data_back(range.start));

@@ -25,7 +25,7 @@ use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::{Entry, EntryId, SourceAttributes};
 use crate::identity::Identity;
 use crate::problem::{Problem, Reason};
-use crate::source::{Asker, Asking, OpenError, Seen, SourceTree};
+use crate::source::{CallKind, OpenCall, OpenError, Seen, SourceTree};
 use crate::state::{Reader, StateError};
 
 pub use large_file::{LargeFile, Remaining};
@@ -205,9 +205,9 @@ impl Encoder {
     }
 
     /// Adds the time of a call to the source that returned `bytes`.
-    fn add_source_time(&mut self, asking: Asking<'_>, bytes: u64) {
+    fn add_source_time(&mut self, call: OpenCall<'_>, bytes: u64) {
         let moving = Duration::from_nanos(bytes.saturating_mul(NANOSECONDS_A_BYTE));
-        self.source_time += asking.end().saturating_sub(moving);
+        self.source_time += call.end().saturating_sub(moving);
     }
 
     /// Encodes an entry other than the root that has one name.
@@ -294,7 +294,7 @@ impl Encoder {
         linked: bool,
     ) -> Result<Option<SourceAttributes>, StateError> {
         let source = &self.context.source;
-        let _asking = source.ask(Asker::Encoder, entry.id);
+        let _call = source.begin_call(CallKind::Encoder, entry.id);
         let seen = source
             .directory(entry.parent)
             .and_then(|directory| Ok(directory.look_at(&entry.name)?));

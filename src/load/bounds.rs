@@ -128,10 +128,10 @@ impl Bounds {
     }
 
     fn within(options: &LoadOptions, open_files: u64) -> Result<Self, Refusal> {
-        if options.limits.bytes < UploadLimits::LEAST_BYTES {
+        if options.limits.bytes < UploadLimits::MIN_BYTES {
             return Err(Refusal::Memory {
                 given: options.limits.bytes,
-                minimum: UploadLimits::LEAST_BYTES,
+                minimum: UploadLimits::MIN_BYTES,
             });
         }
         let holders = Holders::requested(options).within(open_files)?;

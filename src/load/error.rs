@@ -8,7 +8,7 @@ use crate::container::ContainerError;
 use crate::container::location::LocationError;
 use crate::container::sas::SasProblem;
 use crate::process_limits::Explained;
-use crate::source::Difference;
+use crate::source::{Difference, MountsError};
 use crate::state::StateError;
 
 /// Why a load was refused or failed.
@@ -47,6 +47,9 @@ pub enum LoadError {
         /// The difference that proves it.
         what: String,
     },
+    /// The mounts below the source are unknown.
+    #[error(transparent)]
+    Mounts(#[from] MountsError),
     /// An error of one of the transfer's own files.
     #[error("cannot {action} {}: {}", .path.display(), Explained(.source))]
     Io {
@@ -105,6 +108,14 @@ pub enum Refusal {
         .0.display()
     )]
     SourceUnproven(PathBuf),
+    /// A source of which nothing was recorded that identifies it.
+    #[error(
+        "another folder or file system is at {}, or the recorded one was changed since: its mode, owner or times \
+         differ, and no entry in it was recorded yet. Mount the right one. If it is mounted, start again with \
+         --new, a new state folder and an empty container. Nothing was written",
+        .0.display()
+    )]
+    SourceUnrecorded(PathBuf),
     /// A source that holds none of the recorded entries.
     #[error(
         "another folder or file system is at {}: none of the recorded entries that were compared is in it. Mount \

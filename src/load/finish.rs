@@ -79,7 +79,7 @@ impl Load {
             .map_err(internal)?;
         sink.end()?;
         crash_point(CrashPoint::BucketPut);
-        Ok(self.state.set_begun()?)
+        Ok(self.state.record_bucket_object()?)
     }
 
     /// Writes the log, then the root, and records that the transfer is finished.

@@ -112,7 +112,19 @@ fn prepare_limited(
     ) -> Result<Arc<dyn Container>, ContainerError>,
 ) -> Result<Load, LoadError> {
     let bounds = Bounds::new(&options)?;
-    let source = check_places(&options.source, &options.state, Some(&options.container))?;
+    let existing = match mode {
+        Mode::Resume if State::exists(&options.state) => Some(State::open(&options.state)?),
+        Mode::New | Mode::Resume => None,
+    };
+    // A finished transfer does not read its source, which may be gone.
+    let is_finished = match &existing {
+        Some(state) => state.is_finished()?,
+        None => false,
+    };
+    let source = match is_finished {
+        true => real_path(&options.source),
+        false => check_places(&options.source, &options.state, Some(&options.container))?,
+    };
     if let ContainerLocation::Azure { sas, .. } = &options.container {
         sas.check(SystemTime::now(), Permissions::ALL)
             .map_err(Refusal::Token)?;
@@ -121,26 +133,20 @@ fn prepare_limited(
         Mode::New if State::exists(&options.state) => {
             return Err(StateError::Exists(options.state).into());
         }
-        Mode::Resume if !State::exists(&options.state) => {
+        Mode::Resume if existing.is_none() => {
             return Err(StateError::Missing(options.state).into());
         }
         Mode::New => check_parents(&options.state, None)?,
         Mode::Resume => {}
     }
     // The state is checked before the network.
-    let resumed = match mode {
-        Mode::New => None,
-        Mode::Resume => {
-            let state = State::open(&options.state)?;
-            let settings = state.settings()?;
-            check_settings(&options, &settings)?;
-            // A finished transfer does not read the source.
-            if !state.is_finished()? {
-                super::source::open(&state, &settings, options.source_identity)?;
-            }
-            Some(state)
+    if let Some(state) = &existing {
+        let settings = state.settings()?;
+        check_settings(&options, &source, &settings)?;
+        if !is_finished {
+            super::source::open(state, &settings, options.source_identity)?;
         }
-    };
+    }
     // A request costs less CPU than encoding its entry, so half of the cores are enough.
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -167,12 +173,15 @@ fn prepare_limited(
     };
     // An earlier version started the transfer.
     let mut inherited = false;
-    let state = match resumed {
+    let state = match existing {
         Some(state) => {
-            if state.needs_upgrade()? {
-                state.upgrade(&mounts_below(&source))?;
-                inherited = true;
+            if is_finished {
+                state.upgrade(None, &[])?;
+            } else if state.needs_upgrade()? {
+                let root = root_entry(&source)?;
+                state.upgrade(root.mount.as_ref(), &mounts_below(&source)?)?;
             }
+            inherited = !is_finished && state.has_inherited_mounts()?;
             state
         }
         None => {
@@ -207,7 +216,7 @@ impl Load {
     fn claim_container(&self) -> Result<(), LoadError> {
         let identity = Identity::new(self.settings.seed);
         // Also for a finished transfer: "complete" must not be reported for another container.
-        if self.state.has_begun()? {
+        if self.state.has_bucket_object()? {
             return self.check_bucket(&identity.bucket_uuid());
         }
         // An earlier run may have ended after it wrote the bucket object and before it recorded that.
@@ -413,14 +422,18 @@ fn new_settings(options: &LoadOptions, source: &Path) -> Result<Settings, LoadEr
         compression: options.compression.unwrap_or(Compression::Lz4),
         preserve_hardlinks: options.preserve_hardlinks.unwrap_or(false),
         examines: true,
-        mounts: mounts_below(source),
+        mounts: mounts_below(source)?,
         root: root_entry(source)?,
         source: source.to_path_buf(),
     })
 }
 
 /// Checks that the options of a resume are those that the transfer was started with.
-fn check_settings(options: &LoadOptions, settings: &Settings) -> Result<(), Refusal> {
+fn check_settings(
+    options: &LoadOptions,
+    source: &Path,
+    settings: &Settings,
+) -> Result<(), Refusal> {
     let conflict = |option, recorded: String, given: String| match recorded == given {
         true => Ok(()),
         false => Err(Refusal::Conflict {
@@ -429,7 +442,6 @@ fn check_settings(options: &LoadOptions, settings: &Settings) -> Result<(), Refu
             given,
         }),
     };
-    let source = source_folder(&options.source)?;
     if settings.source != source {
         return Err(Refusal::Conflict {
             option: "the source",

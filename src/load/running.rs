@@ -107,7 +107,7 @@ impl Running<'_> {
             visitor: None,
         };
         if options.retry_problems {
-            scan.look_again()?;
+            scan.reexamine()?;
         }
         std::thread::scope(|threads| {
             let scanning = threads.spawn(|| {

@@ -21,7 +21,7 @@ pub(super) fn open(
         source,
     };
     let mut mounts = settings.mounts.clone();
-    if identity != SourceIdentity::Inodes {
+    if identity == SourceIdentity::Attributes {
         mounts.iter_mut().for_each(|mount| mount.inode = None);
     }
     let tree = SourceTree::open(path, Box::new(reader))
@@ -39,6 +39,7 @@ pub(super) fn open(
         },
         Mismatch::Renumbered => Refusal::SourceRenumbered(path.clone()),
         Mismatch::Unproven => Refusal::SourceUnproven(path.clone()),
+        Mismatch::Unrecorded => Refusal::SourceUnrecorded(path.clone()),
         Mismatch::Emptied => Refusal::SourceEmptied(path.clone()),
     })?;
     Ok(tree)

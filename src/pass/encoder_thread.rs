@@ -1,4 +1,4 @@
-//! One encoding thread of a pass.
+//! An encoder thread of a pass.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
@@ -10,51 +10,53 @@ use clfs_format::{FILE_SEGMENT_BYTES, FIRST_SEGMENT_BYTES};
 
 use super::attempt::Attempt;
 use super::queue::{Work, WorkQueue};
-use super::{Failure, LargeTask, Message, OutcomeSender, PassRun, Sealed, Task, Verdict};
+use super::{
+    EncodeOutcome, EncodeResult, Failure, LargeTask, Message, OutcomeSender, PassRun, Task,
+};
+use crate::adaptive_pool::{AdaptivePool, Advice, STALL_THRESHOLD, Worker};
 use crate::crash_point::{CrashPoint, crash_point};
-use crate::crew::{Advice, Crew, HELD, Member};
 use crate::encode::{EncodeError, Encoded, Encoder, Remaining};
 use crate::problem::{Problem, Reason};
 use crate::progress::Progress;
-use crate::source::Asker;
+use crate::source::CallKind;
 use crate::state::{Pass, StateError};
 use crate::stop::StopOnPanic;
-use crate::upload::Receipt;
+use crate::upload::Completion;
 
-/// The room of most entries: what a large file has beyond its first segment, others may read.
+/// The memory that is reserved for one entry. The further segments of a large file are separate pieces of work.
 pub(super) const ENTRY_ROOM: u64 = FIRST_SEGMENT_BYTES;
 
-/// What the encoder threads of a pass have in common.
+/// The state that the encoder threads of a pass share.
 pub(super) struct Encoders<'a> {
     pub(super) run: &'a PassRun<'a>,
     pub(super) queue: &'a WorkQueue,
-    pub(super) crew: Crew,
+    pub(super) pool: AdaptivePool,
     pub(super) failure: &'a Failure,
 }
 
-/// Starts one thread more, if there may be one.
+/// Starts another thread, if the pool is below its maximum.
 ///
 /// # Errors
-/// When the system has no more threads, or no more files for its connection to the state.
-pub(super) fn recruit<'scope>(
+/// If the system has no more threads, or no more files for the thread's connection to the state.
+pub(super) fn start_worker<'scope>(
     threads: &'scope Scope<'scope, '_>,
     encoders: &'scope Encoders<'scope>,
     messages: Sender<Message>,
 ) -> Result<(), StateError> {
-    let Some(member) = encoders.crew.join() else {
+    let Some(worker) = encoders.pool.add_worker() else {
         return Ok(());
     };
-    let begun = begin(threads, encoders, member, messages);
-    if begun.is_err() {
-        encoders.crew.is_as_large_as_can_be();
+    let spawned = spawn(threads, encoders, worker, messages);
+    if spawned.is_err() {
+        encoders.pool.set_exhausted();
     }
-    begun
+    spawned
 }
 
-fn begin<'scope>(
+fn spawn<'scope>(
     threads: &'scope Scope<'scope, '_>,
     encoders: &'scope Encoders<'scope>,
-    member: Member<'scope>,
+    worker: Worker<'scope>,
     messages: Sender<Message>,
 ) -> Result<(), StateError> {
     let run = encoders.run;
@@ -66,7 +68,7 @@ fn begin<'scope>(
     };
     let work = move || {
         let _stop = StopOnPanic(run.stop);
-        if let Err(error) = thread.work(threads, encoders, member) {
+        if let Err(error) = thread.work(threads, encoders, worker) {
             encoders.failure.set(error, run.stop);
         }
     };
@@ -82,16 +84,16 @@ struct EncoderThread<'a> {
 }
 
 impl EncoderThread<'_> {
-    /// Encodes until the queue is closed and empty, or until this thread is one too many.
+    /// Encodes until the queue is closed and empty, or until the pool needs fewer threads.
     fn work<'scope>(
         mut self,
         threads: &'scope Scope<'scope, '_>,
         encoders: &'scope Encoders<'scope>,
-        mut member: Member<'scope>,
+        mut worker: Worker<'scope>,
     ) -> Result<(), StateError> {
         let mut first_error = Ok(());
-        // Half of the threads at most read segments while small files wait.
-        while let Some(work) = self.queue.take(encoders.crew.members().div_ceil(2)) {
+        // At most half of the threads read segments while small files are queued.
+        while let Some(work) = self.queue.take(encoders.pool.workers().div_ceil(2)) {
             let (done, room) = match work {
                 Work::Entry(task) => (self.entry(task), ENTRY_ROOM),
                 Work::Segment(large, index) => {
@@ -102,19 +104,19 @@ impl EncoderThread<'_> {
                 }
             };
             if done.is_err() {
-                // The run stops; the queue is still emptied, so that no one waits for this thread.
+                // The run stops. The queue is still emptied, so that no other thread blocks.
                 self.run.stop.request();
                 first_error = first_error.and(done);
                 continue;
             }
-            // What failed, and what needs no source, says nothing about it.
+            // Failed work and work without calls to the source do not measure its latency.
             let took = self.encoder.take_source_time();
             if !took.is_zero() {
-                member.count(took);
+                worker.count(took);
             }
-            let advice = match member.advice() {
-                // The container is what is waited for: others can read all that it takes. Those that
-                // wait with objects of another size say nothing of this one's.
+            let advice = match worker.advice() {
+                // The container limits the throughput, so another thread would only wait. Room is managed
+                // separately for small and large objects.
                 Advice::Grow if self.run.uploader.is_short_of_room(room) => Advice::Leave,
                 advice => advice,
             };
@@ -122,15 +124,19 @@ impl EncoderThread<'_> {
                 Advice::Stay => {}
                 Advice::Grow => {
                     if self.queue.is_short_of_threads() {
-                        // Without another thread it goes on with those that there are.
-                        drop(recruit(threads, encoders, self.messages.clone()));
+                        // If no thread can be started, the pass continues with the existing ones.
+                        drop(start_worker(threads, encoders, self.messages.clone()));
                     }
                 }
                 Advice::Leave => {
-                    let held = self.run.context.source.held_of(Asker::Encoder, HELD);
-                    match member.leave(held) {
+                    let stalled = self
+                        .run
+                        .context
+                        .source
+                        .slow_calls_of(CallKind::Encoder, STALL_THRESHOLD);
+                    match worker.leave(stalled) {
                         Ok(()) => return first_error,
-                        Err(stays) => member = stays,
+                        Err(stays) => worker = stays,
                     }
                 }
             }
@@ -141,50 +147,52 @@ impl EncoderThread<'_> {
     fn entry(&mut self, task: Task) -> Result<(), StateError> {
         let (attempt, failed_before) = (task.attempt, task.failed_before);
         let entry = task.entry.clone();
-        let receipt = Arc::new(Receipt::new(OutcomeSender {
+        let completion = Arc::new(Completion::new(OutcomeSender {
             task,
             began: Instant::now(),
             messages: self.messages.clone(),
         }));
         if self.run.stop.is_requested() {
-            receipt.seal(Verdict::Abandoned.into());
+            completion.finish(EncodeOutcome::Abandoned.into());
             return Ok(());
         }
-        // Whoever fixed it may have changed mode or owner too.
+        // The fix may have changed mode or owner.
         let linked = self.run.pass == Pass::Links;
         if attempt == Attempt::AfterFailure {
             match self.encoder.fresh_attributes(&entry, linked) {
                 Ok(None) => {}
                 Ok(Some(fresh)) => {
-                    receipt.seal(Verdict::Changed(fresh, Attempt::First).into());
+                    completion.finish(EncodeOutcome::Changed(fresh, Attempt::First).into());
                     return Ok(());
                 }
                 Err(error) => {
-                    receipt.seal(Verdict::Abandoned.into());
+                    completion.finish(EncodeOutcome::Abandoned.into());
                     return Err(error);
                 }
             }
         }
-        let sink = self.run.uploader.sink(&receipt);
+        let sink = self.run.uploader.sink(&completion);
         self.encoder.set_read_policy(attempt.read_policy());
         let encoded = match self.run.pass {
             Pass::Links => self.encoder.linked(&entry, &sink),
             _ => self.encoder.entry(&entry, &sink),
         };
         match encoded {
-            Ok(Encoded::Complete(content)) => receipt.seal(Verdict::Whole(content).into()),
+            Ok(Encoded::Complete(content)) => {
+                completion.finish(EncodeOutcome::Complete(content).into())
+            }
             Ok(Encoded::Large(file)) => self.queue.push_large(Arc::new(LargeTask {
                 file: *file,
                 attempt,
                 failed_before,
-                receipt,
+                completion,
                 failure: OnceLock::new(),
                 read: AtomicU64::new(0),
             })),
             Err(error) => {
-                let (verdict, fatal) = self.verdict(error, attempt);
-                self.count(&verdict, failed_before);
-                receipt.seal(verdict.into());
+                let (outcome, fatal) = self.outcome_of(error, attempt);
+                self.count(&outcome, failed_before);
+                completion.finish(outcome.into());
                 return fatal;
             }
         }
@@ -192,15 +200,15 @@ impl EncoderThread<'_> {
     }
 
     fn segment(&mut self, large: &LargeTask, index: u64) -> Result<(), StateError> {
-        let sink = self.run.uploader.sink(&large.receipt);
+        let sink = self.run.uploader.sink(&large.completion);
         let mut fatal = Ok(());
         if self.run.stop.is_requested() {
-            large.fail(Verdict::Abandoned);
+            large.fail(EncodeOutcome::Abandoned);
         } else {
             match self.encoder.segment(&large.file, index, &sink) {
                 Ok(()) => {
                     large.read.fetch_add(FILE_SEGMENT_BYTES, Ordering::Relaxed);
-                    Progress::add(&self.run.progress.under_way, FILE_SEGMENT_BYTES);
+                    Progress::add(&self.run.progress.read_ahead, FILE_SEGMENT_BYTES);
                 }
                 Err(error) => fatal = self.fail(large, error),
             }
@@ -210,57 +218,64 @@ impl EncoderThread<'_> {
             return fatal;
         }
         crash_point(CrashPoint::BeforeLargeInode);
-        // This was the last: the inode goes, if all went well.
-        let verdict = match large.failure.get() {
+        // This was the last segment. The inode follows unless a segment failed.
+        let outcome = match large.failure.get() {
             Some(failure) => failure.clone(),
             None => match self.encoder.large_inode(&large.file, &sink) {
-                Ok(content) => Verdict::Whole(content),
+                Ok(content) => EncodeOutcome::Complete(content),
                 Err(error) => {
-                    let (verdict, error) = self.verdict(error, large.attempt);
+                    let (outcome, error) = self.outcome_of(error, large.attempt);
                     fatal = fatal.and(error);
-                    verdict
+                    outcome
                 }
             },
         };
         crash_point(CrashPoint::AfterLargeInode);
-        self.count(&verdict, large.failed_before);
-        large.receipt.seal(Sealed {
-            verdict,
+        self.count(&outcome, large.failed_before);
+        large.completion.finish(EncodeResult {
+            outcome,
             read_ahead: large.read.load(Ordering::Relaxed),
         });
         fatal
     }
 
     fn fail(&self, large: &LargeTask, error: EncodeError) -> Result<(), StateError> {
-        let (verdict, fatal) = self.verdict(error, large.attempt);
-        large.fail(verdict);
+        let (outcome, fatal) = self.outcome_of(error, large.attempt);
+        large.fail(outcome);
         fatal
     }
 
-    /// Counts a problem as soon as it is known: before it is stored, others would follow.
-    fn count(&self, verdict: &Verdict, failed_before: bool) {
-        if matches!(verdict, Verdict::Problem(_)) && !failed_before && self.run.limit.add() {
+    /// Counts a problem before it is stored, so that the limit stops the run without delay.
+    fn count(&self, outcome: &EncodeOutcome, failed_before: bool) {
+        if matches!(outcome, EncodeOutcome::Problem(_)) && !failed_before && self.run.limit.add() {
             self.run.stop.request();
         }
     }
 
-    /// What an error means for the entry, and whether it ends the run.
-    fn verdict(&self, error: EncodeError, attempt: Attempt) -> (Verdict, Result<(), StateError>) {
+    /// The outcome of an entry that could not be encoded, and the error that ends the run, if any.
+    fn outcome_of(
+        &self,
+        error: EncodeError,
+        attempt: Attempt,
+    ) -> (EncodeOutcome, Result<(), StateError>) {
         match error {
-            EncodeError::Problem(problem) => (Verdict::Problem(problem), Ok(())),
+            EncodeError::Problem(problem) => (EncodeOutcome::Problem(problem), Ok(())),
             EncodeError::Changed(attributes) => match attempt.next(self.run.when_changed) {
-                Some(next) => (Verdict::Changed(attributes, next), Ok(())),
-                None => (Verdict::Problem(Problem::new(Reason::Changed)), Ok(())),
+                Some(next) => (EncodeOutcome::Changed(attributes, next), Ok(())),
+                None => (
+                    EncodeOutcome::Problem(Problem::new(Reason::Changed)),
+                    Ok(()),
+                ),
             },
-            EncodeError::State(error) => (Verdict::Abandoned, Err(error)),
+            EncodeError::State(error) => (EncodeOutcome::Abandoned, Err(error)),
         }
     }
 }
 
 impl LargeTask {
-    fn fail(&self, verdict: Verdict) {
+    fn fail(&self, outcome: EncodeOutcome) {
         self.file.abandon();
         // The first reason counts.
-        let _: Result<(), Verdict> = self.failure.set(verdict);
+        let _: Result<(), EncodeOutcome> = self.failure.set(outcome);
     }
 }

@@ -1,16 +1,16 @@
-//! A pass over the entries: takes them by ascending id, has them encoded and uploaded, and
-//! settles what became of them.
+//! A pass over the entries: reads them from the state by ascending id, encodes and uploads them, and
+//! records their outcomes.
 //!
-//! Three parts work at the same time: one thread takes entries from the state, several encode,
-//! and the caller's thread gathers outcomes and stores them in batches. An entry is settled only
-//! when the container has confirmed all its objects.
+//! Three stages run concurrently: the dispatcher thread queues entries from the state, encoder threads
+//! encode them, and the caller's thread is the outcome writer, which stores outcomes in batches. An entry
+//! is settled only after the container has confirmed all its objects.
 
 mod attempt;
+mod checkpoint;
+mod dispatcher;
 mod encoder_thread;
-mod ledger;
+mod outcome_writer;
 mod queue;
-mod settler;
-mod taker;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::Sender;
@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use crate::crew::Crew;
+use crate::adaptive_pool::AdaptivePool;
 use crate::encode::{EncodeContext, LargeFile, ReadContent};
 use crate::entry::{Entry, SourceAttributes};
 use crate::events::Monitor;
@@ -26,52 +26,51 @@ use crate::problem::{Problem, ProblemLimit};
 use crate::progress::Progress;
 use crate::state::{Pass, State, StateError};
 use crate::stop::{StopFlag, StopOnPanic};
-use crate::upload::{Delivered, Receipt, ReceiptEnd, Uploader};
+use crate::upload::{Completion, CompletionHandler, Delivered, Uploader};
 
 pub use attempt::WhenChanged;
 pub use queue::OPEN_FILES;
 
 use attempt::Attempt;
+use checkpoint::Checkpoint;
 use encoder_thread::Encoders;
-use ledger::Ledger;
 use queue::WorkQueue;
 
-/// What a pass works with.
+/// The inputs of a pass.
 pub struct PassRun<'a> {
-    /// Which pass.
+    /// The pass to run.
     pub pass: Pass,
-    /// Where entries come from and outcomes go.
+    /// Source of the entries, and destination of their outcomes.
     pub state: &'a State,
-    /// What encoders share.
+    /// The context that encoders share.
     pub context: &'a Arc<EncodeContext>,
-    /// Where objects go.
+    /// Destination of the objects.
     pub uploader: &'a Arc<Uploader>,
-    /// The most threads that encode; there are fewer while the source answers quickly.
+    /// Maximum number of encoder threads. Fewer run while the source responds quickly.
     pub threads: usize,
-    /// Whether entries that failed in an earlier run are tried again.
+    /// Whether to retry entries that failed in an earlier run.
     pub retry_problems: bool,
     /// What to do with files that change while they are read.
     pub when_changed: WhenChanged,
     /// Stops the run when too many entries fail.
     pub limit: &'a ProblemLimit,
-    /// Asks whether more entries can come, and waits for them.
+    /// Waits for entries that the scan has not recorded yet.
     pub more: &'a dyn MoreEntries,
-    /// Looked at between two pieces of work.
+    /// Checked between two pieces of work.
     pub stop: &'a StopFlag,
-    /// Figures.
+    /// Counters of the run.
     pub progress: &'a Progress,
-    /// Hears of problems.
+    /// Receives problems.
     pub monitor: &'a dyn Monitor,
 }
 
-/// Where entries come from while a pass runs.
+/// Waits for entries that are recorded while a pass runs.
 pub trait MoreEntries: Sync {
-    /// Waits until there may be more entries than there were. False when there are no more to
-    /// come than are there now.
+    /// Waits until more entries may have been recorded. Returns false if no more will be recorded.
     fn wait(&self) -> bool;
 }
 
-/// No more than there are.
+/// All entries are recorded already.
 pub struct NoMore;
 
 impl MoreEntries for NoMore {
@@ -80,96 +79,96 @@ impl MoreEntries for NoMore {
     }
 }
 
-/// An entry on its way.
+/// An entry in flight.
 #[derive(Debug, Clone)]
 struct Task {
     entry: Entry,
     attempt: Attempt,
-    /// It failed in an earlier run.
+    /// Whether it failed in an earlier run.
     failed_before: bool,
 }
 
-/// A large file on its way.
+/// A large file in flight.
 struct LargeTask {
     file: LargeFile,
     attempt: Attempt,
     failed_before: bool,
-    receipt: Arc<Receipt<OutcomeSender>>,
-    /// The first reason why it cannot be loaded.
-    failure: OnceLock<Verdict>,
-    /// See [`Sealed::read_ahead`].
+    completion: Arc<Completion<OutcomeSender>>,
+    /// The first failure of one of its segments.
+    failure: OnceLock<EncodeOutcome>,
+    /// See [`EncodeResult::read_ahead`].
     read: AtomicU64,
 }
 
-/// What the encoder said of an entry.
+/// The result of encoding an entry.
 #[derive(Debug, Clone)]
-enum Verdict {
-    /// Read whole.
-    Whole(ReadContent),
-    /// Not what the scan saw: these are its attributes now, and with them it is tried again.
+enum EncodeOutcome {
+    /// It was read completely.
+    Complete(ReadContent),
+    /// It changed since the scan. It is retried with the current attributes.
     Changed(SourceAttributes, Attempt),
-    /// It cannot be loaded.
+    /// It failed.
     Problem(Problem),
-    /// The run is stopping; the entry stays outstanding.
+    /// The run is stopping; the entry remains outstanding.
     Abandoned,
 }
 
-/// All that an encoder tells of an entry.
-struct Sealed {
-    verdict: Verdict,
-    /// Bytes of a large file, which [`Progress::under_way`] holds until the entry is settled.
+/// The result of encoding an entry, with what was read of it.
+struct EncodeResult {
+    outcome: EncodeOutcome,
+    /// Bytes of a large file that are part of [`Progress::read_ahead`] until the entry is settled.
     read_ahead: u64,
 }
 
-impl From<Verdict> for Sealed {
-    fn from(verdict: Verdict) -> Self {
-        Sealed {
-            verdict,
+impl From<EncodeOutcome> for EncodeResult {
+    fn from(outcome: EncodeOutcome) -> Self {
+        EncodeResult {
+            outcome,
             read_ahead: 0,
         }
     }
 }
 
-/// What the settler hears.
+/// A message to the outcome writer.
 enum Message {
-    /// An entry and what became of it.
-    Outcome(Box<Outcome>),
-    /// The taker has taken the last entry.
+    /// The outcome of an entry.
+    Outcome(Box<EntryOutcome>),
+    /// The dispatcher has queued the last entry.
     AllTaken,
 }
 
-struct Outcome {
+struct EntryOutcome {
     task: Task,
-    sealed: Sealed,
+    result: EncodeResult,
     delivered: Delivered,
-    /// From the moment that a thread took it to the last answer.
+    /// The time from when a thread took the entry to the last response of the container.
     took: Duration,
 }
 
-/// Sends the outcome of an entry to the settler.
+/// Sends the outcome of an entry to the outcome writer.
 struct OutcomeSender {
     task: Task,
     began: Instant,
     messages: Sender<Message>,
 }
 
-impl ReceiptEnd for OutcomeSender {
-    type Verdict = Sealed;
+impl CompletionHandler for OutcomeSender {
+    type Outcome = EncodeResult;
 
-    fn end(self, sealed: Sealed, delivered: Delivered) {
-        let outcome = Outcome {
+    fn completed(self, result: EncodeResult, delivered: Delivered) {
+        let outcome = EntryOutcome {
             task: self.task,
-            sealed,
+            result,
             delivered,
             took: self.began.elapsed(),
         };
-        // The settler goes only after a failure of the state; the outcome is then not stored,
-        // and the entry is taken again by the next run.
+        // The outcome writer exits early only if the state fails. The outcome is lost then, and the next
+        // run loads the entry again.
         drop(self.messages.send(Message::Outcome(Box::new(outcome))));
     }
 }
 
-/// The first error that ends a pass.
+/// The first error of any thread, which ends the pass.
 #[derive(Debug, Default)]
 struct Failure(Mutex<Option<StateError>>);
 
@@ -188,6 +187,7 @@ impl Failure {
     }
 }
 
+/// Closes the queue if its thread panics, so that the other threads do not wait forever.
 struct CloseOnPanic<'a>(&'a WorkQueue);
 
 impl Drop for CloseOnPanic<'_> {
@@ -199,49 +199,55 @@ impl Drop for CloseOnPanic<'_> {
 }
 
 impl PassRun<'_> {
-    /// Runs the pass to its end, or until the run is asked to stop.
+    /// Runs the pass until it is finished or a stop is requested.
     ///
     /// # Errors
-    /// When the state cannot be read or written.
+    /// If the state cannot be read or written.
     pub fn run(&self) -> Result<(), StateError> {
         let reader = self.state.reader()?;
-        let ledger = Mutex::new(Ledger::resume(reader.progress(self.pass)?));
+        let checkpoint = Mutex::new(Checkpoint::resume(reader.progress(self.pass)?));
         let queue = WorkQueue::default();
         let failure = Failure::default();
         let encoders = Encoders {
             run: self,
             queue: &queue,
-            crew: Crew::new(self.threads),
+            pool: AdaptivePool::new(self.threads),
             failure: &failure,
         };
         let encoders = &encoders;
         let fail = |error| failure.set(error, self.stop);
         std::thread::scope(|threads| {
-            // However this ends, the other threads must not wait for it.
+            // If this thread panics, the others must not wait for it.
             let _stop = StopOnPanic(self.stop);
             let _close = CloseOnPanic(&queue);
             let (messages, outcomes) = std::sync::mpsc::channel();
-            for _ in 0..encoders.crew.few() {
-                encoder_thread::recruit(threads, encoders, messages.clone()).unwrap_or_else(fail);
+            for _ in 0..encoders.pool.min() {
+                encoder_thread::start_worker(threads, encoders, messages.clone())
+                    .unwrap_or_else(fail);
             }
             let more = messages.clone();
-            let take = || {
+            let dispatch = || {
                 let _stop = StopOnPanic(self.stop);
-                taker::take(self, reader, &ledger, &queue).unwrap_or_else(fail);
-                // The settler is there until all senders are gone, this one too.
+                dispatcher::dispatch(self, reader, &checkpoint, &queue).unwrap_or_else(fail);
+                // The outcome writer runs until all senders are dropped.
                 drop(messages.send(Message::AllTaken));
                 drop(messages);
             };
-            if let Err(error) = Builder::new().spawn_scoped(threads, take) {
+            if let Err(error) = Builder::new().spawn_scoped(threads, dispatch) {
                 fail(StateError::Exhausted(error));
             }
-            // It takes its sender along: the settler hears the end when that is gone too.
-            let recruit = move || {
-                // Without another thread it goes on with those that there are.
-                drop(encoder_thread::recruit(threads, encoders, more.clone()));
+            // Owns a sender: the outcome writer must drop this closure before the channel can close.
+            let start_worker = move || {
+                // If no thread can be started, the pass continues with the existing ones.
+                drop(encoder_thread::start_worker(
+                    threads,
+                    encoders,
+                    more.clone(),
+                ));
             };
-            let recruit: Box<dyn Fn()> = Box::new(recruit);
-            settler::settle(self, &outcomes, &ledger, &queue, recruit).unwrap_or_else(fail);
+            let start_worker: Box<dyn Fn()> = Box::new(start_worker);
+            outcome_writer::write_outcomes(self, &outcomes, &checkpoint, &queue, start_worker)
+                .unwrap_or_else(fail);
             queue.close(self.stop.is_requested());
         });
         failure.into_result()

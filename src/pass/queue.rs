@@ -1,7 +1,7 @@
-//! What the encoder threads take next: entries, and segments of large files.
+//! The queue of the encoder threads: entries, and segments of large files.
 //!
-//! A thread is woken only when it waits and there is something for it: a wakeup costs more than
-//! the encoding of a small file.
+//! A thread is woken only if it waits and there is work for it, because a wakeup costs more than encoding
+//! a small file.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,51 +16,52 @@ pub(super) enum Work {
     Segment(Arc<LargeTask>, u64),
 }
 
-/// A bounded queue of entries, with the open large files beside it.
+/// A bounded queue of entries, and the list of open large files.
 #[derive(Default)]
 pub(super) struct WorkQueue {
     inner: Mutex<Inner>,
     /// Encoder threads wait here for work.
     work: Condvar,
-    /// The taker waits here for places.
-    places: Condvar,
+    /// The dispatcher waits here while the queue is full.
+    not_full: Condvar,
 }
 
 #[derive(Default)]
 struct Inner {
     entries: VecDeque<Task>,
-    large: VecDeque<Lane>,
-    /// Threads that read segments now.
+    large: VecDeque<LargeQueue>,
+    /// Threads that are reading segments.
     readers: usize,
     /// Threads that wait for work.
     idle: usize,
-    /// Pieces of work that were taken, ever.
+    /// Total number of pieces of work that were taken.
     taken: u64,
-    /// The taker waits for places.
+    /// The dispatcher waits until the queue has drained.
     full: bool,
     closed: bool,
 }
 
-/// A large file and its next segment that nobody has taken.
-struct Lane {
+/// A large file and its next segment to read.
+struct LargeQueue {
     file: Arc<LargeTask>,
     next: u64,
 }
 
-/// Large files that are open and not read whole; a thread that took an entry may add one more.
+/// Maximum number of large files that are open and not read completely. Each thread that has taken an entry
+/// may add one more.
 pub const OPEN_FILES: usize = 16;
 
-/// Entries that wait at most, beside the batch that filled the queue: enough for all threads, few
-/// enough to be nothing in memory.
-const WAITING: usize = 512;
+/// Maximum number of queued entries, besides the batch that fills the queue: enough for all threads, with
+/// negligible memory.
+const MAX_QUEUED: usize = 512;
 
 impl WorkQueue {
-    /// Adds entries, waiting for places before. False when the queue is closed.
+    /// Waits until the queue is not full, then adds entries. Returns false if the queue is closed.
     pub(super) fn push(&self, tasks: Vec<Task>) -> bool {
         let mut inner = self.inner();
-        while inner.entries.len() >= WAITING && !inner.closed {
+        while inner.entries.len() >= MAX_QUEUED && !inner.closed {
             inner.full = true;
-            inner = wait(&self.places, inner);
+            inner = wait(&self.not_full, inner);
         }
         if inner.closed {
             return false;
@@ -71,7 +72,7 @@ impl WorkQueue {
         true
     }
 
-    /// Adds an entry that is taken once more; it does not wait, as there are few.
+    /// Adds an entry that is retried. Does not wait, because such entries are few.
     pub(super) fn push_again(&self, task: Task) {
         let mut inner = self.inner();
         inner.entries.push_front(task);
@@ -82,30 +83,30 @@ impl WorkQueue {
     pub(super) fn push_large(&self, file: Arc<LargeTask>) {
         let mut inner = self.inner();
         let segments = usize::try_from(file.file.segments()).unwrap_or(usize::MAX);
-        inner.large.push_back(Lane { file, next: 1 });
+        inner.large.push_back(LargeQueue { file, next: 1 });
         self.wake(&inner, segments);
     }
 
-    /// The next piece of work; none when the queue is closed and empty.
+    /// Waits for the next piece of work. Returns None once the queue is closed and empty.
     ///
-    /// At most `segment_readers` threads read segments while entries wait, so that small files
-    /// go on beside large ones; all of them when [`OPEN_FILES`] are waiting to be read, as each
-    /// further entry may be another.
+    /// At most `segment_readers` threads read segments while entries are queued, so that small files
+    /// make progress besides large ones. Once [`OPEN_FILES`] are open, all threads read segments, because
+    /// the next entry may be another large file.
     pub(super) fn take(&self, segment_readers: usize) -> Option<Work> {
         let mut inner = self.inner();
         loop {
-            let lane_allowed = inner.readers < segment_readers
+            let segment_allowed = inner.readers < segment_readers
                 || inner.entries.is_empty()
                 || inner.large.len() >= OPEN_FILES;
-            if lane_allowed && let Some(work) = inner.next_segment() {
+            if segment_allowed && let Some(work) = inner.next_segment() {
                 inner.taken += 1;
                 return Some(work);
             }
             if let Some(task) = inner.entries.pop_front() {
                 inner.taken += 1;
-                if inner.full && inner.entries.len() <= WAITING / 2 {
+                if inner.full && inner.entries.len() <= MAX_QUEUED / 2 {
                     inner.full = false;
-                    self.places.notify_one();
+                    self.not_full.notify_one();
                 }
                 return Some(Work::Entry(task));
             }
@@ -118,42 +119,42 @@ impl WorkQueue {
         }
     }
 
-    /// Pieces of work that were taken, ever.
+    /// Total number of pieces of work that were taken.
     pub(super) fn taken(&self) -> u64 {
         self.inner().taken
     }
 
-    /// Whether there is work that no thread has time for.
+    /// Whether work is queued and no thread is idle.
     pub(super) fn is_short_of_threads(&self) -> bool {
         let inner = self.inner();
         inner.idle == 0 && !(inner.entries.is_empty() && inner.large.is_empty())
     }
 
-    /// Whether entries wait, which need less room than segments.
+    /// Whether entries are queued, which need less memory than segments.
     pub(super) fn has_entries(&self) -> bool {
         !self.inner().entries.is_empty()
     }
 
-    /// A segment was read: its thread takes other work.
+    /// Records that a segment was read.
     pub(super) fn segment_done(&self) {
         self.inner().readers -= 1;
     }
 
-    /// Nothing more will be pushed. What waits is dropped when `drop_waiting`: it stays
-    /// outstanding for the next run.
-    pub(super) fn close(&self, drop_waiting: bool) {
+    /// Closes the queue for new work. With `drop_queued`, drops the queued work, which remains outstanding for
+    /// the next run.
+    pub(super) fn close(&self, drop_queued: bool) {
         let mut inner = self.inner();
         inner.closed = true;
-        if drop_waiting {
+        if drop_queued {
             inner.entries.clear();
             inner.large.clear();
         }
         self.work.notify_all();
-        self.places.notify_all();
+        self.not_full.notify_all();
     }
 
-    /// Wakes as many of the waiting threads as there are new pieces of work. None waits while there
-    /// is any: without entries every thread may read segments.
+    /// Wakes one waiting thread for each new piece of work. No thread waits while work is queued, because
+    /// without queued entries each thread may read segments.
     fn wake(&self, inner: &Inner, pieces: usize) {
         match pieces.min(inner.idle) {
             0 => {}
@@ -175,10 +176,10 @@ fn wait<'a>(condition: &Condvar, inner: MutexGuard<'a, Inner>) -> MutexGuard<'a,
 
 impl Inner {
     fn next_segment(&mut self) -> Option<Work> {
-        let lane = self.large.front_mut()?;
-        let work = Work::Segment(Arc::clone(&lane.file), lane.next);
-        lane.next += 1;
-        if lane.next > lane.file.file.segments() {
+        let large = self.large.front_mut()?;
+        let work = Work::Segment(Arc::clone(&large.file), large.next);
+        large.next += 1;
+        if large.next > large.file.file.segments() {
             self.large.pop_front();
         }
         self.readers += 1;

@@ -1,13 +1,13 @@
-//! How long the rest of a run takes.
+//! The estimated time until the end of a run.
 
 use super::Snapshot;
 
-/// Entries that must have been settled in a run before their rate says anything of others, while the
-/// bytes have a rate of their own: of a few large files it says nothing.
+/// Entries that a run must have settled before their rate is used besides that of the bytes. The entry rate
+/// of a few large files is not representative.
 const ENOUGH: u64 = 100;
 
-/// Seconds that what is left takes, if it goes on as in the last minutes: what its bytes need, or its
-/// entries, whichever is more. None while nobody knows how much there is, and when nothing moved.
+/// Seconds until the end at the rates of the last minutes: the time for the remaining bytes or for the
+/// remaining entries, whichever is longer. None until the scan is complete, and without recent progress.
 pub(super) fn estimate(snapshot: &Snapshot) -> Option<u64> {
     if !snapshot.scan_complete {
         return None;
@@ -21,7 +21,7 @@ pub(super) fn estimate(snapshot: &Snapshot) -> Option<u64> {
         return None;
     }
     let seconds = |left: u64, rate: f64| (rate > 0.0).then(|| left as f64 / rate);
-    // While files without content go, those with some went before, or have not come yet.
+    // While only empty files are loaded, the recent byte rate is 0, and the overall one is used.
     let bytes_rate = match recent.bytes_read > 0.0 {
         true => recent.bytes_read,
         false => overall.bytes_read,
@@ -30,7 +30,7 @@ pub(super) fn estimate(snapshot: &Snapshot) -> Option<u64> {
         0 => None,
         bytes => seconds(bytes, bytes_rate),
     };
-    // Large files hold up entries that will go fast when they get their turn.
+    // While large files are loaded, the recent entry rate is too low for the small files after them.
     let for_entries = seconds(entries, recent.entries.max(overall.entries));
     let longest = match (for_bytes, for_entries) {
         (Some(bytes), Some(entries)) if snapshot.run_done >= ENOUGH => bytes.max(entries),
@@ -52,10 +52,10 @@ mod tests {
     struct Case {
         what: &'static str,
         phase: Phase,
-        /// Entries and bytes that are left, and entries that this run settled.
+        /// Remaining entries and bytes, and entries that this run settled.
         left: (u64, u64),
         run_done: u64,
-        /// Entries and bytes in a second, over the last minutes and over the run.
+        /// Entries and bytes per second, over the last minutes and over the run.
         recent: (f64, f64),
         overall: (f64, f64),
         expected: Option<u64>,
@@ -74,51 +74,51 @@ mod tests {
     }
 
     #[test]
-    fn the_estimate_goes_by_what_moves() {
+    fn the_estimate_follows_from_the_rates() {
         let gib = GIB as f64;
         for case in [
-            case("nothing moves", None),
+            case("no progress", None),
             Case {
                 overall: (9.0, gib),
-                ..case("nothing moves any more", None)
+                ..case("no recent progress", None)
             },
             Case {
                 left: (0, 0),
-                ..case("nothing is left", Some(0))
+                ..case("nothing remains", Some(0))
             },
             Case {
                 recent: (100.0, gib),
                 overall: (100.0, gib),
-                ..case("the longer of both", Some(10))
+                ..case("the longer of both times", Some(10))
             },
             Case {
                 recent: (10.0, gib),
                 overall: (10.0, gib),
-                ..case("many small ones", Some(100))
+                ..case("many small files", Some(100))
             },
             Case {
                 left: (3, 3000 * GIB),
                 run_done: 0,
                 recent: (0.0, gib),
                 overall: (0.0, gib),
-                ..case("no file has ended", Some(3000))
+                ..case("no file was settled", Some(3000))
             },
             Case {
                 run_done: 1,
                 recent: (1.0 / 300.0, gib),
                 overall: (1.0 / 300.0, gib),
-                ..case("one file has ended", Some(10))
+                ..case("one file was settled", Some(10))
             },
             Case {
                 recent: (1.0 / 300.0, gib),
                 overall: (200.0, gib),
-                ..case("one has ended lately, many before", Some(10))
+                ..case("one was settled recently, many before", Some(10))
             },
             Case {
                 left: (1000, 0),
                 recent: (50.0, 0.0),
                 overall: (20.0, gib),
-                ..case("no bytes are left", Some(20))
+                ..case("no bytes remain", Some(20))
             },
             Case {
                 phase: Phase::Directories,
@@ -129,7 +129,7 @@ mod tests {
             Case {
                 recent: (1000.0, 0.0),
                 overall: (1000.0, gib / 2.0),
-                ..case("only empty files lately", Some(20))
+                ..case("only empty files recently", Some(20))
             },
             Case {
                 recent: (10.0, 0.0),
@@ -154,12 +154,12 @@ mod tests {
             snapshot.overall = rates(case.overall);
             assert_eq!(estimate(&snapshot), case.expected, "{}", case.what);
             snapshot.scan_complete = false;
-            assert_eq!(estimate(&snapshot), None, "{} while it scans", case.what);
+            assert_eq!(estimate(&snapshot), None, "{} during the scan", case.what);
         }
     }
 
     #[test]
-    fn failed_files_are_not_waited_for() {
+    fn failed_files_are_excluded() {
         let mut snapshot = blank();
         snapshot.scan_complete = true;
         (snapshot.found, snapshot.done, snapshot.failed) = (1000, 900, 50);
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(estimate(&snapshot), Some(50));
         snapshot.bytes_failed = 40 * GIB;
         assert_eq!(estimate(&snapshot), Some(10));
-        // Some of them were read after all.
+        // Some of them were read before they failed.
         snapshot.bytes_failed = 90 * GIB;
         assert_eq!((snapshot.bytes_pending(), estimate(&snapshot)), (0, None));
         snapshot.overall.entries = 10.0;

@@ -1,5 +1,4 @@
-//! The largest files of a transfer, and those that took longest: what an administrator asks for when
-//! a load seems to stand still.
+//! The largest and the slowest files of a transfer: the first thing to check if a load seems to hang.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,36 +8,36 @@ use serde::{Deserialize, Serialize};
 
 use crate::entry::EntryId;
 
-/// As many are kept of each.
+/// Number of files in each ranking.
 const KEPT: usize = 10;
 
-/// Files with their paths, the most extreme first.
+/// The largest and the slowest files.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Extremes {
-    /// By size.
-    pub largest: Vec<Placed>,
-    /// By the time from the first read to the last answer of the container.
-    pub slowest: Vec<Placed>,
+    /// The largest file first.
+    pub largest: Vec<RankedFile>,
+    /// The slowest file first, by the time from its first read to the last response of the container.
+    pub slowest: Vec<RankedFile>,
 }
 
-/// A file that stands out.
+/// A file of a ranking.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Placed {
-    /// Its path below the source, in hexadecimal, as names are bytes.
+pub struct RankedFile {
+    /// Its path below the source in hexadecimal, because names are bytes.
     pub path_hex: String,
-    /// The same as text; what is not UTF-8 is replaced in it.
+    /// Its path as text. Invalid UTF-8 is replaced.
     pub path: String,
     /// Its size.
     pub bytes: u64,
-    /// How long it took.
+    /// The time from its first read to the last response of the container.
     pub milliseconds: u64,
 }
 
-impl Placed {
+impl RankedFile {
     fn new(path: &[u8], extreme: &Extreme) -> Self {
-        Placed {
+        RankedFile {
             path_hex: path.iter().map(|byte| format!("{byte:02x}")).collect(),
             path: String::from_utf8_lossy(path).into_owned(),
             bytes: extreme.bytes,
@@ -46,7 +45,7 @@ impl Placed {
         }
     }
 
-    /// The path's bytes.
+    /// The bytes of the path.
     pub fn path(&self) -> Vec<u8> {
         let digits: Vec<u8> = self.path_hex.bytes().collect();
         let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
@@ -62,26 +61,26 @@ struct Extreme {
     milliseconds: u64,
 }
 
-/// The files of one order that stand out; most are turned away by a look at one number.
+/// The first files by one criterion. Most files are rejected by comparing one number, without a lock.
 #[derive(Debug, Default)]
 struct Ranking {
-    least: AtomicU64,
+    threshold: AtomicU64,
     first: Mutex<Vec<Extreme>>,
 }
 
 impl Ranking {
     fn offer(&self, extreme: Extreme, rank: impl Fn(&Extreme) -> u64) {
-        if rank(&extreme) <= self.least.load(Ordering::Relaxed) {
+        if rank(&extreme) <= self.threshold.load(Ordering::Relaxed) {
             return;
         }
         let mut first = self.first();
-        // A file may be loaded once more.
+        // A file may be loaded again.
         first.retain(|known| known.id != extreme.id);
         let at = first.partition_point(|known| rank(known) >= rank(&extreme));
         first.insert(at, extreme);
         first.truncate(KEPT);
         if let Some(last) = first.get(KEPT - 1) {
-            self.least.store(rank(last), Ordering::Relaxed);
+            self.threshold.store(rank(last), Ordering::Relaxed);
         }
     }
 
@@ -90,7 +89,7 @@ impl Ranking {
     }
 }
 
-/// Gathers them while a run goes.
+/// The rankings of the current run.
 #[derive(Debug, Default)]
 pub struct Rankings {
     largest: Ranking,
@@ -98,7 +97,7 @@ pub struct Rankings {
 }
 
 impl Rankings {
-    /// A regular file is in the container.
+    /// Adds a regular file that is in the container.
     pub(crate) fn loaded(&self, id: EntryId, bytes: u64, took: Duration) {
         let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let extreme = Extreme {
@@ -110,31 +109,32 @@ impl Rankings {
         self.slowest.offer(extreme, |extreme| extreme.milliseconds);
     }
 
-    /// With paths, and with those of earlier runs.
-    pub(super) fn placed(
+    /// The rankings with paths, merged with those of earlier runs.
+    pub(super) fn ranked(
         &self,
         before: &Extremes,
         path: impl Fn(EntryId) -> Option<Vec<u8>>,
     ) -> Extremes {
-        let joined = |ranking: &Ranking, before: &[Placed], rank: &dyn Fn(&Placed) -> u64| {
-            let now = ranking.first().clone();
-            let mut placed: Vec<Placed> = now
-                .iter()
-                .filter_map(|extreme| Some(Placed::new(&path(extreme.id)?, extreme)))
-                .collect();
-            for old in before {
-                if !placed.iter().any(|new| new.path_hex == old.path_hex) {
-                    placed.push(old.clone());
+        let merged =
+            |ranking: &Ranking, before: &[RankedFile], rank: &dyn Fn(&RankedFile) -> u64| {
+                let now = ranking.first().clone();
+                let mut ranked: Vec<RankedFile> = now
+                    .iter()
+                    .filter_map(|extreme| Some(RankedFile::new(&path(extreme.id)?, extreme)))
+                    .collect();
+                for old in before {
+                    if !ranked.iter().any(|new| new.path_hex == old.path_hex) {
+                        ranked.push(old.clone());
+                    }
                 }
-            }
-            placed.sort_by_key(|placed| std::cmp::Reverse(rank(placed)));
-            placed.truncate(KEPT);
-            placed
-        };
+                ranked.sort_by_key(|ranked| std::cmp::Reverse(rank(ranked)));
+                ranked.truncate(KEPT);
+                ranked
+            };
         Extremes {
-            largest: joined(&self.largest, &before.largest, &|placed| placed.bytes),
-            slowest: joined(&self.slowest, &before.slowest, &|placed| {
-                placed.milliseconds
+            largest: merged(&self.largest, &before.largest, &|ranked| ranked.bytes),
+            slowest: merged(&self.slowest, &before.slowest, &|ranked| {
+                ranked.milliseconds
             }),
         }
     }
@@ -153,23 +153,23 @@ mod tests {
         rankings
     }
 
-    fn bytes(placed: &[Placed]) -> Vec<u64> {
-        placed.iter().map(|placed| placed.bytes).collect()
+    fn bytes(ranked: &[RankedFile]) -> Vec<u64> {
+        ranked.iter().map(|ranked| ranked.bytes).collect()
     }
 
     #[test]
-    fn the_ten_that_stand_out_are_kept_in_order() {
+    fn the_first_ten_are_kept_in_order() {
         let path = |id: EntryId| Some(format!("f{id}").into_bytes());
         let shuffled = (0..1000).map(|n| (n, n * 7919 % 1000));
-        let first = loaded(shuffled).placed(&Extremes::default(), path);
+        let first = loaded(shuffled).ranked(&Extremes::default(), path);
         assert_eq!(bytes(&first.largest), (990..1000).rev().collect::<Vec<_>>());
         assert_eq!(bytes(&first.slowest), (0..10).collect::<Vec<_>>());
-        // Of an earlier run, with one that is loaded once more.
+        // Merged with an earlier run, of which one file is loaded again.
         let again = first.largest[0].path();
         let id = String::from_utf8_lossy(&again[1..])
             .parse()
             .unwrap_or_default();
-        let second = loaded([(id, 5), (5000, 995)].into_iter()).placed(&first, path);
+        let second = loaded([(id, 5), (5000, 995)].into_iter()).ranked(&first, path);
         assert_eq!(
             bytes(&second.largest),
             [998, 997, 996, 995, 995, 994, 993, 992, 991, 990]
@@ -183,6 +183,6 @@ mod tests {
             bytes: 1,
             milliseconds: 1,
         };
-        assert_eq!(Placed::new(b"a\xff/b", &extreme).path(), b"a\xff/b");
+        assert_eq!(RankedFile::new(b"a\xff/b", &extreme).path(), b"a\xff/b");
     }
 }

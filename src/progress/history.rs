@@ -1,7 +1,7 @@
-//! Snapshots that outlive the run, in the state folder: `history.jsonl` with one JSON object a line,
-//! and `progress.json` with the latest snapshot.
+//! Snapshots in the state folder: `history.jsonl` with one JSON object per line, and `progress.json` with
+//! the latest snapshot.
 //!
-//! Both are for people who look; nothing depends on them, and a run goes on without them.
+//! Both are informational. A run continues if they cannot be written.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -14,17 +14,17 @@ use serde::{Deserialize, Serialize};
 use super::Snapshot;
 use super::extremes::Extremes;
 
-/// The file of all snapshots.
+/// The file with the history.
 pub const HISTORY_NAME: &str = "history.jsonl";
-/// The file of the latest.
+/// The file with the latest snapshot.
 pub const LATEST_NAME: &str = "progress.json";
 const LATEST_UNFINISHED: &str = ".progress.json.tmp";
 
-/// The latest snapshot is written no more often than this.
+/// Minimum time between two writes of the latest snapshot.
 const LATEST_EVERY: Duration = Duration::from_secs(1);
-/// Of the history, as much as this is read, from its end.
+/// Maximum number of bytes that are read, from the end of the history.
 const READ_BYTES: u64 = 64 << 20;
-/// More than the last lines.
+/// Enough for the last lines.
 const END_BYTES: u64 = 64 << 10;
 
 /// A line of the history.
@@ -32,34 +32,34 @@ const END_BYTES: u64 = 64 << 10;
 #[serde(tag = "record", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Record {
-    /// A run begins.
+    /// The start of a run.
     Run {
         /// Milliseconds since 1970.
         at: u64,
         /// The program's version.
         version: String,
-        /// What it was asked for, without secrets: options and their values.
+        /// Its options and their values, without secrets.
         options: Vec<(String, String)>,
     },
-    /// Figures of the run.
+    /// The figures of the run at one moment.
     Snapshot(Box<Snapshot>),
-    /// The run came to its end.
+    /// The end of a run.
     End {
         /// Milliseconds since 1970.
         at: u64,
-        /// How, in words.
+        /// How it ended, as text.
         end: String,
     },
 }
 
-/// What `progress.json` holds.
+/// The content of `progress.json`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Latest {
     /// The figures.
     pub snapshot: Option<Snapshot>,
-    /// Files that stand out.
+    /// The largest and the slowest files.
     pub extremes: Extremes,
 }
 
@@ -67,7 +67,7 @@ pub struct Latest {
 pub(super) struct History {
     folder: PathBuf,
     began: Instant,
-    /// Files that stood out in earlier runs.
+    /// The largest and the slowest files of earlier runs.
     before: Extremes,
     last_kept: Option<Instant>,
     last_written: Option<Instant>,
@@ -84,7 +84,7 @@ impl History {
         }
     }
 
-    /// Keeps a snapshot, if it is time for one.
+    /// Stores a snapshot, if one is due.
     pub(super) fn keep(
         &mut self,
         snapshot: &Snapshot,
@@ -97,7 +97,7 @@ impl History {
         };
         if due(self.last_kept, interval(now - self.began)) {
             self.last_kept = Some(now);
-            // As said above, a run goes on without.
+            // The run continues without it.
             drop(append(
                 &self.folder,
                 &Record::Snapshot(Box::new(snapshot.clone())),
@@ -114,8 +114,8 @@ impl History {
     }
 }
 
-/// Between two snapshots that are kept: a second at first, a minute from the fourth hour on. A day has
-/// 1,900 of them, a MiB.
+/// Time between two stored snapshots: a second at first, a minute after about three hours. A day has 1,900
+/// of them, which take 1 MiB.
 fn interval(elapsed: Duration) -> Duration {
     (elapsed / 200).clamp(Duration::from_secs(1), Duration::from_secs(60))
 }
@@ -126,10 +126,10 @@ pub fn now() -> u64 {
     u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Adds a line to the history.
+/// Appends a line to the history.
 ///
 /// # Errors
-/// When it cannot be written.
+/// If it cannot be written.
 pub fn append(folder: &Path, record: &Record) -> io::Result<()> {
     let mut line = serde_json::to_vec(record)?;
     line.push(b'\n');
@@ -142,7 +142,7 @@ pub fn append(folder: &Path, record: &Record) -> io::Result<()> {
     file.write_all(&line)
 }
 
-/// Whether the last line has no end, as a crash leaves it: what came after it would be lost with it.
+/// Whether a crash cut off the last line. A line appended to it would be lost.
 fn is_cut_off(file: &mut File) -> io::Result<bool> {
     if file.seek(SeekFrom::End(0))? == 0 {
         return Ok(false);
@@ -163,11 +163,11 @@ fn replace_latest(folder: &Path, latest: &Latest) -> io::Result<()> {
     std::fs::rename(&unfinished, folder.join(LATEST_NAME))
 }
 
-/// Shows the history of a transfer, oldest record first; of a very long one its end. Lines that cannot
-/// be read, such as one that a crash cut off, are left out. Without a file there is none.
+/// Calls `seen` with each record of a transfer's history, oldest first. Only reads the end of a very long
+/// history. Skips lines that cannot be parsed, such as one that a crash cut off. A missing file is empty.
 ///
 /// # Errors
-/// When the file is there and cannot be read.
+/// If the file exists and cannot be read.
 pub fn visit(folder: &Path, seen: impl FnMut(Record)) -> io::Result<()> {
     visit_end(folder, READ_BYTES, seen)
 }
@@ -187,7 +187,7 @@ fn visit_end(folder: &Path, at_most: u64, mut seen: impl FnMut(Record)) -> io::R
     Ok(())
 }
 
-/// How the last run ended, in words; none when it was ended before it could say so.
+/// How the last run ended, as text. None if it was killed.
 pub fn last_end(folder: &Path) -> Option<String> {
     let mut last = None;
     visit_end(folder, END_BYTES, |record| last = Some(record)).ok()?;
@@ -197,7 +197,7 @@ pub fn last_end(folder: &Path) -> Option<String> {
     }
 }
 
-/// When the last run began, milliseconds since 1970; none when that was many lines ago.
+/// The start of the last run in milliseconds since 1970. None if that was many lines ago.
 pub fn last_begin(folder: &Path) -> Option<u64> {
     let mut last = None;
     let see = |record| {
@@ -209,12 +209,12 @@ pub fn last_begin(folder: &Path) -> Option<u64> {
     last
 }
 
-/// The latest figures of a transfer, if there are some that can be read.
+/// The latest figures of a transfer, if they exist and can be read.
 pub fn latest(folder: &Path) -> Option<Latest> {
-    /// Twenty paths of 4 KiB, each as text and in hexadecimal, and more.
-    const MOST: u64 = 1 << 20;
+    /// Enough for twenty paths of 4 KiB, each as text and in hexadecimal.
+    const MAX_BYTES: u64 = 1 << 20;
     let file = File::open(folder.join(LATEST_NAME)).ok()?;
-    serde_json::from_reader(file.take(MOST)).ok()
+    serde_json::from_reader(file.take(MAX_BYTES)).ok()
 }
 
 #[cfg(test)]
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_a_crash_cut_off_takes_no_other_with_it() {
+    fn only_the_line_that_a_crash_cut_off_is_lost() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(HISTORY_NAME);
         for cut in 1..5 {
@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(begun, [1, 2, 3, 4]);
         assert_eq!(last_end(folder.path()).as_deref(), Some("finished"));
         assert_eq!(last_begin(folder.path()), Some(4));
-        // Whole lines have nothing between them.
+        // Complete lines are not separated by empty ones.
         append(folder.path(), &run(7)).unwrap();
         let text = std::fs::read(&path).unwrap();
         assert!(!text.starts_with(b"\n"));

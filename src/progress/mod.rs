@@ -1,14 +1,14 @@
-//! Figures of a run while it goes: counted by those who do the work, read by displays.
+//! The progress of a run, for displays.
 //!
-//! The stages count in [`Progress`]; [`Observer`] makes a [`Snapshot`] of it twice a second, with
-//! rates and an estimate; [`history`] keeps snapshots in the state folder for `status` and `report`.
+//! The stages count in [`Progress`]. [`ProgressSampler`] takes a [`Snapshot`] of it twice a second, with rates and
+//! an estimate. [`history`] stores snapshots in the state folder for `status` and `report`.
 
+mod bottleneck;
 mod estimate;
 pub mod extremes;
 pub mod history;
-mod observer;
+mod sampler;
 pub(crate) mod snapshot;
-mod votes;
 mod window;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -19,38 +19,38 @@ use crate::events::Phase;
 use crate::state::{Counter, Reader, StateError};
 
 use extremes::Rankings;
-pub use observer::Observer;
-pub use snapshot::{Limiting, Rates, Requests, Snapshot};
+pub use sampler::ProgressSampler;
+pub use snapshot::{Bottleneck, Rates, Requests, Snapshot};
 
-/// Figures of a run so far; the database has the ones that count.
+/// The counters of a run, for displays only. The database has the authoritative ones.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// Entries recorded by the scan in this run.
     pub found: AtomicU64,
-    /// Bytes of the regular files among them, further names left out.
+    /// Bytes of the regular files among them, each hard-linked inode counted once.
     pub bytes_found: AtomicU64,
     /// Entries settled in this run.
     pub done: AtomicU64,
     /// Entries that failed in this run.
     pub failed: AtomicU64,
-    /// Bytes of regular files that failed, in this run or, unless they are tried again, before:
-    /// they are not to be read.
+    /// Bytes of regular files that failed, which will not be read: in this run or, unless they are retried, in
+    /// earlier ones.
     pub bytes_failed: AtomicU64,
     /// Bytes read from the source in this run.
     pub bytes_read: AtomicU64,
     /// Bytes read of large files that are not settled yet.
-    pub under_way: AtomicU64,
+    pub read_ahead: AtomicU64,
     /// Bytes uploaded in this run.
     pub bytes_put: AtomicU64,
     /// Objects uploaded in this run.
     pub objects: AtomicU64,
-    /// What the limiter of the container allows now.
+    /// The current limits of the container's limiter, and its requests.
     pub limiter: Arc<LimiterFigures>,
-    /// Calls to the container that failed for a passing reason and wait for their next try.
+    /// Calls to the container in backoff after a transient failure.
     pub retrying: Arc<AtomicUsize>,
-    /// Threads that wait for objects to leave before they read on.
+    /// Threads that wait until uploads release memory.
     pub waiting_for_room: Arc<AtomicUsize>,
-    /// Files that stand out.
+    /// The largest and the slowest files.
     pub(crate) rankings: Rankings,
     phase: AtomicU8,
     scan_complete: AtomicBool,
@@ -58,11 +58,11 @@ pub struct Progress {
     before: OnceLock<Before>,
 }
 
-/// What earlier runs of the transfer did.
+/// The counters of earlier runs of the transfer.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Before {
     pub(crate) found: u64,
-    /// Further names of files that are in the container.
+    /// Further names of inodes that are in the container.
     pub(crate) links_done: u64,
     pub(crate) bytes_found: u64,
     pub(crate) done: u64,
@@ -71,58 +71,59 @@ pub(crate) struct Before {
     pub(crate) objects: u64,
 }
 
-/// How many entries are in the container.
-pub(crate) struct Standing {
-    /// Entries that are known, and those of them that failed.
+/// The counts from which the number of entries in the container follows.
+pub(crate) struct EntryCounts {
+    /// Known entries.
     pub(crate) found: u64,
+    /// Failed entries.
     pub(crate) failed: u64,
-    /// Entries that were settled.
+    /// Settled entries.
     pub(crate) settled: u64,
-    /// Further names, which go with their inode and are not settled: those that are in the container.
+    /// Further names of inodes in the container. They are uploaded with their inode and not settled.
     pub(crate) links: u64,
-    /// Whether the root is in the container, which comes last and is not settled.
+    /// Whether the root is in the container. It is uploaded last and not settled.
     pub(crate) is_finished: bool,
 }
 
-impl Standing {
-    /// Those that are in the container.
+impl EntryCounts {
+    /// Entries in the container.
     pub(crate) fn done(&self) -> u64 {
-        let most = self.found.saturating_sub(self.failed);
+        let max = self.found.saturating_sub(self.failed);
         match self.is_finished {
-            true => most,
-            // Directories that are put again, since other entries failed, count once more.
-            false => most.min(self.settled.saturating_add(self.links)),
+            true => max,
+            // A directory that is uploaded again because entries in it failed is settled twice.
+            false => max.min(self.settled.saturating_add(self.links)),
         }
     }
 }
 
 impl Progress {
-    /// Adds to one of the figures.
+    /// Adds to a counter.
     pub fn add(figure: &AtomicU64, amount: u64) {
         figure.fetch_add(amount, Ordering::Relaxed);
     }
 
-    /// Takes from one of the figures that shrink too, down to 0.
+    /// Subtracts from a counter, down to 0.
     pub(crate) fn take(figure: &AtomicU64, amount: u64) {
-        // It always returns something, so this cannot fail.
+        // Cannot fail, because the closure always returns Some.
         let _: Result<u64, u64> =
             figure.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
                 Some(now.saturating_sub(amount))
             });
     }
 
-    /// Reads one of the figures.
+    /// Reads a counter.
     pub fn get(figure: &AtomicU64) -> u64 {
         figure.load(Ordering::Relaxed)
     }
 
-    /// What the run begins with.
+    /// Reads the counters of earlier runs.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub(crate) fn begin(&self, state: &Reader) -> Result<(), StateError> {
         let totals = state.totals()?;
-        // Once in a run: a later call changes nothing.
+        // Once in a run. A later call has no effect.
         let begun = self.before.set(Before {
             found: totals.entries() + state.unknown_count()?,
             links_done: state.links_done()?,
@@ -157,17 +158,17 @@ impl Progress {
         }
     }
 
-    /// All entries of the source are known.
+    /// Records that all entries of the source are known.
     pub(crate) fn scan_is_complete(&self) {
         self.scan_complete.store(true, Ordering::Relaxed);
     }
 
-    /// The root is in the container.
+    /// Records that the root is in the container.
     pub(crate) fn finish(&self) {
         self.finished.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the root is in the container, which comes last and is settled by itself.
+    /// Whether the root is in the container, which is uploaded last.
     pub fn is_finished(&self) -> bool {
         self.finished.load(Ordering::Relaxed)
     }

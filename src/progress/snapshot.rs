@@ -1,27 +1,26 @@
-//! What a display shows: the figures of one moment.
+//! The figures of a transfer at one moment, as displays show them.
 
 use serde::{Deserialize, Serialize};
 
 use crate::events::Phase;
 
-/// The figures of a transfer at one moment, with rates and an estimate. Bytes are bytes; rates are
-/// per second.
+/// The figures of a transfer at one moment, with rates per second and an estimate.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Snapshot {
     /// Milliseconds since 1970.
     pub at: u64,
-    /// Milliseconds since this run began.
+    /// Milliseconds since the start of this run.
     pub elapsed_ms: u64,
-    /// Which phase it is in.
+    /// The current phase.
     pub phase: Phase,
-    /// Whether all entries of the source are known: `found` and `bytes_found` are final then.
+    /// Whether all entries of the source are known. Then `found` and `bytes_found` are final.
     pub scan_complete: bool,
-    /// Entries of the source that are known, by all runs.
+    /// Known entries of the source, of all runs.
     pub found: u64,
-    /// Entries that are in the container, by all runs.
+    /// Entries in the container, of all runs.
     pub done: u64,
-    /// Entries that have a problem now.
+    /// Failed entries.
     pub failed: u64,
     /// Directories among them that could not be listed: everything below them is missing.
     #[serde(default)]
@@ -29,17 +28,17 @@ pub struct Snapshot {
     /// Names among them that could not be examined: they may be directories.
     #[serde(default)]
     pub unknown_entries: u64,
-    /// Files that changed while they were read, and are in the container.
+    /// Files in the container that changed while they were read.
     #[serde(default)]
     pub changed: u64,
-    /// Bytes of the regular files that are known.
+    /// Bytes of the known regular files.
     pub bytes_found: u64,
-    /// Bytes read of files that are in the container or on their way.
+    /// Bytes read of files that are in the container or in flight.
     pub bytes_read: u64,
-    /// Those of `bytes_found` whose files failed: they are not to be read in this run.
+    /// Bytes of `bytes_found` whose files failed and will not be read in this run.
     #[serde(default)]
     pub bytes_failed: u64,
-    /// Bytes uploaded: objects as they are stored, of all runs.
+    /// Bytes uploaded, after compression, of all runs.
     pub bytes_put: u64,
     /// Objects uploaded, of all runs.
     pub objects: u64,
@@ -47,32 +46,32 @@ pub struct Snapshot {
     pub run_done: u64,
     /// Bytes uploaded in this run.
     pub run_bytes_put: u64,
-    /// Rates over the last seconds.
+    /// Rates over the last ten seconds.
     pub now: Rates,
     /// Rates over the last five minutes.
     pub recent: Rates,
     /// Rates over this run.
     pub overall: Rates,
-    /// Requests that may be on their way at the same time.
+    /// Maximum number of requests in flight.
     pub concurrency: u64,
-    /// Requests that are on their way.
+    /// Requests in flight.
     pub in_flight: u64,
-    /// Requests that may begin in a second; 0 when the service does not throttle.
+    /// Maximum number of requests per second; 0 while the service does not throttle.
     pub pace: u64,
-    /// Calls that failed for a passing reason and wait for their next try.
+    /// Calls in backoff after a transient failure.
     pub retrying: u64,
     /// Requests of this run.
     pub requests: Requests,
-    /// Processors that this process kept busy over the last seconds.
+    /// Processors that this process used over the last ten seconds.
     pub cpu: f64,
-    /// What kept the run from being faster over the last seconds, if one thing stands out.
-    pub limiting: Option<Limiting>,
-    /// Seconds to the end, if it goes on as it did. None until the scan is complete, and when
-    /// nothing moved in the last five minutes.
+    /// The bottleneck of the last ten seconds, if there is a single one.
+    pub limiting: Option<Bottleneck>,
+    /// Estimated seconds until the end. None until the scan is complete, and if there was no progress in the
+    /// last five minutes.
     pub eta_seconds: Option<u64>,
 }
 
-/// Amounts in a second.
+/// Amounts per second.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rates {
     /// Entries settled.
@@ -83,7 +82,7 @@ pub struct Rates {
     pub bytes_put: f64,
 }
 
-/// Requests to the container, each try counted.
+/// Requests to the container. Each attempt counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Requests {
@@ -95,76 +94,76 @@ pub struct Requests {
     pub lists: u64,
     /// Blobs deleted.
     pub deletes: u64,
-    /// Those of all of them that failed.
+    /// Requests that failed, of all kinds.
     pub failed: u64,
-    /// Those of the failed ones that the service asked to come later.
+    /// Failed requests that the service throttled.
     pub throttled: u64,
 }
 
 impl Requests {
-    /// All of them.
+    /// The total number of requests.
     pub fn all(&self) -> u64 {
         self.puts + self.gets + self.lists + self.deletes
     }
 }
 
-/// What keeps a run from being faster.
+/// The resource that limits the throughput of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Limiting {
-    /// Calls to the container fail and are repeated.
+pub enum Bottleneck {
+    /// The container does not respond: calls fail and are retried.
     Container,
-    /// The service asks for fewer requests.
+    /// The service throttles requests.
     Throttling,
-    /// Objects wait for requests to end.
+    /// The network or the service: objects wait for requests in flight.
     Network,
-    /// All processors are busy.
+    /// The processors.
     Cpu,
-    /// The source answers slowly.
+    /// The latency of the source.
     Source,
-    /// The database waits for its disk.
+    /// The disk of the database.
     State,
-    /// As many bytes are uploaded as the run was allowed to.
+    /// The bandwidth limit that the user set.
     Bandwidth,
 }
 
-impl Limiting {
-    /// The word for it in JSON.
-    pub fn word(self) -> &'static str {
+impl Bottleneck {
+    /// The name in JSON.
+    pub fn code(self) -> &'static str {
         match self {
-            Limiting::Container => "container",
-            Limiting::Throttling => "throttling",
-            Limiting::Network => "network",
-            Limiting::Cpu => "cpu",
-            Limiting::Source => "source",
-            Limiting::State => "state",
-            Limiting::Bandwidth => "bandwidth",
+            Bottleneck::Container => "container",
+            Bottleneck::Throttling => "throttling",
+            Bottleneck::Network => "network",
+            Bottleneck::Cpu => "cpu",
+            Bottleneck::Source => "source",
+            Bottleneck::State => "state",
+            Bottleneck::Bandwidth => "bandwidth",
         }
     }
 
-    /// All of them.
-    pub const ALL: [Limiting; 7] = [
-        Limiting::Container,
-        Limiting::Throttling,
-        Limiting::Network,
-        Limiting::Cpu,
-        Limiting::Source,
-        Limiting::State,
-        Limiting::Bandwidth,
+    /// All bottlenecks.
+    pub const ALL: [Bottleneck; 7] = [
+        Bottleneck::Container,
+        Bottleneck::Throttling,
+        Bottleneck::Network,
+        Bottleneck::Cpu,
+        Bottleneck::Source,
+        Bottleneck::State,
+        Bottleneck::Bandwidth,
     ];
 }
 
-impl std::fmt::Display for Limiting {
+impl std::fmt::Display for Bottleneck {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Limiting::Container => "the container does not answer",
-            Limiting::Throttling => "the service throttles",
-            Limiting::Network => "network",
-            Limiting::Cpu => "CPU",
-            Limiting::Source => "source",
-            Limiting::State => "disk of the state",
-            Limiting::Bandwidth => "the bandwidth limit",
+            Bottleneck::Container => "the container does not respond",
+            Bottleneck::Throttling => "the service throttles",
+            Bottleneck::Network => "network",
+            Bottleneck::Cpu => "CPU",
+            Bottleneck::Source => "source",
+            Bottleneck::State => "disk of the state",
+            Bottleneck::Bandwidth => "the bandwidth limit",
         })
     }
 }
@@ -176,12 +175,12 @@ impl Snapshot {
             .saturating_sub(self.done.saturating_add(self.failed))
     }
 
-    /// Bytes that are in the container, on their way, or still to come: those of failed files are not.
+    /// Bytes that this run loads in total: those of failed files are excluded.
     pub fn bytes_wanted(&self) -> u64 {
         self.bytes_found.saturating_sub(self.bytes_failed)
     }
 
-    /// Bytes that are still to be read.
+    /// Bytes that remain to be read.
     pub fn bytes_pending(&self) -> u64 {
         match self.phase {
             Phase::Scan | Phase::Links => self.bytes_wanted().saturating_sub(self.bytes_read),
@@ -190,7 +189,7 @@ impl Snapshot {
     }
 }
 
-/// The figures of a run that has not begun.
+/// The figures of a run that has not started.
 #[cfg(test)]
 pub(crate) fn blank() -> Snapshot {
     Snapshot {

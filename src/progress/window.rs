@@ -1,24 +1,24 @@
-//! Rates over the last seconds and minutes, from figures that only grow.
+//! Rates over the last seconds and minutes, from monotonic counters.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Rates;
 
-/// Figures at one moment.
+/// The counters at one moment.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Mark {
-    /// Since the run began.
+    /// Time since the start of the run.
     pub(super) elapsed: Duration,
     pub(super) entries: u64,
     pub(super) bytes_read: u64,
     pub(super) bytes_put: u64,
-    /// Time that all processors spent on this process.
+    /// Processor time of this process.
     pub(super) cpu: Duration,
 }
 
 impl Mark {
-    /// Rates between an earlier moment and this.
+    /// The rates since an earlier mark.
     pub(super) fn rates_since(&self, before: &Mark) -> Rates {
         let seconds = self.elapsed.saturating_sub(before.elapsed).as_secs_f64();
         let rate = |now: u64, before: u64| match seconds > 0.0 {
@@ -32,7 +32,7 @@ impl Mark {
         }
     }
 
-    /// Processors kept busy between an earlier moment and this.
+    /// The processors used on average since an earlier mark.
     pub(super) fn processors_since(&self, before: &Mark) -> f64 {
         let seconds = self.elapsed.saturating_sub(before.elapsed).as_secs_f64();
         match seconds > 0.0 {
@@ -42,16 +42,16 @@ impl Mark {
     }
 }
 
-/// Marks of the last while, oldest first.
+/// The marks of the last `span`, oldest first.
 #[derive(Debug)]
 pub(super) struct Window {
     span: Duration,
-    /// Marks closer to one another than this are not kept.
+    /// Minimum time between two marks.
     step: Duration,
     marks: VecDeque<Mark>,
 }
 
-/// Marks that a window keeps.
+/// The approximate number of marks in a window.
 const MARKS: u32 = 32;
 
 impl Window {
@@ -63,10 +63,9 @@ impl Window {
         }
     }
 
-    /// Adds the newest mark, and returns the one that lies `span` before it; the first one, while the
-    /// run is young.
+    /// Adds the newest mark and returns the one `span` before it, or the first one if the run is shorter.
     pub(super) fn slide(&mut self, now: Mark) -> Mark {
-        // One mark at or before the beginning of the span stays.
+        // One mark at or before the start of the span is kept.
         while let Some(second) = self.marks.get(1)
             && second.elapsed + self.span <= now.elapsed
         {
@@ -94,10 +93,10 @@ mod tests {
     }
 
     #[test]
-    fn a_window_forgets_what_is_older() {
+    fn older_marks_are_dropped() {
         let mut window = Window::new(Duration::from_secs(10));
         let mut rate = 0.0;
-        // 100 a second for 20 seconds, then 10 a second.
+        // 100 per second for 20 seconds, then 10 per second.
         for tick in 1..=80 {
             let entries = if tick <= 40 {
                 tick * 50
@@ -116,13 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn a_young_run_is_measured_from_its_beginning() {
+    fn a_short_run_is_measured_from_its_start() {
         let mut window = Window::new(Duration::from_secs(10));
         let now = mark(200, 20);
         let before = window.slide(now);
         assert_eq!(now.rates_since(&before).entries, 100.0);
         assert_eq!(now.processors_since(&before), 0.5);
-        // No time at all is no rate, and no division by it.
+        // No division by zero if no time has passed.
         assert_eq!(
             Mark::default().rates_since(&Mark::default()),
             Rates::default()

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use crate::events::Escaped;
 use crate::loss::Lost;
 use crate::progress::history::{self, Latest};
-use crate::state::{Look, Standing, State, StateError};
+use crate::state::{State, StateError, StateView, TransferCounts};
 use crate::survey::SizeHistogram;
 
 use escape::Text;
@@ -57,8 +57,8 @@ struct Subject {
     folder: PathBuf,
     /// The time of the report, in milliseconds since 1970.
     at: u64,
-    look: Look,
-    standing: Standing,
+    look: StateView,
+    standing: TransferCounts,
     /// The number of failed entries for each reason.
     reasons: Vec<(String, u64)>,
     /// ACLs and extended attributes that the format cannot hold.
@@ -74,13 +74,13 @@ struct Subject {
 /// # Errors
 /// When the state cannot be read, or the page cannot be written.
 pub fn write(folder: &Path, out: &mut dyn Write) -> Result<(), ReportError> {
-    let look = State::look(folder)?;
+    let look = State::view(folder)?;
     let mut sizes = SizeHistogram::default();
     look.reader.visit_sizes(|size| sizes.add(size, 1))?;
     let subject = Subject {
         folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf()),
         at: history::now(),
-        standing: look.standing()?,
+        standing: look.counts()?,
         reasons: look.reader.problem_reasons()?,
         lost: look.reader.lost()?,
         sizes,

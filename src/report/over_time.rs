@@ -11,7 +11,7 @@ use super::table::Table;
 use super::timeline::{STRETCHES, Stretch, Timeline};
 use crate::events::Phase;
 use crate::human::{count, rate, size, span};
-use crate::progress::Limiting;
+use crate::progress::Bottleneck;
 
 fn sum(timeline: &Timeline, figure: impl Fn(&Stretch) -> u64) -> u64 {
     let figures = timeline.stretches().map(figure);
@@ -19,9 +19,9 @@ fn sum(timeline: &Timeline, figure: impl Fn(&Stretch) -> u64) -> u64 {
 }
 
 /// Each bottleneck with its time in milliseconds, the longest first.
-fn limit_shares(timeline: &Timeline) -> Vec<(Option<Limiting>, u64)> {
+fn limit_shares(timeline: &Timeline) -> Vec<(Option<Bottleneck>, u64)> {
     let time = |limiting| sum(timeline, |stretch| stretch.limited_by(limiting));
-    let all = Limiting::ALL.into_iter().map(Some).chain([None]);
+    let all = Bottleneck::ALL.into_iter().map(Some).chain([None]);
     let mut shares: Vec<_> = all.map(|limiting| (limiting, time(limiting))).collect();
     shares.retain(|(_, time)| *time > 0);
     shares.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
@@ -53,7 +53,7 @@ pub(super) fn data(timeline: &Timeline) -> String {
         "throttled": column(&|stretch| rounded(stretch.rate(stretch.throttled))),
         "limit": column(&|stretch| rounded(stretch.concurrency())),
         "in_flight": column(&|stretch| rounded(stretch.in_flight())),
-        "bottleneck": column(&|stretch| json!(stretch.limiting().map_or("none", Limiting::word))),
+        "bottleneck": column(&|stretch| json!(stretch.limiting().map_or("none", Bottleneck::code))),
         "phase": column(&|stretch| json!(stretch.phase().code())),
     }))
 }
@@ -122,12 +122,12 @@ fn shares(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
     let limits = limits.map(|(limiting, time)| {
         let name = match limiting {
             None => "none stands out".to_owned(),
-            Some(Limiting::Network) => "network: objects wait for requests to end".to_owned(),
-            Some(Limiting::Source) => "source: it responds slowly".to_owned(),
-            Some(Limiting::Cpu) => "CPU: all processors are busy".to_owned(),
-            Some(Limiting::Bandwidth) => "bandwidth: --bandwidth-limit is reached".to_owned(),
-            Some(Limiting::State) => "state: its database waits for its disk".to_owned(),
-            Some(other) => format!("{}: {other}", other.word()),
+            Some(Bottleneck::Network) => "network: objects wait for requests to end".to_owned(),
+            Some(Bottleneck::Source) => "source: it responds slowly".to_owned(),
+            Some(Bottleneck::Cpu) => "CPU: all processors are busy".to_owned(),
+            Some(Bottleneck::Bandwidth) => "bandwidth: --bandwidth-limit is reached".to_owned(),
+            Some(Bottleneck::State) => "state: its database waits for its disk".to_owned(),
+            Some(other) => format!("{}: {other}", other.code()),
         };
         (name, time)
     });

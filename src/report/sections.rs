@@ -14,7 +14,7 @@ use crate::entry::EntryId;
 use crate::events::Escaped;
 use crate::human::{count, counted, rate, size, size_class, span, type_names};
 use crate::problem::Reason;
-use crate::progress::extremes::{Extremes, Placed};
+use crate::progress::extremes::{Extremes, RankedFile};
 use crate::progress::{Requests, Snapshot};
 use crate::state::{Counter, Reader, StateError, compression_name};
 use crate::survey::SizeHistogram;
@@ -363,7 +363,7 @@ pub(super) fn extremes(extremes: &Extremes, out: &mut dyn Write) -> io::Result<(
     files("slowest", "Slowest files", &extremes.slowest, out)
 }
 
-fn files(id: &str, caption: &str, files: &[Placed], out: &mut dyn Write) -> io::Result<()> {
+fn files(id: &str, caption: &str, files: &[RankedFile], out: &mut dyn Write) -> io::Result<()> {
     let columns = [
         ("Path below the source", "path"),
         ("Size", "n"),

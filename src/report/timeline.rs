@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::events::Phase;
 use crate::progress::history::{self, Record};
-use crate::progress::{Limiting, Requests, Snapshot};
+use crate::progress::{Bottleneck, Requests, Snapshot};
 
 /// The max number of stretches of all runs.
 pub(super) const STRETCHES: usize = 600;
@@ -74,8 +74,8 @@ pub(super) struct Stretch {
     snapshots: u64,
     concurrency: u64,
     in_flight: u64,
-    /// Milliseconds of each bottleneck, in the order of `Limiting::ALL`; of none last.
-    limited: [u64; Limiting::ALL.len() + 1],
+    /// Milliseconds of each bottleneck, in the order of `Bottleneck::ALL`; of none last.
+    limited: [u64; Bottleneck::ALL.len() + 1],
     /// Milliseconds of each phase.
     phases: [u64; Phase::ALL.len()],
 }
@@ -104,8 +104,8 @@ impl Stretch {
     }
 
     /// Milliseconds of a bottleneck, or of none.
-    pub(super) fn limited_by(&self, limiting: Option<Limiting>) -> u64 {
-        let mut times = Limiting::ALL
+    pub(super) fn limited_by(&self, limiting: Option<Bottleneck>) -> u64 {
+        let mut times = Bottleneck::ALL
             .into_iter()
             .map(Some)
             .chain([None])
@@ -116,8 +116,8 @@ impl Stretch {
     }
 
     /// The bottleneck for most of the stretch.
-    pub(super) fn limiting(&self) -> Option<Limiting> {
-        let all = Limiting::ALL.into_iter().map(Some).chain([None]);
+    pub(super) fn limiting(&self) -> Option<Bottleneck> {
+        let all = Bottleneck::ALL.into_iter().map(Some).chain([None]);
         all.max_by_key(|limiting| self.limited_by(*limiting))
             .flatten()
     }
@@ -159,7 +159,7 @@ impl Stretch {
             ..Stretch::default()
         };
         let length = stretch.length();
-        let all = Limiting::ALL.into_iter().map(Some).chain([None]);
+        let all = Bottleneck::ALL.into_iter().map(Some).chain([None]);
         for (time, limiting) in stretch.limited.iter_mut().zip(all) {
             *time = if limiting == now.limiting { length } else { 0 };
         }

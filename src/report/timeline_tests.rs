@@ -67,7 +67,7 @@ fn a_long_history_becomes_few_stretches_and_no_amount_is_lost() {
     assert_eq!(sum(&|stretch| stretch.failed), 50_000);
     assert_eq!(sum(&|stretch| stretch.length()), 100_000_000);
     assert_eq!(
-        sum(&|stretch| stretch.limited_by(Some(Limiting::Network))),
+        sum(&|stretch| stretch.limited_by(Some(Bottleneck::Network))),
         50_000_000
     );
     assert!(stretches.windows(2).all(|pair| pair[0].to == pair[1].from));

@@ -1,9 +1,9 @@
-//! What is listed ahead of its turn: directories in the order of their ids, and of each the pieces
-//! of its listing that are looked at, or being looked at.
+//! The queue between the workers of the scan and the committer: directories in the order of their ids, each
+//! with the pieces of its listing that are finished or in progress.
 //!
-//! Members of the crew take work from here, and bring pieces back in any order; the committer takes
-//! pieces in the order of ids and names. Nobody waits for a turn with work in their hands: a
-//! directory whose pieces are as many as may wait is left, and somebody goes on with it later.
+//! Workers take work from here and deliver pieces in any order. The committer takes pieces in the order of ids
+//! and names. A worker never blocks while it holds work: a directory with the maximum number of pieces is put
+//! back, and any worker continues with it later.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,71 +14,72 @@ use crate::entry::EntryId;
 use crate::source::{Directory, NameList};
 use crate::state::Unlisted;
 
-/// Directories that are listed ahead of the one whose turn it is: for each of 64 members four,
-/// since a commit takes as long as some small directories, and the first may be the slowest.
+/// Directories in the queue: four for each of 64 workers, because a commit takes as long as several small
+/// directories, and the first directory may be the slowest.
 pub(super) const LISTED_AHEAD: usize = 256;
-/// Of these, how many may have names that nobody has looked at, unless there are fewer members: each
-/// holds descriptors and memory.
+/// Maximum number of these that have names left to examine, each of which holds descriptors and memory. Not
+/// more than one for each worker.
 pub const OPEN_AHEAD: usize = 64;
-/// Pieces of the directory whose turn it is: two for each of 64 members.
+/// Maximum number of pieces of the first directory: two for each of 64 workers.
 const PIECES_OF_FIRST: usize = 128;
-/// Pieces of all directories beyond which none but the first gets another.
+/// Maximum number of pieces of all directories. Only the first one may exceed it.
 ///
-/// With [`super::lister::PIECE_NAMES`] these bound the memory of the scan: 256 pieces, one for each
-/// of 256 directories and 128 of the first, most of them of 128 entries and some 200 bytes each.
+/// Together with [`super::lister::PIECE_NAMES`], these limit the memory of the scan: 256 pieces, one for each
+/// of 256 directories and 128 of the first, each with up to 128 entries of some 200 bytes.
 const PIECES_AHEAD: usize = 256;
 
-/// A directory whose names are read.
+/// A directory whose names were read.
 pub(super) struct OpenListing {
     pub(super) directory: Arc<Directory>,
     pub(super) names: NameList,
 }
 
-/// What a member does next.
+/// A piece of work for one worker.
 pub(super) enum Work {
     /// Reads the names of a directory.
     List(Unlisted),
-    /// Looks at the next names.
-    Look(Box<OpenListing>),
+    /// Examines the next names of a directory.
+    Examine(Box<OpenListing>),
 }
 
-/// What the committer does next.
+/// The result of waiting for pieces.
 pub(super) enum Turn {
     /// Pieces are ready.
     Ready,
-    /// None is; nothing came for a while, or the members have nothing to do.
+    /// No piece is ready: the wait timed out, or workers are idle.
     Later,
-    /// There are no directories.
+    /// The queue has no directories.
     Empty,
 }
 
+/// The queue between the workers and the committer.
 pub(super) struct Ahead {
-    /// Directories whose names may be read ahead.
+    /// Maximum number of directories with names left to examine.
     open: usize,
     state: Mutex<State>,
-    /// For members: there is work.
+    /// Workers wait here for work.
     work: Condvar,
-    /// For the committer: a piece is ready, or there is no more work.
+    /// The committer waits here for a piece, or for idle workers.
     turn: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     listings: VecDeque<Listing>,
-    /// The number of the first of them; they are numbered as they came.
+    /// The number of the first of them. They are numbered in the order in which they were added.
     first: u64,
-    /// The number of the first that nobody has begun to list.
+    /// The number of the first one that no worker has taken.
     unlisted: u64,
-    /// Those with names that nobody has in their hands.
+    /// Those with names left to examine that no worker holds.
     open: BTreeSet<u64>,
     /// Pieces of all listings.
     pieces: usize,
-    /// Pieces that came back, ever.
+    /// Total number of delivered pieces.
     delivered: u64,
-    /// Members that wait for work.
+    /// Workers that wait for work.
     idle: usize,
     committer_waits: bool,
-    /// The committer waits no longer than the members are busy.
+    /// The committer only waits while all workers are busy.
     wants_busy: bool,
     closed: bool,
 }
@@ -87,28 +88,27 @@ struct Listing {
     id: EntryId,
     unlisted: Option<Unlisted>,
     open: Option<Box<OpenListing>>,
-    /// None for one that is being looked at.
+    /// None for a piece in progress.
     pieces: VecDeque<Option<Piece>>,
-    /// How many the committer took.
+    /// The number of pieces that the committer has taken.
     taken: u64,
 }
 
-/// A piece of a listing that its holder brings back. One that is dropped without a piece, by a
-/// panic, ends the scan.
+/// The obligation of a worker to deliver a piece. If a panic drops it before, the scan ends.
 pub(super) struct Ticket<'a> {
     ahead: &'a Ahead,
     listing: u64,
-    /// None for whatever comes next, while the holder has the names.
+    /// The number of the piece. None while its worker holds the names, and so the next piece.
     piece: Option<u64>,
 }
 
 impl Ticket<'_> {
-    /// Gives the names back, to whoever has time, and keeps the piece before them.
+    /// Puts the remaining names back for other workers, and keeps the piece before them.
     pub(super) fn share(&mut self, open: Box<OpenListing>) {
         self.piece = self.ahead.share(self.listing, open);
     }
 
-    /// Brings the piece.
+    /// Delivers the piece.
     pub(super) fn deliver(self, piece: Piece) {
         self.ahead.deliver(self.listing, self.piece, piece);
         std::mem::forget(self);
@@ -127,8 +127,7 @@ impl State {
         self.listings.get_mut(index as usize)
     }
 
-    /// The listing whose names are to be looked at next: the first in the order of ids, if another
-    /// piece of it may wait.
+    /// The listing whose names are examined next: the first one by id that may have another piece.
     fn next_open(&self) -> Option<u64> {
         let of_first = self.listings.front()?.pieces.len();
         self.open.iter().copied().take(2).find(|number| {
@@ -142,7 +141,7 @@ impl State {
 
     fn next_unlisted(&self, open: usize) -> Option<u64> {
         let end = self.first + self.listings.len() as u64;
-        // The first one has no others before it that would make room.
+        // The first one is always listed, because no earlier directory can make room for it.
         let may = self.unlisted == self.first || self.open.len() < open;
         (self.unlisted < end && may).then_some(self.unlisted)
     }
@@ -155,7 +154,7 @@ impl State {
         if let Some(number) = self.next_open() {
             self.open.remove(&number);
             let open = self.listing(number)?.open.take()?;
-            return Some((number, Work::Look(open)));
+            return Some((number, Work::Examine(open)));
         }
         let number = self.next_unlisted(open)?;
         self.unlisted += 1;
@@ -170,22 +169,22 @@ impl State {
 }
 
 impl Ahead {
-    /// One for so many members.
-    pub(super) fn new(members: usize) -> Self {
+    /// An empty queue for at most `workers` workers.
+    pub(super) fn new(workers: usize) -> Self {
         Ahead {
-            open: members.clamp(1, OPEN_AHEAD),
+            open: workers.clamp(1, OPEN_AHEAD),
             state: Mutex::default(),
             work: Condvar::default(),
             turn: Condvar::default(),
         }
     }
 
-    /// How many directories more may be added.
+    /// The number of directories that may be added.
     pub(super) fn room(&self) -> usize {
         LISTED_AHEAD - self.lock().listings.len()
     }
 
-    /// Adds directories, with ids above those before.
+    /// Adds directories. Their ids must be above those of earlier ones.
     pub(super) fn add(&self, directories: Vec<Unlisted>) {
         let mut state = self.lock();
         state
@@ -197,10 +196,10 @@ impl Ahead {
                 pieces: VecDeque::new(),
                 taken: 0,
             }));
-        self.wake_member(&state);
+        self.wake_worker(&state);
     }
 
-    /// Waits for work. None at the end.
+    /// Waits for work. Returns None once the queue is closed.
     pub(super) fn work(&self) -> Option<(Ticket<'_>, Work)> {
         let mut state = self.lock();
         loop {
@@ -208,8 +207,8 @@ impl Ahead {
                 return None;
             }
             if let Some((listing, work)) = state.take_work(self.open) {
-                // Whoever woke this one woke nobody else.
-                self.wake_member(&state);
+                // Only one worker is woken at a time, so this one wakes the next.
+                self.wake_worker(&state);
                 let ticket = Ticket {
                     ahead: self,
                     listing,
@@ -226,13 +225,13 @@ impl Ahead {
         }
     }
 
-    /// Whether there is work that nobody has time for.
-    pub(super) fn is_short_of_members(&self) -> bool {
+    /// Whether work is queued and no worker is idle.
+    pub(super) fn is_short_of_workers(&self) -> bool {
         let state = self.lock();
         state.idle == 0 && state.has_work(self.open)
     }
 
-    /// How many pieces came back.
+    /// Total number of delivered pieces.
     pub(super) fn delivered(&self) -> u64 {
         self.lock().delivered
     }
@@ -245,7 +244,7 @@ impl Ahead {
         listing.pieces.push_back(None);
         state.pieces += 1;
         state.open.insert(number);
-        self.wake_member(&state);
+        self.wake_worker(&state);
         Some(piece)
     }
 
@@ -268,13 +267,12 @@ impl Ahead {
         }
     }
 
-    /// Takes pieces that are ready, in their order, until they have as many `entries`. Waits no
-    /// longer than `patience` for the first one and, with `wants_busy`, no longer than all members
-    /// have something to do.
+    /// Takes finished pieces in their order, until they have at least that many `entries`. Waits at most
+    /// `timeout` for the first one and, with `wants_busy`, only while all workers are busy.
     pub(super) fn turn(
         &self,
         entries: usize,
-        patience: Duration,
+        timeout: Duration,
         wants_busy: bool,
         ready: &mut Vec<(EntryId, Piece)>,
     ) -> Turn {
@@ -286,7 +284,7 @@ impl Ahead {
             if !(wants_busy && state.idle > 0) {
                 state.committer_waits = true;
                 state.wants_busy = wants_busy;
-                state = wait_timeout(&self.turn, state, patience);
+                state = wait_timeout(&self.turn, state, timeout);
                 state.committer_waits = false;
             }
             if !state.is_ready() {
@@ -313,18 +311,18 @@ impl Ahead {
                 state.first += 1;
             }
         }
-        // There may be room for more.
-        self.wake_member(&state);
+        // Workers may continue with directories that had too many pieces.
+        self.wake_worker(&state);
         Turn::Ready
     }
 
-    /// Sends the members home.
+    /// Ends the workers.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.work.notify_all();
     }
 
-    fn wake_member(&self, state: &State) {
+    fn wake_worker(&self, state: &State) {
         if state.idle > 0 && state.has_work(self.open) {
             self.work.notify_one();
         }
@@ -342,9 +340,9 @@ fn wait<'a>(on: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a, State>
 fn wait_timeout<'a>(
     on: &Condvar,
     state: MutexGuard<'a, State>,
-    patience: Duration,
+    timeout: Duration,
 ) -> MutexGuard<'a, State> {
-    let waited = on.wait_timeout(state, patience);
+    let waited = on.wait_timeout(state, timeout);
     waited.unwrap_or_else(PoisonError::into_inner).0
 }
 

@@ -6,39 +6,37 @@ use super::ahead::{Ahead, LISTED_AHEAD, Turn};
 use super::device_numbers::DeviceNumbers;
 use super::piece::Piece;
 use super::{Scan, ScanEnd};
+use crate::adaptive_pool::STALL_THRESHOLD;
 use crate::crash_point::{CrashPoint, crash_point};
-use crate::crew::HELD;
 use crate::entry::EntryId;
 use crate::problem::Problem;
 use crate::progress::Progress;
 use crate::state::{FoundEntry, ListingChunk, Reader, StateError};
 
-/// Entries in one transaction.
+/// Maximum number of entries in one transaction.
 const BATCH_ENTRIES: usize = 8192;
-/// How long entries wait for others to be committed with: each commit flushes the disk, and writes
-/// whole pages.
+/// Maximum time for which a batch is collected. Each commit flushes the disk and writes complete pages.
 const BATCH_WAIT: Duration = Duration::from_millis(50);
-/// When nothing comes back from the source for so long, all members may be held by calls that do
-/// not return: one more goes on with the rest.
-const QUIET: Duration = HELD;
+/// If no piece is delivered for this time, stalled calls may block all workers, and another one is started.
+const QUIET: Duration = STALL_THRESHOLD;
 
 pub(super) struct Committer<'a> {
     scan: &'a Scan<'a>,
     reader: Reader,
     ahead: &'a Ahead,
-    /// Brings one member more.
-    recruit: &'a dyn Fn(),
-    /// Pieces that had come back when there was a look at it, and when that was.
+    /// Starts another worker.
+    start_worker: &'a dyn Fn(),
+    /// The number of delivered pieces when it was last seen to change, and that time.
     delivered: (u64, Instant),
-    /// The last directory that was given to the listers.
+    /// The last directory that was queued.
     cursor: u64,
-    /// No directory was found behind the cursor since the last commit.
+    /// Since the last commit, the state has no directories after the cursor.
     exhausted: bool,
     devices: DeviceNumbers<'a>,
     batch: Vec<ListingChunk>,
     batch_entries: usize,
     batch_began: Instant,
-    /// The batch has directories, which can be listed when it is committed.
+    /// The batch has directories, which are queued after its commit.
     batch_has_directories: bool,
 }
 
@@ -47,14 +45,14 @@ impl<'a> Committer<'a> {
         scan: &'a Scan<'a>,
         reader: Reader,
         ahead: &'a Ahead,
-        recruit: &'a dyn Fn(),
+        start_worker: &'a dyn Fn(),
     ) -> Self {
         let now = Instant::now();
         Committer {
             scan,
             reader,
             ahead,
-            recruit,
+            start_worker,
             delivered: (0, now),
             cursor: 0,
             exhausted: false,
@@ -73,18 +71,18 @@ impl<'a> Committer<'a> {
                 self.commit()?;
                 return Ok(ScanEnd::Stopped);
             }
-            self.hand_out()?;
-            let patience = match self.batch.is_empty() {
+            self.queue_directories()?;
+            let timeout = match self.batch.is_empty() {
                 true => QUIET,
                 false => BATCH_WAIT.saturating_sub(self.batch_began.elapsed()),
             };
             let room = BATCH_ENTRIES.saturating_sub(self.batch_entries);
             let wants_busy = self.batch_has_directories;
-            match self.ahead.turn(room, patience, wants_busy, &mut pieces) {
+            match self.ahead.turn(room, timeout, wants_busy, &mut pieces) {
                 Turn::Ready => {}
                 Turn::Later => {
                     self.commit()?;
-                    self.go_around_stalls();
+                    self.replace_stalled();
                 }
                 Turn::Empty if self.batch.is_empty() => return Ok(ScanEnd::Complete),
                 Turn::Empty => self.commit()?,
@@ -105,10 +103,10 @@ impl<'a> Committer<'a> {
         }
     }
 
-    /// Gives directories to the crew, as far ahead as is allowed.
-    fn hand_out(&mut self) -> Result<(), StateError> {
+    /// Fills the queue with directories.
+    fn queue_directories(&mut self) -> Result<(), StateError> {
         let room = self.ahead.room();
-        // Some at once: each time is a query.
+        // Several at once, because each call is a query.
         if self.exhausted || room < LISTED_AHEAD / 4 {
             return Ok(());
         }
@@ -122,15 +120,16 @@ impl<'a> Committer<'a> {
         Ok(())
     }
 
-    /// Calls that do not return hold members of the crew, who cannot tell how slow they are.
-    fn go_around_stalls(&mut self) {
+    /// Starts another worker if stalled calls may block all of them. A blocked worker cannot measure its call,
+    /// so the pool does not grow by itself.
+    fn replace_stalled(&mut self) {
         let (before, since) = self.delivered;
         let delivered = self.ahead.delivered();
         if delivered != before {
             self.delivered = (delivered, Instant::now());
-        } else if since.elapsed() >= QUIET && self.ahead.is_short_of_members() {
+        } else if since.elapsed() >= QUIET && self.ahead.is_short_of_workers() {
             self.delivered = (delivered, Instant::now());
-            (self.recruit)();
+            (self.start_worker)();
         }
     }
 
@@ -146,7 +145,7 @@ impl<'a> Committer<'a> {
                 if self.batch.is_empty() {
                     self.batch_began = Instant::now();
                 }
-                // An empty directory is a row too.
+                // Each directory is a row, too, even an empty one.
                 self.batch_entries += entries.len() + 1;
                 self.batch_has_directories |= entries.iter().any(FoundEntry::is_directory);
                 self.batch.push(ListingChunk {
@@ -159,7 +158,7 @@ impl<'a> Committer<'a> {
                 self.commit()?;
                 self.fail(directory, problem)?;
             }
-            // Seen before.
+            // Handled by the caller.
             Piece::Stopped => {}
             Piece::Error(error) => return Err(error),
         }
@@ -175,8 +174,8 @@ impl<'a> Committer<'a> {
         Ok(())
     }
 
-    /// Counts the names that failed. At the limit the rest of the entries is left to the next run, which
-    /// lists the directory from the last name on: false then.
+    /// Counts the names that failed. At the limit, drops the other entries and returns false: the next run
+    /// resumes the listing after the last name.
     fn count_problems(&self, entries: &mut Vec<FoundEntry>) -> bool {
         let failed = entries.iter().enumerate();
         let mut failed = failed.filter(|(_, found)| found.failure().is_some());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::entry::{Entry, EntryId, NewEntry};
-use crate::source::{Asker, OpenError, SourceTree};
+use crate::source::{CallKind, OpenError, SourceTree};
 use crate::state::{Reader, StateError};
 
 /// Recorded names that are compared to find the device that has a number.
@@ -93,7 +93,7 @@ fn recorded(
 
 /// The device of a recorded name in this mount, if the name still has the recorded file.
 fn device_of(source: &SourceTree, name: &Entry) -> Result<Option<u64>, OpenError> {
-    let _asking = source.ask(Asker::Scan, name.id);
+    let _call = source.begin_call(CallKind::Scan, name.id);
     let directory = source.directory(name.parent)?;
     let seen = directory.look_at(&name.name)?;
     let known = &name.attributes;

@@ -1,32 +1,32 @@
-//! A member of the crew: reads the names of a directory, or looks at some of them.
+//! A worker of the scan: reads the names of a directory, or examines some of them.
 
-use std::ffi::CStr;
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, Scope};
 use std::time::Duration;
 
-use rustix::io::Errno;
-
 use super::Scan;
 use super::ahead::{Ahead, OpenListing, Ticket, Work};
 use super::piece::Piece;
-use crate::crew::{Advice, Crew, HELD, Member};
+use crate::adaptive_pool::{AdaptivePool, Advice, STALL_THRESHOLD, Worker};
 use crate::problem::{Problem, Reason};
 use crate::source::{
-    Asker, Directory, DirentBuffer, NameList, NameStore, Names, OpenError, SpoolError,
+    CallKind, Directory, DirentBuffer, Listable, NameList, NameStore, Names, OpenError, SpoolError,
+    listed_among,
 };
 use crate::state::{FoundEntry, StateError, Unlisted};
 
-/// Names that are looked at in one go. With a millisecond for each it is an eighth of a second;
-/// what it costs to hand a piece on is nothing against so many.
+/// Names in one piece. At a millisecond per name, a piece takes an eighth of a second; its overhead is
+/// negligible.
 pub(super) const PIECE_NAMES: usize = 128;
 
-/// What the members of a crew have in common.
+/// The state that the workers share.
 pub(super) struct Listers<'a> {
     pub(super) scan: &'a Scan<'a>,
     pub(super) ahead: Ahead,
-    pub(super) crew: Crew,
+    pub(super) pool: AdaptivePool,
     pub(super) names: NameStore,
 }
 
@@ -35,7 +35,7 @@ impl<'a> Listers<'a> {
         Listers {
             scan,
             ahead: Ahead::new(scan.threads),
-            crew: Crew::new(scan.threads),
+            pool: AdaptivePool::new(scan.threads),
             names: NameStore::new(scan.state.folder()),
         }
     }
@@ -49,98 +49,102 @@ impl<'a> Listers<'a> {
     }
 }
 
-/// Brings one member more, if there may be one.
+/// Starts another worker, if the pool is below its maximum.
 ///
 /// # Errors
-/// When the system has no more threads.
-pub(super) fn recruit<'scope>(
+/// If the system has no more threads.
+pub(super) fn start_worker<'scope>(
     threads: &'scope Scope<'scope, '_>,
     listers: &'scope Listers<'scope>,
 ) -> io::Result<()> {
-    let Some(member) = listers.crew.join() else {
+    let Some(worker) = listers.pool.add_worker() else {
         return Ok(());
     };
     let lister = move || {
-        let pace = Pace {
+        let calls = CallMonitor {
             threads,
             listers,
-            member,
-            is_one_too_many: false,
+            worker,
+            should_leave: false,
         };
         let buffer = DirentBuffer::default();
-        Lister { pace, buffer }.work();
+        Lister { calls, buffer }.work();
     };
     let spawned = Builder::new().spawn_scoped(threads, lister);
     if spawned.is_err() {
-        listers.crew.is_as_large_as_can_be();
+        listers.pool.set_exhausted();
     }
     spawned.map(drop)
 }
 
 struct Lister<'scope, 'env> {
-    pace: Pace<'scope, 'env>,
+    calls: CallMonitor<'scope, 'env>,
     buffer: DirentBuffer,
 }
 
-/// How a member's calls go, and what follows for the crew.
-struct Pace<'scope, 'env> {
+/// Measures the calls of a worker, and adapts the size of the pool.
+struct CallMonitor<'scope, 'env> {
     threads: &'scope Scope<'scope, 'env>,
     listers: &'scope Listers<'scope>,
-    member: Member<'scope>,
-    is_one_too_many: bool,
+    worker: Worker<'scope>,
+    should_leave: bool,
 }
 
-impl Pace<'_, '_> {
+impl CallMonitor<'_, '_> {
     fn count(&mut self, took: Duration) {
-        self.member.count(took);
-        match self.member.advice() {
+        self.worker.count(took);
+        match self.worker.advice() {
             Advice::Stay => {}
             Advice::Grow => {
-                self.is_one_too_many = false;
-                if self.listers.ahead.is_short_of_members() {
-                    // Without another thread it goes on with those that there are.
-                    drop(recruit(self.threads, self.listers));
+                self.should_leave = false;
+                if self.listers.ahead.is_short_of_workers() {
+                    // If no thread can be started, the scan continues with the existing ones.
+                    drop(start_worker(self.threads, self.listers));
                 }
             }
-            Advice::Leave => self.is_one_too_many = true,
+            Advice::Leave => self.should_leave = true,
         }
     }
 }
 
 impl Lister<'_, '_> {
-    /// Works until there is no more, or until it is one too many.
+    /// Works until the queue is closed, or until the pool needs fewer workers.
     fn work(mut self) {
-        while let Some((ticket, work)) = self.pace.listers.ahead.work() {
+        while let Some((ticket, work)) = self.calls.listers.ahead.work() {
             let opened = match work {
-                Work::Look(open) => Ok(open),
+                Work::Examine(open) => Ok(open),
                 Work::List(unlisted) => self.list(&unlisted),
             };
             match opened {
-                Ok(open) => self.look(ticket, open),
+                Ok(open) => self.examine(ticket, open),
                 Err(piece) => ticket.deliver(piece),
             }
-            if std::mem::take(&mut self.pace.is_one_too_many) {
-                let source = self.pace.listers.scan.source;
-                match self.pace.member.leave(source.held_of(Asker::Scan, HELD)) {
+            if std::mem::take(&mut self.calls.should_leave) {
+                let source = self.calls.listers.scan.source;
+                match self
+                    .calls
+                    .worker
+                    .leave(source.slow_calls_of(CallKind::Scan, STALL_THRESHOLD))
+                {
                     Ok(()) => return,
-                    Err(member) => self.pace.member = member,
+                    Err(worker) => self.calls.worker = worker,
                 }
             }
         }
     }
 
-    /// Reads the names of a directory, from where an earlier run left off.
+    /// Reads the names of a directory, after those that an earlier run recorded.
     fn list(&mut self, unlisted: &Unlisted) -> Result<Box<OpenListing>, Piece> {
-        let Lister { pace, buffer } = self;
-        let listers = pace.listers;
+        let Lister { calls, buffer } = self;
+        let listers = calls.listers;
         let source = listers.scan.source;
-        let asking = source.ask(Asker::Scan, unlisted.id);
+        let call = source.begin_call(CallKind::Scan, unlisted.id);
         let listable = source.listable(unlisted.id, &unlisted.place)?;
         let mut go_on = || {
-            pace.count(asking.renew());
+            calls.count(call.renew());
             !listers.scan.stop.is_requested()
         };
-        // What an earlier run recorded of a large directory stays.
+        // The entries of a large directory that an earlier run recorded are kept.
         let after = unlisted.after.as_deref();
         let names = NameList::read(&listable, after, &listers.names, buffer, &mut go_on);
         Ok(Box::new(OpenListing {
@@ -149,13 +153,16 @@ impl Lister<'_, '_> {
         }))
     }
 
-    /// Looks at the next names, and leaves those behind to whoever has time.
-    fn look(&mut self, mut ticket: Ticket<'_>, mut open: Box<OpenListing>) {
+    /// Examines the next names, and puts the remaining ones back for other workers.
+    fn examine(&mut self, mut ticket: Ticket<'_>, mut open: Box<OpenListing>) {
         let names = match open.names.cut(PIECE_NAMES) {
             Ok(names) => names,
             Err(error) => {
-                return ticket
-                    .deliver(self.pace.listers.name_list_failed(SpoolError::Spool(error)));
+                return ticket.deliver(
+                    self.calls
+                        .listers
+                        .name_list_failed(SpoolError::Spool(error)),
+                );
             }
         };
         let directory = Arc::clone(&open.directory);
@@ -166,36 +173,79 @@ impl Lister<'_, '_> {
             ticket.share(open);
         }
         ticket.deliver(match self.entries(&directory, &names) {
-            Some(entries) => Piece::Chunk { entries, last },
-            None => Piece::Stopped,
+            Ok(entries) => Piece::Chunk { entries, last },
+            Err(piece) => piece,
         });
     }
 
-    /// None when the run stops.
-    fn entries(&mut self, directory: &Directory, names: &Names) -> Option<Vec<FoundEntry>> {
-        let scan = self.pace.listers.scan;
+    /// Examines names. Fails with the piece to deliver instead.
+    fn entries(
+        &mut self,
+        directory: &Arc<Directory>,
+        names: &Names,
+    ) -> Result<Vec<FoundEntry>, Piece> {
+        let scan = self.calls.listers.scan;
         let mut entries = Vec::with_capacity(names.len());
         if names.is_empty() {
-            return Some(entries);
+            return Ok(entries);
         }
-        let asking = scan.source.ask(Asker::Scan, directory.id);
+        let mut missing = BTreeSet::new();
+        let call = scan.source.begin_call(CallKind::Scan, directory.id);
         for name in names.iter() {
             if scan.stop.is_requested() {
-                return None;
+                return Err(Piece::Stopped);
             }
-            entries.extend(look_at(scan, directory, name));
-            self.pace.count(asking.renew());
+            match examine(scan, directory, name)? {
+                Some(found) => entries.push(found),
+                None => drop(missing.insert(name.to_owned())),
+            }
+            self.calls.count(call.renew());
         }
-        Some(entries)
+        if !missing.is_empty() && directory.may_be_listed_again() {
+            entries.extend(self.still_listed(directory, &missing)?);
+            entries.sort_by(|one, other| one.name().cmp(other.name()));
+        }
+        Ok(entries)
+    }
+
+    /// Lists the directory again to distinguish names that were removed since the listing from those that the
+    /// source lists but does not find, such as names that an SMB server cannot map.
+    fn still_listed(
+        &mut self,
+        directory: &Arc<Directory>,
+        missing: &BTreeSet<CString>,
+    ) -> Result<Vec<FoundEntry>, Piece> {
+        let scan = self.calls.listers.scan;
+        let _call = scan.source.begin_call(CallKind::Scan, directory.id);
+        let listed = Listable::of(Arc::clone(directory))
+            .and_then(|listable| listed_among(&listable, missing, &mut self.buffer));
+        let (names, problem) = match listed {
+            Ok(names) => (names, Problem::listed_but_missing()),
+            Err(errno) => (missing.clone(), Problem::from_errno(errno)),
+        };
+        let mut found = Vec::with_capacity(names.len());
+        for name in names {
+            found.push(match examine(scan, directory, &name)? {
+                Some(entry) => entry,
+                None => FoundEntry::Failed {
+                    name: name.into_bytes(),
+                    problem,
+                },
+            });
+        }
+        Ok(found)
     }
 }
 
-/// None for a name that vanished between the listing and the look at it: it might as well have
-/// vanished before.
-fn look_at(scan: &Scan<'_>, directory: &Directory, name: &CStr) -> Option<FoundEntry> {
+/// Examines a name. None if it does not exist, as if it had been removed before the listing.
+fn examine(
+    scan: &Scan<'_>,
+    directory: &Directory,
+    name: &CStr,
+) -> Result<Option<FoundEntry>, StateError> {
     let failed = |problem| {
         let name = name.to_bytes().to_vec();
-        Some(FoundEntry::Failed { name, problem })
+        Ok(Some(FoundEntry::Failed { name, problem }))
     };
     if name.count_bytes() > clfs_format::limits::NAME_BYTES {
         return failed(Problem::new(Reason::NameTooLong));
@@ -207,9 +257,10 @@ fn look_at(scan: &Scan<'_>, directory: &Directory, name: &CStr) -> Option<FoundE
             }
             let name = name.to_bytes().to_vec();
             let entry = directory.entry(seen, name, scan.preserve_hardlinks);
-            Some(FoundEntry::Known(entry))
+            Ok(Some(FoundEntry::Known(entry)))
         }
-        Err(Errno::NOENT) => None,
-        Err(errno) => failed(Problem::from_errno(errno)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(OpenError::Problem(problem)) => failed(problem),
+        Err(OpenError::State(error)) => Err(error),
     }
 }

@@ -1,17 +1,16 @@
-//! The scan: walks the source breadth first and records what it finds.
+//! The scan: walks the source breadth first and records its entries.
 //!
-//! A crew of threads lists directories and looks at names at the same time, as many as the source
-//! keeps busy; one thread commits the listings in the order of the directories' ids, so that ids
-//! depend on the tree only (docs/design.md, Order).
-//! A directory is listed only when its own row is committed: what the container says of its
-//! access time was noted before the scan could change it.
+//! The workers of an adaptive pool list directories and examine names concurrently. One thread commits the
+//! listings in the order of the directories' ids, so that ids depend on the tree only (docs/design.md, Order).
+//! A directory is listed only after its own row is committed, so that its access time is recorded before the
+//! listing changes it.
 
-mod again;
 mod ahead;
 mod committer;
 mod device_numbers;
 mod lister;
 mod piece;
+mod reexamine;
 mod visitor;
 
 use crate::events::{Event, Monitor};
@@ -29,42 +28,42 @@ use lister::Listers;
 
 pub use visitor::EntryVisitor;
 
-/// What a scan works with.
+/// The inputs of a scan.
 pub struct Scan<'a> {
-    /// Where entries are recorded.
+    /// The state that records the entries.
     pub state: &'a State,
-    /// What is walked.
+    /// The source to walk.
     pub source: &'a SourceTree,
     /// Whether several names of one inode are recorded as links.
     pub preserve_hardlinks: bool,
-    /// Whether directories that failed in an earlier run are listed again.
+    /// Whether to retry directories that failed in an earlier run.
     pub retry_problems: bool,
-    /// The most threads that list and look; see [`crate::crew`].
+    /// Maximum number of workers; see [`crate::adaptive_pool`].
     pub threads: usize,
     /// Stops the run when too many entries fail.
     pub limit: &'a ProblemLimit,
-    /// Looked at after each answer of the source.
+    /// Checked after each call to the source.
     pub stop: &'a StopFlag,
-    /// Figures.
+    /// Counters of the run.
     pub progress: &'a Progress,
-    /// Hears of problems.
+    /// Receives problems.
     pub monitor: &'a dyn Monitor,
-    /// Called after each commit: there may be new work.
+    /// Called after each commit, because there may be new entries to load.
     pub committed: &'a (dyn Fn() + Sync),
-    /// Receives the examined entries.
+    /// Receives each examined entry.
     pub visitor: Option<&'a dyn EntryVisitor>,
 }
 
 /// How a scan ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScanEnd {
-    /// Every directory was listed, or has a problem.
+    /// Every directory was listed or failed.
     Complete,
-    /// It was asked to stop.
+    /// A stop was requested.
     Stopped,
 }
 
-/// Sends the members of the crew home when it is dropped.
+/// Closes the queue, which ends the workers, when it is dropped.
 struct Closing<'a>(&'a Ahead);
 
 impl Drop for Closing<'_> {
@@ -74,29 +73,29 @@ impl Drop for Closing<'_> {
 }
 
 impl Scan<'_> {
-    /// Walks what is not walked yet.
+    /// Lists the directories that are not listed yet.
     ///
     /// # Errors
-    /// When the state cannot be read or written. What the source refuses is a stored problem.
+    /// If the state cannot be read or written. Errors of the source are recorded as problems.
     pub fn run(&self) -> Result<ScanEnd, StateError> {
         let reader = self.state.reader()?;
         let listers = Listers::new(self);
         let listers = &listers;
         std::thread::scope(|threads| {
-            // However the committer ends, the members must not wait for more.
+            // However the committer ends, the workers must not wait for more.
             let _closing = Closing(&listers.ahead);
-            for _ in 0..listers.crew.few() {
-                lister::recruit(threads, listers).map_err(StateError::Exhausted)?;
+            for _ in 0..listers.pool.min() {
+                lister::start_worker(threads, listers).map_err(StateError::Exhausted)?;
             }
-            let recruit = || {
-                // Without another thread it goes on with those that there are.
-                drop(lister::recruit(threads, listers));
+            let start_worker = || {
+                // If no thread can be started, the scan continues with the existing ones.
+                drop(lister::start_worker(threads, listers));
             };
-            Committer::new(self, reader, &listers.ahead, &recruit).run()
+            Committer::new(self, reader, &listers.ahead, &start_worker).run()
         })
     }
 
-    /// Tells of an entry that failed.
+    /// Reports a failed entry.
     fn report(&self, path: &[Vec<u8>], problem: Problem) {
         Progress::add(&self.progress.failed, 1);
         self.monitor.event(&Event::Problem {
@@ -105,8 +104,7 @@ impl Scan<'_> {
         });
     }
 
-    /// Counts an entry that had no problem before, and stops the run when these are too many; true
-    /// then.
+    /// Counts an entry that had no problem before. If there are too many, requests a stop and returns true.
     fn count_problem(&self) -> bool {
         let too_many = self.limit.add();
         if too_many {

@@ -1,10 +1,10 @@
-//! A piece of a directory's listing, as it goes to the committer.
+//! A piece of a directory's listing, as workers pass it to the committer.
 
 use crate::problem::Problem;
 use crate::source::OpenError;
 use crate::state::{FoundEntry, StateError};
 
-/// What a member of the crew brings back.
+/// The result of one piece of work.
 #[derive(Debug)]
 pub(super) enum Piece {
     /// Entries, in the order of their names.
@@ -12,16 +12,16 @@ pub(super) enum Piece {
         entries: Vec<FoundEntry>,
         last: bool,
     },
-    /// The directory cannot be listed; the last piece.
+    /// The directory cannot be listed. Always the last piece.
     Problem(Problem),
-    /// The run is stopping; the last piece.
+    /// The run is stopping. Always the last piece.
     Stopped,
-    /// The run cannot go on; the last piece.
+    /// The state failed, which ends the run. Always the last piece.
     Error(StateError),
 }
 
 impl Piece {
-    /// How many entries it has.
+    /// The number of entries.
     pub(super) fn len(&self) -> usize {
         match self {
             Piece::Chunk { entries, .. } => entries.len(),
@@ -29,7 +29,7 @@ impl Piece {
         }
     }
 
-    /// Whether the directory has no more.
+    /// Whether it is the last piece of its directory.
     pub(super) fn is_last(&self) -> bool {
         match self {
             Piece::Chunk { last, .. } => *last,

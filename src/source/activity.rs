@@ -49,7 +49,7 @@ struct Slot {
 
 /// The kind of a call to the source. Each has threads of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asker {
+pub enum CallKind {
     /// The scan lists a directory or examines an entry.
     Scan,
     /// An encoder reads an entry.
@@ -58,7 +58,7 @@ pub enum Asker {
 
 /// A call in progress, until dropped.
 #[derive(Debug)]
-pub struct Asking<'a> {
+pub struct OpenCall<'a> {
     begin: Instant,
     slot: &'a Slot,
 }
@@ -152,18 +152,18 @@ fn nanoseconds(begin: Instant) -> u64 {
 }
 
 impl Activity {
-    pub(super) fn ask(&self, entry: EntryId) -> Asking<'_> {
+    pub(super) fn begin_call(&self, entry: EntryId) -> OpenCall<'_> {
         let slot = self.slots.take();
         slot.since.store(nanoseconds(self.begin), Ordering::Relaxed);
         slot.entry.store(entry.get(), Ordering::Release);
-        Asking {
+        OpenCall {
             begin: self.begin,
             slot,
         }
     }
 
     /// The number of calls that take longer than that.
-    pub(super) fn held(&self, longer_than: Duration) -> usize {
+    pub(super) fn slow_calls(&self, longer_than: Duration) -> usize {
         let now = nanoseconds(self.begin);
         self.slots()
             .filter(|slot| slot.open(now).is_some_and(|(_, open)| open > longer_than))
@@ -184,7 +184,7 @@ impl Activity {
     }
 }
 
-impl Asking<'_> {
+impl OpenCall<'_> {
     /// Ends the call and begins the next one for the same entry. Returns the duration.
     pub fn renew(&self) -> Duration {
         let now = nanoseconds(self.begin);
@@ -200,7 +200,7 @@ impl Asking<'_> {
     }
 }
 
-impl Drop for Asking<'_> {
+impl Drop for OpenCall<'_> {
     fn drop(&mut self) {
         self.slot.entry.store(FREE, Ordering::Release);
     }
@@ -219,15 +219,15 @@ mod tests {
     #[test]
     fn a_stalled_call_is_reported_once() {
         let activity = Activity::default();
-        let asking = activity.ask(EntryId::new(1000));
+        let call = activity.begin_call(EntryId::new(1000));
         assert_eq!(activity.stalled(Duration::from_secs(3600)), []);
         assert_eq!(entries(&activity.stalled(Duration::ZERO)), [1000]);
         assert_eq!(activity.stalled(Duration::ZERO), []);
         std::thread::sleep(Duration::from_micros(1));
-        asking.renew();
+        call.renew();
         assert_eq!(entries(&activity.stalled(Duration::ZERO)), [1000]);
-        drop(asking);
-        let _other = activity.ask(EntryId::new(1001));
+        drop(call);
+        let _other = activity.begin_call(EntryId::new(1001));
         assert_eq!(entries(&activity.stalled(Duration::ZERO)), [1001]);
     }
 
@@ -237,12 +237,12 @@ mod tests {
         let ids = 1000..1000 + 3 * SLOTS as u64;
         let open: Vec<_> = ids
             .clone()
-            .map(|id| activity.ask(EntryId::new(id)))
+            .map(|id| activity.begin_call(EntryId::new(id)))
             .collect();
         let stalled = activity.stalled(Duration::ZERO);
         assert_eq!(entries(&stalled), ids.collect::<Vec<_>>());
         drop(open);
-        let _last = activity.ask(EntryId::new(7000));
+        let _last = activity.begin_call(EntryId::new(7000));
         assert_eq!(entries(&activity.stalled(Duration::ZERO)), [7000]);
         assert!(
             activity

@@ -4,12 +4,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rustix::io::Errno;
-
 use clfs_format::FileType;
 
 use super::Seen;
 use crate::entry::{MountBelow, MountComparison};
+use crate::problem::Reason;
 
 /// The mounts at and below a directory.
 #[derive(Debug, Default)]
@@ -51,17 +50,17 @@ impl Expected {
         self.below.keys().map(Vec::as_slice)
     }
 
-    /// Compares the mounted object itself: `ENODEV` if nothing is mounted, or if a mount point below
-    /// it cannot exist; `EXDEV` if something else is mounted.
-    pub(super) fn check(&self, seen: &Seen, device_above: u64) -> Result<(), Errno> {
+    /// Compares the mounted object itself: [`Reason::NotMounted`] if nothing is mounted, or if a mount point
+    /// below it cannot exist; [`Reason::Replaced`] if something else is mounted.
+    pub(super) fn check(&self, seen: &Seen, device_above: u64) -> Result<(), Reason> {
         if !self.below.is_empty() && seen.attributes.file_type != FileType::Directory {
-            return Err(Errno::NODEV);
+            return Err(Reason::NotMounted);
         }
         let Some(expected) = &self.mount else {
             return Ok(());
         };
         if seen.device == device_above && !seen.is_mount {
-            return Err(Errno::NODEV);
+            return Err(Reason::NotMounted);
         }
         let is_other_number = expected
             .inode
@@ -70,7 +69,7 @@ impl Expected {
             .mount
             .is_some_and(|now| matches!(expected.mount.compare(&now), MountComparison::Other(_)));
         match is_other_number || is_other {
-            true => Err(Errno::XDEV),
+            true => Err(Reason::Replaced),
             false => Ok(()),
         }
     }

@@ -30,8 +30,10 @@ pub enum Mismatch {
     Other(Difference),
     /// Everything agrees except the inode number.
     Renumbered,
-    /// Nothing shows that it is the same, but recorded names exist in it, or none were recorded.
+    /// Nothing shows that it is the same, but recorded names exist in it.
     Unproven,
+    /// Nothing shows that it is the same, and no entry in it was recorded.
+    Unrecorded,
     /// Nothing shows that it is the same, and no recorded entry that was compared is in it.
     Emptied,
 }
@@ -70,14 +72,15 @@ pub(super) enum Children {
 /// Whether an entry in the root of a mount shows that the mount is the recorded one.
 ///
 /// Name and inode number alone do not, since FUSE may count from 1 at each mount, unless
-/// `is_supported`: the root itself is unchanged, or birth time or UUID agree.
+/// `is_supported`: the root itself is unchanged, or birth time or UUID agree. Times that a file system does
+/// not record prove nothing.
 pub(super) fn shows_mount(
     known: &SourceAttributes,
     seen: &SourceAttributes,
     is_supported: bool,
 ) -> bool {
     let same_number = known.inode == seen.inode && known.file_type == seen.file_type;
-    known.agrees(seen) || same_number && (is_supported || known.mtime == seen.mtime)
+    known.agrees(seen) && known.has_ctime() || same_number && is_supported
 }
 
 /// Compares the root of the source, or of a mount below it, with the recorded one.
@@ -95,7 +98,7 @@ pub(super) fn check_mount(
     by: SourceIdentity,
     children: impl FnOnce(bool) -> Children,
 ) -> Result<(), Mismatch> {
-    let agrees = known.agrees(&seen.attributes);
+    let agrees = known.agrees(&seen.attributes) && known.has_ctime();
     // An earlier version recorded the number only.
     let compared = recorded.map_or(MountComparison::Unknown, |recorded| recorded.compare(now));
     if let MountComparison::Other(difference) = compared {
@@ -114,13 +117,14 @@ pub(super) fn check_mount(
     let accepts = by == SourceIdentity::Accept;
     match children(agrees || is_same_mount) {
         Children::Found => Ok(()),
-        Children::None if agrees || is_same_mount || accepts && is_same_number => Ok(()),
+        Children::None if agrees || is_same_mount => Ok(()),
         Children::None if by == SourceIdentity::Inodes && recorded.is_none() => Ok(()),
         Children::Named if accepts => Ok(()),
         // A live tree may have lost all entries that were compared, but not its identity.
         Children::Gone if accepts && is_same_mount => Ok(()),
         Children::Gone if !is_same_mount => Err(Mismatch::Emptied),
-        Children::None | Children::Named | Children::Gone => Err(Mismatch::Unproven),
+        Children::None => Err(Mismatch::Unrecorded),
+        Children::Named | Children::Gone => Err(Mismatch::Unproven),
     }
 }
 
@@ -159,11 +163,12 @@ pub(super) fn check_directory(
     })
 }
 
-/// Whether a directory that failed may be recorded anew with the attributes that it has now. It was
-/// looked at in a directory that was checked.
+/// Whether a directory that failed may be recorded again with its present attributes. Its parent must have
+/// been compared.
 ///
-/// `is_unread`: nothing that is in it was recorded. One that was removed and made again is then as
-/// good as one that was found the first time; but a file system that is not mounted is not.
+/// `is_unread`: no entry in it was recorded. A directory that was removed and created again, or on which a
+/// file system was mounted since, is then as good as one that was found the first time. A directory from
+/// which a file system is missing is not.
 pub fn may_be_recorded_anew(
     known: &KnownDirectory,
     seen: &Seen,
@@ -173,9 +178,9 @@ pub fn may_be_recorded_anew(
     let same_number = known.attributes.inode == seen.attributes.inode;
     match &known.mounted {
         Mounted::Unknown => same_number,
-        Mounted::Nothing => {
-            seen.device == device_above && (same_number || is_unread && !seen.is_mount)
-        }
+        // A file system that was mounted since.
+        Mounted::Nothing if seen.mount.is_some() => is_unread,
+        Mounted::Nothing => seen.device == device_above && (same_number || is_unread),
         Mounted::This(before) => {
             let now = seen.mount.as_ref();
             same_number
@@ -294,14 +299,10 @@ mod tests {
             );
             for unknown in [none, coarse] {
                 let checked = check(Some(unknown), &unknown, &changed, by, Unrecorded);
-                assert_eq!(checked, Err(Unproven));
+                assert_eq!(checked, Err(Mismatch::Unrecorded));
             }
         }
         assert_eq!(check(Some(none), &none, &changed, Accept, Named), Ok(()));
-        assert_eq!(
-            check(Some(none), &none, &changed, Accept, Unrecorded),
-            Ok(())
-        );
         assert_eq!(check(Some(exact), &exact, &changed, Accept, Gone), Ok(()));
         // Another inode number.
         assert_eq!(
@@ -319,10 +320,26 @@ mod tests {
         assert_eq!(check(Some(none), &none, &moved, Attributes, Found), Ok(()));
         for by in [Attributes, Accept] {
             let checked = check(Some(exact), &exact, &moved, by, Unrecorded);
-            assert_eq!(checked, Err(Unproven));
+            assert_eq!(checked, Err(Mismatch::Unrecorded));
             let checked = check(Some(exact), &exact, &moved, by, Gone);
             assert_eq!(checked, Err(Emptied));
         }
+        // A file system without times: unchanged times prove nothing.
+        let timeless = seen(2, 0);
+        let known = timeless.attributes;
+        let checked = check_mount(
+            &known,
+            Some(&none),
+            &timeless,
+            &none,
+            Inodes,
+            |is_supported| {
+                assert!(!is_supported);
+                assert!(!shows_mount(&known, &known, false));
+                Unrecorded
+            },
+        );
+        assert_eq!(checked, Err(Mismatch::Unrecorded));
         // Of a transfer that an earlier version started only the number is known.
         assert_eq!(check(None, &none, &changed, Inodes, Unrecorded), Ok(()));
         assert_eq!(check(None, &none, &changed, Inodes, Gone), Err(Emptied));

@@ -17,10 +17,10 @@ mod tree;
 mod unmounted;
 mod xattr;
 
-pub use activity::{Asker, Asking, Stalled};
+pub use activity::{CallKind, OpenCall, Stalled};
 pub use identity::{Difference, Mismatch, SourceIdentity, may_be_recorded_anew};
-pub use mounts::{mounts_below, see_root};
-pub use names::{DirentBuffer, NameList, NameStore, Names, SpoolError};
+pub use mounts::{MountsError, mounts_below, see_root};
+pub use names::{DirentBuffer, NameList, NameStore, Names, SpoolError, listed_among};
 pub use stat::Seen;
 pub use tree::{Directory, Listable, OPEN_DIRECTORIES, OpenError, Places, SourceTree};
 pub use unmounted::{Doubt, doubts};

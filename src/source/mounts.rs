@@ -1,5 +1,6 @@
 //! Which file systems are mounted where, and their identity.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -49,13 +50,50 @@ fn uuid(directory: impl AsFd) -> Option<u64> {
     fstatvfs(&directory).ok().map(|found| found.f_fsid)
 }
 
-/// The mounts below `folder`, which must not contain symlinks, in the order of their paths, without
-/// those that an autofs mounts and unmounts. One that cannot be examined, because its server is gone,
-/// is in the list without a number.
-pub fn mounts_below(folder: &Path) -> Vec<MountBelow> {
-    let table = std::fs::read(MOUNTS).unwrap_or_default();
-    let points = points_below(&table, folder.as_os_str().as_bytes());
-    examine_all(folder, points, examine, EXAMINATION)
+/// The mounts below `folder`, which must not contain symlinks, in the order of their paths. A mount that
+/// cannot be examined, because its server is gone, is in the list without a number. So is an autofs below
+/// the folder; what it mounts and unmounts is not in the list.
+///
+/// # Errors
+/// When the table of mounts cannot be read.
+pub fn mounts_below(folder: &Path) -> Result<Vec<MountBelow>, MountsError> {
+    let table = mount_table()?;
+    let (points, automatic) = points_below(&table, folder.as_os_str().as_bytes());
+    let mut mounts = examine_all(folder, points, examine, EXAMINATION);
+    mounts.extend(automatic.into_iter().map(|path| MountBelow {
+        path,
+        inode: None,
+        mount: Mount::default(),
+    }));
+    mounts.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(mounts)
+}
+
+/// The table of mounts cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot read {MOUNTS}: {0}. The file systems below the source would not be known: mount /proc"
+)]
+pub struct MountsError(std::io::Error);
+
+fn mount_table() -> Result<Vec<u8>, MountsError> {
+    std::fs::read(MOUNTS).map_err(MountsError)
+}
+
+/// Whether the table of mounts has this path. Does not access the file system that is mounted there, which
+/// may not respond.
+pub(super) fn is_in_mount_table(path: &[u8]) -> bool {
+    mount_table().is_ok_and(|table| points(&table).any(|(point, _)| point == path))
+}
+
+/// Each mount point, and whether an autofs is mounted there.
+fn points(table: &[u8]) -> impl Iterator<Item = (Vec<u8>, bool)> {
+    table.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let point = without_escapes(fields.nth(4)?);
+        let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+        Some((point, kind == b"autofs"))
+    })
 }
 
 /// Examines mount points one after the other, each for at most `patience`: the thread that hangs is left
@@ -128,32 +166,36 @@ fn examine(point: &Path) -> Examined {
     }
 }
 
-fn points_below(table: &[u8], folder: &[u8]) -> Vec<Vec<u8>> {
-    let mounts = table.split(|byte| *byte == b'\n').filter_map(|line| {
-        let mut fields = line.split(|byte| *byte == b' ');
-        let point = without_escapes(fields.nth(4)?);
-        let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-        Some((point, kind == b"autofs"))
-    });
-    let mounts: Vec<(Vec<u8>, bool)> = mounts.collect();
+/// Paths of mounts below a folder: those to examine, and the topmost autofs mounts.
+fn points_below(table: &[u8], folder: &[u8]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let below = |point: &[u8], above: &[u8]| -> Option<Vec<u8>> {
         let above = above.strip_suffix(b"/").unwrap_or(above);
         let rest = point.strip_prefix(above)?.strip_prefix(b"/")?;
         (!rest.is_empty()).then(|| rest.to_vec())
     };
-    let automatic = |point: &[u8]| {
-        let at_or_above = |auto: &[u8]| auto == point || below(point, auto).is_some();
-        let mut autofs = mounts.iter().filter(|(_, is_autofs)| *is_autofs);
-        autofs.any(|(auto, _)| at_or_above(auto))
-    };
-    let points = mounts.iter().map(|(point, _)| point);
-    let mut points: Vec<Vec<u8>> = points
-        .filter(|point| !automatic(point))
-        .filter_map(|point| below(point, folder))
+    let mut found: Vec<_> = points(table)
+        .filter_map(|(point, is_autofs)| Some((below(&point, folder)?, is_autofs)))
         .collect();
-    points.sort();
-    points.dedup();
-    points
+    // What an autofs at or above the folder mounts is mounted for as long as the folder is in use.
+    let autofs: BTreeSet<Vec<u8>> = found
+        .iter()
+        .filter(|(_, is_autofs)| *is_autofs)
+        .map(|(path, _)| path.clone())
+        .collect();
+    let is_below_autofs = |path: &[u8]| {
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        slashes
+            .map(|(at, _)| path.get(..at).unwrap_or_default())
+            .any(|above| autofs.contains(above))
+    };
+    found.retain(|(path, _)| !is_below_autofs(path));
+    found.sort();
+    found.dedup_by(|one, other| one.0 == other.0);
+    let (automatic, other): (Vec<_>, Vec<_>) = found
+        .into_iter()
+        .partition(|(path, _)| autofs.contains(path));
+    let paths = |mounts: Vec<(Vec<u8>, bool)>| mounts.into_iter().map(|(path, _)| path).collect();
+    (paths(other), paths(automatic))
 }
 
 /// Examines the source folder itself, with the identity of its file system.
@@ -178,6 +220,7 @@ fn kind(directory: impl AsFd) -> Option<i64> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -190,11 +233,31 @@ mod tests {
             5 3 0:5 / /source/a\\040b/d rw master:1 - nfs server:/x rw\n\
             6 2 0:6 / /source/auto rw - autofs map rw\n\
             7 6 0:7 / /source/auto/home rw - nfs server:/home rw\n\
-            8 5 0:8 / /source/a\\040b/d rw - tmpfs tmpfs rw\n";
-        let points = points_below(table, b"/source");
-        assert_eq!(points, [b"a b".to_vec(), b"a b/d".to_vec()]);
-        assert_eq!(points_below(table, b"/source/a b"), [b"d".to_vec()]);
-        assert_eq!(points_below(table, b"/").len(), 4);
+            8 5 0:8 / /source/a\\040b/d rw - tmpfs tmpfs rw\n\
+            9 7 0:9 / /source/auto/home/m rw - nfs server:/m rw\n\
+            10 2 0:10 / /source/direct rw - autofs map rw\n\
+            11 10 0:11 / /source/direct rw - nfs server:/direct rw\n";
+        let names = |paths: Vec<Vec<u8>>| -> Vec<String> {
+            let paths = paths.into_iter();
+            paths.map(|path| String::from_utf8(path).unwrap()).collect()
+        };
+        let below = |folder: &[u8]| {
+            let (points, automatic) = points_below(table, folder);
+            (names(points).join(" "), names(automatic).join(" "))
+        };
+        let pair = |points: &str, automatic: &str| (points.to_owned(), automatic.to_owned());
+        assert_eq!(below(b"/source"), pair("a b a b/d", "auto direct"));
+        assert_eq!(below(b"/source/a b"), pair("d", ""));
+        assert_eq!(
+            below(b"/"),
+            pair(
+                "source source/a b source/a b/d source2/c",
+                "source/auto source/direct"
+            )
+        );
+        // The source is on an autofs, or is one.
+        assert_eq!(below(b"/source/auto/home"), pair("m", ""));
+        assert_eq!(below(b"/source/auto"), pair("home home/m", ""));
     }
 
     /// A mount whose server is gone is still expected, and those after it are examined.

@@ -7,7 +7,8 @@
 mod run;
 mod spool;
 
-use std::ffi::CStr;
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
@@ -310,6 +311,29 @@ impl NameList {
         }
         Ok(names)
     }
+}
+
+/// Lists a directory and returns those of `names` that are still in it.
+///
+/// # Errors
+/// When the directory cannot be listed.
+pub fn listed_among(
+    directory: &Listable,
+    names: &BTreeSet<CString>,
+    buffer: &mut DirentBuffer,
+) -> Result<BTreeSet<CString>, Errno> {
+    let mut entries = RawDir::new(directory.descriptor(), &mut buffer.0);
+    let mut listed = BTreeSet::new();
+    while let Some(entry) = entries.next() {
+        let entry = match entry {
+            Err(Errno::INTR) => continue,
+            entry => entry?,
+        };
+        if names.contains(entry.file_name()) {
+            listed.insert(entry.file_name().to_owned());
+        }
+    }
+    Ok(listed)
 }
 
 /// Whether a name with its NUL comes after `after`, or there is none.

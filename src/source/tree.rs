@@ -4,10 +4,11 @@ use std::ffi::{CStr, CString};
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::activity::{Activity, Asker, Asking, Stalled};
+use super::activity::{Activity, CallKind, OpenCall, Stalled};
 use super::expected::Expected;
 use super::identity::{self, Children, Mismatch, SourceIdentity};
 use super::lineage::Lineage;
@@ -77,6 +78,14 @@ pub enum OpenError {
     State(StateError),
 }
 
+impl OpenError {
+    /// Whether the name does not exist.
+    pub fn is_not_found(&self) -> bool {
+        let not_found = Some(Errno::NOENT.raw_os_error());
+        matches!(self, OpenError::Problem(problem) if problem.errno == not_found)
+    }
+}
+
 impl From<StateError> for OpenError {
     fn from(error: StateError) -> Self {
         OpenError::State(error)
@@ -107,6 +116,8 @@ pub struct Directory {
     expected: Option<Arc<Expected>>,
     /// It belongs to an autofs: each name in it may be a trigger.
     is_autofs: bool,
+    /// How often it was listed again.
+    listed_again: AtomicU32,
 }
 
 /// A directory that is open for reading its names, from the first on.
@@ -149,6 +160,9 @@ pub struct SourceTree {
     open: Mutex<LruCache<EntryId, Arc<Directory>>>,
 }
 
+/// How often one directory is listed again at most.
+const LISTED_AGAIN: u32 = 64;
+
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 impl SourceTree {
@@ -165,6 +179,7 @@ impl SourceTree {
             lineage: Lineage::root(seen.device, seen.attributes.inode),
             expected: None,
             is_autofs: mounts::is_autofs(&descriptor),
+            listed_again: AtomicU32::new(0),
             descriptor,
         };
         Ok(SourceTree {
@@ -183,7 +198,7 @@ impl SourceTree {
     }
 
     /// Expects these file systems. If none is mounted at the place of one, examining its entry fails
-    /// with `ENODEV`; if another one is, with `EXDEV`.
+    /// with [`Reason::NotMounted`]; if another one is, with [`Reason::Replaced`].
     pub fn with_mounts(mut self, mounts: &[MountBelow]) -> Self {
         // The root is not shared yet.
         if let Some(root) = Arc::get_mut(&mut self.root) {
@@ -227,14 +242,12 @@ impl SourceTree {
                 Children::None
             }
         };
-        let checked = identity::check_mount(
-            &known.attributes,
-            recorded,
-            seen,
-            &now,
-            self.identity,
-            children,
-        );
+        let by = match self.identity {
+            // The user vouches for the source, not for what is mounted below it.
+            SourceIdentity::Accept if id != EntryId::ROOT => SourceIdentity::Inodes,
+            by => by,
+        };
+        let checked = identity::check_mount(&known.attributes, recorded, seen, &now, by, children);
         match failed {
             Some(error) => Err(error),
             None => Ok(checked),
@@ -312,6 +325,7 @@ impl SourceTree {
                 false => mounts::is_autofs(&descriptor),
             },
             expected: above.expected_at(&place.name).cloned(),
+            listed_again: AtomicU32::new(0),
             descriptor,
             lineage,
         });
@@ -327,24 +341,24 @@ impl SourceTree {
 
     /// Records a call to the source for `entry` until the guard is dropped. Anything else that happens
     /// meanwhile, such as a query of the state, counts as the source's time.
-    pub fn ask(&self, asker: Asker, entry: EntryId) -> Asking<'_> {
-        self.activity(asker).ask(entry)
+    pub fn begin_call(&self, kind: CallKind, entry: EntryId) -> OpenCall<'_> {
+        self.activity(kind).begin_call(entry)
     }
 
     /// The number of calls that take longer than that.
-    pub fn held(&self, longer_than: Duration) -> usize {
-        self.scanning.held(longer_than) + self.encoding.held(longer_than)
+    pub fn slow_calls(&self, longer_than: Duration) -> usize {
+        self.scanning.slow_calls(longer_than) + self.encoding.slow_calls(longer_than)
     }
 
     /// The number of calls of that kind that take longer than that.
-    pub fn held_of(&self, asker: Asker, longer_than: Duration) -> usize {
-        self.activity(asker).held(longer_than)
+    pub fn slow_calls_of(&self, kind: CallKind, longer_than: Duration) -> usize {
+        self.activity(kind).slow_calls(longer_than)
     }
 
-    fn activity(&self, asker: Asker) -> &Activity {
-        match asker {
-            Asker::Scan => &self.scanning,
-            Asker::Encoder => &self.encoding,
+    fn activity(&self, kind: CallKind) -> &Activity {
+        match kind {
+            CallKind::Scan => &self.scanning,
+            CallKind::Encoder => &self.encoding,
         }
     }
 
@@ -379,7 +393,9 @@ impl SourceTree {
         };
         while let Some((id, place)) = below.pop() {
             let flags = DIRECTORY | OFlags::NOFOLLOW;
-            let descriptor = directory.open(&component(place.name.clone())?, flags)?;
+            let descriptor = directory
+                .open(&component(place.name.clone())?, flags)
+                .map_err(|errno| missing(&place, errno))?;
             let seen = Seen::open(&descriptor)?;
             directory = self.enter(&directory, id, &place, descriptor, &seen)?;
         }
@@ -400,7 +416,9 @@ impl SourceTree {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
         let name = component(place.name.clone())?;
         let above = self.directory(place.parent)?;
-        let descriptor = above.open_unread(&name, flags)?;
+        let descriptor = above
+            .open_unread(&name, flags)
+            .map_err(|errno| missing(place, errno))?;
         // If the directory may be read but not searched, none of its names can be examined. That is one
         // problem of the directory. Examining "." needs the same permission.
         let seen = Seen::at(&descriptor, c".")?;
@@ -440,12 +458,28 @@ impl std::fmt::Debug for SourceTree {
     }
 }
 
+/// The error of a recorded directory that cannot be opened. A mount point may have been removed together with
+/// the mount.
+fn missing(place: &Place, errno: Errno) -> OpenError {
+    let mounted = place.known.as_ref().map(|known| &known.mounted);
+    match (errno, mounted) {
+        (Errno::NOENT, Some(Mounted::This(_))) => Problem::new(Reason::NotMounted).into(),
+        _ => errno.into(),
+    }
+}
+
 /// A name as a C string.
 pub(super) fn component(name: Vec<u8>) -> Result<CString, Errno> {
     CString::new(name).map_err(|_| Errno::INVAL)
 }
 
 impl Directory {
+    /// Whether the directory may be listed again because names in it vanished. The number is limited, because
+    /// many entries of a large directory may be deleted during the scan.
+    pub fn may_be_listed_again(&self) -> bool {
+        self.listed_again.fetch_add(1, Ordering::Relaxed) < LISTED_AGAIN
+    }
+
     fn open(&self, name: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
         retry_interrupted(|| openat(&self.descriptor, name, flags, Mode::empty()))
     }
@@ -465,8 +499,8 @@ impl Directory {
     /// Examines an entry in it, with its ACL and extended attributes.
     ///
     /// # Errors
-    /// The error of statx(2).
-    pub fn look_at(&self, name: &[u8]) -> Result<Seen, Errno> {
+    /// As [`look`](Self::look).
+    pub fn look_at(&self, name: &[u8]) -> Result<Seen, OpenError> {
         self.look(&component(name.to_vec())?)
     }
 
@@ -476,18 +510,22 @@ impl Directory {
     /// the mounted directory, not those of an automount trigger.
     ///
     /// # Errors
-    /// The error of statx(2) or openat(2); `ENODEV` if an expected file system is not mounted, `EXDEV` if
-    /// another one is.
-    pub fn look(&self, name: &CStr) -> Result<Seen, Errno> {
+    /// The error of statx(2) or openat(2); [`Reason::NotMounted`] if an expected file system is not mounted,
+    /// [`Reason::Replaced`] if another one is.
+    pub fn look(&self, name: &CStr) -> Result<Seen, OpenError> {
         let Some(expected) = self.expected_at(name.to_bytes()) else {
             return self.look_and_mount(name);
         };
         let seen = match self.look_and_mount(name) {
             // The mount point was removed together with the mount.
-            Err(Errno::NOENT) => return Err(Errno::NODEV),
+            Err(error) if error.is_not_found() => {
+                return Err(Problem::new(Reason::NotMounted).into());
+            }
             seen => seen?,
         };
-        expected.check(&seen, self.lineage.device)?;
+        expected
+            .check(&seen, self.lineage.device)
+            .map_err(Problem::new)?;
         Ok(seen)
     }
 
@@ -500,7 +538,7 @@ impl Directory {
         self.expected.as_ref()?.at(name)
     }
 
-    fn look_and_mount(&self, name: &CStr) -> Result<Seen, Errno> {
+    fn look_and_mount(&self, name: &CStr) -> Result<Seen, OpenError> {
         let mut seen = Seen::examined_at(&self.descriptor, name)?;
         let is_directory = seen.attributes.file_type == FileType::Directory;
         let may_be_mount = seen.device != self.lineage.device
@@ -518,7 +556,7 @@ impl Directory {
         }
         let descriptor = match self.open(name, DIRECTORY | OFlags::NOFOLLOW) {
             // The directory exists: the file system is missing.
-            Err(Errno::NOENT) => return Err(Errno::NODEV),
+            Err(Errno::NOENT) => return Err(Problem::new(Reason::NotMounted).into()),
             opened => opened?,
         };
         let mut seen = Seen::examined_open(&descriptor)?;
@@ -611,16 +649,17 @@ mod tests {
     fn calls_are_counted_by_kind() {
         let folder = tempfile::tempdir().unwrap();
         let tree = SourceTree::open(folder.path(), Box::new(NoPlaces)).unwrap();
-        let held =
-            || [Asker::Scan, Asker::Encoder].map(|asker| tree.held_of(asker, Duration::ZERO));
-        let _listed = tree.ask(Asker::Scan, EntryId::ROOT);
+        let slow = || {
+            [CallKind::Scan, CallKind::Encoder].map(|kind| tree.slow_calls_of(kind, Duration::ZERO))
+        };
+        let _listed = tree.begin_call(CallKind::Scan, EntryId::ROOT);
         std::thread::sleep(Duration::from_millis(1));
-        assert_eq!(held(), [1, 0]);
-        let read = [1000, 1001].map(|id| tree.ask(Asker::Encoder, EntryId::new(id)));
+        assert_eq!(slow(), [1, 0]);
+        let read = [1000, 1001].map(|id| tree.begin_call(CallKind::Encoder, EntryId::new(id)));
         std::thread::sleep(Duration::from_millis(1));
-        assert_eq!((held(), tree.held(Duration::ZERO)), ([1, 2], 3));
+        assert_eq!((slow(), tree.slow_calls(Duration::ZERO)), ([1, 2], 3));
         assert_eq!(tree.stalled(Duration::ZERO).len(), 3);
         drop(read);
-        assert_eq!(held(), [1, 0]);
+        assert_eq!(slow(), [1, 0]);
     }
 }

@@ -1,11 +1,12 @@
 //! Signs that a source is not mounted: it is empty, or a mount point of `/etc/fstab` in it is empty.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Dir, DirEntry, Mode, OFlags, open};
 
+use super::mounts::is_in_mount_table;
 use super::stat::Seen;
 
 /// A sign that the source, or a file system below it, is not mounted.
@@ -22,8 +23,10 @@ pub enum Doubt {
 pub fn doubts(source: &Path, fstab: &Path) -> Vec<Doubt> {
     let table = std::fs::read(fstab).unwrap_or_default();
     let mut points: Vec<PathBuf> = mount_points(&table)
+        // First, since a mounted file system may not respond.
+        .filter(|point| !is_in_mount_table(point.as_os_str().as_bytes()))
         .filter_map(|point| point.canonicalize().ok())
-        .filter(|point| point.starts_with(source) && is_empty(point) && !is_mounted(point))
+        .filter(|point| point.starts_with(source) && !is_mounted(point) && is_empty(point))
         .collect();
     points.sort();
     points.dedup();

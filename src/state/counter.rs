@@ -1,4 +1,4 @@
-//! Totals, kept in the same transactions as what they count.
+//! Counters, updated in the same transactions as the rows that they count.
 
 use clfs_format::FileType;
 use rusqlite::{Connection, params};
@@ -6,30 +6,30 @@ use rusqlite::{Connection, params};
 use super::{Reader, StateError};
 use crate::loss::Loss;
 
-/// What is counted.
+/// The counters of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Counter {
-    /// Entries recorded, of one type.
+    /// Recorded entries of one type.
     Found(FileType),
     /// Bytes of recorded regular files.
     FoundBytes,
     /// Recorded entries that are a further name of an inode.
     FoundLinks,
-    /// Names that have the inode number of another file, but other attributes: each is loaded as a
-    /// file of its own, or joined with those that agree with it.
+    /// Names with the inode number of another file, but other attributes. Each is loaded as a separate file, or
+    /// linked with names that have the same attributes.
     UnlikeNames,
-    /// Entries with a time that the format cannot hold.
+    /// Entries with a time that the format cannot store.
     ClampedTimes,
-    /// Entries that lose one kind of attribute.
+    /// Entries with one kind of attribute that the format cannot store.
     Lost(Loss),
     /// Entries whose objects are in the container.
     Done,
-    /// Bytes read from the source for them.
+    /// Bytes read from the source for these entries.
     BytesRead,
-    /// Bytes of their objects, as uploaded.
+    /// Uploaded bytes of their objects, after compression.
     BytesPut,
-    /// Their objects.
+    /// The number of their objects.
     Objects,
 }
 
@@ -64,7 +64,7 @@ impl Counter {
 }
 
 impl Counter {
-    /// Takes one away.
+    /// Subtracts one, down to 0.
     pub(super) fn decrement(self, connection: &Connection) -> rusqlite::Result<()> {
         connection
             .prepare_cached("UPDATE counter SET value = max(value - 1, 0) WHERE name = ?1")?
@@ -73,7 +73,7 @@ impl Counter {
     }
 }
 
-/// Amounts to add, gathered before they are written once.
+/// Amounts to add to counters, summed up before they are written.
 #[derive(Debug, Default)]
 pub(super) struct Increments(Vec<(Counter, u64)>);
 
@@ -107,7 +107,7 @@ impl Increments {
     }
 }
 
-/// A reading of all counters.
+/// The values of all counters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals(Vec<(String, u64)>);
 
@@ -121,7 +121,7 @@ impl Totals {
             .map_or(0, |(_, value)| *value)
     }
 
-    /// Entries recorded, of all types, the root included.
+    /// Recorded entries of all types, including the root.
     pub fn entries(&self) -> u64 {
         FileType::ALL
             .into_iter()
@@ -131,10 +131,10 @@ impl Totals {
 }
 
 impl Reader {
-    /// All counters, as of the last commit.
+    /// Reads all counters, as of the last commit.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn totals(&self) -> Result<Totals, StateError> {
         self.query(|connection| {
             connection

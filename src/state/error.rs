@@ -17,7 +17,7 @@ pub enum StateError {
         .0.display()
     )]
     Exists(PathBuf),
-    /// `--new` on a folder with other things in it.
+    /// `--new` on a folder that contains other files.
     #[error(
         "{} holds other files (such as {}): a state folder must be new or empty",
         .folder.display(), .found.display()
@@ -25,79 +25,79 @@ pub enum StateError {
     Foreign {
         /// The folder.
         folder: PathBuf,
-        /// Something in it.
+        /// One of these files.
         found: PathBuf,
     },
-    /// A resume without a transfer.
+    /// A resume of a folder without a transfer.
     #[error(
         "{} holds no transfer to resume: start one with --new, or correct the path of the state folder",
         .0.display()
     )]
     Missing(PathBuf),
-    /// A status query for a folder without a transfer.
+    /// A view of a folder without a transfer.
     #[error(
-        "{} holds no transfer: give the state folder of a load, which has a file state.db",
+        "{} holds no transfer: specify the state folder of a load, which contains a file state.db",
         .0.display()
     )]
     Nothing(PathBuf),
-    /// Another process uses it.
+    /// Another process is using the folder.
     #[error(
-        "another clfsload is using {}: wait until it exits or stop it, then run this command again",
+        "another clfsload process is using {}: wait for it to finish or stop it, then run the same command again",
         .0.display()
     )]
     Locked(PathBuf),
-    /// The file is not a database that clfsload wrote.
+    /// The content of the database is invalid.
     #[error(
-        "the state database {} is damaged ({what}): start again with --new, a new state folder and an empty container",
+        "the state database {} is damaged ({what}): start a new transfer with --new, another state folder and an empty container",
         .path.display()
     )]
     Corrupt {
         /// The database.
         path: PathBuf,
-        /// What is wrong.
+        /// The damage.
         what: String,
     },
-    /// Written by a later version.
+    /// A later version wrote the database.
     #[error(
-        "the state database {} has schema {found}, but this clfsload supports only schemas up to {known}: use the newer clfsload that started the transfer",
+        "the state database {} has schema {found}, this clfsload supports up to {known}: use the newer clfsload that started the transfer",
         .path.display()
     )]
     Newer {
         /// The database.
         path: PathBuf,
-        /// Its schema.
+        /// Its schema version.
         found: i64,
-        /// The newest one that this version supports.
+        /// The schema version of this program.
         known: i64,
     },
-    /// No free space.
+    /// The disk is full.
     #[error(
-        "the disk under the state folder {} is full: free some space, then resume with the same command without --new",
+        "the disk under the state folder {} is full: free space there, then run the same command without --new",
         .0.display()
     )]
     DiskFull(PathBuf),
-    /// A limit of the process or the system. It ends a run, whatever object it concerned.
+    /// A resource limit of the process.
     #[error(
-        "this process reached a limit ({0}): {advice}, then resume with the same command without --new",
+        "this process has reached a resource limit ({0}): {advice}, then run the same command without --new",
         advice = process_limits::advice(.0).unwrap_or_else(|| "raise its limits (such as ulimit -n)".to_owned())
     )]
     Exhausted(io::Error),
-    /// Any other error of the folder.
+    /// Another error of the folder.
     #[error("cannot {action} {}: {}", .path.display(), Explained(.source))]
     Io {
-        /// The operation.
+        /// The action that failed.
         action: &'static str,
-        /// The file.
+        /// The file or folder.
         path: PathBuf,
-        /// The system's error.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Any other error of the database.
+    /// Another error of the database.
     #[error("the state database {} cannot be used: {what}", .path.display())]
     Database {
         /// The database.
         path: PathBuf,
-        /// SQLite's error.
+        /// The error of SQLite.
         what: String,
     },
 }
@@ -122,11 +122,11 @@ impl StateError {
                         source: rustix::io::Errno::FBIG.into(),
                     }
                 }
-                // SQLITE_ERROR: a statement does not fit the tables of the file.
+                // SQLITE_ERROR: the statement does not match the tables.
                 ErrorCode::Unknown => StateError::Corrupt { path, what },
                 _ => StateError::Database { path, what },
             },
-            // A column of another type, or out of range: clfsload did not write this row.
+            // A column of another type or out of range, which no version writes.
             Error::FromSqlConversionFailure(..)
             | Error::IntegralValueOutOfRange(..)
             | Error::InvalidColumnType(..)
@@ -143,7 +143,7 @@ impl StateError {
         }
     }
 
-    /// The error of the spool for the names of a large directory.
+    /// The error of the spool file for the names of a large directory.
     pub(crate) fn spool(folder: &std::path::Path, source: io::Error) -> Self {
         StateError::io("spool names in", folder, source)
     }

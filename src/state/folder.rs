@@ -1,4 +1,4 @@
-//! The state folder: who may use it, and which files lie in it.
+//! The state folder: its files and its lock.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
@@ -9,14 +9,14 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::{LOG_NAME, StateError, schema};
 
-/// The database of a transfer that has begun.
+/// The database of a transfer that was started.
 pub(super) const DATABASE: &str = "state.db";
-/// The database while it is made; a crash may leave it, the next `--new` makes it again.
+/// The database while it is created. If a crash leaves it, the next `--new` creates it again.
 const UNFINISHED: &str = "state.db.unfinished";
-/// Locked by the process that works on the transfer.
+/// The file that the process of a transfer locks.
 pub(super) const LOCK: &str = "lock";
 
-/// Who only looks holds the lock for some microseconds (`look.rs`).
+/// A view holds the lock for some microseconds (`view.rs`), so locking is retried.
 const LOCK_TRIES: u32 = 4;
 const LOCK_WAIT: std::time::Duration = std::time::Duration::from_millis(20);
 
@@ -24,17 +24,17 @@ const LOCK_WAIT: std::time::Duration = std::time::Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct StateFolder {
     path: PathBuf,
-    /// Holds the lock: flock(2) ends with the last descriptor, so a killed process leaves none.
+    /// Holds the lock. flock(2) releases it with the last descriptor, even if the process is killed.
     _lock: File,
 }
 
 impl StateFolder {
-    /// Makes the folder, mode 0700, or takes an empty one.
+    /// Creates the folder with mode 0700, or uses an empty one.
     pub(super) fn create(path: &Path) -> Result<Self, StateError> {
-        // Its parents are not made: a path with a slip in it would end on another disk.
+        // Does not create parents, so that a mistyped path does not fill another disk.
         match DirBuilder::new().mode(0o700).create(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => made.map_err(|error| StateError::io("make the state folder", path, error))?,
+            made => made.map_err(|error| StateError::io("create the state folder", path, error))?,
         }
         if path.join(DATABASE).exists() {
             return Err(StateError::Exists(path.to_path_buf()));
@@ -52,7 +52,7 @@ impl StateFolder {
             }
         }
         let folder = Self::lock(path)?;
-        // Another process may have been here between the look above and the lock.
+        // Another process may have created a transfer before the folder was locked.
         if path.join(DATABASE).exists() {
             return Err(StateError::Exists(path.to_path_buf()));
         }
@@ -112,7 +112,7 @@ impl StateFolder {
         self.path.join(DATABASE)
     }
 
-    /// Whose database lies here, by the header of the file alone.
+    /// The kind of a database, by the header of the file alone.
     pub(super) fn kind_of(database: &Path) -> Result<schema::Kind, StateError> {
         let mut header = Vec::new();
         File::open(database)
@@ -125,7 +125,7 @@ impl StateFolder {
         self.path.join(UNFINISHED)
     }
 
-    /// Gives the finished database its real name, durably.
+    /// Renames the finished database to its final name, durably.
     pub(super) fn publish_database(&self) -> Result<(), StateError> {
         let failed = |error| StateError::io("write", &self.database(), error);
         fs::rename(self.unfinished_database(), self.database()).map_err(failed)?;

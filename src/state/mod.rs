@@ -1,12 +1,12 @@
-//! The state of a transfer: a SQLite database in the state folder.
+//! The state of a transfer: an SQLite database in the state folder.
 //!
-//! All SQL of the project lies below this module, and no type of the database library leaves
-//! it. The stages use a handful of batch operations: [`State::record`] what a directory holds,
-//! take the next work ([`Reader::next_files`] and its siblings), [`State::settle`] outcomes,
-//! read a directory's entries, the links of an inode, problems and totals.
+//! All SQL of the project is below this module, which exposes no types of the database library. The stages use
+//! a few batch operations: [`State::record`] stores the entries of a directory, [`Reader::next_files`] and
+//! similar methods return the next work, [`State::settle`] stores outcomes, and others read the entries of a
+//! directory, the links of an inode, problems and counters.
 //!
-//! One connection writes, under a lock; a writer has always collected a batch before it comes.
-//! Readers have connections of their own and see the last commit.
+//! One connection writes, under a lock. Writers collect a batch before they lock it. Each reader has its own
+//! connection and sees the last commit.
 
 mod changed;
 mod counter;
@@ -14,7 +14,6 @@ mod error;
 mod folder;
 mod identify;
 mod link_devices;
-mod look;
 mod losses;
 mod mounts;
 mod outcome;
@@ -28,6 +27,7 @@ mod settings;
 mod sizes;
 mod subtrees;
 mod survey;
+mod view;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -40,7 +40,6 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 pub use counter::{Counter, Totals};
 pub use error::StateError;
 pub use identify::UnknownEntry;
-pub use look::{Look, Standing};
 pub use outcome::{Settled, Settlement};
 pub use problems::StoredProblem;
 pub use progress::{Pass, PassProgress};
@@ -49,34 +48,35 @@ pub use recording::{FoundEntry, ListingChunk, Recorded};
 pub use settings::{Settings, compression_name};
 pub use subtrees::{Subtree, Subtrees};
 pub use survey::{DatabaseSize, LinkGroups, SurveyRow};
+pub use view::{StateView, TransferCounts};
 pub use work::{FileBatch, Unlisted};
 
 use crate::crash_point::{CrashPoint, crash_point};
-use crate::entry::MountBelow;
+use crate::entry::{EntryId, Mount, MountBelow};
 use folder::StateFolder;
 
-/// The log that lies in the state folder and goes into the container at the end.
+/// The log in the state folder, which is uploaded to the container at the end.
 pub const LOG_NAME: &str = "output.txt";
 
-/// The state of one transfer; this process is its only owner while it lives.
+/// The state of one transfer, locked by this process.
 #[derive(Debug)]
 pub struct State {
     folder: StateFolder,
     writer: Mutex<Connection>,
-    /// Microseconds in transactions.
+    /// Time in transactions, in microseconds.
     busy: AtomicU64,
 }
 
 impl State {
-    /// Whether the folder holds a transfer that `open` would resume.
+    /// Whether the folder contains a transfer.
     pub fn exists(folder: &Path) -> bool {
         folder.join(folder::DATABASE).exists()
     }
 
-    /// Begins a transfer in a new or empty folder, which it makes with mode 0700.
+    /// Creates a transfer in a new folder, which gets mode 0700, or in an empty one.
     ///
     /// # Errors
-    /// When the folder holds a transfer or other things, or cannot be written.
+    /// If the folder contains a transfer or other files, or cannot be written.
     pub fn create(folder: &Path, settings: &Settings) -> Result<State, StateError> {
         let folder = StateFolder::create(folder)?;
         let fresh = folder.unfinished_database();
@@ -92,17 +92,17 @@ impl State {
         })();
         made.map_err(|error| StateError::query(&fresh, error))?;
         crash_point(CrashPoint::StateUnpublished);
-        // A folder with a database under its real name holds a whole transfer.
+        // A database under its final name is complete.
         folder.publish_database()?;
         crash_point(CrashPoint::StatePublished);
         State::connect(folder)
     }
 
-    /// Opens the transfer in the folder. It may be one of an earlier version: see
+    /// Opens the transfer in the folder, which an earlier version may have started: see
     /// [`upgrade`](Self::upgrade).
     ///
     /// # Errors
-    /// When there is none, another process works on it, or the database is damaged or newer.
+    /// If there is none, another process is using it, or the database is damaged or newer.
     pub fn open(folder: &Path) -> Result<State, StateError> {
         State::connect(StateFolder::open(folder)?)
     }
@@ -110,11 +110,11 @@ impl State {
     fn connect(folder: StateFolder) -> Result<State, StateError> {
         let path = folder.database();
         let failed = |error| StateError::query(&path, error);
-        // Before SQLite sees it, which would write to an empty file, and to a foreign one.
+        // Before SQLite opens it, which would write to an empty or foreign file.
         schema::accept(StateFolder::kind_of(&path)?, &path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
-        // Again, as the write-ahead log may hold a later header.
+        // Again, because the write-ahead log may contain a later header.
         schema::accept(schema::kind(&connection).map_err(failed)?, &path)?;
         schema::set_up_writer(&connection).map_err(failed)?;
         Ok(State {
@@ -124,25 +124,42 @@ impl State {
         })
     }
 
-    /// Whether an earlier version, which did not record the mounts below the source, started the
-    /// transfer, and no later one resumed it.
+    /// Whether the database has the schema of an earlier version, which did not record mounts.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn needs_upgrade(&self) -> Result<bool, StateError> {
         schema::version(&self.lock())
             .map(|version| version != schema::VERSION)
             .map_err(|error| StateError::query(&self.folder.database(), error))
     }
 
-    /// Migrates the tables of an earlier version, which did not record mounts, and records
-    /// `mounts_below`: the first write of a resume. Does nothing to a database of this version.
+    /// Whether the mounts below the source were recorded by a later run than the one that started the
+    /// transfer.
     ///
     /// # Errors
-    /// When the database cannot be written.
-    pub fn upgrade(&self, mounts_below: &[MountBelow]) -> Result<(), StateError> {
+    /// If the database cannot be read.
+    pub fn has_inherited_mounts(&self) -> Result<bool, StateError> {
+        settings::mounts_known_from(&self.lock())
+            .map(|id| id.get() > 0)
+            .map_err(|error| StateError::query(&self.folder.database(), error))
+    }
+
+    /// Migrates the tables of an earlier version, which did not record mounts, and records the mount of the root
+    /// and `mounts_below`. Must be the first write of a resume. Does not change a database of this version.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub fn upgrade(
+        &self,
+        root: Option<&Mount>,
+        mounts_below: &[MountBelow],
+    ) -> Result<(), StateError> {
         self.write(|transaction| {
             if schema::migrate(transaction)? {
+                if let Some(root) = root {
+                    mounts::record(transaction, EntryId::ROOT, root)?;
+                }
                 for mount in mounts_below {
                     mounts::record_below(transaction, mount)?;
                 }
@@ -156,38 +173,38 @@ impl State {
         self.folder.path()
     }
 
-    /// The log file in it.
+    /// The path of the log in the state folder.
     pub fn log_path(&self) -> PathBuf {
         self.folder.path().join(LOG_NAME)
     }
 
-    /// What the transfer was begun with.
+    /// The settings that the transfer was started with.
     ///
     /// # Errors
-    /// When the database cannot be read, or holds what no version of ours writes.
+    /// If the database cannot be read or is damaged.
     pub fn settings(&self) -> Result<Settings, StateError> {
         Settings::load(&self.lock(), &self.folder.database())
     }
 
-    /// Another connection, which reads.
+    /// Opens another connection for reading.
     ///
     /// # Errors
-    /// When the database cannot be opened.
+    /// If the database cannot be opened.
     pub fn reader(&self) -> Result<Reader, StateError> {
         Reader::open(self.folder.database())
     }
 
-    /// How long transactions have been open altogether, their waits for the disk included.
+    /// The total time in transactions, including their waits for the disk.
     pub fn busy(&self) -> Duration {
         Duration::from_micros(self.busy.load(Ordering::Relaxed))
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        // A panic of another writer rolled its transaction back: the connection is sound.
+        // A panic of another writer has rolled back its transaction, so the connection is valid.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `work` in one transaction: all of it becomes visible, or nothing.
+    /// Runs `work` in one transaction.
     fn transact<T>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StateError>,

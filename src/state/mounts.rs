@@ -1,4 +1,4 @@
-//! What is known of directories, to recognise them: attributes and mounts.
+//! The recorded identity of directories: attributes and mounts.
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
@@ -6,24 +6,24 @@ use super::row::{self, ENTRY_COLUMNS, stored};
 use super::{Reader, StateError, schema, settings};
 use crate::entry::{EntryId, KnownDirectory, Mount, MountBelow, Mounted, Place, SourceAttributes};
 
-/// Columns that [`mount`] reads, of a row of `mount` that may be missing.
+/// The columns that [`mount`] reads, of a row of `mount` that may be missing.
 pub(super) const MOUNT_COLUMNS: &str = "mount.other_device, mount.birth, mount.origin";
 
-/// Stored for a mount that could not be examined: no file system numbers an inode 0.
+/// The inode of a mount that could not be examined. No file system has an inode 0.
 const NO_INODE: u64 = 0;
 
-/// The column `origin` of a file system with a UUID.
+/// The value of the column `origin` for a file system with a UUID.
 fn uuid_text(uuid: u64) -> Vec<u8> {
     format!("uuid {uuid:016x}").into_bytes()
 }
 
-/// None of what earlier versions stored in the column, which does not identify a file system.
+/// Parses the column `origin`. Ignores values of earlier versions, which do not identify a file system.
 fn uuid(origin: Option<Vec<u8>>) -> Option<u64> {
     let text = String::from_utf8(origin?).ok()?;
     u64::from_str_radix(text.strip_prefix("uuid ")?, 16).ok()
 }
 
-/// Records what is mounted on an entry.
+/// Records the mount on an entry.
 pub(super) fn record(
     transaction: &Transaction<'_>,
     entry: EntryId,
@@ -58,7 +58,7 @@ pub(super) fn record_below(connection: &Connection, mount: &MountBelow) -> rusql
         .map(drop)
 }
 
-/// The mounts below the source; none in a database of an earlier version.
+/// Reads the mounts below the source. A database of an earlier version has none.
 pub(super) fn below(connection: &Connection) -> rusqlite::Result<Vec<MountBelow>> {
     if schema::version(connection)? == schema::WITHOUT_MOUNTS {
         return Ok(Vec::new());
@@ -79,7 +79,7 @@ pub(super) fn below(connection: &Connection) -> rusqlite::Result<Vec<MountBelow>
         .collect()
 }
 
-/// What is mounted on `entry`, from columns that begin at `first`.
+/// Reads the mount on `entry` from the [`MOUNT_COLUMNS`], of which `first` is the first.
 pub(super) fn mount(
     row: &Row<'_>,
     first: usize,
@@ -100,16 +100,16 @@ pub(super) fn mount(
 }
 
 impl Reader {
-    /// The first entry of which it is known whether something is mounted on it: an earlier version,
-    /// which did not look, may have begun the transfer.
+    /// The first entry whose mount is known. An earlier version, which did not record mounts, may have recorded
+    /// the entries before it.
     pub(super) fn mounts_known_from(&self) -> Result<EntryId, StateError> {
         self.query(settings::mounts_known_from)
     }
 
-    /// Where a directory is, and what is known of it. Needs a database of this version.
+    /// The location and the recorded identity of a directory. Needs a database of this version.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn directory_place(&self, id: EntryId) -> Result<Option<Place>, StateError> {
         let known_from = self.mounts_known_from()?;
         self.query(|connection| {
@@ -136,10 +136,10 @@ impl Reader {
         })
     }
 
-    /// What is known of the source's folder itself. The database may be one of an earlier version.
+    /// The recorded identity of the source folder itself. The database may be one of an earlier version.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn known_root(&self) -> Result<KnownDirectory, StateError> {
         let root = match self.knows_mounts()? {
             true => self
@@ -153,11 +153,11 @@ impl Reader {
         root.ok_or_else(|| StateError::corrupt(self.database(), "the root entry is missing"))
     }
 
-    /// Up to `at_most` entries of a directory on which nothing is mounted, spread over its listing: names
-    /// and attributes. The database may be one of an earlier version.
+    /// Names and attributes of up to `at_most` entries of a directory, spread over its listing. Skips mount
+    /// points. The database may be one of an earlier version.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn recorded_children(
         &self,
         directory: EntryId,
@@ -184,10 +184,10 @@ impl Reader {
         Ok(children)
     }
 
-    /// Whether something was mounted on an entry when it was recorded.
+    /// Whether an entry was a mount point when it was recorded.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn was_mount(&self, id: EntryId) -> Result<bool, StateError> {
         self.query(|connection| {
             connection
@@ -196,10 +196,10 @@ impl Reader {
         })
     }
 
-    /// Whether nothing is recorded of what a directory holds.
+    /// Whether no entry of a directory is recorded.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn is_unread(&self, directory: EntryId) -> Result<bool, StateError> {
         self.query(|connection| {
             connection
@@ -215,14 +215,14 @@ impl Reader {
     }
 }
 
-/// Up to `at_most` ids, evenly spread over runs of consecutive ids (first, count).
+/// Chooses up to `at_most` ids, evenly spread over runs of consecutive ids (first, count).
 fn sample(extents: &[(u64, u64)], at_most: u32) -> Vec<u64> {
     let total = extents
         .iter()
         .fold(0_u64, |total, (_, count)| total.saturating_add(*count));
     let step = total.div_ceil(u64::from(at_most.max(1))).max(1);
     let mut ids = Vec::new();
-    // How many ids of the next run are passed over before the next chosen one.
+    // Ids of the next run before the next chosen one.
     let mut skip = 0;
     for (first, count) in extents {
         while skip < *count && ids.len() < at_most as usize {

@@ -4,9 +4,9 @@ use rusqlite::{Transaction, params};
 
 use super::counter::{Counter, Increments};
 use super::row::{stored, stored_time};
-use super::{Pass, PassProgress, State, StateError, changed, losses, problems};
+use super::{Pass, PassProgress, State, StateError, changed, losses, mounts, problems};
 use crate::crash_point::{CrashPoint, crash_point};
-use crate::entry::{EntryId, SourceAttributes};
+use crate::entry::{EntryId, Mount, SourceAttributes};
 use crate::problem::Problem;
 
 /// An entry whose objects are all in the container.
@@ -79,12 +79,22 @@ impl State {
         Ok(solved)
     }
 
-    /// Stores the current attributes of an entry that will be tried again.
+    /// Stores the current attributes of an entry that will be tried again, and what is mounted on it.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn refresh(&self, id: EntryId, attributes: &SourceAttributes) -> Result<(), StateError> {
-        self.write(|transaction| refresh(transaction, id, attributes))
+    pub fn refresh(
+        &self,
+        id: EntryId,
+        attributes: &SourceAttributes,
+        mount: Option<&Mount>,
+    ) -> Result<(), StateError> {
+        self.write(|transaction| {
+            if let Some(mount) = mount {
+                mounts::record(transaction, id, mount)?;
+            }
+            refresh(transaction, id, attributes)
+        })
     }
 }
 

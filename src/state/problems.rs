@@ -1,4 +1,4 @@
-//! Entries that could not be loaded, and why.
+//! Failed entries, with the reasons.
 
 use rusqlite::{Connection, Row, Transaction, params};
 use sha2::{Digest, Sha256};
@@ -8,21 +8,21 @@ use super::{Counter, Pass, PassProgress, Reader, State, StateError, Subtree, set
 use crate::entry::EntryId;
 use crate::problem::{Problem, Reason};
 
-/// A problem as the database holds it.
+/// A recorded problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredProblem {
     /// The entry.
     pub id: EntryId,
-    /// Why it failed the last time.
+    /// The latest problem of the entry.
     pub problem: Problem,
-    /// How many runs it failed in.
+    /// The number of runs in which it failed.
     pub attempt: u32,
-    /// What is missing beside it.
+    /// The subtree that it hides, if any.
     pub subtree: Option<Subtree>,
 }
 
 impl StoredProblem {
-    /// From a row of [`stored_columns`].
+    /// Reads a row of [`stored_columns`].
     fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredProblem> {
         let reason: String = row.get(1)?;
         let reason = Reason::from_code(&reason).ok_or_else(|| {
@@ -51,7 +51,7 @@ fn stored_columns() -> String {
     )
 }
 
-/// Notes a problem, or its latest reason and one attempt more. True where there was none before.
+/// Records a problem, or updates the reason and the number of attempts. Returns whether the entry had none.
 pub(super) fn store(
     transaction: &Transaction<'_>,
     id: EntryId,
@@ -71,8 +71,8 @@ pub(super) fn store(
         .map(|attempt: u32| attempt == 1)
 }
 
-/// Forgets the problem of an entry that is well now, and returns how many that were: one or none. A
-/// directory is only when it is listed whole, even if what was listed of it is in the container.
+/// Deletes the problem of an entry that was loaded, and returns the number of deleted problems (0 or 1). Keeps
+/// that of a directory that is not listed completely, even if the listed part is in the container.
 pub(super) fn solved(connection: &Connection, id: EntryId) -> rusqlite::Result<u64> {
     connection
         .prepare_cached(
@@ -80,10 +80,10 @@ pub(super) fn solved(connection: &Connection, id: EntryId) -> rusqlite::Result<u
              AND NOT EXISTS (SELECT 1 FROM directory WHERE id = ?1 AND listed = 0)",
         )?
         .execute([stored(id.get())])
-        .map(|forgotten| forgotten as u64)
+        .map(|deleted| deleted as u64)
 }
 
-/// Whether there is any: mostly there is none to forget.
+/// Whether any problem is recorded. Usually none is, which saves the search for each entry.
 pub(super) fn any(connection: &Connection) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT 1 FROM problem LIMIT 1")?
@@ -91,10 +91,10 @@ pub(super) fn any(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 impl State {
-    /// Notes that a directory could not be listed. True where it had no problem before.
+    /// Records that a directory could not be listed. Returns whether it had no problem before.
     ///
     /// # Errors
-    /// When the database cannot be written.
+    /// If the database cannot be written.
     pub fn listing_failed(
         &self,
         directory: EntryId,
@@ -105,38 +105,38 @@ impl State {
 }
 
 impl State {
-    /// Begins the directories' pass for the problems there are now: directories that were put
-    /// without other entries than these are put again.
+    /// Prepares the pass over the directories. If the set of failed entries has changed since the last one,
+    /// restarts the pass, because directories in the container may miss other entries than these.
     ///
     /// # Errors
-    /// When the database cannot be read or written.
+    /// If the database cannot be read or written.
     pub fn begin_directories(&self) -> Result<(), StateError> {
         self.write(|transaction| {
             let mut hash = Sha256::new();
-            let mut left_out = transaction.prepare("SELECT id FROM problem ORDER BY id")?;
-            let mut rows = left_out.query([])?;
+            let mut problems = transaction.prepare("SELECT id FROM problem ORDER BY id")?;
+            let mut rows = problems.query([])?;
             while let Some(row) = rows.next()? {
                 hash.update(row.get::<_, i64>(0)?.to_le_bytes());
             }
-            // Entries found since then belong to directories that may have been put without them.
+            // Entries that were found since may be missing in directories that are in the container.
             let last: Option<i64> =
                 transaction.query_row("SELECT max(id) FROM entry", [], |row| row.get(0))?;
             hash.update(last.unwrap_or_default().to_le_bytes());
             let digest = hash.finalize();
-            if settings::left_out(transaction)?.as_deref() == Some(digest.as_slice()) {
+            if settings::missing_digest(transaction)?.as_deref() == Some(digest.as_slice()) {
                 return Ok(());
             }
-            settings::set_left_out(transaction, digest.as_slice())?;
+            settings::set_missing_digest(transaction, digest.as_slice())?;
             PassProgress::default().store(transaction, Pass::Directories)
         })
     }
 }
 
 impl Reader {
-    /// How many entries have a problem.
+    /// The number of failed entries.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn problem_count(&self) -> Result<u64, StateError> {
         self.query(|connection| {
             connection
@@ -146,15 +146,15 @@ impl Reader {
         })
     }
 
-    /// Bytes of the regular files that have a problem, further names left out.
+    /// Bytes of the failed regular files, each hard-linked inode counted once.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn problem_bytes(&self) -> Result<u64, StateError> {
         self.query(|connection| {
             connection
-                // `sum` would fail where sparse files have more than 63 bits together. The type bits
-                // are those of inode(7).
+                // `sum` would fail if the sizes of sparse files exceed 63 bits in total. The type bits are
+                // those of inode(7).
                 .prepare_cached(
                     "SELECT total(size) FROM problem JOIN entry USING (id)
                      WHERE (mode & 0xf000) = 0x8000 AND (owner IS NULL OR owner = id)",
@@ -164,11 +164,10 @@ impl Reader {
         })
     }
 
-    /// How many further names of files are in the container with their inodes. Those of inodes that
-    /// are on their way are not among them.
+    /// The number of further names whose inodes are in the container. Excludes inodes in flight.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn links_done(&self) -> Result<u64, StateError> {
         let progress = self.progress(Pass::Links)?;
         let found = self.totals()?.get(Counter::FoundLinks);
@@ -182,7 +181,7 @@ impl Reader {
                     .query_row([stored(owner)], |row| row.get(0))
                     .map(row::loaded)
             };
-            // Few, or none any more: not all that are done need be counted.
+            // Counts the missing names, which are few, rather than those in the container.
             let mut missing = count(
                 "SELECT count(*) FROM link WHERE owner > ?1 AND id <> owner",
                 progress.cursor,
@@ -202,10 +201,10 @@ impl Reader {
         })
     }
 
-    /// How many entries failed for each reason, the most frequent first.
+    /// The number of failed entries for each reason, the most frequent first.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn problem_reasons(&self) -> Result<Vec<(String, u64)>, StateError> {
         self.rows(
             "SELECT reason, count(*) FROM problem GROUP BY reason ORDER BY 2 DESC, 1",
@@ -217,7 +216,7 @@ impl Reader {
     /// The next problems after the entry `after`, by id.
     ///
     /// # Errors
-    /// When the database cannot be read, or holds a reason that is not known.
+    /// If the database cannot be read or contains an unknown reason.
     pub fn problems(&self, after: EntryId, at_most: u32) -> Result<Vec<StoredProblem>, StateError> {
         self.rows(
             &format!(
@@ -229,8 +228,8 @@ impl Reader {
         )
     }
 
-    /// The first problems to show: directories that could not be listed, then names that could not be
-    /// examined, then the others, each by id.
+    /// The problems in the order of their effect: directories that could not be listed, then names that could
+    /// not be examined, then the others, each by id.
     ///
     /// # Errors
     /// As [`problems`](Self::problems).

@@ -1,8 +1,8 @@
-//! How far a pass over the entries is.
+//! The progress of a pass over the entries.
 //!
-//! A pass takes entries by ascending id, so what it has finished is everything up to a cursor
-//! except the few that are still on their way. That is all the database keeps of it: no column
-//! per entry changes when an entry is done, and a resume begins at the cursor.
+//! A pass takes entries by ascending id, so it has finished all entries up to a cursor except the few that are
+//! in flight. The database stores only this: settling an entry does not update its row, and a resume starts at
+//! the cursor.
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
@@ -14,11 +14,11 @@ use crate::entry::EntryId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Pass {
-    /// Everything but directories that has an inode of its own; runs beside the scan.
+    /// Inodes with one name, except directories. Runs concurrently with the scan.
     Files,
-    /// Inodes with several names; after the scan, when all names are known.
+    /// Inodes with several names. Runs after the scan, when all names are known.
     Links,
-    /// Directories but the root.
+    /// Directories, except the root.
     Directories,
 }
 
@@ -32,17 +32,17 @@ impl Pass {
     }
 }
 
-/// Where a pass stands: every id up to `cursor` is settled but those in `outstanding`.
+/// The progress of a pass: all ids up to `cursor` are settled, except those in `outstanding`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PassProgress {
-    /// The highest id taken.
+    /// The highest id that was taken.
     pub cursor: u64,
-    /// Taken and not settled, ascending.
+    /// Entries that were taken and not settled, by ascending id.
     pub outstanding: Vec<EntryId>,
 }
 
 impl PassProgress {
-    /// Stores the progress with the outcomes that brought it here.
+    /// Stores the progress in the transaction of the outcomes.
     pub(super) fn store(&self, transaction: &Transaction<'_>, pass: Pass) -> rusqlite::Result<()> {
         let outstanding: Vec<u8> = self
             .outstanding
@@ -84,10 +84,10 @@ impl PassProgress {
 }
 
 impl Reader {
-    /// Where a pass stood at the last commit.
+    /// The progress of a pass as of the last commit.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn progress(&self, pass: Pass) -> Result<PassProgress, StateError> {
         self.query(|connection| PassProgress::load(connection, pass))
     }

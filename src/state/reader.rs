@@ -1,4 +1,4 @@
-//! Reading the database: entries, their places and paths, and what the encoders need to know.
+//! Queries of the database: entries, their paths, directory contents and links.
 
 use std::path::PathBuf;
 
@@ -11,32 +11,32 @@ use super::row::{self, ENTRY_COLUMNS, stored};
 use super::{StateError, schema};
 use crate::entry::{Entry, EntryId};
 
-/// A connection that reads; one thread's own.
+/// A connection for reading, used by one thread.
 #[derive(Debug)]
 pub struct Reader {
     connection: Connection,
     path: PathBuf,
 }
 
-/// One entry of a directory, as its DIRENTS name it.
+/// An entry of a directory, as DIRENTS store it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectoryEntry {
-    /// The entry's own id.
+    /// The id of the entry.
     pub id: EntryId,
     /// Last path component, raw bytes.
     pub name: Vec<u8>,
-    /// Type.
+    /// The file type.
     pub file_type: FileType,
-    /// The entity that it names.
+    /// The owner of its inode.
     pub inode: InodeOwner,
 }
 
-/// The entry whose id and directory give an inode its filehandle.
+/// The entry whose id and directory determine the filehandle of an inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InodeOwner {
-    /// The entry itself or, for a link, the first name of the inode.
+    /// The entry itself or, for a further name, the one that owns the inode.
     pub id: EntryId,
-    /// The directory of that name.
+    /// The parent directory of that name.
     pub parent: EntryId,
 }
 
@@ -52,18 +52,18 @@ impl Reader {
         Ok(Reader { connection, path })
     }
 
-    /// A connection for a look from outside: one that may write nothing is good enough.
-    pub(super) fn look(path: PathBuf) -> Result<Self, StateError> {
+    /// Opens a connection for a view, read-only if necessary.
+    pub(super) fn open_view(path: PathBuf) -> Result<Self, StateError> {
         let open = |flags| {
             let connection = Connection::open_with_flags(&path, flags)?;
             schema::set_up_reader(&connection)?;
-            // After a crash SQLite would tidy up when it closes: that is the next run's to do.
+            // After a crash, SQLite would write a checkpoint on close, which is left to the next run.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-            // Nothing is read before the first query.
+            // SQLite reads nothing before the first query.
             connection.query_row("SELECT count(*) FROM setting", [], |_| Ok(()))?;
             Ok(connection)
         };
-        // Beside a process that writes, SQLite needs to write into the index of the log.
+        // While another process writes, SQLite must write to the index of the log.
         let connection = open(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .or_else(|_| open(OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX));
         let connection = connection.map_err(|error| StateError::query(&path, error))?;
@@ -105,7 +105,7 @@ impl Reader {
     /// Whether an entry has a problem.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn has_problem(&self, id: EntryId) -> Result<bool, StateError> {
         self.query(|connection| {
             connection
@@ -114,10 +114,10 @@ impl Reader {
         })
     }
 
-    /// One entry; none if it is not there or was never stat'ed.
+    /// Reads an entry. None if it does not exist or was never examined.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn entry(&self, id: EntryId) -> Result<Option<Entry>, StateError> {
         let query = format!("SELECT {ENTRY_COLUMNS} FROM entry WHERE id = ?1 AND mode <> 0");
         self.query(|connection| {
@@ -128,10 +128,10 @@ impl Reader {
         })
     }
 
-    /// The directory and the name of an entry.
+    /// The parent directory and the name of an entry.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn place(&self, id: EntryId) -> Result<Option<(EntryId, Vec<u8>)>, StateError> {
         self.query(|connection| {
             connection
@@ -143,17 +143,17 @@ impl Reader {
         })
     }
 
-    /// The path of an entry below the source, components from the top; empty for the root.
+    /// The components of the path of an entry below the source. Empty for the root.
     ///
     /// # Errors
-    /// When the database cannot be read, or the entry or a directory above it is missing.
+    /// If the database cannot be read, or the entry or one of its ancestors is missing.
     pub fn path(&self, id: EntryId) -> Result<Vec<Vec<u8>>, StateError> {
         let mut components = Vec::new();
         let mut at = id;
         while at != EntryId::ROOT {
             let missing = || StateError::corrupt(&self.path, format!("entry {at} is missing"));
             let (parent, name) = self.place(at)?.ok_or_else(missing)?;
-            // A directory is recorded before what is in it: ids only fall, and the loop ends.
+            // A directory is recorded before its entries, so ids decrease and the loop terminates.
             if parent >= at {
                 return Err(StateError::corrupt(
                     &self.path,
@@ -167,18 +167,18 @@ impl Reader {
         Ok(components)
     }
 
-    /// The next entries of a directory that have no problem, in the order of their ids, which is
-    /// the order of their names.
+    /// The next entries of a directory, without failed ones, in the order of their ids, which is the order of
+    /// their names.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn directory_entries(
         &self,
         directory: EntryId,
         after: EntryId,
         at_most: u32,
     ) -> Result<Vec<DirectoryEntry>, StateError> {
-        // A link counts as its inode does: when the first name has a problem, none is there.
+        // The names of an inode fail together, and only its owner has the problem.
         self.rows(
             "SELECT e.id, e.name, o.mode, o.id, o.parent
              FROM extent x
@@ -210,11 +210,11 @@ impl Reader {
         )
     }
 
-    /// The directories that name the inode of `owner`, one for each name, in the order of the
-    /// names' ids; the owner's own comes first.
+    /// The parent directory of each name of the inode of `owner`. That of the owner is first, the others are
+    /// in the order of the names' ids.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn link_parents(&self, owner: EntryId) -> Result<Vec<EntryId>, StateError> {
         self.rows(
             "SELECT parent FROM link JOIN entry ON entry.id = link.id
@@ -224,10 +224,10 @@ impl Reader {
         )
     }
 
-    /// Where the further names of the inode of `owner` stand, its own left out.
+    /// The parent directories and names of the further names of the inode of `owner`.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn link_places(&self, owner: EntryId) -> Result<Vec<(EntryId, Vec<u8>)>, StateError> {
         self.rows(
             "SELECT parent, name FROM link JOIN entry ON entry.id = link.id
@@ -237,18 +237,18 @@ impl Reader {
         )
     }
 
-    /// The first name that has the inode number of another file, with other attributes.
+    /// The first name with the inode number of another file and other attributes.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn first_unlike_name(&self) -> Result<Option<EntryId>, StateError> {
         self.query(super::settings::first_unlike)
     }
 
-    /// How many inodes had more names than the format holds and became several objects.
+    /// The number of inodes that became several objects, because they have more names than the format allows.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn split_inode_count(&self) -> Result<u64, StateError> {
         self.query(|connection| {
             connection

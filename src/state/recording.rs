@@ -34,6 +34,14 @@ impl FoundEntry {
         }
     }
 
+    /// The name.
+    pub fn name(&self) -> &[u8] {
+        match self {
+            FoundEntry::Known(entry) => &entry.name,
+            FoundEntry::Failed { name, .. } => name,
+        }
+    }
+
     /// The name and the problem, if the attributes could not be read.
     pub fn failure(&self) -> Option<(&[u8], Problem)> {
         match self {

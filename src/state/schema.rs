@@ -1,4 +1,4 @@
-//! Tables, their version, and how a connection is set up.
+//! The tables, their version, and the settings of connections.
 
 use std::path::Path;
 
@@ -9,30 +9,27 @@ use super::{StateError, changed, losses};
 /// `PRAGMA application_id`: "CLFS" in ASCII.
 const APPLICATION_ID: i64 = 0x434c_4653;
 
-/// `PRAGMA user_version`; a change of the tables adds one and a migration in one transaction.
+/// `PRAGMA user_version`. A change of the tables increments it, with a migration in one transaction.
 pub(super) const VERSION: i64 = 2;
-/// The version that knew no mounts: the oldest that is migrated.
+/// The version that did not record mounts, which is the oldest that can be migrated.
 pub(super) const WITHOUT_MOUNTS: i64 = 1;
 
 /// The tables.
 ///
-/// - `entry`: one row per directory entry of the source. Times are nanoseconds since 1970 as the
-///   format holds them. `owner` is NULL for an entry with an inode of its own, the id of the
-///   entry that owns the inode for a link (its own id, if it is the first). `mode` is 0 while
-///   the entry could not be stat'ed.
-/// - `directory`: one row per directory; `listed` is 1 when all its entries are recorded.
-/// - `extent`: runs of consecutive ids that are the entries of a directory; nearly always one.
-/// - `inode`, `link`: only for inodes with several names, when links are preserved. `file_system` is
-///   the directory that it is mounted on, `device` 0 for the device of its directories. `ctime` is the
-///   owner's: with it in the index a lookup stays quick where many files have one number.
-/// - `mount_below`: the mounts below the source when the transfer was started; `inode` is 0 for one
-///   that could not be examined.
-/// - `mount`: entries on which something is mounted, the root always; see [`crate::entry::Mount`], whose
-///   UUID is in `origin`.
+/// - `entry`: one row per directory entry of the source. Times are nanoseconds since 1970 in the range of
+///   the format. `owner` is the id of the name that owns the inode, if it has several names, and NULL for other
+///   entries. `mode` is 0 until the entry can be examined.
+/// - `directory`: one row per directory. `listed` is 1 once all its entries are recorded.
+/// - `extent`: runs of consecutive ids of the entries of a directory, nearly always one.
+/// - `inode`, `link`: inodes with several names, if hard links are preserved. `file_system` is the directory
+///   on which the file system is mounted; `device` is 0 for the device of its directories. `ctime` is the
+///   owner's; in the index, it keeps lookups fast if many files have the same inode number.
+/// - `mount_below`: the mounts below the source when the transfer was started. `inode` is 0 for one that could
+///   not be examined.
+/// - `mount`: mount points, and always the root; see [`crate::entry::Mount`], whose UUID is in `origin`.
 /// - `changed` (in `changed.rs`): files that changed while they were read.
-/// - `pass`: how far each pass over the entries is (see `progress.rs`).
-///
-/// And `loss` (see `losses.rs`).
+/// - `pass`: the progress of each pass over the entries (see `progress.rs`).
+/// - `loss` (in `losses.rs`): attributes that the format cannot store.
 const TABLES: &str = "
 CREATE TABLE setting (
     name TEXT PRIMARY KEY,
@@ -106,8 +103,9 @@ CREATE TABLE pass (
 ) STRICT;
 ";
 
-/// From version 1, which knew no mounts, and file systems by device numbers: 0 for the root's. The
-/// others do not last, so nothing found later is joined with what has one: no entry has the id -1.
+/// Migration from version 1, which did not record mounts, and identified file systems by device number: 0 for
+/// the root's. Other device numbers do not survive a remount, so their inodes get the file system -1, which is
+/// not an entry, and names that are found later are not linked to them.
 const FROM_1: &str = "
 CREATE TABLE mount (
     entry INTEGER PRIMARY KEY,
@@ -131,8 +129,8 @@ INSERT INTO setting (name, value)
     SELECT 'mounts_known_from', CAST(CAST(max(id) + 1 AS TEXT) AS BLOB) FROM entry;
 ";
 
-/// Migrates the tables of an earlier version, within the caller's transaction. Returns whether it was
-/// one.
+/// Migrates the tables of an earlier version, within the caller's transaction. Returns whether a migration was
+/// needed.
 pub(super) fn migrate(connection: &Connection) -> rusqlite::Result<bool> {
     let is_old = version(connection)? == WITHOUT_MOUNTS;
     if is_old {
@@ -149,7 +147,7 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Makes the tables in an empty database.
+/// Creates the tables in an empty database.
 pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
     connection.execute_batch(losses::TABLE)?;
@@ -158,17 +156,17 @@ pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "user_version", VERSION)
 }
 
-/// What kind of database this is.
+/// The kind of a database.
 pub(super) enum Kind {
-    /// One of ours, with the schema that we write or one that is migrated.
+    /// A state database with the current schema, or one that can be migrated.
     Known,
-    /// One of ours, from a later version with this schema.
+    /// A state database of a later version, with this schema.
     Newer(i64),
-    /// Something else.
+    /// Not a state database.
     Foreign,
 }
 
-/// Tells whose database this is.
+/// Returns the kind of an open database.
 pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
     let application: i64 = connection.pragma_query_value(None, "application_id", |r| r.get(0))?;
     Ok(kind_of(application, version(connection)?))
@@ -182,7 +180,7 @@ fn kind_of(application: i64, version: i64) -> Kind {
     }
 }
 
-/// Refuses databases that are not ours to use.
+/// Refuses all but known databases.
 pub(super) fn accept(kind: Kind, path: &Path) -> Result<(), StateError> {
     match kind {
         Kind::Known => Ok(()),
@@ -195,11 +193,11 @@ pub(super) fn accept(kind: Kind, path: &Path) -> Result<(), StateError> {
     }
 }
 
-/// Length of a database's header (SQLite's file format, section 1.3).
+/// Length of the header of a database (SQLite's file format, section 1.3).
 pub(super) const HEADER_BYTES: u64 = 100;
 
-/// Tells whose database a file is by its header: 16 bytes of magic, `user_version` at offset 60,
-/// `application_id` at 68, big-endian 32 bits each.
+/// Returns the kind of a database from its header: 16 bytes of magic, `user_version` at offset 60,
+/// `application_id` at 68, each 32 bits big-endian.
 pub(super) fn kind_of_header(header: &[u8]) -> Kind {
     let number = |offset: usize| {
         let bytes = header.get(offset..)?.first_chunk()?;
@@ -215,22 +213,22 @@ pub(super) fn kind_of_header(header: &[u8]) -> Kind {
     }
 }
 
-/// Sets up the connection that writes.
+/// Configures the connection for writing.
 ///
-/// `synchronous = FULL`: ids that were handed out must survive a power loss before anything is
-/// uploaded under them, or a changed source could give them to other entries (docs/design.md,
-/// invariant 1). Commits come in batches, so the fsync of each is cheap.
+/// `synchronous = FULL`: ids must survive a power loss before objects are uploaded under them. Otherwise, a
+/// changed source could assign them to other entries (docs/design.md, invariant 1). Commits are batched, so
+/// the cost of the fsync is small.
 pub(super) fn set_up_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -16 * 1024)?;
     connection.busy_timeout(std::time::Duration::from_secs(30))?;
-    // One prepared statement per operation, not one per call.
+    // Enough for the prepared statements of all operations.
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
 
-/// Sets up a connection that reads.
+/// Configures a connection for reading.
 pub(super) fn set_up_reader(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "cache_size", -256)?;
@@ -243,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_commit_is_durable_before_it_counts() {
+    fn commits_are_synced() {
         let folder = tempfile::tempdir().unwrap();
         let connection = Connection::open(folder.path().join("state.db")).unwrap();
         set_up_writer(&connection).unwrap();

@@ -1,4 +1,4 @@
-//! What a transfer was begun with, and may not change on the way.
+//! The settings of a transfer, which cannot be changed on resume, and its milestones.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -11,25 +11,25 @@ use super::{State, StateError, mounts};
 use crate::entry::{EntryId, MountBelow, NewEntry};
 use crate::identity::Seed;
 
-/// What `--new` fixes for the whole transfer.
+/// The settings that `--new` records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Where all ids come from.
+    /// The seed of all ids.
     pub seed: Seed,
-    /// The source folder, absolute, without symlinks.
+    /// The absolute path of the source folder, without symlinks.
     pub source: PathBuf,
-    /// The container, as `ContainerLocation::identity` tells it: no secrets.
+    /// The container, as `ContainerLocation::identity` returns it, without secrets.
     pub container: String,
-    /// Compression of objects.
+    /// The compression of objects.
     pub compression: Compression,
-    /// Whether several names of one inode become one object.
+    /// Whether the names of one inode share one object.
     pub preserve_hardlinks: bool,
-    /// Whether every entry's ACL and extended attributes are examined. Not so where a version of this
-    /// program that did not do that started the transfer.
+    /// Whether the ACL and the extended attributes of each entry are examined. False if a version that did not
+    /// do that started the transfer.
     pub examines: bool,
     /// Mounts below the source when the transfer was started, in the order of their paths.
     pub mounts: Vec<MountBelow>,
-    /// The root directory of the source; `name` is the last component of its path.
+    /// The root directory of the source. `name` is the last component of its path.
     pub root: NewEntry,
 }
 
@@ -39,11 +39,11 @@ const CONTAINER: &str = "container";
 const COMPRESSION: &str = "compression";
 const HARDLINKS: &str = "preserve_hardlinks";
 const EXAMINES: &str = "examines";
-/// The bucket object is in the container: it is ours.
+/// The bucket object is in the container, which marks it as this transfer's.
 const BEGUN: &str = "begun";
-/// All but what goes last is in the container; the root may be.
+/// Everything except log and root is in the container, and maybe these, too.
 const FINISHING: &str = "finishing";
-/// The root is in the container: the transfer is over.
+/// The root is in the container, so the transfer is finished.
 const FINISHED: &str = "finished";
 
 impl Settings {
@@ -100,20 +100,20 @@ impl Settings {
     }
 }
 
-/// Which problems the directories' pass leaves out: a digest of their ids.
-const LEFT_OUT: &str = "left_out";
+/// A digest of the entries that the directories in the container may miss.
+const MISSING: &str = "left_out";
 
-pub(super) fn left_out(connection: &Connection) -> rusqlite::Result<Option<Vec<u8>>> {
-    get(connection, LEFT_OUT)
+pub(super) fn missing_digest(connection: &Connection) -> rusqlite::Result<Option<Vec<u8>>> {
+    get(connection, MISSING)
 }
 
-pub(super) fn set_left_out(connection: &Connection, digest: &[u8]) -> rusqlite::Result<()> {
-    put(connection, LEFT_OUT, digest)
+pub(super) fn set_missing_digest(connection: &Connection, digest: &[u8]) -> rusqlite::Result<()> {
+    put(connection, MISSING, digest)
 }
 
-/// The first entry whose mounts are known, as decimal digits; all are, unless a migration noted it.
+/// The first entry whose mount is known, as decimal digits. Only set by a migration; otherwise, all are known.
 const MOUNTS_KNOWN_FROM: &str = "mounts_known_from";
-/// The first name that has the inode number of another file, with other attributes.
+/// The first name with the inode number of another file and other attributes.
 const FIRST_UNLIKE: &str = "first_unlike_name";
 
 pub(super) fn mounts_known_from(connection: &Connection) -> rusqlite::Result<EntryId> {
@@ -150,7 +150,7 @@ pub(super) fn is_finished(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(get(connection, FINISHED)?.is_some())
 }
 
-/// As the option `--compression` spells it.
+/// The name of a compression as a value of the option `--compression`.
 pub fn compression_name(compression: Compression) -> &'static str {
     match compression {
         Compression::Lz4 => "LZ4",
@@ -159,50 +159,50 @@ pub fn compression_name(compression: Compression) -> &'static str {
 }
 
 impl State {
-    /// Whether the container's bucket object was written.
+    /// Whether the bucket object was uploaded.
     ///
     /// # Errors
-    /// When the database cannot be read.
-    pub fn has_begun(&self) -> Result<bool, StateError> {
+    /// If the database cannot be read.
+    pub fn has_bucket_object(&self) -> Result<bool, StateError> {
         self.flag(BEGUN)
     }
 
-    /// Notes that the container's bucket object was written.
+    /// Records that the bucket object was uploaded.
     ///
     /// # Errors
-    /// When the database cannot be written.
-    pub fn set_begun(&self) -> Result<(), StateError> {
+    /// If the database cannot be written.
+    pub fn record_bucket_object(&self) -> Result<(), StateError> {
         self.write(|transaction| put(transaction, BEGUN, &[1]))
     }
 
-    /// Whether only the last objects are missing, or not even those.
+    /// Whether everything except log and root is in the container.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn is_finishing(&self) -> Result<bool, StateError> {
         self.flag(FINISHING)
     }
 
-    /// Notes that only the last objects are missing.
+    /// Records that everything except log and root is in the container.
     ///
     /// # Errors
-    /// When the database cannot be written.
+    /// If the database cannot be written.
     pub fn set_finishing(&self) -> Result<(), StateError> {
         self.write(|transaction| put(transaction, FINISHING, &[1]))
     }
 
-    /// Whether the transfer is over.
+    /// Whether the transfer is finished.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn is_finished(&self) -> Result<bool, StateError> {
         self.flag(FINISHED)
     }
 
-    /// Notes that the transfer is over.
+    /// Records that the transfer is finished.
     ///
     /// # Errors
-    /// When the database cannot be written.
+    /// If the database cannot be written.
     pub fn set_finished(&self) -> Result<(), StateError> {
         self.write(|transaction| put(transaction, FINISHED, &[1]))
     }

@@ -1,4 +1,4 @@
-//! How large the regular files of a transfer are.
+//! The sizes of the regular files of a transfer.
 
 use rusqlite::params;
 
@@ -6,16 +6,16 @@ use super::row::{self, stored};
 use super::{Reader, StateError};
 use crate::entry::EntryId;
 
-/// Rows of one query: while a query runs, the log of the database cannot begin anew, and a load that
-/// runs beside it makes the log longer.
+/// Rows of one query. While a query runs, SQLite cannot restart the write-ahead log, which a concurrent load
+/// makes grow.
 const ROWS: u32 = 1 << 16;
 
 impl Reader {
-    /// Shows the size of each regular file that is known, once where it has several names. Every entry
-    /// is read, at some millions a second.
+    /// Calls `seen` with the size of each known regular file, once for each hard-linked inode. Reads all entries,
+    /// some millions per second.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn visit_sizes(&self, mut seen: impl FnMut(u64)) -> Result<(), StateError> {
         let mut after = EntryId::new(0);
         while let Some(last) = self.visit_sizes_after(after, ROWS, &mut seen)? {
@@ -24,7 +24,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Shows those of the entries that follow `after`, and returns the last of these.
+    /// Visits up to `at_most` entries after `after`, and returns the last one.
     fn visit_sizes_after(
         &self,
         after: EntryId,

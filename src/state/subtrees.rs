@@ -1,4 +1,4 @@
-//! Directories that could not be listed: nobody knows how much is missing below them.
+//! Failed entries that hide a subtree of unknown size.
 
 use std::fmt;
 
@@ -8,20 +8,20 @@ use super::row;
 use super::{Reader, StateError};
 use crate::human::counted;
 
-/// What a failed entry hides.
+/// The subtree that a failed entry hides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Subtree {
     /// A directory that could not be listed: everything below it is missing.
     Missing,
-    /// A directory that was listed in part: what was not listed of it is missing.
+    /// A directory that was listed in part: the rest of its entries is missing.
     Partial,
     /// A name whose attributes could not be read: it may be a directory.
     Unknown,
 }
 
 impl Subtree {
-    /// The word for it in JSON.
+    /// The name in JSON.
     pub fn code(self) -> &'static str {
         match self {
             Subtree::Missing => "missing",
@@ -30,7 +30,7 @@ impl Subtree {
         }
     }
 
-    /// From [`COLUMN`].
+    /// Converts a value of [`COLUMN`].
     pub(super) fn from_column(number: i64) -> Option<Subtree> {
         match number {
             1 => Some(Subtree::Missing),
@@ -53,27 +53,27 @@ impl fmt::Display for Subtree {
     }
 }
 
-/// The one definition of a subtree that is missing: a problem of a directory that is not listed to its
-/// end, or of a name without attributes. For rows of `problem`.
+/// An SQL expression for the subtree that a row of `problem` hides: that of a directory which is not listed
+/// completely, or of a name without attributes.
 pub(super) const COLUMN: &str = "CASE
      WHEN EXISTS (SELECT 1 FROM directory WHERE directory.id = problem.id AND listed = 0) THEN
          1 + EXISTS (SELECT 1 FROM extent WHERE extent.directory = problem.id)
      WHEN EXISTS (SELECT 1 FROM entry WHERE entry.id = problem.id AND mode = 0) THEN 3
      ELSE 0 END";
 
-/// How many failed entries hide a subtree.
+/// The numbers of failed entries that hide a subtree.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Subtrees {
-    /// Directories that could not be listed, those that were listed in part included.
+    /// Directories that could not be listed or were listed in part.
     pub unlisted: u64,
-    /// Those of them that were listed in part.
+    /// Directories that were listed in part.
     pub partial: u64,
     /// Names whose attributes could not be read: they may be directories.
     pub unknown: u64,
 }
 
 impl Subtrees {
-    /// Whether more may be missing than the entries that failed.
+    /// Whether more entries may be missing than the failed ones.
     pub fn any(&self) -> bool {
         self.unlisted > 0 || self.unknown > 0
     }
@@ -81,10 +81,9 @@ impl Subtrees {
 
 impl fmt::Display for Subtrees {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let them = |number| if number == 1 { "it" } else { "them" };
         if self.unlisted > 0 {
             let directories = counted(self.unlisted, "directory", "directories");
-            let them = them(self.unlisted);
+            let them = if self.unlisted == 1 { "it" } else { "them" };
             write!(
                 f,
                 "{directories} could not be listed: everything below {them} is missing"
@@ -95,14 +94,15 @@ impl fmt::Display for Subtrees {
         }
         if self.unknown > 0 {
             let names = counted(self.unknown, "name", "names");
-            let (separator, them) = match self.unlisted {
-                0 => ("", them(self.unknown)),
-                _ => ("; ", them(self.unknown)),
+            let separator = if self.unlisted == 0 { "" } else { "; " };
+            let (are_directories, them) = match self.unknown {
+                1 => ("it is a directory", "it"),
+                _ => ("they are directories", "them"),
             };
             write!(
                 f,
-                "{separator}{names} could not be examined: everything below {them} is missing too \
-                 where it is a directory"
+                "{separator}{names} could not be examined: if {are_directories}, everything below {them} \
+                 is missing, too"
             )?;
         }
         Ok(())
@@ -113,7 +113,7 @@ impl Reader {
     /// Counts the failed entries that hide a subtree.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn subtrees(&self) -> Result<Subtrees, StateError> {
         let kinds = self.rows(
             &format!("SELECT {COLUMN} AS subtree, count(*) FROM problem GROUP BY subtree"),

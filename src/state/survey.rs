@@ -1,4 +1,4 @@
-//! What a survey asks of a tree that is scanned: all rows in turn, hard links, sizes of tables.
+//! Queries of a survey: all rows, groups of hard links, sizes of tables.
 
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -28,38 +28,38 @@ fn survey_row(row: &Row<'_>) -> rusqlite::Result<SurveyRow> {
     })
 }
 
-/// Inodes of which several names were found.
+/// Totals of the inodes with several names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LinkGroups {
-    /// Inodes.
+    /// The number of inodes.
     pub groups: u64,
-    /// Their names.
+    /// The number of their names.
     pub names: u64,
     /// Bytes of the regular files among them, each counted once.
     pub bytes_once: u64,
     /// Bytes of the regular files among them, counted for each name.
     pub bytes_all: u64,
-    /// Inodes with more names than one object holds.
+    /// Inodes with more names than the format allows for one object.
     pub over_limit: u64,
-    /// The first of those.
+    /// The first of these inodes.
     pub first_over_limit: Vec<EntryId>,
 }
 
-/// Bytes of the database.
+/// The size of the database in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DatabaseSize {
-    /// All of it, without its write-ahead log.
+    /// The database without its write-ahead log.
     pub whole: u64,
-    /// What is there only because links are preserved.
+    /// The tables that are only needed to preserve hard links.
     pub links: u64,
 }
 
 impl Reader {
-    /// The next entries after `after` whose attributes are known, in the order of their ids: those of
-    /// a directory that was listed in one go come one after the other.
+    /// The next entries after `after` whose attributes are known, in the order of their ids. The entries of a
+    /// directory that was listed without interruption are consecutive.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn survey_rows(&self, after: EntryId, at_most: u32) -> Result<Vec<SurveyRow>, StateError> {
         self.rows(
             &format!(
@@ -74,7 +74,7 @@ impl Reader {
     /// The next directories after `after` without entries whose attributes are known.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn empty_directories(
         &self,
         after: EntryId,
@@ -94,10 +94,10 @@ impl Reader {
         )
     }
 
-    /// The entry with the highest id: of a scan in one go, one that lies deepest.
+    /// The entry with the highest id. After an uninterrupted scan, it is one of the deepest.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn last_entry(&self) -> Result<Option<EntryId>, StateError> {
         self.query(|connection| {
             connection
@@ -107,15 +107,15 @@ impl Reader {
         .map(|last| last.map(|last| EntryId::new(row::loaded(last))))
     }
 
-    /// Sums over the inodes with several names, and `at_most` of those with too many. Nothing, unless
+    /// Totals of the inodes with several names, and up to `at_most` of those with too many. All 0 unless hard
     /// links are preserved.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn link_groups(&self, at_most: usize) -> Result<LinkGroups, StateError> {
         let mut found = LinkGroups::default();
         self.query(|connection| {
-            // In the order of the index `inode_key`: nothing is sorted, one group is held at a time.
+            // Grouped in the order of the index `inode_key`, so that SQLite does not sort.
             let mut groups = connection.prepare_cached(
                 "SELECT sum(links), max(CASE mode & 0xf000 WHEN 0x8000 THEN size ELSE 0 END),
                         min(inode.owner)
@@ -142,10 +142,10 @@ impl Reader {
         })
     }
 
-    /// How many entries have a problem of this kind, and the first of them.
+    /// The number of entries that failed for a reason, and the first of them.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn problems_of(
         &self,
         reason: Reason,
@@ -165,10 +165,10 @@ impl Reader {
         Ok((count, first))
     }
 
-    /// How large the database is.
+    /// The size of the database.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn database_size(&self) -> Result<DatabaseSize, StateError> {
         self.query(|connection| {
             let number = |pragma| -> rusqlite::Result<u64> {

@@ -1,4 +1,4 @@
-//! Reading the database: what is to be done next, by the scan and by each pass.
+//! Queries for the next work of the scan and of each pass.
 
 use rusqlite::params;
 
@@ -8,23 +8,23 @@ use super::row::{self, ENTRY_COLUMNS, stored};
 use super::{Pass, StateError};
 use crate::entry::{Entry, EntryId, KnownDirectory, Place};
 
-/// A directory that is to be listed.
+/// A directory to list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unlisted {
     /// Its id.
     pub id: EntryId,
-    /// Where it is, and what is known of it.
+    /// Its location and its recorded identity.
     pub place: Place,
-    /// The last name in it that is recorded: it was listed in part.
+    /// The last recorded name of a directory that was listed in part.
     pub after: Option<Vec<u8>>,
 }
 
-/// The next files of a pass.
+/// The next entries of a pass.
 #[derive(Debug)]
 pub struct FileBatch {
     /// Entries to load, by ascending id.
     pub entries: Vec<Entry>,
-    /// The highest id that this batch has dealt with: entries in between are not of the pass.
+    /// The highest id that the batch covers. Other entries up to it are not part of the pass.
     pub cursor: u64,
 }
 
@@ -32,10 +32,10 @@ pub struct FileBatch {
 const IS_DIRECTORY: &str = "(mode & 0xf000) = 0x4000";
 
 impl Reader {
-    /// The next directories to list, by ascending id; those with a problem only if `retry`.
+    /// The next directories to list, by ascending id. Includes failed ones only with `retry`.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn next_unlisted(
         &self,
         after: u64,
@@ -77,11 +77,11 @@ impl Reader {
         )
     }
 
-    /// How many entries may hide names: directories that are not listed, and entries that were
-    /// never stat'ed.
+    /// The number of entries that may hide further names: directories that are not listed, and entries that
+    /// were never examined.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn unexplored_count(&self) -> Result<u64, StateError> {
         self.query(|connection| {
             connection
@@ -95,7 +95,7 @@ impl Reader {
     /// The next entries for [`Pass::Files`](super::Pass::Files).
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn next_files(&self, after: u64, at_most: u32) -> Result<FileBatch, StateError> {
         self.batch(
             &format!(
@@ -111,7 +111,7 @@ impl Reader {
     /// The next entries for [`Pass::Links`](super::Pass::Links).
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn next_inodes(&self, after: u64, at_most: u32) -> Result<FileBatch, StateError> {
         self.batch(
             &format!(
@@ -124,11 +124,11 @@ impl Reader {
         )
     }
 
-    /// The next entries for [`Pass::Directories`](super::Pass::Directories): directories of
-    /// which at least a part is listed.
+    /// The next entries for [`Pass::Directories`](super::Pass::Directories): directories that are listed at
+    /// least in part.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn next_directories(&self, after: u64, at_most: u32) -> Result<FileBatch, StateError> {
         self.batch(
             &format!(
@@ -147,7 +147,7 @@ impl Reader {
     /// Entries of a pass that failed in an earlier run, up to the entry `end`.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn failed_entries(
         &self,
         pass: Pass,
@@ -158,7 +158,7 @@ impl Reader {
         let of_pass = match pass {
             Pass::Files => format!("owner IS NULL AND mode <> 0 AND NOT {IS_DIRECTORY}"),
             Pass::Links => "owner = id".to_owned(),
-            // What keeps a directory from being listed is the scan's to try again.
+            // The scan retries directories.
             Pass::Directories => return Ok(Vec::new()),
         };
         self.rows(
@@ -172,10 +172,10 @@ impl Reader {
         )
     }
 
-    /// Directories with a problem that are not listed.
+    /// Failed directories that are not listed.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// If the database cannot be read.
     pub fn failed_directories(
         &self,
         after: EntryId,
@@ -200,7 +200,7 @@ impl Reader {
         after: u64,
         at_most: u32,
     ) -> Result<FileBatch, StateError> {
-        // The end is read first: an entry that is committed in between comes with the next batch.
+        // The end is read first, so that an entry that is committed meanwhile is in the next batch.
         let end: Option<i64> = self.query(|connection| {
             connection
                 .prepare_cached(highest)?

@@ -249,16 +249,18 @@ mod tests {
     fn a_listing_is_split_as_the_segmenter_splits_it() {
         let mut random = fastrand::Rng::with_seed(3);
         let child = Filehandle::from_bytes(&[7; 24]).unwrap();
-        for entries in [0, 1, 200, 400, 1000, 20_000] {
+        for (entries, longest) in [(0, 1), (1, 255), (2000, 1), (3000, 30), (20_000, 255)] {
             let mut segmenter = DirectorySegmenter::new(child, Filehandle::ROOT);
             let mut listing = Listing::new(PARENT, EntryId::ROOT);
             for _ in 0..entries {
-                let name = vec![b'n'; random.usize(1..=255)];
+                let name = vec![b'n'; random.usize(1..=longest)];
                 segmenter.push(&name, child).unwrap();
                 listing.push(name.len() as u64);
             }
-            let segments = segmenter.finish().segments;
-            assert_eq!(listing.objects(1).segments + 1, segments, "{entries}");
+            let rest = segmenter.finish();
+            let segments = listing.objects(1).segments + 1;
+            assert_eq!(segments, rest.segments, "{entries}");
+            assert_eq!(listing.last, rest.last.len() as u64, "{entries}");
         }
     }
 

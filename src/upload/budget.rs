@@ -1,4 +1,4 @@
-//! A bound on the bytes and the number of objects in memory.
+//! A limit on the bytes and the number of objects in memory.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -6,32 +6,32 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
-/// An object of more than this part of the bytes is large: a segment, at the default.
+/// An object is large if it needs more than this fraction (one eighth) of the budget: with the default budget,
+/// only segments do.
 const LARGE: u64 = 8;
-/// Whoever waits looks for itself after this long: what is on its way may hang, and then nobody
-/// gives back enough to be called.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often a waiting thread checks for room itself. If uploads hang, too little is released to wake it.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The bound, shared by all threads. Large objects and small ones wait apart, first come, first
-/// served: a large file that hangs must not keep small ones waiting, nor many small ones a large.
+/// The budget, shared by all threads. Large and small objects wait in separate queues, first come, first
+/// served: a large file that hangs must not block small objects, nor many small objects a large one.
 #[derive(Debug)]
 pub struct Budget {
     bytes: u64,
     objects: Arc<AtomicUsize>,
     used: Mutex<Used>,
-    /// Threads that wait, for a display.
+    /// The number of threads that wait, for displays.
     waiting: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
 struct Used {
-    /// Of small and large objects.
+    /// Bytes of small and of large objects.
     bytes: [u64; 2],
     objects: usize,
     waiting: [VecDeque<Waiting>; 2],
 }
 
-/// Which of two an object is.
+/// The size class of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Size {
     Small,
@@ -43,13 +43,12 @@ enum Size {
 struct Waiting {
     bytes: u64,
     thread: Thread,
-    /// Set by who gave the room, under the lock.
+    /// Set under the lock when the room is granted.
     granted: Arc<AtomicBool>,
 }
 
 impl Budget {
-    /// Room for so many bytes, and for as many objects as `objects` says at the moment; at least one
-    /// object always has room.
+    /// A budget of `bytes` and of the current value of `objects`. One object is always allowed.
     pub fn new(bytes: u64, objects: Arc<AtomicUsize>) -> Self {
         Budget {
             bytes,
@@ -59,7 +58,7 @@ impl Budget {
         }
     }
 
-    /// Keeps `gauge` at the number of threads that wait for room.
+    /// Maintains the number of threads that wait for room in `gauge`.
     pub fn with_gauge(self, gauge: Arc<AtomicUsize>) -> Self {
         Budget {
             waiting: gauge,
@@ -67,8 +66,8 @@ impl Budget {
         }
     }
 
-    /// Waits until there is room for an object of so many bytes. One larger than what large objects
-    /// may have together waits until it is the only one of them.
+    /// Waits until there is room for an object of `bytes`. An object larger than the share of all large objects
+    /// waits until no other large one is left.
     pub fn wait(self: &Arc<Self>, bytes: u64) -> Room {
         let size = self.size(bytes);
         let bytes = match size {
@@ -94,7 +93,7 @@ impl Budget {
         drop(used);
         self.waiting.fetch_add(1, Ordering::Relaxed);
         loop {
-            std::thread::park_timeout(LOOK);
+            std::thread::park_timeout(CHECK_INTERVAL);
             if granted.load(Ordering::Acquire) {
                 self.waiting.fetch_sub(1, Ordering::Relaxed);
                 return room;
@@ -103,8 +102,7 @@ impl Budget {
         }
     }
 
-    /// Whether somebody waits for room for an object of that size, large or small: whoever asks for
-    /// as many bytes would wait too.
+    /// Whether a thread waits for room for an object of the same size class. Another one would wait, too.
     pub fn is_short(&self, bytes: u64) -> bool {
         !self.used().waiting(self.size(bytes)).is_empty()
     }
@@ -116,7 +114,7 @@ impl Budget {
         }
     }
 
-    /// What is left for small objects while large ones wait.
+    /// Bytes that small objects may use while large ones wait.
     fn share_of_small(&self) -> u64 {
         self.bytes / LARGE
     }
@@ -126,7 +124,7 @@ impl Budget {
         let objects = self.objects();
         let allowed = match size {
             Size::Large => large + bytes <= self.bytes - self.share_of_small(),
-            // What is given back while large objects wait is for them, an object too.
+            // Room that is released while large objects wait is reserved for them, and one object, too.
             Size::Small if used.large_waits() => {
                 small + bytes <= self.share_of_small() && used.objects + 1 < objects.max(2)
             }
@@ -147,10 +145,10 @@ impl Budget {
         let mut used = self.used();
         used.bytes[size as usize] -= bytes;
         used.objects -= objects;
-        // Waking a thread for each object that leaves would cost more than the objects: a quarter
-        // of the room must be free.
+        // Waking a thread for each released object would cost more than the objects, so a quarter of the
+        // budget must be free.
         let objects = self.objects();
-        // The bound on objects may have fallen below what is on its way.
+        // The limit may have fallen below the number of objects in flight.
         let free_objects = objects.saturating_sub(used.objects);
         let free_bytes = self.bytes - used.bytes.iter().sum::<u64>();
         if free_objects >= objects.div_ceil(4) && free_bytes >= self.bytes / 4 {
@@ -158,7 +156,7 @@ impl Budget {
         }
     }
 
-    /// Gives room to those who wait, as far as it goes.
+    /// Grants room to waiting threads while it suffices.
     fn grant(&self, used: &mut Used) {
         for size in [Size::Large, Size::Small] {
             while let Some(next) = used.waiting(size).front()
@@ -190,7 +188,7 @@ impl Used {
     }
 }
 
-/// The room of one object; dropped, it is free again.
+/// Room for one object. Released when dropped.
 #[derive(Debug)]
 pub struct Room {
     budget: Arc<Budget>,
@@ -199,7 +197,7 @@ pub struct Room {
 }
 
 impl Room {
-    /// Gives back what is not needed after all.
+    /// Releases all but `bytes`.
     pub fn shrink(&mut self, bytes: u64) {
         if bytes < self.bytes {
             self.budget.give_back(self.size, self.bytes - bytes, 0);
@@ -230,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_and_objects_are_bounded() {
+    fn bytes_and_objects_are_limited() {
         let budget = Arc::new(Budget::new(100, Arc::new(AtomicUsize::new(2))));
         let mut first = budget.wait(80);
         let second = waits(&budget, 30);
@@ -254,9 +252,9 @@ mod tests {
     }
 
     #[test]
-    fn what_hangs_leaves_room_for_the_others() {
+    fn hung_large_objects_leave_room_for_small_ones() {
         let budget = Arc::new(Budget::new(100, Arc::new(AtomicUsize::new(32))));
-        // These are never given back.
+        // Never released.
         let _hung = [budget.wait(28), budget.wait(28), budget.wait(28)];
         let fourth = waits(&budget, 28);
         assert!(fourth.recv_timeout(SHORT).is_err(), "112 bytes of 100");
@@ -271,7 +269,7 @@ mod tests {
         let large = waits(&budget, 40);
         assert!(large.recv_timeout(SHORT).is_err(), "96 bytes of 88");
         let small = waits(&budget, 10).recv_timeout(LONG).unwrap();
-        // There are 34 bytes free, but for the large one.
+        // 34 bytes are free, but reserved for the large one.
         let next = waits(&budget, 10);
         assert!(next.recv_timeout(SHORT).is_err(), "20 bytes of 12");
         drop(small);
@@ -280,7 +278,7 @@ mod tests {
         large.recv_timeout(LONG).unwrap();
     }
 
-    /// Small objects that come and go all the time leave more and more to a large one that waits.
+    /// Small objects that are added and released all the time gradually leave room for a large one.
     #[test]
     fn small_objects_do_not_keep_a_large_one_waiting() {
         let budget = Arc::new(Budget::new(100, Arc::new(AtomicUsize::new(1000))));
@@ -301,14 +299,14 @@ mod tests {
         drop(large.recv_timeout(LONG).unwrap());
         drop(rooms);
         for newcomer in newcomers {
-            // Its room was taken above, or comes now.
+            // Its room was received above, or is granted now.
             drop(newcomer.recv_timeout(LONG));
         }
         assert_eq!(budget.used().objects, 0);
     }
 
     #[test]
-    fn the_place_of_a_small_object_is_for_a_large_one_that_waits() {
+    fn the_released_slot_of_a_small_object_is_for_a_waiting_large_one() {
         for _ in 0..5 {
             let budget = Arc::new(Budget::new(100, Arc::new(AtomicUsize::new(8))));
             let mut small: Vec<_> = (0..8).map(|_| budget.wait(1)).collect();
@@ -316,21 +314,18 @@ mod tests {
             while !budget.is_short(40) {
                 std::thread::yield_now();
             }
-            // One place of eight is not given away at once: a newcomer could take it.
+            // One slot of eight is not granted at once, so a newcomer could take it.
             small.pop();
             let newcomer = waits(&budget, 1);
             let large = large.recv_timeout(LONG).unwrap();
-            assert!(
-                newcomer.try_recv().is_err(),
-                "it took the large one's place"
-            );
+            assert!(newcomer.try_recv().is_err(), "it took the large one's slot");
             drop((large, small));
             newcomer.recv_timeout(LONG).unwrap();
         }
     }
 
     #[test]
-    fn who_waits_with_one_size_says_nothing_of_the_other() {
+    fn size_classes_wait_independently() {
         let budget = Arc::new(Budget::new(100, Arc::new(AtomicUsize::new(32))));
         let is_short = || [budget.is_short(80), budget.is_short(5)];
         let hung = budget.wait(80);
@@ -349,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_that_falls_is_kept_and_one_that_rises_is_used() {
+    fn changes_of_the_object_limit_take_effect() {
         let objects = Arc::new(AtomicUsize::new(4));
         let budget = Arc::new(Budget::new(100, Arc::clone(&objects)));
         let mut used: Vec<_> = (0..4).map(|_| budget.wait(1)).collect();
@@ -358,7 +353,7 @@ mod tests {
         used.truncate(2);
         assert!(next.recv_timeout(SHORT).is_err(), "three objects of two");
         objects.store(3, Ordering::Relaxed);
-        // Nobody gives back: it looks for itself.
+        // Nothing is released: the waiting thread checks for itself.
         next.recv_timeout(LONG).unwrap();
     }
 }

@@ -1,8 +1,8 @@
-//! The upload: objects into the container, within bounds of bytes and count. How many are on their
-//! way at the same time is the limiter's business, below the container's retries.
+//! The upload of objects to the container. A budget bounds their number and bytes in memory; the limiter,
+//! which is below the retries of the container, bounds the requests in flight.
 
 mod budget;
-mod receipt;
+mod completion;
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,27 +18,27 @@ use crate::progress::Progress;
 use crate::stop::StopFlag;
 
 pub use budget::{Budget, Room};
-pub use receipt::{Delivered, Receipt, ReceiptEnd};
+pub use completion::{Completion, CompletionHandler, Delivered};
 
-/// Bounds of what is on its way.
+/// Limits of the uploads in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UploadLimits {
-    /// Requests at the same time; as many as bring throughput without.
+    /// Requests in flight. None: the number adapts to the throughput.
     pub concurrency: Option<NonZeroUsize>,
-    /// Bytes of content put in a second; any number without.
+    /// Bytes of content uploaded per second. None: no limit.
     pub bandwidth: Option<NonZeroU64>,
-    /// Bytes of the objects that are read, compressed or uploaded at the same time; at least
-    /// [`UploadLimits::LEAST_BYTES`].
+    /// Bytes of all objects that are read, compressed or uploaded at the same time. At least
+    /// [`UploadLimits::MIN_BYTES`].
     pub bytes: u64,
 }
 
 impl UploadLimits {
-    /// One file segment of 8 MiB with its compressed form, and small objects beside it.
-    pub const LEAST_BYTES: u64 = 32 << 20;
+    /// Enough for one file segment of 8 MiB with its compressed form, and small objects.
+    pub const MIN_BYTES: u64 = 32 << 20;
 }
 
 impl Default for UploadLimits {
-    /// 64 MiB hold three file segments with their compressed forms, or thousands of small objects.
+    /// 64 MiB: enough for three file segments with their compressed forms, or thousands of small objects.
     fn default() -> Self {
         UploadLimits {
             concurrency: None,
@@ -48,15 +48,15 @@ impl Default for UploadLimits {
     }
 }
 
-/// What an object on its way takes beside its bytes: its task and the request. The buffers of a
-/// connection (see [`MAX_REQUESTS`](crate::container::limit::MAX_REQUESTS)) are not in it: an open
-/// one keeps them whether it is used or not.
+/// Memory of an object in flight besides its bytes: the task and the request. Excludes the buffers of
+/// connections (see [`MAX_REQUESTS`](crate::container::limit::MAX_REQUESTS)), which an idle connection
+/// keeps, too.
 pub const OBJECT_OVERHEAD: u64 = 8 << 10;
 
-/// Deletions at the same time.
+/// Deletions in flight.
 const DELETIONS: usize = 16;
 
-/// Puts objects into a container.
+/// Uploads objects to a container.
 #[derive(Debug)]
 pub struct Uploader {
     container: Arc<dyn Container>,
@@ -65,14 +65,14 @@ pub struct Uploader {
     budget: Arc<Budget>,
     stop: Arc<StopFlag>,
     progress: Arc<Progress>,
-    /// Nothing is put after a failure.
+    /// Set by the first permanent failure. Nothing is uploaded afterwards.
     failed: AtomicBool,
     failure: Mutex<Option<ContainerError>>,
 }
 
 impl Uploader {
-    /// An uploader on the threads of `runtime`, with room for so many bytes. `limiter` is the one below
-    /// `container`. A put that fails for good asks the run to stop.
+    /// An uploader on the threads of `runtime`, with a budget of `bytes`. `limiter` is the one below
+    /// `container`. An upload that fails permanently requests a stop of the run.
     pub fn new(
         container: Arc<dyn Container>,
         runtime: Handle,
@@ -96,7 +96,7 @@ impl Uploader {
         }
     }
 
-    /// The first failure that no further try can mend.
+    /// Takes the first permanent failure.
     pub fn take_failure(&self) -> Option<ContainerError> {
         self.failure().take()
     }
@@ -105,26 +105,26 @@ impl Uploader {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether encoders wait for room for an object of about so many bytes: then more of them, for
-    /// such objects, would not bring more.
+    /// Whether encoders wait for room for objects of about this many bytes. Another encoder would only wait,
+    /// too.
     pub fn is_short_of_room(&self, bytes: u64) -> bool {
         self.budget.is_short(bytes + OBJECT_OVERHEAD)
     }
 
-    /// A sink for the objects of one entity.
-    pub fn sink<'a, E: ReceiptEnd>(
+    /// Returns a sink for the objects of one entity.
+    pub fn sink<'a, H: CompletionHandler>(
         self: &'a Arc<Self>,
-        receipt: &'a Arc<Receipt<E>>,
-    ) -> EntitySink<'a, E> {
+        completion: &'a Arc<Completion<H>>,
+    ) -> EntitySink<'a, H> {
         EntitySink {
             uploader: self,
-            receipt,
+            completion,
         }
     }
 
-    /// Deletes blobs, several at the same time; true when none of them is there any more.
+    /// Deletes blobs, several concurrently. Returns whether all of them are gone.
     ///
-    /// Called from a thread that may wait.
+    /// Blocks the calling thread.
     pub fn delete_all(self: &Arc<Self>, blobs: impl Iterator<Item = BlobName>) -> bool {
         self.runtime.block_on(async {
             let mut deletions = tokio::task::JoinSet::new();
@@ -151,14 +151,14 @@ impl Uploader {
         self.note_failure(deleted).is_some()
     }
 
-    /// Keeps the first failure, and asks the run to stop.
+    /// Records the first failure, and requests a stop of the run.
     fn note_failure<T>(&self, result: Result<T, ContainerError>) -> Option<T> {
         match result {
             Ok(done) => Some(done),
-            // Its wait was ended since the run stops: what is lost stays outstanding.
+            // The stop of the run ended its backoff. Its entry remains outstanding.
             Err(error) if error.is_transient() && self.stop.is_requested() => None,
             Err(error) => {
-                // The first failure is the one to tell of; those after it follow from it.
+                // Only the first failure is reported. Later ones are its consequences.
                 self.failed.store(true, Ordering::Release);
                 self.failure().get_or_insert(error);
                 self.stop.request();
@@ -168,7 +168,7 @@ impl Uploader {
         }
     }
 
-    /// Puts one blob; true when it is in the container.
+    /// Uploads one blob. Returns whether it is in the container.
     async fn put(&self, name: &BlobName, body: PutBody) -> bool {
         if self.failed.load(Ordering::Acquire) {
             return false;
@@ -187,38 +187,38 @@ impl Uploader {
     }
 }
 
-/// An object that must be answered for, whatever becomes of its task: a receipt that waits for it
-/// would keep the run from ending.
-struct OnItsWay<E: ReceiptEnd> {
-    receipt: Arc<Receipt<E>>,
+/// Reports an object as stored or lost, even if its task panics: otherwise its completion would never be
+/// called and the run would not end.
+struct InFlight<H: CompletionHandler> {
+    completion: Arc<Completion<H>>,
     stop: Arc<StopFlag>,
-    /// None until the task came to its end.
+    /// None until the task has ended. Then the bytes of the object, or None if it was lost.
     stored: Option<Option<u64>>,
 }
 
-impl<E: ReceiptEnd> OnItsWay<E> {
+impl<H: CompletionHandler> InFlight<H> {
     fn end(mut self, stored: Option<u64>) {
         self.stored = Some(stored);
     }
 }
 
-impl<E: ReceiptEnd> Drop for OnItsWay<E> {
+impl<H: CompletionHandler> Drop for InFlight<H> {
     fn drop(&mut self) {
         if self.stored.is_none() {
-            // The task panicked, or the runtime ends before it.
+            // The task panicked, or the runtime dropped it.
             self.stop.request();
         }
-        self.receipt.answered(self.stored.flatten());
+        self.completion.object_done(self.stored.flatten());
     }
 }
 
-/// Takes the objects of one entity.
-pub struct EntitySink<'a, E: ReceiptEnd> {
+/// Uploads the objects of one entity.
+pub struct EntitySink<'a, H: CompletionHandler> {
     uploader: &'a Arc<Uploader>,
-    receipt: &'a Arc<Receipt<E>>,
+    completion: &'a Arc<Completion<H>>,
 }
 
-impl<E: ReceiptEnd> ObjectSink for EntitySink<'_, E> {
+impl<H: CompletionHandler> ObjectSink for EntitySink<'_, H> {
     type Room = Room;
 
     fn room(&self, bytes: u64) -> Room {
@@ -228,10 +228,10 @@ impl<E: ReceiptEnd> ObjectSink for EntitySink<'_, E> {
     fn put(&self, object: EncodedObject, mut room: Room) {
         let length = object.bytes.len() as u64;
         room.shrink(object.memory + OBJECT_OVERHEAD);
-        self.receipt.sent();
+        self.completion.object_started();
         let uploader = Arc::clone(self.uploader);
-        let on_its_way = OnItsWay {
-            receipt: Arc::clone(self.receipt),
+        let in_flight = InFlight {
+            completion: Arc::clone(self.completion),
             stop: Arc::clone(&uploader.stop),
             stored: None,
         };
@@ -239,7 +239,7 @@ impl<E: ReceiptEnd> ObjectSink for EntitySink<'_, E> {
             let body = PutBody::object(object.bytes);
             let stored = uploader.put(&object.name, body).await;
             drop(room);
-            on_its_way.end(stored.then_some(length));
+            in_flight.end(stored.then_some(length));
         });
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of an object that the container takes, refuses, or panics over.
+//! The result of an upload that the container accepts or refuses, or in which it panics.
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -12,12 +12,12 @@ use crate::container::limit::{Concurrency, Limited, MAX_REQUESTS};
 use crate::container::memory::InMemory;
 use crate::container::{ListMarker, ListPage};
 
-/// Takes objects whose name begins with `A`, and panics over others.
+/// Accepts objects whose name begins with `A`, and panics for others.
 #[derive(Debug)]
-struct Brittle(InMemory);
+struct Panicking(InMemory);
 
 #[async_trait]
-impl Container for Brittle {
+impl Container for Panicking {
     fn location(&self) -> &str {
         self.0.location()
     }
@@ -48,11 +48,11 @@ impl Container for Brittle {
     }
 }
 
-struct Tell(Sender<Delivered>);
+struct Report(Sender<Delivered>);
 
-impl ReceiptEnd for Tell {
-    type Verdict = ();
-    fn end(self, (): (), delivered: Delivered) {
+impl CompletionHandler for Report {
+    type Outcome = ();
+    fn completed(self, (): (), delivered: Delivered) {
         self.0.send(delivered).unwrap();
     }
 }
@@ -63,8 +63,8 @@ fn put_all(
 ) -> (Receiver<Delivered>, Arc<StopFlag>, Arc<Uploader>) {
     let (stop, uploader) = uploader(|limiter| Arc::new(Limited::new(container, limiter)));
     let (sender, receiver) = channel();
-    let receipt = Arc::new(Receipt::new(Tell(sender)));
-    put_into(&uploader, &receipt, names);
+    let completion = Arc::new(Completion::new(Report(sender)));
+    put_into(&uploader, &completion, names);
     (receiver, stop, uploader)
 }
 
@@ -87,8 +87,8 @@ fn uploader(
     (stop, uploader)
 }
 
-fn put_into(uploader: &Arc<Uploader>, receipt: &Arc<Receipt<Tell>>, names: &[&str]) {
-    let sink = uploader.sink(receipt);
+fn put_into(uploader: &Arc<Uploader>, completion: &Arc<Completion<Report>>, names: &[&str]) {
+    let sink = uploader.sink(completion);
     for name in names {
         let object = EncodedObject {
             name: BlobName::new(*name).unwrap(),
@@ -97,20 +97,20 @@ fn put_into(uploader: &Arc<Uploader>, receipt: &Arc<Receipt<Tell>>, names: &[&st
         };
         sink.put(object, sink.room(6));
     }
-    receipt.seal(());
+    completion.finish(());
 }
 
 const LONG: Duration = Duration::from_secs(30);
 
 #[test]
-fn a_task_that_panics_is_answered_for_and_stops_the_run() {
-    let (delivered, stop, _) = put_all(Brittle(InMemory::new()), &["A1", "B", "A2"]);
+fn an_object_whose_task_panics_is_lost_and_stops_the_run() {
+    let (delivered, stop, _) = put_all(Panicking(InMemory::new()), &["A1", "B", "A2"]);
     let delivered = delivered.recv_timeout(LONG).unwrap();
     assert_eq!((delivered.lost, stop.is_requested()), (1, true));
 }
 
 #[test]
-fn a_failure_for_good_is_kept() {
+fn a_permanent_failure_is_recorded() {
     let container = InMemory::new();
     container.remove_container();
     let (delivered, stop, uploader) = put_all(container, &["A1", "A2"]);
@@ -119,7 +119,7 @@ fn a_failure_for_good_is_kept() {
     assert!(uploader.take_failure().is_some());
 }
 
-/// The first put fails for good, whatever comes after it is taken.
+/// The first upload fails permanently, the later ones succeed.
 #[derive(Debug, Default)]
 struct FailsOnce {
     inner: InMemory,
@@ -160,14 +160,14 @@ impl Container for FailsOnce {
 }
 
 #[test]
-fn nothing_is_put_after_a_failure() {
+fn nothing_is_uploaded_after_a_failure() {
     let container = Arc::new(FailsOnce::default());
     let shared = Arc::clone(&container);
-    // Without the limiter, which lets nothing through after a failure either.
+    // Without the limiter, which also rejects requests after a failure.
     let (_, uploader) = uploader(|_| shared);
     for names in [&["A1"], &["A2"]] {
         let (sender, receiver) = channel();
-        put_into(&uploader, &Arc::new(Receipt::new(Tell(sender))), names);
+        put_into(&uploader, &Arc::new(Completion::new(Report(sender))), names);
         assert_eq!(receiver.recv_timeout(LONG).unwrap().lost, 1);
     }
     assert!(!uploader.delete_all([BlobName::new("A1").unwrap()].into_iter()));
@@ -177,7 +177,7 @@ fn nothing_is_put_after_a_failure() {
 }
 
 #[test]
-fn what_is_taken_is_counted() {
+fn stored_objects_are_counted() {
     let (delivered, stop, _) = put_all(InMemory::new(), &["A1", "A2"]);
     let delivered = delivered.recv_timeout(LONG).unwrap();
     let expected = Delivered {

@@ -248,13 +248,13 @@ fn a_fast_source_keeps_few_threads_busy() {
     assert!(took.threads < few_threads(), "{} threads", took.threads);
 }
 
-/// Each crew has from two to eight, by the number of cores, and may have 64; the rest is the
+/// Each pool has from two to eight, by the number of cores, and may have 64; the rest is the
 /// runtime's and those of which there is one.
 fn few_threads() -> u64 {
     let cores = std::thread::available_parallelism().unwrap().get();
-    let crew = cores.clamp(2, 8);
+    let pool = cores.clamp(2, 8);
     let runtime = cores.div_ceil(2).max(2);
-    (2 * crew + runtime + 16) as u64
+    (2 * pool + runtime + 16) as u64
 }
 
 fn empty_file(at: &OwnedFd, name: &str) {

@@ -46,6 +46,13 @@ fn the_full_tree_with_lz4_and_hard_links() {
     let ran = scratch.resume("t", &[]).expect(0);
     assert!(ran.stdout.contains("already finished"), "{ran:#?}");
     assert_eq!(before, blobs(&scratch.container("t")));
+    // The source is not needed any more.
+    let words = scratch.words("t", "t");
+    let moved = scratch.path("moved");
+    std::fs::rename(scratch.source(), &moved).unwrap();
+    let ran = crate::support::command::run(words).expect(0);
+    assert!(ran.stdout.contains("finished before"), "{ran:#?}");
+    std::fs::rename(&moved, scratch.path("source")).unwrap();
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn failures_are_counted_by_reason() {
 #[test]
 fn what_is_no_state_is_refused_and_stays_as_it_is() {
     let scratch = Scratch::new();
-    run(["status", "/nowhere"]).refused(2, "/nowhere holds no transfer: give the state folder");
+    run(["status", "/nowhere"]).refused(2, "/nowhere holds no transfer: specify the state folder");
     let folder = scratch.path("odd");
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("state.db"), "not a database").unwrap();

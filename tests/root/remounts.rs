@@ -629,12 +629,97 @@ fn a_transfer_of_an_earlier_version_expects_the_mounts_of_its_next_run() {
     assert!(ran.stderr.contains(warning), "{ran:#?}");
     assert!(ran.stderr.contains("Mounted now: mnt\n"), "{ran:#?}");
     mounted.unmount();
+    // A run that ended before anybody read the warning must not be the only one that prints it.
     let ran = scratch.resume("t", &[]).expect(3);
-    assert!(!ran.stderr.contains(warning), "only once: {ran:#?}");
+    assert!(ran.stderr.contains(warning), "{ran:#?}");
     let failed: Vec<_> = problems(scratch, "t").into_iter().collect();
     assert_eq!(failed, not_mounted(&["mnt"]));
     let mounted = Mounted::folder(data, &at);
     scratch.resume("t", &[]).expect(0);
     assert_complete(scratch, "t");
     mounted.unmount();
+}
+
+/// A recorded mount point that is removed with its mount, and a file system that is mounted only after the
+/// directory was recorded: loaded once the first run has reported it.
+#[test]
+fn mounts_that_change_after_they_were_recorded_are_problems_first() {
+    let Some(course) = Course::begin() else {
+        return;
+    };
+    let Course {
+        scratch,
+        data,
+        source,
+        ..
+    } = &course;
+    let (early, late) = (source.join("early"), source.join("late"));
+    fs::write(source.join("file"), "of the source").unwrap();
+    fs::create_dir(&early).unwrap();
+    fs::create_dir(&late).unwrap();
+    let mounted = Mounted::folder(&data.join("d00"), &early);
+    new(scratch, "t", Some("ScanCommitted:1"));
+    mounted.unmount();
+    fs::remove_dir(&early).unwrap();
+    let _late = Mounted::folder(&data.join("d01"), &late);
+    scratch.resume("t", &[]).expect(3);
+    let failed = problems(scratch, "t");
+    let reason = |path: &str| failed.get(path).map(String::as_str);
+    assert_eq!(reason("early"), Some("not-mounted"), "{failed:?}");
+    assert_eq!(reason("late"), Some("replaced"), "{failed:?}");
+    fs::create_dir(&early).unwrap();
+    let _early = Mounted::folder(&data.join("d00"), &early);
+    scratch.resume("t", &[]).expect(0);
+    assert_complete_but(scratch, "t", &["\"\": mtime", "\"\": ctime"]);
+}
+
+/// `--source-identity accept` vouches for the source, not for what is mounted below it.
+#[test]
+fn accepting_the_source_does_not_accept_another_file_system_below_it() {
+    let Some(course) = Course::begin() else {
+        return;
+    };
+    let Course {
+        scratch,
+        data,
+        other,
+        source,
+    } = &course;
+    let at = source.join("mnt");
+    fs::create_dir(&at).unwrap();
+    let mounted = Mounted::folder(data, &at);
+    new(scratch, "t", Some("ScanListed"));
+    mounted.unmount();
+    let mounted = Mounted::folder(other, &at);
+    let accept = ["--source-identity", "accept"];
+    scratch.resume("t", &accept).expect(3);
+    assert_eq!(problems(scratch, "t")["mnt"], "replaced");
+    mounted.unmount();
+    let _mounted = Mounted::folder(data, &at);
+    scratch.resume("t", &accept).expect(0);
+    assert_complete(scratch, "t");
+}
+
+/// Without /proc the mounts below the source are unknown, and one that is missing later is not missed.
+#[test]
+fn a_source_whose_mounts_cannot_be_known_is_refused() {
+    let Some(course) = Course::begin() else {
+        return;
+    };
+    let scratch = &course.scratch;
+    let mut command = std::process::Command::new("unshare");
+    command.args([
+        "--mount",
+        "sh",
+        "-c",
+        "mount -t tmpfs none /proc && exec \"$@\"",
+        "sh",
+    ]);
+    command
+        .arg(clfsload().get_program())
+        .args(scratch.words("t", "t"))
+        .arg("--new");
+    let ran = Ran::from(command.output().unwrap());
+    ran.refused(1, "cannot read /proc/self/mountinfo");
+    assert!(!scratch.path("t").join("state.db").exists());
 }

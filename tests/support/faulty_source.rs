@@ -328,6 +328,13 @@ impl FaultySource {
         tree.touch(number);
     }
 
+    /// Changes the ctime of an entry.
+    pub fn change_ctime(&self, path: &str) {
+        let mut tree = self.shared.tree();
+        let (number, ..) = tree.resolve(path.as_bytes()).unwrap();
+        tree.change_ctime(number);
+    }
+
     /// Bytes of a file.
     pub fn size(&self, path: &str) -> u64 {
         let tree = self.shared.tree();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::human::{count, rate, size, span};
 use crate::events::Phase;
-use crate::progress::{Limiting, Rates, Snapshot};
+use crate::progress::{Bottleneck, Rates, Snapshot};
 
 /// The completed part of the work, 0 to 1. `None` until the scan is complete.
 pub(in crate::cli) fn part_done(snapshot: &Snapshot) -> Option<f64> {
@@ -83,7 +83,7 @@ pub(in crate::cli) fn requests(snapshot: &Snapshot) -> String {
 /// The current bottleneck.
 pub(in crate::cli) fn slowest(snapshot: &Snapshot) -> Option<String> {
     Some(match snapshot.limiting? {
-        limiting @ (Limiting::Container | Limiting::Throttling) => limiting.to_string(),
+        limiting @ (Bottleneck::Container | Bottleneck::Throttling) => limiting.to_string(),
         limiting => format!("slowest: {limiting}"),
     })
 }
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn rows_fit_80_columns() {
         for phase in Phase::ALL {
-            for limiting in Limiting::ALL.map(Some).into_iter().chain([None]) {
+            for limiting in Bottleneck::ALL.map(Some).into_iter().chain([None]) {
                 for (pace, retrying) in [(0, 0), (20_000, 0), (0, 1024), (20_000, 1024)] {
                     for scan_complete in [false, true] {
                         let mut snapshot = large();
@@ -214,7 +214,7 @@ mod tests {
     fn rows_show_everything_that_fits() {
         let mut snapshot = large();
         (snapshot.elapsed_ms, snapshot.eta_seconds) = (10_000, Some(9));
-        snapshot.limiting = Some(Limiting::Network);
+        snapshot.limiting = Some(Bottleneck::Network);
         snapshot.now.entries = 135.0;
         assert_eq!(
             rows(&snapshot),

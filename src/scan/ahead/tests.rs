@@ -1,4 +1,4 @@
-//! The order of pieces, and who may work on what.
+//! The order of pieces, and the work that is available.
 
 use super::*;
 use crate::problem::{Problem, Reason};
@@ -15,7 +15,7 @@ impl Places for NoPlaces {
     }
 }
 
-/// Something that is open; what it is called and what it holds is made up.
+/// An open directory. Its real name and content do not matter.
 fn directory() -> Arc<Directory> {
     let source = SourceTree::open(&std::env::temp_dir(), Box::new(NoPlaces)).unwrap();
     source.directory(EntryId::ROOT).unwrap()
@@ -52,7 +52,7 @@ fn chunk(names: &[&[u8]], last: bool) -> Piece {
     }
 }
 
-/// The directories' ids with the names of their pieces.
+/// The ids of the directories with the names of their pieces.
 fn taken(pieces: &[(EntryId, Piece)]) -> Vec<(u64, Vec<Vec<u8>>)> {
     let names = |piece: &Piece| match piece {
         Piece::Chunk { entries, .. } => entries
@@ -75,44 +75,44 @@ fn has_work(ahead: &Ahead) -> bool {
     ahead.lock().has_work(ahead.open)
 }
 
-/// The next work, which is there.
+/// The next work, which must be available.
 fn work(ahead: &Ahead) -> (Ticket<'_>, Work) {
     assert!(has_work(ahead));
     ahead.work().unwrap()
 }
 
-/// A directory to list; its ticket.
+/// Takes the directory to list; returns its ticket.
 fn list(ahead: &Ahead, id: u64) -> Ticket<'_> {
     match work(ahead) {
         (ticket, Work::List(unlisted)) => {
             assert_eq!(unlisted.id.get(), id);
             ticket
         }
-        (ticket, Work::Look(_)) => panic!("a look at {}", ticket.listing),
+        (ticket, Work::Examine(_)) => panic!("names of {}", ticket.listing),
     }
 }
 
-fn look(ahead: &Ahead) -> (Ticket<'_>, Box<OpenListing>) {
+fn examine(ahead: &Ahead) -> (Ticket<'_>, Box<OpenListing>) {
     match work(ahead) {
-        (ticket, Work::Look(open)) => (ticket, open),
+        (ticket, Work::Examine(open)) => (ticket, open),
         (_, Work::List(unlisted)) => panic!("{unlisted:?}"),
     }
 }
 
 #[test]
-fn pieces_come_in_their_order_whoever_is_first() {
+fn pieces_are_ordered_regardless_of_their_delivery() {
     let (ahead, open) = (Ahead::new(8), directory());
     ahead.add(directories(5..7));
     let mut first = list(&ahead, 5);
     let of_second = list(&ahead, 6);
     first.share(listing(&open, &[]));
-    let (mut second, names) = look(&ahead);
+    let (mut second, names) = examine(&ahead);
     second.share(names);
-    let (third, _) = look(&ahead);
+    let (third, _) = examine(&ahead);
     of_second.deliver(chunk(&[b"x"], true));
     third.deliver(chunk(&[b"c"], true));
     second.deliver(chunk(&[b"b"], false));
-    assert!(turn(&ahead).is_empty(), "the first piece is not there");
+    assert!(turn(&ahead).is_empty(), "the first piece is missing");
     first.deliver(chunk(&[b"a"], false));
     let names = [(5, b"a"), (5, b"b"), (5, b"c"), (6, b"x")];
     let names = names.map(|(id, name)| (id, vec![name.to_vec()]));
@@ -123,9 +123,9 @@ fn pieces_come_in_their_order_whoever_is_first() {
     ));
 }
 
-/// What is listed ahead may fill all places but those of the directory whose turn it is.
+/// Pieces of later directories do not take the slots of the first one.
 #[test]
-fn the_first_directory_has_places_of_its_own() {
+fn the_first_directory_has_its_own_slots() {
     let (ahead, open) = (Ahead::new(8), directory());
     ahead.add(directories(5..7));
     let mut of_first = list(&ahead, 5);
@@ -133,7 +133,7 @@ fn the_first_directory_has_places_of_its_own() {
     of_second.share(listing(&open, &[]));
     of_second.deliver(chunk(&[], false));
     while has_work(&ahead) {
-        let (mut ticket, names) = look(&ahead);
+        let (mut ticket, names) = examine(&ahead);
         ticket.share(names);
         ticket.deliver(chunk(&[], false));
     }
@@ -142,27 +142,27 @@ fn the_first_directory_has_places_of_its_own() {
     of_first.deliver(chunk(&[], false));
     let mut held = Vec::new();
     while has_work(&ahead) {
-        let (mut ticket, names) = look(&ahead);
+        let (mut ticket, names) = examine(&ahead);
         assert_eq!(ticket.listing, 0);
         ticket.share(names);
         held.push(ticket);
     }
     assert_eq!(held.len() + 1, PIECES_OF_FIRST);
-    // One was ready; the places that it leaves are for the same directory.
+    // One was ready; its slot is for the same directory.
     assert_eq!(turn(&ahead).len(), 1);
-    assert_eq!(look(&ahead).0.listing, 0);
+    assert_eq!(examine(&ahead).0.listing, 0);
     held.into_iter()
         .for_each(|ticket| ticket.deliver(chunk(&[], false)));
 }
 
-/// As many are open as there are members, and 64 at most.
+/// At most one directory per worker is open, and at most 64.
 #[test]
-fn directories_that_are_open_are_bounded() {
+fn open_directories_are_limited() {
     let directory = directory();
-    for (members, bound) in [(3, 3), (64, 64), (1000, 64)] {
-        let ahead = Ahead::new(members);
+    for (workers, bound) in [(3, 3), (64, 64), (1000, 64)] {
+        let ahead = Ahead::new(workers);
         ahead.add(directories(5..105));
-        // Nothing of the first comes back.
+        // No piece of the first one is delivered.
         let first = list(&ahead, 5);
         let mut tickets: Vec<_> = (6..6 + bound).map(|id| list(&ahead, id)).collect();
         let mut last = tickets.pop().unwrap();
@@ -170,20 +170,20 @@ fn directories_that_are_open_are_bounded() {
             ticket.share(listing(&directory, &[]));
         }
         while ahead.lock().pieces < PIECES_AHEAD {
-            let (mut ticket, names) = look(&ahead);
+            let (mut ticket, names) = examine(&ahead);
             ticket.share(names);
             ticket.deliver(chunk(&[], false));
         }
         assert_eq!(ahead.lock().open.len() as u64, bound - 1);
-        assert!(has_work(&ahead), "one more of {members} may be listed");
+        assert!(has_work(&ahead), "one more of {workers} may be listed");
         last.share(listing(&directory, &[]));
-        assert!(!has_work(&ahead), "{bound} of {members} are open");
+        assert!(!has_work(&ahead), "{bound} of {workers} are open");
         drop((first, tickets, last));
     }
 }
 
 #[test]
-fn a_ticket_that_is_lost_ends_the_scan() {
+fn a_dropped_ticket_ends_the_scan() {
     let ahead = Ahead::new(8);
     ahead.add(directories(5..6));
     drop(list(&ahead, 5));
@@ -195,19 +195,19 @@ fn a_ticket_that_is_lost_ends_the_scan() {
 }
 
 #[test]
-fn members_that_wait_are_sent_home() {
+fn closing_ends_waiting_workers() {
     let ahead = Arc::new(Ahead::new(8));
-    let (home, came) = std::sync::mpsc::channel();
+    let (sender, ended) = std::sync::mpsc::channel();
     for _ in 0..3 {
-        let (ahead, home) = (Arc::clone(&ahead), home.clone());
-        std::thread::spawn(move || home.send(ahead.work().is_none()));
+        let (ahead, sender) = (Arc::clone(&ahead), sender.clone());
+        std::thread::spawn(move || sender.send(ahead.work().is_none()));
     }
     while ahead.lock().idle < 3 {
         std::thread::yield_now();
     }
     ahead.close();
     for _ in 0..3 {
-        assert_eq!(came.recv_timeout(LONG), Ok(true));
+        assert_eq!(ended.recv_timeout(LONG), Ok(true));
     }
 }
 
@@ -218,12 +218,12 @@ fn names_of(id: u64) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// What a member of the crew does, without a source.
-fn lists_and_looks(ahead: &Ahead, directory: &Arc<Directory>) {
+/// Works like a worker of the scan, without a source.
+fn simulate_worker(ahead: &Ahead, directory: &Arc<Directory>) {
     while let Some((mut ticket, work)) = ahead.work() {
         let mut open = match work {
             Work::List(unlisted) => listing(directory, &names_of(unlisted.id.get())),
-            Work::Look(open) => open,
+            Work::Examine(open) => open,
         };
         let names = open.names.cut(8).unwrap();
         let last = open.names.is_over();
@@ -239,13 +239,13 @@ fn lists_and_looks(ahead: &Ahead, directory: &Arc<Directory>) {
 }
 
 #[test]
-fn two_thousand_directories_by_eight_members() {
+fn two_thousand_directories_by_eight_workers() {
     let (ahead, directory) = (Ahead::new(8), directory());
     let ids = 5..2005;
     let mut seen: Vec<(u64, Vec<Vec<u8>>)> = Vec::new();
     std::thread::scope(|threads| {
         for _ in 0..8 {
-            threads.spawn(|| lists_and_looks(&ahead, &directory));
+            threads.spawn(|| simulate_worker(&ahead, &directory));
         }
         let mut next = ids.start;
         loop {
@@ -258,7 +258,7 @@ fn two_thousand_directories_by_eight_members() {
             if let Turn::Empty = ahead.turn(100, LONG, false, &mut pieces) {
                 break;
             }
-            assert!(!pieces.is_empty(), "nothing came for long");
+            assert!(!pieces.is_empty(), "no piece was delivered in time");
             for (id, names) in taken(&pieces) {
                 match seen.last_mut().filter(|(last, _)| *last == id) {
                     Some((_, of_last)) => of_last.extend(names),
@@ -269,5 +269,5 @@ fn two_thousand_directories_by_eight_members() {
         ahead.close();
     });
     let expected: Vec<_> = ids.map(|id| (id, names_of(id))).collect();
-    assert!(seen == expected, "not in the order of ids and names");
+    assert!(seen == expected, "wrong order of ids and names");
 }

@@ -42,7 +42,7 @@ fn losses_are_counted_by_kind_and_follow_a_refresh() {
     // The same again changes nothing.
     for _ in 0..2 {
         let fresh = losing("c", Loss::Unexamined.into()).attributes;
-        state.refresh(EntryId::new(1002), &fresh).unwrap();
+        state.refresh(EntryId::new(1002), &fresh, None).unwrap();
         assert_eq!(
             reader.lost().unwrap(),
             [
@@ -52,9 +52,9 @@ fn losses_are_counted_by_kind_and_follow_a_refresh() {
         );
     }
     let fresh = losing("a", acl).attributes;
-    state.refresh(EntryId::new(1000), &fresh).unwrap();
+    state.refresh(EntryId::new(1000), &fresh, None).unwrap();
     let fresh = losing("c", Losses::NONE).attributes;
-    state.refresh(EntryId::new(1002), &fresh).unwrap();
+    state.refresh(EntryId::new(1002), &fresh, None).unwrap();
     assert_eq!(reader.lost().unwrap(), [lost(Loss::AccessAcl, 2, "a")]);
 }
 
@@ -102,7 +102,7 @@ fn entries_with_a_problem_do_not_count_nor_do_further_names_of_their_inodes() {
     assert_eq!(fails(1003), [lost(Loss::AccessAcl, 1, "1005")]);
     // All names of an inode follow its first one.
     let fresh = losing("1000", Loss::Unexamined.into()).attributes;
-    state.refresh(EntryId::new(1000), &fresh).unwrap();
+    state.refresh(EntryId::new(1000), &fresh, None).unwrap();
     let names = [1000, 1001].map(|id| reader.losses(EntryId::new(id)).unwrap());
     assert_eq!(names, [Losses::from(Loss::Unexamined); 2]);
 }
@@ -120,21 +120,21 @@ fn a_database_of_the_first_version_is_migrated() {
     database.execute_batch(migration::TO_1).unwrap();
     drop(database);
     // `status` and `report` change nothing.
-    let look = State::look(&path).unwrap();
+    let look = State::view(&path).unwrap();
     assert_eq!(look.reader.first_with_loss(Loss::AccessAcl, 1).unwrap(), []);
     assert_eq!(look.reader.lost().unwrap(), []);
     drop(look);
     let state = State::open(&path).unwrap();
     assert!(!state.settings().unwrap().examines);
-    state.upgrade(&[]).unwrap();
+    state.upgrade(None, &[]).unwrap();
     let losses = Losses::from(Loss::DefaultAcl);
     let entry = losing("b", losses);
     state
-        .refresh(EntryId::new(1000), &entry.attributes)
+        .refresh(EntryId::new(1000), &entry.attributes, None)
         .unwrap();
     let reader = state.reader().unwrap();
     assert_eq!(reader.lost().unwrap(), [lost(Loss::DefaultAcl, 1, "a")]);
     drop((reader, state));
     // Only once.
-    State::open(&path).unwrap().upgrade(&[]).unwrap();
+    State::open(&path).unwrap().upgrade(None, &[]).unwrap();
 }

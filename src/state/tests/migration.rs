@@ -59,7 +59,7 @@ fn the_root_of_an_old_state_is_known_before_anything_is_written() {
         .query(|connection| connection.pragma_query_value(None, "user_version", |row| row.get(0)))
         .unwrap();
     assert_eq!(version, 1);
-    state.upgrade(&[]).unwrap();
+    state.upgrade(None, &[]).unwrap();
     assert_eq!(reader.known_root().unwrap(), root);
     assert_eq!(
         reader.recorded_children(EntryId::ROOT, 9).unwrap(),
@@ -71,9 +71,9 @@ fn the_root_of_an_old_state_is_known_before_anything_is_written() {
 fn old_links_are_joined_on_the_root_s_file_system_only() {
     let folder = tempfile::tempdir().unwrap();
     let state = old_state(folder.path());
-    state.upgrade(&[]).unwrap();
+    state.upgrade(None, &[]).unwrap();
     // Twice is once.
-    state.upgrade(&[]).unwrap();
+    state.upgrade(None, &[]).unwrap();
     let link = |name, file_system, device, inode| NewEntry {
         link: Some(LinkKey {
             file_system,
@@ -100,7 +100,7 @@ fn old_links_are_joined_on_the_root_s_file_system_only() {
 fn what_an_old_state_does_not_know_of_mounts_stays_unknown() {
     let folder = tempfile::tempdir().unwrap();
     let state = old_state(folder.path());
-    state.upgrade(&[]).unwrap();
+    state.upgrade(None, &[]).unwrap();
     let found = vec![entry("f", FileType::Directory)];
     state.record(&[chunk(1004, found, true)]).unwrap();
     let reader = state.reader().unwrap();
@@ -140,7 +140,7 @@ fn a_migrated_database_has_the_tables_of_a_new_one() {
     let new = new_state(folders[0].path());
     let old = old_state(folders[1].path());
     assert_ne!(schema_of(&old), schema_of(&new));
-    old.upgrade(&[]).unwrap();
+    old.upgrade(None, &[]).unwrap();
     assert_eq!(schema_of(&old), schema_of(&new));
 }
 
@@ -153,7 +153,7 @@ fn old_links_get_the_ctime_of_their_own_entry() {
     database
         .execute_batch("UPDATE entry SET ctime = id")
         .unwrap();
-    state.upgrade(&[]).unwrap();
+    state.upgrade(None, &[]).unwrap();
     let reader = state.reader().unwrap();
     let ctimes = reader.rows("SELECT owner, ctime FROM inode ORDER BY owner", [], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))

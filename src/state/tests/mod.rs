@@ -1,4 +1,4 @@
-//! The database's part of the invariants: ids by order alone, progress, settings.
+//! The invariants of the database: ids follow from the order of recording, progress and settings persist.
 
 mod links;
 mod losses;
@@ -114,7 +114,7 @@ fn chunk(directory: u64, entries: Vec<NewEntry>, last: bool) -> ListingChunk {
 const ROOT: u64 = EntryId::ROOT.get();
 
 #[test]
-fn settings_and_attributes_come_back_as_they_were() {
+fn settings_and_attributes_are_read_as_stored() {
     let folder = tempfile::tempdir().unwrap();
     let state = new_state(folder.path());
     let device = entry("device", FileType::Block);
@@ -140,7 +140,7 @@ fn settings_and_attributes_come_back_as_they_were() {
 }
 
 #[test]
-fn ids_follow_the_order_of_recording_however_it_is_batched() {
+fn ids_follow_the_order_of_recording_for_all_batch_sizes() {
     let names = |folder: &Path, batches: &[usize]| {
         let state = new_state(folder);
         let mut chunks = vec![
@@ -174,7 +174,7 @@ fn ids_follow_the_order_of_recording_however_it_is_batched() {
 }
 
 #[test]
-fn a_directory_in_chunks_knows_where_it_stands() {
+fn a_directory_can_be_recorded_in_chunks() {
     let folder = tempfile::tempdir().unwrap();
     let state = new_state(folder.path());
     let reader = state.reader().unwrap();
@@ -217,7 +217,7 @@ fn a_directory_in_chunks_knows_where_it_stands() {
 }
 
 #[test]
-fn one_process_a_state() {
+fn only_one_process_uses_a_state() {
     let folder = tempfile::tempdir().unwrap();
     let state = new_state(folder.path());
     let path = folder.path().join("state");
@@ -235,7 +235,7 @@ fn one_process_a_state() {
 }
 
 #[test]
-fn a_row_that_no_version_of_ours_writes_is_damage() {
+fn a_row_that_no_version_writes_is_damage() {
     let folder = tempfile::tempdir().unwrap();
     let state = new_state(folder.path());
     state
@@ -256,7 +256,7 @@ fn a_row_that_no_version_of_ours_writes_is_damage() {
             "{damage}: {read:?}"
         );
     }
-    // A directory that lies in itself does not send a reader in circles.
+    // A directory that is its own parent does not cause an endless loop.
     let circle = "UPDATE entry SET parent = 1000 WHERE id = 1000";
     state
         .write(|transaction| transaction.execute_batch(circle))

@@ -1,9 +1,9 @@
-//! Entries that fail: counted, kept, solved, and left out of their directories.
+//! Failed entries: recorded, counted, solved, and missing in their directories.
 
 use super::*;
 
 #[test]
-fn problems_are_kept_counted_and_solved() {
+fn problems_are_recorded_counted_and_solved() {
     let folder = tempfile::tempdir().unwrap();
     let state = new_state(folder.path());
     let known = ["a", "b"].map(|name| entry(name, FileType::Regular));
@@ -49,7 +49,7 @@ fn problems_are_kept_counted_and_solved() {
         .failed_entries(Pass::Files, EntryId::new(0), 1001, 9)
         .unwrap();
     assert_eq!(failed.len(), 1);
-    // Left out of its directory.
+    // Missing in its directory.
     let children = reader
         .directory_entries(EntryId::ROOT, EntryId::new(0), 9)
         .unwrap();
@@ -67,7 +67,7 @@ fn problems_are_kept_counted_and_solved() {
 }
 
 #[test]
-fn directories_begin_anew_when_other_entries_are_left_out() {
+fn the_pass_over_directories_restarts_if_other_entries_failed() {
     let folder = tempfile::tempdir().unwrap();
     let state = new_state(folder.path());
     state
@@ -132,14 +132,14 @@ fn a_directory_that_is_listed_in_part_keeps_its_problem() {
 }
 
 #[test]
-fn directories_that_are_not_listed_to_their_end_hide_subtrees() {
+fn directories_that_are_not_listed_completely_hide_subtrees() {
     let folder = tempfile::tempdir().unwrap();
     let state = new_state(folder.path());
     let directories = ["a", "b", "c"].map(|name| entry(name, FileType::Directory));
     state
         .record(&[chunk(ROOT, directories.to_vec(), true)])
         .unwrap();
-    // Of b a part is listed, of c all.
+    // b is listed in part, c completely.
     let files = || vec![entry("file", FileType::Regular)];
     state
         .record(&[chunk(1001, files(), false), chunk(1002, files(), true)])
@@ -182,7 +182,7 @@ fn directories_that_are_not_listed_to_their_end_hide_subtrees() {
 }
 
 #[test]
-fn files_that_changed_are_kept_until_they_are_put_unchanged() {
+fn changed_files_are_recorded_until_they_are_uploaded_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let state = new_state(folder.path());
     let files = ["a", "b"].map(|name| entry(name, FileType::Regular));
@@ -211,7 +211,7 @@ fn files_that_changed_are_kept_until_they_are_put_unchanged() {
         );
     };
     settle([true, true]);
-    // After a crash one is put again, and counts once.
+    // A file that is uploaded again after a crash counts once.
     settle([true, true]);
     settle([false, true]);
     assert_eq!(
@@ -238,16 +238,16 @@ fn a_state_of_schema_1_resumes() {
             .pragma_query_value(None, "user_version", |row| row.get(0))
             .unwrap()
     };
-    let look = State::look(&folder).unwrap();
-    assert_eq!(look.standing().unwrap().changed, 0);
-    assert_eq!(look.reader.changed(EntryId::new(0), 9).unwrap(), []);
-    drop(look);
+    let view = State::view(&folder).unwrap();
+    assert_eq!(view.counts().unwrap().changed, 0);
+    assert_eq!(view.reader.changed(EntryId::new(0), 9).unwrap(), []);
+    drop(view);
     assert_eq!(version(), 1);
     let state = State::open(&folder).unwrap();
     assert_eq!(version(), 1);
-    state.upgrade(&[]).unwrap();
+    state.upgrade(None, &[]).unwrap();
     assert_eq!(state.reader().unwrap().changed_count().unwrap(), 0);
     drop(state);
     assert_eq!(version(), schema::VERSION);
-    State::open(&folder).unwrap().upgrade(&[]).unwrap();
+    State::open(&folder).unwrap().upgrade(None, &[]).unwrap();
 }

@@ -23,7 +23,7 @@ use crate::events::Escaped;
 use crate::loss::Loss;
 use crate::problem::Problem;
 use crate::read::{Entity, ReadError, Reader, blocking};
-use crate::source::Seen;
+use crate::source::{OpenError, Seen};
 
 use pairs::Pair;
 pub(super) use pairs::Pairs;
@@ -122,7 +122,8 @@ impl Compare {
         };
         let seen = match seen {
             Ok(seen) => seen,
-            Err(errno) => return self.send(pair.unread(&Problem::from_errno(errno))).await,
+            Err(OpenError::Problem(problem)) => return self.send(pair.unread(&problem)).await,
+            Err(OpenError::State(error)) => return self.send(pair.unread(&error)).await,
         };
         let entity = match self.reader.entity(pair.handle).await {
             Ok(entity) => Arc::new(entity),

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use clfs_format::{FileType, Filehandle};
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use rustix::io::Errno;
 
 use crate::entry::{EntryId, Place};
 use crate::problem::Problem;
@@ -43,7 +42,7 @@ pub(super) struct Pair {
 
 impl Pair {
     /// Reads the attributes of the entry in the source.
-    pub(super) fn stat(&self) -> Result<Seen, Errno> {
+    pub(super) fn stat(&self) -> Result<Seen, OpenError> {
         match self.name.is_empty() {
             true => self.directory.look_at(b"."),
             false => self.directory.look_at(&self.name),

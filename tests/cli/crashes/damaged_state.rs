@@ -55,7 +55,7 @@ const CASES: [(&str, Damage, i32, &str); 12] = [
         "newer",
         |state| alter(state, "PRAGMA user_version = 99"),
         1,
-        "has schema 99, but this clfsload supports only schemas up to 2",
+        "has schema 99, this clfsload supports up to 2",
     ),
     (
         "foreign",

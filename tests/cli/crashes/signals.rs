@@ -243,7 +243,9 @@ fn a_second_process_on_the_state_is_refused() {
     send(&child, Signal::STOP);
     let log = || std::fs::read(transfer.state().join("output.txt")).unwrap();
     let before = log();
-    transfer.run().refused(1, "another clfsload is using");
+    transfer
+        .run()
+        .refused(1, "another clfsload process is using");
     assert_eq!(
         before.len(),
         log().len(),

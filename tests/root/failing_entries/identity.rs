@@ -267,3 +267,41 @@ fn a_source_that_answers_with_an_error_is_not_a_wrong_command() {
     let source = &fixture.source;
     source.without_faults(|| fixture.resume("t", &[]).expect(0));
 }
+
+/// SMB servers list names that they cannot map, and then do not find them.
+#[test]
+fn a_name_that_is_listed_but_not_found_is_a_failed_entry() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    let names = ["small/file-00", "small/file-07", "links"];
+    for path in names {
+        let fault = Fault::new(path, Call::Lookup, Act::Fail(fuser::Errno::ENOENT));
+        fixture.source.fault(fault);
+    }
+    // Removed in fact: it is not in the second listing.
+    fixture
+        .source
+        .fault(Fault::new("small/file-19", Call::Lookup, Act::Remove).once());
+    fixture.load("t", &[]).expect(3);
+    assert_eq!(fixture.failed("t", "input-output"), paths(names));
+    fixture
+        .source
+        .without_faults(|| fixture.resume("t", &[]).expect(0));
+}
+
+/// A replica that rsync made has the same times, and may have the same inode numbers, but never ctime.
+#[test]
+fn mtime_and_inode_number_alone_do_not_identify_a_source() {
+    let Some(fixture) = Fixture::new() else {
+        return;
+    };
+    crash(&fixture, "t", "ScanCommitted");
+    fixture.source.touch("");
+    for path in ["small", "large", "links"] {
+        fixture.source.change_ctime(path);
+    }
+    fixture
+        .resume("t", &[])
+        .refused(2, "add --source-identity accept");
+}

@@ -8,7 +8,7 @@ use crate::support::command::run;
 use crate::support::faulty_source::{Act, Call, Fault};
 
 const SENTENCE: &str = "1 directory could not be listed: everything below it is missing; 1 name could \
-                        not be examined: everything below it is missing too where it is a directory";
+                        not be examined: if it is a directory, everything below it is missing, too";
 
 /// A directory that cannot be listed, a name that cannot be examined and a file that cannot be read.
 fn closed() -> Option<Fixture> {

@@ -28,6 +28,8 @@ pub(super) struct Node {
     pub(super) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     /// How often it grew or shrank at its end: each time gives a later mtime.
     appends: u32,
+    /// How often its ctime alone was changed: each time gives a later one.
+    moves: u32,
 }
 
 /// Inodes by number.
@@ -48,6 +50,7 @@ impl Tree {
             changes: 0,
             xattrs: BTreeMap::new(),
             appends: 0,
+            moves: 0,
         };
         Tree {
             nodes: vec![root],
@@ -103,6 +106,7 @@ impl Tree {
             changes: 0,
             xattrs: BTreeMap::new(),
             appends: 0,
+            moves: 0,
         });
         let number = self.nodes.len() as u64;
         let before = self.names(directory).insert(name, number);
@@ -130,6 +134,11 @@ impl Tree {
     /// Other content of the same size, and a later mtime.
     pub(super) fn touch(&mut self, number: u64) {
         self.node_mut(number).changes += 1;
+    }
+
+    /// The same content and mtime, and a later ctime.
+    pub(super) fn change_ctime(&mut self, number: u64) {
+        self.node_mut(number).moves += 1;
     }
 
     pub(super) fn resize(&mut self, number: u64, to: u64) {
@@ -215,7 +224,7 @@ impl Tree {
             blocks: size.div_ceil(512),
             atime: UNIX_EPOCH + BEGIN,
             mtime: changed,
-            ctime: changed,
+            ctime: changed + Duration::from_secs(u64::from(node.moves)),
             crtime: UNIX_EPOCH,
             kind,
             perm,

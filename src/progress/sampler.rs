@@ -1,4 +1,4 @@
-//! Looks at a run four times a second, and tells its figures.
+//! Samples a run four times a second, and passes snapshots to the monitor.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -7,39 +7,39 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::bottleneck::{BottleneckDetector, BottleneckSample};
 use super::estimate::estimate;
 use super::history::History;
-use super::votes::{Look, Votes};
 use super::window::{Mark, Window};
-use super::{Progress, Snapshot, Standing};
+use super::{EntryCounts, Progress, Snapshot};
 use crate::container::limit::Limiter;
 use crate::events::{Monitor, Phase};
 use crate::source::SourceTree;
 use crate::state::{Reader, State, Subtrees};
 
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Looks for a snapshot.
-const LOOKS_A_SNAPSHOT: u32 = 2;
-/// Snapshots for a question to the database.
-const SNAPSHOTS_A_QUERY: u32 = 4;
-/// Of more problems, those of directories are counted only at the end.
+/// Time between two samples.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(250);
+/// Samples per snapshot.
+const SAMPLES_PER_SNAPSHOT: u32 = 2;
+/// Snapshots per query of the database.
+const SNAPSHOTS_PER_QUERY: u32 = 4;
+/// With more failed entries, directories among them are only counted at the end.
 const MANY_PROBLEMS: u64 = 100_000;
-/// What "now" is.
+/// The window of the current rates.
 const NOW: Duration = Duration::from_secs(10);
-/// What the estimate goes by: long enough to hold large files and small ones.
-const ESTIMATED_BY: Duration = Duration::from_secs(300);
-/// A call of the source that is open for longer went to a disk or to a server.
-const WAITING: Duration = Duration::from_millis(1);
+/// The window of the estimate: long enough to include large files and small ones.
+const ESTIMATE_WINDOW: Duration = Duration::from_secs(300);
+/// A call to the source that takes longer waits for a disk or a server.
+const SLOW_CALL: Duration = Duration::from_millis(1);
 
-/// The container answers when it did something within this: few large objects over a thin line are
-/// done further apart than two looks.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
-/// From this share of the bandwidth limit on, it is what limits.
-const NEARLY: f64 = 0.9;
+/// The container is responding if it carried out a request within this time. Large objects over a slow
+/// connection may complete further apart than two samples.
+const RESPONDED_WITHIN: Duration = Duration::from_secs(2);
+/// The fraction of the bandwidth limit from which on it is the bottleneck.
+const NEAR_LIMIT: f64 = 0.9;
 
-/// What a run consists of, to look at.
-pub struct Observer<'a> {
+/// The parts of a run that are sampled.
+pub struct ProgressSampler<'a> {
     pub(crate) progress: &'a Progress,
     pub(crate) state: &'a State,
     pub(crate) reader: Reader,
@@ -48,51 +48,51 @@ pub struct Observer<'a> {
     pub(crate) started: Instant,
 }
 
-impl Observer<'_> {
-    /// Looks until `over` is gone; the last snapshot is taken then.
-    pub(crate) fn run(self, over: &Receiver<()>, monitor: &dyn Monitor) {
-        let mut taking = Taking::new(self.state.folder(), self.started);
-        let mut looks = 0;
-        while over.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-            taking.look(&self);
-            looks += 1;
-            if looks % LOOKS_A_SNAPSHOT == 0 {
-                monitor.snapshot(taking.take(&self, false));
+impl ProgressSampler<'_> {
+    /// Samples the run until the sender of `end` is dropped, then takes the last snapshot.
+    pub(crate) fn run(self, end: &Receiver<()>, monitor: &dyn Monitor) {
+        let mut series = SampleSeries::new(self.state.folder(), self.started);
+        let mut samples = 0;
+        while end.recv_timeout(SAMPLE_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            series.sample(&self);
+            samples += 1;
+            if samples % SAMPLES_PER_SNAPSHOT == 0 {
+                monitor.snapshot(series.take(&self, false));
             }
         }
-        monitor.snapshot(taking.take(&self, true));
+        monitor.snapshot(series.take(&self, true));
     }
 }
 
-/// What is remembered from one look to the next.
-struct Taking {
-    votes: Votes,
+/// The state that is kept from one sample to the next.
+struct SampleSeries {
+    bottleneck: BottleneckDetector,
     now: Window,
     estimate: Window,
-    /// Time, this process's processor time, and time in transactions, at the last look.
+    /// Time, processor time of this process, and time in transactions, at the last sample.
     last: (Instant, Duration, Duration),
-    /// Requests that had been carried out at the last look, and when one was seen to be.
-    answers: (u64, Option<Instant>),
+    /// Requests that had succeeded at the last sample, and when the number was last seen to grow.
+    responses: (u64, Option<Instant>),
     cpu_before: Duration,
     problems: u64,
     subtrees: Subtrees,
     changed: u64,
-    /// Further names that are in the container, once the pass over them is over.
+    /// Further names of inodes in the container, once the pass over them is finished.
     links: Option<u64>,
     taken: u32,
     history: History,
     snapshot: Option<Snapshot>,
 }
 
-impl Taking {
+impl SampleSeries {
     fn new(folder: &Path, started: Instant) -> Self {
         let cpu = processor_time();
-        Taking {
-            votes: Votes::default(),
+        SampleSeries {
+            bottleneck: BottleneckDetector::default(),
             now: Window::new(NOW),
-            estimate: Window::new(ESTIMATED_BY),
+            estimate: Window::new(ESTIMATE_WINDOW),
             last: (started, cpu, Duration::ZERO),
-            answers: (0, None),
+            responses: (0, None),
             cpu_before: cpu,
             problems: 0,
             subtrees: Subtrees::default(),
@@ -104,7 +104,7 @@ impl Taking {
         }
     }
 
-    fn look(&mut self, run: &Observer<'_>) {
+    fn sample(&mut self, run: &ProgressSampler<'_>) {
         let (time, cpu, busy) = (Instant::now(), processor_time(), run.state.busy());
         let (last_time, last_cpu, last_busy) = self.last;
         self.last = (time, cpu, busy);
@@ -115,49 +115,49 @@ impl Taking {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let progress = run.progress;
         let requests = progress.limiter.requests();
-        let answers = requests.all().saturating_sub(requests.failed);
-        if answers > self.answers.0 {
-            self.answers = (answers, Some(time));
+        let responses = requests.all().saturating_sub(requests.failed);
+        if responses > self.responses.0 {
+            self.responses = (responses, Some(time));
         }
         let mark = self.mark(run);
         let rate = mark.rates_since(&self.now.slide(mark)).bytes_put;
         let limit = run.limiter.bandwidth_limit();
-        self.votes.add(&Look {
+        self.bottleneck.add(&BottleneckSample {
             retrying: progress.retrying.load(Ordering::Relaxed),
-            answered: (self.answers.1).is_some_and(|last| time - last <= ANSWERED_WITHIN),
+            responding: (self.responses.1).is_some_and(|last| time - last <= RESPONDED_WITHIN),
             paced: Progress::get(&progress.limiter.pace) > 0,
-            at_bandwidth_limit: limit.is_some_and(|limit| rate >= NEARLY * limit.get() as f64),
+            at_bandwidth_limit: limit.is_some_and(|limit| rate >= NEAR_LIMIT * limit.get() as f64),
             requests_are_full: run.limiter.in_flight()
                 >= Progress::get(&progress.limiter.concurrency).max(1),
             waiting_for_room: progress.waiting_for_room.load(Ordering::Relaxed),
-            waiting_for_source: run.source.held(WAITING),
+            waiting_for_source: run.source.slow_calls(SLOW_CALL),
             busy: part(cpu, last_cpu) / processors as f64,
             in_transaction: part(busy, last_busy),
         });
     }
 
-    fn mark(&self, run: &Observer<'_>) -> Mark {
+    fn mark(&self, run: &ProgressSampler<'_>) -> Mark {
         let progress = run.progress;
         Mark {
             elapsed: run.started.elapsed(),
             entries: Progress::get(&progress.done),
-            bytes_read: Progress::get(&progress.bytes_read) + Progress::get(&progress.under_way),
+            bytes_read: Progress::get(&progress.bytes_read) + Progress::get(&progress.read_ahead),
             bytes_put: Progress::get(&progress.bytes_put),
             cpu: processor_time().saturating_sub(self.cpu_before),
         }
     }
 
-    fn take(&mut self, run: &Observer<'_>, last: bool) -> &Snapshot {
-        if last || self.taken.is_multiple_of(SNAPSHOTS_A_QUERY) {
-            // What cannot be read now is told by those who need it.
+    fn take(&mut self, run: &ProgressSampler<'_>, last: bool) -> &Snapshot {
+        if last || self.taken.is_multiple_of(SNAPSHOTS_PER_QUERY) {
+            // Errors are ignored here: the stages that depend on the database report them.
             self.problems = run.reader.problem_count().unwrap_or(self.problems);
             self.changed = run.reader.changed_count().unwrap_or(self.changed);
-            // It reads all problems, with a search for each: a second for a million of them.
+            // Searches the tree for each failed entry: a second for a million of them.
             if last || self.problems <= MANY_PROBLEMS {
                 self.subtrees = run.reader.subtrees().unwrap_or(self.subtrees);
             }
         }
-        // Further names go with their inodes, in a pass of its own: counted when it is over.
+        // Further names are uploaded with their inodes in the second pass, and counted after it.
         let is_after = matches!(run.progress.phase(), Phase::Directories | Phase::Finish);
         if last || (is_after && self.links.is_none()) {
             self.links = run.reader.links_done().ok().or(self.links);
@@ -165,12 +165,12 @@ impl Taking {
         self.taken = self.taken.wrapping_add(1);
         let snapshot = self.figures(run);
         let path = |id| Some(run.reader.path(id).ok()?.join(&b'/'));
-        let extremes = |before: &_| run.progress.rankings.placed(before, path);
+        let extremes = |before: &_| run.progress.rankings.ranked(before, path);
         self.history.keep(&snapshot, extremes, last);
         self.snapshot.insert(snapshot)
     }
 
-    fn figures(&mut self, run: &Observer<'_>) -> Snapshot {
+    fn figures(&mut self, run: &ProgressSampler<'_>) -> Snapshot {
         let (progress, before) = (run.progress, run.progress.before());
         let get = Progress::get;
         let phase = progress.phase();
@@ -179,7 +179,7 @@ impl Taking {
         let minutes_ago = self.estimate.slide(mark);
         let found = before.found + get(&progress.found);
         let bytes_found = before.bytes_found + get(&progress.bytes_found);
-        let standing = Standing {
+        let counts = EntryCounts {
             found,
             failed: self.problems,
             settled: before.done + get(&progress.done),
@@ -192,13 +192,13 @@ impl Taking {
             phase,
             scan_complete: progress.is_scan_complete(),
             found,
-            done: standing.done(),
+            done: counts.done(),
             failed: self.problems,
             unlisted_directories: self.subtrees.unlisted,
             unknown_entries: self.subtrees.unknown,
             changed: self.changed,
             bytes_found,
-            // The last segment of a file under way may be short.
+            // The last segment of a file in flight may be short.
             bytes_read: (before.bytes_read + mark.bytes_read).min(bytes_found),
             bytes_failed: get(&progress.bytes_failed).min(bytes_found),
             bytes_put: before.bytes_put + mark.bytes_put,
@@ -214,7 +214,7 @@ impl Taking {
             retrying: progress.retrying.load(Ordering::Relaxed) as u64,
             requests: progress.limiter.requests(),
             cpu: mark.processors_since(&recent),
-            limiting: self.votes.limiting(),
+            limiting: self.bottleneck.bottleneck(),
             eta_seconds: None,
         };
         snapshot.eta_seconds = estimate(&snapshot);
@@ -222,7 +222,7 @@ impl Taking {
     }
 }
 
-/// The time that processors spent on this process (clock_gettime(2), `CLOCK_PROCESS_CPUTIME_ID`).
+/// The processor time of this process (clock_gettime(2), `CLOCK_PROCESS_CPUTIME_ID`).
 fn processor_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }

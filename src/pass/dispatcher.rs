@@ -1,61 +1,63 @@
-//! Takes entries from the state into the queue.
+//! The dispatcher: reads entries from the state and queues them.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::attempt::Attempt;
-use super::ledger::Ledger;
+use super::checkpoint::Checkpoint;
 use super::queue::WorkQueue;
 use super::{PassRun, Task};
 use crate::entry::{Entry, EntryId};
 use crate::progress::Progress;
 use crate::state::{FileBatch, Pass, Reader, StateError};
 
-/// Entries read at once.
+/// Entries in one query.
 const BATCH: u32 = 512;
-/// Entries taken and not settled: what a pass keeps in memory and stores with each batch.
+/// Maximum number of entries that are taken and not settled. A pass keeps them in memory and stores them with
+/// each batch.
 const OUTSTANDING: usize = 8192;
-/// How often the taker looks whether the settler caught up.
-const SETTLER_LOOK: Duration = Duration::from_millis(2);
+/// How often the dispatcher checks whether the outcome writer has caught up.
+const CHECK_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Takes what an earlier run left, what failed in one, then everything else.
-pub(super) fn take(
+/// Queues the outstanding entries of an earlier run, its failed entries if requested, then all others.
+pub(super) fn dispatch(
     run: &PassRun<'_>,
     reader: Reader,
-    ledger: &Mutex<Ledger>,
+    checkpoint: &Mutex<Checkpoint>,
     queue: &WorkQueue,
 ) -> Result<(), StateError> {
-    let taker = Taker {
+    let dispatcher = Dispatcher {
         run,
         reader,
-        ledger,
+        checkpoint,
         queue,
     };
-    taker.outstanding()?;
+    dispatcher.outstanding()?;
     if run.retry_problems {
-        taker.problems()?;
+        dispatcher.problems()?;
     }
-    taker.entries()
+    dispatcher.entries()
 }
 
-struct Taker<'a> {
+struct Dispatcher<'a> {
     run: &'a PassRun<'a>,
     reader: Reader,
-    ledger: &'a Mutex<Ledger>,
+    checkpoint: &'a Mutex<Checkpoint>,
     queue: &'a WorkQueue,
 }
 
-impl Taker<'_> {
+impl Dispatcher<'_> {
     fn outstanding(&self) -> Result<(), StateError> {
-        let ids: Vec<EntryId> = self.with_ledger(|ledger| ledger.outstanding().collect());
+        let ids: Vec<EntryId> =
+            self.with_checkpoint(|checkpoint| checkpoint.outstanding().collect());
         for id in ids {
-            // One with a problem comes with the problems, or not at all.
+            // Failed entries are queued by `problems`, if at all.
             let entry = match self.reader.has_problem(id)? {
                 true => None,
                 false => self.reader.entry(id)?,
             };
             match entry {
-                None => self.with_ledger(|ledger| ledger.settle(id)),
+                None => self.with_checkpoint(|checkpoint| checkpoint.settle(id)),
                 Some(entry) => {
                     if !self.push(vec![entry], false) {
                         return Ok(());
@@ -68,7 +70,7 @@ impl Taker<'_> {
 
     fn problems(&self) -> Result<(), StateError> {
         let mut after = EntryId::new(0);
-        let end = self.with_ledger(|ledger| ledger.cursor());
+        let end = self.with_checkpoint(|checkpoint| checkpoint.cursor());
         loop {
             let entries = self
                 .reader
@@ -77,9 +79,11 @@ impl Taker<'_> {
                 return Ok(());
             };
             after = last.id;
-            self.wait_for_settler();
-            self.with_ledger(|ledger| ledger.take(entries.iter().map(|entry| entry.id), 0));
-            // From here on they are to be read again; those that fail again are added again.
+            self.wait_for_outcome_writer();
+            self.with_checkpoint(|checkpoint| {
+                checkpoint.take(entries.iter().map(|entry| entry.id), 0)
+            });
+            // They are read again, so they no longer count as failed. Those that fail again are added again.
             let bytes = entries.iter().map(Entry::regular_bytes).sum();
             Progress::take(&self.run.progress.bytes_failed, bytes);
             if !self.push(entries, true) {
@@ -93,18 +97,20 @@ impl Taker<'_> {
             if self.run.stop.is_requested() {
                 return Ok(());
             }
-            self.wait_for_settler();
+            self.wait_for_outcome_writer();
             let batch = self.next()?;
             if batch.entries.is_empty() {
-                self.with_ledger(|ledger| ledger.take(std::iter::empty(), batch.cursor));
-                // One more look after the last word, for entries that came in between.
+                self.with_checkpoint(|checkpoint| {
+                    checkpoint.take(std::iter::empty(), batch.cursor)
+                });
+                // Query once more, for entries that were recorded since the last query.
                 if !self.run.more.wait() && self.next()?.entries.is_empty() {
                     return Ok(());
                 }
                 continue;
             }
-            self.with_ledger(|ledger| {
-                ledger.take(batch.entries.iter().map(|entry| entry.id), batch.cursor);
+            self.with_checkpoint(|checkpoint| {
+                checkpoint.take(batch.entries.iter().map(|entry| entry.id), batch.cursor);
             });
             if !self.push(batch.entries, false) {
                 return Ok(());
@@ -113,7 +119,7 @@ impl Taker<'_> {
     }
 
     fn next(&self) -> Result<FileBatch, StateError> {
-        let after = self.with_ledger(|ledger| ledger.cursor());
+        let after = self.with_checkpoint(|checkpoint| checkpoint.cursor());
         match self.run.pass {
             Pass::Files => self.reader.next_files(after, BATCH),
             Pass::Links => self.reader.next_inodes(after, BATCH),
@@ -121,16 +127,16 @@ impl Taker<'_> {
         }
     }
 
-    /// Waits while too much is taken and not settled; the settler works in batches.
-    fn wait_for_settler(&self) {
-        while self.with_ledger(|ledger| ledger.outstanding_count()) > OUTSTANDING
+    /// Waits while too many entries are outstanding. The outcome writer settles them in batches.
+    fn wait_for_outcome_writer(&self) {
+        while self.with_checkpoint(|checkpoint| checkpoint.outstanding_count()) > OUTSTANDING
             && !self.run.stop.is_requested()
         {
-            std::thread::sleep(SETTLER_LOOK);
+            std::thread::sleep(CHECK_INTERVAL);
         }
     }
 
-    /// False when the run is stopping.
+    /// Queues entries. Returns false if the run is stopping.
     fn push(&self, entries: Vec<Entry>, failed_before: bool) -> bool {
         let tasks = entries.into_iter().map(|entry| Task {
             entry,
@@ -143,7 +149,12 @@ impl Taker<'_> {
         !self.run.stop.is_requested() && self.queue.push(tasks.collect())
     }
 
-    fn with_ledger<T>(&self, work: impl FnOnce(&mut Ledger) -> T) -> T {
-        work(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_checkpoint<T>(&self, work: impl FnOnce(&mut Checkpoint) -> T) -> T {
+        work(
+            &mut self
+                .checkpoint
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 }

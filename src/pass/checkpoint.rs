@@ -1,29 +1,29 @@
-//! Which entries of a pass are taken and not settled.
+//! The checkpoint of a pass: the cursor, and the entries before it that are not settled.
 
 use std::collections::BTreeSet;
 
 use crate::entry::EntryId;
 use crate::state::PassProgress;
 
-/// The progress of a pass in memory.
+/// The checkpoint of a pass in memory. Each batch of outcomes is stored together with it.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(super) struct Checkpoint {
     cursor: u64,
     outstanding: BTreeSet<EntryId>,
-    /// Nothing more will be taken.
+    /// All entries were taken.
     complete: bool,
 }
 
-impl Ledger {
+impl Checkpoint {
     pub(super) fn resume(progress: PassProgress) -> Self {
-        Ledger {
+        Checkpoint {
             cursor: progress.cursor,
             outstanding: progress.outstanding.into_iter().collect(),
             complete: false,
         }
     }
 
-    /// Takes entries; must come before any of them can be settled.
+    /// Adds entries to the outstanding ones. Must be called before any of them can be settled.
     pub(super) fn take(&mut self, ids: impl Iterator<Item = EntryId>, cursor: u64) {
         self.outstanding.extend(ids);
         self.cursor = self.cursor.max(cursor);
@@ -49,8 +49,8 @@ impl Ledger {
         self.complete = true;
     }
 
-    /// Everything was taken and settled.
-    pub(super) fn is_over(&self) -> bool {
+    /// Whether all entries were taken and settled.
+    pub(super) fn is_finished(&self) -> bool {
         self.complete && self.outstanding.is_empty()
     }
 

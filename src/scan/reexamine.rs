@@ -1,5 +1,4 @@
-//! Reads the attributes of entries that an earlier run could not examine, and of directories that it
-//! could not list.
+//! Examines again the entries that an earlier run could not examine or list.
 
 use std::sync::Arc;
 
@@ -9,26 +8,25 @@ use super::Scan;
 use super::device_numbers::DeviceNumbers;
 use crate::entry::EntryId;
 use crate::problem::{Problem, Reason};
-use crate::source::{Asker, Directory, OpenError, Seen, may_be_recorded_anew};
+use crate::source::{CallKind, Directory, OpenError, Seen, may_be_recorded_anew};
 use crate::state::{Reader, StateError};
 
 /// Rows in one query.
 const BATCH: u32 = 1024;
 
 impl Scan<'_> {
-    /// Stores the current attributes of entries that failed in an earlier run, because whoever fixed
-    /// them may have used chmod. Must run before a pass takes entries, because their ids may be behind
-    /// its cursor.
+    /// Records the current attributes of entries that failed in an earlier run, which the fix (such as chmod)
+    /// may have changed. Must be called before a pass takes entries, because their ids are behind its cursor.
     ///
     /// # Errors
-    /// When the state cannot be read or written.
-    pub fn look_again(&self) -> Result<(), StateError> {
+    /// If the state cannot be read or written.
+    pub fn reexamine(&self) -> Result<(), StateError> {
         let reader = self.state.reader()?;
         self.identify(&reader)?;
         self.refresh_directories(&reader)
     }
 
-    /// Examines entries of which only the name is known.
+    /// Examines the entries of which only the name is known.
     fn identify(&self, reader: &Reader) -> Result<(), StateError> {
         let mut devices = DeviceNumbers::new(self.source);
         let mut after = EntryId::new(0);
@@ -42,7 +40,7 @@ impl Scan<'_> {
                 if self.stop.is_requested() {
                     return Ok(());
                 }
-                match self.look_at(entry.id, entry.parent, &entry.name) {
+                match self.examine(entry.id, entry.parent, &entry.name) {
                     Ok((directory, seen)) => {
                         let name = entry.name.clone();
                         let mut found = directory.entry(seen, name, self.preserve_hardlinks);
@@ -60,8 +58,8 @@ impl Scan<'_> {
         }
     }
 
-    /// Stores the current attributes of directories that could not be listed. The listing reports those
-    /// that still cannot be listed, have been replaced, or lack their file system.
+    /// Examines the directories that could not be listed. The listing itself reports those that still cannot be
+    /// listed, were replaced, or miss a file system.
     fn refresh_directories(&self, reader: &Reader) -> Result<(), StateError> {
         let mut after = EntryId::ROOT;
         loop {
@@ -78,7 +76,7 @@ impl Scan<'_> {
                 let Some(known) = place.and_then(|place| place.known) else {
                     continue;
                 };
-                let (directory, seen) = match self.look_at(entry.id, entry.parent, &entry.name) {
+                let (directory, seen) = match self.examine(entry.id, entry.parent, &entry.name) {
                     Ok(found) => found,
                     Err(OpenError::Problem(_)) => continue,
                     Err(OpenError::State(error)) => return Err(error),
@@ -88,15 +86,15 @@ impl Scan<'_> {
                     && may_be_recorded_anew(&known, &seen, directory.device(), is_unread)
                 {
                     let mut fresh = seen.attributes;
-                    // The listing of an earlier run may have changed the access time.
+                    // An attempt to list it in an earlier run may have changed the access time.
                     fresh.atime = entry.attributes.atime;
-                    self.state.refresh(entry.id, &fresh)?;
+                    self.state.refresh(entry.id, &fresh, seen.mount.as_ref())?;
                 }
             }
         }
     }
 
-    fn look_at(
+    fn examine(
         &self,
         id: EntryId,
         parent: EntryId,
@@ -105,7 +103,7 @@ impl Scan<'_> {
         if name.len() > NAME_BYTES {
             return Err(Problem::new(Reason::NameTooLong).into());
         }
-        let _asking = self.source.ask(Asker::Scan, id);
+        let _call = self.source.begin_call(CallKind::Scan, id);
         let directory = self.source.directory(parent)?;
         let seen = directory.look_at(name)?;
         Ok((directory, seen))

@@ -1,4 +1,4 @@
-//! Gathers outcomes and stores them in batches.
+//! The outcome writer: collects outcomes and stores them in batches.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,54 +7,56 @@ use std::time::{Duration, Instant};
 use clfs_format::{FILE_SEGMENT_BYTES, FileType};
 
 use super::attempt::Attempt;
+use super::checkpoint::Checkpoint;
 use super::encoder_thread::ENTRY_ROOM;
-use super::ledger::Ledger;
 use super::queue::WorkQueue;
-use super::{Message, Outcome, PassRun, Sealed, Task, Verdict};
-use crate::crew::HELD;
+use super::{EncodeOutcome, EncodeResult, EntryOutcome, Message, PassRun, Task};
+use crate::adaptive_pool::STALL_THRESHOLD;
 use crate::encode::obsolete_blobs;
 use crate::entry::{EntryId, SourceAttributes};
 use crate::events::Event;
 use crate::problem::Problem;
 use crate::progress::Progress;
-use crate::source::Asker;
+use crate::source::CallKind;
 use crate::state::{Reader, Settled, Settlement, StateError};
 
-/// Outcomes in one transaction.
+/// Maximum number of outcomes in one transaction.
 const BATCH: usize = 4096;
-/// The longest an outcome waits to be stored: what a crash may have to upload again.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// How long outcomes are let gather after one came, so that its sender need not wake this thread
-/// for each.
-const GATHER: Duration = Duration::from_millis(5);
+/// Maximum time until an outcome is stored. After a crash, the uploads of this time are repeated.
+const STORE_INTERVAL: Duration = Duration::from_millis(500);
+/// Time in which outcomes are collected after the first one, so that senders do not wake this thread for
+/// each.
+const COLLECT_TIME: Duration = Duration::from_millis(5);
 
-/// Settles until the taker, the encoders and all uploads are through.
-pub(super) fn settle(
+/// Stores outcomes until the dispatcher, the encoders and all uploads are finished.
+pub(super) fn write_outcomes(
     run: &PassRun<'_>,
     messages: &Receiver<Message>,
-    ledger: &Mutex<Ledger>,
+    checkpoint: &Mutex<Checkpoint>,
     queue: &WorkQueue,
-    recruit: Box<dyn Fn() + '_>,
+    start_worker: Box<dyn Fn() + '_>,
 ) -> Result<(), StateError> {
-    let mut settler = Settler {
+    let mut writer = OutcomeWriter {
         run,
         reader: run.state.reader()?,
-        ledger,
+        checkpoint,
         queue,
         batch: Batch::default(),
         taken: (0, Instant::now()),
-        recruit: Some(recruit),
+        start_worker: Some(start_worker),
     };
-    let mut due = Instant::now() + PATIENCE;
+    let mut due = Instant::now() + STORE_INTERVAL;
     loop {
-        let wait = due.saturating_duration_since(Instant::now()).min(HELD);
-        let over = match messages.recv_timeout(wait) {
+        let wait = due
+            .saturating_duration_since(Instant::now())
+            .min(STALL_THRESHOLD);
+        let finished = match messages.recv_timeout(wait) {
             Ok(message) => {
-                settler.hear(message);
-                std::thread::sleep(GATHER);
-                // What comes while these are heard waits for the next store.
+                writer.receive(message);
+                std::thread::sleep(COLLECT_TIME);
+                // Messages that arrive meanwhile wait for the next batch.
                 for message in messages.try_iter().take(BATCH) {
-                    settler.hear(message);
+                    writer.receive(message);
                     if Instant::now() >= due {
                         break;
                     }
@@ -64,22 +66,22 @@ pub(super) fn settle(
             Err(RecvTimeoutError::Timeout) => false,
             Err(RecvTimeoutError::Disconnected) => true,
         };
-        let idle = settler.ledger().is_over();
+        let idle = writer.checkpoint().is_finished();
         let stop = run.stop.is_requested();
-        if over || idle || settler.batch.len() >= BATCH || Instant::now() >= due {
-            settler.store()?;
+        if finished || idle || writer.batch.len() >= BATCH || Instant::now() >= due {
+            writer.store()?;
             run.context.memory.trim();
-            due = Instant::now() + PATIENCE;
+            due = Instant::now() + STORE_INTERVAL;
         }
-        if stop || settler.ledger().is_over() {
-            // Encoders end, then the last sender is gone and this loop ends too.
+        if stop || writer.checkpoint().is_finished() {
+            // The encoders exit, which drops the last sender and ends this loop.
             queue.close(stop);
-            settler.recruit = None;
+            writer.start_worker = None;
         }
-        if over {
+        if finished {
             return Ok(());
         }
-        settler.go_around_stalls();
+        writer.replace_stalled();
     }
 }
 
@@ -87,7 +89,7 @@ pub(super) fn settle(
 struct Batch {
     done: Vec<Settled>,
     failed: Vec<(EntryId, Problem)>,
-    /// With the attributes that they have now.
+    /// With their current attributes.
     changed: Vec<(Task, SourceAttributes)>,
 }
 
@@ -97,43 +99,50 @@ impl Batch {
     }
 }
 
-struct Settler<'a> {
+struct OutcomeWriter<'a> {
     run: &'a PassRun<'a>,
     reader: Reader,
-    ledger: &'a Mutex<Ledger>,
+    checkpoint: &'a Mutex<Checkpoint>,
     queue: &'a WorkQueue,
     batch: Batch,
-    /// Pieces of work that had been taken when there was a look at it, and when that was.
+    /// The number of pieces of work that were taken when it was last seen to change, and that time.
     taken: (u64, Instant),
-    /// Brings one encoder thread more. It holds a sender of messages: gone when the queue is closed.
-    recruit: Option<Box<dyn Fn() + 'a>>,
+    /// Starts another encoder thread. Dropped when the queue is closed, because it owns a sender of messages.
+    start_worker: Option<Box<dyn Fn() + 'a>>,
 }
 
-impl Settler<'_> {
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+impl OutcomeWriter<'_> {
+    fn checkpoint(&self) -> MutexGuard<'_, Checkpoint> {
+        self.checkpoint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls that do not return hold encoder threads, who cannot tell how slow they are: one more
-    /// goes on with the rest.
-    fn go_around_stalls(&mut self) {
+    /// Starts another encoder thread if stalled calls block all of them. A blocked thread cannot measure its
+    /// call, so the pool does not grow by itself.
+    fn replace_stalled(&mut self) {
         let (before, since) = self.taken;
         let taken = self.queue.taken();
         if taken != before {
             self.taken = (taken, Instant::now());
-        } else if since.elapsed() >= HELD
+        } else if since.elapsed() >= STALL_THRESHOLD
             && self.queue.is_short_of_threads()
-            && self.run.context.source.held_of(Asker::Encoder, HELD) > 0
+            && self
+                .run
+                .context
+                .source
+                .slow_calls_of(CallKind::Encoder, STALL_THRESHOLD)
+                > 0
             && !self.is_short_of_room()
         {
             self.taken = (taken, Instant::now());
-            if let Some(recruit) = &self.recruit {
-                recruit();
+            if let Some(start_worker) = &self.start_worker {
+                start_worker();
             }
         }
     }
 
-    /// Whether one thread more would only wait for room with the others.
+    /// Whether another thread would only wait for room.
     fn is_short_of_room(&self) -> bool {
         let next = match self.queue.has_entries() {
             true => ENTRY_ROOM,
@@ -142,30 +151,31 @@ impl Settler<'_> {
         self.run.uploader.is_short_of_room(next)
     }
 
-    fn hear(&mut self, message: Message) {
+    fn receive(&mut self, message: Message) {
         match message {
             Message::Outcome(outcome) => self.add(*outcome),
-            Message::AllTaken => self.ledger().set_complete(),
+            Message::AllTaken => self.checkpoint().set_complete(),
         }
     }
 
-    fn add(&mut self, outcome: Outcome) {
-        let Outcome {
+    fn add(&mut self, outcome: EntryOutcome) {
+        let EntryOutcome {
             task,
-            sealed: Sealed {
-                verdict,
-                read_ahead,
-            },
+            result:
+                EncodeResult {
+                    outcome,
+                    read_ahead,
+                },
             delivered,
             took,
         } = outcome;
         let id = task.entry.id;
         let progress = self.run.progress;
-        match verdict {
-            // Not all of it is in the container: it stays outstanding for the next run.
+        match outcome {
+            // Not all objects are in the container: the entry remains outstanding for the next run.
             _ if delivered.lost > 0 => {}
-            Verdict::Abandoned => {}
-            Verdict::Whole(content) => {
+            EncodeOutcome::Abandoned => {}
+            EncodeOutcome::Complete(content) => {
                 let bytes_read = content.bytes;
                 self.batch.done.push(Settled {
                     id,
@@ -179,15 +189,15 @@ impl Settler<'_> {
                 if task.entry.attributes.file_type == FileType::Regular {
                     progress.rankings.loaded(id, bytes_read, took);
                 }
-                self.ledger().settle(id);
+                self.checkpoint().settle(id);
             }
-            Verdict::Problem(problem) => {
+            EncodeOutcome::Problem(problem) => {
                 self.batch.failed.push((id, problem));
                 Progress::add(&progress.failed, 1);
                 Progress::add(&progress.bytes_failed, task.entry.regular_bytes());
-                self.ledger().settle(id);
+                self.checkpoint().settle(id);
             }
-            Verdict::Changed(attributes, next) => {
+            EncodeOutcome::Changed(attributes, next) => {
                 let task = Task {
                     attempt: next,
                     ..task
@@ -195,12 +205,13 @@ impl Settler<'_> {
                 self.batch.changed.push((task, attributes));
             }
         }
-        // A whole file's bytes are in `bytes_read` by now; of others they are to be read once more, or never.
-        Progress::take(&progress.under_way, read_ahead);
+        // The bytes of a complete file were added to `bytes_read`. Those of other files are read again or not
+        // at all.
+        Progress::take(&progress.read_ahead, read_ahead);
     }
 
-    /// Stores what was gathered. What changed comes last: the container may keep its deletions
-    /// waiting for long, and the rest must not wait with them.
+    /// Stores the batch. Changed entries come last, because the container may delay their deletions, and the
+    /// other outcomes must not wait for these.
     fn store(&mut self) -> Result<(), StateError> {
         let batch = std::mem::take(&mut self.batch);
         if !(batch.done.is_empty() && batch.failed.is_empty()) {
@@ -213,8 +224,8 @@ impl Settler<'_> {
     }
 
     fn refresh(&self, changed: Vec<(Task, SourceAttributes)>) -> Result<(), StateError> {
-        // What the earlier attempts put under the old size goes before the state knows the new
-        // one: it always knows all that may be there.
+        // The blobs of earlier attempts are deleted before the state records the new size, because their names
+        // follow from the old one.
         let identity = &self.run.context.identity;
         let obsolete = changed.iter().flat_map(|(task, fresh)| {
             obsolete_blobs(
@@ -230,7 +241,7 @@ impl Settler<'_> {
         let fresh = changed.iter();
         self.run.state.settle(&Settlement {
             pass: self.run.pass,
-            progress: self.ledger().progress(),
+            progress: self.checkpoint().progress(),
             done: Vec::new(),
             failed: Vec::new(),
             refreshed: fresh
@@ -257,7 +268,7 @@ impl Settler<'_> {
         let changed: Vec<EntryId> = changed.map(|settled| settled.id).collect();
         let solved = self.run.state.settle(&Settlement {
             pass: self.run.pass,
-            progress: self.ledger().progress(),
+            progress: self.checkpoint().progress(),
             done,
             failed: failed.clone(),
             refreshed: Vec::new(),

@@ -1,5 +1,5 @@
-//! A look at a transfer from outside, while another process may work on it. Nothing is written but
-//! SQLite's own index of the log, which beside a crash has to be made anew.
+//! A read-only view of a transfer, while another process may be running it. Writes nothing but SQLite's index
+//! of the log, which must be recreated after a crash.
 
 use std::fs::File;
 use std::path::Path;
@@ -9,51 +9,51 @@ use rustix::fs::{FlockOperation, flock};
 use super::folder::{self, StateFolder};
 use super::{Counter, Reader, Settings, State, StateError, Subtrees, Totals, schema, settings};
 
-/// A transfer, as the last commit left it.
+/// A transfer as of the last commit.
 #[derive(Debug)]
-pub struct Look {
-    /// Reads the database.
+pub struct StateView {
+    /// A reader of the database.
     pub reader: Reader,
-    /// What the transfer was begun with.
+    /// The settings that the transfer was started with.
     pub settings: Settings,
-    /// Whether a process works on it now.
+    /// Whether a process is running it.
     pub is_running: bool,
-    /// Whether the container is whole.
+    /// Whether the container is complete.
     pub is_finished: bool,
 }
 
-/// How many entries there are, and how they stand.
+/// The numbers of entries of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct TransferCounts {
     /// All counters.
     pub totals: Totals,
-    /// Entries that are known, those included of which only the name is.
+    /// Known entries, including those of which only the name is known.
     pub entries: u64,
-    /// Entries that are in the container.
+    /// Entries in the container.
     pub done: u64,
-    /// Entries that have a problem.
+    /// Failed entries.
     pub failed: u64,
-    /// Those of them that hide a subtree.
+    /// Failed entries that hide a subtree.
     pub subtrees: Subtrees,
-    /// Files that changed while they were read, and are in the container.
+    /// Files in the container that changed while they were read.
     pub changed: u64,
 }
 
-impl Look {
+impl StateView {
     /// Counts the entries, as of the last commit.
     ///
     /// # Errors
-    /// When the database cannot be read.
-    pub fn standing(&self) -> Result<Standing, StateError> {
+    /// If the database cannot be read.
+    pub fn counts(&self) -> Result<TransferCounts, StateError> {
         let totals = self.reader.totals()?;
         let entries = totals.entries() + self.reader.unknown_count()?;
         let failed = self.reader.problem_count()?;
-        let most_done = entries.saturating_sub(failed);
-        Ok(Standing {
+        let max_done = entries.saturating_sub(failed);
+        Ok(TransferCounts {
             done: match self.is_finished {
-                true => most_done,
+                true => max_done,
                 // As in `Snapshot::done`: directories may count twice, the root is not counted.
-                false => totals.get(Counter::Done).min(most_done),
+                false => totals.get(Counter::Done).min(max_done),
             },
             totals,
             entries,
@@ -65,20 +65,20 @@ impl Look {
 }
 
 impl State {
-    /// Looks at the transfer in a folder.
+    /// Opens the transfer in a folder for reading. Takes no lock.
     ///
     /// # Errors
-    /// When there is none, or its database is damaged, newer, or cannot be read.
-    pub fn look(folder: &Path) -> Result<Look, StateError> {
+    /// If there is none, or its database is damaged, newer, or cannot be read.
+    pub fn view(folder: &Path) -> Result<StateView, StateError> {
         let path = folder.join(folder::DATABASE);
         if !path.exists() {
             return Err(StateError::Nothing(folder.to_path_buf()));
         }
         schema::accept(StateFolder::kind_of(&path)?, &path)?;
-        let reader = Reader::look(path.clone())?;
+        let reader = Reader::open_view(path.clone())?;
         let settings = reader.with(|connection| Settings::load(connection, &path))?;
         let is_finished = reader.query(settings::is_finished)?;
-        Ok(Look {
+        Ok(StateView {
             reader,
             settings,
             is_running: is_locked(folder),
@@ -87,11 +87,11 @@ impl State {
     }
 }
 
-/// Whether a process holds the lock. One that cannot be asked for is held by nobody that is known.
+/// Whether a process holds the lock. False if the lock cannot be opened.
 fn is_locked(folder: &Path) -> bool {
     File::open(folder.join(folder::LOCK)).is_ok_and(|lock| {
-        // Given back at once, when the file is closed (flock(2)). A load that begins at this very
-        // moment would be told that another works on the state: it is a matter of microseconds.
+        // Released at once, when the file is closed (flock(2)). A load that starts in these microseconds
+        // retries.
         flock(&lock, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
     })
 }

@@ -150,7 +150,7 @@ fn a_proxy_that_lets_nobody_through() {
     let url = format!("http://user:password@127.0.0.1:{}", proxy.port);
     let ran = load(&[("HTTPS_PROXY", &url)]);
     let told = format!(
-        "no connection could be made: on the way to the proxy 127.0.0.1:{}: tunnel error: proxy authorization required",
+        "the connection failed: via the proxy 127.0.0.1:{}: tunnel error: proxy authorization required",
         proxy.port
     );
     let ran = ran.refused(1, &told);
@@ -164,7 +164,7 @@ fn a_proxy_that_is_not_there() {
     let address = free.local_addr().unwrap();
     drop(free);
     let ran = load(&[("https_proxy", &format!("http://user:password@{address}"))]);
-    let told = format!("no connection could be made: on the way to the proxy {address}: ");
+    let told = format!("the connection failed: via the proxy {address}: ");
     let ran = ran.refused(1, &told);
     assert!(ran.stderr.contains("refused"), "{ran:#?}");
     assert!(!ran.stderr.contains("password"), "{ran:#?}");
@@ -172,8 +172,8 @@ fn a_proxy_that_is_not_there() {
     let server = Azurite::shared();
     let proxy = Proxy::start("200 OK", port(&server));
     let ran = load(&[("https_proxy", &format!("http://127.0.0.1:{}", proxy.port))]);
-    let ran = ran.refused(1, "the TLS connection is not trustworthy");
-    assert!(!ran.stderr.contains("on the way to the proxy"), "{ran:#?}");
+    let ran = ran.refused(1, "the TLS connection cannot be trusted");
+    assert!(!ran.stderr.contains("via the proxy"), "{ran:#?}");
 }
 
 #[test]

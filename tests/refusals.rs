@@ -201,9 +201,9 @@ fn words_that_are_no_account_container_or_option() {
     let scratch = scratch();
     let set =
         |index: usize, word: &str| with_words(&scratch, |words| words[index] = word.to_owned());
-    set(2, "Not An Account").refused(2, "is no storage account");
+    set(2, "Not An Account").refused(2, "is not a storage account");
     set(2, "ftp://example").expect(2);
-    set(3, "../up").refused(2, "is no name for a folder");
+    set(3, "../up").refused(2, "is not a valid folder name");
     set(2, "account").refused(2, "SAS token is needed");
     with_words(&scratch, |words| {
         words.push("--compression=GZIP".to_owned())

@@ -69,12 +69,12 @@ fn a_token_that_ends_is_replaced_by_the_one_in_the_file() {
     assert!(rejected(&proxy) > 0, "the token did not end");
     let warned = ran
         .stderr
-        .matches("warning: the SAS token ends at ")
+        .matches("warning: the SAS token expires at ")
         .count();
     assert_eq!(warned, 1, "{ran:#?}");
     let renewed = ran
         .stdout
-        .matches("going on with the new SAS token in")
+        .matches("now using the new SAS token in")
         .count();
     assert_eq!(renewed, 1, "{ran:#?}");
     println!("{} rejected, identical: {}", rejected(&proxy), ran.stderr);
@@ -89,7 +89,7 @@ fn a_token_that_ends_without_another_lets_the_transfer_rest() {
     let ran = with_file(&wire, &proxy, &["--new"]).expect(1);
     assert!(rejected(&proxy) > 0, "the token did not end");
     let rest = format!(
-        "the file {} still holds this token: put a new one into it",
+        "the file {} still holds this token: write a new one to it",
         file.display()
     );
     for said in [
@@ -156,7 +156,7 @@ fn a_rejected_token_is_looked_up_whatever_it_says_of_its_end() {
     wire.assert_identical();
     assert!(!ran.stderr.contains("the SAS token ends"), "{ran:#?}");
     assert!(
-        ran.stdout.contains("going on with the new SAS token in"),
+        ran.stdout.contains("now using the new SAS token in"),
         "{ran:#?}"
     );
     // Each of them went once more.

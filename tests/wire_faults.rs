@@ -43,7 +43,7 @@ fn rides_out(fault: Fault, wording: &str) -> FaultProxy {
     assert!(ran.stderr.contains(wording), "no {wording:?} in {ran:#?}");
     assert!((1..=3).contains(&told), "{ran:#?}");
     assert!(
-        ran.stdout.contains("the container answers again after"),
+        ran.stdout.contains("the container responds again after"),
         "{ran:#?}"
     );
     println!(
@@ -123,10 +123,10 @@ fn a_service_that_stays_busy_for_one_object() {
     let ran = wire.begin(&proxy, &[]).expect(0);
     wire.assert_identical();
     assert_eq!(proxy.disturbed().len(), 6);
-    let told = ran.stderr.matches("the service asks to slow down");
+    let told = ran.stderr.matches("the service is throttling requests");
     assert_eq!(told.count(), 1, "{ran:#?}");
     assert!(
-        ran.stdout.contains("the container answers again after"),
+        ran.stdout.contains("the container responds again after"),
         "{ran:#?}"
     );
 }
@@ -160,7 +160,7 @@ fn answers_that_never_come() {
     let ran = wire.begin(&proxy, &["--answer-timeout", "4000"]).expect(0);
     wire.assert_identical();
     assert!(
-        ran.stderr.contains("there was no answer in time"),
+        ran.stderr.contains("the request timed out"),
         "{ran:#?}"
     );
     let tries = proxy.tries();
@@ -283,7 +283,7 @@ fn a_token_that_is_not_accepted() {
         detail: "<AuthenticationErrorDetail>Signature did not match.</AuthenticationErrorDetail>",
         retry_after: None,
     };
-    comes_to_rest(refused, "the service does not accept the SAS token");
+    comes_to_rest(refused, "the service rejected the SAS token");
 }
 
 #[test]

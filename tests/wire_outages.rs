@@ -89,7 +89,7 @@ fn a_service_that_stays_away() {
     println!("{}", ran.stderr);
     // Still away: nothing answers at all, which is told sooner than a failure in the middle.
     wire.resume(&proxy, &["--retry-patience", "2"])
-        .refused(1, "no connection could be made");
+        .refused(1, "the connection failed");
     proxy.up();
     wire.resume(&proxy, &[]).expect(0);
     wire.assert_identical();
@@ -200,7 +200,7 @@ fn a_certificate_that_is_not_trusted() {
     let (ran, _) = over_tls(&server.endpoint(), None, &["--retry-patience", "5"]);
     let ran = ran.refused(
         1,
-        "the TLS connection is not trustworthy: check this host's certificates",
+        "the TLS connection cannot be trusted: check this host's certificates",
     );
     assert!(
         !ran.stderr.contains("trying") && !ran.stderr.contains("tried"),
@@ -218,7 +218,7 @@ fn a_server_that_speaks_no_tls() {
     let server = Azurite::shared();
     let endpoint = server.endpoint().replace("http:", "https:");
     let (ran, _) = over_tls(&endpoint, None, &["--retry-patience", "5"]);
-    let ran = ran.refused(1, "the TLS connection is not trustworthy");
+    let ran = ran.refused(1, "the TLS connection cannot be trusted");
     assert!(
         !ran.stderr.contains("trying") && !ran.stderr.contains("tried"),
         "{ran:#?}"

@@ -15,12 +15,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::container::limit::LimiterFigures;
+pub use crate::container::limit::Requests;
 use crate::monitor::Phase;
 use crate::state::{Counter, Reader, StateError};
 
 use extremes::Rankings;
 pub use observer::Observer;
-pub use snapshot::{Limiting, Rates, Requests, Snapshot};
+pub use snapshot::{Limiting, Rates, Snapshot};
 
 /// Figures of a run so far; the database has the ones that count.
 #[derive(Debug, Default)]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::container::limit::Requests;
 use crate::monitor::Phase;
 
 /// The figures of a transfer at one moment, with rates and an estimate. Bytes are bytes; rates are
@@ -81,31 +82,6 @@ pub struct Rates {
     pub bytes_read: f64,
     /// Bytes uploaded.
     pub bytes_put: f64,
-}
-
-/// Requests to the container, each try counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Requests {
-    /// Blobs written.
-    pub puts: u64,
-    /// Blobs read.
-    pub gets: u64,
-    /// Pages listed.
-    pub lists: u64,
-    /// Blobs deleted.
-    pub deletes: u64,
-    /// Those of all of them that failed.
-    pub failed: u64,
-    /// Those of the failed ones that the service asked to come later.
-    pub throttled: u64,
-}
-
-impl Requests {
-    /// All of them.
-    pub fn all(&self) -> u64 {
-        self.puts + self.gets + self.lists + self.deletes
-    }
 }
 
 /// What keeps a run from being faster.

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::ReadError;
 use super::index::{Index, Listed, ListingPlan, Offline};
 use crate::container::Container;
-use crate::container::azure::Patience;
+use crate::container::azure::Timeouts;
 use crate::container::location::ContainerLocation;
 use crate::container::notice::NoticeObserver;
 use crate::container::retry::{RetryPolicy, Retrying};
@@ -45,7 +45,7 @@ pub struct OpenOptions {
     /// When to try again, and when to give up.
     pub retry: RetryPolicy,
     /// How long one request may take.
-    pub patience: Patience,
+    pub timeouts: Timeouts,
     /// Ends waits when the command is to stop.
     pub stop: Arc<StopFlag>,
 }
@@ -89,7 +89,7 @@ impl Reader {
         let opened = location.open_with(
             false,
             Permissions::READ,
-            options.patience.clone(),
+            options.timeouts.clone(),
             Arc::clone(&notices),
         )?;
         let container = Retrying::new(opened, options.retry.clone())

@@ -71,7 +71,7 @@ fn tokens_that_are_cut_or_dressed() {
         hinted(load_into(&scratch, &["acct", "cont", token]), hint);
     };
     let (cut, _) = TOKEN.split_once('&').unwrap();
-    load(cut, "quote the token, since the shell ends a word at '&'");
+    load(cut, "quote the token, because the shell ends an argument at '&'");
     load(&format!("?{cut}"), "quote the token");
     load(&format!("\"{TOKEN}\""), "stands in quotes");
     load(&format!("{URL}?{TOKEN}"), "is a whole URL");
@@ -109,8 +109,8 @@ fn folders_that_are_no_urls_and_urls_that_are_no_folders() {
     load("file:///disk?1", "%3F");
     load("/mnt/disk", "give a folder as file:///mnt/disk");
     load("./disk", "file://$(realpath ./disk)");
-    load("C:\\disk", "below WSL it is /mnt/c/disk");
-    load("file:///C:/disk", "below WSL it is /mnt/c/disk");
+    load("C:\\disk", "under WSL it is /mnt/c/disk");
+    load("file:///C:/disk", "under WSL it is /mnt/c/disk");
 }
 
 #[test]
@@ -127,11 +127,11 @@ fn paths_of_windows() {
             .args(["--new", state, source, account, container]);
         Ran::from(load.output().unwrap())
     };
-    hinted(load("C:\\state", source), "below WSL it is /mnt/c/state");
+    hinted(load("C:\\state", source), "under WSL it is /mnt/c/state");
     assert!(!scratch.path("C:\\state").exists());
     hinted(
         load(&state, "D:\\my data"),
-        "below WSL it is /mnt/d/my data",
+        "under WSL it is /mnt/d/my data",
     );
     hinted(load(&state, "\\\\server\\share"), "mount the share");
     // It is a name like any other, if it is meant.
@@ -210,11 +210,11 @@ fn containers_to_read() {
     for (container, hint) in [
         ("acct.blob.core.windows.net/cont", URL),
         (&format!("acct.blob.core.windows.net/cont?{TOKEN}"), URL),
-        ("C:\\disk", "below WSL it is /mnt/c/disk"),
+        ("C:\\disk", "under WSL it is /mnt/c/disk"),
         ("file://disk", "of the form file:///PATH"),
         (
             "https://acct.blob.core.windows.net",
-            "ends before the container's name",
+            "has no container name",
         ),
     ] {
         hinted(run(["ls", container]), hint);

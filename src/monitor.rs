@@ -213,9 +213,9 @@ fn notice_level(notice: &Notice<'_>) -> Level {
         | Notice::OutageLasts { .. }
         | Notice::ThrottleBegins { .. }
         | Notice::TokenExpires { .. } => Level::Warning,
-        Notice::OutageEnds { .. }
-        | Notice::ThrottleEnds { .. }
-        | Notice::TokenRenewed { .. } => Level::Info,
+        Notice::OutageEnds { .. } | Notice::ThrottleEnds { .. } | Notice::TokenRenewed { .. } => {
+            Level::Info
+        }
     }
 }
 

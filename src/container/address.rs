@@ -38,7 +38,9 @@ impl ContainerAddress {
         let text = match argument.to_str() {
             Some(text) if text.contains("://") => text,
             _ => {
-                return Ok(Self::Folder { path: argument.into() });
+                return Ok(Self::Folder {
+                    path: argument.into(),
+                });
             }
         };
         let (bare, query) = match text.split_once('?') {

@@ -85,9 +85,9 @@ impl Successes {
             true => time,
             false => time / TIME_DIVISOR,
         };
-        let should_abandon = streak.counted.is_some_and(|(since, attempts)| {
-            attempts >= MIN_ATTEMPTS && since.elapsed() >= time
-        });
+        let should_abandon = streak
+            .counted
+            .is_some_and(|(since, attempts)| attempts >= MIN_ATTEMPTS && since.elapsed() >= time);
         if should_abandon {
             self.abandoned.fetch_add(1, Relaxed);
         }

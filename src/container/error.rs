@@ -285,7 +285,9 @@ impl ContainerError {
             }
             ContainerErrorKind::Archived => "the blob is in the archive tier: rehydrate it first",
             ContainerErrorKind::Refused => "the service refused",
-            ContainerErrorKind::DiskFull => "no space is left: free some, then run the same command again",
+            ContainerErrorKind::DiskFull => {
+                "no space is left: free some, then run the same command again"
+            }
             ContainerErrorKind::Io => "the file system failed",
             ContainerErrorKind::Protocol => "the request or the response is invalid",
         }

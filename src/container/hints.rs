@@ -45,7 +45,9 @@ pub(super) fn account(argument: &str) -> String {
         return format!("give a folder as file://{argument}");
     }
     if argument.starts_with(['.', '~']) {
-        return format!("give a folder as file:///PATH with an absolute path: file://$(realpath {argument})");
+        return format!(
+            "give a folder as file:///PATH with an absolute path: file://$(realpath {argument})"
+        );
     }
     let lower = argument.to_ascii_lowercase();
     if lower != argument && super::location::is_account_name(&lower) {

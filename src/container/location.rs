@@ -159,8 +159,7 @@ impl ContainerLocation {
         }
         let folder = url.to_file_path().map_err(|()| invalid())?;
         // Otherwise a folder "C:" would be created in the root directory.
-        if hints::windows_path(url.path().trim_start_matches('/')).is_some() && !folder.exists()
-        {
+        if hints::windows_path(url.path().trim_start_matches('/')).is_some() && !folder.exists() {
             return Err(invalid());
         }
         let safe = !container.is_empty()

@@ -157,9 +157,9 @@ impl ListPage {
         if self.next.is_some() && self.next.as_ref() == from {
             let kind = ContainerErrorKind::Protocol;
             let error = ContainerError::new(kind, Operation::List, container.location());
-            return Err(
-                error.with_detail("the listing makes no progress: the marker of the next page is that of this page")
-            );
+            return Err(error.with_detail(
+                "the listing makes no progress: the marker of the next page is that of this page",
+            ));
         }
         Ok(self.next.clone())
     }

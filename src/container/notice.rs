@@ -83,7 +83,11 @@ impl fmt::Display for Notice<'_> {
                 attempt,
                 delay,
                 error,
-            } => write!(f, "{error}; attempt {attempt}, retrying in {}", span(*delay)),
+            } => write!(
+                f,
+                "{error}; attempt {attempt}, retrying in {}",
+                span(*delay)
+            ),
             Notice::OutageBegins { error, patience } => {
                 write!(f, "{error}; retrying for up to {}", span(*patience))
             }

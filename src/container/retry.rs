@@ -291,7 +291,9 @@ impl<C: Container> Container for Retrying<C> {
 
     async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
         let get = || self.inner.get(name, at_most);
-        let content = self.with_retries(Operation::Get, Some(name), "", get).await?;
+        let content = self
+            .with_retries(Operation::Get, Some(name), "", get)
+            .await?;
         self.successes.record_get(name, &content);
         Ok(content)
     }
@@ -303,14 +305,17 @@ impl<C: Container> Container for Retrying<C> {
         at_most: u32,
     ) -> Result<ListPage, ContainerError> {
         let list = || self.inner.list(prefix, from.clone(), at_most);
-        let page = self.with_retries(Operation::List, None, prefix, list).await?;
+        let page = self
+            .with_retries(Operation::List, None, prefix, list)
+            .await?;
         self.successes.record_list();
         Ok(page)
     }
 
     async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
         let delete = || self.inner.delete(name);
-        self.with_retries(Operation::Delete, Some(name), "", delete).await
+        self.with_retries(Operation::Delete, Some(name), "", delete)
+            .await
     }
 }
 

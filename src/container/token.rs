@@ -196,7 +196,9 @@ impl TokenSource {
 
     fn read_is_due(&self) -> bool {
         let mut state = self.state();
-        let is_due = state.last_read.is_none_or(|last| last.elapsed() >= READ_INTERVAL);
+        let is_due = state
+            .last_read
+            .is_none_or(|last| last.elapsed() >= READ_INTERVAL);
         if is_due {
             state.last_read = Some(Instant::now());
         }

@@ -154,10 +154,7 @@ async fn the_file_is_read_before_the_expiry() {
     assert_eq!(*scene.source.current().await, parsed(&second));
     let notices = scene.notices.lock().unwrap();
     assert_eq!(notices.len(), 2, "{notices:?}");
-    assert!(
-        notices[0].contains("write a new token to"),
-        "{notices:?}"
-    );
+    assert!(notices[0].contains("write a new token to"), "{notices:?}");
 }
 
 #[tokio::test]

@@ -71,7 +71,10 @@ fn tokens_that_are_cut_or_dressed() {
         hinted(load_into(&scratch, &["acct", "cont", token]), hint);
     };
     let (cut, _) = TOKEN.split_once('&').unwrap();
-    load(cut, "quote the token, because the shell ends an argument at '&'");
+    load(
+        cut,
+        "quote the token, because the shell ends an argument at '&'",
+    );
     load(&format!("?{cut}"), "quote the token");
     load(&format!("\"{TOKEN}\""), "stands in quotes");
     load(&format!("{URL}?{TOKEN}"), "is a whole URL");

@@ -179,7 +179,8 @@ mod tests {
             "http://",
         ] {
             // Another variable is not used instead.
-            let message = found(&[("HTTPS_PROXY", value), ("ALL_PROXY", "http://all:1")]).unwrap_err();
+            let message =
+                found(&[("HTTPS_PROXY", value), ("ALL_PROXY", "http://all:1")]).unwrap_err();
             assert!(
                 message.contains("variable HTTPS_PROXY "),
                 "{value}: {message}"

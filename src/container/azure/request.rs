@@ -110,7 +110,10 @@ impl RequestBase {
         let path = uri.path().to_owned();
         let parts = uri.into_parts();
         let with = |more: &[(HeaderName, HeaderValue)]| {
-            let common = [VERSION, (USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE))];
+            let common = [
+                VERSION,
+                (USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE)),
+            ];
             HeaderMap::from_iter(common.into_iter().chain(more.iter().cloned()))
         };
         let put = |kind: BlobKind| {

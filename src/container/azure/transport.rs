@@ -163,10 +163,9 @@ impl Transport {
         let transport_error = |error: &(dyn std::error::Error + 'static), default| {
             TransportError::new(error, default, &Secrets::of(sas))
         };
-        let request = self
-            .base
-            .request(call, sas)
-            .map_err(|error| FailureReason::Protocol(format!("the request cannot be built: {error}")))?;
+        let request = self.base.request(call, sas).map_err(|error| {
+            FailureReason::Protocol(format!("the request cannot be built: {error}"))
+        })?;
         let sending = Duration::from_secs(call.content_bytes() / self.timeouts.min_rate.max(1));
         let timeout = self.timeouts.response.saturating_add(sending);
         let response = tokio::time::timeout(timeout, self.client.request(request)).await;
@@ -225,9 +224,7 @@ impl Transport {
         };
         let (content, share) = self.read(body, at_most).await.map_err(|failure| {
             failed(match failure {
-                BodyFailure::Broken(error) => {
-                    transport_error(&error, NetworkFailure::Reset).into()
-                }
+                BodyFailure::Broken(error) => transport_error(&error, NetworkFailure::Reset).into(),
                 BodyFailure::Stalled => {
                     TransportError::timed_out("the response stalled", self.timeouts.response).into()
                 }
@@ -236,7 +233,9 @@ impl Transport {
                 }
                 BodyFailure::TooLarge => match call {
                     Call::Get { .. } => FailureReason::TooLarge(at_most),
-                    _ => FailureReason::Protocol(format!("the response has more than {at_most} bytes")),
+                    _ => FailureReason::Protocol(format!(
+                        "the response has more than {at_most} bytes"
+                    )),
                 },
             })
         })?;

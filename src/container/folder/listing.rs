@@ -136,7 +136,8 @@ impl Snapshot {
         while let Some(entry) = entries.read() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
-            let may_be_blob = matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown);
+            let may_be_blob =
+                matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown);
             let is_match = may_be_blob
                 && !name.starts_with(b".")
                 && name.starts_with(&prefix)

@@ -280,7 +280,10 @@ fn failure(
         Errno::NODATA => (ContainerErrorKind::BlobMissing, None),
         Errno::NOENT => (
             ContainerErrorKind::ContainerMissing,
-            Some("the folder does not exist; if it is on a disk of its own, mount that first".to_owned()),
+            Some(
+                "the folder does not exist; if it is on a disk of its own, mount that first"
+                    .to_owned(),
+            ),
         ),
         Errno::NOSPC | Errno::DQUOT => (ContainerErrorKind::DiskFull, Some(errno.to_string())),
         Errno::FBIG if operation == Operation::Get => (ContainerErrorKind::TooLarge, None),

@@ -174,8 +174,7 @@ async fn the_gauge_counts_calls_in_backoff() {
         let (recorded, before) = (Arc::clone(&waiting), Arc::clone(&gauge));
         let observer: NoticeObserver = Arc::new(move |notice| {
             if let Notice::AttemptFailed { delay, .. } = notice {
-                let (gauge, recorded, delay) =
-                    (Arc::clone(&before), Arc::clone(&recorded), *delay);
+                let (gauge, recorded, delay) = (Arc::clone(&before), Arc::clone(&recorded), *delay);
                 tokio::spawn(async move {
                     tokio::time::sleep(delay / 2).await;
                     recorded.lock().unwrap().push(gauge.load(Relaxed));

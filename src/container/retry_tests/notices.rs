@@ -78,7 +78,11 @@ async fn short_outages_are_reported_rarely() {
     }
     // Six minutes: one start and one end in each half minute.
     let lines = lines.lock().unwrap();
-    assert!((20..=28).contains(&lines.len()), "{}: {lines:#?}", lines.len());
+    assert!(
+        (20..=28).contains(&lines.len()),
+        "{}: {lines:#?}",
+        lines.len()
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -103,9 +103,10 @@ fn a_folder_of_another_disk_is_not_the_container() {
         let container = scratch.container(state);
         let away = scratch.path("away");
         std::fs::rename(&container, &away).unwrap();
-        scratch
-            .resume(state, &[])
-            .refused(1, "there is no such folder; mount its disk");
+        scratch.resume(state, &[]).refused(
+            1,
+            "the folder does not exist; if it is on a disk of its own, mount that first",
+        );
         assert!(!container.exists());
         std::fs::create_dir(&container).unwrap();
         scratch

@@ -30,7 +30,7 @@ fn load_into(scratch: &Scratch, place: &[&str]) -> Ran {
 fn a_whole_url_where_the_account_goes() {
     let scratch = Scratch::new();
     let load = |place: &[&str], hint| hinted(load_into(&scratch, place), hint);
-    let two = "two words: https://acct.blob.core.windows.net cont";
+    let two = "two arguments: https://acct.blob.core.windows.net cont";
     let with_token = &format!("{URL}?{TOKEN}");
     load(&[URL], two);
     load(&[URL, "cont"], two);
@@ -60,8 +60,11 @@ fn names_that_azure_would_not_take() {
     let load = |place: &[&str], hint| hinted(load_into(&scratch, place), hint);
     load(&["my.account", "cont", TOKEN], "has no dots");
     load(&["MyAccount", "cont", TOKEN], "in lower case: myaccount");
-    load(&["acct", "My_Container", TOKEN], "such as \"my-container\"");
-    load(&["acct", TOKEN], "seems to be the token");
+    load(
+        &["acct", "My_Container", TOKEN],
+        "for example \"my-container\"",
+    );
+    load(&["acct", TOKEN], "looks like the SAS token");
 }
 
 #[test]
@@ -76,9 +79,9 @@ fn tokens_that_are_cut_or_dressed() {
         "quote the token, because the shell ends an argument at '&'",
     );
     load(&format!("?{cut}"), "quote the token");
-    load(&format!("\"{TOKEN}\""), "stands in quotes");
-    load(&format!("{URL}?{TOKEN}"), "is a whole URL");
-    load(&format!("{}==", "A".repeat(86)), "is an account's key");
+    load(&format!("\"{TOKEN}\""), "contains the quotes around it");
+    load(&format!("{URL}?{TOKEN}"), "is a complete URL");
+    load(&format!("{}==", "A".repeat(86)), "is an account key");
     let connection = format!("AccountName=a;AccountKey={}==", "A".repeat(86));
     load(&connection, "a connection string");
     // What a shell makes of a line whose token is not quoted.

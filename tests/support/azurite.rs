@@ -5,11 +5,12 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use humantime::format_rfc3339_seconds;
 use sha2::Sha256;
 use tempfile::TempDir;
 use url::form_urlencoded;
@@ -174,7 +175,7 @@ pub fn container_sas_between(
     start: SystemTime,
     expiry: SystemTime,
 ) -> String {
-    let (start, expiry) = (iso8601(start), iso8601(expiry));
+    let [start, expiry] = [start, expiry].map(|time| format_rfc3339_seconds(time).to_string());
     // "Create a service SAS", version 2020-12-06 and later. The empty fields: identifier, address; protocol; snapshot,
     // encryption scope and the five response headers.
     let signed = format!(
@@ -192,7 +193,7 @@ pub fn container_sas_between(
 
 /// Returns a token for the account, which container tokens cannot replace for creating containers.
 fn account_sas() -> String {
-    let expiry = iso8601(SystemTime::now() + Duration::from_secs(600));
+    let expiry = format_rfc3339_seconds(SystemTime::now() + Duration::from_secs(600)).to_string();
     // "Create an account SAS": start, address, protocol and encryption scope are empty.
     let signed = format!("{ACCOUNT}\nrwdlac\nb\nsco\n\n{expiry}\n\n\n{SAS_VERSION}\n\n");
     query(&[
@@ -216,34 +217,6 @@ fn signature(text: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
     mac.update(text.as_bytes());
     STANDARD.encode(mac.finalize().into_bytes())
-}
-
-fn iso8601(time: SystemTime) -> String {
-    let seconds = i64::try_from(time.duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let mut year = 1970;
-    let mut day = days;
-    let leap = |year: i64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    while day >= 365 + i64::from(leap(year)) {
-        day -= 365 + i64::from(leap(year));
-        year += 1;
-    }
-    let february = 28 + i64::from(leap(year));
-    let mut month = 1;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if day < length {
-            break;
-        }
-        day -= length;
-        month += 1;
-    }
-    format!(
-        "{year:04}-{month:02}-{:02}T{:02}:{:02}:{:02}Z",
-        day + 1,
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    )
 }
 
 fn executable() -> String {

@@ -24,8 +24,8 @@ use crate::stop::StopFlag;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// The max time from the first failure to the last attempt, which may then still wait for its permit
-    /// (`super::limit`). Each call has at least three attempts. 10 minutes, which is longer than Azure's fail-over of a
-    /// storage node. Zero: no retries.
+    /// (`super::limit`). Each call has at least three attempts, or one if this is zero. 10 minutes, which is longer than
+    /// Azure's fail-over of a storage node.
     pub patience: Duration,
     /// The max backoff before the second attempt; it doubles with each further attempt. 200 ms.
     pub first_delay: Duration,

@@ -6,6 +6,9 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use thiserror::Error;
 use url::form_urlencoded;
 
@@ -336,75 +339,14 @@ pub(super) fn percent_decoded(text: &str) -> Option<String> {
 
 /// Parses the formats that Azure accepts: `YYYY-MM-DD`, with `Thh:mmTZD`, with `Thh:mm:ssTZD`; also with a fraction of a second.
 fn parse_time(text: &str) -> Option<SystemTime> {
-    let (date, time) = match text.split_once('T') {
-        Some((date, time)) => (date, Some(time)),
-        None => (text, None),
-    };
-    let mut parts = date.split('-');
-    let year = number(parts.next()?, 4)?;
-    let month = number(parts.next()?, 2)?;
-    let day = number(parts.next()?, 2)?;
-    if parts.next().is_some() || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    let mut seconds = days_since_1970(year, month, day).checked_mul(86_400)?;
-    if let Some(time) = time {
-        seconds = seconds.checked_add(parse_clock(time)?)?;
-    }
-    match u64::try_from(seconds) {
-        Ok(after) => SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(after)),
-        Err(_) => SystemTime::UNIX_EPOCH.checked_sub(Duration::from_secs(seconds.unsigned_abs())),
-    }
-}
-
-/// Returns the seconds of `hh:mm[:ss[.f]]` and a zone (`Z`, `+hh:mm` or `-hh:mm`).
-fn parse_clock(time: &str) -> Option<i64> {
-    let zone_at = time.find(['Z', '+', '-'])?;
-    let (clock, zone) = time.split_at(zone_at);
-    let mut parts = clock.split(':');
-    let hour = number(parts.next()?, 2)?;
-    let minute = number(parts.next()?, 2)?;
-    let second = match parts.next() {
-        Some(second) => {
-            let (whole, fraction) = second.split_once('.').unwrap_or((second, "0"));
-            fraction.bytes().all(|b| b.is_ascii_digit()).then_some(())?;
-            number(whole, 2)?
-        }
-        None => 0,
-    };
-    if parts.next().is_some() || hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    let offset = match (zone.get(..1)?, zone.get(1..)?) {
-        ("Z", "") => 0,
-        (sign, offset) => {
-            let (hours, minutes) = offset.split_once(':')?;
-            let offset = number(hours, 2)? * 3600 + number(minutes, 2)? * 60;
-            match sign {
-                "+" => offset,
-                "-" => -offset,
-                _ => return None,
-            }
+    let timestamp: Timestamp = match text.contains('T') {
+        true => text.parse().ok()?,
+        false => {
+            let date: Date = text.parse().ok()?;
+            date.to_zoned(TimeZone::UTC).ok()?.timestamp()
         }
     };
-    Some(hour * 3600 + minute * 60 + second - offset)
-}
-
-fn number(text: &str, digits: usize) -> Option<i64> {
-    let plain = text.len() == digits && text.bytes().all(|b| b.is_ascii_digit());
-    plain.then(|| text.parse().ok()).flatten()
-}
-
-/// Returns the days from 1970-01-01 in the Gregorian calendar. Years start in March here, so that the leap day is last.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    let days_before_month = (153 * month + 2) / 5;
-    year * 365 + leap_days + days_before_month + day - 1 - 719_468
+    Some(timestamp.into())
 }
 
 /// Redacts the signatures of tokens in a text: what follows `sig=`, up to a character that no signature contains.

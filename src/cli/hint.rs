@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::arguments::Arguments;
 use super::command::{self, is_command};
-use crate::container::mistaken;
+use crate::container::hints;
 use crate::state::State;
 
 const ORDER: &str = "the words come in the order STATE_DIR SOURCE ACCOUNT CONTAINER";
@@ -54,7 +54,7 @@ pub(super) fn of_words(words: &[OsString], kind: ErrorKind) -> Option<String> {
     }) {
         return Some(ORDER.to_owned());
     }
-    mistaken::whole_container(given("account")?)
+    hints::container_url(given("account")?)
 }
 
 /// For a load whose words were understood, but that cannot be carried out.
@@ -91,7 +91,7 @@ pub(super) fn of_load(state: &Path, source: &Path, account: &str, new: bool) -> 
 /// A path as Windows writes it, of nothing that is there.
 pub(super) fn windows_path(path: &Path) -> Option<String> {
     let text = path.to_str().filter(|_| !path.exists())?;
-    mistaken::windows_path(text)
+    hints::windows_path(text)
 }
 
 /// The command that a word comes near, if it is none.

@@ -185,7 +185,7 @@ impl Event<'_> {
     /// Its severity.
     pub fn level(&self) -> Level {
         match self {
-            Event::Container(notice) => notice.level(),
+            Event::Container(notice) => notice_level(notice),
             Event::Started { .. } | Event::Phase(_) | Event::Stopping => Level::Info,
             Event::Problem { .. } => Level::Error,
             Event::TakenAgain { .. }
@@ -201,6 +201,19 @@ impl Event<'_> {
             | Event::SourceStalled { .. }
             | Event::StoppedWaiting => Level::Warning,
             Event::Detail(_) => Level::Debug,
+        }
+    }
+}
+
+fn notice_level(notice: &Notice<'_>) -> Level {
+    match notice {
+        Notice::AttemptFailed { .. } => Level::Debug,
+        Notice::OutageBegins { .. }
+        | Notice::OutageLasts { .. }
+        | Notice::ThrottleBegins { .. }
+        | Notice::TokenExpires { .. } => Level::Warning,
+        Notice::OutageEnds { .. } | Notice::ThrottleEnds { .. } | Notice::TokenRenewed { .. } => {
+            Level::Info
         }
     }
 }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use clfs_format::Compression;
 
 use crate::container::Container;
-use crate::container::azure::Patience;
+use crate::container::azure::Timeouts;
 use crate::container::limit::Limiter;
 use crate::container::location::ContainerLocation;
 use crate::container::retry::RetryPolicy;
@@ -74,7 +74,7 @@ pub struct LoadOptions {
     /// How failed requests are repeated.
     pub retry: RetryPolicy,
     /// Timeouts of one request.
-    pub request_patience: Patience,
+    pub request_timeouts: Timeouts,
     /// Stops the run when it is set.
     pub stop: Arc<StopFlag>,
     /// Stop after this many failed entries. Without it there is no limit.
@@ -109,7 +109,7 @@ impl LoadOptions {
             encode_threads: 64,
             limits: UploadLimits::default(),
             retry: RetryPolicy::default(),
-            request_patience: Patience::default(),
+            request_timeouts: Timeouts::default(),
             stop: Arc::default(),
             max_problems: Some(50),
             retry_problems: true,

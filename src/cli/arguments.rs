@@ -461,7 +461,7 @@ impl Arguments {
         options.when_changed = self.changed.when_changed();
         options.retry.patience = Duration::from_secs(self.retry_patience);
         if let Some(timeout) = self.answer_timeout {
-            options.request_patience.silence = Duration::from_millis(timeout);
+            options.request_timeouts.response = Duration::from_millis(timeout);
         }
         options.limits = UploadLimits {
             concurrency: self.concurrency.and_then(|n| NonZeroUsize::new(n.into())),

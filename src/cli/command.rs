@@ -16,8 +16,8 @@ use super::signals::on_signals;
 use super::{Failure, Status, arguments, terminal};
 use super::{cat, completions, du, extract, find, ls, man, report, stat, status, verify};
 use crate::container::address::ContainerAddress;
+use crate::container::hints;
 use crate::container::location::{ContainerLocation, LocationError};
-use crate::container::mistaken;
 use crate::container::notice::Notice;
 use crate::events::{Event, Level};
 use crate::read::index::Offline;
@@ -196,8 +196,9 @@ impl ContainerArguments {
         options.retry.patience = Duration::from_secs(self.retry_patience);
         let stop = Arc::clone(&options.stop);
         let notices = Arc::new(|notice: &Notice<'_>| {
-            if notice.level() > Level::Debug {
-                terminal::err(&format!("clfsload: {}", Event::Container(notice)));
+            let event = Event::Container(notice);
+            if event.level() > Level::Debug {
+                terminal::err(&format!("clfsload: {event}"));
             }
         });
         stop_on_signals(&runtime, &stop);
@@ -243,12 +244,12 @@ fn check_folder(path: &Path, argument: &OsStr) -> Result<(), Failure> {
         Ok(_) => "it is not a folder".to_owned(),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let text = argument.to_str().unwrap_or_default();
-            if let Some(url) = mistaken::url_without_scheme(text) {
+            if let Some(url) = hints::url_without_scheme(text) {
                 return Err(Failure::usage(format!(
                     "there is no such folder; to read the container, give its URL with the scheme: {url}"
                 )));
             }
-            if let Some(hint) = mistaken::windows_path(text) {
+            if let Some(hint) = hints::windows_path(text) {
                 return Err(Failure::usage(hint));
             }
             "there is no such folder".to_owned()

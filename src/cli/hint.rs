@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::arguments::Arguments;
 use super::command::{self, is_command};
-use crate::container::mistaken;
+use crate::container::hints;
 use crate::state::State;
 
 const ORDER: &str = "the order of the arguments is STATE_DIR SOURCE ACCOUNT CONTAINER";
@@ -62,7 +62,7 @@ pub(super) fn for_arguments(arguments: &[OsString], kind: ErrorKind) -> Option<S
     }) {
         return Some(ORDER.to_owned());
     }
-    mistaken::whole_container(given("account")?)
+    hints::container_url(given("account")?)
 }
 
 /// A suggestion for a load whose arguments were parsed, but that was refused.
@@ -99,7 +99,7 @@ pub(super) fn for_load(state: &Path, source: &Path, account: &str, new: bool) ->
 /// A suggestion for a Windows path that does not exist.
 pub(super) fn windows_path(path: &Path) -> Option<String> {
     let text = path.to_str().filter(|_| !path.exists())?;
-    mistaken::windows_path(text)
+    hints::windows_path(text)
 }
 
 /// A suggestion for a word that is similar to a command.

@@ -1,4 +1,4 @@
-//! One word that says where a container is: its URL, or a local folder of blobs.
+//! The address of a container as one argument: a URL, or the path of a folder of blobs.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -9,36 +9,38 @@ use url::Url;
 use super::location::{ContainerLocation, LocationError};
 use super::sas::SasToken;
 
-/// Where a container is, as one word of a command. Its token may still be missing.
+/// The address of a container as one argument of a command. Its token may still be missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ContainerAddress {
-    /// A container of a storage account.
+    /// A container in a storage account.
     Azure {
-        /// The account's endpoint, without query.
+        /// The account's endpoint without a query.
         endpoint: String,
         /// The container's name.
         container: String,
-        /// The token that stood in the URL.
+        /// The token from the URL.
         sas: Option<SasToken>,
     },
-    /// A folder that holds the blobs as files.
+    /// A folder with the blobs as files.
     Folder {
-        /// The folder.
+        /// The path of the folder.
         path: PathBuf,
     },
 }
 
 impl ContainerAddress {
-    /// Takes `https://ACCOUNT.blob.core.windows.net/CONTAINER`, `http://127.0.0.1:PORT/ACCOUNT/CONTAINER`
+    /// Parses `https://ACCOUNT.blob.core.windows.net/CONTAINER`, `http://127.0.0.1:PORT/ACCOUNT/CONTAINER`
     /// (either with a SAS token as its query), `file:///PATH`, or a path.
     ///
     /// # Errors
-    /// When it is a URL, but none of these. No secret is in the error.
-    pub fn parse(word: &OsStr) -> Result<Self, LocationError> {
-        let text = match word.to_str() {
+    /// If it is a URL of another form. The error contains no secret.
+    pub fn parse(argument: &OsStr) -> Result<Self, LocationError> {
+        let text = match argument.to_str() {
             Some(text) if text.contains("://") => text,
             _ => {
-                return Ok(Self::Folder { path: word.into() });
+                return Ok(Self::Folder {
+                    path: argument.into(),
+                });
             }
         };
         let (bare, query) = match text.split_once('?') {
@@ -56,7 +58,7 @@ impl ContainerAddress {
         if url.scheme() == "file" {
             if query.is_some() {
                 return Err(invalid(
-                    "has a query: '?' in the name of a folder is written %3F, or give the plain path",
+                    "has a query: write '?' in a folder name as %3F, or give the plain path",
                 ));
             }
             let path = url
@@ -71,7 +73,7 @@ impl ContainerAddress {
                 // `https:/` is left when the URL has no path at all.
                 !account.ends_with('/') && !container.is_empty()
             })
-            .ok_or_else(|| invalid("ends before the container's name"))?;
+            .ok_or_else(|| invalid("has no container name"))?;
         let sas = match query {
             Some(query) => Some(SasToken::parse(query).map_err(LocationError::Sas)?),
             None => None,
@@ -83,15 +85,15 @@ impl ContainerAddress {
         })
     }
 
-    /// Whether a token is needed that the address does not hold.
+    /// Returns whether the address needs a token and has none.
     pub fn needs_token(&self) -> bool {
         matches!(self, Self::Azure { sas: None, .. })
     }
 
-    /// The place; `token` is used where the address holds none.
+    /// Resolves the address. `token` is used if the address has none.
     ///
     /// # Errors
-    /// When the URL names no account and container, or there is no token.
+    /// If the URL has no valid account and container, or there is no token.
     pub fn locate(self, token: Option<SasToken>) -> Result<ContainerLocation, LocationError> {
         match self {
             Self::Azure {
@@ -106,7 +108,7 @@ impl ContainerAddress {
                         problem: "is empty",
                     });
                 }
-                // One folder, however it is spelled, is one container.
+                // All paths of one folder are one container.
                 let path = path
                     .canonicalize()
                     .or_else(|_| std::path::absolute(&path))
@@ -124,14 +126,14 @@ mod tests {
 
     const SAS: &str = "sv=2024-11-04&sp=rl&sr=c&se=2030-01-01T00:00:00Z&sig=c2VjcmV0";
 
-    fn identity(word: &str) -> String {
-        let address = ContainerAddress::parse(word.as_ref()).unwrap();
+    fn identity(argument: &str) -> String {
+        let address = ContainerAddress::parse(argument.as_ref()).unwrap();
         let token = SasToken::parse(SAS).unwrap();
         address.locate(Some(token)).unwrap().identity()
     }
 
     #[test]
-    fn urls_and_paths_name_a_container() {
+    fn urls_and_paths_are_addresses() {
         let public = "https://account1.blob.core.windows.net/data";
         assert_eq!(identity(public), public);
         assert_eq!(identity(&format!("{public}/?{SAS}")), public);
@@ -146,17 +148,17 @@ mod tests {
     }
 
     #[test]
-    fn the_token_in_the_url_is_taken_and_stays_secret() {
-        let word = format!("https://account1.blob.core.windows.net/data?{SAS}");
-        let address = ContainerAddress::parse(word.as_ref()).unwrap();
+    fn the_token_in_the_url_is_used_and_stays_secret() {
+        let argument = format!("https://account1.blob.core.windows.net/data?{SAS}");
+        let address = ContainerAddress::parse(argument.as_ref()).unwrap();
         assert!(!address.needs_token());
         assert!(!format!("{address:?}").contains("c2VjcmV0"));
         assert!(address.locate(None).is_ok());
     }
 
     #[test]
-    fn what_names_no_container_is_refused_without_the_token() {
-        for word in [
+    fn other_urls_are_rejected_without_showing_the_token() {
+        for argument in [
             "https://account1.blob.core.windows.net",
             "https://account1.blob.core.windows.net/?sig=c2VjcmV0",
             "https://account1.blob.core.windows.net/data?sig=c2VjcmV0&sig=c2VjcmV0",
@@ -164,9 +166,9 @@ mod tests {
             "file://host/x",
             "file:///a?b",
         ] {
-            let error = match ContainerAddress::parse(word.as_ref()) {
+            let error = match ContainerAddress::parse(argument.as_ref()) {
                 Err(error) => error.to_string(),
-                Ok(address) => panic!("{word} is {address:?}"),
+                Ok(address) => panic!("{argument} is {address:?}"),
             };
             assert!(!error.contains("c2VjcmV0"), "{error}");
         }

@@ -1,4 +1,4 @@
-//! Counts the calls that reach a container.
+//! A wrapper that counts the calls to a container.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{BlobName, Container, ContainerError, ListMarker, ListPage, PutBody};
 
-/// Passes every call on and counts it.
+/// A container whose calls are counted.
 #[derive(Debug)]
 pub struct Counting<C> {
     inner: C,
@@ -30,15 +30,15 @@ struct Counter {
 /// The calls of one operation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OperationCount {
-    /// Calls that have ended, failed ones included.
+    /// Finished calls, including failed ones.
     pub calls: u64,
-    /// Those of them that failed.
+    /// Failed calls.
     pub failed: u64,
-    /// Bytes of content moved by calls that succeeded; 0 for lists and deletes.
+    /// Bytes of content transferred by successful calls; 0 for lists and deletes.
     pub bytes: u64,
 }
 
-/// What a [`Counting`] has counted.
+/// The counts of a [`Counting`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
@@ -48,12 +48,12 @@ pub struct Counts {
     pub gets: OperationCount,
     /// Pages listed.
     pub lists: OperationCount,
-    /// Blobs removed.
+    /// Blobs deleted.
     pub deletes: OperationCount,
 }
 
 impl Counter {
-    fn settle<T>(&self, outcome: &Result<T, ContainerError>, bytes: u64) {
+    fn record<T>(&self, outcome: &Result<T, ContainerError>, bytes: u64) {
         self.calls.fetch_add(1, Relaxed);
         match outcome {
             Ok(_) => self.bytes.fetch_add(bytes, Relaxed),
@@ -71,7 +71,7 @@ impl Counter {
 }
 
 impl<C: Container> Counting<C> {
-    /// Counts calls and bytes.
+    /// Counts the calls to `inner` and their bytes.
     pub fn new(inner: C) -> Self {
         Self {
             inner,
@@ -83,7 +83,7 @@ impl<C: Container> Counting<C> {
         }
     }
 
-    /// Also counts how often each name is put; memory grows with the number of names, so this is for tests.
+    /// Also counts the puts of each name. For tests, because memory grows with the number of names.
     pub fn with_names(inner: C) -> Self {
         Self {
             puts_by_name: Some(Mutex::default()),
@@ -91,7 +91,7 @@ impl<C: Container> Counting<C> {
         }
     }
 
-    /// What has been counted so far.
+    /// Returns the counts so far.
     pub fn counts(&self) -> Counts {
         Counts {
             puts: self.puts.read(),
@@ -101,7 +101,7 @@ impl<C: Container> Counting<C> {
         }
     }
 
-    /// How often each name was put; empty unless made by [`Counting::with_names`].
+    /// Returns the number of puts of each name; empty unless created by [`Counting::with_names`].
     pub fn puts_by_name(&self) -> HashMap<BlobName, u64> {
         match &self.puts_by_name {
             Some(names) => names.lock().unwrap_or_else(PoisonError::into_inner).clone(),
@@ -109,7 +109,7 @@ impl<C: Container> Counting<C> {
         }
     }
 
-    /// The container underneath.
+    /// Returns the wrapped container.
     pub fn inner(&self) -> &C {
         &self.inner
     }
@@ -128,14 +128,14 @@ impl<C: Container> Container for Counting<C> {
             *names.entry(name.clone()).or_default() += 1;
         }
         let outcome = self.inner.put(name, content).await;
-        self.puts.settle(&outcome, bytes);
+        self.puts.record(&outcome, bytes);
         outcome
     }
 
     async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
         let outcome = self.inner.get(name, at_most).await;
         let bytes = outcome.as_ref().map_or(0, |content| content.len() as u64);
-        self.gets.settle(&outcome, bytes);
+        self.gets.record(&outcome, bytes);
         outcome
     }
 
@@ -146,13 +146,13 @@ impl<C: Container> Container for Counting<C> {
         at_most: u32,
     ) -> Result<ListPage, ContainerError> {
         let outcome = self.inner.list(prefix, from, at_most).await;
-        self.lists.settle(&outcome, 0);
+        self.lists.record(&outcome, 0);
         outcome
     }
 
     async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
         let outcome = self.inner.delete(name).await;
-        self.deletes.settle(&outcome, 0);
+        self.deletes.record(&outcome, 0);
         outcome
     }
 }
@@ -165,7 +165,7 @@ mod tests {
     use crate::container::memory::InMemory;
 
     #[tokio::test]
-    async fn counts_calls_failures_and_bytes() {
+    async fn calls_failures_and_bytes_are_counted() {
         let container = Counting::with_names(InMemory::new());
         let (one, two) = (BlobName::new("one").unwrap(), BlobName::new("two").unwrap());
         container.put(&one, PutBody::object("12345")).await.unwrap();
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn failed_puts_move_no_bytes() {
+    async fn failed_puts_count_no_bytes() {
         let gone = InMemory::new();
         gone.remove_container();
         let container = Counting::new(gone);

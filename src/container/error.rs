@@ -1,6 +1,6 @@
-//! What can go wrong with a container, sorted by what to do about it.
+//! Errors of containers, by what helps against them.
 //!
-//! Nothing in here ever holds a secret: whoever builds an error from foreign text removes the signature first.
+//! An error contains no secret: code that builds one from foreign text redacts the signature first.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::BlobName;
 use super::notice::span;
 
-/// One of the calls of [`super::Container`], or opening one.
+/// An operation of [`super::Container`], or opening a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// Opening the container, before any call.
@@ -19,7 +19,7 @@ pub enum Operation {
     Get,
     /// Listing blobs.
     List,
-    /// Removing a blob.
+    /// Deleting a blob.
     Delete,
 }
 
@@ -35,67 +35,67 @@ impl fmt::Display for Operation {
     }
 }
 
-/// How the way to the service failed.
+/// How the connection to the service failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NetworkFailure {
     /// The host name has no address.
     Dns,
-    /// The connection was refused, or could not be made.
+    /// The connection was refused or could not be established.
     Connect,
-    /// The other side's certificate or the TLS handshake was not acceptable.
+    /// The server's certificate or the TLS handshake was not acceptable.
     Tls,
     /// An established connection broke.
     Reset,
-    /// No answer in time.
+    /// No response arrived before the timeout.
     Timeout,
-    /// None of the above.
+    /// Any other failure.
     Other,
 }
 
-/// The kinds of [`ContainerError`], told apart by what helps.
+/// The kinds of [`ContainerError`], by what helps against them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ContainerErrorKind {
-    /// There is no blob of that name.
+    /// The blob does not exist.
     BlobMissing,
-    /// There is no such container (or folder).
+    /// The container (or folder) does not exist.
     ContainerMissing,
     /// The SAS token has expired.
     TokenExpired,
-    /// The SAS token is not accepted: wrong signature, not yet valid, wrong account, address not allowed.
+    /// The service rejected the SAS token: wrong signature, not yet valid, wrong account, address not allowed.
     TokenRejected,
-    /// The SAS token is accepted, but does not permit this operation.
+    /// The SAS token is valid, but does not permit this operation.
     PermissionMissing,
-    /// The service asks to slow down (429, 503).
+    /// The service throttled the request (429, 503).
     Throttled {
-        /// How long the service asks to wait.
+        /// The wait that the service requests (`Retry-After`).
         retry_after: Option<Duration>,
     },
-    /// The service failed or was too slow (408, 500, 502, 504).
+    /// The service failed or timed out (408, 500, 502, 504).
     Server {
-        /// How long the service asks to wait.
+        /// The wait that the service requests (`Retry-After`).
         retry_after: Option<Duration>,
     },
     /// The service could not be reached, or the connection broke.
     Network(NetworkFailure),
-    /// A lease, an immutability policy or another writer is in the way (409, 412).
+    /// A lease, an immutability policy or another writer prevents the operation (409, 412).
     Conflict,
-    /// The blob is larger than the service or this program takes (413).
+    /// The blob is larger than the service or this program accepts (413).
     TooLarge,
     /// The blob is in the archive tier (409).
     Archived,
-    /// Any other refusal of the service.
+    /// The service refused the request for another reason.
     Refused,
-    /// The file system has no room left, or the quota is used up.
+    /// The file system is full, or the quota is exhausted.
     DiskFull,
-    /// The file system refused or failed.
+    /// The file system returned an error.
     Io,
-    /// There is no request for this, or the answer could not be understood.
+    /// The request cannot be built, or the response is invalid.
     Protocol,
 }
 
-/// A failed call: what was tried, on what, and why it failed. Holds no secret.
+/// A failed call: the operation, its target and the reason. Contains no secret.
 #[derive(Clone)]
 pub struct ContainerError(Box<Details>);
 
@@ -105,16 +105,16 @@ struct Details {
     operation: Operation,
     location: String,
     blob: Option<String>,
-    answer: Option<Answer>,
+    response: Option<ErrorResponse>,
     detail: Option<String>,
     advice: Option<String>,
-    tries: Option<(u32, Duration)>,
+    attempts: Option<(u32, Duration)>,
     of_one_blob: bool,
 }
 
-/// What a service said, without secrets.
+/// The data of a service's response that identify an error, without secrets.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
+pub(crate) struct ErrorResponse {
     pub(crate) status: u16,
     pub(crate) code: Option<String>,
     pub(crate) request_id: Option<String>,
@@ -131,10 +131,10 @@ impl ContainerError {
             operation,
             location: location.into(),
             blob: None,
-            answer: None,
+            response: None,
             detail: None,
             advice: None,
-            tries: None,
+            attempts: None,
             of_one_blob: false,
         }))
     }
@@ -151,25 +151,25 @@ impl ContainerError {
         self
     }
 
-    /// What else is known, as the end of a sentence. The caller has removed secrets.
+    /// Adds details to the reason, as the end of a sentence. The caller has redacted secrets.
     pub(crate) fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.0.detail = Some(detail.into());
         self
     }
 
-    /// What to do about it, where this is more than the kind tells. The caller has removed secrets.
+    /// Adds advice that is specific to this error. The caller has redacted secrets.
     pub(crate) fn with_optional_advice(mut self, advice: Option<String>) -> Self {
         self.0.advice = advice;
         self
     }
 
-    /// How often and how long it was tried before it was given up.
-    pub(crate) fn with_tries(mut self, tries: u32, elapsed: Duration) -> Self {
-        self.0.tries = Some((tries, elapsed));
+    /// Adds the number of attempts and the time from the first failure.
+    pub(crate) fn with_attempts(mut self, attempts: u32, elapsed: Duration) -> Self {
+        self.0.attempts = Some((attempts, elapsed));
         self
     }
 
-    /// Other blobs could be read meanwhile.
+    /// Marks the error as one of this blob alone: other blobs could be read meanwhile.
     pub(crate) fn of_one_blob(mut self) -> Self {
         self.0.of_one_blob = true;
         self
@@ -182,42 +182,42 @@ impl ContainerError {
         }
     }
 
-    pub(crate) fn with_answer(mut self, answer: Answer) -> Self {
-        self.0.answer = Some(answer);
+    pub(crate) fn with_response(mut self, response: ErrorResponse) -> Self {
+        self.0.response = Some(response);
         self
     }
 
-    /// What kind of failure it is.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> &ContainerErrorKind {
         &self.0.kind
     }
 
-    /// What was tried.
+    /// Returns the operation that failed.
     pub fn operation(&self) -> Operation {
         self.0.operation
     }
 
-    /// The blob concerned; `None` when it is the container.
+    /// Returns the name of the blob; `None` if the operation was on the container.
     pub fn blob(&self) -> Option<&str> {
         self.0.blob.as_deref()
     }
 
-    /// The HTTP status, if the service answered.
+    /// Returns the HTTP status, if the service responded.
     pub fn status(&self) -> Option<u16> {
-        self.0.answer.as_ref().map(|answer| answer.status)
+        self.0.response.as_ref().map(|response| response.status)
     }
 
-    /// The service's error code, such as `AuthenticationFailed`.
+    /// Returns the service's error code, such as `AuthenticationFailed`.
     pub fn code(&self) -> Option<&str> {
-        self.0.answer.as_ref()?.code.as_deref()
+        self.0.response.as_ref()?.code.as_deref()
     }
 
-    /// The service's `x-ms-request-id`, which its support asks for.
+    /// Returns the service's `x-ms-request-id`, which its support needs.
     pub fn request_id(&self) -> Option<&str> {
-        self.0.answer.as_ref()?.request_id.as_deref()
+        self.0.response.as_ref()?.request_id.as_deref()
     }
 
-    /// How long the service asks to wait before the next try.
+    /// Returns the wait before the next attempt that the service requests.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.0.kind {
             ContainerErrorKind::Throttled { retry_after }
@@ -226,17 +226,17 @@ impl ContainerError {
         }
     }
 
-    /// Whether this blob alone could not be read, or its name not be looked up, while it worked for others.
+    /// Returns whether only this blob could not be read or looked up, while other requests succeeded.
     pub fn is_of_one_blob(&self) -> bool {
         self.0.of_one_blob
     }
 
-    /// Whether the same call may succeed later, without anybody's help.
+    /// Returns whether the same call may succeed later without intervention.
     pub fn is_transient(&self) -> bool {
         match self.0.kind {
             ContainerErrorKind::Throttled { .. } | ContainerErrorKind::Server { .. } => true,
-            // A certificate that is not trusted now will not be in a minute. A name that does not resolve may:
-            // resolvers fail for moments, and days of transfer must survive that.
+            // A certificate does not become trusted by waiting. A name may resolve later: resolvers fail
+            // for moments, which a transfer of days must survive.
             ContainerErrorKind::Network(failure) => failure != NetworkFailure::Tls,
             _ => false,
         }
@@ -248,9 +248,9 @@ impl ContainerError {
             ContainerErrorKind::ContainerMissing => {
                 "the container does not exist: create it, or check account and container name"
             }
-            ContainerErrorKind::TokenExpired => "the SAS token has expired: a new one is needed",
+            ContainerErrorKind::TokenExpired => "the SAS token has expired: create a new one",
             ContainerErrorKind::TokenRejected => {
-                "the service does not accept the SAS token: check that it is complete, of this account and container, and already valid, and that the account's firewall lets this host in"
+                "the service rejected the SAS token: check that it is complete, for this account and container, and already valid, and that the account's firewall admits this host"
             }
             ContainerErrorKind::PermissionMissing => match self.operation() {
                 Operation::Get | Operation::List => {
@@ -260,34 +260,36 @@ impl ContainerError {
                     "the SAS token does not permit this: it needs read, write, delete and list (rwdl) on the container"
                 }
             },
-            ContainerErrorKind::Throttled { .. } => "the service asks to slow down",
+            ContainerErrorKind::Throttled { .. } => "the service is throttling requests",
             ContainerErrorKind::Server { .. } => "the service failed",
             ContainerErrorKind::Network(failure) => match failure {
                 NetworkFailure::Dns => {
                     "the host name could not be resolved: check the account's name and this host's name service"
                 }
-                NetworkFailure::Connect => "no connection could be made",
+                NetworkFailure::Connect => "the connection failed",
                 NetworkFailure::Tls => {
-                    "the TLS connection is not trustworthy: check this host's certificates and clock, and proxies on the way"
+                    "the TLS connection cannot be trusted: check this host's certificates and clock, and any proxy in between"
                 }
                 NetworkFailure::Reset => "the connection broke",
-                NetworkFailure::Timeout => "there was no answer in time",
+                NetworkFailure::Timeout => "the request timed out",
                 NetworkFailure::Other => "the request could not be sent",
             },
             ContainerErrorKind::Conflict => {
-                "a lease, an immutability policy or another writer is in the way: break the lease, lift the policy or end the other writer"
+                "a lease, an immutability policy or another writer prevents this: break the lease, lift the policy or stop the other writer"
             }
             ContainerErrorKind::TooLarge if self.operation() == Operation::Get => {
                 "the blob is larger than any object of its kind"
             }
             ContainerErrorKind::TooLarge => {
-                "the blob is too large: look for a proxy on the way that limits requests; they have up to 9 MiB"
+                "the blob is too large: look for a proxy that limits the size of requests, which have up to 9 MiB"
             }
             ContainerErrorKind::Archived => "the blob is in the archive tier: rehydrate it first",
             ContainerErrorKind::Refused => "the service refused",
-            ContainerErrorKind::DiskFull => "no space is left: make room and run again",
+            ContainerErrorKind::DiskFull => {
+                "no space is left: free some, then run the same command again"
+            }
             ContainerErrorKind::Io => "the file system failed",
-            ContainerErrorKind::Protocol => "request or answer make no sense",
+            ContainerErrorKind::Protocol => "the request or the response is invalid",
         }
     }
 }
@@ -313,20 +315,20 @@ impl fmt::Display for ContainerError {
         if let Some(detail) = &details.detail {
             write!(f, ": {detail}")?;
         }
-        if let Some(answer) = &details.answer {
-            write!(f, " (HTTP {}", answer.status)?;
-            if let Some(code) = &answer.code {
+        if let Some(response) = &details.response {
+            write!(f, " (HTTP {}", response.status)?;
+            if let Some(code) = &response.code {
                 write!(f, " {code}")?;
             }
-            if let Some(id) = &answer.request_id {
+            if let Some(id) = &response.request_id {
                 write!(f, ", request {id}")?;
             }
             f.write_str(")")?;
         }
-        if let Some((tries, elapsed)) = details.tries
-            && tries > 1
+        if let Some((attempts, elapsed)) = details.attempts
+            && attempts > 1
         {
-            write!(f, "; tried {tries} times in {}", span(elapsed))?;
+            write!(f, "; tried {attempts} times in {}", span(elapsed))?;
         }
         if details.of_one_blob {
             f.write_str("; other requests succeeded meanwhile")?;
@@ -346,10 +348,10 @@ impl fmt::Debug for ContainerError {
             .field("operation", &details.operation)
             .field("location", &details.location)
             .field("blob", &details.blob)
-            .field("answer", &details.answer)
+            .field("response", &details.response)
             .field("detail", &details.detail)
             .field("advice", &details.advice)
-            .field("tries", &details.tries)
+            .field("attempts", &details.attempts)
             .finish()
     }
 }

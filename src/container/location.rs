@@ -1,4 +1,4 @@
-//! Where a container lies: the command's ACCOUNT and CONTAINER, checked and resolved.
+//! The location of a container: ACCOUNT and CONTAINER, validated and resolved.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,91 +7,91 @@ use std::sync::Arc;
 use thiserror::Error;
 use url::{Host, Url};
 
-use super::azure::{Azure, Patience};
+use super::azure::{Azure, Timeouts};
 use super::folder::Folder;
-use super::mistaken;
+use super::hints;
 use super::notice::NoticeObserver;
 use super::sas::{InvalidSas, Permissions, SasToken, redacted};
 use super::token::TokenSource;
 use super::{Container, ContainerError};
 
-/// A container's place, and what opens it.
+/// The location of a container, with the credential that opens it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-// There are one or two of it in a process.
+// A process has one or two of these.
 #[allow(clippy::large_enum_variant)]
 pub enum ContainerLocation {
-    /// A container of an Azure storage account.
+    /// A container in an Azure storage account.
     Azure {
-        /// The account's blob endpoint, without query.
+        /// The account's blob endpoint without a query.
         endpoint: Url,
         /// The account's name.
         account: String,
         /// The container's name.
         container: String,
-        /// What lets requests in.
+        /// The token that authorizes requests.
         sas: SasToken,
-        /// Where the token came from and the next one will be, if it is a file.
+        /// The file from which the token was read, and from which its successors are read.
         sas_file: Option<PathBuf>,
     },
     /// A folder.
     Folder {
-        /// The folder that holds the blobs.
+        /// The path of the folder that contains the blobs.
         path: PathBuf,
     },
 }
 
-/// Why ACCOUNT and CONTAINER name no place. Holds no secret.
+/// Why ACCOUNT and CONTAINER are not a location. Contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LocationError {
     /// The account is neither a name nor a URL of a known form.
-    #[error("{:?} is no storage account: {}", .0, mistaken::account(.0))]
+    #[error("{:?} is not a storage account: {}", .0, hints::account(.0))]
     Account(String),
     /// The blob endpoint is not usable.
     #[error("the blob endpoint {url:?} {problem}")]
     Endpoint {
-        /// The endpoint without query.
+        /// The endpoint without its query.
         url: String,
-        /// What is wrong with it.
+        /// The end of the message.
         problem: &'static str,
     },
-    /// The account's URL is that of a container, or has a token.
-    #[error("the account's URL {url:?} says more than the account: {meant}")]
-    WholeUrl {
-        /// The URL without query.
+    /// The account's URL contains a container or a token.
+    #[error("the account's URL {url:?} contains more than the account: {hint}")]
+    ContainerUrl {
+        /// The URL without its query.
         url: String,
-        /// The words to give instead.
-        meant: String,
+        /// The arguments to give instead.
+        hint: String,
     },
-    /// Azure would not take the container's name.
+    /// The container's name violates Azure's rules.
     #[error(
-        "{:?} is no container name: 3 to 63 lower-case letters, digits and single hyphens are possible, with a letter or digit at both ends{}",
+        "{:?} is not a valid container name: use 3 to 63 lower-case letters, digits and single hyphens, with a letter or digit at both ends{}",
         .0,
-        mistaken::container(.0).map(|hint| format!("; {hint}")).unwrap_or_default()
+        hints::container(.0).map(|hint| format!("; {hint}")).unwrap_or_default()
     )]
     Container(String),
-    /// The container's name cannot be a folder's.
+    /// The container's name cannot be the name of a folder.
     #[error(
-        "{0:?} is no name for a folder: it must be one path component of at most 255 bytes, not starting with a dot, without '/'"
+        "{0:?} is not a valid folder name: it must be one path component of at most 255 bytes that does not start with a dot"
     )]
     FolderName(String),
-    /// An Azure container needs a token.
+    /// A container in Azure needs a token.
     #[error("a SAS token is needed for the account {0:?}")]
     SasMissing(String),
-    /// The URL has parts that do not belong there.
-    #[error("the folder's URL {:?} is not of the form file:///PATH: {}", .0, mistaken::folder_url(.0))]
+    /// The folder's URL has parts other than a path.
+    #[error("the folder's URL {:?} is not of the form file:///PATH: {}", .0, hints::folder_url(.0))]
     FolderUrl(String),
-    /// A container's URL that is none.
+    /// The container's URL is not valid.
     #[error(
-        "the container's URL {url:?} {problem}; it has the form https://ACCOUNT.blob.core.windows.net/CONTAINER, or is the path of a folder of blobs"
+        "the container's URL {url:?} {problem}; give https://ACCOUNT.blob.core.windows.net/CONTAINER or the path of a folder of blobs"
     )]
     Url {
-        /// The URL without query.
+        /// The URL without its query.
         url: String,
-        /// What is wrong with it.
+        /// The end of the message.
         problem: &'static str,
     },
-    /// The query of a container's URL is no token.
+    /// The query of the container's URL is not a token.
     #[error("the SAS token in the container's URL: {0}")]
     Sas(InvalidSas),
     /// A folder has no endpoint.
@@ -100,11 +100,11 @@ pub enum LocationError {
 }
 
 impl ContainerLocation {
-    /// Resolves the command's words.
+    /// Resolves ACCOUNT and CONTAINER.
     ///
-    /// `account` is an account's name, its URL (`https://NAME.blob.core.windows.net`, `http://127.0.0.1:PORT/NAME`), or
-    /// `file:///PATH`, whose sub-folder `container` then holds the blobs. `blob_endpoint` replaces the
-    /// public cloud's URL when `account` is a name.
+    /// `account` is the name of an account, its URL (`https://NAME.blob.core.windows.net`, `http://127.0.0.1:PORT/NAME`), or
+    /// `file:///PATH`, whose sub-folder `container` then contains the blobs. `blob_endpoint` replaces the
+    /// public cloud's URL if `account` is a name.
     pub fn parse(
         account: &str,
         container: &str,
@@ -118,10 +118,10 @@ impl ContainerLocation {
             return Self::parse_folder(account, container);
         }
         if account.contains('?')
-            && let Some(meant) = mistaken::whole_container(account)
+            && let Some(hint) = hints::container_url(account)
         {
             let url = without_query(account);
-            return Err(LocationError::WholeUrl { url, meant });
+            return Err(LocationError::ContainerUrl { url, hint });
         }
         let (endpoint, account) = match (account.contains("://"), blob_endpoint) {
             (true, None) => endpoint_with_account(account)?,
@@ -158,9 +158,8 @@ impl ContainerLocation {
             return Err(invalid());
         }
         let folder = url.to_file_path().map_err(|()| invalid())?;
-        // It would be made, as a folder "C:" in the root.
-        if mistaken::windows_path(url.path().trim_start_matches('/')).is_some() && !folder.exists()
-        {
+        // Otherwise a folder "C:" would be created in the root directory.
+        if hints::windows_path(url.path().trim_start_matches('/')).is_some() && !folder.exists() {
             return Err(invalid());
         }
         let safe = !container.is_empty()
@@ -175,7 +174,7 @@ impl ContainerLocation {
         })
     }
 
-    /// The same place, whose token came from a file: the next one is looked for there.
+    /// Sets the file from which the token was read, and from which its successors are read.
     pub fn with_sas_file(mut self, file: PathBuf) -> Self {
         if let Self::Azure { sas_file, .. } = &mut self {
             *sas_file = Some(file);
@@ -183,25 +182,25 @@ impl ContainerLocation {
         self
     }
 
-    /// Opens the container. With `create`, a folder that is not there is made; an Azure container never is.
+    /// Opens the container. With `create`, creates a missing folder; a container in Azure is never created.
     ///
-    /// Azure is not asked anything yet: the first call tells whether the container exists.
+    /// Sends no request to Azure: the first call fails if the container does not exist.
     pub fn open(&self, create: bool) -> Result<Arc<dyn Container>, ContainerError> {
         self.open_with(
             create,
             Permissions::ALL,
-            Patience::default(),
+            Timeouts::default(),
             Arc::new(|_| ()),
         )
     }
 
-    /// Opens the container as [`ContainerLocation::open`] does, with another patience for each request; `notices`
-    /// hears of tokens. `needed` is what a token must permit that replaces the first.
+    /// Opens the container as [`ContainerLocation::open`] does, with `timeouts` for each request. `notices` receives the
+    /// notices about tokens. `needed` are the permissions that a new token must grant to replace the first.
     pub fn open_with(
         &self,
         create: bool,
         needed: Permissions,
-        patience: Patience,
+        timeouts: Timeouts,
         notices: NoticeObserver,
     ) -> Result<Arc<dyn Container>, ContainerError> {
         match self {
@@ -217,14 +216,14 @@ impl ContainerLocation {
                     None => TokenSource::fixed(sas.clone()),
                 }
                 .with_notices(notices);
-                let azure = Azure::new(endpoint, container, tokens, patience)?;
+                let azure = Azure::new(endpoint, container, tokens, timeouts)?;
                 Ok(Arc::new(azure))
             }
             Self::Folder { path } => Ok(Arc::new(Folder::open(path, create)?)),
         }
     }
 
-    /// What tells this container from others, without secrets: compared when a transfer goes on.
+    /// Returns the identity of the container, without secrets. It is compared when a transfer resumes.
     pub fn identity(&self) -> String {
         match self {
             Self::Azure {
@@ -233,7 +232,7 @@ impl ContainerLocation {
                 ..
             } => format!("{}/{container}", endpoint.as_str().trim_end_matches('/')),
             Self::Folder { path } => {
-                // The state remembers text; a path that is no text still needs an identity of its own.
+                // The state stores text, and paths that are not UTF-8 need distinct identities.
                 format!(
                     "file://{}",
                     path.as_os_str().as_encoded_bytes().escape_ascii()
@@ -249,7 +248,7 @@ impl fmt::Display for ContainerLocation {
     }
 }
 
-/// Whether a host is this machine: no proxy stands between, and plain HTTP gives nothing away.
+/// Returns whether the host is this machine: requests need no proxy and plain HTTP exposes nothing.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -267,18 +266,18 @@ fn endpoint_url(text: &str) -> Result<Url, LocationError> {
     let mut url = Url::parse(text).map_err(|_| invalid("is not a URL"))?;
     if url.query().is_some() || url.fragment().is_some() {
         return Err(invalid(
-            "has a query: give the SAS token as an argument of its own",
+            "has a query: give the SAS token as a separate argument",
         ));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(invalid("holds a user name or password"));
+        return Err(invalid("contains a user name or password"));
     }
     match url.scheme() {
         "https" => {}
         "http" if is_loopback(&url) => {}
         "http" => {
             return Err(invalid(
-                "is not encrypted: the SAS token would be readable on the way; use https",
+                "is not encrypted and would expose the SAS token: use https",
             ));
         }
         _ => return Err(invalid("is neither https nor http")),
@@ -288,7 +287,7 @@ fn endpoint_url(text: &str) -> Result<Url, LocationError> {
     Ok(url)
 }
 
-/// The account's name is the one path component, or the first label of the host.
+/// Returns the URL and the account's name: the only path component, or the first label of the host.
 fn endpoint_with_account(text: &str) -> Result<(Url, String), LocationError> {
     let url = endpoint_url(text)?;
     let path = url.path().trim_matches('/').to_owned();
@@ -297,22 +296,22 @@ fn endpoint_with_account(text: &str) -> Result<(Url, String), LocationError> {
         ("", _) => {
             return Err(LocationError::Endpoint {
                 url: url.to_string(),
-                problem: "has an address for a host: add the account's name as its path",
+                problem: "has an IP address as its host: add the account's name as its path",
             });
         }
         (path, _) if path.contains('/') => {
             return Err(LocationError::Endpoint {
                 url: url.to_string(),
-                problem: "has more than the account's name as its path: the container is an argument of its own",
+                problem: "has more than the account's name in its path: give the container as a separate argument",
             });
         }
         (path, host) => {
-            // On Azure's own hosts the account is in the host, so a path can only be a container.
+            // The hosts of Azure contain the account, so that the path can only be a container.
             if matches!(host, Some(Host::Domain(_)))
-                && let Some(meant) = mistaken::whole_container(url.as_str())
+                && let Some(hint) = hints::container_url(url.as_str())
             {
                 let url = url.to_string();
-                return Err(LocationError::WholeUrl { url, meant });
+                return Err(LocationError::ContainerUrl { url, hint });
             }
             path.to_owned()
         }
@@ -334,7 +333,7 @@ pub(super) fn is_container_name(name: &str) -> bool {
         && !name.contains("--")
 }
 
-/// A pasted URL may carry a token, and a password before the host.
+/// Removes the token and the password that a pasted URL may contain.
 fn without_query(text: &str) -> String {
     let text = match text.find(['?', '&', '#']) {
         Some(end) => format!("{}...", text.get(..end).unwrap_or_default()),

@@ -35,7 +35,7 @@ fn an_account_is_a_name_or_a_url() {
 }
 
 #[test]
-fn an_endpoint_replaces_the_public_one() {
+fn an_endpoint_replaces_the_public_cloud() {
     let with = |account, endpoint| {
         ContainerLocation::parse(account, "data", Some(sas()), Some(endpoint))
             .map(|location| location.identity())
@@ -55,7 +55,7 @@ fn an_endpoint_replaces_the_public_one() {
 }
 
 #[test]
-fn refuses_other_accounts_without_showing_a_token() {
+fn other_accounts_are_rejected_without_showing_the_token() {
     let bad = [
         "ab",
         "Upper",
@@ -139,7 +139,7 @@ fn a_folder_is_a_file_url() {
 }
 
 #[test]
-fn no_form_of_a_location_shows_the_signature() {
+fn no_format_of_a_location_shows_the_signature() {
     let location = parse("abc", "data").unwrap();
     for shown in [
         format!("{location}"),

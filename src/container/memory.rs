@@ -1,4 +1,4 @@
-//! A container in memory, for tests and benches.
+//! A container in memory, for tests and benchmarks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -20,36 +20,36 @@ pub struct InMemory {
 
 #[derive(Debug, Default)]
 struct Blobs {
-    gone: bool,
+    is_removed: bool,
     archived: BTreeSet<String>,
     by_name: BTreeMap<String, PutBody>,
 }
 
 impl InMemory {
-    /// An empty container.
+    /// Creates an empty container.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Removes the container itself: every call fails from now on, as on a service.
+    /// Deletes the container itself: every call fails from now on, as with a service.
     pub fn remove_container(&self) {
         let mut blobs = self.lock();
-        blobs.gone = true;
+        blobs.is_removed = true;
         blobs.by_name.clear();
     }
 
-    /// Moves a blob to the archive tier: it is listed as archived and cannot be read, as on a service.
+    /// Moves a blob to the archive tier: it is listed as archived and cannot be read, as with a service.
     pub fn archive(&self, name: &BlobName) {
         self.lock().archived.insert(name.as_str().to_owned());
     }
 
-    /// All blobs, in order of their names.
+    /// Returns all blobs, ordered by name.
     pub fn blobs(&self) -> BTreeMap<String, PutBody> {
         self.lock().by_name.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Blobs> {
-        // Nothing is left half done under this lock.
+        // A panic under this lock leaves no partial change.
         self.blobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -59,7 +59,7 @@ impl InMemory {
         blob: Option<&BlobName>,
     ) -> Result<MutexGuard<'_, Blobs>, ContainerError> {
         let blobs = self.lock();
-        if blobs.gone {
+        if blobs.is_removed {
             return Err(self.error(ContainerErrorKind::ContainerMissing, operation, blob));
         }
         Ok(blobs)
@@ -116,7 +116,7 @@ impl Container for InMemory {
             Some(ListMarker(last)) => {
                 let last = String::from_utf8(last).map_err(|_| {
                     self.error(ContainerErrorKind::Protocol, Operation::List, None)
-                        .with_detail("the marker is of another container")
+                        .with_detail("the marker belongs to another container")
                 })?;
                 Bound::Excluded(last)
             }

@@ -1,20 +1,20 @@
-//! A container of blobs: four operations, and everything that answers or wraps them.
+//! Containers of blobs: the trait [`Container`] with four operations, its implementations, and its wrappers.
 //!
-//! [`Container`] is deliberately narrow, so that a further store is one file. Policy (retries) and
-//! tests (counting, faults) are wrappers around the trait.
+//! The trait is deliberately narrow, so that another store is one file. Retries, limits and the counting and faults of
+//! tests are wrappers around it.
 
 pub mod address;
 pub mod azure;
+mod blob_failures;
 pub mod counting;
 pub mod error;
 pub mod folder;
+pub(crate) mod hints;
 pub mod limit;
 pub mod location;
 pub mod memory;
-pub(crate) mod mistaken;
 mod name;
 pub mod notice;
-mod others;
 pub mod outage;
 pub mod retry;
 pub mod sas;
@@ -32,13 +32,13 @@ pub use location::{ContainerLocation, LocationError};
 pub use name::{BlobName, InvalidBlobName};
 pub use stamp::Stamp;
 
-/// The largest blob that [`Container::put`] takes and [`Container::get`] hands out, in bytes.
+/// The max size in bytes of a blob that [`Container::put`] accepts and [`Container::get`] returns.
 ///
-/// Objects stay below 9 MiB (docs/format.md section 6: segments of 8 MiB and what surrounds them);
-/// the rest is room for log blobs. The bound keeps a foreign blob from filling the memory.
+/// Objects have less than 9 MiB (format.md §6: a segment of 8 MiB and its headers); the rest is for log blobs. The limit
+/// keeps a foreign blob from exhausting the memory.
 pub const MAX_BLOB_BYTES: u64 = 256 << 20;
 
-/// What a blob holds; decides its Content-Type.
+/// The kind of a blob's content, which determines its Content-Type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlobKind {
     /// An object of the format: `application/octet-stream`.
@@ -48,7 +48,7 @@ pub enum BlobKind {
 }
 
 impl BlobKind {
-    /// The Content-Type header of such a blob.
+    /// Returns the Content-Type header of such a blob.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Object => "application/octet-stream",
@@ -57,17 +57,17 @@ impl BlobKind {
     }
 }
 
-/// The whole content of a blob to be written.
+/// The complete content of a blob to be written.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PutBody {
     /// The blob's bytes, at most [`MAX_BLOB_BYTES`].
     pub bytes: Bytes,
-    /// What the bytes are.
+    /// The kind of the content.
     pub kind: BlobKind,
 }
 
 impl PutBody {
-    /// An object of the format.
+    /// Creates the content of an object of the format.
     pub fn object(bytes: impl Into<Bytes>) -> Self {
         Self {
             bytes: bytes.into(),
@@ -75,7 +75,7 @@ impl PutBody {
         }
     }
 
-    /// A log in UTF-8.
+    /// Creates the content of a log in UTF-8.
     pub fn log(bytes: impl Into<Bytes>) -> Self {
         Self {
             bytes: bytes.into(),
@@ -90,20 +90,20 @@ impl fmt::Debug for PutBody {
     }
 }
 
-/// Whether the service hands out a blob's content now.
+/// Whether the content of a blob can be read now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Availability {
-    /// It does.
+    /// It can be read.
     #[default]
     Online,
     /// The blob is in the archive tier.
     Archived,
-    /// The blob is being moved out of the archive tier, which takes hours.
+    /// The blob is being rehydrated from the archive tier, which takes hours.
     Rehydrating,
 }
 
 impl Availability {
-    /// Why the blob at `url` cannot be read, and what to do; none when it can.
+    /// Returns why the blob at `url` cannot be read and what to do, or `None` if it can be read.
     pub fn problem(self, url: &str) -> Option<String> {
         match self {
             Self::Online => None,
@@ -111,44 +111,44 @@ impl Availability {
                 "archived: rehydrate it first: azcopy set-properties \"{url}\" --block-blob-tier=hot"
             )),
             Self::Rehydrating => Some(
-                "archived and being rehydrated: wait until that is done, then run this again"
+                "archived and being rehydrated: wait until that is done, then run the same command again"
                     .to_owned(),
             ),
         }
     }
 }
 
-/// A blob as a listing shows it.
+/// A blob in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobEntry {
-    /// The name as listed: it may be foreign, so it need not be a valid [`BlobName`].
+    /// The name as listed. It may be foreign, so it need not be a valid [`BlobName`].
     pub name: String,
     /// The blob's size in bytes.
     pub size: u64,
-    /// Whether it can be read.
+    /// Whether the blob can be read.
     pub availability: Availability,
-    /// What shows whether it is the blob that was read before; none where the container does not say.
+    /// The stamp that identifies this version of the blob; `None` if the container has no version data.
     pub stamp: Option<Stamp>,
 }
 
-/// Where the next page of a listing begins. Opaque, and valid only for the container and prefix it came from.
+/// The start of the next page of a listing. Opaque, and valid only for its own container and prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListMarker(Vec<u8>);
 
-/// One page of a listing. A page may be empty and still have a successor.
+/// One page of a listing. An empty page may have a successor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListPage {
-    /// The blobs of this page, in order of their names' bytes.
+    /// The blobs of this page, ordered by the bytes of their names.
     pub blobs: Vec<BlobEntry>,
-    /// Where to go on; `None` when this page was the last.
+    /// The start of the next page; `None` for the last page.
     pub next: Option<ListMarker>,
 }
 
 impl ListPage {
-    /// Where the listing goes on behind this page, which began at `from`.
+    /// Returns the start of the next page. This page was read from `from`.
     ///
     /// # Errors
-    /// When it would begin there again: it would never end.
+    /// If it equals `from`, because the listing would never end.
     pub(crate) fn next_after(
         &self,
         from: Option<&ListMarker>,
@@ -157,9 +157,9 @@ impl ListPage {
         if self.next.is_some() && self.next.as_ref() == from {
             let kind = ContainerErrorKind::Protocol;
             let error = ContainerError::new(kind, Operation::List, container.location());
-            return Err(
-                error.with_detail("the listing does not get on: a page names itself as the next")
-            );
+            return Err(error.with_detail(
+                "the listing makes no progress: the marker of the next page is that of this page",
+            ));
         }
         Ok(self.next.clone())
     }
@@ -168,21 +168,21 @@ impl ListPage {
 /// A flat set of named blobs.
 #[async_trait]
 pub trait Container: Send + Sync + fmt::Debug + 'static {
-    /// Where the blobs lie, for messages. Holds no secret.
+    /// Returns the URL or path of the container for messages, without secrets.
     fn location(&self) -> &str;
 
-    /// Writes a whole blob, replacing one of that name. Returns only when it is durable.
+    /// Writes a complete blob and replaces one of the same name. Returns only when the blob is durable.
     ///
-    /// Safe to repeat: the blob holds either the old or the new content, never a mixture.
+    /// Can be repeated safely: the blob has either the old or the new content, never a mixture.
     async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError>;
 
-    /// Reads a whole blob of at most `at_most` bytes, and never more than [`MAX_BLOB_BYTES`].
+    /// Reads a complete blob of at most `at_most` bytes, and never more than [`MAX_BLOB_BYTES`].
     ///
-    /// A blob that is not there is [`ContainerErrorKind::BlobMissing`], one that is larger
-    /// [`ContainerErrorKind::TooLarge`].
+    /// # Errors
+    /// [`ContainerErrorKind::BlobMissing`] if the blob does not exist, [`ContainerErrorKind::TooLarge`] if it is larger.
     async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError>;
 
-    /// Lists blobs whose names start with `prefix`, at most `at_most` (at least one) of them, in order of their names' bytes.
+    /// Lists up to `at_most` blobs (at least one) whose names start with `prefix`, ordered by the bytes of their names.
     async fn list(
         &self,
         prefix: &str,
@@ -190,7 +190,7 @@ pub trait Container: Send + Sync + fmt::Debug + 'static {
         at_most: u32,
     ) -> Result<ListPage, ContainerError>;
 
-    /// Removes a blob; one that is not there is no error.
+    /// Deletes a blob. A missing blob is not an error.
     async fn delete(&self, name: &BlobName) -> Result<(), ContainerError>;
 }
 

@@ -1,21 +1,21 @@
-//! Names of blobs that every backend takes as they are.
+//! Names of blobs that every backend stores unchanged.
 
 use std::fmt;
 
 use clfs_format::ObjectName;
 use thiserror::Error;
 
-/// The longest name Azure takes, in characters.
+/// The max length of a blob name in Azure, in characters.
 const MAX_NAME_BYTES: usize = 1024;
 
 /// A blob name that is safe on every backend.
 ///
-/// 1 to 1,024 bytes of ASCII letters, digits, `_`, `.` and `-`, not starting with `.`: nothing that a URL or
-/// a path would rewrite (`.`, `..`, `a/../b`), and nothing that the folder hides.
+/// It has 1 to 1,024 bytes of ASCII letters, digits, `_`, `.` and `-` and does not start with `.`: a URL or a path does
+/// not rewrite it (`.`, `..`, `a/../b`), and a listing of a folder does not hide it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlobName(Box<str>);
 
-/// Why a string is no [`BlobName`].
+/// Why a string is not a [`BlobName`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InvalidBlobName {
@@ -23,25 +23,25 @@ pub enum InvalidBlobName {
     #[error("a blob name cannot be empty")]
     Empty,
     /// The name is longer than 1,024 bytes.
-    #[error("the blob name has {0} bytes; at most 1024 are possible")]
+    #[error("the blob name has {0} bytes; at most 1024 are allowed")]
     TooLong(usize),
     /// The name starts with a dot.
     #[error("the blob name {0:?} starts with a dot")]
     LeadingDot(String),
-    /// The name holds a character other than ASCII letters, digits, `_`, `.`, `-`.
+    /// The name contains a character other than ASCII letters, digits, `_`, `.`, `-`.
     #[error(
-        "the blob name {name:?} holds {character:?}; letters, digits, '_', '.' and '-' are possible"
+        "the blob name {name:?} contains {character:?}; only letters, digits, '_', '.' and '-' are allowed"
     )]
     Character {
         /// The name.
         name: String,
-        /// The first character that is not possible.
+        /// The first character that is not allowed.
         character: char,
     },
 }
 
 impl BlobName {
-    /// Checks a name.
+    /// Validates a name.
     pub fn new(name: impl Into<String>) -> Result<Self, InvalidBlobName> {
         let name = name.into();
         if name.is_empty() {
@@ -60,7 +60,7 @@ impl BlobName {
         }
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -69,7 +69,7 @@ impl BlobName {
 impl From<&ObjectName> for BlobName {
     fn from(name: &ObjectName) -> Self {
         let text = name.to_string();
-        // Hexadecimal digits, letters and dots (docs/format.md section 4).
+        // Hexadecimal digits, letters and dots (format.md §4).
         debug_assert!(Self::new(text.as_str()).is_ok(), "{text}");
         Self(text.into())
     }
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_what_is_safe_everywhere() {
+    fn safe_names_are_accepted() {
         for name in [
             "a",
             "0A.B_c-d",
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_a_backend_would_change() {
+    fn names_that_a_backend_would_change_are_rejected() {
         assert_eq!(BlobName::new(""), Err(InvalidBlobName::Empty));
         assert_eq!(
             BlobName::new("x".repeat(1025)),

@@ -1,4 +1,4 @@
-//! What a container has to tell while it works: nothing that a caller must act on.
+//! Notices of a container in use: events that need no action by the caller.
 
 use std::fmt;
 use std::path::Path;
@@ -6,164 +6,143 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::ContainerError;
-use crate::events::Level;
 
-/// Something that happened on the way to the container. Its `Display` is the wording for people.
+/// An event on the connection to a container. `Display` is the text for people.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Notice<'a> {
-    /// One try of a call failed for a passing reason; the call is repeated. There may be thousands.
-    TryFailed {
-        /// How many tries of the call have failed so far.
+    /// An attempt of a call failed with a transient error and is retried. There may be thousands of these.
+    AttemptFailed {
+        /// The number of failed attempts of the call so far.
         attempt: u32,
-        /// The wait before the next.
+        /// The backoff before the next attempt.
         delay: Duration,
-        /// Why it failed: what was tried on which blob, and what the service answered.
+        /// The error of this attempt.
         error: &'a ContainerError,
     },
-    /// Calls fail for a passing reason and are repeated.
+    /// Calls have begun to fail with transient errors and are retried.
     OutageBegins {
-        /// Why the first of them failed.
+        /// The error of the first of them.
         error: &'a ContainerError,
-        /// How long a call is repeated at most.
+        /// The max time for which a call is retried.
         patience: Duration,
     },
-    /// They still fail.
+    /// Calls still fail.
     OutageLasts {
-        /// Why the last of them failed.
+        /// The error of the last failed call.
         error: &'a ContainerError,
-        /// Since when no moment was without a failing call.
+        /// The time for which there have been failing calls without interruption.
         lasting: Duration,
-        /// Calls that failed and wait for their next try.
+        /// The number of calls in backoff.
         waiting: u64,
     },
     /// The last of the failing calls succeeded.
     OutageEnds {
-        /// From the first failure to the first success after the last failure.
+        /// The time from the first failure to the first success after the last failure.
         lasted: Duration,
-        /// Calls that had to be repeated since the last such notice.
+        /// The number of retried calls since the last such notice.
         calls: u64,
-        /// Tries of theirs that failed.
-        tries: u64,
+        /// The number of their failed attempts.
+        attempts: u64,
     },
-    /// The service asks for fewer requests.
+    /// The service has begun to throttle requests.
     ThrottleBegins {
-        /// Requests in a second from now on.
+        /// The limit on requests per second from now on.
         pace: u64,
     },
-    /// There is no bound on requests any more: for a while none was held back by it.
+    /// The request rate is no longer limited, because no request has had to wait for a while.
     ThrottleEnds {
-        /// From when the first bound was set.
+        /// The time since the limit was set.
         lasted: Duration,
     },
-    /// The token ends before long.
-    TokenEnds {
-        /// When.
+    /// The SAS token expires soon.
+    TokenExpires {
+        /// The time of expiry.
         at: SystemTime,
-        /// How long that is from now.
+        /// The time left until then.
         left: Duration,
-        /// The file that is looked into for the next one.
+        /// The file from which the next token is read, if any.
         file: Option<&'a Path>,
     },
-    /// The token's file held another token, which is used from now on.
+    /// The token file has another token, which is used from now on.
     TokenRenewed {
-        /// The file.
+        /// The token file.
         file: &'a Path,
-        /// When the new token ends; `None` when only the service knows.
-        until: Option<SystemTime>,
+        /// The expiry of the new token; `None` if a stored access policy sets it, which only the service knows.
+        expiry: Option<SystemTime>,
     },
 }
 
-impl Notice<'_> {
-    /// How grave it is.
-    pub fn level(&self) -> Level {
-        match self {
-            Notice::TryFailed { .. } => Level::Debug,
-            Notice::OutageBegins { .. }
-            | Notice::OutageLasts { .. }
-            | Notice::ThrottleBegins { .. }
-            | Notice::TokenEnds { .. } => Level::Warning,
-            Notice::OutageEnds { .. }
-            | Notice::ThrottleEnds { .. }
-            | Notice::TokenRenewed { .. } => Level::Info,
-        }
-    }
-}
-
-/// Hears of every notice, on any thread.
+/// A callback for every notice, called on any thread.
 pub type NoticeObserver = Arc<dyn Fn(&Notice<'_>) + Send + Sync>;
 
 impl fmt::Display for Notice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Notice::TryFailed {
+            Notice::AttemptFailed {
                 attempt,
                 delay,
                 error,
-            } => write!(f, "{error}; try {attempt}, again in {}", span(*delay)),
-            Notice::OutageBegins { error, patience } => write!(
+            } => write!(
                 f,
-                "{error}; waiting and trying again, for {} at most",
-                span(*patience)
+                "{error}; attempt {attempt}, retrying in {}",
+                span(*delay)
             ),
+            Notice::OutageBegins { error, patience } => {
+                write!(f, "{error}; retrying for up to {}", span(*patience))
+            }
             Notice::OutageLasts {
                 error,
                 lasting,
                 waiting,
             } => write!(
                 f,
-                "{} the container since {}: {error}",
-                counted(
-                    *waiting,
-                    "request still waits for",
-                    "requests still wait for"
-                ),
+                "requests have been failing for {} ({waiting} waiting to be retried): {error}",
                 span(*lasting)
             ),
             Notice::OutageEnds {
                 lasted,
                 calls,
-                tries,
+                attempts,
             } => write!(
                 f,
-                "the container answers again after {}; {} repeated, with {} in all",
+                "the container responds again after {}; {} retried, with {} in total",
                 span(*lasted),
                 counted(*calls, "request was", "requests were"),
-                counted(*tries, "failed try", "failed tries")
+                counted(*attempts, "failed attempt", "failed attempts")
             ),
             Notice::ThrottleBegins { pace } => write!(
                 f,
-                "the service asks for fewer requests: going on with about {pace} a second, and with more as \
-                 soon as it takes them"
+                "the service throttles: limited to about {pace} requests per second until it accepts more"
             ),
             Notice::ThrottleEnds { lasted } => write!(
                 f,
-                "the service takes as many requests as there are again, after {}",
+                "the service no longer throttles, after {}",
                 span(*lasted)
             ),
-            Notice::TokenEnds { at, left, file } => {
+            Notice::TokenExpires { at, left, file } => {
                 write!(
                     f,
-                    "the SAS token ends at {}, in {}: ",
+                    "the SAS token expires at {}, in {}: ",
                     instant(*at),
                     span(*left)
                 )?;
                 match file {
                     Some(file) => write!(
                         f,
-                        "if the transfer takes longer, put a new token into {} in time",
+                        "if the transfer takes longer, write a new token to {} before then",
                         file.display()
                     ),
                     None => f.write_str(
-                        "if the transfer takes longer, it comes to rest then and goes on with a new token; \
-                         with --sas-token-file the new token can be put into the file meanwhile",
+                        "if the transfer takes longer, it pauses then and can be resumed with a new token; \
+                         with --sas-token-file, a new token can be written to the file while it runs",
                     ),
                 }
             }
-            Notice::TokenRenewed { file, until } => {
-                write!(f, "going on with the new SAS token in {}", file.display())?;
-                match until {
-                    Some(until) => write!(f, ", which ends at {}", instant(*until)),
+            Notice::TokenRenewed { file, expiry } => {
+                write!(f, "now using the new SAS token in {}", file.display())?;
+                match expiry {
+                    Some(expiry) => write!(f, ", which expires at {}", instant(*expiry)),
                     None => Ok(()),
                 }
             }
@@ -179,7 +158,7 @@ fn instant(time: SystemTime) -> humantime::Rfc3339Timestamp {
     humantime::format_rfc3339_seconds(time)
 }
 
-/// A span of time as a person says it: parts of a second only where there is no more.
+/// Formats a duration for people, with fractions of a second only below a minute.
 pub(super) fn span(span: Duration) -> String {
     let minutes = span.as_secs() / 60;
     match minutes {

@@ -1,6 +1,6 @@
-//! What the calls of one container tell together while they are repeated.
+//! Notices about outages: the calls of one container that fail and are retried, reported together.
 //!
-//! Many calls fail at the same moment when a service is away: one of them speaks for all.
+//! When a service is unavailable, many calls fail at the same moment; one notice covers all of them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use super::ContainerError;
 use super::notice::{Notice, NoticeObserver};
 
-/// An outage is told of when it begins, and then no more often than this.
-pub const TOLD_EVERY: Duration = Duration::from_secs(30);
+/// The min time between two notices about failing calls.
+pub const NOTICE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Calls that failed for a passing reason and are tried again.
+/// The calls of one container that failed with a transient error and are retried.
 #[derive(Default)]
 pub(super) struct Outage {
     state: Mutex<State>,
@@ -22,19 +22,19 @@ pub(super) struct Outage {
 
 #[derive(Default)]
 struct State {
-    /// Calls that failed and have not ended yet.
+    /// Calls that failed and are not finished.
     waiting: u64,
-    /// Since when there have always been some.
+    /// The start of the outage: there have been failing calls ever since.
     since: Option<Instant>,
-    /// When the first of them succeeded since the last failure.
-    answered: Option<Instant>,
-    /// Whether this outage was told of; its end is told of only then.
-    told: bool,
-    /// When anything was last told.
-    last_told: Option<Instant>,
-    /// Of the outages whose end was not told of: calls, and tries.
+    /// The first success after the last failure.
+    first_success: Option<Instant>,
+    /// Whether the start of this outage was reported. Otherwise its end is not reported either.
+    is_reported: bool,
+    last_notice: Option<Instant>,
+    /// Retried calls since the last [`Notice::OutageEnds`].
     calls: u64,
-    tries: u64,
+    /// Failed attempts of these calls.
+    attempts: u64,
 }
 
 impl Outage {
@@ -42,34 +42,34 @@ impl Outage {
         self.observer = Some(observer);
     }
 
-    /// A call failed for the first time; it counts as waiting until what is returned is dropped.
-    pub(super) fn enter(self: &Arc<Self>) -> Waiting {
+    /// Registers a call that failed for the first time. It counts as waiting until the guard is dropped.
+    pub(super) fn enter(self: &Arc<Self>) -> FailingCall {
         let mut state = self.state();
         state.waiting += 1;
         state.calls += 1;
         state.since.get_or_insert_with(Instant::now);
-        Waiting {
+        FailingCall {
             outage: Arc::clone(self),
-            through: false,
+            is_successful: false,
         }
     }
 
-    /// A waiting call is about to wait once more, since it failed with `error`.
+    /// Records that an attempt of a registered call failed with `error`, before its next backoff.
     pub(super) fn failed(&self, error: &ContainerError, patience: Duration) {
         let notice = {
             let mut state = self.state();
-            state.tries += 1;
-            state.answered = None;
+            state.attempts += 1;
+            state.first_success = None;
             let now = Instant::now();
-            let recently = state
-                .last_told
-                .is_some_and(|told| now.duration_since(told) < TOLD_EVERY);
-            if recently {
+            let is_recent = state
+                .last_notice
+                .is_some_and(|last| now.duration_since(last) < NOTICE_INTERVAL);
+            if is_recent {
                 return;
             }
-            state.last_told = Some(now);
+            state.last_notice = Some(now);
             let lasting = state.since.map_or(Duration::ZERO, |since| now - since);
-            match std::mem::replace(&mut state.told, true) {
+            match std::mem::replace(&mut state.is_reported, true) {
                 false => Notice::OutageBegins { error, patience },
                 true => Notice::OutageLasts {
                     error,
@@ -78,37 +78,37 @@ impl Outage {
                 },
             }
         };
-        self.tell(&notice);
+        self.notify(&notice);
     }
 
-    fn leave(&self, through: bool) {
+    fn leave(&self, is_successful: bool) {
         let notice = {
             let mut state = self.state();
             state.waiting -= 1;
             let now = Instant::now();
-            let answered = match through {
-                true => *state.answered.get_or_insert(now),
+            let first_success = match is_successful {
+                true => *state.first_success.get_or_insert(now),
                 false => now,
             };
             if state.waiting > 0 {
                 return;
             }
             let since = state.since.take();
-            state.answered = None;
-            let told = std::mem::take(&mut state.told);
-            if !told || !through {
+            state.first_success = None;
+            let is_reported = std::mem::take(&mut state.is_reported);
+            if !is_reported || !is_successful {
                 return;
             }
             Notice::OutageEnds {
-                lasted: since.map_or(Duration::ZERO, |since| answered - since),
+                lasted: since.map_or(Duration::ZERO, |since| first_success - since),
                 calls: std::mem::take(&mut state.calls),
-                tries: std::mem::take(&mut state.tries),
+                attempts: std::mem::take(&mut state.attempts),
             }
         };
-        self.tell(&notice);
+        self.notify(&notice);
     }
 
-    fn tell(&self, notice: &Notice<'_>) {
+    fn notify(&self, notice: &Notice<'_>) {
         if let Some(observer) = &self.observer {
             observer(notice);
         }
@@ -119,21 +119,21 @@ impl Outage {
     }
 }
 
-/// A call that is being repeated.
-pub(super) struct Waiting {
+/// A registered call that failed and is retried.
+pub(super) struct FailingCall {
     outage: Arc<Outage>,
-    through: bool,
+    is_successful: bool,
 }
 
-impl Waiting {
-    /// The call succeeded after all.
-    pub(super) fn through(mut self) {
-        self.through = true;
+impl FailingCall {
+    /// Marks the call as successful.
+    pub(super) fn succeed(mut self) {
+        self.is_successful = true;
     }
 }
 
-impl Drop for Waiting {
+impl Drop for FailingCall {
     fn drop(&mut self) {
-        self.outage.leave(self.through);
+        self.outage.leave(self.is_successful);
     }
 }

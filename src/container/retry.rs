@@ -1,4 +1,4 @@
-//! Repeats calls that failed for a passing reason.
+//! A wrapper that retries calls that fail with transient errors.
 
 use std::fmt;
 use std::future::Future;
@@ -10,32 +10,33 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::blob_failures::{FailureStreak, ReadKind, Successes};
 use super::limit::is_throttled;
 use super::notice::{Notice, NoticeObserver};
-use super::others::{Alone, Asks, Others};
-use super::outage::{Outage, Waiting};
+use super::outage::{FailingCall, Outage};
 use super::{
     BlobName, Container, ContainerError, ContainerErrorKind, ListMarker, ListPage, NetworkFailure,
     Operation, PutBody,
 };
 use crate::stop::StopFlag;
 
-/// When to try again, and when to give up.
+/// When to retry a call, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// A try after the third is due no later than this after the first failure; it may still wait for its place then
-    /// (`super::limit`). Ten minutes: longer than Azure's fail-over of a storage node. Zero: one try.
+    /// The max time from the first failure to the last attempt, which may then still wait for its permit
+    /// (`super::limit`). Each call has at least three attempts, or one if this is zero. 10 minutes, which is longer than
+    /// Azure's fail-over of a storage node.
     pub patience: Duration,
-    /// The longest wait before the second try; it doubles with each further one. 200 ms.
+    /// The max backoff before the second attempt; it doubles with each further attempt. 200 ms.
     pub first_delay: Duration,
-    /// The longest wait before any try. 30 s.
+    /// The max backoff before any attempt. 30 s.
     pub max_delay: Duration,
-    /// The longest wait that a service's Retry-After is granted. 2 minutes.
+    /// The max wait for a service's `Retry-After`. 2 minutes.
     pub max_retry_after: Duration,
-    /// The patience while nothing has ever answered and the host is not found or refuses connections: a mistyped
-    /// account should not take ten minutes to tell. 30 s.
+    /// The patience if the host is not found or refuses connections before the service has ever responded, so that a
+    /// mistyped account is reported soon. 30 s.
     pub first_contact: Duration,
-    /// How long a call may go on after the run was asked to stop; waits end at once. 5 s.
+    /// The time that calls in flight have to finish after a stop was requested. A backoff ends immediately. 5 s.
     pub stop_grace: Duration,
 }
 
@@ -53,43 +54,46 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Full jitter: anything between nothing and the doubling bound, so that clients that failed together do not come
-    /// back together. A service's Retry-After is the least wait. The last try is at the end of what is `left` of
-    /// the patience; `None` when nothing is left, or less than the service asks for.
+    /// Returns the backoff before the next attempt; `None` if nothing is `left` of the patience, or less than the
+    /// service's `Retry-After`, which is the min backoff.
+    ///
+    /// Full jitter: a random time up to the doubling bound, so that clients that failed together do not retry together.
+    /// The last attempt is at the end of the patience.
     fn delay(&self, attempt: u32, error: &ContainerError, left: Duration) -> Option<Duration> {
         let doubled = 2u32.saturating_pow(attempt.saturating_sub(1));
         let bound = self.first_delay.saturating_mul(doubled).min(self.max_delay);
         let jittered = bound.mul_f64(fastrand::f64());
-        let asked = error.retry_after().unwrap_or_default();
-        let asked = asked.min(self.max_retry_after);
-        (!left.is_zero() && asked <= left).then(|| asked.saturating_add(jittered).min(left))
+        let retry_after = error.retry_after().unwrap_or_default();
+        let retry_after = retry_after.min(self.max_retry_after);
+        (!left.is_zero() && retry_after <= left)
+            .then(|| retry_after.saturating_add(jittered).min(left))
     }
 }
 
-/// So many tries each call has, however short the patience: one may wait for long until the limiter
-/// (`super::limit`) lets it begin.
-const LEAST_TRIES: u32 = 3;
-/// Tries of one call that a service turns away before this counts as an outage.
-const THROTTLED_TRIES: u32 = 6;
+/// The min number of attempts of a call, however short the patience: an attempt may wait for a long time until the
+/// limiter (`super::limit`) lets it start.
+const MIN_ATTEMPTS: u32 = 3;
+/// The number of throttled attempts of one call that count as an outage.
+const THROTTLED_ATTEMPTS: u32 = 6;
 
-/// A container whose passing failures are waited out.
+/// A container whose calls are retried after transient errors.
 pub struct Retrying<C> {
     inner: C,
     policy: RetryPolicy,
     observer: Option<NoticeObserver>,
     outage: Arc<Outage>,
-    /// Calls that wait for their next try.
+    /// The number of calls in backoff.
     gauge: Arc<AtomicUsize>,
     stop: Arc<StopFlag>,
-    /// Whether the service has answered anything yet.
-    reached: AtomicBool,
-    /// How long one blob may fail while others are read; none: as long as everything else.
+    /// Whether the service has ever responded.
+    is_reached: AtomicBool,
+    /// The time after which a blob that alone cannot be read is abandoned; `None`: the same as for every other call.
     blob_patience: Option<Duration>,
-    others: Others,
+    successes: Successes,
 }
 
 impl<C: Container> Retrying<C> {
-    /// Repeats the calls of `inner`.
+    /// Retries the calls to `inner`.
     pub fn new(inner: C, policy: RetryPolicy) -> Self {
         Self {
             inner,
@@ -98,23 +102,22 @@ impl<C: Container> Retrying<C> {
             outage: Arc::default(),
             gauge: Arc::default(),
             stop: Arc::default(),
-            reached: AtomicBool::new(false),
+            is_reached: AtomicBool::new(false),
             blob_patience: None,
-            others: Others::default(),
+            successes: Successes::default(),
         }
     }
 
-    /// Also gives up a blob after this time, if it alone cannot be read: at least five tries must fail, each of them
-    /// while other blobs are read. The error is one for which [`ContainerError::is_of_one_blob`] holds.
+    /// Also abandons a blob after this time if it alone cannot be read: at least five attempts failed, each of them
+    /// while other blobs could be read. [`ContainerError::is_of_one_blob`] is true for the error.
     pub fn with_blob_patience(mut self, patience: Duration) -> Self {
         self.blob_patience = Some(patience);
         self
     }
 
-    /// Also tells `observer` of every failed try, and when calls begin to fail, while they fail, and when
-    /// they succeed again.
+    /// Also reports to `observer` each failed attempt, and the start, the duration and the end of outages.
     pub fn with_notices(mut self, observer: NoticeObserver) -> Self {
-        // Nobody else has it before the first call.
+        // There is no other reference before the first call.
         if let Some(outage) = Arc::get_mut(&mut self.outage) {
             outage.set_observer(Arc::clone(&observer));
         }
@@ -122,40 +125,40 @@ impl<C: Container> Retrying<C> {
         self
     }
 
-    /// Also keeps `gauge` at the number of calls that failed and wait for their next try.
+    /// Also keeps `gauge` at the number of calls in backoff.
     pub fn with_gauge(mut self, gauge: Arc<AtomicUsize>) -> Self {
         self.gauge = gauge;
         self
     }
 
-    /// Ends waits when the run is asked to stop, and calls that take longer than [`RetryPolicy::stop_grace`] then.
+    /// Ends backoffs when a stop is requested, and abandons calls that take longer than [`RetryPolicy::stop_grace`] then.
     pub fn with_stop(mut self, stop: Arc<StopFlag>) -> Self {
         self.stop = stop;
         self
     }
 
     fn patience(&self, error: &ContainerError) -> Duration {
-        let unreachable = matches!(
+        let is_unreachable = matches!(
             error.kind(),
             ContainerErrorKind::Network(NetworkFailure::Dns | NetworkFailure::Connect)
         );
-        match unreachable && !self.reached.load(Relaxed) {
+        match is_unreachable && !self.is_reached.load(Relaxed) {
             true => self.policy.patience.min(self.policy.first_contact),
             false => self.policy.patience,
         }
     }
 
-    async fn repeat<T, F: Future<Output = Result<T, ContainerError>> + Send>(
+    async fn with_retries<T, F: Future<Output = Result<T, ContainerError>> + Send>(
         &self,
         operation: Operation,
         blob: Option<&BlobName>,
         prefix: &str,
         call: impl Fn() -> F + Send + Sync,
     ) -> Result<T, ContainerError> {
-        let asks = Asks::of(operation, prefix).filter(|_| self.blob_patience.is_some());
-        let mut alone = asks.map(Alone::new);
+        let kind = ReadKind::of(operation, prefix).filter(|_| self.blob_patience.is_some());
+        let mut streak = kind.map(FailureStreak::new);
         let mut first_failure = None;
-        let mut waiting: Option<Waiting> = None;
+        let mut failing_call: Option<FailingCall> = None;
         let mut attempt: u32 = 0;
         loop {
             let outcome = tokio::select! {
@@ -167,47 +170,51 @@ impl<C: Container> Retrying<C> {
             };
             let error = match outcome {
                 Err(error) if error.is_transient() => error,
-                settled => {
-                    self.reached.store(true, Relaxed);
-                    if let Some(waiting) = waiting
-                        && settled.is_ok()
+                finished => {
+                    self.is_reached.store(true, Relaxed);
+                    if let Some(failing_call) = failing_call
+                        && finished.is_ok()
                     {
-                        waiting.through();
+                        failing_call.succeed();
                     }
-                    return settled;
+                    return finished;
                 }
             };
             if !matches!(error.kind(), ContainerErrorKind::Network(_)) {
-                self.reached.store(true, Relaxed);
+                self.is_reached.store(true, Relaxed);
             }
             attempt = attempt.saturating_add(1);
             let patience = self.patience(&error);
-            let failing = *first_failure.get_or_insert_with(Instant::now);
-            if let Some(alone) = &mut alone
+            let failing_since = *first_failure.get_or_insert_with(Instant::now);
+            if let Some(streak) = &mut streak
                 && !self.stop.is_requested()
             {
                 tokio::select! {
-                    () = alone.failed(&error, &self.others, &self.inner) => {}
+                    () = streak.record_failure(&error, &self.successes, &self.inner) => {}
                     () = self.stop.requested(self.policy.stop_grace) => {}
                 }
                 let time = self.blob_patience;
-                if time.is_some_and(|time| self.others.gives_up(alone, time)) {
-                    return Err(error.with_tries(attempt, failing.elapsed()).of_one_blob());
+                if time.is_some_and(|time| self.successes.should_abandon(streak, time)) {
+                    return Err(error
+                        .with_attempts(attempt, failing_since.elapsed())
+                        .of_one_blob());
                 }
             }
-            let elapsed = failing.elapsed();
+            let elapsed = failing_since.elapsed();
             let left = match patience.saturating_sub(elapsed) {
-                Duration::ZERO if attempt < LEAST_TRIES => patience.min(self.policy.max_delay),
+                Duration::ZERO if attempt < MIN_ATTEMPTS => patience.min(self.policy.max_delay),
                 left => left,
             };
             let delay = match self.policy.delay(attempt, &error, left) {
                 Some(delay) if !self.stop.is_requested() => delay,
                 _ => {
-                    let error = error.with_tries(attempt, elapsed);
-                    return Err(match &alone {
-                        Some(alone)
+                    let error = error.with_attempts(attempt, elapsed);
+                    return Err(match &streak {
+                        Some(streak)
                             if !self.stop.is_requested()
-                                && alone.is_likely(&error, &self.others, &self.inner).await =>
+                                && streak
+                                    .is_of_the_blob(&error, &self.successes, &self.inner)
+                                    .await =>
                         {
                             error.of_one_blob()
                         }
@@ -215,23 +222,23 @@ impl<C: Container> Retrying<C> {
                     });
                 }
             };
-            // What throttles is told of by the limiter (`super::limit`); here only if it lasts.
-            if waiting.is_some() || !is_throttled(&error) || attempt >= THROTTLED_TRIES {
-                waiting.get_or_insert_with(|| self.outage.enter());
+            // The limiter (`super::limit`) reports throttling; it counts as an outage only if it persists.
+            if failing_call.is_some() || !is_throttled(&error) || attempt >= THROTTLED_ATTEMPTS {
+                failing_call.get_or_insert_with(|| self.outage.enter());
                 self.outage.failed(&error, patience);
             }
             if let Some(observer) = &self.observer {
-                observer(&Notice::TryFailed {
+                observer(&Notice::AttemptFailed {
                     attempt,
                     delay,
                     error: &error,
                 });
             }
-            let _waits = Gauged::new(&self.gauge);
+            let _gauge = GaugeGuard::new(&self.gauge);
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = self.stop.requested(Duration::ZERO) => {
-                    return Err(error.with_tries(attempt, failing.elapsed()));
+                    return Err(error.with_attempts(attempt, failing_since.elapsed()));
                 }
             }
         }
@@ -240,22 +247,22 @@ impl<C: Container> Retrying<C> {
     fn abandoned(&self, operation: Operation, blob: Option<&BlobName>) -> ContainerError {
         let kind = ContainerErrorKind::Network(NetworkFailure::Timeout);
         ContainerError::new(kind, operation, self.inner.location())
-            .with_detail("given up, since the run was asked to stop")
+            .with_detail("abandoned, because the run is stopping")
             .with_optional_blob(blob)
     }
 }
 
-/// One more in a gauge until it is dropped: a call may be dropped while it waits.
-struct Gauged<'a>(&'a AtomicUsize);
+/// Increments a gauge until it is dropped, also if the call is cancelled during its backoff.
+struct GaugeGuard<'a>(&'a AtomicUsize);
 
-impl<'a> Gauged<'a> {
+impl<'a> GaugeGuard<'a> {
     fn new(gauge: &'a AtomicUsize) -> Self {
         gauge.fetch_add(1, Relaxed);
-        Gauged(gauge)
+        GaugeGuard(gauge)
     }
 }
 
-impl Drop for Gauged<'_> {
+impl Drop for GaugeGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
@@ -279,13 +286,15 @@ impl<C: Container> Container for Retrying<C> {
     async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
         // A clone shares the bytes.
         let put = || self.inner.put(name, content.clone());
-        self.repeat(Operation::Put, Some(name), "", put).await
+        self.with_retries(Operation::Put, Some(name), "", put).await
     }
 
     async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
         let get = || self.inner.get(name, at_most);
-        let content = self.repeat(Operation::Get, Some(name), "", get).await?;
-        self.others.read(name, &content);
+        let content = self
+            .with_retries(Operation::Get, Some(name), "", get)
+            .await?;
+        self.successes.record_get(name, &content);
         Ok(content)
     }
 
@@ -296,14 +305,17 @@ impl<C: Container> Container for Retrying<C> {
         at_most: u32,
     ) -> Result<ListPage, ContainerError> {
         let list = || self.inner.list(prefix, from.clone(), at_most);
-        let page = self.repeat(Operation::List, None, prefix, list).await?;
-        self.others.found();
+        let page = self
+            .with_retries(Operation::List, None, prefix, list)
+            .await?;
+        self.successes.record_list();
         Ok(page)
     }
 
     async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
         let delete = || self.inner.delete(name);
-        self.repeat(Operation::Delete, Some(name), "", delete).await
+        self.with_retries(Operation::Delete, Some(name), "", delete)
+            .await
     }
 }
 

@@ -1,11 +1,14 @@
-//! Shared access signatures: the token that lets a request in, and what can be told from it beforehand.
+//! Shared access signatures (SAS): tokens that authorize requests, and checks of a token before its first use.
 //!
-//! The fields are those of Azure's documentation "Create a service SAS" and "Create an account SAS". The
-//! signature (`sig`) is the secret: it leaves this type only as part of a request's URL.
+//! The fields are described in Azure's documentation, "Create a service SAS" and "Create an account SAS". The signature
+//! (`sig`) is the secret: it leaves this type only in the URL of a request.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use thiserror::Error;
 use url::form_urlencoded;
 
@@ -14,52 +17,52 @@ use url::form_urlencoded;
 pub struct SasToken {
     /// Percent-decoded fields in the given order.
     fields: Box<[(String, String)]>,
-    /// The fields as a request's query has them.
+    /// The fields, percent-encoded for the query of a request.
     query: Box<str>,
     start: Option<SystemTime>,
     expiry: Option<SystemTime>,
 }
 
-/// Why a text is no SAS token. Holds nothing of the text but field names.
+/// Why a text is not a SAS token. Contains no part of the text except the names of fields.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InvalidSas {
-    /// Nothing was given.
+    /// The text is empty.
     #[error("the SAS token is empty")]
     Empty,
-    /// There is no `sig` field.
+    /// The `sig` field is missing.
     #[error(
-        "the SAS token has no signature (field sig): it seems to be cut off; quote the token, since the shell ends a word at '&'"
+        "the SAS token has no signature (field sig): it seems to be cut off; quote the token, because the shell ends an argument at '&'"
     )]
     NoSignature,
     /// The signature is empty.
     #[error("the SAS token's signature (sig=) is empty; copy the token again")]
     EmptySignature,
-    /// A part of it is not `name=value`.
+    /// A part of the text is not `name=value`.
     #[error("the SAS token is not of the form name=value&name=value; copy the token again")]
     Form,
-    /// The quotes that a shell would have taken away are part of it.
+    /// The text contains the quotes that a shell would have removed.
     #[error(
-        "the SAS token stands in quotes that are part of it: leave them out, in a file or a variable it needs none"
+        "the SAS token contains the quotes around it: remove them, because a token in a file or a variable needs none"
     )]
     Quoted,
-    /// It is a URL with a token at its end.
-    #[error("the SAS token is a whole URL: give what follows its '?'")]
-    WholeUrl,
-    /// It is what signs tokens, not one.
+    /// The text is a URL that ends with a token.
+    #[error("the SAS token is a complete URL: give only the part after the '?'")]
+    Url,
+    /// The text is a key that signs tokens.
     #[error(
-        "the SAS token is an account's key or a connection string: make a SAS token for the container with it, which can do less and ends"
+        "the SAS token is an account key or a connection string: use it to create a SAS token for the container, which grants less and expires"
     )]
     Key,
     /// A field occurs twice.
     #[error("the SAS token has the field {0:?} twice; copy the token again")]
     Repeated(&'static str),
-    /// A time could not be read.
+    /// The value of a field is not a time.
     #[error("the SAS token's field {0} is not a time such as 2030-01-31T12:00:00Z")]
     Time(&'static str),
 }
 
-/// Permissions that a transfer may need.
+/// Permissions of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Permissions {
     /// `r`
@@ -73,14 +76,14 @@ pub struct Permissions {
 }
 
 impl Permissions {
-    /// What loading needs.
+    /// The permissions that a load needs.
     pub const ALL: Self = Self {
         read: true,
         write: true,
         delete: true,
         list: true,
     };
-    /// What reading a container needs.
+    /// The permissions that reading a container needs.
     pub const READ: Self = Self {
         read: true,
         write: false,
@@ -89,7 +92,7 @@ impl Permissions {
     };
 }
 
-/// As it is asked for: `read and list (rl)`.
+/// Formats the permissions as in `read and list (rl)`.
 impl fmt::Display for Permissions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let granted = [
@@ -112,45 +115,45 @@ impl fmt::Display for Permissions {
     }
 }
 
-/// What makes a token useless before it is tried.
+/// Why a token would be rejected, as far as its fields show.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SasProblem {
-    /// It is past its expiry.
+    /// The token has expired.
     #[error("the SAS token expired at {0}: get a new one")]
     Expired(String),
-    /// Its start lies ahead.
+    /// The token is not valid yet.
     #[error("the SAS token is valid only from {0}: wait, or check this host's clock")]
     NotYetValid(String),
     /// Permissions are missing.
     #[error("the SAS token lacks the permissions {missing}: get one with {needed}")]
     Permissions {
-        /// Those that it lacks.
+        /// The missing permissions.
         missing: String,
-        /// What it is needed for.
+        /// All permissions that are needed.
         needed: Permissions,
     },
-    /// It is for something other than a container.
+    /// The token is for a resource other than a container.
     #[error(
         "the SAS token is for a single {0}, not for a container (sr=c): get one for the container"
     )]
     Resource(&'static str),
-    /// An account SAS that does not reach blobs.
+    /// An account SAS that does not grant access to the blob service.
     #[error(
         "the SAS token is for an account, but not for its blob service (ss={0}): it needs ss with b"
     )]
     Service(String),
-    /// An account SAS that does not reach containers and objects.
+    /// An account SAS that does not grant access to containers and objects.
     #[error(
         "the SAS token is for an account, but not for containers and objects (srt={0}): it needs srt with c and o"
     )]
     ResourceTypes(String),
-    /// The token is of no known kind.
-    #[error("the SAS token says neither sr (container) nor ss and srt (account): copy it again")]
+    /// The token is neither a service SAS nor an account SAS.
+    #[error("the SAS token has neither sr (container) nor ss and srt (account): copy it again")]
     UnknownKind,
 }
 
-/// Clocks differ; a token is taken as not yet valid only beyond this. Azure recommends to allow for 15 minutes.
+/// The tolerated difference between clocks, before a token counts as not yet valid. Azure recommends 15 minutes.
 const CLOCK_SKEW: Duration = Duration::from_secs(15 * 60);
 
 const KNOWN_FIELDS: [&str; 10] = [
@@ -158,7 +161,7 @@ const KNOWN_FIELDS: [&str; 10] = [
 ];
 
 impl SasToken {
-    /// Reads a token in the form of a URL's query; a leading `?` and surrounding white space are dropped.
+    /// Parses a token in the form of a URL's query. A leading `?` and surrounding white space are ignored.
     pub fn parse(token: &str) -> Result<Self, InvalidSas> {
         let token = token.trim();
         let token = token.strip_prefix('?').unwrap_or(token);
@@ -172,7 +175,7 @@ impl SasToken {
             return Err(InvalidSas::Quoted);
         }
         if token.contains("://") && token.contains('?') {
-            return Err(InvalidSas::WholeUrl);
+            return Err(InvalidSas::Url);
         }
         // A key is 64 bytes in Base64.
         if token.contains("AccountKey=") || !token.contains('&') && token.ends_with("==") {
@@ -212,14 +215,17 @@ impl SasToken {
         Ok(sas)
     }
 
-    /// When it ends; `None` when a stored access policy says so, which only the service knows.
+    /// Returns the expiry; `None` if a stored access policy sets it, which only the service knows.
     pub fn expiry(&self) -> Option<SystemTime> {
         self.expiry
     }
 
-    /// Whether it can be used at `now` for what is `needed`, as far as the token itself tells.
+    /// Checks whether the token is valid at `now` and grants the `needed` permissions, as far as its fields show.
     ///
-    /// What a stored access policy (`si`) decides is left to the service.
+    /// Restrictions of a stored access policy (`si`) are not checked.
+    ///
+    /// # Errors
+    /// The first problem found.
     pub fn check(&self, now: SystemTime, needed: Permissions) -> Result<(), SasProblem> {
         let text = |name| self.field(name).unwrap_or_default().to_owned();
         if self.expiry.is_some_and(|expiry| now >= expiry) {
@@ -257,29 +263,29 @@ impl SasToken {
         }
     }
 
-    /// A request's query, percent-encoded, with the signature: not for messages.
+    /// Returns the percent-encoded query of a request. It contains the signature: not for messages.
     pub(crate) fn secret_query(&self) -> &str {
         &self.query
     }
 
-    /// The fields of [`SasToken::secret_query`], percent-decoded, with the signature: not for messages.
+    /// Returns the percent-decoded fields. They contain the signature: not for messages.
     pub(crate) fn secret_fields(&self) -> impl Iterator<Item = (&str, &str)> {
         self.fields
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    fn field(&self, wanted: &str) -> Option<&str> {
+    fn field(&self, field: &str) -> Option<&str> {
         self.secret_fields()
-            .find_map(|(name, value)| (name == wanted).then_some(value))
+            .find_map(|(name, value)| (name == field).then_some(value))
     }
 }
 
-/// Shows every known field but the signature; of unknown fields only the names, since nobody knows what they hold.
+/// Shows every known field except the signature. The values of unknown fields are not shown, because they may be secret.
 impl fmt::Display for SasToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, (name, value)) in self.fields.iter().enumerate() {
-            if place > 0 {
+        for (index, (name, value)) in self.fields.iter().enumerate() {
+            if index > 0 {
                 f.write_str("&")?;
             }
             let shown = if name != "sig" && KNOWN_FIELDS.contains(&name.as_str()) {
@@ -314,7 +320,8 @@ fn missing(granted: &str, needed: Permissions) -> String {
     names.join(", ")
 }
 
-/// Percent-decoding. A `+` stays: portals hand out signatures whose Base64 `+` is escaped or bare, but never a space.
+/// Decodes percent-encoded UTF-8. A `+` stays: portals issue signatures whose Base64 `+` may be escaped or not, and that
+/// contain no spaces.
 pub(super) fn percent_decoded(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
@@ -330,89 +337,27 @@ pub(super) fn percent_decoded(text: &str) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-/// The forms that Azure takes: `YYYY-MM-DD`, with `Thh:mmTZD`, with `Thh:mm:ssTZD`; also with a fraction of a second.
+/// Parses the formats that Azure accepts: `YYYY-MM-DD`, with `Thh:mmTZD`, with `Thh:mm:ssTZD`; also with a fraction of a second.
 fn parse_time(text: &str) -> Option<SystemTime> {
-    let (date, time) = match text.split_once('T') {
-        Some((date, time)) => (date, Some(time)),
-        None => (text, None),
-    };
-    let mut parts = date.split('-');
-    let year = number(parts.next()?, 4)?;
-    let month = number(parts.next()?, 2)?;
-    let day = number(parts.next()?, 2)?;
-    if parts.next().is_some() || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    let mut seconds = days_since_1970(year, month, day).checked_mul(86_400)?;
-    if let Some(time) = time {
-        seconds = seconds.checked_add(parse_clock(time)?)?;
-    }
-    match u64::try_from(seconds) {
-        Ok(after) => SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(after)),
-        Err(_) => SystemTime::UNIX_EPOCH.checked_sub(Duration::from_secs(seconds.unsigned_abs())),
-    }
-}
-
-/// Seconds of `hh:mm[:ss[.f]]` and a zone (`Z`, `+hh:mm` or `-hh:mm`).
-fn parse_clock(time: &str) -> Option<i64> {
-    let zone_at = time.find(['Z', '+', '-'])?;
-    let (clock, zone) = time.split_at(zone_at);
-    let mut parts = clock.split(':');
-    let hour = number(parts.next()?, 2)?;
-    let minute = number(parts.next()?, 2)?;
-    let second = match parts.next() {
-        Some(second) => {
-            let (whole, fraction) = second.split_once('.').unwrap_or((second, "0"));
-            fraction.bytes().all(|b| b.is_ascii_digit()).then_some(())?;
-            number(whole, 2)?
-        }
-        None => 0,
-    };
-    if parts.next().is_some() || hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    let offset = match (zone.get(..1)?, zone.get(1..)?) {
-        ("Z", "") => 0,
-        (sign, offset) => {
-            let (hours, minutes) = offset.split_once(':')?;
-            let offset = number(hours, 2)? * 3600 + number(minutes, 2)? * 60;
-            match sign {
-                "+" => offset,
-                "-" => -offset,
-                _ => return None,
-            }
+    let timestamp: Timestamp = match text.contains('T') {
+        true => text.parse().ok()?,
+        false => {
+            let date: Date = text.parse().ok()?;
+            date.to_zoned(TimeZone::UTC).ok()?.timestamp()
         }
     };
-    Some(hour * 3600 + minute * 60 + second - offset)
+    Some(timestamp.into())
 }
 
-fn number(text: &str, digits: usize) -> Option<i64> {
-    let plain = text.len() == digits && text.bytes().all(|b| b.is_ascii_digit());
-    plain.then(|| text.parse().ok()).flatten()
-}
-
-/// Days from 1970-01-01 in the Gregorian calendar; years start in March here, so that the leap day comes last.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    let days_before_month = (153 * month + 2) / 5;
-    year * 365 + leap_days + days_before_month + day - 1 - 719_468
-}
-
-/// A text without the signatures of tokens in it: what follows `sig=` up to a character that no
-/// signature holds.
+/// Redacts the signatures of tokens in a text: what follows `sig=`, up to a character that no signature contains.
 pub fn redacted(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("sig=") {
         shown.push_str(before);
         shown.push_str("sig=REDACTED");
-        let of_signature = |c: char| c.is_ascii_alphanumeric() || "%+/=-_".contains(c);
-        rest = after.trim_start_matches(of_signature);
+        let is_in_signature = |c: char| c.is_ascii_alphanumeric() || "%+/=-_".contains(c);
+        rest = after.trim_start_matches(is_in_signature);
     }
     shown.push_str(rest);
     shown

@@ -18,7 +18,7 @@ fn check(rest: &str) -> Result<(), SasProblem> {
 }
 
 #[test]
-fn reads_the_query_form() {
+fn tokens_are_queries() {
     let text = format!("?sv=2022-11-02&sr=c&sp=rwdl&se=2031-01-01T00%3A00%3A00Z&sig={SIG}");
     let sas = SasToken::parse(&text).unwrap();
     assert_eq!(sas.expiry(), Some(at("2031-01-01T00:00:00Z")));
@@ -27,7 +27,7 @@ fn reads_the_query_form() {
 }
 
 #[test]
-fn no_form_of_it_shows_the_signature() {
+fn no_format_of_a_token_shows_the_signature() {
     let sas = token("sp=rl&sr=c&zz=sEcReT");
     for shown in [format!("{sas}"), format!("{sas:?}"), format!("{sas:#?}")] {
         for secret in SECRETS {
@@ -38,7 +38,7 @@ fn no_form_of_it_shows_the_signature() {
 }
 
 #[test]
-fn refuses_what_is_no_token() {
+fn other_texts_are_rejected() {
     let cases = [
         ("", InvalidSas::Empty),
         (" ? ", InvalidSas::Empty),
@@ -63,7 +63,7 @@ fn refuses_what_is_no_token() {
 }
 
 #[test]
-fn names_each_missing_permission() {
+fn each_missing_permission_is_reported() {
     assert_eq!(check("sr=c&sp=rwdl"), Ok(()));
     assert_eq!(check("sr=c&sp=racwdxltf"), Ok(()));
     let lacking = |missing: &str| {
@@ -82,29 +82,29 @@ fn names_each_missing_permission() {
     );
     let reader = token("sr=c&sp=rl");
     assert_eq!(reader.check(at("2030-01-01"), Permissions::READ), Ok(()));
-    let told = |permissions| {
+    let message = |permissions| {
         let lacking = token("sr=c&sp=w").check(at("2030-01-01"), permissions);
         lacking.unwrap_err().to_string()
     };
     let start = "the SAS token lacks the permissions read (r)";
     assert_eq!(
-        told(Permissions::READ),
+        message(Permissions::READ),
         format!("{start}, list (l): get one with read and list (rl)")
     );
     assert_eq!(
-        told(Permissions::ALL),
+        message(Permissions::ALL),
         format!("{start}, delete (d), list (l): get one with read, write, delete and list (rwdl)")
     );
 }
 
 #[test]
-fn leaves_a_stored_policy_to_the_service() {
+fn stored_access_policies_are_not_checked() {
     assert_eq!(check("sr=c&si=policy"), Ok(()));
     assert_eq!(token("sr=c&si=policy").expiry(), None);
 }
 
 #[test]
-fn tells_the_times() {
+fn start_and_expiry_are_checked() {
     let expired = check("sr=c&sp=rwdl&se=2030-01-01T00:00:00Z").unwrap_err();
     assert_eq!(expired, SasProblem::Expired("2030-01-01T00:00:00Z".into()));
     assert_eq!(check("sr=c&sp=rwdl&se=2030-01-01T00:00:01Z"), Ok(()));
@@ -117,7 +117,7 @@ fn tells_the_times() {
 }
 
 #[test]
-fn tells_what_it_is_for() {
+fn the_resource_is_checked() {
     assert_eq!(check("sr=b&sp=rwdl"), Err(SasProblem::Resource("blob")));
     assert_eq!(check("sp=rwdl"), Err(SasProblem::UnknownKind));
     assert_eq!(check("ss=bfqt&srt=sco&sp=rwdl"), Ok(()));
@@ -136,7 +136,7 @@ fn tells_what_it_is_for() {
 }
 
 #[test]
-fn reads_the_times_that_azure_takes() {
+fn all_time_formats_of_azure_are_parsed() {
     let seconds = |text| {
         parse_time(text).map(|time| match time.duration_since(SystemTime::UNIX_EPOCH) {
             Ok(after) => i64::try_from(after.as_secs()).unwrap(),

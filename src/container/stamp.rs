@@ -1,23 +1,22 @@
-//! What shows that a blob is the one that was read before.
+//! Stamps, which identify versions of blobs.
 
 use sha2::{Digest, Sha256};
 
-/// A digest of a blob's name and of what its container says about the version of its content: the
-/// ETag in Azure; size, mtime, ctime and inode number in a folder.
+/// A digest of a blob's name and its version: the ETag in Azure; size, mtime, ctime and inode number in a folder.
 ///
-/// Equal stamps mean the same content, up to one chance in 2^64. A blob that was written again has
-/// another stamp, even if its bytes are the same.
+/// Equal stamps mean equal content, with an error probability of 2^-64. A blob that was written again has another stamp,
+/// even if its bytes are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stamp(u64);
 
 impl Stamp {
-    /// Digests the blob's name and the parts of its version.
+    /// Creates the stamp of a blob from its name and the parts of its version.
     pub fn of(name: &str, version: &[&[u8]]) -> Self {
         let parts = std::iter::once(name.as_bytes()).chain(version.iter().copied());
         Self::digest(parts)
     }
 
-    /// Joins stamps, or what was computed from stamps, into one.
+    /// Combines stamps, or numbers derived from stamps, into one.
     pub(crate) fn join(numbers: &[u64]) -> Self {
         let numbers: Vec<[u8; 8]> = numbers.iter().map(|number| number.to_le_bytes()).collect();
         Self::digest(numbers.iter().map(<[u8; 8]>::as_slice))
@@ -26,22 +25,22 @@ impl Stamp {
     fn digest<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut hash = Sha256::new();
         for part in parts {
-            // With the length, so that no two lists of parts are one text.
+            // The length makes the list of parts unambiguous.
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
         let digest: [u8; 32] = hash.finalize().into();
         let (first, _) = digest.split_at(8);
-        // `split_at` gave eight bytes.
+        // `split_at` returned eight bytes.
         Self(first.try_into().map_or(0, u64::from_le_bytes))
     }
 
-    /// The stamp as a number, for a database.
+    /// Returns the stamp as a number for a database.
     pub fn to_bits(self) -> u64 {
         self.0
     }
 
-    /// The stamp of such a number.
+    /// Creates the stamp from a number of [`Stamp::to_bits`].
     pub fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
@@ -52,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_part_counts_and_where_it_ends() {
+    fn parts_and_their_boundaries_count() {
         let stamps = [
             Stamp::of("name", &[b"ab", b"c"]),
             Stamp::of("name", &[b"a", b"bc"]),

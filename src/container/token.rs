@@ -1,7 +1,7 @@
-//! Where requests get their SAS token from, and where they get the next one when it ends.
+//! The source of the SAS tokens of requests.
 //!
-//! Transfers run for days and tokens for hours. A token that came from a file is looked up there
-//! again before it ends, and when the service no longer takes it.
+//! Transfers take days, and tokens are valid for hours. If the token is from a file, the file is read again shortly before
+//! the token expires and whenever the service rejects it.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,97 +15,100 @@ use tokio::time::Instant;
 use super::notice::{Notice, NoticeObserver};
 use super::sas::{InvalidSas, Permissions, SasProblem, SasToken};
 
-/// A token that ends within this time is told of when a transfer begins.
-pub const TOLD_AHEAD: Duration = Duration::from_secs(24 * 3600);
+/// A token that expires within this time is reported when a transfer starts.
+pub const EXPIRY_NOTICE: Duration = Duration::from_secs(24 * 3600);
 
-/// When a token has less time left than this, its file is looked into for the next one.
-pub const LOOK_AHEAD: Duration = Duration::from_secs(5 * 60);
+/// The file is read for a new token if the current one expires within this time.
+pub const RENEWAL_WINDOW: Duration = Duration::from_secs(5 * 60);
 
-/// How often the file is looked into then.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// The min time between two such reads of the file.
+const READ_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Far more than any token has.
+/// The max length of a token file, far more than any token has.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// Why there is no token in a file. Holds nothing of the file's content.
+/// Why a file has no usable token. Contains no part of the file's content.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TokenFileError {
-    /// It could not be read.
+    /// The file cannot be read.
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
-    /// It holds something else.
+    /// The content is not a token.
     #[error("{0}")]
     Invalid(#[from] InvalidSas),
-    /// It holds a token that will not do.
+    /// The service would reject the token.
     #[error("{0}")]
     Problem(#[from] SasProblem),
 }
 
-/// Reads the text of a token, with white space around it.
+/// Reads and parses a token, with white space around it.
+///
+/// # Errors
+/// If it cannot be read or is not a token.
 pub fn read_token(from: impl Read) -> Result<SasToken, TokenFileError> {
     let mut text = String::new();
     from.take(MAX_BYTES).read_to_string(&mut text)?;
     Ok(SasToken::parse(&text)?)
 }
 
-/// The token that requests carry.
+/// The source of the token that requests are sent with.
 pub struct TokenSource {
     file: Option<PathBuf>,
-    /// What a token of the file must permit.
+    /// The permissions that a token from the file must grant.
     needed: Permissions,
     current: Mutex<Current>,
-    /// One request looks into the file for all.
-    looking: tokio::sync::Mutex<()>,
+    /// Held while the file is read, so that one request reads it for all.
+    reading: tokio::sync::Mutex<()>,
     observer: Option<NoticeObserver>,
 }
 
 struct Current {
     token: Arc<SasToken>,
-    /// When the file was last looked into ahead of the token's end.
-    looked: Option<Instant>,
-    /// Whether its end was told of.
-    told: bool,
+    /// The last read of the file before the expiry of the token.
+    last_read: Option<Instant>,
+    /// Whether the expiry was reported.
+    is_reported: bool,
 }
 
 impl Current {
     fn new(token: Arc<SasToken>) -> Self {
         Self {
             token,
-            looked: None,
-            told: false,
+            last_read: None,
+            is_reported: false,
         }
     }
 }
 
-/// What became of a token that the service rejected.
+/// The replacement of a token that the service rejected.
 #[derive(Debug)]
 pub(super) enum Renewal {
-    /// There is another one now.
-    Other(Arc<SasToken>),
-    /// There is none; what to do, as the end of a sentence.
-    None(String),
+    /// The file has another token.
+    Renewed(Arc<SasToken>),
+    /// There is no other token. The advice is the end of a sentence.
+    Unavailable(String),
 }
 
 impl TokenSource {
-    /// One token for good.
+    /// Creates a source with a single token.
     pub fn fixed(token: SasToken) -> Self {
         Self {
             file: None,
             needed: Permissions::ALL,
             current: Mutex::new(Current::new(Arc::new(token))),
-            looking: tokio::sync::Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
             observer: None,
         }
     }
 
-    /// A token that was read from `file`, where its successors will be. One that does not permit what is `needed` is
-    /// not taken.
+    /// Creates a source with a token that was read from `file`, from which its successors are read. A successor that
+    /// does not grant the `needed` permissions is not used.
     pub fn from_file(token: SasToken, file: PathBuf, needed: Permissions) -> Self {
         let source = Self::fixed(token);
-        // Whoever begins with a token that ends so soon has told so.
-        let ends = ends_within(&source.token(), LOOK_AHEAD);
-        source.state().told = ends;
+        // The caller has already reported such an early expiry (`EXPIRY_NOTICE`).
+        let is_reported = expires_within(&source.token(), RENEWAL_WINDOW);
+        source.state().is_reported = is_reported;
         Self {
             file: Some(file),
             needed,
@@ -113,56 +116,59 @@ impl TokenSource {
         }
     }
 
-    /// Also tells `observer` of a token that ends or is replaced.
+    /// Also reports to `observer` when a token expires soon or is replaced.
     pub fn with_notices(mut self, observer: NoticeObserver) -> Self {
         self.observer = Some(observer);
         self
     }
 
-    /// The token for the next request.
+    /// Returns the token for the next request.
     pub(super) async fn current(&self) -> Arc<SasToken> {
         let token = self.token();
         let Some(file) = &self.file else {
             return token;
         };
-        if !ends_within(&token, LOOK_AHEAD) || !self.look_is_due() {
+        if !expires_within(&token, RENEWAL_WINDOW) || !self.read_is_due() {
             return token;
         }
         match self.replace(&token, file).await {
-            Ok(other) => other,
+            Ok(renewed) => renewed,
             Err(_) => {
-                // The old one still works; once it does not, the reason is told.
-                self.tell_end(&token);
+                // The old token is still valid; `after_rejection` reports the reason once it is not.
+                self.notify_expiry(&token);
                 token
             }
         }
     }
 
-    /// Looks for another token, since the service did not take `rejected`.
+    /// Reads the file for another token, because the service rejected this one.
     pub(super) async fn after_rejection(&self, rejected: &Arc<SasToken>) -> Renewal {
         let Some(file) = &self.file else {
-            return Renewal::None("run the same command with a new token".to_owned());
+            return Renewal::Unavailable("run the same command with a new token".to_owned());
         };
         match self.replace(rejected, file).await {
-            Ok(other) => Renewal::Other(other),
-            Err(None) => Renewal::None(format!(
-                "the file {} still holds this token: put a new one into it",
+            Ok(renewed) => Renewal::Renewed(renewed),
+            Err(None) => Renewal::Unavailable(format!(
+                "the file {} still holds this token: write a new one to it",
                 file.display()
             )),
-            Err(Some(problem)) => Renewal::None(format!(
-                "the file {} holds no new token ({problem}): put one into it",
+            Err(Some(problem)) => Renewal::Unavailable(format!(
+                "the file {} has no valid new token ({problem}): write one to it",
                 file.display()
             )),
         }
     }
 
-    /// Takes the file's token in place of `old`. Fails without a reason when it is the same.
+    /// Replaces `old` with the token in the file.
+    ///
+    /// # Errors
+    /// `None` if it is the same token, otherwise why it cannot be used.
     async fn replace(
         &self,
         old: &Arc<SasToken>,
         file: &Path,
     ) -> Result<Arc<SasToken>, Option<TokenFileError>> {
-        let _looking = self.looking.lock().await;
+        let _reading = self.reading.lock().await;
         let current = self.token();
         if current != *old {
             return Ok(current);
@@ -181,29 +187,31 @@ impl TokenSource {
             .map_err(|problem| Some(problem.into()))?;
         let token = Arc::new(found);
         *self.state() = Current::new(Arc::clone(&token));
-        self.tell(&Notice::TokenRenewed {
+        self.notify(&Notice::TokenRenewed {
             file,
-            until: token.expiry(),
+            expiry: token.expiry(),
         });
         Ok(token)
     }
 
-    fn look_is_due(&self) -> bool {
+    fn read_is_due(&self) -> bool {
         let mut state = self.state();
-        let due = state.looked.is_none_or(|last| last.elapsed() >= LOOK_EVERY);
-        if due {
-            state.looked = Some(Instant::now());
+        let is_due = state
+            .last_read
+            .is_none_or(|last| last.elapsed() >= READ_INTERVAL);
+        if is_due {
+            state.last_read = Some(Instant::now());
         }
-        due
+        is_due
     }
 
-    /// Once for each token.
-    fn tell_end(&self, token: &SasToken) {
-        if std::mem::replace(&mut self.state().told, true) {
+    /// Reports the coming expiry, once for each token.
+    fn notify_expiry(&self, token: &SasToken) {
+        if std::mem::replace(&mut self.state().is_reported, true) {
             return;
         }
         if let Some(at) = token.expiry() {
-            self.tell(&Notice::TokenEnds {
+            self.notify(&Notice::TokenExpires {
                 at,
                 left: at.duration_since(SystemTime::now()).unwrap_or_default(),
                 file: self.file.as_deref(),
@@ -211,7 +219,7 @@ impl TokenSource {
         }
     }
 
-    fn tell(&self, notice: &Notice<'_>) {
+    fn notify(&self, notice: &Notice<'_>) {
         if let Some(observer) = &self.observer {
             observer(notice);
         }
@@ -226,13 +234,13 @@ impl TokenSource {
     }
 }
 
-/// Whether a token ends before so much time has passed.
-pub fn ends_within(token: &SasToken, time: Duration) -> bool {
+/// Returns whether a token expires within `time`.
+pub fn expires_within(token: &SasToken, time: Duration) -> bool {
     let left = |expiry: SystemTime| expiry.duration_since(SystemTime::now()).unwrap_or_default();
     token.expiry().is_some_and(|expiry| left(expiry) < time)
 }
 
-/// Shows no signature, as [`SasToken`] does not.
+/// Shows the token without its signature.
 impl std::fmt::Debug for TokenSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TokenSource")

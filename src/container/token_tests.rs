@@ -3,30 +3,30 @@
 use super::*;
 use crate::container::notice::NoticeObserver;
 
-/// A token that ends so many seconds from now.
-fn token(signature: &str, ends_in: u64) -> String {
-    let end = SystemTime::now() + Duration::from_secs(ends_in);
-    let end = humantime::format_rfc3339_seconds(end);
-    format!("sr=c&sp=rwdl&se={end}&sig={signature}")
+/// Returns a token that expires in `expires_in` seconds.
+fn token(signature: &str, expires_in: u64) -> String {
+    let expiry = SystemTime::now() + Duration::from_secs(expires_in);
+    let expiry = humantime::format_rfc3339_seconds(expiry);
+    format!("sr=c&sp=rwdl&se={expiry}&sig={signature}")
 }
 
 fn parsed(text: &str) -> SasToken {
     SasToken::parse(text).unwrap()
 }
 
-type Told = Arc<Mutex<Vec<String>>>;
+type Notices = Arc<Mutex<Vec<String>>>;
 
-fn watched(source: TokenSource) -> (TokenSource, Told) {
-    let told = Told::default();
-    let seen = Arc::clone(&told);
+fn observed(source: TokenSource) -> (TokenSource, Notices) {
+    let notices = Notices::default();
+    let seen = Arc::clone(&notices);
     let observer: NoticeObserver =
         Arc::new(move |notice| seen.lock().unwrap().push(notice.to_string()));
-    (source.with_notices(observer), told)
+    (source.with_notices(observer), notices)
 }
 
 struct Scene {
     source: TokenSource,
-    told: Told,
+    notices: Notices,
     folder: tempfile::TempDir,
 }
 
@@ -39,12 +39,12 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
         std::fs::write(&file, first).unwrap();
-        let (source, told) = watched(TokenSource::from_file(parsed(first), file, needed));
-        // As if the token had had more time left in the beginning.
-        source.state().told = false;
+        let (source, notices) = observed(TokenSource::from_file(parsed(first), file, needed));
+        // As if the token had been valid for longer at the start.
+        source.state().is_reported = false;
         Self {
             source,
-            told,
+            notices,
             folder,
         }
     }
@@ -54,10 +54,10 @@ impl Scene {
     }
 }
 
-fn advice(renewal: Renewal) -> String {
+fn advice_of(renewal: Renewal) -> String {
     match renewal {
-        Renewal::None(advice) => advice,
-        Renewal::Other(other) => panic!("{other:?}"),
+        Renewal::Unavailable(advice) => advice,
+        Renewal::Renewed(other) => panic!("{other:?}"),
     }
 }
 
@@ -66,33 +66,33 @@ async fn a_rejected_token_is_replaced_by_the_files() {
     let first = token("one", 3600);
     let scene = Scene::new(&first);
     let used = scene.source.current().await;
-    let same = advice(scene.source.after_rejection(&used).await);
+    let same = advice_of(scene.source.after_rejection(&used).await);
     assert!(same.contains("still holds this token"), "{same}");
     let second = token("two", 7200);
     scene.write(&format!("  ?{second}\n"));
     assert_eq!(
         *scene.source.current().await,
         parsed(&first),
-        "looked early"
+        "the file was read too early"
     );
-    let Renewal::Other(other) = scene.source.after_rejection(&used).await else {
+    let Renewal::Renewed(other) = scene.source.after_rejection(&used).await else {
         panic!("not replaced");
     };
     assert_eq!(*other, parsed(&second));
     assert_eq!(*scene.source.current().await, parsed(&second));
-    // Others whose requests carried the first token get the second one without a look.
+    // Other requests that were sent with the first token get the second one without another read.
     scene.write("nothing");
-    let Renewal::Other(other) = scene.source.after_rejection(&used).await else {
+    let Renewal::Renewed(other) = scene.source.after_rejection(&used).await else {
         panic!("not replaced");
     };
     assert_eq!(*other, parsed(&second));
-    let told = scene.told.lock().unwrap();
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].starts_with("going on with the new SAS token in "));
+    let notices = scene.notices.lock().unwrap();
+    assert_eq!(notices.len(), 1, "{notices:?}");
+    assert!(notices[0].starts_with("now using the new SAS token in "));
 }
 
 #[tokio::test]
-async fn what_is_no_usable_token_is_told() {
+async fn unusable_tokens_are_reported() {
     let scene = Scene::new(&token("one", 3600));
     let used = scene.source.current().await;
     let lacking = token("two", 3600).replace("sp=rwdl", "sp=rl");
@@ -110,56 +110,59 @@ async fn what_is_no_usable_token_is_told() {
     ];
     for (content, reason) in cases {
         scene.write(content);
-        let told = advice(scene.source.after_rejection(&used).await);
-        assert!(told.contains(reason) && !told.contains("sig=old"), "{told}");
+        let advice = advice_of(scene.source.after_rejection(&used).await);
+        assert!(
+            advice.contains(reason) && !advice.contains("sig=old"),
+            "{advice}"
+        );
     }
     std::fs::remove_file(scene.folder.path().join("token")).unwrap();
-    let told = advice(scene.source.after_rejection(&used).await);
-    assert!(told.contains("cannot be read"), "{told}");
+    let advice = advice_of(scene.source.after_rejection(&used).await);
+    assert!(advice.contains("cannot be read"), "{advice}");
     let fixed = TokenSource::fixed(parsed(&token("one", 3600)));
-    let told = advice(fixed.after_rejection(&fixed.current().await).await);
-    assert_eq!(told, "run the same command with a new token");
+    let advice = advice_of(fixed.after_rejection(&fixed.current().await).await);
+    assert_eq!(advice, "run the same command with a new token");
 }
 
 #[tokio::test]
-async fn who_only_reads_needs_no_more() {
+async fn reading_needs_only_its_permissions() {
     let reading = |signature| token(signature, 3600).replace("sp=rwdl", "sp=rl");
     let scene = Scene::needing(&reading("one"), Permissions::READ);
     let used = scene.source.current().await;
     scene.write(&reading("two"));
-    let Renewal::Other(other) = scene.source.after_rejection(&used).await else {
+    let Renewal::Renewed(other) = scene.source.after_rejection(&used).await else {
         panic!("not replaced");
     };
     assert_eq!(*other, parsed(&reading("two")));
     scene.write(&token("three", 3600).replace("sp=rwdl", "sp=l"));
-    let told = advice(scene.source.after_rejection(&other).await);
+    let advice = advice_of(scene.source.after_rejection(&other).await);
     let lacks = "lacks the permissions read (r): get one with read and list (rl)";
-    assert!(told.contains(lacks), "{told}");
+    assert!(advice.contains(lacks), "{advice}");
 }
 
 #[tokio::test]
-async fn the_file_is_looked_into_before_the_end() {
+async fn the_file_is_read_before_the_expiry() {
     let first = token("one", 200);
     let scene = Scene::new(&first);
     assert_eq!(*scene.source.current().await, parsed(&first));
-    assert_eq!(scene.told.lock().unwrap().len(), 1, "the end is not told");
+    assert_eq!(scene.notices.lock().unwrap().len(), 1, "not reported");
     let second = token("two", 7200);
     scene.write(&second);
-    // Not with every request.
+    // The file is not read for every request.
     assert_eq!(*scene.source.current().await, parsed(&first));
-    scene.source.state().looked = None;
+    scene.source.state().last_read = None;
     assert_eq!(*scene.source.current().await, parsed(&second));
-    let told = scene.told.lock().unwrap();
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0].contains("put a new token into"), "{told:?}");
+    let notices = scene.notices.lock().unwrap();
+    assert_eq!(notices.len(), 2, "{notices:?}");
+    assert!(notices[0].contains("write a new token to"), "{notices:?}");
 }
 
 #[tokio::test]
-async fn a_file_that_still_holds_the_old_token_is_told_of_once() {
+async fn the_expiry_is_reported_once_while_the_file_has_the_old_token() {
     let scene = Scene::new(&token("one", 200));
     for _ in 0..3 {
-        scene.source.state().looked = None;
+        scene.source.state().last_read = None;
         scene.source.current().await;
     }
-    assert_eq!(scene.told.lock().unwrap().len(), 1);
+    assert_eq!(scene.notices.lock().unwrap().len(), 1);
 }

@@ -84,13 +84,13 @@ impl Event<'_> {
             Event::StoppedWaiting => "stopped-waiting",
             Event::Detail(_) => "detail",
             Event::Container(notice) => match notice {
-                Notice::TryFailed { .. } => "try-failed",
+                Notice::AttemptFailed { .. } => "try-failed",
                 Notice::OutageBegins { .. } => "outage-begins",
                 Notice::OutageLasts { .. } => "outage-lasts",
                 Notice::OutageEnds { .. } => "outage-ends",
                 Notice::ThrottleBegins { .. } => "throttle-begins",
                 Notice::ThrottleEnds { .. } => "throttle-ends",
-                Notice::TokenEnds { .. } => "token-ends",
+                Notice::TokenExpires { .. } => "token-ends",
                 Notice::TokenRenewed { .. } => "token-renewed",
             },
         }
@@ -139,7 +139,7 @@ impl Event<'_> {
 
 fn notice_fields(fields: Fields, notice: &Notice<'_>) -> Fields {
     match notice {
-        Notice::TryFailed {
+        Notice::AttemptFailed {
             attempt,
             delay,
             error,
@@ -161,19 +161,19 @@ fn notice_fields(fields: Fields, notice: &Notice<'_>) -> Fields {
         Notice::OutageEnds {
             lasted,
             calls,
-            tries,
+            attempts,
         } => fields
             .seconds("seconds", *lasted)
             .with("calls", *calls)
-            .with("tries", *tries),
+            .with("tries", *attempts),
         Notice::ThrottleBegins { pace } => fields.with("pace", *pace),
         Notice::ThrottleEnds { lasted } => fields.seconds("seconds", *lasted),
-        Notice::TokenEnds { at, left, file } => fields
+        Notice::TokenExpires { at, left, file } => fields
             .time("at", Some(*at))
             .seconds("seconds_left", *left)
             .some("file", file.map(|file| file.display().to_string())),
-        Notice::TokenRenewed { file, until } => {
-            fields.text("file", file.display()).time("until", *until)
+        Notice::TokenRenewed { file, expiry } => {
+            fields.text("file", file.display()).time("until", *expiry)
         }
     }
 }

@@ -102,16 +102,16 @@ pub enum Refusal {
     SourceRenumbered(PathBuf),
     /// A source that cannot be identified.
     #[error(
-        "another folder or file system is at {}, or the recorded one was changed since: its mode, owner or times \
-         differ, and none of the recorded entries that were compared is unchanged. Mount the right one. If you \
+        "another folder or file system is at {}, or the recorded one was changed since: its mode, owner and times \
+         do not show that it is the same, and none of the recorded entries that were compared does. Mount the right one. If you \
          are sure that it is mounted, add --source-identity accept. Nothing was written",
         .0.display()
     )]
     SourceUnproven(PathBuf),
     /// A source of which nothing was recorded that identifies it.
     #[error(
-        "another folder or file system is at {}, or the recorded one was changed since: its mode, owner or times \
-         differ, and no entry in it was recorded yet. Mount the right one. If it is mounted, start again with \
+        "another folder or file system is at {}, or the recorded one was changed since: its mode, owner and times \
+         do not show that it is the same, and no entry in it was recorded yet. Mount the right one. If it is mounted, start again with \
          --new, a new state folder and an empty container. Nothing was written",
         .0.display()
     )]

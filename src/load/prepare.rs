@@ -13,7 +13,7 @@ use crate::container::location::ContainerLocation;
 use crate::container::notice::{Notice, NoticeObserver};
 use crate::container::retry::Retrying;
 use crate::container::sas::Permissions;
-use crate::container::token::TOLD_AHEAD;
+use crate::container::token::EXPIRY_NOTICE;
 use crate::container::{Container, ContainerError};
 use crate::encode::{EncodeContext, bucket_name};
 use crate::entry::NewEntry;
@@ -51,7 +51,7 @@ pub fn prepare(
         let opened = options.container.open_with(
             mode == Mode::New,
             Permissions::ALL,
-            options.request_patience.clone(),
+            options.request_timeouts.clone(),
             Arc::clone(&notices),
         )?;
         // Below the retries, so that a call in backoff does not hold a slot.
@@ -71,9 +71,9 @@ fn warn_of_end(container: &ContainerLocation, notices: &NoticeObserver) {
     let now = SystemTime::now();
     if let Some(at) = sas.expiry()
         && let Ok(left) = at.duration_since(now)
-        && left < TOLD_AHEAD
+        && left < EXPIRY_NOTICE
     {
-        notices(&Notice::TokenEnds {
+        notices(&Notice::TokenExpires {
             at,
             left,
             file: sas_file.as_deref(),

@@ -15,12 +15,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::container::limit::LimiterFigures;
+pub use crate::container::limit::Requests;
 use crate::events::Phase;
 use crate::state::{Counter, Reader, StateError};
 
 use extremes::Rankings;
 pub use sampler::ProgressSampler;
-pub use snapshot::{Bottleneck, Rates, Requests, Snapshot};
+pub use snapshot::{Bottleneck, Rates, Snapshot};
 
 /// The counters of a run, for displays only. The database has the authoritative ones.
 #[derive(Debug, Default)]

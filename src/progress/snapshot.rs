@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::container::limit::Requests;
 use crate::events::Phase;
 
 /// The figures of a transfer at one moment, with rates per second and an estimate.
@@ -80,31 +81,6 @@ pub struct Rates {
     pub bytes_read: f64,
     /// Bytes uploaded.
     pub bytes_put: f64,
-}
-
-/// Requests to the container. Each attempt counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Requests {
-    /// Blobs written.
-    pub puts: u64,
-    /// Blobs read.
-    pub gets: u64,
-    /// Pages listed.
-    pub lists: u64,
-    /// Blobs deleted.
-    pub deletes: u64,
-    /// Requests that failed, of all kinds.
-    pub failed: u64,
-    /// Failed requests that the service throttled.
-    pub throttled: u64,
-}
-
-impl Requests {
-    /// The total number of requests.
-    pub fn all(&self) -> u64 {
-        self.puts + self.gets + self.lists + self.deletes
-    }
 }
 
 /// The resource that limits the throughput of a run.

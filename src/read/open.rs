@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::index::{Index, Listed, ListingPlan, Offline};
 use super::{ReadError, blocking};
-use crate::container::azure::Patience;
+use crate::container::azure::Timeouts;
 use crate::container::location::ContainerLocation;
 use crate::container::notice::NoticeObserver;
 use crate::container::retry::{RetryPolicy, Retrying};
@@ -45,7 +45,7 @@ pub struct OpenOptions {
     /// When to retry, and when to stop retrying.
     pub retry: RetryPolicy,
     /// Timeouts of a request.
-    pub patience: Patience,
+    pub timeouts: Timeouts,
     /// Ends waits when the command stops.
     pub stop: Arc<StopFlag>,
 }
@@ -91,7 +91,7 @@ impl Reader {
         let opened = location.open_with(
             false,
             Permissions::READ,
-            options.patience.clone(),
+            options.timeouts.clone(),
             Arc::clone(&notices),
         )?;
         let container = Retrying::new(opened, options.retry.clone())

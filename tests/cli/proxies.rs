@@ -1,4 +1,4 @@
-//! Proxies that the environment names. docs/reliability.md, "Proxies", names these tests.
+//! Proxies from the environment. docs/reliability.md, "Proxies", names these tests.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex};
 use crate::support::azurite::{ACCOUNT, Azurite, container_sas};
 use crate::support::command::{Ran, Scratch, clfsload};
 
-/// A proxy that lets everybody through to one port of this host, wherever they ask to go.
+/// A proxy that connects all clients to one port of this host, whatever target they request.
 struct Proxy {
     port: u16,
     heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
-    /// Answers `CONNECT` with `status`, and goes on when that is 200.
+    /// Starts a proxy that responds to `CONNECT` with `status`, and opens a tunnel if that is 200.
     fn start(status: &'static str, target: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -80,16 +80,16 @@ fn port(server: &Azurite) -> u16 {
     port.split('/').next().unwrap().parse().unwrap()
 }
 
-/// A load to a host that only a proxy knows.
+/// Runs a load into a host that only a proxy can reach.
 fn load(environment: &[(&str, &str)]) -> Ran {
     let scratch = Scratch::new();
     std::fs::write(scratch.source().join("file"), "content").unwrap();
-    let mut words = scratch.words("state", "a-container");
-    words[2] = ACCOUNT.to_owned();
+    let mut arguments = scratch.words("state", "a-container");
+    arguments[2] = ACCOUNT.to_owned();
     let endpoint = format!("https://{ACCOUNT}.storage.test");
     let mut command = clfsload();
     command
-        .args(words)
+        .args(arguments)
         .args([
             "--new",
             "--retry-patience",
@@ -116,7 +116,7 @@ fn a_tunnel_through_a_proxy() {
     for name in ["HTTPS_PROXY", "all_proxy"] {
         let url = format!("http://user:pass%2Fword@127.0.0.1:{}", proxy.port);
         let ran = load(&[(name, &url)]);
-        // The answer is Azurite's, over its own TLS inside the tunnel.
+        // The response is from Azurite, over TLS inside the tunnel.
         ran.refused(1, "the container does not exist");
     }
     let heads = proxy.heads();
@@ -133,7 +133,7 @@ fn a_tunnel_through_a_proxy() {
 }
 
 #[test]
-fn hosts_that_are_to_be_reached_without_a_proxy() {
+fn hosts_in_no_proxy() {
     let proxy = Proxy::start("200 OK", 1);
     let url = format!("http://127.0.0.1:{}", proxy.port);
     let ran = load(&[("HTTPS_PROXY", &url), ("NO_PROXY", "example.com,.test")]);
@@ -142,49 +142,49 @@ fn hosts_that_are_to_be_reached_without_a_proxy() {
 }
 
 #[test]
-fn a_proxy_that_lets_nobody_through() {
+fn a_proxy_that_refuses() {
     let proxy = Proxy::start("407 Proxy Authentication Required", 1);
     let url = format!("http://user:password@127.0.0.1:{}", proxy.port);
     let ran = load(&[("HTTPS_PROXY", &url)]);
-    let told = format!(
-        "no connection could be made: on the way to the proxy 127.0.0.1:{}: tunnel error: proxy authorization required",
+    let message = format!(
+        "the connection failed: via the proxy 127.0.0.1:{}: tunnel error: proxy authorization required",
         proxy.port
     );
-    let ran = ran.refused(1, &told);
+    let ran = ran.refused(1, &message);
     assert!(!ran.stderr.contains("password"), "{ran:#?}");
     assert!(!proxy.heads().is_empty());
 }
 
 #[test]
-fn a_proxy_that_is_not_there() {
+fn a_missing_proxy() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
     drop(free);
     let ran = load(&[("https_proxy", &format!("http://user:password@{address}"))]);
-    let told = format!("no connection could be made: on the way to the proxy {address}: ");
-    let ran = ran.refused(1, &told);
+    let message = format!("the connection failed: via the proxy {address}: ");
+    let ran = ran.refused(1, &message);
     assert!(ran.stderr.contains("refused"), "{ran:#?}");
     assert!(!ran.stderr.contains("password"), "{ran:#?}");
-    // What is wrong with the service behind a proxy that works is told as ever.
+    // Errors of the service behind a working proxy do not mention the proxy.
     let server = Azurite::shared();
     let proxy = Proxy::start("200 OK", port(&server));
     let ran = load(&[("https_proxy", &format!("http://127.0.0.1:{}", proxy.port))]);
-    let ran = ran.refused(1, "the TLS connection is not trustworthy");
-    assert!(!ran.stderr.contains("on the way to the proxy"), "{ran:#?}");
+    let ran = ran.refused(1, "the TLS connection cannot be trusted");
+    assert!(!ran.stderr.contains("via the proxy"), "{ran:#?}");
 }
 
 #[test]
-fn a_proxy_that_cannot_be_used() {
-    for (value, told) in [
+fn an_unusable_proxy() {
+    for (value, problem) in [
         (
             "socks5://user:secret@127.0.0.1:1080",
             "is neither http nor https",
         ),
-        ("http://user:se#cret@127.0.0.1:3128", "cannot be understood"),
+        ("http://user:se#cret@127.0.0.1:3128", "is invalid"),
     ] {
         let ran = load(&[("ALL_PROXY", value)]);
-        let told = format!("the proxy of the environment variable ALL_PROXY {told}");
-        let ran = ran.refused(1, &told);
+        let message = format!("the proxy of the environment variable ALL_PROXY {problem}");
+        let ran = ran.refused(1, &message);
         assert!(!ran.stderr.contains("cret"), "{ran:#?}");
     }
 }

@@ -99,9 +99,10 @@ fn a_folder_of_another_disk_is_not_the_container() {
         let container = scratch.container(state);
         let away = scratch.path("away");
         std::fs::rename(&container, &away).unwrap();
-        scratch
-            .resume(state, &[])
-            .refused(1, "there is no such folder; mount its disk");
+        scratch.resume(state, &[]).refused(
+            1,
+            "the folder does not exist; if it is on a disk of its own, mount that first",
+        );
         assert!(!container.exists());
         std::fs::create_dir(&container).unwrap();
         scratch
@@ -197,9 +198,9 @@ fn words_that_are_no_account_container_or_option() {
     let scratch = scratch();
     let set =
         |index: usize, word: &str| with_words(&scratch, |words| words[index] = word.to_owned());
-    set(2, "Not An Account").refused(2, "is no storage account");
+    set(2, "Not An Account").refused(2, "is not a storage account");
     set(2, "ftp://example").expect(2);
-    set(3, "../up").refused(2, "is no name for a folder");
+    set(3, "../up").refused(2, "is not a valid folder name");
     set(2, "account").refused(2, "SAS token is needed");
     with_words(&scratch, |words| {
         words.push("--compression=GZIP".to_owned())

@@ -1,4 +1,4 @@
-//! Tokens that end before the transfer does.
+//! Tokens that expire during a transfer.
 //! docs/reliability.md, "Tokens", names these tests.
 
 use std::path::PathBuf;
@@ -12,9 +12,9 @@ use clfsload::container::Operation;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A token for the container that ends at a whole second.
-fn until(wire: &Wire, end: SystemTime) -> String {
-    container_sas_between(&wire.container, "rwdl", SystemTime::now() - HOUR, end)
+/// Returns a token for the container that expires at `expiry`, rounded down to a second.
+fn expiring_at(wire: &Wire, expiry: SystemTime) -> String {
+    container_sas_between(&wire.container, "rwdl", SystemTime::now() - HOUR, expiry)
 }
 
 fn token_file(wire: &Wire, token: &str) -> PathBuf {
@@ -30,16 +30,16 @@ fn with_file(wire: &Wire, proxy: &FaultProxy, options: &[&str]) -> Ran {
     command.output().unwrap().into()
 }
 
-/// Puts that the service itself answered with 403.
+/// Returns the number of requests that the service rejected with 403.
 fn rejected(proxy: &FaultProxy) -> usize {
     let calls = proxy.calls();
     calls.iter().filter(|call| call.status == Some(403)).count()
 }
 
-/// From the 60th request on, all wait until the short-lived token has ended; `meanwhile` is done once.
-fn outlive(
+/// Starts a proxy that delays all requests from the 60th on until `expiry` has passed, and calls `meanwhile` once.
+fn outlast(
     wire: &Wire,
-    end: SystemTime,
+    expiry: SystemTime,
     meanwhile: impl Fn() + Send + Sync + 'static,
 ) -> FaultProxy {
     wire.proxy(Box::new(move |call| {
@@ -47,58 +47,55 @@ fn outlive(
             meanwhile();
         }
         if call.number >= 60 {
-            let over = end + Duration::from_millis(1500);
-            std::thread::sleep(over.duration_since(SystemTime::now()).unwrap_or_default());
+            let after = expiry + Duration::from_millis(1500);
+            std::thread::sleep(after.duration_since(SystemTime::now()).unwrap_or_default());
         }
         None
     }))
 }
 
 #[test]
-fn a_token_that_ends_is_replaced_by_the_one_in_the_file() {
+fn an_expired_token_is_replaced_by_the_one_in_the_file() {
     let wire = Wire::new();
-    let end = SystemTime::now() + Duration::from_secs(8);
-    let file = token_file(&wire, &until(&wire, end));
+    let expiry = SystemTime::now() + Duration::from_secs(8);
+    let file = token_file(&wire, &expiring_at(&wire, expiry));
     let next = wire.token.clone();
-    let proxy = outlive(&wire, end, move || std::fs::write(&file, &next).unwrap());
+    let proxy = outlast(&wire, expiry, move || std::fs::write(&file, &next).unwrap());
     let ran = with_file(&wire, &proxy, &["--new"]).expect(0);
     wire.assert_identical();
-    assert!(rejected(&proxy) > 0, "the token did not end");
+    assert!(rejected(&proxy) > 0, "the token did not expire");
     let warned = ran
         .stderr
-        .matches("warning: the SAS token ends at ")
+        .matches("warning: the SAS token expires at ")
         .count();
     assert_eq!(warned, 1, "{ran:#?}");
-    let renewed = ran
-        .stdout
-        .matches("going on with the new SAS token in")
-        .count();
+    let renewed = ran.stdout.matches("now using the new SAS token in").count();
     assert_eq!(renewed, 1, "{ran:#?}");
     println!("{} rejected, identical: {}", rejected(&proxy), ran.stderr);
 }
 
 #[test]
-fn a_token_that_ends_without_another_lets_the_transfer_rest() {
+fn an_expired_token_without_another_pauses_the_transfer() {
     let wire = Wire::new();
-    let end = SystemTime::now() + Duration::from_secs(8);
-    let file = token_file(&wire, &until(&wire, end));
-    let proxy = outlive(&wire, end, || ());
+    let expiry = SystemTime::now() + Duration::from_secs(8);
+    let file = token_file(&wire, &expiring_at(&wire, expiry));
+    let proxy = outlast(&wire, expiry, || ());
     let ran = with_file(&wire, &proxy, &["--new"]).expect(1);
-    assert!(rejected(&proxy) > 0, "the token did not end");
-    let rest = format!(
-        "the file {} still holds this token: put a new one into it",
+    assert!(rejected(&proxy) > 0, "the token did not expire");
+    let advice = format!(
+        "the file {} still holds this token: write a new one to it",
         file.display()
     );
-    for said in [
+    for text in [
         "the SAS token has expired",
-        &*rest,
+        &*advice,
         "run the same command without --new",
     ] {
-        assert!(ran.stderr.contains(said), "no {said:?} in {ran:#?}");
+        assert!(ran.stderr.contains(text), "no {text:?} in {ran:#?}");
     }
-    assert!(!ran.stderr.contains("trying again"), "{ran:#?}");
+    assert!(!ran.stderr.contains("retrying for up to"), "{ran:#?}");
     println!("{}", ran.stderr);
-    // Again with the same token: nothing is tried.
+    // With the same token, no request is sent.
     with_file(&wire, &proxy, &[]).refused(2, "expired at");
     std::fs::write(&file, &wire.token).unwrap();
     with_file(&wire, &proxy, &[]).expect(0);
@@ -106,12 +103,12 @@ fn a_token_that_ends_without_another_lets_the_transfer_rest() {
 }
 
 #[test]
-fn a_token_of_the_environment_that_ends_lets_the_transfer_rest() {
+fn an_expired_token_from_the_environment_pauses_the_transfer() {
     let wire = Wire::new();
-    let end = SystemTime::now() + Duration::from_secs(8);
-    let proxy = outlive(&wire, end, || ());
+    let expiry = SystemTime::now() + Duration::from_secs(8);
+    let proxy = outlast(&wire, expiry, || ());
     let mut command = wire.without_token(&proxy.endpoint(), &["--new"]);
-    command.env("AZURE_STORAGE_SAS_TOKEN", until(&wire, end));
+    command.env("AZURE_STORAGE_SAS_TOKEN", expiring_at(&wire, expiry));
     let ran: Ran = command.output().unwrap().into();
     let ran = ran.refused(1, "the SAS token has expired");
     assert!(
@@ -122,8 +119,8 @@ fn a_token_of_the_environment_that_ends_lets_the_transfer_rest() {
     wire.assert_identical();
 }
 
-/// What Azure says of an expired token; its own clock may be ahead of the token's end and of ours.
-fn expired_as_azure_says() -> Fault {
+/// Returns Azure's error for an expired token. Azure's clock may be ahead of ours.
+fn azures_expiry_error() -> Fault {
     Fault::Refusal {
         status: 403,
         code: "AuthenticationFailed",
@@ -135,10 +132,10 @@ fn expired_as_azure_says() -> Fault {
 }
 
 #[test]
-fn a_rejected_token_is_looked_up_whatever_it_says_of_its_end() {
+fn a_rejected_token_is_replaced_before_its_expiry() {
     let wire = Wire::new();
-    // Good for two days by its own words: nothing to warn of.
-    let first = until(&wire, SystemTime::now() + 48 * HOUR);
+    // Its expiry is in two days, so there is no warning.
+    let first = expiring_at(&wire, SystemTime::now() + 48 * HOUR);
     let file = token_file(&wire, &first);
     let next = container_sas(&wire.container, "rwdl");
     let proxy = wire.proxy(Box::new(move |call| {
@@ -146,43 +143,43 @@ fn a_rejected_token_is_looked_up_whatever_it_says_of_its_end() {
             std::fs::write(&file, &next).unwrap();
         }
         let old = first.ends_with(&call.signature);
-        let due = call.operation == Operation::Put && call.number >= 60 && old;
-        due.then(expired_as_azure_says)
+        let is_rejected = call.operation == Operation::Put && call.number >= 60 && old;
+        is_rejected.then(azures_expiry_error)
     }));
     let ran = with_file(&wire, &proxy, &["--new"]).expect(0);
     wire.assert_identical();
-    assert!(!ran.stderr.contains("the SAS token ends"), "{ran:#?}");
+    assert!(!ran.stderr.contains("the SAS token expires"), "{ran:#?}");
     assert!(
-        ran.stdout.contains("going on with the new SAS token in"),
+        ran.stdout.contains("now using the new SAS token in"),
         "{ran:#?}"
     );
-    // Each of them went once more.
-    assert_eq!(proxy.puts(), wire.objects() + proxy.disturbed().len());
+    // Each rejected put was sent again once.
+    assert_eq!(proxy.puts(), wire.objects() + proxy.faults().len());
 }
 
 #[test]
-fn a_rejected_token_comes_to_rest_with_azures_reason() {
+fn a_rejected_token_pauses_the_transfer_with_azures_reason() {
     let wire = Wire::new();
     let proxy = wire.proxy(Box::new(|call| {
-        (call.number == 60).then(expired_as_azure_says)
+        (call.number == 60).then(azures_expiry_error)
     }));
-    let ran = wire.begin(&proxy, &[]).expect(1);
-    for said in [
+    let ran = wire.start(&proxy, &[]).expect(1);
+    for text in [
         "Signature not valid in the specified time frame",
         "HTTP 403 AuthenticationFailed",
     ] {
-        assert!(ran.stderr.contains(said), "no {said:?} in {ran:#?}");
+        assert!(ran.stderr.contains(text), "no {text:?} in {ran:#?}");
     }
     wire.resume(&proxy, &[]).expect(0);
     wire.assert_identical();
 }
 
 #[test]
-fn a_token_from_a_pipe_is_not_looked_for_again() {
+fn a_token_from_a_pipe_is_not_read_again() {
     use std::io::Write;
     let wire = Wire::new();
     let proxy = wire.proxy(Box::new(|call| {
-        (call.number == 60).then(expired_as_azure_says)
+        (call.number == 60).then(azures_expiry_error)
     }));
     let mut command = wire.without_token(
         &proxy.endpoint(),

@@ -1,4 +1,4 @@
-//! A service that is away for a while, or for good, or that cannot be trusted.
+//! A service that is temporarily or permanently unavailable, or not trusted.
 //! docs/reliability.md, "Faults on the wire", names these tests.
 
 use std::io::{BufRead, BufReader, Read};
@@ -24,21 +24,21 @@ fn interrupt(child: &Child) {
     kill_process(id, Signal::INT).unwrap();
 }
 
-/// Reads standard error up to a line with `what`.
-fn wait_for_line(child: &mut Child, what: &str) -> (String, impl Read + use<>) {
+/// Reads standard error up to a line that contains `text`.
+fn wait_for_line(child: &mut Child, text: &str) -> (String, impl Read + use<>) {
     let mut lines = BufReader::new(child.stderr.take().unwrap());
-    let mut said = String::new();
-    while !said.contains(what) {
+    let mut read = String::new();
+    while !read.contains(text) {
         assert!(
-            lines.read_line(&mut said).unwrap() > 0,
-            "no {what:?}: {said}"
+            lines.read_line(&mut read).unwrap() > 0,
+            "no {text:?}: {read}"
         );
     }
-    (said, lines)
+    (read, lines)
 }
 
 #[test]
-fn a_service_that_is_away_for_a_while() {
+fn a_temporarily_unavailable_service() {
     let wire = Wire::new();
     let proxy = wire.proxy(Box::new(|_| None));
     let child = wire.spawn(&proxy, &[]);
@@ -48,73 +48,75 @@ fn a_service_that_is_away_for_a_while() {
     proxy.up();
     let ran = finished(child).expect(0);
     wire.assert_identical();
-    // Many requests failed, again and again; one line says so, and one that it is over.
+    // Many requests failed repeatedly. One line reports the start of the outage, and one its end.
     let warnings = ran.stderr.lines().filter(|line| line.contains("could not"));
     assert_eq!(warnings.count(), 1, "{ran:#?}");
     assert!(
-        ran.stderr
-            .contains("waiting and trying again, for 10 min 0 s at most"),
+        ran.stderr.contains("retrying for up to 10 min 0 s"),
         "{ran:#?}"
     );
-    let over = ran
+    let end = ran
         .stdout
         .lines()
-        .find(|line| line.contains("answers again after"));
-    println!("{}", over.unwrap());
-    // Nothing reaches a service that is away; at either end of the outage a try may break off.
-    assert!(proxy.tries().values().all(|tries| *tries <= 3));
+        .find(|line| line.contains("responds again after"));
+    println!("{}", end.unwrap());
+    // An unavailable service receives no requests; at the start and the end of the outage, one attempt may be interrupted.
+    assert!(proxy.puts_by_blob().values().all(|puts| *puts <= 3));
 }
 
 #[test]
-fn a_service_that_stays_away() {
+fn a_permanently_unavailable_service() {
     let wire = Wire::new();
     let proxy = wire.proxy(Box::new(|_| None));
     let child = wire.spawn(&proxy, &["--retry-patience", "3"]);
     proxy.wait_for_puts(60);
-    let away = Instant::now();
+    let down_since = Instant::now();
     proxy.down();
     let ran = finished(child).refused(1, "times in ");
     assert!(
-        away.elapsed() < Duration::from_secs(20),
+        down_since.elapsed() < Duration::from_secs(20),
         "{:?}",
-        away.elapsed()
+        down_since.elapsed()
     );
     assert!(
         ran.stderr.contains("run the same command without --new"),
         "{ran:#?}"
     );
     println!("{}", ran.stderr);
-    // Still away: nothing answers at all, which is told sooner than a failure in the middle.
+    // Still unavailable: without any response, the load fails sooner than after an interruption.
     wire.resume(&proxy, &["--retry-patience", "2"])
-        .refused(1, "no connection could be made");
+        .refused(1, "the connection failed");
     proxy.up();
     wire.resume(&proxy, &[]).expect(0);
     wire.assert_identical();
 }
 
 #[test]
-fn a_stop_ends_the_wait_for_a_service() {
+fn a_stop_during_an_outage() {
     let wire = Wire::new();
     let proxy = wire.proxy(Box::new(|_| None));
     let mut child = wire.spawn(&proxy, &[]);
     proxy.wait_for_puts(60);
     proxy.down();
-    let (_, mut rest) = wait_for_line(&mut child, "waiting and trying again");
-    // By now waits last seconds.
+    let (_, mut rest) = wait_for_line(&mut child, "retrying for up to");
+    // After this time, a backoff takes seconds.
     std::thread::sleep(Duration::from_secs(4));
-    let asked = Instant::now();
+    let requested = Instant::now();
     interrupt(&child);
     let ran = finished(child).expect(1);
-    let took = asked.elapsed();
-    let mut said = String::new();
-    rest.read_to_string(&mut said).unwrap();
+    let took = requested.elapsed();
+    let mut stderr = String::new();
+    rest.read_to_string(&mut stderr).unwrap();
     assert!(took < Duration::from_secs(4), "{took:?}");
     assert!(
         ran.stdout
             .contains("stopped: run the same command without --new"),
         "{ran:#?}"
     );
-    assert!(!said.contains("could not"), "a failure is told: {said}");
+    assert!(
+        !stderr.contains("could not"),
+        "a failure is reported: {stderr}"
+    );
     proxy.up();
     wire.resume(&proxy, &[]).expect(0);
     wire.assert_identical();
@@ -122,21 +124,21 @@ fn a_stop_ends_the_wait_for_a_service() {
 }
 
 #[test]
-fn a_stop_does_not_wait_for_answers_that_never_come() {
+fn a_stop_does_not_wait_for_responses_that_never_arrive() {
     let wire = Wire::new();
-    let silent = Arc::new(AtomicBool::new(true));
-    let now = Arc::clone(&silent);
+    let is_silent = Arc::new(AtomicBool::new(true));
+    let now = Arc::clone(&is_silent);
     let proxy = wire.proxy(Box::new(move |call| {
         let put = call.operation == Operation::Put && call.number > 60;
-        (put && now.load(Ordering::SeqCst)).then_some(Fault::Silence)
+        (put && now.load(Ordering::SeqCst)).then_some(Fault::NoResponse)
     }));
     let child = wire.spawn(&proxy, &[]);
     proxy.wait_for_puts(80);
-    let asked = Instant::now();
+    let requested = Instant::now();
     interrupt(&child);
     let ran = finished(child).expect(1);
-    let took = asked.elapsed();
-    // What is in flight has five seconds.
+    let took = requested.elapsed();
+    // Requests in flight have five seconds.
     assert!(took < Duration::from_secs(8), "{took:?}");
     assert!(
         ran.stdout
@@ -144,36 +146,40 @@ fn a_stop_does_not_wait_for_answers_that_never_come() {
         "{ran:#?}"
     );
     assert!(!ran.stderr.contains("could not"), "{ran:#?}");
-    silent.store(false, Ordering::SeqCst);
+    is_silent.store(false, Ordering::SeqCst);
     wire.resume(&proxy, &[]).expect(0);
     wire.assert_identical();
     println!("stopped within {took:?}");
 }
 
-/// The same command where no name server can be asked, if the system lets us; else it says that the name is unknown.
+/// Returns the same command without access to a name server, if the system permits that. Otherwise the name server
+/// responds that the name does not exist.
 fn without_network(command: &Command) -> Command {
-    let alone = ["--map-root-user", "--net"];
-    let possible = Command::new("unshare").args(alone).arg("true").status();
-    if !possible.is_ok_and(|status| status.success()) {
+    let isolation = ["--map-root-user", "--net"];
+    let is_permitted = Command::new("unshare").args(isolation).arg("true").status();
+    if !is_permitted.is_ok_and(|status| status.success()) {
         return clfsload();
     }
-    let mut inside = Command::new("unshare");
-    inside.args(alone).arg("--").arg(command.get_program());
-    inside
+    let mut isolated = Command::new("unshare");
+    isolated
+        .args(isolation)
+        .arg("--")
+        .arg(command.get_program());
+    isolated
 }
 
-/// A load over TLS.
+/// Runs a load over TLS. Returns its result and duration.
 fn over_tls(endpoint: &str, trusted: Option<&Path>, options: &[&str]) -> (Ran, Duration) {
     let scratch = crate::support::command::Scratch::new();
     std::fs::write(scratch.source().join("file"), "content").unwrap();
-    let mut words = scratch.words("state", "tls-container");
-    words[2] = ACCOUNT.to_owned();
+    let mut arguments = scratch.words("state", "tls-container");
+    arguments[2] = ACCOUNT.to_owned();
     let mut command = clfsload();
     if endpoint.contains(".invalid") {
         command = without_network(&command);
     }
     command
-        .args(words)
+        .args(arguments)
         .args(["--new", "--blob-endpoint", endpoint])
         .args(options)
         .env(
@@ -190,14 +196,14 @@ fn over_tls(endpoint: &str, trusted: Option<&Path>, options: &[&str]) -> (Ran, D
 }
 
 #[test]
-fn a_certificate_that_is_not_trusted() {
+fn an_untrusted_certificate() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tls");
     let certificate = folder.join("certificate.pem");
     let server = Azurite::start_with_tls(&certificate, &folder.join("key.pem"));
     let (ran, _) = over_tls(&server.endpoint(), None, &["--retry-patience", "5"]);
     let ran = ran.refused(
         1,
-        "the TLS connection is not trustworthy: check this host's certificates",
+        "the TLS connection cannot be trusted: check this host's certificates",
     );
     assert!(
         !ran.stderr.contains("trying") && !ran.stderr.contains("tried"),
@@ -205,22 +211,22 @@ fn a_certificate_that_is_not_trusted() {
     );
     assert!(ran.stderr.contains("UnknownIssuer"), "{ran:#?}");
     println!("{}", ran.stderr);
-    // The same certificate, trusted: now only the container is missing.
+    // If the same certificate is trusted, only the container is missing.
     let (ran, _) = over_tls(&server.endpoint(), Some(&certificate), &[]);
     ran.refused(1, "the container does not exist");
 }
 
 #[test]
-fn a_server_that_speaks_no_tls() {
+fn a_server_without_tls() {
     let server = Azurite::shared();
     let endpoint = server.endpoint().replace("http:", "https:");
     let (ran, _) = over_tls(&endpoint, None, &["--retry-patience", "5"]);
-    let ran = ran.refused(1, "the TLS connection is not trustworthy");
+    let ran = ran.refused(1, "the TLS connection cannot be trusted");
     assert!(
         !ran.stderr.contains("trying") && !ran.stderr.contains("tried"),
         "{ran:#?}"
     );
-    // What came was read, and is no record of TLS.
+    // The server's response is not a TLS record.
     assert!(ran.stderr.contains("corrupt message"), "{ran:#?}");
 }
 
@@ -232,11 +238,7 @@ fn a_name_that_does_not_resolve() {
         1,
         "the host name could not be resolved: check the account's name",
     );
-    assert!(
-        ran.stderr
-            .contains("waiting and trying again, for 3.0 s at most"),
-        "{ran:#?}"
-    );
+    assert!(ran.stderr.contains("retrying for up to 3.0 s"), "{ran:#?}");
     assert!(ran.stderr.contains("; tried "), "{ran:#?}");
     assert!(took < Duration::from_secs(20), "{took:?}");
     println!("{}", ran.stderr);

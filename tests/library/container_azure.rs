@@ -1,4 +1,4 @@
-//! What only a service with tokens can refuse, and that no refusal ever shows the token's signature.
+//! Errors that only a service with tokens returns. None of them shows the token's signature.
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -45,7 +45,7 @@ async fn every_error(container: &dyn Container) -> [ContainerError; 4] {
     ]
 }
 
-/// The signature as it stands in the token, and decoded.
+/// Returns the signature of a token, encoded and decoded.
 fn signatures(sas: &str) -> [String; 2] {
     let (_, encoded) = sas.split_once("sig=").unwrap();
     let encoded = encoded.split('&').next().unwrap();
@@ -88,7 +88,7 @@ async fn assert_every_error(container: &dyn Container, kind: &ContainerErrorKind
 }
 
 #[tokio::test]
-async fn tells_a_wrong_signature() {
+async fn a_wrong_signature() {
     let server = Azurite::shared();
     let container = new_container(&server);
     let good = container_sas(&container, "rwdl");
@@ -105,7 +105,7 @@ async fn tells_a_wrong_signature() {
 }
 
 #[tokio::test]
-async fn tells_an_expired_token() {
+async fn an_expired_token() {
     let server = Azurite::shared();
     let container = new_container(&server);
     let now = SystemTime::now();
@@ -122,7 +122,7 @@ async fn tells_an_expired_token() {
 }
 
 #[tokio::test]
-async fn tells_a_token_that_is_not_valid_yet() {
+async fn a_token_that_is_not_valid_yet() {
     let server = Azurite::shared();
     let container = new_container(&server);
     let now = SystemTime::now();
@@ -139,7 +139,7 @@ async fn tells_a_token_that_is_not_valid_yet() {
 }
 
 #[tokio::test]
-async fn a_token_lets_into_its_own_container_only() {
+async fn a_token_of_another_container() {
     let server = Azurite::shared();
     let (own, other) = (new_container(&server), new_container(&server));
     let sas = container_sas(&own, "rwdl");
@@ -152,7 +152,7 @@ async fn a_token_lets_into_its_own_container_only() {
 }
 
 #[tokio::test]
-async fn tells_a_missing_container() {
+async fn a_missing_container() {
     let server = Azurite::shared();
     let sas = container_sas("never-created", "rwdl");
     let subject = open(&server, "never-created", &sas);
@@ -160,15 +160,15 @@ async fn tells_a_missing_container() {
 }
 
 #[tokio::test]
-async fn tells_a_missing_permission() {
+async fn a_missing_permission() {
     let server = Azurite::shared();
     let container = new_container(&server);
     open(&server, &container, &container_sas(&container, "rwdl"))
         .put(&blob(), PutBody::object("x"))
         .await
         .unwrap();
-    // The second is a permission that lets the container's own calls fail each for its own lack. `c` alone must not do:
-    // Azure refuses to replace a blob with it. Azurite refuses likewise, as this shows.
+    // The permissions of a token, and the call that fails. `c` alone is not enough for a put: Azure and Azurite refuse to
+    // replace a blob with it.
     let cases = [
         ("wdl", "get"),
         ("rdlc", "put"),
@@ -207,7 +207,7 @@ async fn tells_a_missing_permission() {
 }
 
 #[tokio::test]
-async fn content_types_tell_objects_from_logs() {
+async fn objects_and_logs_have_different_content_types() {
     let server = Azurite::shared();
     let container = new_container(&server);
     let sas = container_sas(&container, "rwdl");
@@ -217,16 +217,18 @@ async fn content_types_tell_objects_from_logs() {
         (PutBody::log("x"), "text/plain; charset=utf-8"),
     ] {
         subject.put(&blob(), body).await.unwrap();
-        let answer = head(&format!("{}/{container}/blob?{sas}", server.endpoint()));
-        let found = answer.lines().find_map(|line| {
+        let response = head(&format!("{}/{container}/blob?{sas}", server.endpoint()));
+        let found = response.lines().find_map(|line| {
             line.to_lowercase()
                 .strip_prefix("content-type: ")
                 .map(str::to_owned)
         });
-        assert_eq!(found.as_deref(), Some(expected), "{answer}");
+        assert_eq!(found.as_deref(), Some(expected), "{response}");
         assert!(
-            answer.to_lowercase().contains("x-ms-blob-type: blockblob"),
-            "{answer}"
+            response
+                .to_lowercase()
+                .contains("x-ms-blob-type: blockblob"),
+            "{response}"
         );
     }
 }
@@ -243,7 +245,7 @@ fn head(url: &str) -> String {
         "HEAD /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
     )
     .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }

@@ -1,6 +1,6 @@
-//! What every container must do, asked of each of them: in memory, in a folder, in Azurite.
+//! The contract of a container, tested with each of them: in memory, in a folder, in Azurite.
 //!
-//! Places where Azurite is known to answer otherwise than Azure are noted where they matter.
+//! Known differences between Azurite and Azure are noted where they matter.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use clfsload::container::{
 };
 use futures::future::join_all;
 
-/// An empty container, what keeps it alive, and a way to take it away.
+/// An empty container, the guard that keeps it alive, and a function that deletes it.
 struct Subject {
     container: Arc<dyn Container>,
     remove: Box<dyn Fn()>,
@@ -38,7 +38,7 @@ impl Subject {
 
     fn folder() -> Self {
         let parent = tempfile::tempdir().unwrap();
-        let path = parent.path().join("not-yet-there");
+        let path = parent.path().join("new-folder");
         Self {
             container: Arc::new(Folder::open(&path, true).unwrap()),
             remove: Box::new(move || std::fs::remove_dir_all(&path).unwrap()),
@@ -106,21 +106,21 @@ macro_rules! contract {
 }
 
 contract! {
-    gives_back_what_was_put
+    returns_what_was_put
     replaces_a_blob
-    stamps_a_blob_that_was_written_again
-    tells_a_missing_blob
+    changes_the_stamp_of_a_blob_that_is_written_again
+    reports_a_missing_blob
     deletes
-    lists_nothing
+    lists_no_blobs
     lists_in_order_across_pages
     lists_by_prefix
     lists_what_remains_while_blobs_vanish
-    two_listings_do_not_disturb_each_other
-    takes_puts_side_by_side
-    keeps_one_of_competing_puts_whole
-    takes_the_names_of_objects
-    tells_a_missing_container
-    takes_logs
+    keeps_concurrent_listings_apart
+    accepts_concurrent_puts
+    keeps_one_of_competing_puts_complete
+    accepts_the_names_of_objects
+    reports_a_missing_container
+    accepts_logs
 }
 
 fn pattern(bytes: usize) -> Vec<u8> {
@@ -132,7 +132,7 @@ fn pattern(bytes: usize) -> Vec<u8> {
     (0..bytes).map(next).collect()
 }
 
-async fn gives_back_what_was_put(subject: Subject) {
+async fn returns_what_was_put(subject: Subject) {
     for bytes in [0, 1, 4095, 9 << 20] {
         let content = pattern(bytes);
         subject.put("blob", content.clone()).await;
@@ -158,8 +158,8 @@ async fn replaces_a_blob(subject: Subject) {
     assert_eq!(subject.names("", 10).await, ["blob"]);
 }
 
-/// A listing shows that a blob is not the one of before, even where its size is the same.
-async fn stamps_a_blob_that_was_written_again(subject: Subject) {
+/// The stamp in a listing changes when a blob is written again, even with the same size.
+async fn changes_the_stamp_of_a_blob_that_is_written_again(subject: Subject) {
     subject.put("blob", "first").await;
     subject.put("other", "first").await;
     let stamps = async || {
@@ -175,7 +175,7 @@ async fn stamps_a_blob_that_was_written_again(subject: Subject) {
     assert!(after[0] != before[0] && after[1] == before[1]);
 }
 
-async fn tells_a_missing_blob(subject: Subject) {
+async fn reports_a_missing_blob(subject: Subject) {
     subject.put("blob", "x").await;
     let error = subject
         .container
@@ -198,11 +198,7 @@ async fn deletes(subject: Subject) {
     subject.put("two", "2").await;
     subject.container.delete(&blob("one")).await.unwrap();
     subject.container.delete(&blob("one")).await.unwrap();
-    subject
-        .container
-        .delete(&blob("never-there"))
-        .await
-        .unwrap();
+    subject.container.delete(&blob("missing")).await.unwrap();
     assert_eq!(subject.names("", 10).await, ["two"]);
     let error = subject
         .container
@@ -212,7 +208,7 @@ async fn deletes(subject: Subject) {
     assert_eq!(error.kind(), &ContainerErrorKind::BlobMissing);
 }
 
-async fn lists_nothing(subject: Subject) {
+async fn lists_no_blobs(subject: Subject) {
     let page = subject.container.list("", None, 10).await.unwrap();
     assert_eq!((page.blobs.len(), page.next.is_none()), (0, true));
     subject.put("blob", "x").await;
@@ -220,7 +216,7 @@ async fn lists_nothing(subject: Subject) {
     assert_eq!((page.blobs.len(), page.next.is_none()), (0, true));
 }
 
-/// Names whose order differs between bytes, letters and dictionaries.
+/// Puts blobs with names whose order differs between bytes, letters and dictionaries.
 async fn put_odd_names(subject: &Subject) -> Vec<String> {
     let mut names: Vec<String> = (0..20).map(|i| format!("n{}", i * 7 % 20)).collect();
     names.extend(
@@ -280,7 +276,7 @@ async fn lists_what_remains_while_blobs_vanish(subject: Subject) {
     assert!(subject.names("", 5).await.is_empty());
 }
 
-async fn two_listings_do_not_disturb_each_other(subject: Subject) {
+async fn keeps_concurrent_listings_apart(subject: Subject) {
     let names = put_odd_names(&subject).await;
     let listings = (0..5).map(|i| subject.names("", 2 + i));
     for listed in join_all(listings).await {
@@ -288,7 +284,7 @@ async fn two_listings_do_not_disturb_each_other(subject: Subject) {
     }
 }
 
-async fn takes_puts_side_by_side(subject: Subject) {
+async fn accepts_concurrent_puts(subject: Subject) {
     let blobs: BTreeMap<String, Vec<u8>> = (0..64)
         .map(|i| (format!("blob-{i:02}"), pattern(i * 1000)))
         .collect();
@@ -308,7 +304,7 @@ async fn takes_puts_side_by_side(subject: Subject) {
     );
 }
 
-async fn keeps_one_of_competing_puts_whole(subject: Subject) {
+async fn keeps_one_of_competing_puts_complete(subject: Subject) {
     let contents: Vec<Vec<u8>> = (0..8u8)
         .map(|i| vec![i; 100_000 + usize::from(i)])
         .collect();
@@ -326,7 +322,7 @@ async fn keeps_one_of_competing_puts_whole(subject: Subject) {
     );
 }
 
-async fn takes_the_names_of_objects(subject: Subject) {
+async fn accepts_the_names_of_objects(subject: Subject) {
     let fields = FilehandleFields {
         container_id: 0xDEAD_BEEF,
         parent_directory_manager: 0,
@@ -354,7 +350,7 @@ async fn takes_the_names_of_objects(subject: Subject) {
     assert_eq!(subject.names("", 3).await, names);
 }
 
-async fn tells_a_missing_container(subject: Subject) {
+async fn reports_a_missing_container(subject: Subject) {
     subject.put("blob", "x").await;
     (subject.remove)();
     let container = &subject.container;
@@ -380,7 +376,7 @@ async fn tells_a_missing_container(subject: Subject) {
     }
 }
 
-async fn takes_logs(subject: Subject) {
+async fn accepts_logs(subject: Subject) {
     let name = blob("output.txt");
     subject
         .container

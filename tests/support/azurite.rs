@@ -1,30 +1,31 @@
-//! A real Azurite server for tests: started on a free port, with tokens signed for one container.
+//! An Azurite server for tests on a free port, and tokens that are signed for one container.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use humantime::format_rfc3339_seconds;
 use sha2::Sha256;
 use tempfile::TempDir;
 use url::form_urlencoded;
 
-/// The account that every Azurite has.
+/// The default account of Azurite.
 pub const ACCOUNT: &str = "devstoreaccount1";
 
-/// Its key, which Azurite's documentation publishes.
+/// The key of that account, which is published in Azurite's documentation.
 const ACCOUNT_KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-/// The version of the service whose strings to sign these are.
+/// The version of the strings to sign.
 const SAS_VERSION: &str = "2021-12-02";
 
-/// A running server; it ends when this is dropped, and also when the test process is killed.
+/// A running server. It stops on drop, and also if the test process is killed.
 pub struct Azurite {
     process: Child,
     scheme: &'static str,
@@ -33,7 +34,7 @@ pub struct Azurite {
 }
 
 impl Azurite {
-    /// The server that the tests of one process share; it ends with the last of its users.
+    /// Returns the server that the tests of one process share. It stops with its last user.
     pub fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Azurite>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -44,20 +45,20 @@ impl Azurite {
         })
     }
 
-    /// Starts a server of one's own.
+    /// Starts a separate server.
     pub fn start() -> Self {
         Self::start_with(&[], "http")
     }
 
-    /// Starts a server of one's own that speaks TLS.
+    /// Starts a separate server with TLS.
     pub fn start_with_tls(certificate: &Path, key: &Path) -> Self {
         let [certificate, key] = [certificate, key].map(|path| path.to_str().unwrap());
         Self::start_with(&["--cert", certificate, "--key", key], "https")
     }
 
-    fn start_with(words: &[&str], scheme: &'static str) -> Self {
+    fn start_with(arguments: &[&str], scheme: &'static str) -> Self {
         let data = TempDir::new().unwrap();
-        // The shell ends the server by its id when its own standard input closes, which happens whatever ends the test.
+        // The shell kills the server when its standard input closes, which happens however the test ends.
         let mut process = Command::new("sh")
             .arg("-c")
             .arg(r#""$0" "$@" & server=$!; cat >/dev/null; kill $server; wait $server"#)
@@ -65,26 +66,26 @@ impl Azurite {
             .args(["--blobHost", "127.0.0.1", "--blobPort", "0", "--location"])
             .arg(data.path())
             .args(["--disableTelemetry", "--silent", "--skipApiVersionCheck"])
-            .args(words)
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap());
-        let mut said = String::new();
+        let mut text = String::new();
         let listens = format!("successfully listens on {scheme}://127.0.0.1:");
         let port = loop {
-            let before = said.len();
+            let before = text.len();
             assert!(
-                output.read_line(&mut said).unwrap() > 0,
-                "Azurite ended: {said}"
+                output.read_line(&mut text).unwrap() > 0,
+                "Azurite exited: {text}"
             );
-            let line = &said[before..];
+            let line = &text[before..];
             if let Some((_, port)) = line.split_once(&listens) {
                 break port.trim().parse().unwrap();
             }
         };
-        // Whatever else it says is read, so that it never waits for room in the pipe.
+        // Further output is discarded, so that the server never blocks on a full pipe.
         std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
         Self {
             process,
@@ -94,7 +95,7 @@ impl Azurite {
         }
     }
 
-    /// The account's blob endpoint.
+    /// Returns the account's blob endpoint.
     pub fn endpoint(&self) -> String {
         format!("{}://127.0.0.1:{}/{ACCOUNT}", self.scheme, self.port)
     }
@@ -119,15 +120,15 @@ impl Azurite {
             self.port
         )
         .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
         assert!(
-            answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 202"),
-            "{answer}"
+            response.starts_with("HTTP/1.1 200") || response.starts_with("HTTP/1.1 202"),
+            "{response}"
         );
     }
 
-    /// A name that no other container of this process has.
+    /// Returns a name that no other container of this process has.
     pub fn unused_name() -> String {
         use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
         static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -143,13 +144,13 @@ impl Azurite {
             self.port
         )
         .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
             .split(' ')
             .nth(1)
             .and_then(|status| status.parse().ok())
-            .unwrap_or_else(|| panic!("no status: {answer}"))
+            .unwrap_or_else(|| panic!("no status: {response}"))
     }
 }
 
@@ -160,21 +161,21 @@ impl Drop for Azurite {
     }
 }
 
-/// A token for one container, valid for an hour; `permissions` such as `rwdl`.
+/// Returns a token for one container that is valid for an hour. `permissions` are letters such as `rwdl`.
 pub fn container_sas(container: &str, permissions: &str) -> String {
     let now = SystemTime::now();
     let minute = Duration::from_secs(60);
     container_sas_between(container, permissions, now - 5 * minute, now + 60 * minute)
 }
 
-/// A token for one container.
+/// Returns a token for one container.
 pub fn container_sas_between(
     container: &str,
     permissions: &str,
     start: SystemTime,
     expiry: SystemTime,
 ) -> String {
-    let (start, expiry) = (iso8601(start), iso8601(expiry));
+    let [start, expiry] = [start, expiry].map(|time| format_rfc3339_seconds(time).to_string());
     // "Create a service SAS", version 2020-12-06 and later. The empty fields: identifier, address; protocol; snapshot,
     // encryption scope and the five response headers.
     let signed = format!(
@@ -190,9 +191,9 @@ pub fn container_sas_between(
     ])
 }
 
-/// A token for the whole account, which alone may create containers.
+/// Returns a token for the account, which container tokens cannot replace for creating containers.
 fn account_sas() -> String {
-    let expiry = iso8601(SystemTime::now() + Duration::from_secs(600));
+    let expiry = format_rfc3339_seconds(SystemTime::now() + Duration::from_secs(600)).to_string();
     // "Create an account SAS": start, address, protocol and encryption scope are empty.
     let signed = format!("{ACCOUNT}\nrwdlac\nb\nsco\n\n{expiry}\n\n\n{SAS_VERSION}\n\n");
     query(&[
@@ -218,34 +219,6 @@ fn signature(text: &str) -> String {
     STANDARD.encode(mac.finalize().into_bytes())
 }
 
-fn iso8601(time: SystemTime) -> String {
-    let seconds = i64::try_from(time.duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let mut year = 1970;
-    let mut day = days;
-    let leap = |year: i64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    while day >= 365 + i64::from(leap(year)) {
-        day -= 365 + i64::from(leap(year));
-        year += 1;
-    }
-    let february = 28 + i64::from(leap(year));
-    let mut month = 1;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if day < length {
-            break;
-        }
-        day -= length;
-        month += 1;
-    }
-    format!(
-        "{year:04}-{month:02}-{:02}T{:02}:{:02}:{:02}Z",
-        day + 1,
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    )
-}
-
 fn executable() -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/azurite-install");
     let installed = Command::new(&script)
@@ -254,7 +227,7 @@ fn executable() -> String {
         .unwrap_or_else(|error| panic!("{}: {error}", script.display()));
     assert!(
         installed.status.success(),
-        "Azurite is not there; see {}",
+        "Azurite is not installed; see {}",
         script.display()
     );
     String::from_utf8(installed.stdout)
@@ -263,7 +236,7 @@ fn executable() -> String {
         .to_owned()
 }
 
-/// All blobs of a container.
+/// Returns all blobs of a container.
 pub fn blobs(server: &Azurite, container: &str) -> std::collections::BTreeMap<String, Vec<u8>> {
     use clfsload::container::sas::SasToken;
     use clfsload::container::{BlobName, ContainerLocation, MAX_BLOB_BYTES};

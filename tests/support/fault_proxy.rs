@@ -1,4 +1,4 @@
-//! A proxy between the command and a storage service that does what networks and services do at times.
+//! A proxy between the command and a storage service that injects the faults of networks and services.
 
 mod http;
 
@@ -12,40 +12,40 @@ use std::time::Duration;
 
 use clfsload::container::Operation;
 
-use http::{ask, endless, header, read_head, refusal, signature, target};
+use http::{endless, forward, header, read_head, refusal, signature, target};
 
 use super::azurite::{ACCOUNT, Azurite};
 
-/// What is done to a request instead of passing it on, or to its answer.
+/// A fault that is injected into a request or its response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// Answers in the service's place.
+    /// Responds with an error in the place of the service.
     Refusal {
         status: u16,
         code: &'static str,
         detail: &'static str,
         retry_after: Option<u64>,
     },
-    /// Resets the connection in the middle of the request's content.
-    CutRequest,
-    /// Resets the connection when the request has been read.
-    ResetBeforeAnswer,
-    /// Passes the request on, and closes the connection in place of the answer.
-    LostAnswer,
-    /// Reads the request, and never answers.
-    Silence,
-    /// Passes the request on; the answer comes in this many pieces with a pause before each.
-    SlowAnswer { pieces: usize, pause: Duration },
-    /// Passes the request on, and closes the connection after the answer without saying so.
-    CloseAfterAnswer,
-    /// Passes the request on, and closes the connection in the middle of the answer's content.
-    CutAnswer,
-    /// Answers with content in chunks that never ends.
-    EndlessAnswer,
+    /// Resets the connection during the request's content.
+    ResetDuringRequest,
+    /// Resets the connection after the request was read.
+    ResetBeforeResponse,
+    /// Forwards the request, and closes the connection without a response.
+    LostResponse,
+    /// Reads the request and never responds.
+    NoResponse,
+    /// Forwards the request, and sends the response in this many pieces with a pause before each.
+    SlowResponse { pieces: usize, pause: Duration },
+    /// Forwards the request, and closes the connection after the response without announcing it.
+    CloseAfterResponse,
+    /// Forwards the request, and closes the connection during the response's content.
+    TruncatedResponse,
+    /// Responds with endless content in chunks.
+    EndlessResponse,
 }
 
 impl Fault {
-    /// A refusal without more words.
+    /// Returns an error response without details.
     pub fn refusal(status: u16, code: &'static str) -> Self {
         Fault::Refusal {
             status,
@@ -55,8 +55,8 @@ impl Fault {
         }
     }
 
-    /// A refusal that asks to wait for so many seconds.
-    pub fn wait(status: u16, code: &'static str, seconds: u64) -> Self {
+    /// Returns an error response with a `Retry-After` in seconds.
+    pub fn retry_after(status: u16, code: &'static str, seconds: u64) -> Self {
         Fault::Refusal {
             status,
             code,
@@ -66,27 +66,27 @@ impl Fault {
     }
 }
 
-/// A request, as the script sees it and as the record keeps it.
+/// A request, as passed to the script and as recorded.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// 1 for the first request of all.
+    /// The number of the request, from 1.
     pub number: u64,
     pub operation: Operation,
     /// The blob's name; empty for a listing.
     pub blob: String,
-    /// 1 for the first request of this operation on this blob.
+    /// The number of the request with this operation and blob, from 1.
     pub attempt: u64,
-    /// The signature of the token that it came with, as it stands in the URL.
+    /// The signature of its token, as in the URL.
     pub signature: String,
     pub fault: Option<Fault>,
-    /// What the service answered, if the request reached it.
+    /// The status of the service's response, if the request was forwarded.
     pub status: Option<u16>,
 }
 
-/// Decides about each request. It may take its time: only this request waits.
+/// Returns the fault of each request. It may block, which delays only that request.
 pub type Script = Box<dyn Fn(&Call) -> Option<Fault> + Send + Sync>;
 
-/// The proxy; it ends when this is dropped.
+/// The proxy. It stops on drop.
 pub struct FaultProxy {
     shared: Arc<Shared>,
     port: u16,
@@ -97,9 +97,9 @@ struct Shared {
     service: u16,
     script: Script,
     record: Mutex<Record>,
-    /// Neither accepts connections nor keeps them.
-    down: AtomicBool,
-    over: AtomicBool,
+    /// Whether connections are closed and not accepted.
+    is_down: AtomicBool,
+    is_stopped: AtomicBool,
     connections: Mutex<Vec<Weak<TcpStream>>>,
 }
 
@@ -118,8 +118,8 @@ impl FaultProxy {
             service: endpoint.port().unwrap(),
             script,
             record: Mutex::default(),
-            down: AtomicBool::new(false),
-            over: AtomicBool::new(false),
+            is_down: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
             connections: Mutex::default(),
         });
         let accepting = std::thread::spawn({
@@ -133,51 +133,51 @@ impl FaultProxy {
         }
     }
 
-    /// The account's blob endpoint through the proxy.
+    /// Returns the account's blob endpoint through the proxy.
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}/{ACCOUNT}", self.port)
     }
 
-    /// The service is away: connections break, and new ones are refused.
+    /// Makes the service unavailable: closes connections, and refuses new ones.
     pub fn down(&self) {
-        self.shared.down.store(true, Ordering::SeqCst);
+        self.shared.is_down.store(true, Ordering::SeqCst);
         self.shared.break_connections();
     }
 
-    /// The service is there again.
+    /// Makes the service available again.
     pub fn up(&self) {
-        self.shared.down.store(false, Ordering::SeqCst);
+        self.shared.is_down.store(false, Ordering::SeqCst);
     }
 
-    /// Every request so far.
+    /// Returns all requests so far.
     pub fn calls(&self) -> Vec<Call> {
         self.shared.record().calls.clone()
     }
 
-    /// How many puts came in.
+    /// Returns the number of puts.
     pub fn puts(&self) -> usize {
-        self.tries().values().sum()
+        self.puts_by_blob().values().sum()
     }
 
-    /// How often each blob was put, as far as the requests came in.
-    pub fn tries(&self) -> BTreeMap<String, usize> {
-        let mut tries = BTreeMap::new();
+    /// Returns the number of puts of each blob.
+    pub fn puts_by_blob(&self) -> BTreeMap<String, usize> {
+        let mut puts = BTreeMap::new();
         for call in self.calls() {
             if call.operation == Operation::Put {
-                *tries.entry(call.blob).or_default() += 1;
+                *puts.entry(call.blob).or_default() += 1;
             }
         }
-        tries
+        puts
     }
 
-    /// The requests that something was done to.
-    pub fn disturbed(&self) -> Vec<Call> {
+    /// Returns the requests with a fault.
+    pub fn faults(&self) -> Vec<Call> {
         let mut calls = self.calls();
         calls.retain(|call| call.fault.is_some());
         calls
     }
 
-    /// Waits until so many puts came in.
+    /// Waits until the proxy has received this many puts.
     pub fn wait_for_puts(&self, puts: usize) {
         for _ in 0..6000 {
             if self.puts() >= puts {
@@ -191,7 +191,7 @@ impl FaultProxy {
 
 impl Drop for FaultProxy {
     fn drop(&mut self) {
-        self.shared.over.store(true, Ordering::SeqCst);
+        self.shared.is_stopped.store(true, Ordering::SeqCst);
         self.shared.break_connections();
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
@@ -211,7 +211,7 @@ impl Shared {
         }
     }
 
-    fn begin(&self, operation: Operation, blob: String, signature: String) -> Call {
+    fn record_call(&self, operation: Operation, blob: String, signature: String) -> Call {
         let mut record = self.record();
         let attempts = record
             .attempts
@@ -232,8 +232,8 @@ impl Shared {
         call
     }
 
-    fn note(&self, call: &Call, note: impl FnOnce(&mut Call)) {
-        note(&mut self.record().calls[call.number as usize - 1]);
+    fn update(&self, call: &Call, update: impl FnOnce(&mut Call)) {
+        update(&mut self.record().calls[call.number as usize - 1]);
     }
 }
 
@@ -245,8 +245,8 @@ fn listen(port: u16) -> TcpListener {
 
 fn accept(shared: &Arc<Shared>, listener: TcpListener, port: u16) {
     let mut listener = Some(listener);
-    while !shared.over.load(Ordering::SeqCst) {
-        if shared.down.load(Ordering::SeqCst) {
+    while !shared.is_stopped.load(Ordering::SeqCst) {
+        if shared.is_down.load(Ordering::SeqCst) {
             listener = None;
             shared.break_connections();
         } else if let Ok((stream, _)) = listener.get_or_insert_with(|| listen(port)).accept() {
@@ -258,7 +258,7 @@ fn accept(shared: &Arc<Shared>, listener: TcpListener, port: u16) {
             connections.push(Arc::downgrade(&stream));
             drop(connections);
             let shared = Arc::clone(shared);
-            // The client sees every end of the connection; there is nobody else to tell.
+            // Errors of the connection are visible to the client.
             std::thread::spawn(move || drop(serve(&shared, &stream)));
             continue;
         }
@@ -266,26 +266,26 @@ fn accept(shared: &Arc<Shared>, listener: TcpListener, port: u16) {
     }
 }
 
-/// Serves requests until the connection ends.
+/// Serves requests until the connection is closed.
 fn serve(shared: &Shared, mut stream: &TcpStream) -> io::Result<()> {
     while let Some(head) = read_head(stream)? {
         let length = header(&head, "content-length").map_or(0, |length| length.parse().unwrap());
         let (operation, blob) = target(&head);
-        let call = shared.begin(operation, blob, signature(&head));
+        let call = shared.record_call(operation, blob, signature(&head));
         let fault = (shared.script)(&call);
-        shared.note(&call, |call| call.fault.clone_from(&fault));
-        // Closing a socket with content unread resets the connection.
+        shared.update(&call, |call| call.fault.clone_from(&fault));
+        // Closing a socket with unread content resets the connection.
         let read = match fault {
-            Some(Fault::CutRequest) => length / 2,
-            Some(Fault::ResetBeforeAnswer) => length.max(1) - 1,
+            Some(Fault::ResetDuringRequest) => length / 2,
+            Some(Fault::ResetBeforeResponse) => length.max(1) - 1,
             _ => length,
         };
         let mut content = vec![0; read];
         stream.read_exact(&mut content)?;
         match &fault {
-            Some(Fault::CutRequest | Fault::ResetBeforeAnswer) => return Ok(()),
-            Some(Fault::Silence) => {
-                // Until the client, or the end of the proxy, breaks the connection.
+            Some(Fault::ResetDuringRequest | Fault::ResetBeforeResponse) => return Ok(()),
+            Some(Fault::NoResponse) => {
+                // Until the client or the drop of the proxy closes the connection.
                 return io::copy(&mut stream, &mut io::sink()).map(drop);
             }
             Some(Fault::Refusal {
@@ -294,28 +294,30 @@ fn serve(shared: &Shared, mut stream: &TcpStream) -> io::Result<()> {
                 detail,
                 retry_after,
             }) => {
-                let answer = refusal(*status, code, detail, *retry_after);
-                stream.write_all(&answer)?;
+                let response = refusal(*status, code, detail, *retry_after);
+                stream.write_all(&response)?;
                 continue;
             }
-            Some(Fault::EndlessAnswer) => return endless(stream),
+            Some(Fault::EndlessResponse) => return endless(stream),
             _ => {}
         }
-        let answer = ask(shared.service, &head, &content)?;
-        let status = std::str::from_utf8(&answer[9..12]).unwrap().parse().ok();
-        shared.note(&call, |call| call.status = status);
+        let response = forward(shared.service, &head, &content)?;
+        let status = std::str::from_utf8(&response[9..12]).unwrap().parse().ok();
+        shared.update(&call, |call| call.status = status);
         match fault {
-            Some(Fault::LostAnswer) => return Ok(()),
-            Some(Fault::CutAnswer) => return stream.write_all(&answer[..answer.len() - 1]),
-            Some(Fault::SlowAnswer { pieces, pause }) => {
-                for piece in answer.chunks(answer.len().div_ceil(pieces)) {
+            Some(Fault::LostResponse) => return Ok(()),
+            Some(Fault::TruncatedResponse) => {
+                return stream.write_all(&response[..response.len() - 1]);
+            }
+            Some(Fault::SlowResponse { pieces, pause }) => {
+                for piece in response.chunks(response.len().div_ceil(pieces)) {
                     std::thread::sleep(pause);
                     stream.write_all(piece)?;
                 }
             }
-            _ => stream.write_all(&answer)?,
+            _ => stream.write_all(&response)?,
         }
-        if fault == Some(Fault::CloseAfterAnswer) {
+        if fault == Some(Fault::CloseAfterResponse) {
             return Ok(());
         }
     }

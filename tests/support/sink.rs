@@ -1,5 +1,4 @@
-//! A blob service that keeps nothing: it takes every put, slowly if it is told to, and lists an
-//! empty container.
+//! A blob service that stores nothing: it accepts every put, optionally with delays, and lists an empty container.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -7,31 +6,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-/// How puts are answered.
+/// How the service responds to puts.
 #[derive(Debug, Clone, Copy)]
 pub enum Pace {
-    /// One after the other on each connection, with waits.
+    /// With delays.
     Slow {
-        /// The wait before every 64 KiB of the body, and before the answer.
+        /// The delay before every 64 KiB of the body, and before the response.
         wait: Duration,
     },
-    /// All at once.
+    /// Immediately.
     Fast,
-    /// The first so many at once, those after them never.
+    /// To the first ones immediately, and to the others never.
     Never {
-        /// Puts that are answered.
+        /// The number of puts that get a response.
         after: u64,
     },
 }
 
-/// Counts of what came.
+/// Counts of received puts.
 #[derive(Debug, Default)]
 struct Counts {
     puts: AtomicU64,
     bytes: AtomicU64,
 }
 
-/// The service; its threads end with the test process.
+/// The service. Its threads run until the test process exits.
 #[derive(Debug)]
 pub struct Sink {
     port: u16,
@@ -53,7 +52,7 @@ impl Sink {
         Sink { port, counts }
     }
 
-    /// Account, container and token of a load into it.
+    /// Returns account, container and token as arguments of a load.
     pub fn words(&self) -> [String; 3] {
         [
             format!("http://127.0.0.1:{}/account", self.port),
@@ -62,12 +61,12 @@ impl Sink {
         ]
     }
 
-    /// Puts that were received whole.
+    /// Returns the number of complete puts.
     pub fn puts(&self) -> u64 {
         self.counts.puts.load(SeqCst)
     }
 
-    /// Their bytes.
+    /// Returns the content bytes of the complete puts.
     pub fn bytes(&self) -> u64 {
         self.counts.bytes.load(SeqCst)
     }
@@ -76,11 +75,11 @@ impl Sink {
 const EMPTY_LIST: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?><EnumerationResults ServiceEndpoint=\"http://127.0.0.1/\" \
     ContainerName=\"container\"><Blobs /><NextMarker /></EnumerationResults>";
 
-/// Until the other side closes the connection.
+/// Serves requests until the client closes the connection.
 fn serve(mut stream: TcpStream, pace: Pace, counts: &Counts) {
     while let Some((is_put, length)) = request(&mut stream) {
         if !is_put {
-            answer(&mut stream, "200 OK", EMPTY_LIST);
+            respond(&mut stream, "200 OK", EMPTY_LIST);
             continue;
         }
         let mut left = length;
@@ -104,11 +103,11 @@ fn serve(mut stream: TcpStream, pace: Pace, counts: &Counts) {
             }
             Pace::Fast | Pace::Never { .. } => {}
         }
-        answer(&mut stream, "201 Created", "");
+        respond(&mut stream, "201 Created", "");
     }
 }
 
-/// Whether it is a put, and the length of its body.
+/// Reads the head of a request. Returns whether it is a put, and the length of its body.
 fn request(stream: &mut TcpStream) -> Option<(bool, u64)> {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -124,7 +123,7 @@ fn request(stream: &mut TcpStream) -> Option<(bool, u64)> {
     Some((head.starts_with("put "), length))
 }
 
-fn answer(stream: &mut TcpStream, status: &str, body: &str) {
+fn respond(stream: &mut TcpStream, status: &str, body: &str) {
     let head = format!(
         "HTTP/1.1 {status}\r\nETag: \"1\"\r\nLast-Modified: Fri, 01 Jan 2021 00:00:00 GMT\r\n\
          x-ms-request-id: 8b5d3c1e-0000-0000-0000-000000000000\r\nDate: Fri, 01 Jan 2021 00:00:00 GMT\r\n\
@@ -132,6 +131,6 @@ fn answer(stream: &mut TcpStream, status: &str, body: &str) {
          Content-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    // The other side may have gone.
+    // The client may have closed the connection.
     let _ = stream.write_all(head.as_bytes());
 }

@@ -10,7 +10,7 @@ use super::command::{Ran, SEED, Scratch, assert_same, blobs, clfsload};
 use super::fault_proxy::{FaultProxy, Script};
 use super::tree::{self, walk_source};
 
-/// A tree of a few hundred entries, and what an undisturbed load makes of it.
+/// A source of a few hundred entries, and the blobs of an undisturbed load of it.
 pub struct Wire {
     pub scratch: Scratch,
     pub server: Arc<Azurite>,
@@ -19,7 +19,7 @@ pub struct Wire {
     pub token: String,
 }
 
-/// What every load gets.
+/// The options of every load.
 const OPTIONS: [&str; 4] = ["--seed", SEED, "--preserve-hardlinks", "1"];
 
 impl Wire {
@@ -37,7 +37,7 @@ impl Wire {
                 .unwrap();
             }
         }
-        // Beyond one and two segments; each segment takes a while on its way.
+        // More than one and two segments, whose uploads take some time.
         for (name, size) in [("two", 9 << 20), ("three", 17 << 20)] {
             let content: Vec<u8> = (0..size as u32)
                 .map(|at| (at.wrapping_mul(at) >> 7) as u8)
@@ -47,7 +47,7 @@ impl Wire {
         let links = source.join("links");
         std::fs::create_dir(&links).unwrap();
         tree::hard_links(&links, 30);
-        // Reading a symlink sets its access time, once.
+        // Reading a symlink sets its access time the first time.
         walk_source(&source);
         scratch.load("undisturbed", &OPTIONS).expect(0);
         let undisturbed = blobs(&scratch.container("undisturbed"));
@@ -68,7 +68,7 @@ impl Wire {
         FaultProxy::start(&self.server, script)
     }
 
-    /// Puts of an undisturbed load: one for each blob.
+    /// Returns the number of puts of an undisturbed load: one for each blob.
     pub fn objects(&self) -> usize {
         self.undisturbed.len()
     }
@@ -77,7 +77,7 @@ impl Wire {
         self.scratch.path("state")
     }
 
-    /// A load through `endpoint`, with the token in the environment.
+    /// Returns the command of a load through `endpoint`, with the token in the environment.
     pub fn command(&self, endpoint: &str, options: &[&str]) -> Command {
         let mut command = self.without_token(endpoint, options);
         command.env("AZURE_STORAGE_SAS_TOKEN", &self.token);
@@ -85,11 +85,11 @@ impl Wire {
     }
 
     pub fn without_token(&self, endpoint: &str, options: &[&str]) -> Command {
-        let mut words = self.scratch.words("state", &self.container);
-        words[2] = ACCOUNT.to_owned();
+        let mut arguments = self.scratch.words("state", &self.container);
+        arguments[2] = ACCOUNT.to_owned();
         let mut command = clfsload();
         command
-            .args(words)
+            .args(arguments)
             .args(["--blob-endpoint", endpoint])
             .args(OPTIONS)
             .args(options)
@@ -99,7 +99,7 @@ impl Wire {
         command
     }
 
-    pub fn begin(&self, proxy: &FaultProxy, options: &[&str]) -> Ran {
+    pub fn start(&self, proxy: &FaultProxy, options: &[&str]) -> Ran {
         let mut all = vec!["--new"];
         all.extend(options);
         self.resume(proxy, &all)

@@ -1,22 +1,22 @@
-//! Bounds the bytes of all answers that are being received, whatever lengths they announce.
+//! A budget for the bytes of all responses in flight, whatever lengths they announce.
 
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
-/// What one permit stands for, in bytes.
+/// The bytes that one permit covers.
 const UNIT: u64 = 4 << 10;
-/// Bytes of answers in flight: eight segments and their room, or a page of 5,000 usual names for each of 16 listings.
+/// The budget: eight segments with their buffers, or a page of 5,000 usual names for each of 16 listings.
 const BYTES: u64 = 80 << 20;
 
-/// The bytes that are left for answers in flight. Shared by all requests to a container.
+/// The budget for responses in flight, shared by all requests to a container.
 ///
-/// An answer without a length takes more as it grows. If all of them held a part and waited for more, none would ever
-/// finish: so one answer at a time may exceed the budget, up to the limit that each answer has by itself.
+/// A response without a length acquires more as it grows. If all responses held a part and waited for more, they would
+/// deadlock, so one response at a time may exceed the budget, up to its own size limit.
 #[derive(Debug, Clone)]
 pub(super) struct BodyBudget {
     units: Arc<Semaphore>,
-    beyond: Arc<Mutex<()>>,
+    over_budget: Arc<Mutex<()>>,
 }
 
 impl BodyBudget {
@@ -28,47 +28,49 @@ impl BodyBudget {
         Self {
             // Fewer than 2^16.
             units: Arc::new(Semaphore::new((bytes / UNIT) as usize)),
-            beyond: Arc::default(),
+            over_budget: Arc::default(),
         }
     }
 
-    /// The share of one answer; it is empty at first.
+    /// Returns an empty share for one response.
     pub(super) fn share(&self) -> BodyShare {
         BodyShare {
             budget: self.clone(),
             units: 0,
             permits: Vec::new(),
-            beyond: None,
+            over_budget: None,
         }
     }
 }
 
-/// The bytes that one answer takes from the budget; they are free again when this is dropped.
+/// The bytes of the budget that one response has acquired. They are released on drop.
 #[derive(Debug)]
 pub(super) struct BodyShare {
     budget: BodyBudget,
     units: u32,
     permits: Vec<OwnedSemaphorePermit>,
-    /// Held by the one answer that needs no permits.
-    beyond: Option<OwnedMutexGuard<()>>,
+    /// Held by the response that may exceed the budget.
+    over_budget: Option<OwnedMutexGuard<()>>,
 }
 
 impl BodyShare {
-    /// Waits until the answer may hold `bytes` in all.
+    /// Waits until the response may have a total of `bytes`.
     pub(super) async fn grow_to(&mut self, bytes: u64) {
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
         let more = units.saturating_sub(self.units);
-        if more == 0 || self.beyond.is_some() {
+        if more == 0 || self.over_budget.is_some() {
             return;
         }
         tokio::select! {
             biased;
             permits = Arc::clone(&self.budget.units).acquire_many_owned(more) => {
-                // Nobody closes it.
+                // The semaphore is never closed.
                 self.permits.extend(permits);
                 self.units = units;
             }
-            alone = Arc::clone(&self.budget.beyond).lock_owned() => self.beyond = Some(alone),
+            guard = Arc::clone(&self.budget.over_budget).lock_owned() => {
+                self.over_budget = Some(guard);
+            }
         }
     }
 }
@@ -80,7 +82,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_answer_at_a_time_exceeds_the_budget() {
+    async fn one_response_at_a_time_exceeds_the_budget() {
         let budget = BodyBudget::with_bytes(8 * UNIT);
         let [mut first, mut second, mut third] = std::array::from_fn(|_| budget.share());
         first.grow_to(1).await;
@@ -89,7 +91,7 @@ mod tests {
         first.grow_to(2 * UNIT).await;
         third.grow_to(2 * UNIT).await;
         assert_eq!(budget.units.available_permits(), 0);
-        // All three want more: one gets as much as it wants, the others wait for it.
+        // All three request more: one gets it, and the others wait for that one.
         second.grow_to(1 << 40).await;
         assert!(first.grow_to(3 * UNIT).now_or_never().is_none());
         assert!(third.grow_to(3 * UNIT).now_or_never().is_none());

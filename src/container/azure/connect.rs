@@ -1,4 +1,4 @@
-//! Connections to the service: straight, or through the [`proxy`] that the environment names.
+//! Connections to the service, directly or through the [`proxy`] that the environment names.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -23,21 +23,22 @@ use tower_service::Service;
 use url::Url;
 
 use super::resolve::Resolver;
-use super::{Patience, proxy};
+use super::{Timeouts, proxy};
 
-/// Idle connections kept: more than requests are ever under way, since a new TLS connection costs more than a small put.
+/// The max number of idle connections: more than there are ever requests in flight, because a new TLS connection costs
+/// more than a small put.
 const IDLE_CONNECTIONS: usize = 4096;
 
-/// Idle connections are closed before load balancers on the way forget them (Azure's after four minutes).
+/// The time after which an idle connection is closed, before load balancers drop it (Azure's do after four minutes).
 const IDLE_TIME: Duration = Duration::from_secs(60);
 
-/// After so much silence, and as often again, the kernel asks whether the other side is still there.
+/// The idle time before the first TCP keepalive probe, and the interval of the probes.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// How many such questions may stay without an answer.
-const KEEPALIVE_TRIES: u32 = 3;
+/// The number of unanswered keepalive probes that end a connection.
+const KEEPALIVE_PROBES: u32 = 3;
 
-/// What sends requests with their content in one piece.
+/// The HTTP client. The content of a request is one piece.
 pub(super) type HttpClient = Client<Connector, Full<Bytes>>;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -45,32 +46,32 @@ type Connecting<S> = Pin<Box<dyn Future<Output = Result<S, BoxError>> + Send>>;
 
 type Tcp = HttpConnector<Resolver>;
 
-/// TCP, with TLS inside on the way to a proxy that wants it.
-type Way = MaybeHttpsStream<<Tcp as Service<Uri>>::Response>;
+/// A TCP connection, with TLS if it leads to a proxy with an https URL.
+type ServerStream = MaybeHttpsStream<<Tcp as Service<Uri>>::Response>;
 
-/// A client for one endpoint.
+/// Creates a client for one endpoint.
 ///
-/// It speaks HTTP/1.1 only, as Azure does; each request under way has a connection of its own.
-pub(super) fn client(endpoint: &Url, patience: &Patience) -> io::Result<HttpClient> {
+/// It uses HTTP/1.1 only, as Azure does, so each request in flight has its own connection.
+pub(super) fn client(endpoint: &Url, timeouts: &Timeouts) -> io::Result<HttpClient> {
     let mut tcp = HttpConnector::new_with_resolver(Resolver::new());
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(patience.connect));
+    tcp.set_connect_timeout(Some(timeouts.connect));
     tcp.set_keepalive(Some(KEEPALIVE));
     tcp.set_keepalive_interval(Some(KEEPALIVE));
-    tcp.set_keepalive_retries(Some(KEEPALIVE_TRIES));
-    // For content that nobody acknowledges.
-    tcp.set_tcp_user_timeout(Some(patience.silence));
+    tcp.set_keepalive_retries(Some(KEEPALIVE_PROBES));
+    // For sent data that the other side does not acknowledge.
+    tcp.set_tcp_user_timeout(Some(timeouts.response));
     let tls = tls(endpoint)?;
     let proxy = proxy::of_environment(endpoint)?;
     let route = match &proxy {
-        None => Route::Straight(tcp),
+        None => Route::Direct(tcp),
         Some(proxy) => Route::through(proxy, HttpsConnector::from((tcp, tls.clone()))),
     };
     let connector = Connector {
         service: HttpsConnector::from((route, tls)),
         proxy: proxy.as_ref().map(host_and_port),
-        limit: patience.connect,
+        timeout: timeouts.connect,
     };
     Ok(Client::builder(TokioExecutor::new())
         .pool_max_idle_per_host(IDLE_CONNECTIONS)
@@ -79,28 +80,28 @@ pub(super) fn client(endpoint: &Url, patience: &Patience) -> io::Result<HttpClie
         .build(connector))
 }
 
-/// Trusts whom the system trusts.
+/// Uses the operating system's root certificates.
 fn tls(endpoint: &Url) -> io::Result<ClientConfig> {
-    // The provider is named, since other crates of a program may bring in a second one.
+    // The provider is explicit, because other crates of a program may add a second one.
     let builder =
         ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?;
-    let trusting = if endpoint.scheme() == "https" {
+    let builder = if endpoint.scheme() == "https" {
         builder.with_native_roots()?
     } else {
-        // An emulator on this host. Redirections are not followed, so TLS never comes up.
+        // An emulator on this host. Redirects are not followed, so TLS is never used.
         builder.with_root_certificates(RootCertStore::empty())
     };
-    let mut config = trusting.with_no_client_auth();
+    let mut config = builder.with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
 
-/// How bytes get to the service.
+/// The route to the service.
 #[derive(Clone)]
 enum Route {
-    Straight(Tcp),
+    Direct(Tcp),
     Tunnel {
         tunnel: Box<Tunnel<HttpsConnector<Tcp>>>,
         proxy: Arc<str>,
@@ -109,7 +110,7 @@ enum Route {
 
 impl Route {
     fn through(proxy: &Intercept, to_proxy: HttpsConnector<Tcp>) -> Self {
-        // The matcher keeps name and password apart from this.
+        // The URI does not contain name and password; `basic_auth` does.
         let tunnel = Tunnel::new(proxy.uri().clone(), to_proxy);
         let tunnel = Box::new(match proxy.basic_auth() {
             Some(name_and_password) => tunnel.with_auth(name_and_password.clone()),
@@ -121,20 +122,20 @@ impl Route {
 }
 
 impl Service<Uri> for Route {
-    type Response = Way;
+    type Response = ServerStream;
     type Error = BoxError;
-    type Future = Connecting<Way>;
+    type Future = Connecting<ServerStream>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         match self {
-            Self::Straight(tcp) => tcp.poll_ready(context).map_err(Into::into),
+            Self::Direct(tcp) => tcp.poll_ready(context).map_err(Into::into),
             Self::Tunnel { tunnel, .. } => tunnel.poll_ready(context).map_err(Into::into),
         }
     }
 
-    fn call(&mut self, to: Uri) -> Connecting<Way> {
+    fn call(&mut self, to: Uri) -> Connecting<ServerStream> {
         match self {
-            Self::Straight(tcp) => {
+            Self::Direct(tcp) => {
                 let connecting = tcp.call(to);
                 Box::pin(async move { Ok(MaybeHttpsStream::Http(connecting.await?)) })
             }
@@ -144,7 +145,7 @@ impl Service<Uri> for Route {
                 Box::pin(async move {
                     connecting.await.map_err(|error| {
                         let reason = error.into();
-                        ToProxy { proxy, reason }.into()
+                        TunnelError { proxy, reason }.into()
                     })
                 })
             }
@@ -152,27 +153,27 @@ impl Service<Uri> for Route {
     }
 }
 
-/// There is no tunnel through the proxy.
+/// The tunnel through the proxy could not be established.
 #[derive(Debug)]
-pub(super) struct ToProxy {
+pub(super) struct TunnelError {
     /// Host and port.
     pub(super) proxy: Arc<str>,
     reason: BoxError,
 }
 
-impl fmt::Display for ToProxy {
+impl fmt::Display for TunnelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "no tunnel through the proxy {}", self.proxy)
     }
 }
 
-impl StdError for ToProxy {
+impl StdError for TunnelError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&*self.reason)
     }
 }
 
-/// Where a proxy is, without name and password.
+/// Returns host and port of a proxy, without name and password.
 fn host_and_port(proxy: &Intercept) -> Arc<str> {
     let uri = proxy.uri();
     let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
@@ -182,18 +183,18 @@ fn host_and_port(proxy: &Intercept) -> Arc<str> {
     format!("{}:{port}", uri.host().unwrap_or_default()).into()
 }
 
-/// Makes connections, each within a time: for the name, TCP, a proxy and TLS together.
+/// Establishes connections with one timeout for name resolution, TCP, proxy and TLS together.
 #[derive(Clone)]
 pub(super) struct Connector {
     service: HttpsConnector<Route>,
     proxy: Option<Arc<str>>,
-    limit: Duration,
+    timeout: Duration,
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<Way>;
+    type Response = MaybeHttpsStream<ServerStream>;
     type Error = BoxError;
-    type Future = Connecting<MaybeHttpsStream<Way>>;
+    type Future = Connecting<MaybeHttpsStream<ServerStream>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.service.poll_ready(context)
@@ -201,14 +202,14 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, to: Uri) -> Self::Future {
         let connecting = self.service.call(to);
-        let (limit, proxy) = (self.limit, self.proxy.clone());
+        let (timeout, proxy) = (self.timeout, self.proxy.clone());
         Box::pin(async move {
-            match tokio::time::timeout(limit, connecting).await {
+            match tokio::time::timeout(timeout, connecting).await {
                 Ok(outcome) => outcome,
                 Err(_) => {
-                    let mut text = format!("no connection within {} s", limit.as_secs_f64());
+                    let mut text = format!("no connection within {} s", timeout.as_secs_f64());
                     if let Some(proxy) = proxy {
-                        // Whether the proxy, or the service behind it, nobody can tell.
+                        // It is unknown whether the proxy or the service behind it did not respond.
                         text.push_str(&format!(" through the proxy {proxy}"));
                     }
                     Err(io::Error::new(io::ErrorKind::TimedOut, text).into())

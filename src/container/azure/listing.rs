@@ -1,6 +1,6 @@
-//! The XML of a page of a listing, as "List Blobs" of Azure's REST documentation describes it.
+//! The XML of a page of a listing, as described in Azure's REST documentation, "List Blobs".
 //!
-//! Names are taken as they are, white space included: any program may have made them.
+//! Names are kept unchanged, including white space, because any program may have created them.
 
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
@@ -10,32 +10,32 @@ use thiserror::Error;
 use super::super::sas::percent_decoded;
 use super::super::{Availability, BlobEntry, ListMarker, ListPage, Stamp};
 
-/// Elements inside each other; the service uses five or six.
+/// The max depth of nested elements; the service uses five or six.
 const MAX_DEPTH: usize = 32;
 
-/// Why a text is no page of a listing.
+/// Why a text is not a page of a listing.
 #[derive(Debug, Error)]
 pub(super) enum InvalidListing {
-    /// Only where: what the reader says would repeat foreign text.
-    #[error("the listing is no XML at byte {0}")]
+    /// Only the position, because the reader's error would repeat foreign text.
+    #[error("the listing is not valid XML at byte {0}")]
     Xml(u64),
-    #[error("the listing ends too early")]
+    #[error("the listing is truncated")]
     CutOff,
-    #[error("the answer is no listing of blobs")]
+    #[error("the response is not a list of blobs")]
     OtherDocument,
-    #[error("the listing has elements more than {MAX_DEPTH} deep")]
+    #[error("the listing has elements nested more than {MAX_DEPTH} deep")]
     TooDeep,
     #[error("the listing has a blob without a name")]
     NoName,
     #[error("the listing has a blob without a size")]
     NoSize,
-    #[error("the listing has bytes that are no text, or an unknown entity")]
+    #[error("the listing has bytes that are not UTF-8, or an unknown entity")]
     Character,
 }
 
-/// The elements that matter, by where they stand.
+/// The elements that are read, each in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Element {
     Document,
     Results,
     Blobs,
@@ -51,15 +51,15 @@ enum Place {
     Other,
 }
 
-impl Place {
-    fn child(self, element: &BytesStart<'_>) -> Self {
-        match (self, element.local_name().as_ref()) {
+impl Element {
+    fn child(self, start: &BytesStart<'_>) -> Self {
+        match (self, start.local_name().as_ref()) {
             (Self::Document, "EnumerationResults") => Self::Results,
             (Self::Results, "Blobs") => Self::Blobs,
             (Self::Results, "NextMarker") => Self::NextMarker,
             (Self::Blobs, "Blob") => Self::Blob,
             (Self::Blob, "Name") => Self::Name {
-                encoded: is_encoded(element),
+                encoded: is_encoded(start),
             },
             (Self::Blob, "Properties") => Self::Properties,
             (Self::Properties, "Content-Length") => Self::Size,
@@ -85,7 +85,7 @@ impl Place {
     }
 }
 
-/// Names with characters that XML cannot hold are percent-encoded.
+/// Returns whether a name is percent-encoded, because it has characters that XML does not allow.
 fn is_encoded(name: &BytesStart<'_>) -> bool {
     match name.try_get_attribute("Encoded") {
         Ok(Some(encoded)) => encoded.value.as_ref() == "true",
@@ -93,20 +93,20 @@ fn is_encoded(name: &BytesStart<'_>) -> bool {
     }
 }
 
-/// Reads a page.
+/// Parses a page.
 pub(super) fn read_page(xml: &[u8]) -> Result<ListPage, InvalidListing> {
     let xml = std::str::from_utf8(xml).map_err(|_| InvalidListing::Character)?;
-    // Azure begins with a byte order mark.
+    // Azure starts with a byte order mark.
     let xml = xml.strip_prefix('\u{feff}').unwrap_or(xml);
     let mut reader = Reader::from_str(xml);
     reader.config_mut().expand_empty_elements = true;
-    let mut places: Vec<Place> = Vec::new();
-    let mut place = Place::Document;
+    let mut parents: Vec<Element> = Vec::new();
+    let mut element = Element::Document;
     let mut text = String::new();
     let (mut name, mut size) = (None, None);
     let (mut archived, mut rehydrating) = (false, false);
     let mut version = Version::default();
-    let mut seen = false;
+    let mut has_results = false;
     let mut page = ListPage {
         blobs: Vec::new(),
         next: None,
@@ -116,17 +116,19 @@ pub(super) fn read_page(xml: &[u8]) -> Result<ListPage, InvalidListing> {
             .read_event()
             .map_err(|_| InvalidListing::Xml(reader.error_position()))?
         {
-            Event::Start(element) => {
-                if places.len() >= MAX_DEPTH {
+            Event::Start(start) => {
+                if parents.len() >= MAX_DEPTH {
                     return Err(InvalidListing::TooDeep);
                 }
-                places.push(place);
-                place = place.child(&element);
+                parents.push(element);
+                element = element.child(&start);
                 text.clear();
-                match place {
-                    Place::Results => seen = true,
-                    Place::Other if places.len() == 1 => return Err(InvalidListing::OtherDocument),
-                    Place::Blob => {
+                match element {
+                    Element::Results => has_results = true,
+                    Element::Other if parents.len() == 1 => {
+                        return Err(InvalidListing::OtherDocument);
+                    }
+                    Element::Blob => {
                         (name, size) = (None, None);
                         (archived, rehydrating) = (false, false);
                         version = Version::default();
@@ -135,25 +137,25 @@ pub(super) fn read_page(xml: &[u8]) -> Result<ListPage, InvalidListing> {
                 }
             }
             Event::End(_) => {
-                match place {
-                    Place::Name { encoded } => {
+                match element {
+                    Element::Name { encoded } => {
                         let given = std::mem::take(&mut text);
-                        // What does not decode is no name of ours: they have no `%`.
+                        // A name that cannot be decoded is foreign: our names contain no `%`.
                         let decoded = encoded.then(|| percent_decoded(&given)).flatten();
                         name = Some(decoded.unwrap_or(given));
                     }
-                    Place::Size => size = text.trim().parse().ok(),
-                    Place::Tier => archived = text.trim() == "Archive",
-                    // rehydrate-pending-to-hot and the like.
-                    Place::ArchiveStatus => {
+                    Element::Size => size = text.trim().parse().ok(),
+                    Element::Tier => archived = text.trim() == "Archive",
+                    // For example rehydrate-pending-to-hot.
+                    Element::ArchiveStatus => {
                         rehydrating = text.trim().starts_with("rehydrate-pending");
                     }
-                    Place::Etag => version.etag = std::mem::take(&mut text),
-                    Place::LastModified => version.modified = std::mem::take(&mut text),
-                    Place::NextMarker if !text.is_empty() => {
+                    Element::Etag => version.etag = std::mem::take(&mut text),
+                    Element::LastModified => version.modified = std::mem::take(&mut text),
+                    Element::NextMarker if !text.is_empty() => {
                         page.next = Some(ListMarker(std::mem::take(&mut text).into_bytes()));
                     }
-                    Place::Blob => {
+                    Element::Blob => {
                         let name = name.take().ok_or(InvalidListing::NoName)?;
                         let size = size.take().ok_or(InvalidListing::NoSize)?;
                         let stamp = version.stamp(&name, size);
@@ -170,30 +172,30 @@ pub(super) fn read_page(xml: &[u8]) -> Result<ListPage, InvalidListing> {
                     }
                     _ => {}
                 }
-                // The reader has checked that each end has its start.
-                place = places.pop().ok_or(InvalidListing::CutOff)?;
+                // The reader checks that start and end tags match.
+                element = parents.pop().ok_or(InvalidListing::CutOff)?;
             }
-            Event::Text(piece) if place.has_text() => {
+            Event::Text(piece) if element.has_text() => {
                 text.push_str(&piece.xml10_content());
             }
-            Event::CData(piece) if place.has_text() => {
+            Event::CData(piece) if element.has_text() => {
                 text.push_str(&piece.xml10_content());
             }
-            Event::GeneralRef(reference) if place.has_text() => {
+            Event::GeneralRef(reference) if element.has_text() => {
                 push_character(&reference, &mut text)?
             }
             Event::Eof => break,
             _ => {}
         }
     }
-    match (seen, places.is_empty()) {
+    match (has_results, parents.is_empty()) {
         (true, true) => Ok(page),
         (true, false) => Err(InvalidListing::CutOff),
         (false, _) => Err(InvalidListing::OtherDocument),
     }
 }
 
-/// What a listing says about the version of a blob's content.
+/// The properties in a listing that identify the version of a blob's content.
 #[derive(Default)]
 struct Version {
     etag: String,
@@ -201,7 +203,7 @@ struct Version {
 }
 
 impl Version {
-    /// None when the service shows neither ETag nor time.
+    /// Returns `None` if the listing has neither ETag nor time.
     fn stamp(&self, name: &str, size: u64) -> Option<Stamp> {
         let etag = self.etag.trim().as_bytes();
         let modified = self.modified.trim().as_bytes();
@@ -213,7 +215,7 @@ impl Version {
     }
 }
 
-/// A character's number (`&#65;`) or one of XML's five entities (`&amp;`).
+/// Appends a character reference (`&#65;`) or one of XML's five entities (`&amp;`).
 fn push_character(reference: &BytesRef<'_>, text: &mut String) -> Result<(), InvalidListing> {
     match reference.resolve_char_ref() {
         Ok(Some(character)) => text.push(character),

@@ -30,7 +30,7 @@ fn name(element: &str) -> String {
 }
 
 #[test]
-fn names_are_taken_as_they_are() {
+fn names_are_kept_unchanged() {
     let cases = [
         ("<Name>plain-1.txt</Name>", "plain-1.txt"),
         (
@@ -46,7 +46,7 @@ fn names_are_taken_as_they_are() {
             "<Name Encoded=\"true\">a%EF%BF%BEb%20c</Name>",
             "a\u{FFFE}b c",
         ),
-        // What does not decode stays as it is.
+        // A name that cannot be decoded is kept.
         ("<Name Encoded=\"true\">a%FFb</Name>", "a%FFb"),
         ("<Name Encoded=\"true\">a%2</Name>", "a%2"),
         ("<Name/>", ""),
@@ -56,9 +56,9 @@ fn names_are_taken_as_they_are() {
     }
 }
 
-/// The ETag counts; without it the size and the time of the last change; without all of them nothing is known.
+/// The version is the ETag, or otherwise size and time of the last change. Without these there is no stamp.
 #[test]
-fn versions_are_told_apart() {
+fn versions_have_different_stamps() {
     let stamp = |properties: &str| {
         let blob = format!(
             "<Blob><Name>n</Name><Properties><Content-Length>8</Content-Length>{properties}</Properties></Blob>"
@@ -106,18 +106,18 @@ fn an_empty_container_has_an_empty_page() {
 }
 
 #[test]
-fn what_is_cut_off_is_no_listing() {
-    let whole = page(&blob("<Name>a&amp;b</Name>"), "<NextMarker>m</NextMarker>");
-    for cut in 0..whole.len() {
-        if let Some(part) = whole.get(..cut) {
+fn truncated_listings_are_rejected() {
+    let complete = page(&blob("<Name>a&amp;b</Name>"), "<NextMarker>m</NextMarker>");
+    for cut in 0..complete.len() {
+        if let Some(part) = complete.get(..cut) {
             assert!(read(part).is_err(), "{part}");
         }
     }
-    read(&whole).unwrap();
+    read(&complete).unwrap();
 }
 
 #[test]
-fn other_texts_are_no_listing() {
+fn other_texts_are_rejected() {
     for text in [
         "",
         "hello",
@@ -135,7 +135,7 @@ fn other_texts_are_no_listing() {
 }
 
 #[test]
-fn a_blob_has_a_name_and_a_size() {
+fn a_blob_needs_a_name_and_a_size() {
     let result = read(&page(&blob(""), ""));
     assert!(matches!(result, Err(InvalidListing::NoName)), "{result:?}");
     for size in ["", "-1", "x", "99999999999999999999"] {
@@ -143,7 +143,7 @@ fn a_blob_has_a_name_and_a_size() {
         let result = read(&page(&blob, ""));
         assert!(matches!(result, Err(InvalidListing::NoSize)), "{result:?}");
     }
-    // Nothing of a blob is left for the next one.
+    // The size of one blob is not used for the next.
     let blobs = blob("<Name>a</Name>") + "<Blob><Name>b</Name></Blob>";
     let result = read(&page(&blobs, ""));
     assert!(matches!(result, Err(InvalidListing::NoSize)), "{result:?}");
@@ -164,7 +164,7 @@ fn entities_are_not_expanded() {
 }
 
 #[test]
-fn tiers_say_what_can_be_read() {
+fn tiers_determine_availability() {
     use crate::container::Availability::{Archived, Online, Rehydrating};
     let cases = [
         ("", Online),
@@ -189,7 +189,7 @@ fn tiers_say_what_can_be_read() {
             format!("<Blob><Name>n</Name><Properties><Content-Length>1</Content-Length>{tier}</Properties></Blob>")
         })
         .collect();
-    // Those after an archived blob are not archived too.
+    // Blobs after an archived one are not archived.
     let blobs = format!("{blobs}{}", blob("<Name>last</Name>"));
     let read = read(&page(&blobs, "<NextMarker />")).unwrap();
     let found: Vec<_> = read.blobs.iter().map(|blob| blob.availability).collect();

@@ -1,13 +1,11 @@
-//! A container of Azure Blob storage, or of Azurite, over the service's REST interface.
+//! A container in Azure Blob storage or Azurite, over the service's REST interface.
 //!
-//! [`request`] knows what the service wants to be asked, [`transport`] sends it with the SAS token over connections of
-//! [`connect`], and what comes back is read by [`listing`], [`refusal`] and [`broken`]. What fails is tried again by
-//! [`super::retry`], as for every container, with two exceptions: a request whose token the service rejects goes once more
-//! with each other token of the file, and one that an idle connection took no byte of before it closed goes over
-//! another one, inside the HTTP client.
+//! [`request`] builds the requests, [`transport`] sends them with the SAS token over the connections of [`connect`], and
+//! [`listing`], [`refusal`] and [`transport_error`] parse the responses and errors. [`super::retry`] retries failed calls,
+//! as for every container, with two exceptions: a request whose token the service rejects is sent again with each new
+//! token in the file, and the HTTP client sends a request again if an idle connection closed before it accepted any byte.
 
 mod bodies;
-mod broken;
 mod connect;
 mod listing;
 mod proxy;
@@ -15,6 +13,7 @@ mod refusal;
 mod request;
 mod resolve;
 mod transport;
+mod transport_error;
 
 use std::time::Duration;
 
@@ -22,42 +21,42 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use url::Url;
 
-use super::error::Answer;
+use super::error::ErrorResponse;
 use super::token::TokenSource;
 use super::{
     BlobName, Container, ContainerError, ContainerErrorKind, ListMarker, ListPage, MAX_BLOB_BYTES,
     Operation, PutBody,
 };
 use request::Call;
-use transport::{Answered, Failure, Reason, Transport};
+use transport::{CallFailure, FailureReason, Response, Transport};
 
-/// The most blobs that the service lists in one page.
+/// The max number of blobs in one page of the service's listings.
 const MAX_PAGE: u32 = 5000;
 
-/// How long to wait for the other side, for one request.
+/// The timeouts of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Patience {
-    /// For a connection: name, TCP and TLS. 10 s.
+pub struct Timeouts {
+    /// For a connection: name resolution, TCP and TLS. 10 s.
     pub connect: Duration,
-    /// For the next piece of an answer; for its beginning, what the request's content may take is added. For a whole
-    /// answer, what it may take at the slowest pace is added. 60 s.
-    pub silence: Duration,
-    /// The slowest pace at which content is still worth being sent or received, in bytes per second. 64 KiB.
-    pub slowest: u64,
+    /// For the next bytes of a response. The timeout for the first bytes is longer by the time that the request's content
+    /// takes at `min_rate`, and the timeout for the complete response by the time that the response takes. 60 s.
+    pub response: Duration,
+    /// The min rate at which content must be sent and received, in bytes per second. 64 KiB.
+    pub min_rate: u64,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),
-            silence: Duration::from_secs(60),
-            // A segment of 8 MiB may take three minutes and a half: many uploads share a thin line.
-            slowest: 64 << 10,
+            response: Duration::from_secs(60),
+            // A segment of 8 MiB may take three and a half minutes, because many uploads may share a slow connection.
+            min_rate: 64 << 10,
         }
     }
 }
 
-/// A container of a storage account, reached with a SAS token.
+/// A container in a storage account, accessed with a SAS token.
 #[derive(Debug)]
 pub struct Azure {
     location: String,
@@ -65,24 +64,26 @@ pub struct Azure {
 }
 
 impl Azure {
-    /// Prepares the way to a container; asks the service nothing yet.
+    /// Creates a client for a container. Sends no request.
     ///
-    /// `endpoint` is the account's blob endpoint. Fails when the system's TLS certificates cannot be loaded, or when
-    /// the environment names a proxy that cannot be used.
+    /// `endpoint` is the account's blob endpoint.
+    ///
+    /// # Errors
+    /// If the system's root certificates cannot be loaded, or the environment names a proxy that cannot be used.
     pub fn new(
         endpoint: &Url,
         container: &str,
         tokens: TokenSource,
-        patience: Patience,
+        timeouts: Timeouts,
     ) -> Result<Self, ContainerError> {
         let location = format!("{}/{container}", endpoint.as_str().trim_end_matches('/'));
         let mut url = endpoint.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().push(container);
         }
-        let transport = Transport::new(&url, tokens, patience).map_err(|broken| {
-            let kind = ContainerErrorKind::Network(broken.failure);
-            ContainerError::new(kind, Operation::Open, &*location).with_detail(broken.detail)
+        let transport = Transport::new(&url, tokens, timeouts).map_err(|error| {
+            let kind = ContainerErrorKind::Network(error.failure);
+            ContainerError::new(kind, Operation::Open, &*location).with_detail(error.detail)
         })?;
         Ok(Self {
             location,
@@ -92,11 +93,11 @@ impl Azure {
 
     async fn send(&self, call: Call<'_>) -> Result<Bytes, ContainerError> {
         let sent = self.transport.send(&call).await;
-        let content = sent.map(|answered| answered.content);
+        let content = sent.map(|response| response.content);
         content.map_err(|failure| self.error(failure, &call))
     }
 
-    fn error(&self, failure: Failure, call: &Call<'_>) -> ContainerError {
+    fn error(&self, failure: CallFailure, call: &Call<'_>) -> ContainerError {
         let error = |kind| {
             let error = ContainerError::new(kind, call.operation(), &*self.location);
             match call.blob() {
@@ -104,25 +105,27 @@ impl Azure {
                 None => error,
             }
         };
-        let Failure { reason, answer } = failure;
+        let CallFailure { reason, response } = failure;
         let error = match reason {
-            Reason::Refused(refusal) => error(refusal.kind)
-                .with_answer(Answer {
+            FailureReason::Refused(refusal) => error(refusal.kind)
+                .with_response(ErrorResponse {
                     status: refusal.status,
                     code: refusal.code,
                     request_id: refusal.request_id,
                 })
                 .with_optional_detail(refusal.detail)
                 .with_optional_advice(refusal.advice),
-            Reason::Broken(broken) => {
-                error(ContainerErrorKind::Network(broken.failure)).with_detail(broken.detail)
+            FailureReason::Transport(transport) => {
+                error(ContainerErrorKind::Network(transport.failure)).with_detail(transport.detail)
             }
-            Reason::TooLarge(at_most) => error(ContainerErrorKind::TooLarge)
+            FailureReason::TooLarge(at_most) => error(ContainerErrorKind::TooLarge)
                 .with_detail(format!("more than {at_most} bytes")),
-            Reason::Protocol(reason) => error(ContainerErrorKind::Protocol).with_detail(reason),
+            FailureReason::Protocol(reason) => {
+                error(ContainerErrorKind::Protocol).with_detail(reason)
+            }
         };
-        match answer {
-            Some(answer) => error.with_answer(answer),
+        match response {
+            Some(response) => error.with_response(response),
             None => error,
         }
     }
@@ -140,7 +143,7 @@ impl Container for Azure {
             content: &content,
         };
         if call.content_bytes() > MAX_BLOB_BYTES {
-            return Err(self.error(Reason::TooLarge(MAX_BLOB_BYTES).into(), &call));
+            return Err(self.error(FailureReason::TooLarge(MAX_BLOB_BYTES).into(), &call));
         }
         self.send(call).await.map(drop)
     }
@@ -162,7 +165,7 @@ impl Container for Azure {
                 Operation::List,
                 &*self.location,
             )
-            .with_detail("the marker is of another container")
+            .with_detail("the marker belongs to another container")
         };
         let marker = from
             .map(|ListMarker(marker)| String::from_utf8(marker))
@@ -174,13 +177,13 @@ impl Container for Azure {
             at_most: at_most.clamp(1, MAX_PAGE),
         };
         let listed = match self.transport.send(&call).await {
-            Ok(Answered {
+            Ok(Response {
                 content,
-                answer,
+                head,
                 _share,
-            }) => listing::read_page(&content).map_err(|invalid| Failure {
-                reason: Reason::Protocol(invalid.to_string()),
-                answer,
+            }) => listing::read_page(&content).map_err(|invalid| CallFailure {
+                reason: FailureReason::Protocol(invalid.to_string()),
+                response: head,
             }),
             Err(failure) => Err(failure),
         };

@@ -1,7 +1,7 @@
-//! The proxy that the environment names: `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, as curl reads them.
+//! The proxy that the environment names: `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, with the rules of curl.
 //!
-//! A variable that cannot be used is an error. Going straight instead would pass by what its owner wanted in between,
-//! or hang on a network that lets nothing else out.
+//! An unusable variable is an error. A direct connection instead would bypass the proxy that the user wants, or hang on a
+//! network that blocks it.
 
 use std::ffi::OsString;
 use std::io;
@@ -12,14 +12,14 @@ use url::Url;
 
 use super::super::location::is_loopback;
 
-/// The first of the two that says something holds: curl looks for the small letters first, and an empty variable
-/// is none.
+/// The first variable that is not empty is used. Lower case comes first, as in curl.
 const NO_PROXY: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
-/// The first that says something holds.
+/// The first variable that is not empty is used.
 const PROXIES: [[&str; 2]; 2] = [["https_proxy", "HTTPS_PROXY"], ["all_proxy", "ALL_PROXY"]];
 
-/// The proxy for an endpoint. Without TLS there is only this host ([`super::super::ContainerLocation`]), and no proxy.
+/// Returns the proxy for an endpoint, if any. Endpoints without TLS are on this host
+/// ([`super::super::ContainerLocation`]) and need no proxy.
 pub(super) fn of_environment(endpoint: &Url) -> io::Result<Option<Intercept>> {
     find(endpoint, |name| std::env::var_os(name))
 }
@@ -41,7 +41,7 @@ fn find(
     let Some((name, value)) = PROXIES.into_iter().find_map(set) else {
         return Ok(None);
     };
-    // A list of hosts in another encoding than UTF-8 names none.
+    // Host names are ASCII, so other bytes never match.
     let without = set(NO_PROXY).map_or_else(String::new, |(_, hosts)| {
         hosts.to_string_lossy().into_owned()
     });
@@ -54,24 +54,24 @@ fn find(
     }
     let proxy = value
         .to_str()
-        .filter(|value| is_whole(value))
+        .filter(|value| is_unambiguous(value))
         .and_then(matched);
-    match proxy.filter(has_port_or_none) {
+    match proxy.filter(has_valid_port) {
         Some(proxy) if matches!(proxy.uri().scheme_str(), Some("http" | "https")) => {
             Ok(Some(proxy))
         }
         Some(_) => Err(unusable(name, "is neither http nor https")),
         None => Err(unusable(
             name,
-            "cannot be understood: it is http://HOST:PORT or http://NAME:PASSWORD@HOST:PORT, with %23 for a # in the \
-             password, %2F for /, %40 for @",
+            "is invalid: use http://HOST:PORT or http://NAME:PASSWORD@HOST:PORT, and write # in the password as \
+             %23, / as %2F and @ as %40",
         )),
     }
 }
 
-/// Whether name and password end where they seem to. What stands behind the host may be the rest of a password, cut off
-/// at a `/`, `?` or `#`; and of two `@` the matcher takes the wrong one.
-fn is_whole(value: &str) -> bool {
+/// Returns whether name and password end where the matcher ends them. Text after the host may be the rest of a password
+/// with a `/`, `?` or `#`, and of two `@` the matcher uses the wrong one.
+fn is_unambiguous(value: &str) -> bool {
     let address = value
         .split_once("://")
         .map_or(value, |(_, address)| address);
@@ -79,20 +79,20 @@ fn is_whole(value: &str) -> bool {
     !address.contains(['/', '?', '#']) && address.matches('@').count() < 2
 }
 
-/// A port that is no number is one for the client that is not there, and the scheme's own is asked instead.
-fn has_port_or_none(proxy: &Intercept) -> bool {
+/// Returns whether the port, if there is one, is valid. The client ignores an invalid port and uses the scheme's default.
+fn has_valid_port(proxy: &Intercept) -> bool {
     let authority = proxy
         .uri()
         .authority()
         .map_or("", |authority| authority.as_str());
-    // Behind the address of an IPv6 host in brackets.
-    let behind = authority
+    // An IPv6 address in brackets contains colons.
+    let after_host = authority
         .rsplit_once(']')
-        .map_or(authority, |(_, behind)| behind);
-    !behind.contains(':') || proxy.uri().port_u16().is_some()
+        .map_or(authority, |(_, after)| after);
+    !after_host.contains(':') || proxy.uri().port_u16().is_some()
 }
 
-/// The value is not told: it may hold a password.
+/// The error does not contain the value, which may have a password.
 fn unusable(name: &str, why: &str) -> io::Error {
     let text = format!("the proxy of the environment variable {name} {why}");
     io::Error::new(io::ErrorKind::Unsupported, text)
@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    /// The proxy's address, and what it is told of who comes.
+    /// Returns the proxy's address, and whether a name and password are sent to it.
     fn found(variables: &[(&str, &str)]) -> Result<Option<(String, bool)>, String> {
         let endpoint = Url::parse("https://account.blob.core.windows.net").unwrap();
         let variable = |name: &str| {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_is_named_is_taken() {
+    fn the_first_variable_is_used() {
         assert_eq!(found(&[]), Ok(None));
         assert_eq!(found(&[("HTTP_PROXY", "http://other:1")]), Ok(None));
         let all = ("ALL_PROXY", "http://all:1");
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn small_letters_go_first_and_empty_ones_do_not_count() {
+    fn lower_case_comes_first_and_empty_variables_are_ignored() {
         for (small, large) in [("https_proxy", "HTTPS_PROXY"), ("all_proxy", "ALL_PROXY")] {
             let both = [(large, "large:1"), (small, "small:1")];
             assert_eq!(found(&both), proxy("http://small:1/", false));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_cannot_be_used_is_refused_without_its_password() {
+    fn an_unusable_proxy_is_rejected_without_showing_its_password() {
         for value in [
             "http://user:se#cret@proxy:3128",
             "http://us#er:secret@proxy:3128",
@@ -178,10 +178,14 @@ mod tests {
             "ftp://user:secret@proxy:21",
             "http://",
         ] {
-            // Another variable does not help out.
-            let told = found(&[("HTTPS_PROXY", value), ("ALL_PROXY", "http://all:1")]).unwrap_err();
-            assert!(told.contains("variable HTTPS_PROXY "), "{value}: {told}");
-            assert!(!told.contains("secret"), "{value}: {told}");
+            // Another variable is not used instead.
+            let message =
+                found(&[("HTTPS_PROXY", value), ("ALL_PROXY", "http://all:1")]).unwrap_err();
+            assert!(
+                message.contains("variable HTTPS_PROXY "),
+                "{value}: {message}"
+            );
+            assert!(!message.contains("secret"), "{value}: {message}");
             let without = ("NO_PROXY", "example.com, .windows.net");
             assert_eq!(
                 found(&[("HTTPS_PROXY", value), without]),
@@ -190,18 +194,19 @@ mod tests {
             );
         }
         let endpoint = Url::parse("https://account.blob.core.windows.net").unwrap();
-        let told = find(&endpoint, |name| {
+        let error = find(&endpoint, |name| {
             (name == "all_proxy").then(|| OsString::from_vec(b"http://\xff".to_vec()))
         });
         assert!(
-            told.unwrap_err()
+            error
+                .unwrap_err()
                 .to_string()
                 .contains("variable all_proxy ")
         );
     }
 
     #[test]
-    fn this_host_is_asked_of_no_proxy() {
+    fn this_host_needs_no_proxy() {
         for endpoint in ["https://127.0.0.1:10000", "http://localhost:10000"] {
             let endpoint = Url::parse(endpoint).unwrap();
             let proxy = find(&endpoint, |_| Some("nonsense://".into()));

@@ -1,6 +1,6 @@
-//! What the service says when it refuses, and which kind of error that is.
+//! Responses of the service that are errors, and their classification.
 //!
-//! Codes: "Status and error codes" and "Blob service error codes" of Azure's REST documentation.
+//! The codes are described in Azure's REST documentation, "Status and error codes" and "Blob service error codes".
 
 use std::time::{Duration, SystemTime};
 
@@ -8,15 +8,15 @@ use http::HeaderMap;
 
 use super::super::ContainerErrorKind;
 use super::super::sas::SasToken;
-use super::broken::Secrets;
+use super::transport_error::Secrets;
 
-/// The header with the id that the service gives a request.
+/// The header with the service's id of a request.
 pub(super) const REQUEST_ID: &str = "x-ms-request-id";
 
-/// The longest text of the service that is shown.
+/// The max length of a text of the service that is shown.
 const MAX_DETAIL_CHARS: usize = 300;
 
-/// An answer with an unsuccessful status. Its texts hold no signature.
+/// A response with an error status. Its texts contain no signature.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) status: u16,
@@ -24,12 +24,13 @@ pub(super) struct Refusal {
     pub(super) request_id: Option<String>,
     pub(super) detail: Option<String>,
     pub(super) kind: ContainerErrorKind,
-    /// What to do about it, as the end of a sentence.
+    /// Advice, as the end of a sentence.
     pub(super) advice: Option<String>,
 }
 
 impl Refusal {
-    /// `body` is XML in the service's own answers, and anything in those of proxies; `sas` is the token that was sent.
+    /// Classifies a response. `body` is XML in responses of the service, and anything in those of proxies. `sas` is the
+    /// token that was sent.
     pub(super) fn read(status: u16, headers: &HeaderMap, body: &[u8], sas: &SasToken) -> Self {
         let secrets = Secrets::of(sas);
         let header = |name: &str| header(headers, name, &secrets);
@@ -47,29 +48,29 @@ impl Refusal {
             request_id: header(REQUEST_ID),
             detail: element(body, "AuthenticationErrorDetail")
                 .or_else(|| element(body, "Message"))
-                .or_else(|| header("location").map(|_| "a redirection is not followed".to_owned())),
+                .or_else(|| header("location").map(|_| "redirects are not followed".to_owned())),
         }
     }
 }
 
-/// The text of a header without the signature; `None` when it says nothing.
+/// Returns the text of a header with the signature redacted; `None` if it is missing or empty.
 pub(super) fn header(headers: &HeaderMap, name: &str, secrets: &Secrets) -> Option<String> {
     let value = headers.get(name)?.to_str().ok()?;
     Some(printable(&secrets.redact(value))).filter(|value| !value.is_empty())
 }
 
-/// What to do where the kind alone does not tell.
+/// Returns advice for errors whose kind has none.
 fn advice(status: u16, code: Option<&str>) -> Option<&'static str> {
     match (status, code) {
         (409, Some("ContainerBeingDeleted")) => Some(
-            "it is being deleted: take another one, or create it again when that is over, which takes half a minute \
-             or more",
+            "it is being deleted: use another one, or create it again when the deletion is finished, after half a \
+             minute or more",
         ),
         _ => None,
     }
 }
 
-/// `date` is the service's clock.
+/// Returns the kind of the error. `date` is the time of the service's clock.
 fn kind(
     status: u16,
     code: Option<&str>,
@@ -82,7 +83,7 @@ fn kind(
         (404, Some("ContainerNotFound")) | (409, Some("ContainerBeingDeleted")) => {
             Kind::ContainerMissing
         }
-        // Only with the service's own code: a proxy's 404 says nothing about a blob.
+        // Only with the service's own code: a 404 of a proxy does not mean that the blob is missing.
         (404, Some("BlobNotFound")) => Kind::BlobMissing,
         (
             403,
@@ -91,7 +92,7 @@ fn kind(
                 | "AuthorizationResourceTypeMismatch"
                 | "AuthorizationServiceMismatch"
                 | "InsufficientAccountPermissions"
-                // The token may create blobs, but not write over them.
+                // The token may create blobs, but not overwrite them.
                 | "UnauthorizedBlobOverwrite",
             ),
         ) => Kind::PermissionMissing,
@@ -108,14 +109,14 @@ fn kind(
                 | "PublicAccessNotPermitted",
             ),
         ) => {
-            // The service does not say which of its reasons it was; its clock and the token do.
+            // The service does not report expiry separately, so compare the token with the service's clock.
             let now = date.unwrap_or_else(SystemTime::now);
             match sas.expiry() {
                 Some(expiry) if expiry <= now => Kind::TokenExpired,
                 _ => Kind::TokenRejected,
             }
         }
-        // Nobody is in the way.
+        // Not a conflict with another writer.
         (409, Some("BlobArchived" | "BlobBeingRehydrated")) => Kind::Archived,
         (409 | 412, _) => Kind::Conflict,
         (413, _) => Kind::TooLarge,
@@ -125,16 +126,17 @@ fn kind(
     }
 }
 
-/// The text of the first element of that name. No XML reader: the answer may be cut off, or a proxy's.
+/// Returns the text of the first element with that name. Uses no XML parser, because the response may be truncated or
+/// a proxy's.
 fn element(body: &str, name: &str) -> Option<String> {
     let (_, after) = body.split_once(&format!("<{name}>"))?;
     let (text, _) = after.split_once(&format!("</{name}>"))?;
-    // What follows the first line repeats the request's id and time, or the string to sign.
+    // The lines after the first repeat the request's id and time, or the string to sign.
     let text = printable(text.trim().lines().next()?);
     (!text.is_empty()).then_some(text)
 }
 
-/// Foreign text for a terminal: nothing but printable characters, and not too many.
+/// Makes foreign text safe for a terminal: no control characters, and a limited length.
 fn printable(text: &str) -> String {
     text.chars()
         .filter(|c| !c.is_control())

@@ -1,7 +1,7 @@
-//! The four requests, as "Put Blob", "Get Blob", "List Blobs" and "Delete Blob" of Azure's REST documentation
-//! describe them.
+//! The four requests, as described in Azure's REST documentation: "Put Blob", "Get Blob", "List Blobs" and
+//! "Delete Blob".
 //!
-//! What all requests to a container have in common is made once; a put adds its name and its length.
+//! The common parts of the requests to a container are built once.
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
@@ -13,7 +13,7 @@ use url::{Url, form_urlencoded};
 use super::super::sas::SasToken;
 use super::super::{BlobKind, BlobName, Operation, PutBody};
 
-/// The version of the service whose rules hold.
+/// The version of the REST interface.
 const VERSION: (HeaderName, HeaderValue) = (
     HeaderName::from_static("x-ms-version"),
     HeaderValue::from_static("2022-11-02"),
@@ -24,16 +24,16 @@ const BLOCK_BLOB: (HeaderName, HeaderValue) = (
     HeaderValue::from_static("BlockBlob"),
 );
 
-/// A blob with snapshots is not deleted without them.
+/// Without this header, the service refuses to delete a blob that has snapshots.
 const WITH_SNAPSHOTS: (HeaderName, HeaderValue) = (
     HeaderName::from_static("x-ms-delete-snapshots"),
     HeaderValue::from_static("include"),
 );
 
-/// What the storage account's logs show.
-const PROGRAM: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+/// The user agent, which the storage account's logs show.
+const USER_AGENT_VALUE: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
-/// One call, before a token is added.
+/// A call without a token.
 #[derive(Debug)]
 pub(super) enum Call<'a> {
     Put {
@@ -42,7 +42,7 @@ pub(super) enum Call<'a> {
     },
     Get {
         name: &'a BlobName,
-        /// The most bytes that the blob may have.
+        /// The max size of the blob in bytes.
         at_most: u64,
     },
     List {
@@ -72,7 +72,7 @@ impl Call<'_> {
         }
     }
 
-    /// The one status that says that it was done.
+    /// Returns the only status that means success.
     pub(super) fn success(&self) -> StatusCode {
         match self {
             Self::Put { .. } => StatusCode::CREATED,
@@ -81,7 +81,7 @@ impl Call<'_> {
         }
     }
 
-    /// The bytes that are sent.
+    /// Returns the number of content bytes that are sent.
     pub(super) fn content_bytes(&self) -> u64 {
         match self {
             Self::Put { content, .. } => content.bytes.len() as u64,
@@ -90,12 +90,12 @@ impl Call<'_> {
     }
 }
 
-/// What the requests to one container have in common.
+/// The common parts of the requests to one container.
 #[derive(Debug)]
 pub(super) struct RequestBase {
     scheme: Scheme,
     authority: Authority,
-    /// The container's path, percent-encoded, without a slash at its end.
+    /// The container's path, percent-encoded, without a trailing slash.
     path: String,
     object: HeaderMap,
     log: HeaderMap,
@@ -104,13 +104,16 @@ pub(super) struct RequestBase {
 }
 
 impl RequestBase {
-    /// Of the container with that URL; `None` when it is no URL with a host.
+    /// Creates the common parts for the container with that URL; `None` if the URL has no host.
     pub(super) fn new(container: &Url) -> Option<Self> {
         let uri: Uri = container.as_str().parse().ok()?;
         let path = uri.path().to_owned();
         let parts = uri.into_parts();
         let with = |more: &[(HeaderName, HeaderValue)]| {
-            let common = [VERSION, (USER_AGENT, HeaderValue::from_static(PROGRAM))];
+            let common = [
+                VERSION,
+                (USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE)),
+            ];
             HeaderMap::from_iter(common.into_iter().chain(more.iter().cloned()))
         };
         let put = |kind: BlobKind| {
@@ -128,7 +131,7 @@ impl RequestBase {
         })
     }
 
-    /// The request of a call. It holds the token: not for messages.
+    /// Builds the request of a call. It contains the token: not for messages.
     pub(super) fn request(
         &self,
         call: &Call<'_>,
@@ -144,7 +147,7 @@ impl RequestBase {
                     BlobKind::Object => self.object.clone(),
                     BlobKind::Log => self.log.clone(),
                 };
-                // hyper leaves the length of empty content away; the service wants it (411).
+                // hyper omits the length of empty content, and the service requires it (411).
                 headers.insert(CONTENT_LENGTH, HeaderValue::from(content.bytes.len()));
                 (Method::PUT, headers, content.bytes.clone())
             }
@@ -158,14 +161,14 @@ impl RequestBase {
         Ok(request)
     }
 
-    /// Path and query, with the token at the end.
+    /// Returns path and query, which ends with the token.
     fn target(&self, call: &Call<'_>, sas: &SasToken) -> Result<PathAndQuery, http::Error> {
         let token = sas.secret_query();
         let name = call.blob().map_or("", BlobName::as_str);
         let mut target = String::with_capacity(self.path.len() + name.len() + token.len() + 64);
         target.push_str(&self.path);
         match call {
-            // A `BlobName` holds nothing that a URL escapes or rewrites.
+            // A `BlobName` has no characters that a URL escapes or rewrites.
             Call::Put { name, .. } | Call::Get { name, .. } | Call::Delete { name } => {
                 target.push('/');
                 target.push_str(name.as_str());
@@ -203,7 +206,7 @@ mod tests {
     use super::*;
 
     const TOKEN: &str = "sv=2020-12-06&sp=rwdl&se=2099-01-01T00:00:00Z&sig=a%2Bb%2Fc%3D";
-    /// As the query of a request has it.
+    /// The token as the query of a request.
     const QUERY: &str = "sv=2020-12-06&sp=rwdl&se=2099-01-01T00%3A00%3A00Z&sig=a%2Bb%2Fc%3D";
 
     fn request(call: &Call<'_>) -> Request<Full<Bytes>> {
@@ -222,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn puts_say_what_they_are() {
+    fn puts_have_the_headers_of_their_kind() {
         let name = BlobName::new("a.B_c-0").unwrap();
         for (content, content_type) in [
             (PutBody::object("xyz"), "application/octet-stream"),
@@ -243,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn listings_escape_what_they_are_asked() {
+    fn listings_escape_prefix_and_marker() {
         let list = |prefix, marker| {
             let call = Call::List {
                 prefix,
@@ -261,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn deletes_take_snapshots_along() {
+    fn deletes_include_snapshots() {
         let name = BlobName::new("a").unwrap();
         let delete = request(&Call::Delete { name: &name });
         assert_eq!(delete.method(), Method::DELETE);
@@ -278,7 +281,7 @@ mod tests {
         for name in ["-", "a..b", "0._-Z"] {
             let name = BlobName::new(name).unwrap();
             let uri = request(&get(&name)).uri().to_string();
-            // A URL's own rules change nothing.
+            // URL normalization changes nothing.
             assert_eq!(Url::parse(&uri).unwrap().as_str(), uri);
         }
     }

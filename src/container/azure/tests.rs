@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod answers;
+mod responses;
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -15,25 +15,25 @@ use crate::container::sas::SasToken;
 const SIGNATURE: &str = "Zm9v+YmFy/c2VjcmV0cw==";
 const SIGNATURE_IN_URL: &str = "Zm9v%2BYmFy%2Fc2VjcmV0cw%3D%3D";
 
-/// The most bytes of a blob, where it does not matter.
+/// The size limit of a get, where it does not matter.
 const MAX: u64 = MAX_BLOB_BYTES;
 
-fn patience() -> Patience {
-    Patience {
+fn timeouts() -> Timeouts {
+    Timeouts {
         connect: Duration::from_millis(300),
-        silence: Duration::from_millis(300),
-        slowest: 1 << 20,
+        response: Duration::from_millis(300),
+        min_rate: 1 << 20,
     }
 }
 
 fn container(endpoint: &str) -> Azure {
-    patient(endpoint, patience())
+    with_timeouts(endpoint, timeouts())
 }
 
-fn patient(endpoint: &str, patience: Patience) -> Azure {
+fn with_timeouts(endpoint: &str, timeouts: Timeouts) -> Azure {
     let sas = SasToken::parse(&format!("sr=c&sp=rwdl&sig={SIGNATURE_IN_URL}")).unwrap();
     let endpoint = Url::parse(endpoint).unwrap();
-    Azure::new(&endpoint, "data", TokenSource::fixed(sas), patience).unwrap()
+    Azure::new(&endpoint, "data", TokenSource::fixed(sas), timeouts).unwrap()
 }
 
 fn name() -> BlobName {
@@ -52,24 +52,25 @@ fn read_request(stream: &mut TcpStream) -> String {
     String::from_utf8(request).unwrap()
 }
 
-/// A server that lets `answer` loose on each connection. Answers say `Connection: close`, so that each request has its own.
-fn serve(answer: impl Fn(TcpStream) + Send + 'static) -> String {
+/// Starts a server that handles each connection with `respond`. Responses have `Connection: close`, so that each request
+/// has its own connection.
+fn serve(respond: impl Fn(TcpStream) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            answer(stream.unwrap());
+            respond(stream.unwrap());
         }
     });
     format!("http://127.0.0.1:{port}/account")
 }
 
-/// A server that answers each request with the given text.
+/// Starts a server that responds to each request with the given text.
 fn serve_text(text: &'static str) -> String {
     serve(move |mut stream| {
         read_request(&mut stream);
         stream.write_all(text.as_bytes()).unwrap();
-        // Closing with content unread would reset the connection before the answer is read.
+        // Closing with unread content would reset the connection before the response is read.
         stream.shutdown(Shutdown::Write).unwrap();
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
     })
@@ -112,14 +113,14 @@ async fn failure(endpoint: &str) -> NetworkFailure {
 }
 
 #[tokio::test]
-async fn a_name_without_address_is_told() {
-    // A label of more than 63 bytes is refused by the resolver itself, without asking a server.
+async fn a_name_without_an_address_is_a_dns_failure() {
+    // The resolver itself rejects a label of more than 63 bytes, without querying a server.
     let endpoint = format!("http://{}.invalid", "x".repeat(64));
     assert_eq!(failure(&endpoint).await, NetworkFailure::Dns);
 }
 
 #[tokio::test]
-async fn a_refused_connection_is_told() {
+async fn a_refused_connection_is_a_connect_failure() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}/account", free.local_addr().unwrap());
     drop(free);
@@ -127,11 +128,11 @@ async fn a_refused_connection_is_told() {
 }
 
 #[tokio::test]
-async fn a_broken_connection_is_told() {
-    let closes_at_once = serve(|mut stream| drop(read_request(&mut stream)));
-    assert_eq!(failure(&closes_at_once).await, NetworkFailure::Reset);
-    let cuts_the_answer = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nContent-Length: 100\r\n\r\nonly this";
-    let endpoint = serve_text(cuts_the_answer);
+async fn a_broken_connection_is_a_reset() {
+    let closes = serve(|mut stream| drop(read_request(&mut stream)));
+    assert_eq!(failure(&closes).await, NetworkFailure::Reset);
+    let truncates = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nContent-Length: 100\r\n\r\nonly this";
+    let endpoint = serve_text(truncates);
     assert_eq!(
         get_error(&endpoint).await.kind(),
         &ContainerErrorKind::Network(NetworkFailure::Reset)
@@ -139,9 +140,9 @@ async fn a_broken_connection_is_told() {
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_told() {
+async fn a_server_without_tls_is_a_tls_failure() {
     let endpoint = serve(|mut stream| {
-        // The greeting of TLS is no request; a plain server says so in plain text.
+        // A server without TLS takes the TLS hello for an invalid request.
         let _ = stream.read(&mut [0; 16]).unwrap();
         stream
             .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -152,9 +153,9 @@ async fn a_server_without_tls_is_told() {
 }
 
 #[tokio::test]
-async fn a_server_that_closes_in_the_handshake_is_no_end() {
+async fn a_server_that_closes_during_the_handshake_is_a_reset() {
     let endpoint = serve(|mut stream| {
-        // RFC 8446, 5.1: a record's type, version and length. What is not read would make the close a reset.
+        // RFC 8446, 5.1: a record's type, version and length. Unread bytes would turn the close into a reset.
         let mut head = [0; 5];
         stream.read_exact(&mut head).unwrap();
         let length = u16::from_be_bytes([head[3], head[4]]);
@@ -171,7 +172,7 @@ async fn a_server_that_closes_in_the_handshake_is_no_end() {
 }
 
 #[tokio::test]
-async fn silence_is_told_in_time() {
+async fn a_missing_response_times_out() {
     let silent = serve(|stream| {
         std::thread::spawn(move || {
             std::thread::sleep(Duration::from_secs(5));
@@ -181,7 +182,7 @@ async fn silence_is_told_in_time() {
     let started = Instant::now();
     assert_eq!(failure(&silent).await, NetworkFailure::Timeout);
     assert!(started.elapsed() < Duration::from_secs(3));
-    let stops_half_way = serve(|mut stream| {
+    let stalls = serve(|mut stream| {
         read_request(&mut stream);
         stream
             .write_all(
@@ -191,19 +192,19 @@ async fn silence_is_told_in_time() {
         std::thread::sleep(Duration::from_secs(2));
     });
     assert_eq!(
-        get_error(&stops_half_way).await.kind(),
+        get_error(&stalls).await.kind(),
         &ContainerErrorKind::Network(NetworkFailure::Timeout)
     );
 }
 
 #[tokio::test]
-async fn content_that_moves_slowly_has_its_time() {
-    // Content that takes twice the silence to read, but less than the ten times that so much content has.
+async fn slow_uploads_above_the_min_rate_succeed() {
+    // Reading the content takes twice the response timeout, but less than the ten times that its size allows.
     let slow = serve(|mut stream| {
         read_request(&mut stream);
         let piece = 256 << 10;
         for _ in 0..12 {
-            std::thread::sleep(patience().silence / 6);
+            std::thread::sleep(timeouts().response / 6);
             std::io::copy(&mut (&stream).take(piece), &mut std::io::sink()).unwrap();
         }
         stream.write_all(CREATED.as_bytes()).unwrap();
@@ -220,7 +221,7 @@ const CREATED: &str = "HTTP/1.1 201 Created\r\nETag: \"1\"\r\nLast-Modified: Fri
     x-ms-request-server-encrypted: true\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 #[tokio::test]
-async fn the_token_is_sent_whole_and_once() {
+async fn the_complete_token_is_sent_once() {
     let (sender, requests) = std::sync::mpsc::channel();
     let endpoint = serve(move |mut stream| {
         sender.send(read_request(&mut stream)).unwrap();
@@ -248,31 +249,31 @@ async fn the_token_is_sent_whole_and_once() {
 }
 
 #[tokio::test]
-async fn a_request_that_cannot_be_made_is_not_tried_again() {
-    // A URI has less than 64 KiB.
+async fn a_request_that_cannot_be_built_is_not_retried() {
+    // The max length of a URI is 64 KiB.
     let sas = SasToken::parse(&format!("sr=c&sp=rwdl&sig={}", "A".repeat(70_000))).unwrap();
     let endpoint = Url::parse("http://127.0.0.1:1/account").unwrap();
-    let subject = Azure::new(&endpoint, "data", TokenSource::fixed(sas), patience()).unwrap();
+    let subject = Azure::new(&endpoint, "data", TokenSource::fixed(sas), timeouts()).unwrap();
     let error = subject.get(&name(), MAX).await.unwrap_err();
     assert_eq!(error.kind(), &ContainerErrorKind::Protocol, "{error}");
     assert!(!error.is_transient());
     let text = error.to_string();
     assert!(
-        text.contains("no request can be made") && !text.contains("AAAA"),
+        text.contains("the request cannot be built") && !text.contains("AAAA"),
         "{text}"
     );
 }
 
 #[tokio::test]
-async fn connections_are_used_again() {
+async fn connections_are_reused() {
     let (sender, connections) = std::sync::mpsc::channel();
     let endpoint = serve(move |mut stream| {
         sender.send(()).unwrap();
         std::thread::spawn(move || {
-            let answer = CREATED.replace("Connection: close\r\n", "");
+            let response = CREATED.replace("Connection: close\r\n", "");
             while read_request(&mut stream).starts_with("PUT ") {
                 stream.read_exact(&mut [0; 3]).unwrap();
-                stream.write_all(answer.as_bytes()).unwrap();
+                stream.write_all(response.as_bytes()).unwrap();
             }
         });
     });
@@ -280,26 +281,26 @@ async fn connections_are_used_again() {
     for _ in 0..20 {
         subject.put(&name(), PutBody::object("abc")).await.unwrap();
     }
-    // The next put may come before the first connection is back among the idle ones.
+    // The next put may start before the first connection is idle again.
     let made = connections.try_iter().count();
     assert!((1..=3).contains(&made), "{made} connections");
 }
 
 #[tokio::test]
-async fn a_connection_whose_answer_ends_later_is_used_again() {
+async fn a_connection_is_reused_after_a_late_end_of_the_response() {
     let (sender, connections) = std::sync::mpsc::channel();
     let endpoint = serve(move |mut stream| {
         sender.send(()).unwrap();
         std::thread::spawn(move || {
-            let answer = CREATED.replace(
+            let response = CREATED.replace(
                 "Connection: close\r\nContent-Length: 0",
                 "Transfer-Encoding: chunked",
             );
             while read_request(&mut stream).starts_with("PUT ") {
                 stream.read_exact(&mut [0; 3]).unwrap();
-                stream.write_all(answer.as_bytes()).unwrap();
+                stream.write_all(response.as_bytes()).unwrap();
                 std::thread::sleep(Duration::from_millis(20));
-                // The last chunk, on a connection that the other side may have closed.
+                // The client may have closed the connection before this last chunk.
                 let _ = stream.write_all(b"0\r\n\r\n");
             }
         });
@@ -313,15 +314,15 @@ async fn a_connection_whose_answer_ends_later_is_used_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_end_holds_up_no_put() {
-    let answer = CREATED.replace(
+async fn a_put_does_not_wait_for_an_endless_response() {
+    let response = CREATED.replace(
         "Connection: close\r\nContent-Length: 0",
         "Transfer-Encoding: chunked",
     );
     let endpoint = serve(move |mut stream| {
         read_request(&mut stream);
-        stream.write_all(answer.as_bytes()).unwrap();
-        // A chunk of one byte, time and again: never silent for long.
+        stream.write_all(response.as_bytes()).unwrap();
+        // Repeated chunks of one byte, so that the connection never stalls for long.
         while stream.write_all(b"1\r\nx\r\n").is_ok() {
             std::thread::sleep(Duration::from_millis(50));
         }

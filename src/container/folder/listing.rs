@@ -1,8 +1,7 @@
-//! Pages of a folder's names in order, though a folder hands them out in none.
+//! Ordered pages of the names in a folder, which the file system returns in no order.
 //!
-//! The first page reads the whole folder and keeps the smallest [`SNAPSHOT_NAMES`] names; later pages come from that
-//! snapshot. So a million files are read and sorted once, and a folder of more is read once for each million, in
-//! bounded memory.
+//! The first page reads the complete folder and keeps the smallest [`SNAPSHOT_NAMES`] names; later pages use that snapshot.
+//! So a million files are read and sorted once, and a larger folder is read once for each million, in bounded memory.
 
 use std::collections::BinaryHeap;
 use std::os::fd::OwnedFd;
@@ -13,24 +12,24 @@ use rustix::io::Errno;
 
 use super::super::{Availability, BlobEntry, ListMarker, ListPage, Stamp};
 
-/// Names held for one listing: about 100 MB at the length of our names.
+/// The max number of names in a snapshot: about 100 MB at the length of our names.
 const SNAPSHOT_NAMES: usize = 1_000_000;
 
-/// Snapshots kept for listings that are under way; a listing whose snapshot was dropped reads the folder again.
+/// The max number of snapshots for listings in progress. A listing whose snapshot was dropped reads the folder again.
 const SNAPSHOTS: usize = 2;
 
-/// The listings of one folder that are under way.
+/// The listings of one folder that are in progress.
 #[derive(Debug, Default)]
 pub(super) struct Listings {
     snapshots: Mutex<Vec<Snapshot>>,
 }
 
-/// Names that follow `after`, in descending order, so that taking the next one is a pop.
+/// The names that follow `after`, in descending order, so that the next one can be popped.
 struct Snapshot {
     prefix: Vec<u8>,
     after: Option<ListMarker>,
     names: Vec<Box<[u8]>>,
-    /// Whether larger names were left out.
+    /// Whether larger names were skipped.
     partial: bool,
 }
 
@@ -41,7 +40,7 @@ impl std::fmt::Debug for Snapshot {
 }
 
 impl Listings {
-    /// The page after `from`. Blocks while it reads the folder.
+    /// Returns the page after `from`. Blocks while it reads the folder.
     pub(super) fn page(
         &self,
         folder: &OwnedFd,
@@ -97,17 +96,17 @@ impl Listings {
     fn resume(&self, prefix: &[u8], from: Option<&ListMarker>) -> Option<Snapshot> {
         let from = from?;
         let mut snapshots = self.lock();
-        let place = snapshots
+        let index = snapshots
             .iter()
             .position(|kept| kept.prefix == prefix && kept.after.as_ref() == Some(from))?;
-        // Found just now, under the same lock.
-        Some(snapshots.remove(place))
+        // The index was found under the same lock.
+        Some(snapshots.remove(index))
     }
 
     fn keep(&self, snapshot: Snapshot) {
         let mut snapshots = self.lock();
         if snapshots.len() >= SNAPSHOTS {
-            // SNAPSHOTS is more than 0, so there is one.
+            // SNAPSHOTS is positive, so there is at least one.
             snapshots.remove(0);
         }
         snapshots.push(snapshot);
@@ -127,22 +126,23 @@ impl Snapshot {
         after: Option<ListMarker>,
         at_most: usize,
     ) -> Result<Self, Errno> {
-        if !super::still_there(folder)? {
+        if !super::exists(folder)? {
             return Err(Errno::NOENT);
         }
         let mut smallest = BinaryHeap::new();
         let mut partial = false;
-        // Opened anew, so that listings under way do not share one read position.
+        // Opened again, so that listings in progress do not share a read position.
         let mut entries = Dir::read_from(folder)?;
         while let Some(entry) = entries.read() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
-            let maybe_blob = matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown);
-            let wanted = maybe_blob
+            let may_be_blob =
+                matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown);
+            let is_match = may_be_blob
                 && !name.starts_with(b".")
                 && name.starts_with(&prefix)
                 && after.as_ref().is_none_or(|ListMarker(last)| name > &**last);
-            if !wanted {
+            if !is_match {
                 continue;
             }
             if smallest.len() < at_most {
@@ -167,7 +167,7 @@ impl Snapshot {
     }
 }
 
-/// `None` for what is no blob: another kind of file, or one that is gone by now.
+/// Returns `None` for other types of files, and for a file that was deleted meanwhile.
 fn regular_file(folder: &OwnedFd, name: &[u8]) -> Result<Option<Stat>, Errno> {
     match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(status) if FileType::from_raw_mode(status.st_mode) == FileType::RegularFile => {
@@ -178,7 +178,8 @@ fn regular_file(folder: &OwnedFd, name: &[u8]) -> Result<Option<Stat>, Errno> {
     }
 }
 
-/// The change time belongs to it: `cp -p` of a sound copy over a damaged blob keeps size, mtime and inode.
+/// Returns the stamp of a file. It includes the ctime, because `cp -p` of a valid copy over a damaged blob keeps size,
+/// mtime and inode number.
 // The types of the fields are not the same on all architectures.
 #[allow(clippy::unnecessary_cast)]
 fn stamp_of(name: &str, status: &Stat) -> Stamp {
@@ -201,7 +202,7 @@ mod tests {
 
     use super::*;
 
-    /// All pages of `at_most`, with snapshots of `snapshot_names`.
+    /// Returns the names of all pages of `at_most` names, with snapshots of `snapshot_names`.
     fn all(folder: &OwnedFd, prefix: &str, at_most: usize, snapshot_names: usize) -> Vec<String> {
         let listings = Listings::default();
         let mut names = Vec::new();
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_larger_than_a_snapshot_is_listed_whole_and_in_order() {
+    fn a_folder_larger_than_a_snapshot_is_listed_completely_and_in_order() {
         let path = tempfile::tempdir().unwrap();
         let mut names: Vec<String> = (0..97).map(|i| format!("n{}", i * 31 % 97)).collect();
         for name in &names {
@@ -261,7 +262,7 @@ mod tests {
             .page(&folder, Vec::new(), first.next.clone(), 9)
             .unwrap();
         assert_eq!(names(rest), ["b", "d"]);
-        // The snapshot is used up, so the same marker now reads the folder.
+        // The snapshot is empty, so the same marker now reads the folder.
         let again = listings.page(&folder, Vec::new(), first.next, 9).unwrap();
         assert_eq!(names(again), ["b", "c", "d"]);
     }

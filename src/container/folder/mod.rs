@@ -1,9 +1,9 @@
-//! A container that is a folder: one file per blob.
+//! A container that is a folder with one file per blob.
 //!
-//! A blob is written as `.tmp-NAME`, made durable, renamed to `NAME`, and the folder made durable
-//! ([`commit`]). A crash leaves at most a `.tmp-NAME` behind, which the next put of that name overwrites
-//! and no listing shows. All paths are relative to the folder's descriptor, so that moving the
-//! folder does not split a container, and nothing follows a symbolic link: what lies in the folder is foreign.
+//! A blob is written as `.tmp-NAME`, flushed and renamed to `NAME`, and the folder is flushed ([`commit`]). A crash leaves
+//! at most a file `.tmp-NAME`, which listings hide and the next put of that name replaces. All paths are relative to the
+//! folder's descriptor, so that moving the folder does not split the container. Symbolic links are not followed, because
+//! the files in the folder are foreign.
 
 mod commit;
 mod listing;
@@ -31,39 +31,39 @@ use listing::Listings;
 
 const TEMPORARY_PREFIX: &str = ".tmp-";
 
-/// Blobs as files of one folder.
+/// A container whose blobs are the files of one folder.
 #[derive(Debug)]
 pub struct Folder {
     location: String,
     folder: Arc<OwnedFd>,
     commits: Arc<Commits>,
-    writing: Arc<Writing>,
+    locks: Arc<NameLocks>,
     listings: Arc<Listings>,
 }
 
-/// Names being written. Two puts of one name would share a temporary file, so the second waits.
+/// Locks on the names that are being written: two puts of one name would share a temporary file.
 #[derive(Debug, Default)]
-struct Writing {
+struct NameLocks {
     names: Mutex<HashSet<BlobName>>,
     released: Notify,
 }
 
-/// One name's turn; belongs to the write itself, so that it outlives a put that is dropped half way.
+/// The lock on one name. The write itself owns it, so that it outlives a cancelled put.
 #[derive(Debug)]
-struct Turn {
-    writing: Arc<Writing>,
+struct NameLock {
+    locks: Arc<NameLocks>,
     name: BlobName,
 }
 
-impl Writing {
-    async fn turn(self: &Arc<Self>, name: &BlobName) -> Turn {
+impl NameLocks {
+    async fn acquire(self: &Arc<Self>, name: &BlobName) -> NameLock {
         loop {
-            // Registered before the look at the set, so that a release in between is not missed.
+            // Registered before the set is read, so that a release in between is not missed.
             let mut released = std::pin::pin!(self.released.notified());
             released.as_mut().enable();
             if self.lock().insert(name.clone()) {
-                return Turn {
-                    writing: Arc::clone(self),
+                return NameLock {
+                    locks: Arc::clone(self),
                     name: name.clone(),
                 };
             }
@@ -76,18 +76,19 @@ impl Writing {
     }
 }
 
-impl Drop for Turn {
+impl Drop for NameLock {
     fn drop(&mut self) {
-        self.writing.lock().remove(&self.name);
-        self.writing.released.notify_waiters();
+        self.locks.lock().remove(&self.name);
+        self.locks.released.notify_waiters();
     }
 }
 
 impl Folder {
-    /// Opens the folder; with `create`, makes it first, and makes that durable. Its parents are not
-    /// made: where a disk is not mounted, they would take its place.
+    /// Opens the folder. With `create`, first creates it durably if it is missing, but not its parents: they would be
+    /// created in the place of a disk that is not mounted. Blocks.
     ///
-    /// A folder that is not there is [`ContainerErrorKind::ContainerMissing`]. Blocks while it works.
+    /// # Errors
+    /// [`ContainerErrorKind::ContainerMissing`] if the folder does not exist; otherwise the error of the file system.
     pub fn open(path: &Path, create: bool) -> Result<Self, ContainerError> {
         let location = path.display().to_string();
         let failed = |errno| failure(errno, Operation::Open, &location, None);
@@ -101,7 +102,7 @@ impl Folder {
             location,
             commits: Arc::new(Commits::new(Arc::clone(&folder))),
             folder,
-            writing: Arc::default(),
+            locks: Arc::default(),
             listings: Arc::default(),
         })
     }
@@ -110,7 +111,7 @@ impl Folder {
         failure(errno, operation, &self.location, blob)
     }
 
-    /// Runs file work where it may block.
+    /// Runs file operations on a thread that may block.
     async fn blocking<T: Send + 'static>(
         &self,
         operation: Operation,
@@ -138,26 +139,26 @@ impl Container for Folder {
                 .with_detail(too_large())
                 .with_blob(name.as_str()));
         }
-        let turn = self.writing.turn(name).await;
+        let lock = self.locks.acquire(name).await;
         let (folder, commits) = (Arc::clone(&self.folder), Arc::clone(&self.commits));
         let (done, durable) = oneshot::channel();
-        // Nobody waits for this task itself: it may go on as the leader of others' commits.
+        // Not awaited: the task may continue as the leader of other puts' commits.
         tokio::task::spawn_blocking(move || {
-            let temporary = format!("{TEMPORARY_PREFIX}{}", turn.name);
+            let temporary = format!("{TEMPORARY_PREFIX}{}", lock.name);
             match write_temporary(&folder, &temporary, &content.bytes) {
                 Ok(file) => commits.enter(Written {
                     file,
                     temporary,
-                    turn,
+                    lock,
                     done,
                 }),
                 Err(errno) => {
-                    drop(turn);
+                    drop(lock);
                     let _ = done.send(Err(errno));
                 }
             }
         });
-        // The sender is lost only when the runtime shuts down.
+        // The sender is dropped only if the runtime shuts down.
         durable
             .await
             .unwrap_or(Err(Errno::CANCELED))
@@ -167,7 +168,7 @@ impl Container for Folder {
     async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
         let folder = Arc::clone(&self.folder);
         let file_name = name.clone();
-        let read = move || read_whole(&folder, file_name.as_str(), at_most);
+        let read = move || read_file(&folder, file_name.as_str(), at_most);
         self.blocking(Operation::Get, Some(name), read).await
     }
 
@@ -190,20 +191,20 @@ impl Container for Folder {
         let remove =
             move || match rustix::fs::unlinkat(&*folder, file_name.as_str(), AtFlags::empty()) {
                 Ok(()) => rustix::fs::fsync(&*folder),
-                Err(Errno::NOENT) if still_there(&folder)? => Ok(()),
+                Err(Errno::NOENT) if exists(&folder)? => Ok(()),
                 Err(errno) => Err(errno),
             };
         self.blocking(Operation::Delete, Some(name), remove).await
     }
 }
 
-/// Whether the folder itself still exists: a removed one has no links left (a file missing in it says nothing).
-fn still_there(folder: &OwnedFd) -> Result<bool, Errno> {
+/// Returns whether the folder itself still exists: a deleted folder has no links.
+fn exists(folder: &OwnedFd) -> Result<bool, Errno> {
     Ok(rustix::fs::fstat(folder)?.st_nlink > 0)
 }
 
 fn write_temporary(folder: &OwnedFd, name: &str, content: &[u8]) -> Result<OwnedFd, Errno> {
-    // A leftover of a crash is unlinked, not truncated: it may be anything by now.
+    // A file that a crash left is unlinked, not truncated, because it may have been replaced by anything.
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o666);
     let file = match rustix::fs::openat(folder, name, flags, mode) {
@@ -215,20 +216,20 @@ fn write_temporary(folder: &OwnedFd, name: &str, content: &[u8]) -> Result<Owned
     };
     let mut file = File::from(file);
     if let Err(error) = file.write_all(content) {
-        // What was written takes room that others may need; the put has failed anyway.
+        // Frees the space; the put has failed anyway.
         let _ = rustix::fs::unlinkat(folder, name, AtFlags::empty());
         return Err(Errno::from_io_error(&error).unwrap_or(Errno::IO));
     }
     Ok(file.into())
 }
 
-fn read_whole(folder: &OwnedFd, name: &str, at_most: u64) -> Result<Bytes, Errno> {
+fn read_file(folder: &OwnedFd, name: &str, at_most: u64) -> Result<Bytes, Errno> {
     let at_most = at_most.min(MAX_BLOB_BYTES);
-    // NONBLOCK, so that a foreign fifo is refused below instead of waiting for a writer.
+    // With NONBLOCK, a foreign FIFO is rejected below and does not wait for a writer.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(folder, name, flags, Mode::empty()) {
-        // The blob is missing or the folder is: NODATA stands for the blob.
-        Err(Errno::NOENT) if still_there(folder)? => return Err(Errno::NODATA),
+        // NODATA means that the blob is missing, NOENT that the folder is.
+        Err(Errno::NOENT) if exists(folder)? => return Err(Errno::NODATA),
         opened => opened?,
     };
     let status = rustix::fs::fstat(file.as_fd())?;
@@ -250,7 +251,7 @@ fn read_whole(folder: &OwnedFd, name: &str, at_most: u64) -> Result<Bytes, Errno
     Ok(content.into())
 }
 
-/// Makes the folder, if it is not there, and makes its name durable.
+/// Creates the folder if it is missing, and makes its name durable.
 fn create_durably(folder: &Path) -> Result<(), Errno> {
     match rustix::fs::mkdir(folder, Mode::from_raw_mode(0o777)) {
         Ok(()) => {}
@@ -266,7 +267,7 @@ fn create_durably(folder: &Path) -> Result<(), Errno> {
 }
 
 fn too_large() -> String {
-    format!("at most {MAX_BLOB_BYTES} bytes are possible")
+    format!("at most {MAX_BLOB_BYTES} bytes are allowed")
 }
 
 fn failure(
@@ -279,7 +280,10 @@ fn failure(
         Errno::NODATA => (ContainerErrorKind::BlobMissing, None),
         Errno::NOENT => (
             ContainerErrorKind::ContainerMissing,
-            Some("there is no such folder; mount its disk if it lies on one".to_owned()),
+            Some(
+                "the folder does not exist; if it is on a disk of its own, mount that first"
+                    .to_owned(),
+            ),
         ),
         Errno::NOSPC | Errno::DQUOT => (ContainerErrorKind::DiskFull, Some(errno.to_string())),
         Errno::FBIG if operation == Operation::Get => (ContainerErrorKind::TooLarge, None),
@@ -289,11 +293,11 @@ fn failure(
         ),
         Errno::CANCELED => (
             ContainerErrorKind::Io,
-            Some("the work was abandoned because the program is ending".into()),
+            Some("the work was abandoned because the program is exiting".into()),
         ),
         errno => (ContainerErrorKind::Io, Some(errno.to_string())),
     };
-    // Of a file that is too large for this process, say.
+    // For example if a limit of this process on the size of files is exceeded.
     let advice = process_limits::advice(&errno.into());
     let mut error = ContainerError::new(kind, operation, location);
     if let Some(detail) = detail {

@@ -31,7 +31,7 @@ async fn listed(folder: &Folder) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn leaves_nothing_but_the_blobs() {
+async fn puts_leave_only_the_blobs() {
     let (path, folder) = opened();
     let names: Vec<BlobName> = (0..40).map(|i| blob(&format!("blob-{i:02}"))).collect();
     let puts = names
@@ -42,11 +42,11 @@ async fn leaves_nothing_but_the_blobs() {
     }
     let names: Vec<&str> = names.iter().map(BlobName::as_str).collect();
     assert_eq!(files(path.path()), names);
-    assert!(folder.writing.lock().is_empty());
+    assert!(folder.locks.lock().is_empty());
 }
 
 #[tokio::test]
-async fn what_a_crash_left_is_never_listed_and_overwritten() {
+async fn temporary_files_of_a_crash_are_hidden_and_replaced() {
     let (path, folder) = opened();
     fs::write(path.path().join(".tmp-blob"), "half of a longer content").unwrap();
     fs::write(path.path().join(".tmp-other"), "half").unwrap();
@@ -72,7 +72,7 @@ async fn what_a_crash_left_is_never_listed_and_overwritten() {
 }
 
 #[tokio::test]
-async fn nothing_follows_a_foreign_link() {
+async fn foreign_symlinks_are_not_followed() {
     let (path, folder) = opened();
     let outside = tempfile::NamedTempFile::new().unwrap();
     fs::write(outside.path(), "outside").unwrap();
@@ -94,7 +94,7 @@ async fn nothing_follows_a_foreign_link() {
 }
 
 #[tokio::test]
-async fn other_kinds_of_files_are_no_blobs() {
+async fn other_types_of_files_are_not_blobs() {
     let (path, folder) = opened();
     fs::create_dir(path.path().join("folder")).unwrap();
     rustix::fs::mknodat(
@@ -119,7 +119,7 @@ async fn other_kinds_of_files_are_no_blobs() {
 }
 
 #[tokio::test]
-async fn names_that_are_no_text_are_listed_once() {
+async fn names_that_are_not_utf8_are_listed_once() {
     use std::os::unix::ffi::OsStrExt;
     let (path, folder) = opened();
     for name in [&b"a\xff"[..], b"b\xfe", b"c"] {
@@ -139,7 +139,7 @@ async fn names_that_are_no_text_are_listed_once() {
 }
 
 #[tokio::test]
-async fn a_put_that_is_dropped_half_way_does_not_hold_its_name() {
+async fn a_cancelled_put_releases_its_name() {
     let (_path, folder) = opened();
     let name = blob("blob");
     for _ in 0..20 {
@@ -157,9 +157,9 @@ async fn a_put_that_is_dropped_half_way_does_not_hold_its_name() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_apart() {
+async fn a_full_disk_has_its_own_error_kind() {
     let (path, folder) = opened();
-    // Writing to this device fails as a full disk does.
+    // Writing to this device fails like writing to a full disk.
     let full = fs::OpenOptions::new()
         .write(true)
         .open("/dev/full")
@@ -174,9 +174,9 @@ async fn a_full_disk_is_told_apart() {
 }
 
 #[test]
-fn a_folder_is_made_only_when_asked() {
+fn a_folder_is_created_only_on_request() {
     let parent = tempfile::tempdir().unwrap();
-    // Its parents are not made: a disk that is not mounted must not be taken for another.
+    // Its parents are not created: they would be in the place of a disk that is not mounted.
     for (path, create) in [("a/b", true), ("a/b", false), ("a", false)] {
         let error = Folder::open(&parent.path().join(path), create).unwrap_err();
         assert_eq!(error.kind(), &ContainerErrorKind::ContainerMissing);

@@ -2,9 +2,35 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use serde::{Deserialize, Serialize};
+
 use super::super::Operation;
 use super::counters::Signal;
-use crate::progress::Requests;
+
+/// Counts of requests to a container. Each attempt counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Requests {
+    /// Blobs written.
+    pub puts: u64,
+    /// Blobs read.
+    pub gets: u64,
+    /// Pages listed.
+    pub lists: u64,
+    /// Blobs deleted.
+    pub deletes: u64,
+    /// Failed requests of all four kinds.
+    pub failed: u64,
+    /// The failed requests that the service throttled.
+    pub throttled: u64,
+}
+
+impl Requests {
+    /// Returns the number of requests of all kinds.
+    pub fn all(&self) -> u64 {
+        self.puts + self.gets + self.lists + self.deletes
+    }
+}
 
 /// Current limits and request counts of a limiter, for displays and reports.
 #[derive(Debug, Default)]

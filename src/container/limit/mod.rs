@@ -26,7 +26,7 @@ use super::{
 };
 
 pub(super) use counters::is_throttled;
-pub use figures::LimiterFigures;
+pub use figures::{LimiterFigures, Requests};
 pub use limiter::{Concurrency, Limiter, MAX_REQUESTS};
 
 /// A container whose requests pass through a [`Limiter`].

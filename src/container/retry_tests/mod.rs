@@ -1,17 +1,17 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod notices;
 mod one_blob;
-mod telling;
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use super::*;
-use crate::container::error::Answer;
+use crate::container::error::ErrorResponse;
 use crate::container::memory::InMemory;
 use crate::container::{ContainerErrorKind, NetworkFailure};
 
-/// Fails with the given kinds first, then passes calls on.
+/// Fails with the given kinds first, then forwards calls.
 #[derive(Debug)]
 struct Failing {
     inner: InMemory,
@@ -81,7 +81,7 @@ fn watched(failing: Failing, policy: RetryPolicy) -> (Retrying<Failing>, Waits) 
     let waits = Waits::default();
     let seen = Arc::clone(&waits);
     let observer: NoticeObserver = Arc::new(move |notice| {
-        if let Notice::TryFailed {
+        if let Notice::AttemptFailed {
             attempt,
             delay,
             error,
@@ -94,7 +94,7 @@ fn watched(failing: Failing, policy: RetryPolicy) -> (Retrying<Failing>, Waits) 
     (Retrying::new(failing, policy).with_notices(observer), waits)
 }
 
-/// The most bytes of a blob, where it does not matter.
+/// The size limit of a get, where it does not matter.
 const MAX: u64 = crate::container::MAX_BLOB_BYTES;
 
 fn name() -> BlobName {
@@ -102,7 +102,7 @@ fn name() -> BlobName {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waits_out_what_passes() {
+async fn transient_errors_are_retried_after_a_backoff() {
     let throttled = ContainerErrorKind::Throttled { retry_after: None };
     let (container, waits) = watched(
         Failing::first([SERVER, RESET, throttled]),
@@ -117,11 +117,11 @@ async fn waits_out_what_passes() {
     );
     assert!(waits.iter().all(|wait| wait.0 == Operation::Put));
     let total: Duration = waits.iter().map(|wait| wait.2).sum();
-    assert!(started.elapsed() >= total, "the waits are not waited");
+    assert!(started.elapsed() >= total, "no backoff");
     assert_eq!(container.get(&name(), MAX).await.unwrap(), "x");
 }
 
-/// Tells the gauge at each try.
+/// Records the gauge at each attempt.
 #[derive(Debug)]
 struct Gauging {
     inner: Failing,
@@ -155,7 +155,7 @@ impl Container for Gauging {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_gauge_counts_calls_that_wait() {
+async fn the_gauge_counts_calls_in_backoff() {
     for kind in [
         SERVER,
         ContainerErrorKind::Throttled {
@@ -169,15 +169,15 @@ async fn the_gauge_counts_calls_that_wait() {
             gauge: Arc::clone(&gauge),
             seen: Arc::clone(&seen),
         };
-        // Told right before the wait.
+        // The notice precedes the backoff.
         let waiting = Arc::new(Mutex::new(Vec::new()));
-        let (told, before) = (Arc::clone(&waiting), Arc::clone(&gauge));
+        let (recorded, before) = (Arc::clone(&waiting), Arc::clone(&gauge));
         let observer: NoticeObserver = Arc::new(move |notice| {
-            if let Notice::TryFailed { delay, .. } = notice {
-                let (gauge, told, delay) = (Arc::clone(&before), Arc::clone(&told), *delay);
+            if let Notice::AttemptFailed { delay, .. } = notice {
+                let (gauge, recorded, delay) = (Arc::clone(&before), Arc::clone(&recorded), *delay);
                 tokio::spawn(async move {
                     tokio::time::sleep(delay / 2).await;
-                    told.lock().unwrap().push(gauge.load(Relaxed));
+                    recorded.lock().unwrap().push(gauge.load(Relaxed));
                 });
             }
         });
@@ -186,10 +186,10 @@ async fn the_gauge_counts_calls_that_wait() {
             .with_gauge(Arc::clone(&gauge));
         container.put(&name(), PutBody::object("x")).await.unwrap();
         assert_eq!(*waiting.lock().unwrap(), [1, 1]);
-        // A try is no wait.
+        // An attempt does not count as backoff.
         assert_eq!(*seen.lock().unwrap(), [0, 0, 0]);
         assert_eq!(gauge.load(Relaxed), 0);
-        // Who does not wait for the end of a call leaves nothing behind.
+        // A cancelled call does not count.
         let failing = Retrying::new(Failing::always(SERVER), RetryPolicy::default())
             .with_gauge(Arc::clone(&gauge));
         let name = name();
@@ -202,7 +202,7 @@ async fn the_gauge_counts_calls_that_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_operation_is_repeated() {
+async fn every_operation_is_retried() {
     let failing = || Failing::first([SERVER]);
     let (container, waits) = watched(failing(), RetryPolicy::default());
     container.delete(&name()).await.unwrap();
@@ -219,8 +219,8 @@ async fn every_operation_is_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_stays_wrong_is_not_repeated() {
-    let lasting = [
+async fn permanent_errors_are_not_retried() {
+    let permanent = [
         ContainerErrorKind::BlobMissing,
         ContainerErrorKind::ContainerMissing,
         ContainerErrorKind::TokenExpired,
@@ -234,7 +234,7 @@ async fn what_stays_wrong_is_not_repeated() {
         ContainerErrorKind::Protocol,
         ContainerErrorKind::Network(NetworkFailure::Tls),
     ];
-    for kind in lasting {
+    for kind in permanent {
         let (container, waits) = watched(Failing::always(kind.clone()), RetryPolicy::default());
         assert_eq!(container.get(&name(), MAX).await.unwrap_err().kind(), &kind);
         assert!(waits.lock().unwrap().is_empty(), "{kind:?}");
@@ -242,7 +242,7 @@ async fn what_stays_wrong_is_not_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn gives_up_when_patience_ends() {
+async fn a_call_fails_at_the_end_of_the_patience() {
     let policy = RetryPolicy::default();
     let (container, waits) = watched(Failing::always(SERVER), policy.clone());
     let started = Instant::now();
@@ -261,7 +261,7 @@ async fn gives_up_when_patience_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_is_the_least_wait_up_to_a_bound() {
+async fn retry_after_is_the_min_backoff_up_to_a_bound() {
     let after = |seconds| ContainerErrorKind::Throttled {
         retry_after: Some(Duration::from_secs(seconds)),
     };
@@ -277,7 +277,7 @@ async fn retry_after_is_the_least_wait_up_to_a_bound() {
 #[test]
 fn an_overloaded_partition_throttles_too() {
     let error = |kind, status, code: &str| {
-        ContainerError::new(kind, Operation::Put, "service").with_answer(Answer {
+        ContainerError::new(kind, Operation::Put, "service").with_response(ErrorResponse {
             status,
             code: Some(code.to_owned()),
             request_id: None,
@@ -289,30 +289,30 @@ fn an_overloaded_partition_throttles_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_ends_a_wait_at_once() {
+async fn a_stop_ends_a_backoff_immediately() {
     let stop = Arc::new(StopFlag::default());
     let container = Retrying::new(Failing::always(SERVER), RetryPolicy::default());
     let container = Arc::new(container.with_stop(Arc::clone(&stop)));
     let call = tokio::spawn(async move { container.get(&name(), MAX).await });
     tokio::time::sleep(Duration::from_secs(100)).await;
     stop.request();
-    let asked = Instant::now();
+    let requested = Instant::now();
     let error = call.await.unwrap().unwrap_err();
-    assert_eq!(asked.elapsed(), Duration::ZERO);
+    assert_eq!(requested.elapsed(), Duration::ZERO);
     assert!(
         error.is_transient() && error.to_string().contains("; tried "),
         "{error}"
     );
 }
 
-/// Never answers.
+/// Never responds.
 #[derive(Debug)]
-struct Mute;
+struct Silent;
 
 #[async_trait]
-impl Container for Mute {
+impl Container for Silent {
     fn location(&self) -> &str {
-        "mute"
+        "silent"
     }
     async fn put(&self, _: &BlobName, _: PutBody) -> Result<(), ContainerError> {
         std::future::pending().await
@@ -334,29 +334,29 @@ impl Container for Mute {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_grants_a_call_some_seconds() {
+async fn a_stop_abandons_a_call_after_the_grace_period() {
     let stop = Arc::new(StopFlag::default());
     let policy = RetryPolicy::default();
-    let container = Retrying::new(Mute, policy.clone()).with_stop(Arc::clone(&stop));
+    let container = Retrying::new(Silent, policy.clone()).with_stop(Arc::clone(&stop));
     stop.request();
-    let asked = Instant::now();
+    let requested = Instant::now();
     let error = container.get(&name(), MAX).await.unwrap_err();
-    assert_eq!(asked.elapsed().as_secs(), policy.stop_grace.as_secs());
+    assert_eq!(requested.elapsed().as_secs(), policy.stop_grace.as_secs());
     assert!(error.is_transient());
-    // Those that come later have no time of their own.
+    // Later calls have no grace period of their own.
     container.get(&name(), MAX).await.unwrap_err();
-    assert_eq!(asked.elapsed().as_secs(), policy.stop_grace.as_secs());
+    assert_eq!(requested.elapsed().as_secs(), policy.stop_grace.as_secs());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_that_never_answered_is_given_up_soon() {
+async fn a_host_that_never_responded_fails_soon() {
     let refused = ContainerErrorKind::Network(NetworkFailure::Connect);
     let policy = RetryPolicy::default();
     let (container, _) = watched(Failing::always(refused.clone()), policy.clone());
     let started = Instant::now();
     container.get(&name(), MAX).await.unwrap_err();
     assert_eq!(started.elapsed(), policy.first_contact);
-    // Once it has answered, it is waited for.
+    // Once it has responded, the full patience applies.
     *container.inner.kinds.lock().unwrap() = [ContainerErrorKind::BlobMissing].into();
     container.get(&name(), MAX).await.unwrap_err();
     let started = Instant::now();

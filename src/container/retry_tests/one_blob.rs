@@ -1,4 +1,4 @@
-//! One blob that always fails while others can be read, and a service that is away.
+//! One blob that always fails while others can be read, and an unavailable service.
 
 use std::sync::atomic::AtomicU32;
 
@@ -6,12 +6,12 @@ use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Says why a call fails, or lets it through: by the blob's name, or a listing's prefix.
-type Why = Box<dyn Fn(&str) -> Option<ContainerErrorKind> + Send + Sync>;
+/// Returns the error of a call for a blob's name or a listing's prefix, if it fails.
+type Fault = Box<dyn Fn(&str) -> Option<ContainerErrorKind> + Send + Sync>;
 
 struct Picky {
     inner: InMemory,
-    why: Why,
+    fault: Fault,
 }
 
 impl fmt::Debug for Picky {
@@ -21,8 +21,8 @@ impl fmt::Debug for Picky {
 }
 
 impl Picky {
-    fn judge(&self, operation: Operation, of: &str) -> Result<(), ContainerError> {
-        match (self.why)(of) {
+    fn check(&self, operation: Operation, of: &str) -> Result<(), ContainerError> {
+        match (self.fault)(of) {
             Some(kind) => Err(ContainerError::new(kind, operation, "picky").with_blob(of)),
             None => Ok(()),
         }
@@ -38,7 +38,7 @@ impl Container for Picky {
         self.inner.put(name, content).await
     }
     async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
-        self.judge(Operation::Get, name.as_str())?;
+        self.check(Operation::Get, name.as_str())?;
         self.inner.get(name, at_most).await
     }
     async fn list(
@@ -47,7 +47,7 @@ impl Container for Picky {
         from: Option<ListMarker>,
         at_most: u32,
     ) -> Result<ListPage, ContainerError> {
-        self.judge(Operation::List, prefix)?;
+        self.check(Operation::List, prefix)?;
         self.inner.list(prefix, from, at_most).await
     }
     async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
@@ -59,13 +59,13 @@ fn blob(name: &str) -> BlobName {
     BlobName::new(name).unwrap()
 }
 
-/// A container with the blobs `good` and `bad`, of which `good` was read once, since `why` allows that.
+/// Returns a container with the blobs `good` and `bad`, after one read of `good`, which `fault` must allow.
 async fn subject(
-    why: impl Fn(&str) -> Option<ContainerErrorKind> + Send + Sync + 'static,
+    fault: impl Fn(&str) -> Option<ContainerErrorKind> + Send + Sync + 'static,
 ) -> Retrying<Picky> {
     let picky = Picky {
         inner: InMemory::new(),
-        why: Box::new(why),
+        fault: Box::new(fault),
     };
     for name in ["good", "bad"] {
         let name = blob(name);
@@ -81,19 +81,19 @@ fn only_bad(kind: ContainerErrorKind) -> impl Fn(&str) -> Option<ContainerErrorK
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_blob_that_always_fails_is_given_up_while_others_are_read() {
+async fn a_blob_that_always_fails_is_abandoned_while_others_are_read() {
     for kind in [SERVER, RESET] {
-        let tries = Arc::new(AtomicU32::new(0));
-        let counted = Arc::clone(&tries);
+        let attempts = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&attempts);
         let always = only_bad(kind);
         let container = subject(move |of| {
-            let why = always(of);
-            counted.fetch_add(u32::from(why.is_some()), Relaxed);
-            why
+            let fault = always(of);
+            counted.fetch_add(u32::from(fault.is_some()), Relaxed);
+            fault
         });
         let container = container.await;
         let started = Instant::now();
-        // Nothing else is under way.
+        // There is no other call in progress.
         let error = container.get(&blob("bad"), MAX).await.unwrap_err();
         assert!(error.is_of_one_blob(), "{error}");
         let text = error.to_string();
@@ -102,7 +102,7 @@ async fn a_blob_that_always_fails_is_given_up_while_others_are_read() {
             text.ends_with("other requests succeeded meanwhile"),
             "{text}"
         );
-        assert!(tries.load(Relaxed) >= 5, "{tries:?} tries");
+        assert!(attempts.load(Relaxed) >= 5, "{attempts:?} attempts");
         let took = started.elapsed();
         assert!((MINUTE..2 * MINUTE).contains(&took), "{took:?}");
         assert_eq!(container.get(&blob("good"), MAX).await.unwrap(), "x");
@@ -110,7 +110,7 @@ async fn a_blob_that_always_fails_is_given_up_while_others_are_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_several_a_blob_is_given_up_sooner() {
+async fn after_several_blobs_the_next_is_abandoned_sooner() {
     let container = subject(only_bad(SERVER)).await;
     for _ in 0..8 {
         container.get(&blob("bad"), MAX).await.unwrap_err();
@@ -123,7 +123,7 @@ async fn after_several_a_blob_is_given_up_sooner() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_names_of_one_object_are_given_up_and_the_names_of_all_are_not() {
+async fn the_listing_of_one_object_is_abandoned_and_of_the_container_is_not() {
     let container = subject(|of| (of.starts_with('b')).then_some(SERVER)).await;
     let started = Instant::now();
     let error = container.list("bad", None, 10).await.unwrap_err();
@@ -136,20 +136,20 @@ async fn the_names_of_one_object_are_given_up_and_the_names_of_all_are_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_stays_away_is_no_fault_of_a_blob() {
-    let away = Arc::new(AtomicBool::new(false));
-    let now = Arc::clone(&away);
+async fn an_unavailable_service_is_not_the_fault_of_a_blob() {
+    let is_away = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&is_away);
     let container = subject(move |_| now.load(Relaxed).then_some(SERVER)).await;
-    away.store(true, Relaxed);
+    is_away.store(true, Relaxed);
     let started = Instant::now();
     let error = container.get(&blob("bad"), MAX).await.unwrap_err();
     assert!(!error.is_of_one_blob(), "{error}");
     assert!(started.elapsed() >= 10 * MINUTE, "{:?}", started.elapsed());
 }
 
-/// Long away, then the blob fails a few times more while others can be read: it is not given up.
+/// After a long outage, the blob fails a few more times while others can be read: it is not abandoned.
 #[tokio::test(start_paused = true)]
-async fn tries_during_an_outage_do_not_count_against_a_blob() {
+async fn attempts_during_an_outage_do_not_count_against_a_blob() {
     let started = Arc::new(Mutex::new(None::<Instant>));
     let (since, late) = (Arc::clone(&started), AtomicU32::new(0));
     let container = subject(move |of| {
@@ -190,7 +190,7 @@ async fn an_outage_resets_the_count_of_a_blob() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_blob_that_is_throttled_has_the_whole_patience() {
+async fn a_throttled_blob_has_the_full_patience() {
     let throttled = ContainerErrorKind::Throttled { retry_after: None };
     let container = subject(only_bad(throttled)).await;
     let started = Instant::now();
@@ -200,7 +200,7 @@ async fn a_blob_that_is_throttled_has_the_whole_patience() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_connection_is_no_fault_of_a_blob() {
+async fn a_failed_connection_is_not_the_fault_of_a_blob() {
     for failure in [NetworkFailure::Connect, NetworkFailure::Dns] {
         let container = subject(only_bad(ContainerErrorKind::Network(failure))).await;
         let error = container.get(&blob("bad"), MAX).await.unwrap_err();
@@ -209,21 +209,21 @@ async fn no_connection_is_no_fault_of_a_blob() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_one_try_the_blob_is_compared_with_another() {
+async fn after_a_single_attempt_another_blob_is_probed() {
     let policy = RetryPolicy {
         patience: Duration::ZERO,
         ..RetryPolicy::default()
     };
     for (all, of_one) in [(false, true), (true, false)] {
-        let away = Arc::new(AtomicBool::new(false));
-        let now = Arc::clone(&away);
+        let is_away = Arc::new(AtomicBool::new(false));
+        let now = Arc::clone(&is_away);
         let mut container = subject(move |of| {
             let fails = now.load(Relaxed) && (all || of == "bad");
             fails.then_some(SERVER)
         })
         .await;
         container.policy = policy.clone();
-        away.store(true, Relaxed);
+        is_away.store(true, Relaxed);
         let error = container.get(&blob("bad"), MAX).await.unwrap_err();
         assert_eq!(error.is_of_one_blob(), of_one, "{error}");
     }

@@ -45,8 +45,8 @@ fn an_account_gets_no_request_and_needs_no_token() {
     let (state, source) = (scratch.path("t"), scratch.source());
     let (state, source) = (state.to_str().unwrap(), source.to_str().unwrap());
     run(&scratch, &[state, source, "account", "container"]).expect(0);
-    run(&scratch, &[state, source, "Account!", "container"]).refused(2, "is no storage account");
-    run(&scratch, &[state, source, "account", "C"]).refused(2, "is no container name");
+    run(&scratch, &[state, source, "Account!", "container"]).refused(2, "is not a storage account");
+    run(&scratch, &[state, source, "account", "C"]).refused(2, "is not a valid container name");
     assert!(!scratch.path("t").exists());
 }
 

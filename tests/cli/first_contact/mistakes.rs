@@ -30,7 +30,7 @@ fn load_into(scratch: &Scratch, place: &[&str]) -> Ran {
 fn a_whole_url_where_the_account_goes() {
     let scratch = Scratch::new();
     let load = |place: &[&str], hint| hinted(load_into(&scratch, place), hint);
-    let two = "two words: https://acct.blob.core.windows.net cont";
+    let two = "two arguments: https://acct.blob.core.windows.net cont";
     let with_token = &format!("{URL}?{TOKEN}");
     load(&[URL], two);
     load(&[URL, "cont"], two);
@@ -60,8 +60,11 @@ fn names_that_azure_would_not_take() {
     let load = |place: &[&str], hint| hinted(load_into(&scratch, place), hint);
     load(&["my.account", "cont", TOKEN], "has no dots");
     load(&["MyAccount", "cont", TOKEN], "in lower case: myaccount");
-    load(&["acct", "My_Container", TOKEN], "such as \"my-container\"");
-    load(&["acct", TOKEN], "seems to be the token");
+    load(
+        &["acct", "My_Container", TOKEN],
+        "for example \"my-container\"",
+    );
+    load(&["acct", TOKEN], "looks like the SAS token");
 }
 
 #[test]
@@ -71,11 +74,14 @@ fn tokens_that_are_cut_or_dressed() {
         hinted(load_into(&scratch, &["acct", "cont", token]), hint);
     };
     let (cut, _) = TOKEN.split_once('&').unwrap();
-    load(cut, "quote the token, since the shell ends a word at '&'");
+    load(
+        cut,
+        "quote the token, because the shell ends an argument at '&'",
+    );
     load(&format!("?{cut}"), "quote the token");
-    load(&format!("\"{TOKEN}\""), "stands in quotes");
-    load(&format!("{URL}?{TOKEN}"), "is a whole URL");
-    load(&format!("{}==", "A".repeat(86)), "is an account's key");
+    load(&format!("\"{TOKEN}\""), "contains the quotes around it");
+    load(&format!("{URL}?{TOKEN}"), "is a complete URL");
+    load(&format!("{}==", "A".repeat(86)), "is an account key");
     let connection = format!("AccountName=a;AccountKey={}==", "A".repeat(86));
     load(&connection, "a connection string");
     // What a shell makes of a line whose token is not quoted.
@@ -109,8 +115,8 @@ fn folders_that_are_no_urls_and_urls_that_are_no_folders() {
     load("file:///disk?1", "%3F");
     load("/mnt/disk", "give a folder as file:///mnt/disk");
     load("./disk", "file://$(realpath ./disk)");
-    load("C:\\disk", "below WSL it is /mnt/c/disk");
-    load("file:///C:/disk", "below WSL it is /mnt/c/disk");
+    load("C:\\disk", "under WSL it is /mnt/c/disk");
+    load("file:///C:/disk", "under WSL it is /mnt/c/disk");
 }
 
 #[test]
@@ -127,11 +133,11 @@ fn paths_of_windows() {
             .args(["--new", state, source, account, container]);
         Ran::from(load.output().unwrap())
     };
-    hinted(load("C:\\state", source), "below WSL it is /mnt/c/state");
+    hinted(load("C:\\state", source), "under WSL it is /mnt/c/state");
     assert!(!scratch.path("C:\\state").exists());
     hinted(
         load(&state, "D:\\my data"),
-        "below WSL it is /mnt/d/my data",
+        "under WSL it is /mnt/d/my data",
     );
     hinted(load(&state, "\\\\server\\share"), "mount the share");
     // It is a name like any other, if it is meant.
@@ -213,11 +219,11 @@ fn containers_to_read() {
     for (container, hint) in [
         ("acct.blob.core.windows.net/cont", URL),
         (&format!("acct.blob.core.windows.net/cont?{TOKEN}"), URL),
-        ("C:\\disk", "below WSL it is /mnt/c/disk"),
+        ("C:\\disk", "under WSL it is /mnt/c/disk"),
         ("file://disk", "of the form file:///PATH"),
         (
             "https://acct.blob.core.windows.net",
-            "ends before the container's name",
+            "has no container name",
         ),
     ] {
         hinted(run(["ls", container]), hint);

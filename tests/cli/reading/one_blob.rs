@@ -126,7 +126,7 @@ fn what_cannot_be_read_is_reported_and_the_rest_comes_out() {
     let segment = loaded.proxy.calls().pop().unwrap().blob;
     let internal = || Fault::refusal(500, "InternalError");
     loaded.fail(file.clone(), internal());
-    loaded.fail(directory.clone(), Fault::CutAnswer);
+    loaded.fail(directory.clone(), Fault::TruncatedResponse);
     loaded.fail(segment.clone(), internal());
     let out = loaded.scratch.path("out").display().to_string();
     let record = loaded.scratch.path("record").display().to_string();
@@ -245,7 +245,7 @@ fn answers_without_an_end_are_bounded_together() {
     let output = { output }.output().unwrap();
     for record in records(&output.stdout) {
         let path = record["path"].as_str().unwrap();
-        loaded.fail(loaded_blob(&record, path, &loaded), Fault::EndlessAnswer);
+        loaded.fail(loaded_blob(&record, path, &loaded), Fault::EndlessResponse);
     }
     assert_eq!(loaded.faults.lock().unwrap().len(), ENDLESS);
     let mut child = loaded.command(&["find"], &["--size", "1"]).spawn().unwrap();

@@ -207,7 +207,7 @@ fn a_token_for_reading_is_replaced_by_another() {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:#?}");
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 200);
-    assert!(!proxy.disturbed().is_empty());
+    assert!(!proxy.faults().is_empty());
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn a_signal_ends_the_wait_and_leaves_nothing() {
     // All names are listed, and then no inode comes.
     let proxy = FaultProxy::start(
         &azure.server,
-        Box::new(|call| (call.operation == Operation::Get).then_some(Fault::Silence)),
+        Box::new(|call| (call.operation == Operation::Get).then_some(Fault::NoResponse)),
     );
     let temporary = azure.scratch.path("temporary");
     std::fs::create_dir(&temporary).unwrap();

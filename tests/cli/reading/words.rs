@@ -60,7 +60,7 @@ fn what_is_no_container_is_told_in_a_sentence() {
         (
             "https://account1.blob.core.windows.net",
             2,
-            "ends before the container's name",
+            "has no container name",
         ),
         (
             "https://account1.blob.core.windows.net/data",

@@ -1,4 +1,4 @@
-//! As much of HTTP/1.1 as the proxy needs: one request's head, and answers of its own.
+//! The part of HTTP/1.1 that the proxy needs: the heads of requests, and its own responses.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -12,15 +12,15 @@ pub(super) fn signature(head: &str) -> String {
     after[..end].to_owned()
 }
 
-/// The head of the next request; what follows it stays in the socket.
+/// Reads the head of the next request. The content stays in the socket.
 pub(super) fn read_head(mut stream: &TcpStream) -> io::Result<Option<String>> {
     let mut buffer = vec![0; 64 << 10];
     loop {
-        let seen = stream.peek(&mut buffer)?;
-        if seen == 0 {
+        let available = stream.peek(&mut buffer)?;
+        if available == 0 {
             return Ok(None);
         }
-        let end = buffer[..seen]
+        let end = buffer[..available]
             .windows(4)
             .position(|four| four == b"\r\n\r\n");
         if let Some(end) = end {
@@ -32,16 +32,16 @@ pub(super) fn read_head(mut stream: &TcpStream) -> io::Result<Option<String>> {
     }
 }
 
-pub(super) fn header<'h>(head: &'h str, wanted: &str) -> Option<&'h str> {
+pub(super) fn header<'h>(head: &'h str, header: &str) -> Option<&'h str> {
     head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case(wanted).then(|| value.trim())
+        name.eq_ignore_ascii_case(header).then(|| value.trim())
     })
 }
 
 pub(super) fn target(head: &str) -> (Operation, String) {
-    let mut words = head.split(' ');
-    let (method, path) = (words.next().unwrap(), words.next().unwrap());
+    let mut parts = head.split(' ');
+    let (method, path) = (parts.next().unwrap(), parts.next().unwrap());
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let blob = path.splitn(4, '/').nth(3).unwrap_or_default().to_owned();
     let operation = match method {
@@ -53,31 +53,31 @@ pub(super) fn target(head: &str) -> (Operation, String) {
     (operation, blob)
 }
 
-/// Passes a request on; the whole answer, as one of a connection that stays open.
-pub(super) fn ask(service: u16, head: &str, content: &[u8]) -> io::Result<Vec<u8>> {
+/// Forwards a request. Returns the complete response, changed into one that keeps the connection open.
+pub(super) fn forward(service: u16, head: &str, content: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(("127.0.0.1", service))?;
     stream.set_nodelay(true)?;
     let (first, rest) = head.split_once("\r\n").unwrap();
     stream.write_all(format!("{first}\r\nConnection: close\r\n{rest}").as_bytes())?;
     stream.write_all(content)?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response)?;
+    let end = response.windows(4).position(|four| four == b"\r\n\r\n");
     let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
-    let content = answer.split_off(end + 4);
-    let head = String::from_utf8(answer).unwrap();
+    let content = response.split_off(end + 4);
+    let head = String::from_utf8(response).unwrap();
     let mut kept: Vec<&str> = head.trim_end().split("\r\n").collect();
     kept.retain(|line| !line.to_ascii_lowercase().starts_with("connection:"));
     let length = format!("Content-Length: {}", content.len());
     if header(&head, "content-length").is_none() && header(&head, "transfer-encoding").is_none() {
         kept.push(&length);
     }
-    let mut answer = (kept.join("\r\n") + "\r\n\r\n").into_bytes();
-    answer.extend_from_slice(&content);
-    Ok(answer)
+    let mut response = (kept.join("\r\n") + "\r\n\r\n").into_bytes();
+    response.extend_from_slice(&content);
+    Ok(response)
 }
 
-/// Answers with content that ends only when the client closes the connection.
+/// Responds with content that ends only when the client closes the connection.
 pub(super) fn endless(mut stream: &TcpStream) -> io::Result<()> {
     stream.write_all(
         b"HTTP/1.1 200 OK\r\nx-ms-request-id: proxy\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -107,7 +107,7 @@ pub(super) fn refusal(status: u16, code: &str, detail: &str, retry_after: Option
     .into_bytes()
 }
 
-/// The time as HTTP writes it.
+/// Returns the current time in the format of HTTP.
 fn httpdate() -> String {
     let output = std::process::Command::new("date")
         .args(["-u", "+%a, %d %b %Y %H:%M:%S GMT"])

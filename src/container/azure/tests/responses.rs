@@ -1,9 +1,9 @@
-//! What answers of a service, and of others that stand in for it, are taken for.
+//! The classification of responses of the service, and of other servers in its place.
 
 use super::*;
 
 #[tokio::test]
-async fn a_service_that_asks_to_wait_is_heard() {
+async fn retry_after_is_respected() {
     let cases = [
         ("503 Busy", "ServerBusy", Some(7), true),
         ("429 Slow", "TooManyRequests", Some(7), true),
@@ -37,7 +37,7 @@ async fn a_service_that_asks_to_wait_is_heard() {
 }
 
 #[tokio::test]
-async fn what_a_refusal_echoes_is_redacted() {
+async fn the_signature_in_an_error_response_is_redacted() {
     let echo = format!(
         "<Error><Code>AuthenticationFailed</Code><Message>No.\nTime</Message><AuthenticationErrorDetail>got {SIGNATURE} or {SIGNATURE_IN_URL}\u{1b}[31m</AuthenticationErrorDetail></Error>"
     );
@@ -58,7 +58,7 @@ async fn what_a_refusal_echoes_is_redacted() {
 }
 
 #[tokio::test]
-async fn a_404_without_the_services_code_is_no_missing_blob() {
+async fn a_404_without_the_services_code_is_not_a_missing_blob() {
     let endpoint =
         serve_text("HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     let subject = container(&endpoint);
@@ -71,7 +71,7 @@ async fn a_404_without_the_services_code_is_no_missing_blob() {
 }
 
 #[tokio::test]
-async fn an_answer_that_makes_no_sense_is_told() {
+async fn an_invalid_response_is_a_protocol_error() {
     let endpoint =
         serve_text("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 9\r\n\r\n<html>hi!");
     let subject = container(&endpoint);
@@ -89,14 +89,14 @@ async fn an_answer_that_makes_no_sense_is_told() {
 }
 
 #[tokio::test]
-async fn only_the_services_own_success_counts() {
-    let answers = [
+async fn only_the_services_own_success_is_accepted() {
+    let responses = [
         "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 201 Created\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 204 No Content\r\nx-ms-request-id: 1\r\nConnection: close\r\n\r\n",
     ];
-    for answer in answers {
-        let subject = container(&serve_text(answer));
+    for response in responses {
+        let subject = container(&serve_text(response));
         for error in [
             subject
                 .put(&name(), PutBody::object("x"))
@@ -110,36 +110,36 @@ async fn only_the_services_own_success_counts() {
 }
 
 #[tokio::test]
-async fn a_blob_is_taken_whole_or_not_at_all() {
-    let get = |answer| async move { container(&serve_text(answer)).get(&name(), MAX).await };
-    let whole = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc";
-    assert_eq!(get(whole).await.unwrap(), "abc");
-    // The end of chunks is seen, and so is that it is missing.
+async fn only_complete_blobs_are_returned() {
+    let get = |response| async move { container(&serve_text(response)).get(&name(), MAX).await };
+    let complete = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc";
+    assert_eq!(get(complete).await.unwrap(), "abc");
+    // A missing last chunk is detected.
     let chunks = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n";
     assert_eq!(get(chunks).await.unwrap(), "abc");
-    let cut = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n";
-    let error = get(cut).await.unwrap_err();
+    let truncated = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n";
+    let error = get(truncated).await.unwrap_err();
     assert_eq!(
         error.kind(),
         &ContainerErrorKind::Network(NetworkFailure::Reset),
         "{error}"
     );
-    // Packed on the way, which nobody asked for.
-    let packed = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nTransfer-Encoding: gzip, chunked\r\n\r\n1\r\na\r\n0\r\n\r\n";
-    let error = get(packed).await.unwrap_err();
+    // Compressed, which was not requested.
+    let compressed = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nTransfer-Encoding: gzip, chunked\r\n\r\n1\r\na\r\n0\r\n\r\n";
+    let error = get(compressed).await.unwrap_err();
     assert_eq!(error.kind(), &ContainerErrorKind::Protocol, "{error}");
-    // Without a length nobody knows whether this is all.
-    let open = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\n\r\nabc";
-    let error = get(open).await.unwrap_err();
+    // Without a length the content may be truncated.
+    let without_length = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\n\r\nabc";
+    let error = get(without_length).await.unwrap_err();
     assert_eq!(error.kind(), &ContainerErrorKind::Protocol, "{error}");
-    // Refused by its announced length, one byte over the bound.
+    // The announced length is one byte over the limit.
     let large = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nContent-Length: 268435457\r\n\r\nabc";
     let error = get(large).await.unwrap_err();
     assert_eq!(error.kind(), &ContainerErrorKind::TooLarge, "{error}");
 }
 
-/// A server that sends `head` and then a chunk of one byte, time and again: never silent for long.
-fn dripping(head: &'static str) -> String {
+/// Starts a server that sends `head` and then repeated chunks of one byte, so that the connection never stalls for long.
+fn trickling(head: &'static str) -> String {
     serve(move |mut stream| {
         std::thread::spawn(move || {
             read_request(&mut stream);
@@ -155,8 +155,8 @@ fn dripping(head: &'static str) -> String {
     })
 }
 
-/// What a call comes to that must not wait for the end of the answer.
-async fn soon<T: std::fmt::Debug>(
+/// Returns the error of a call that must not wait for the end of the response.
+async fn error_soon<T: std::fmt::Debug>(
     call: impl Future<Output = Result<T, ContainerError>>,
 ) -> ContainerError {
     let outcome = tokio::time::timeout(Duration::from_secs(5), call).await;
@@ -164,18 +164,18 @@ async fn soon<T: std::fmt::Debug>(
 }
 
 #[tokio::test]
-async fn a_refusal_that_does_not_end_is_one() {
-    let endpoint = dripping("403 No\r\nx-ms-error-code: AuthorizationPermissionMismatch");
-    // However long other answers may take.
-    let patience = Patience {
-        silence: Duration::from_secs(60),
-        ..patience()
+async fn an_endless_error_response_is_an_error() {
+    let endpoint = trickling("403 No\r\nx-ms-error-code: AuthorizationPermissionMismatch");
+    // This timeout applies to other responses.
+    let timeouts = Timeouts {
+        response: Duration::from_secs(60),
+        ..timeouts()
     };
-    let subject = patient(&endpoint, patience);
+    let subject = with_timeouts(&endpoint, timeouts);
     let (name, body) = (name(), PutBody::object("x"));
     for error in [
-        soon(subject.put(&name, body)).await,
-        soon(subject.get(&name, MAX)).await,
+        error_soon(subject.put(&name, body)).await,
+        error_soon(subject.get(&name, MAX)).await,
     ] {
         let expected = &ContainerErrorKind::PermissionMissing;
         assert_eq!(error.kind(), expected, "{error}");
@@ -183,29 +183,29 @@ async fn a_refusal_that_does_not_end_is_one() {
 }
 
 #[tokio::test]
-async fn content_that_drips_is_given_up() {
-    let subject = container(&dripping("200 OK\r\nx-ms-request-id: the-id"));
+async fn trickling_content_times_out() {
+    let subject = container(&trickling("200 OK\r\nx-ms-request-id: the-id"));
     let name = name();
     for error in [
-        soon(subject.get(&name, MAX)).await,
-        soon(subject.list("", None, 1)).await,
+        error_soon(subject.get(&name, MAX)).await,
+        error_soon(subject.list("", None, 1)).await,
     ] {
         let expected = &ContainerErrorKind::Network(NetworkFailure::Timeout);
         assert_eq!(error.kind(), expected, "{error}");
-        assert!(error.to_string().contains("was not whole"), "{error}");
+        assert!(error.to_string().contains("was incomplete"), "{error}");
         assert_eq!(error.request_id(), Some("the-id"), "{error}");
     }
 }
 
 #[tokio::test]
-async fn content_that_comes_slowly_has_its_time() {
-    // Twice the silence in all, at a pace that is five times the slowest.
+async fn slow_downloads_above_the_min_rate_succeed() {
+    // Twice the response timeout in total, at five times the min rate.
     let endpoint = serve(|mut stream| {
         read_request(&mut stream);
         let head = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nContent-Length: 3145728\r\n\r\n";
         stream.write_all(head.as_bytes()).unwrap();
         for _ in 0..12 {
-            std::thread::sleep(patience().silence / 6);
+            std::thread::sleep(timeouts().response / 6);
             stream.write_all(&[0; 256 << 10]).unwrap();
         }
     });
@@ -214,12 +214,12 @@ async fn content_that_comes_slowly_has_its_time() {
 }
 
 #[tokio::test]
-async fn a_page_of_a_portal_is_not_read() {
-    let subject = container(&dripping("200 OK\r\nContent-Type: text/html"));
+async fn the_body_of_a_captive_portal_is_not_read() {
+    let subject = container(&trickling("200 OK\r\nContent-Type: text/html"));
     let name = name();
     for error in [
-        soon(subject.get(&name, MAX)).await,
-        soon(subject.list("", None, 1)).await,
+        error_soon(subject.get(&name, MAX)).await,
+        error_soon(subject.list("", None, 1)).await,
     ] {
         assert_eq!(error.kind(), &ContainerErrorKind::Protocol, "{error}");
         assert!(error.to_string().contains("no x-ms-request-id"), "{error}");
@@ -227,17 +227,17 @@ async fn a_page_of_a_portal_is_not_read() {
 }
 
 #[tokio::test]
-async fn the_requests_id_is_told_whatever_is_wrong_with_the_answer() {
-    let answers = [
+async fn every_error_has_the_request_id() {
+    let responses = [
         "204 None\r\nx-ms-request-id: the-id\r\nConnection: close\r\n\r\n",
         "200 OK\r\nx-ms-request-id: the-id\r\nConnection: close\r\n\r\n<html>",
         "200 OK\r\nx-ms-request-id: the-id\r\nConnection: close\r\nContent-Length: 268435457\r\n\r\nabc",
         "200 OK\r\nx-ms-request-id: the-id\r\nConnection: close\r\nContent-Length: 9\r\n\r\nabc",
     ];
-    for answer in answers {
+    for response in responses {
         let subject = container(&serve(move |mut stream| {
             read_request(&mut stream);
-            write!(stream, "HTTP/1.1 {answer}").unwrap();
+            write!(stream, "HTTP/1.1 {response}").unwrap();
             stream.shutdown(Shutdown::Write).unwrap();
             let _ = std::io::copy(&mut stream, &mut std::io::sink());
         }));
@@ -252,7 +252,7 @@ async fn the_requests_id_is_told_whatever_is_wrong_with_the_answer() {
 }
 
 #[tokio::test]
-async fn headers_that_repeat_the_signature_are_redacted() {
+async fn the_signature_in_headers_is_redacted() {
     for status in ["403 No", "200 OK"] {
         let endpoint = serve(move |mut stream| {
             read_request(&mut stream);
@@ -269,7 +269,7 @@ async fn headers_that_repeat_the_signature_are_redacted() {
 }
 
 #[tokio::test]
-async fn what_helps_is_told() {
+async fn errors_have_advice() {
     use ContainerErrorKind as Kind;
     let cases = [
         (
@@ -280,7 +280,7 @@ async fn what_helps_is_told() {
         (
             "409 Conflict\r\nx-ms-error-code: ContainerBeingDeleted",
             Kind::ContainerMissing,
-            "; it is being deleted: take another one",
+            "; it is being deleted: use another one",
         ),
         (
             "403 No\r\nx-ms-error-code: UnauthorizedBlobOverwrite",
@@ -288,19 +288,19 @@ async fn what_helps_is_told() {
             "the SAS token does not permit this",
         ),
     ];
-    for (answer, kind, told) in cases {
+    for (response, kind, message) in cases {
         let endpoint = serve(move |mut stream| {
             read_request(&mut stream);
             let close = "Connection: close\r\nContent-Length: 0\r\n\r\n";
-            write!(stream, "HTTP/1.1 {answer}\r\n{close}").unwrap();
+            write!(stream, "HTTP/1.1 {response}\r\n{close}").unwrap();
         });
         let error = get_error(&endpoint).await;
         assert_eq!(error.kind(), &kind, "{error}");
-        assert!(error.to_string().contains(told), "{error}");
+        assert!(error.to_string().contains(message), "{error}");
     }
 }
 
-/// A server that answers every request with chunks that never end.
+/// Starts a server that responds to every request with endless chunks.
 fn endless() -> String {
     serve(|mut stream| {
         std::thread::spawn(move || {
@@ -316,15 +316,15 @@ fn endless() -> String {
     })
 }
 
-/// Together they may have more than the budget for all answers.
+/// Together, the responses may have more bytes than the budget.
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_that_never_end_are_refused_at_their_bound() {
+async fn endless_responses_fail_at_their_limit() {
     // A busy machine may be slow.
-    let patience = Patience {
-        silence: Duration::from_secs(60),
-        ..patience()
+    let timeouts = Timeouts {
+        response: Duration::from_secs(60),
+        ..timeouts()
     };
-    let subject = std::sync::Arc::new(patient(&endless(), patience));
+    let subject = std::sync::Arc::new(with_timeouts(&endless(), timeouts));
     let calls = (0..24).map(|number: u32| {
         let subject = std::sync::Arc::clone(&subject);
         tokio::spawn(async move {
@@ -338,10 +338,10 @@ async fn answers_that_never_end_are_refused_at_their_bound() {
     let calls = tokio::time::timeout(Duration::from_secs(60), calls).await;
     for (number, error) in calls.unwrap().into_iter().enumerate() {
         let error = error.unwrap().unwrap_err();
-        let told = match number % 2 {
+        let message = match number % 2 {
             0 => "larger than any object of its kind: more than 4194304 bytes",
-            _ => "the answer has more than 4161536 bytes",
+            _ => "the response has more than 4161536 bytes",
         };
-        assert!(error.to_string().contains(told), "{error}");
+        assert!(error.to_string().contains(message), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! How the way to the service failed, as the HTTP client's errors tell it, without the token.
+//! Errors of the HTTP client, classified and without the token.
 
 use std::error::Error as StdError;
 use std::io;
@@ -9,53 +9,54 @@ use url::form_urlencoded;
 
 use super::super::NetworkFailure;
 use super::super::sas::SasToken;
-use super::connect::ToProxy;
+use super::connect::TunnelError;
 
-/// The service was not reached, or the connection broke. Its text holds no signature.
+/// A failed connection to the service. Its text contains no signature.
 #[derive(Debug)]
-pub(super) struct BrokenTransport {
+pub(super) struct TransportError {
     pub(super) failure: NetworkFailure,
     pub(super) detail: String,
 }
 
-impl BrokenTransport {
-    /// Keeps of the client's error a kind and the innermost reason, which names no URL; the signature is removed
-    /// all the same. `otherwise` is the kind when the reasons tell none.
+impl TransportError {
+    /// Keeps the kind and the innermost cause of the client's error. That cause contains no URL; the signature is
+    /// redacted nevertheless. `default` is the kind if no cause has one.
     pub(super) fn new(
         error: &(dyn StdError + 'static),
-        otherwise: NetworkFailure,
+        default: NetworkFailure,
         secrets: &Secrets,
     ) -> Self {
         let mut failure = None;
         let mut innermost = error;
-        let mut on_the_way = String::new();
+        let mut proxy_part = String::new();
         loop {
-            if let Some(ToProxy { proxy, .. }) = innermost.downcast_ref() {
-                on_the_way = format!("on the way to the proxy {proxy}: ");
+            if let Some(TunnelError { proxy, .. }) = innermost.downcast_ref() {
+                proxy_part = format!("via the proxy {proxy}: ");
             }
             failure = failure.or_else(|| classify(innermost));
-            match within(innermost) {
-                Some(reason) => innermost = reason,
+            match cause(innermost) {
+                Some(cause) => innermost = cause,
                 None => break,
             }
         }
         Self {
-            failure: failure.unwrap_or(otherwise),
-            detail: on_the_way + &secrets.redact(&innermost.to_string()),
+            failure: failure.unwrap_or(default),
+            detail: proxy_part + &secrets.redact(&innermost.to_string()),
         }
     }
 
-    pub(super) fn too_slow(what: &str, limit: Duration) -> Self {
+    /// `what` lasted for `timeout`.
+    pub(super) fn timed_out(what: &str, timeout: Duration) -> Self {
         Self {
             failure: NetworkFailure::Timeout,
-            detail: format!("{what} for {} s", limit.as_secs_f64()),
+            detail: format!("{what} for {} s", timeout.as_secs_f64()),
         }
     }
 }
 
-/// The error that another one wraps.
-fn within<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
-    // The source of an I/O error is what the error in it has as its source: that one itself would be skipped.
+/// Returns the cause of an error.
+fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    // `source` of an I/O error returns the source of the error that it wraps, and skips that error itself.
     let wrapped = error
         .downcast_ref::<io::Error>()
         .and_then(|error| error.get_ref());
@@ -73,7 +74,7 @@ fn classify(reason: &(dyn StdError + 'static)) -> Option<NetworkFailure> {
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable
             | io::ErrorKind::AddrNotAvailable => return Some(NetworkFailure::Connect),
-            // In a TLS handshake too: servers that restart and balancers that are full close without a word.
+            // Also in a TLS handshake, where servers that restart and busy load balancers close without an alert.
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::BrokenPipe
@@ -83,14 +84,14 @@ fn classify(reason: &(dyn StdError + 'static)) -> Option<NetworkFailure> {
     }
     if let Some(error) = reason.downcast_ref::<rustls::Error>() {
         return Some(match error {
-            // A byte changed on the way, which TCP's checksum does not always see; the next connection may be sound.
+            // A byte was changed in transit, which TCP's checksum does not always detect. The next connection may work.
             rustls::Error::DecryptError
             | rustls::Error::AlertReceived(AlertDescription::BadRecordMac) => NetworkFailure::Reset,
-            // Certificates that are not trusted, no version or cipher in common, another protocol than TLS.
+            // An untrusted certificate, no common version or cipher, or a protocol other than TLS.
             _ => NetworkFailure::Tls,
         });
     }
-    // The resolver's errors have no type that could be named.
+    // The resolver's error types are private.
     let text = reason.to_string();
     if text.starts_with("dns error") || text.contains("failed to lookup address") {
         Some(NetworkFailure::Dns)
@@ -99,7 +100,7 @@ fn classify(reason: &(dyn StdError + 'static)) -> Option<NetworkFailure> {
     }
 }
 
-/// The forms in which the signature may appear in a text.
+/// The forms of the signature that are redacted in texts.
 #[derive(Default)]
 pub(super) struct Secrets(Vec<String>);
 
@@ -108,7 +109,7 @@ impl Secrets {
         let mut forms = Vec::new();
         for (_, value) in sas.secret_fields().filter(|(name, _)| *name == "sig") {
             forms.push(form_urlencoded::byte_serialize(value.as_bytes()).collect());
-            // An answer in XML escapes nothing that Base64 uses, so these two are all.
+            // XML does not escape the characters of Base64, so there is no third form.
             forms.push(value.to_owned());
         }
         Self(forms)
@@ -129,29 +130,29 @@ mod tests {
 
     use super::*;
 
-    /// As hyper-rustls wraps what tokio-rustls tells of a handshake.
+    /// Wraps an error of the handshake as hyper-rustls and tokio-rustls do.
     fn in_handshake(
         kind: io::ErrorKind,
         error: impl Into<Box<dyn StdError + Send + Sync>>,
-    ) -> BrokenTransport {
+    ) -> TransportError {
         let error = io::Error::other(io::Error::new(kind, error));
-        BrokenTransport::new(&error, NetworkFailure::Connect, &Secrets::default())
+        TransportError::new(&error, NetworkFailure::Connect, &Secrets::default())
     }
 
     #[test]
-    fn a_handshake_that_is_cut_off_may_succeed_the_next_time() {
-        let broken = in_handshake(io::ErrorKind::UnexpectedEof, "tls handshake eof");
-        assert_eq!(broken.failure, NetworkFailure::Reset);
-        assert_eq!(broken.detail, "tls handshake eof");
-        let broken = in_handshake(io::ErrorKind::ConnectionReset, "reset");
-        assert_eq!(broken.failure, NetworkFailure::Reset);
-        // Words do not decide.
+    fn an_interrupted_handshake_is_transient() {
+        let error = in_handshake(io::ErrorKind::UnexpectedEof, "tls handshake eof");
+        assert_eq!(error.failure, NetworkFailure::Reset);
+        assert_eq!(error.detail, "tls handshake eof");
+        let error = in_handshake(io::ErrorKind::ConnectionReset, "reset");
+        assert_eq!(error.failure, NetworkFailure::Reset);
+        // The text of an error does not matter.
         let error = io::Error::other("a certificate, a handshake and a corrupt message");
         assert_eq!(classify(&error), None);
     }
 
     #[test]
-    fn what_no_further_handshake_can_mend_is_told() {
+    fn permanent_errors_of_the_handshake_are_classified() {
         let alert = rustls::Error::AlertReceived;
         for (error, failure) in [
             (CertificateError::UnknownIssuer.into(), NetworkFailure::Tls),
@@ -173,8 +174,8 @@ mod tests {
             (rustls::Error::DecryptError, NetworkFailure::Reset),
         ] {
             let text = error.to_string();
-            let broken = in_handshake(io::ErrorKind::InvalidData, error);
-            assert_eq!((broken.failure, broken.detail), (failure, text));
+            let error = in_handshake(io::ErrorKind::InvalidData, error);
+            assert_eq!((error.failure, error.detail), (failure, text));
         }
     }
 }

@@ -89,7 +89,7 @@ fn an_expired_token_without_another_pauses_the_transfer() {
     for text in [
         "the SAS token has expired",
         &*advice,
-        "run the same command without --new",
+        "resume with the same command without --new",
     ] {
         assert!(ran.stderr.contains(text), "no {text:?} in {ran:#?}");
     }

@@ -238,7 +238,11 @@ fn assert_paused(fault: Fault, wording: &str) {
     let blob = &faults[0].blob;
     assert_eq!(proxy.puts_by_blob()[blob], 1, "it was retried");
     let object = format!("could not write the blob {blob} of {}", proxy.endpoint());
-    for text in [&*object, wording, "run the same command without --new"] {
+    for text in [
+        &*object,
+        wording,
+        "resume with the same command without --new",
+    ] {
         assert!(ran.stderr.contains(text), "no {text:?} in {ran:#?}");
     }
     // There is one message about the failure, and none about retries.

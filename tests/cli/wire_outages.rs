@@ -79,7 +79,8 @@ fn a_permanently_unavailable_service() {
         down_since.elapsed()
     );
     assert!(
-        ran.stderr.contains("run the same command without --new"),
+        ran.stderr
+            .contains("resume with the same command without --new"),
         "{ran:#?}"
     );
     println!("{}", ran.stderr);
@@ -110,7 +111,7 @@ fn a_stop_during_an_outage() {
     assert!(took < Duration::from_secs(4), "{took:?}");
     assert!(
         ran.stdout
-            .contains("stopped: run the same command without --new"),
+            .contains("stopped: resume with the same command without --new"),
         "{ran:#?}"
     );
     assert!(
@@ -142,7 +143,7 @@ fn a_stop_does_not_wait_for_responses_that_never_arrive() {
     assert!(took < Duration::from_secs(8), "{took:?}");
     assert!(
         ran.stdout
-            .contains("stopped: run the same command without --new"),
+            .contains("stopped: resume with the same command without --new"),
         "{ran:#?}"
     );
     assert!(!ran.stderr.contains("could not"), "{ran:#?}");

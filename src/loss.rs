@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::events::{Escaped, below_source};
-use crate::human::counted;
+use crate::text::human::counted;
+use crate::text::{Escaped, below_source};
 
 /// A kind of attribute that a load loses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -9,8 +9,8 @@ use super::command::ContainerArguments;
 use super::printer::{Halt, OutputArguments, Printer};
 use super::visit::{resolve, tree_paths};
 use super::{Failure, Status, size};
-use crate::events::Escaped;
 use crate::read::{Reader, Resolved};
+use crate::text::Escaped;
 
 const EXAMPLES: &str = "\
 Examples:

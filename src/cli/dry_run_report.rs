@@ -6,9 +6,9 @@ use clfs_format::{Compression, FileType};
 use serde_json::{Value, json};
 
 use super::output::human::{count, counted, rate, size, size_class, span, type_names};
-use crate::events::Escaped;
 use crate::state::compression_name;
 use crate::survey::{Estimate, Finding, Large, Survey, Synthetic};
+use crate::text::Escaped;
 
 /// Without `--bandwidth-limit`, the upload is shown at these rates, in Gbit/s.
 const GIGABITS: [u64; 3] = [1, 10, 25];
@@ -198,7 +198,7 @@ fn contents(survey: &Survey, lines: &mut Vec<String>) {
         if class.files > 0 {
             lines.push(format!(
                 "  {:<16} {:>15} {:>12}",
-                size_class(&class, below),
+                size_class(class.up_to, below),
                 count(class.files),
                 size(class.bytes)
             ));

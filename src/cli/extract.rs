@@ -17,12 +17,12 @@ use super::record::hex;
 use super::terminal::{err, out};
 use super::{Failure, Status};
 use crate::container::location::ContainerLocation;
-use crate::events::Escaped;
 use crate::extract::{
     Counters, ExtractError, ExtractOptions, Limit, Observer, Outcome, Owners, Problem, RecordError,
     Summary, extract, inherits_acl, real_path,
 };
 use crate::read::{Pattern, TreePath, unread_directories};
+use crate::text::Escaped;
 
 /// Problems that are printed one by one.
 const PRINTED_PROBLEMS: u64 = 50;

@@ -189,7 +189,7 @@ impl Printer {
                 if let Some(name) = &entry.name {
                     text += &format!(
                         "; its name is {:?}",
-                        crate::events::Escaped(name).to_string()
+                        crate::text::Escaped(name).to_string()
                     );
                 }
                 if let Some(handle) = &entry.handle {

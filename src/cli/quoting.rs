@@ -1,6 +1,6 @@
 //! Quoting of names in output: raw, masked, or in shell syntax.
 
-use crate::events::is_hidden;
+use crate::text::is_hidden;
 
 /// How a name is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

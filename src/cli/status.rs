@@ -11,7 +11,7 @@ use super::output::figures;
 use super::output::human::{count, counted, size, span};
 use super::terminal::out;
 use super::{Failure, Status};
-use crate::events::{Escaped, Event};
+use crate::events::Event;
 use crate::loss::Lost;
 use crate::progress::extremes::{Extremes, RankedFile};
 use crate::progress::history::{self, Latest};
@@ -19,6 +19,7 @@ use crate::progress::{EntryCounts, Rates, Snapshot};
 use crate::state::{
     Counter, State, StateError, StateView, Subtrees, TransferCounts, compression_name,
 };
+use crate::text::Escaped;
 
 /// Shows the progress of a load, during or after it
 #[derive(Debug, Args)]

@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
-use super::{Escaped, Event, below_source};
+use super::Event;
 use crate::container::ContainerError;
 use crate::container::notice::Notice;
+use crate::text::{Escaped, below_source};
 
 /// Collects the fields of an event.
 #[derive(Debug, Default)]

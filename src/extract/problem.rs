@@ -8,9 +8,9 @@ use clfs_format::{FileType, ObjectName};
 use rustix::io::Errno;
 
 use super::inode_cache::RecordError;
-use crate::events::Escaped;
 use crate::problem::is_exhaustion;
 use crate::read::{BadEntry, ReadError, TreePath};
+use crate::text::Escaped;
 
 /// An operation on the destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -10,8 +10,8 @@ use std::path::Path;
 
 use super::LoadError;
 use crate::entry::EntryId;
-use crate::events::Escaped;
 use crate::state::{Reader, State, StateError};
+use crate::text::Escaped;
 
 const TEXT: &str = "changed.txt";
 const RAW: &str = "changed0.txt";

@@ -10,8 +10,8 @@ use std::path::Path;
 
 use super::LoadError;
 use crate::entry::EntryId;
-use crate::events::Escaped;
 use crate::state::{State, StoredProblem, Subtree};
+use crate::text::Escaped;
 
 const TEXT: &str = "problems.txt";
 const RAW: &str = "problems0.txt";

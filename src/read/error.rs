@@ -8,7 +8,7 @@ use super::identity::Mismatch;
 use super::index::IndexError;
 use crate::container::ContainerError;
 use crate::container::sas::SasProblem;
-use crate::events::Escaped;
+use crate::text::Escaped;
 
 /// Why something could not be read. Contains no secret.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clfs_format::{FileType, Filehandle};
 
 use super::{Entity, ReadError, Reader};
-use crate::events::Escaped;
+use crate::text::Escaped;
 
 /// A path from the root of a container. Components are raw bytes; the root has none.
 #[derive(Clone, Default)]

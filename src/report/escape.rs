@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::events::Escaped;
+use crate::text::Escaped;
 
 /// Text in an element or in a quoted attribute.
 pub(super) struct Text<T>(pub(super) T);

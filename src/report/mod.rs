@@ -19,11 +19,11 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::events::Escaped;
 use crate::loss::Lost;
 use crate::progress::history::{self, Latest};
 use crate::state::{State, StateError, StateView, TransferCounts};
 use crate::survey::SizeHistogram;
+use crate::text::Escaped;
 
 use escape::Text;
 use timeline::Timeline;

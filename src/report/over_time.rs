@@ -10,8 +10,8 @@ use super::escape::{Moment, Text};
 use super::table::Table;
 use super::timeline::{STRETCHES, Stretch, Timeline};
 use crate::events::Phase;
-use crate::human::{count, rate, size, span};
 use crate::progress::Bottleneck;
+use crate::text::human::{count, rate, size, span};
 
 fn sum(timeline: &Timeline, figure: impl Fn(&Stretch) -> u64) -> u64 {
     let figures = timeline.stretches().map(figure);

@@ -11,13 +11,13 @@ use super::table::Table;
 use super::timeline::{RUNS, Run, Timeline};
 use super::{ReportError, Subject};
 use crate::entry::EntryId;
-use crate::events::Escaped;
-use crate::human::{count, counted, rate, size, size_class, span, type_names};
 use crate::problem::Reason;
 use crate::progress::extremes::{Extremes, RankedFile};
 use crate::progress::{Requests, Snapshot};
 use crate::state::{Counter, Reader, StateError, compression_name};
 use crate::survey::SizeHistogram;
+use crate::text::Escaped;
+use crate::text::human::{count, counted, rate, size, size_class, span, type_names};
 
 /// Max rows in the table of failed entries: a page with more is slow to open.
 const ROWS: u64 = 10_000;
@@ -254,7 +254,7 @@ pub(super) fn sizes(sizes: &SizeHistogram, out: &mut dyn Write) -> io::Result<()
     let mut left = all.0;
     for class in sizes.classes() {
         table.row(&[
-            size_class(&class, below),
+            size_class(class.up_to, below),
             count(class.files),
             bar(percent(class.files, all.0)),
             size(class.bytes),

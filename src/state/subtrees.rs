@@ -6,7 +6,7 @@ use rusqlite::params;
 
 use super::row;
 use super::{Reader, StateError};
-use crate::human::counted;
+use crate::text::human::counted;
 
 /// The subtree that a failed entry hides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +89,11 @@ impl fmt::Display for Subtrees {
                 "{directories} could not be listed: everything below {them} is missing"
             )?;
             if self.partial > 0 {
-                write!(f, " ({} listed in part)", crate::human::count(self.partial))?;
+                write!(
+                    f,
+                    " ({} listed in part)",
+                    crate::text::human::count(self.partial)
+                )?;
             }
         }
         if self.unknown > 0 {

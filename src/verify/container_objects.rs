@@ -12,9 +12,9 @@ use super::finding::{NewFinding, unreadable_finding};
 use super::inode::InodeRef;
 use super::rule::Rule;
 use super::scratch::Record;
-use crate::events::Escaped;
 use crate::read::index::AsideReason;
 use crate::read::{ReadError, blocking};
+use crate::text::Escaped;
 
 /// Rows read from the index at a time.
 const PAGE: usize = 4096;

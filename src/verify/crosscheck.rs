@@ -9,8 +9,8 @@ use super::finding::NewFinding;
 use super::names::{is_cache_object, is_provisional};
 use super::rule::{Rule, Severity};
 use super::scratch::{ParentEntries, ParentEntry, Scratch, ScratchError, entity_key, entity_of};
-use crate::events::Escaped;
 use crate::read::index::{Index, Listed, ObjectKey};
+use crate::text::Escaped;
 
 /// Receives findings one by one.
 pub(super) type Report<'r> = &'r mut dyn FnMut(NewFinding) -> Result<(), ScratchError>;

@@ -16,9 +16,9 @@ use super::finding::{NewFinding, unreadable_finding};
 use super::inode::InodeRef;
 use super::rule::Rule;
 use super::scratch::Record;
-use crate::events::Escaped;
 use crate::read::index::Listed;
 use crate::read::{Ahead, Fetched, Mismatch, ReadError};
+use crate::text::Escaped;
 
 /// Segments of a directory that are downloaded ahead.
 const READ_AHEAD: usize = 4;

@@ -16,9 +16,9 @@ use super::inode::InodeRef;
 use super::names::is_provisional;
 use super::rule::{Rule, Severity};
 use super::scratch::{ParentEntries, Record};
-use crate::events::Escaped;
 use crate::read::index::Listed;
 use crate::read::{Ahead, Mismatch, ReadError};
+use crate::text::Escaped;
 
 /// Segments of a file that are downloaded ahead.
 const READ_AHEAD: usize = 4;

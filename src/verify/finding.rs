@@ -9,8 +9,8 @@ use super::deviation::rule_of;
 use super::rule::{Rule, Severity};
 use super::scratch::{Scratch, ScratchError};
 use super::summary::Summary;
-use crate::events::Escaped;
 use crate::read::ReadError;
+use crate::text::Escaped;
 
 /// A broken rule, with everything that is known about it.
 #[derive(Debug, Clone, PartialEq, Eq)]

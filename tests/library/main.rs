@@ -10,6 +10,7 @@ mod checker_damage;
 mod checker_golden;
 mod container_azure;
 mod container_contract;
+mod layers;
 mod mutated_container;
 mod read_core;
 mod source_trees;

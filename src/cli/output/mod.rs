@@ -16,7 +16,7 @@ use crate::load::Summary;
 use crate::progress::Snapshot;
 use crate::state::State;
 
-pub(super) use crate::human;
+pub(super) use crate::text::human;
 
 use super::{Failure, Status};
 

@@ -4,10 +4,10 @@ use clfs_format::FileType;
 
 use super::Ending;
 use super::human::{count, counted, rate, size, span, type_names};
-use crate::events::{Escaped, below_source};
 use crate::load::{End, Summary};
 use crate::progress::{Progress, Requests};
 use crate::state::{Counter, State, StateError, Totals};
+use crate::text::{Escaped, below_source};
 
 /// The maximum number of failed entries that are shown. `problems.txt` lists all.
 const SHOWN_PROBLEMS: u32 = 10;

@@ -19,11 +19,11 @@ use super::rule::Rule;
 use super::run::PhaseError;
 use super::scratch::{Record, Recorder};
 use super::summary::Compared;
-use crate::events::Escaped;
 use crate::loss::Loss;
 use crate::problem::Problem;
 use crate::read::{Entity, ReadError, Reader, blocking};
 use crate::source::{OpenError, Seen};
+use crate::text::Escaped;
 
 use pairs::Pair;
 pub(super) use pairs::Pairs;

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use clfs_format::FileType;
 
-use crate::survey::SizeClass;
-
 /// A number with thousands separators.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -43,11 +41,11 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
-/// The name of a class of file sizes; `below` is the maximum size of the previous class.
-pub(crate) fn size_class(class: &SizeClass, below: Option<u64>) -> String {
+/// The name of a class of file sizes with the maximum `up_to`; `below` is that of the previous class.
+pub(crate) fn size_class(up_to: Option<u64>, below: Option<u64>) -> String {
     // The bounds are integers in their units.
     let rounded = |bytes| size(bytes).replace(".0 ", " ");
-    match (class.up_to, below) {
+    match (up_to, below) {
         (Some(0), _) => "empty".to_owned(),
         (Some(bytes), _) => format!("up to {}", rounded(bytes)),
         (None, below) => format!("over {}", rounded(below.unwrap_or_default())),

@@ -187,10 +187,7 @@ impl Printer {
             WalkProblem::BadEntry { path, blob, entry } => {
                 let mut text = format!("an entry in the blob {blob}: {}", entry.error);
                 if let Some(name) = &entry.name {
-                    text += &format!(
-                        "; its name is {:?}",
-                        crate::text::Escaped(name).to_string()
-                    );
+                    text += &format!("; its name is {:?}", crate::text::Escaped(name).to_string());
                 }
                 if let Some(handle) = &entry.handle {
                     text += &format!("; it names {}", hex(handle));

@@ -297,7 +297,7 @@ impl Encoder {
         let _call = source.begin_call(CallKind::Encoder, entry.id);
         let seen = source
             .directory(entry.parent)
-            .and_then(|directory| Ok(directory.look_at(&entry.name)?));
+            .and_then(|directory| directory.look_at(&entry.name));
         let seen = match seen {
             Ok(seen) => seen,
             Err(OpenError::Problem(_)) => return Ok(None),

@@ -72,8 +72,7 @@ pub(super) enum Children {
 /// Whether an entry in the root of a mount shows that the mount is the recorded one.
 ///
 /// Name and inode number alone do not, since FUSE may count from 1 at each mount, unless
-/// `is_supported`: the root itself is unchanged, or birth time or UUID agree. Times that a file system does
-/// not record prove nothing.
+/// `is_supported`: the root itself is unchanged. Times that a file system does not record prove nothing.
 pub(super) fn shows_mount(
     known: &SourceAttributes,
     seen: &SourceAttributes,
@@ -86,8 +85,7 @@ pub(super) fn shows_mount(
 /// Compares the root of the source, or of a mount below it, with the recorded one.
 ///
 /// The root's inode number proves little: it is 2 on every ext4 and 1 on every FUSE. So further
-/// evidence is required: entries in it, or unchanged attributes. Birth time and UUID alone are only
-/// accepted while no entry is recorded, because clones of one template share them.
+/// evidence is required: birth time or UUID, entries in it, or unchanged attributes.
 ///
 /// `children` compares the recorded entries; its argument is `is_supported` of [`shows_mount`].
 pub(super) fn check_mount(
@@ -114,17 +112,18 @@ pub(super) fn check_mount(
             false => Mismatch::Other(Difference::InodeNumber),
         });
     }
+    if is_same_mount {
+        return Ok(());
+    }
     let accepts = by == SourceIdentity::Accept;
-    match children(agrees || is_same_mount) {
+    match children(agrees) {
         Children::Found => Ok(()),
-        Children::None if agrees || is_same_mount => Ok(()),
+        Children::None if agrees => Ok(()),
         Children::None if by == SourceIdentity::Inodes && recorded.is_none() => Ok(()),
         Children::Named if accepts => Ok(()),
-        // A live tree may have lost all entries that were compared, but not its identity.
-        Children::Gone if accepts && is_same_mount => Ok(()),
-        Children::Gone if !is_same_mount => Err(Mismatch::Emptied),
+        Children::Gone => Err(Mismatch::Emptied),
         Children::None => Err(Mismatch::Unrecorded),
-        Children::Named | Children::Gone => Err(Mismatch::Unproven),
+        Children::Named => Err(Mismatch::Unproven),
     }
 }
 
@@ -282,28 +281,21 @@ mod tests {
                 assert_eq!(check(Some(same), &same, &unchanged, by, Unrecorded), Ok(()));
             }
             for same in [exact, uuid] {
-                assert_eq!(check(Some(same), &same, &changed, by, Unrecorded), Ok(()));
+                for children in [Unrecorded, Named, Gone] {
+                    assert_eq!(check(Some(same), &same, &changed, by, children), Ok(()));
+                }
             }
             for same in [none, coarse] {
                 assert_eq!(check(Some(same), &same, &changed, by, Gone), Err(Emptied));
-            }
-        }
-        for by in [Inodes, Attributes] {
-            for same in [none, exact, uuid, coarse] {
-                // Clones of one template share birth time and UUID.
-                assert_eq!(check(Some(same), &same, &changed, by, Named), Err(Unproven));
-            }
-            assert_eq!(
-                check(Some(exact), &exact, &changed, by, Gone),
-                Err(Unproven)
-            );
-            for unknown in [none, coarse] {
-                let checked = check(Some(unknown), &unknown, &changed, by, Unrecorded);
+                let checked = check(Some(same), &same, &changed, by, Unrecorded);
                 assert_eq!(checked, Err(Mismatch::Unrecorded));
+                let expected = match by {
+                    Accept => Ok(()),
+                    _ => Err(Unproven),
+                };
+                assert_eq!(check(Some(same), &same, &changed, by, Named), expected);
             }
         }
-        assert_eq!(check(Some(none), &none, &changed, Accept, Named), Ok(()));
-        assert_eq!(check(Some(exact), &exact, &changed, Accept, Gone), Ok(()));
         // Another inode number.
         assert_eq!(
             check(Some(none), &none, &moved, Inodes, Found),

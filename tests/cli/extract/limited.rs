@@ -167,8 +167,8 @@ fn foreign_files_of_an_unknown_name_are_not_replaced() {
         .iter()
         .filter(|line| line.starts_with("/alone: "))
         .collect();
-    let expected = "/alone: the destination takes its name and another one for one name, and \
-                    something stands there: extract it to another folder";
+    let expected = "/alone: the destination treats this name and that of an existing entry as the same \
+                    name: extract it to another folder";
     assert_eq!(about, [expected], "{done:#?}");
     let found = fs::read(place.destination().join("ALONE")).unwrap();
     assert_eq!(found, b"somebody else's");

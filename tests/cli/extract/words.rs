@@ -123,7 +123,7 @@ fn the_command_line_is_checked() {
     extract(&scratch, &["no/parent"]).refused(1, "No such file or directory");
     fs::write(scratch.path("file"), "").unwrap();
     extract(&scratch, &["file"]).refused(1, "Not a directory");
-    // The source is no container.
+    // The source is not a container.
     let ran = run([
         "extract".as_ref(),
         scratch.source().as_os_str(),
@@ -131,7 +131,7 @@ fn the_command_line_is_checked() {
         "--record".as_ref(),
         scratch.path("other-record").as_os_str(),
     ]);
-    ran.refused(1, "no CLFS container");
+    ran.refused(1, "not a CLFS container");
     assert!(!scratch.path("other").exists() && !scratch.path("other-record").exists());
 }
 

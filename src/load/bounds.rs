@@ -229,7 +229,7 @@ mod tests {
         }
         let message = Bounds::within(&options, 91).unwrap_err().to_string();
         assert!(
-            message.contains("may open 91 files, and needs 92"),
+            message.contains("may open 91 files, but needs at least 92"),
             "{message}"
         );
     }
@@ -264,7 +264,7 @@ mod tests {
         for (given, open_files, message) in [
             (17, 92, "--concurrency of at most 16"),
             (337, 1024, "--concurrency of at most 336"),
-            (337, 1024, "beside up to 688 of source and state"),
+            (337, 1024, "in addition to up to 688 of source and state"),
         ] {
             let refused = fixed(given, open_files).unwrap_err().to_string();
             assert!(refused.contains(message), "{refused}");

@@ -85,12 +85,17 @@ fn signals_are_heard_while_nobody_reads() {
     let scratch = scratch();
     let mut load = unread(&scratch, &["--output", "json"]);
     let since = Instant::now();
-    while !scratch.path("t/history.jsonl").exists() {
-        assert!(since.elapsed() < Duration::from_secs(30));
-        std::thread::sleep(Duration::from_millis(50));
+    // Until the pipe is full: of 64 KiB, and no line is longer than half of that.
+    let mut in_pipe = 0;
+    loop {
+        let now = rustix::io::ioctl_fionread(load.stdout.as_ref().unwrap()).unwrap();
+        if now > 32 << 10 && now == in_pipe {
+            break;
+        }
+        in_pipe = now;
+        assert!(since.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(500));
     }
-    // It is held by the pipe now.
-    std::thread::sleep(Duration::from_secs(1));
     signal(&load, Signal::INT);
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(load.try_wait().unwrap(), None);

@@ -111,15 +111,15 @@ async fn same_page() -> Arc<dyn Container> {
 }
 
 #[test]
-fn a_listing_that_does_not_get_on_ends() {
-    let told = "the listing does not get on";
+fn a_listing_without_progress_fails() {
+    let message = "the listing makes no progress";
     run(async {
         for plan in [ListingPlan::Prefixes, ListingPlan::Sequential] {
             let options = OpenOptions::default();
             let opened = Reader::with_container(same_page().await, "memory", plan, true, &options);
             let opened = tokio::time::timeout(Duration::from_secs(30), opened).await;
             let error = opened.unwrap().unwrap_err();
-            assert!(error.to_string().contains(told), "{error}");
+            assert!(error.to_string().contains(message), "{error}");
         }
     });
     let folder = tempfile::tempdir().unwrap();
@@ -133,7 +133,7 @@ fn a_listing_that_does_not_get_on_ends() {
     run(async { container = Some(same_page().await) });
     let prepared = prepare_with(options, Mode::New, |_| Ok(container.unwrap()));
     let error = prepared.err().unwrap();
-    assert!(error.to_string().contains(told), "{error}");
+    assert!(error.to_string().contains(message), "{error}");
 }
 
 /// A blob that was listed is replaced by a directory, which cannot be read.

@@ -20,7 +20,7 @@ use super::links::FirstPath;
 use super::problem::{Action, Failure, Reason};
 use super::run::Run;
 use super::temporary::Temporary;
-use super::tree::{Node, Presence, name_error, name_in_use};
+use super::tree::{Node, Presence, in_the_way, name_error, name_in_use};
 use crate::read::Ahead;
 use crate::read::{Entity, TreePath};
 
@@ -477,7 +477,7 @@ impl Entry {
             false => temporary.rename_if_free(&self.name),
         };
         renamed.map_err(|errno| match errno {
-            Errno::ISDIR | Errno::NOTEMPTY => Reason::InTheWay.into(),
+            Errno::ISDIR | Errno::NOTEMPTY => in_the_way(folder, &self.name),
             Errno::EXIST if !exists => name_in_use(folder, &self.name),
             errno => name_error(errno, &self.name, folder, Action::Rename),
         })
@@ -532,7 +532,7 @@ fn rules_of(entity: &Entity) -> Rules {
 fn existing(folder: &Folder, name: &Component) -> Result<Option<Stat>, Failure> {
     let stat = folder.stat_of(name);
     match stat.map_err(|errno| Action::Stat.failed(errno))? {
-        Some(stat) if is_type(&stat, NodeType::Directory) => Err(Reason::InTheWay.into()),
+        Some(stat) if is_type(&stat, NodeType::Directory) => Err(in_the_way(folder, name)),
         stat => Ok(stat),
     }
 }

@@ -449,12 +449,15 @@ impl Tree {
         name: &Component,
         presence: Presence,
     ) -> Result<Entered, Failure> {
-        self.entry_exists(parent, name, presence)?;
         let stat_of = || {
             let stat = parent.stat_of(name);
             stat.map_err(|errno| Action::Stat.failed(errno))
         };
-        match stat_of()? {
+        // Before the check: an entry with the same name in this file system may be created meanwhile, and
+        // must not be taken for this one.
+        let existing = stat_of()?;
+        self.entry_exists(parent, name, presence)?;
+        match existing {
             Some(stat) if is_type(&stat, FileType::Directory) => {
                 return self.enter_existing(parent, name, &stat);
             }
@@ -466,7 +469,7 @@ impl Tree {
                 let removed = parent.remove(name);
                 removed.map_err(|errno| Action::Remove.failed(errno))?;
             }
-            Some(_) => return Err(Reason::InTheWay.into()),
+            Some(_) => return Err(in_the_way(parent, name)),
             None if self.policy.dry_run => return Ok(Entered::NOTHING),
             None => {}
         }
@@ -612,6 +615,19 @@ impl Tree {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why an entry of another type exists under a name: one that was created since has another name, which is
+/// the same in this file system, or it was there before.
+pub(super) fn in_the_way(folder: &Folder, name: &Component) -> Failure {
+    let stored = folder.stat_of(name).map(|stat| match stat {
+        Some(stat) => folder.stored(name, &stat),
+        None => Ok(Stored::Nowhere),
+    });
+    match stored {
+        Ok(Ok(Stored::As(other))) => Reason::SameName { other }.into(),
+        _ => Reason::InTheWay.into(),
+    }
 }
 
 /// Why a name is in use although its directory did not have it.

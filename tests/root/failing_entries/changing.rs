@@ -125,7 +125,7 @@ fn a_file_that_grows_all_the_time_is_stored_as_it_was_before_the_read() {
         for (name, options) in [("retry", &[][..]), ("store", &["--changed", "store"])] {
             let ran = fixture
                 .load(name, options)
-                .refused(0, "changed while it was read; it is stored");
+                .refused(0, "changed while it was read; stored with");
             assert!(ran.stderr.contains(path), "{ran:#?}");
             let summary = "1 file changed while being read; stored with the size";
             assert!(ran.stdout.contains(summary), "{ran:#?}");
@@ -185,7 +185,7 @@ fn a_file_that_shrinks_all_the_time_is_a_problem() {
         let ran = fixture
             .load("t", &["--skip-failed"])
             .refused(3, "changed while it was read");
-        assert!(!ran.stderr.contains("it is stored"), "{ran:#?}");
+        assert!(!ran.stderr.contains("stored with the size"), "{ran:#?}");
         assert_eq!(fixture.failed("t", "changed"), paths([path]));
         assert_eq!(changed(&fixture, "t"), paths([]));
         assert_eq!(fixture.missing("t"), paths([path]));
@@ -207,7 +207,7 @@ fn a_file_that_shrinks_and_goes_on_changing_is_stored_with_the_smaller_size() {
         fixture.source.fault(shrinks.once());
         fixture
             .load("t", &["--changed", "store", "--worker-threads", "1"])
-            .refused(0, "it is stored");
+            .refused(0, "stored with the size");
         check(&FolderBlobs(fixture.scratch.container("t"))).assert_clean();
         assert_eq!(contents(&fixture, "t", path).0.len() as u64, to);
     }

@@ -173,7 +173,7 @@ fn comes_to_rest(path: &str, call: Call, signals: usize) {
     let asked = Instant::now();
     running.signal();
     if signals == 1 {
-        running.wait_for("what is done is stored");
+        running.wait_for("Completed work is recorded");
     } else {
         std::thread::sleep(Duration::from_millis(300));
         running.signal();

@@ -8,9 +8,10 @@ use crate::support::command::{Scratch, clfsload};
 
 const ENTRIES: usize = 100_000;
 
-/// Pages of three databases may wait in memory, 64 MiB each; what is on its way is small here. It
-/// does not grow with the entries.
-const PEAK: u64 = 256 << 20;
+/// Three databases may hold 64 MiB of pages each in memory, and the threads for blocking work have heaps of their
+/// own: 160 MiB were measured on an idle machine, 280 MiB on a busy one, where more of these threads run. It does
+/// not grow with the entries.
+const PEAK: u64 = 384 << 20;
 
 #[test]
 fn very_many_entries() {

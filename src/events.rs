@@ -285,7 +285,7 @@ impl fmt::Display for Event<'_> {
                 write!(
                     f,
                     "an earlier version of clfsload started this transfer and did not record the file systems \
-                     below the source; check that all of them are mounted. Mounted now: "
+                     below the source; check that none is missing. Recorded since: "
                 )?;
                 if mounts.is_empty() {
                     return f.write_str("none");

@@ -241,18 +241,18 @@ fn archived(offline: Offline, location: &str) -> Option<String> {
 fn check_folder(path: &Path, argument: &OsStr) -> Result<(), Failure> {
     let problem = match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => return Ok(()),
-        Ok(_) => "it is not a folder".to_owned(),
+        Ok(_) => "it is a file, not a folder".to_owned(),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let text = argument.to_str().unwrap_or_default();
             if let Some(url) = hints::url_without_scheme(text) {
                 return Err(Failure::usage(format!(
-                    "there is no such folder; to read the container, give its URL with the scheme: {url}"
+                    "the folder does not exist; to read the container, give its URL with the scheme: {url}"
                 )));
             }
             if let Some(hint) = hints::windows_path(text) {
                 return Err(Failure::usage(hint));
             }
-            "there is no such folder".to_owned()
+            "the folder does not exist".to_owned()
         }
         Err(error) => error.to_string(),
     };

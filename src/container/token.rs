@@ -86,7 +86,7 @@ impl Current {
 pub(super) enum Renewal {
     /// The file has another token.
     Renewed(Arc<SasToken>),
-    /// There is no other token. The advice is the end of a sentence.
+    /// No other token is available. The text says what to do, as the end of a sentence.
     Unavailable(String),
 }
 

@@ -617,29 +617,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Why an entry of another type exists under a name: one that was created since has another name, which is
-/// the same in this file system, or it was there before.
+/// Why an entry of another type exists under a name.
 pub(super) fn in_the_way(folder: &Folder, name: &Component) -> Failure {
-    let stored = folder.stat_of(name).map(|stat| match stat {
-        Some(stat) => folder.stored(name, &stat),
-        None => Ok(Stored::Nowhere),
-    });
-    match stored {
-        Ok(Ok(Stored::As(other))) => Reason::SameName { other }.into(),
-        _ => Reason::InTheWay.into(),
-    }
+    same_name(folder, name).unwrap_or(Reason::InTheWay.into())
 }
 
 /// Why a name is in use although its directory did not have it.
 pub(super) fn name_in_use(folder: &Folder, name: &Component) -> Failure {
-    let stored = folder.stat_of(name).map(|stat| match stat {
-        Some(stat) => folder.stored(name, &stat),
-        None => Ok(Stored::Nowhere),
-    });
-    match stored {
-        Ok(Ok(Stored::As(other))) => Reason::SameName { other }.into(),
-        // Another program created it meanwhile.
-        _ => Action::Rename.failed(Errno::EXIST).into(),
+    // Otherwise another program created it meanwhile.
+    same_name(folder, name).unwrap_or(Action::Rename.failed(Errno::EXIST).into())
+}
+
+/// The failure if the existing entry has another name, which is the same in this file system. It may have
+/// been created since the name was checked.
+fn same_name(folder: &Folder, name: &Component) -> Option<Failure> {
+    let stat = folder.stat_of(name).ok()??;
+    match folder.stored(name, &stat) {
+        Ok(Stored::As(other)) => Some(Reason::SameName { other }.into()),
+        _ => None,
     }
 }
 

@@ -111,7 +111,7 @@ pub(super) fn posix(value: &[u8], mode: u16) -> Option<Acl> {
             _ => return None,
         }
     }
-    // Without these, or with names and no mask, it is no valid ACL (acl(5)). What it says of owner and
+    // Without these, or with names and no mask, it is not a valid ACL (acl(5)). What it says of owner and
     // others is what the mode says.
     let (Some(_), Some(group), Some(_)) = (owner, group, other) else {
         return None;

@@ -127,7 +127,7 @@ pub(super) fn check_mount(
     }
 }
 
-/// Checks a directory in one that was checked, and is no root of a mount of its own.
+/// Compares a directory, which is not the root of a mount of its own, in a directory that was compared.
 ///
 /// None where `check_mount` must decide.
 pub(super) fn check_directory(

@@ -1,6 +1,6 @@
 //! A source that is unmounted, mounted again, replaced or renumbered between two runs: the transfer
-//! is refused, or at rest with problems, or ends with the container of an undisturbed run. It is
-//! never complete unless it is.
+//! is refused, or paused with failed entries, or ends with the container of an uninterrupted run. It is never
+//! reported as complete unless it is.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -586,22 +586,7 @@ fn a_mount_that_is_dead_at_the_start_is_a_problem_when_it_is_gone() {
 }
 
 /// Turns a state into one of schema 1, which recorded no mounts. It must hold no links.
-const TO_SCHEMA_1: &str = "
-DROP TABLE mount;
-DROP TABLE mount_below;
-DROP TABLE loss;
-DROP TABLE changed;
-DELETE FROM setting WHERE name = 'examines';
-DROP TABLE inode;
-CREATE TABLE inode (
-    owner INTEGER PRIMARY KEY,
-    device INTEGER NOT NULL,
-    inode INTEGER NOT NULL,
-    links INTEGER NOT NULL
-) STRICT;
-CREATE INDEX inode_key ON inode (device, inode, owner);
-PRAGMA user_version = 1;
-";
+const TO_SCHEMA_1: &str = include_str!("../../fixtures/state/to_schema_1.sql");
 
 /// The resume that upgrades the state records the mounts, and lists them for the user to check.
 #[test]
@@ -627,7 +612,7 @@ fn a_transfer_of_an_earlier_version_expects_the_mounts_of_its_next_run() {
     let ran = crash_again(scratch, "t", "ScanListed");
     let warning = "warning: an earlier version of clfsload started this transfer";
     assert!(ran.stderr.contains(warning), "{ran:#?}");
-    assert!(ran.stderr.contains("Mounted now: mnt\n"), "{ran:#?}");
+    assert!(ran.stderr.contains("Recorded since: mnt\n"), "{ran:#?}");
     mounted.unmount();
     // A run that ended before anybody read the warning must not be the only one that prints it.
     let ran = scratch.resume("t", &[]).expect(3);

@@ -180,7 +180,7 @@ fn comes_to_rest(path: &str, call: Call, signals: usize) {
         std::thread::sleep(Duration::from_millis(300));
     }
     let rested = asked.elapsed();
-    assert!(rested < REST, "at rest only after {rested:?}");
+    assert!(rested < REST, "paused only after {rested:?}");
     // exit_group(2) has been called by now. FUSE holds the thread until its request is answered,
     // where nfs(5) lets a process that ends go; only then is there a status.
     std::thread::sleep(Duration::from_millis(500));

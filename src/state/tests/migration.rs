@@ -2,23 +2,8 @@
 
 use super::*;
 
-/// Makes a database of version 1 of one that holds no links.
-pub(super) const TO_1: &str = "
-DROP TABLE mount;
-DROP TABLE mount_below;
-DROP TABLE loss;
-DROP TABLE changed;
-DELETE FROM setting WHERE name = 'examines';
-DROP TABLE inode;
-CREATE TABLE inode (
-    owner INTEGER PRIMARY KEY,
-    device INTEGER NOT NULL,
-    inode INTEGER NOT NULL,
-    links INTEGER NOT NULL
-) STRICT;
-CREATE INDEX inode_key ON inode (device, inode, owner);
-PRAGMA user_version = 1;
-";
+/// Turns a database into one of version 1. It must hold no links.
+pub(super) const TO_1: &str = include_str!("../../../fixtures/state/to_schema_1.sql");
 
 /// Links of two file systems, as version 1 recorded them.
 const LINKS_OF_1: &str = "

@@ -50,9 +50,9 @@ fn what_is_no_container_is_told_in_a_sentence() {
     std::fs::remove_file(golden.blob("/")).unwrap();
     let rootless = golden.path().to_str().unwrap();
     for (container, status, what) in [
-        (&path("none")[..], 1, "there is no such folder"),
-        (&path("file"), 1, "it is not a folder"),
-        ("myaccount/data", 1, "there is no such folder"),
+        (&path("none")[..], 1, "the folder does not exist"),
+        (&path("file"), 1, "it is a file, not a folder"),
+        ("myaccount/data", 1, "the folder does not exist"),
         (&path("empty"), 1, "has no root directory"),
         (&path("foreign"), 1, "has no root directory"),
         (rootless, 1, "has no root directory"),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::command::{ContainerArguments, Session};
-use super::output::human::size;
+use super::output::human::{count, counted, size};
 use super::record::hex;
 use super::terminal::{err, out};
 use super::{Failure, Status};
@@ -383,8 +383,12 @@ fn summary_lines(done: &Summary, dry_run: bool) -> Vec<String> {
     };
     let mut lines = unread_directories(done.directories_unread, done.directories_unread_in_part);
     lines.push(format!(
-        "{would}{} files, {} symlinks, {} fifos, sockets and devices, {} hard links; {} directories",
-        done.files, done.symlinks, done.specials, done.links, done.directories
+        "{would}{}, {}, {} fifos, sockets and devices, {}; {}",
+        counted(done.files, "file", "files"),
+        counted(done.symlinks, "symlink", "symlinks"),
+        count(done.specials),
+        counted(done.links, "hard link", "hard links"),
+        counted(done.directories, "directory", "directories"),
     ));
     let content = match dry_run {
         true => format!(
@@ -394,12 +398,13 @@ fn summary_lines(done: &Summary, dry_run: bool) -> Vec<String> {
         false => format!("and {} downloaded", size(done.content_bytes)),
     };
     lines.push(format!(
-        "{} already up to date; {} inodes {content}",
-        done.up_to_date, done.inodes_downloaded,
+        "{} already up to date; {} {content}",
+        count(done.up_to_date),
+        counted(done.inodes_downloaded, "inode", "inodes"),
     ));
-    let mut note = |count: u64, text: &str| {
-        if count > 0 {
-            lines.push(format!("{count} {text}"));
+    let mut note = |number: u64, text: &str| {
+        if number > 0 {
+            lines.push(format!("{number} {text}"));
         }
     };
     note(

@@ -101,7 +101,7 @@ fn owners_stay_and_devices_are_left_out() {
     fs::remove_file(home.join("out/modes/file-0777")).unwrap();
     let again = extract(&[]).expect(3);
     assert!(
-        again.stdout.contains("extracted: 1 files, 0 symlinks"),
+        again.stdout.contains("extracted: 1 file, 0 symlinks"),
         "{again:#?}"
     );
     assert_eq!(fs::metadata(&closed).unwrap().mode() & 0o7777, 0);
@@ -157,7 +157,7 @@ fn a_closed_destination_is_gone_on_with() {
         for words in [&[][..], &["two"]] {
             fs::remove_file(out.join("two")).unwrap();
             let ran = extract(words).expect(0);
-            assert!(ran.stdout.contains("extracted: 1 files"), "{ran:#?}");
+            assert!(ran.stdout.contains("extracted: 1 file"), "{ran:#?}");
             assert_eq!(is(), mode, "{words:?}");
         }
         // One that is not the root's gets its own permissions back, also when nothing comes of it.
@@ -197,7 +197,7 @@ fn files_that_may_not_be_read_are_not_the_same() {
     let closed = scratch.path("out/closed");
     fs::write(&closed, "CLOSED").unwrap();
     let ran = extract(&["--checksum"]).expect(0);
-    assert!(ran.stdout.contains("extracted: 1 files"), "{ran:#?}");
+    assert!(ran.stdout.contains("extracted: 1 file"), "{ran:#?}");
     assert_eq!(fs::read(&closed).unwrap(), b"closed");
     assert_eq!(fs::metadata(&closed).unwrap().mode() & 0o7777, 0o200);
 }

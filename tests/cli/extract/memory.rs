@@ -95,11 +95,11 @@ fn very_many_small_entries() {
     write(&scratch, build);
     let output = extract("small entries", &scratch, PEAK_SMALL);
     assert!(
-        output.contains("100001 files, 0 symlinks") && output.contains(" 999 hard links"),
+        output.contains("100,001 files, 0 symlinks") && output.contains(" 999 hard links"),
         "{output}"
     );
     let again = extract("small entries, again", &scratch, PEAK_SMALL);
-    assert!(again.contains("101000 already up to date"), "{again}");
+    assert!(again.contains("101,000 already up to date"), "{again}");
 }
 
 /// Levels of a deep tree; the command may hold fewer descriptors.
@@ -134,7 +134,7 @@ fn a_deep_tree_with_few_descriptors() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
     assert!(
-        said.contains("1000 files") && said.contains("1001 directories"),
+        said.contains("1,000 files") && said.contains("1,001 directories"),
         "{said}"
     );
     // One whose attributes were set long after it was closed.

@@ -14,15 +14,15 @@ use super::output::{Azcopy, Json, Output};
 use super::sas_source::sas_token;
 use super::verify::Form;
 use super::{Failure, Status, hint, overview};
+use crate::cli::version::version;
 use crate::container::location::ContainerLocation;
 use crate::container::sas::redacted;
 use crate::events::Level;
 use crate::identity::Seed;
+use crate::load::pipeline::WhenChanged;
+use crate::load::upload::UploadLimits;
 use crate::load::{LoadOptions, Mode};
-use crate::pass::WhenChanged;
 use crate::source::SourceIdentity;
-use crate::upload::UploadLimits;
-use crate::version::version;
 
 /// Loads a folder into an empty Azure Blob container in CLFS format, for an Avere cache to attach.
 ///

@@ -15,6 +15,7 @@ use super::sas_source::sas_token;
 use super::signals::on_signals;
 use super::{Failure, Status, arguments, terminal};
 use super::{cat, completions, du, extract, find, ls, man, report, stat, status, verify};
+use crate::cli::version::version;
 use crate::container::address::ContainerAddress;
 use crate::container::hints;
 use crate::container::location::{ContainerLocation, LocationError};
@@ -23,7 +24,6 @@ use crate::events::{Event, Level};
 use crate::read::index::Offline;
 use crate::read::{OpenOptions, ReadError, Reader};
 use crate::stop::StopFlag;
-use crate::version::version;
 
 /// Reads CLFS containers: lists, verifies and extracts them.
 #[derive(Debug, Parser)]

@@ -62,7 +62,7 @@ fn top() -> Command {
     let options = command.get_arguments();
     let options = options.filter(|option| !option.is_positional() && !option.is_hide_set());
     Command::new("clfsload")
-        .version(crate::version::version())
+        .version(crate::cli::version::version())
         .args(options.map(standalone))
         .subcommands(command.get_subcommands().cloned())
         .disable_help_subcommand(true)

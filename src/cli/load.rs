@@ -11,6 +11,7 @@ use super::metrics::Latest;
 use super::output::{Ending, Output};
 use super::signals::on_signals;
 use super::{Failure, Status, output, raise_descriptor_limit, terminal, verify};
+use crate::cli::version::version;
 use crate::container::ContainerLocation;
 use crate::container::notice::Notice;
 use crate::container::retry::RetryPolicy;
@@ -23,7 +24,6 @@ use crate::progress::history::{self, Record};
 use crate::read::{OpenOptions, ReadError, Reader};
 use crate::state::LOG_NAME;
 use crate::verify::VerifyOptions;
-use crate::version::version;
 
 /// The time that a run has to stop after the request, in which it records finished uploads.
 const STOP_PATIENCE: Duration = Duration::from_secs(8);

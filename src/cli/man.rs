@@ -8,7 +8,7 @@ use clap_mangen::Man;
 
 use super::command::with_load;
 use super::{Failure, Status, overview, terminal};
-use crate::version::day;
+use crate::cli::version::day;
 
 /// Writes the manual pages
 #[derive(Debug, Args)]

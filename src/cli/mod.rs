@@ -30,6 +30,7 @@ mod stat;
 mod status;
 mod terminal;
 mod verify;
+mod version;
 mod visit;
 
 use std::process::ExitCode;

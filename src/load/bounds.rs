@@ -8,10 +8,10 @@ use rustix::process::{Resource, getrlimit};
 use super::{LoadOptions, Refusal};
 use crate::container::limit::{Concurrency, MAX_REQUESTS};
 use crate::container::location::ContainerLocation;
-use crate::pass::OPEN_FILES;
-use crate::scan::OPEN_AHEAD;
+use crate::load::pipeline::OPEN_FILES;
+use crate::load::scan::OPEN_AHEAD;
+use crate::load::upload::{OBJECT_OVERHEAD, UploadLimits};
 use crate::source::OPEN_DIRECTORIES;
-use crate::upload::{OBJECT_OVERHEAD, UploadLimits};
 
 /// The database, its log and the log's index, for each encoder thread.
 const FILES_OF_A_READER: u64 = 3;

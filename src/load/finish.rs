@@ -12,8 +12,10 @@ use super::{Load, LoadError};
 use crate::container::location::ContainerLocation;
 use crate::container::{BlobName, ContainerError, ContainerErrorKind, PutBody};
 use crate::crash_point::{CrashPoint, crash_point};
-use crate::encode::{EncodeContext, EncodeError, EncodedObject, Encoder, ObjectSink, bucket_name};
 use crate::entry::EntryId;
+use crate::load::encode::{
+    EncodeContext, EncodeError, EncodedObject, Encoder, ObjectSink, bucket_name,
+};
 use crate::state::LOG_NAME;
 
 /// Maximum size of the log in the container. Of a longer log the end is stored.

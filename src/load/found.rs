@@ -2,7 +2,7 @@
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use crate::pass::MoreEntries;
+use crate::load::pipeline::MoreEntries;
 
 /// Wakes the file pass when the scan has recorded more entries.
 #[derive(Default)]

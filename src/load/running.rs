@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::found::{Found, OnDrop};
 use super::{End, Load, LoadError, finish};
-use crate::encode::{EncodeContext, Encoder};
 use crate::entry::EntryId;
 use crate::events::{Event, Monitor, Phase};
-use crate::pass::{MoreEntries, NoMore, PassRun};
+use crate::load::encode::{EncodeContext, Encoder};
+use crate::load::pipeline::{MoreEntries, NoMore, PassRun};
+use crate::load::scan::{Scan, ScanEnd};
+use crate::load::upload::Uploader;
 use crate::problem::ProblemLimit;
-use crate::scan::{Scan, ScanEnd};
 use crate::state::{Counter, Pass, Reader, StateError};
-use crate::upload::Uploader;
 
 /// A running load.
 pub(super) struct Running<'a> {

@@ -14,8 +14,8 @@ use clfs_format::{
 use super::histogram::SizeHistogram;
 use super::objects::{FILEHANDLE, Listing, Objects, file_segment_bytes, inode_bytes};
 use super::{SHOWN, SurveyError};
-use crate::encode::{EncodeError, Encoded, EncodedObject, Encoder, ObjectSink};
 use crate::entry::{Entry, EntryId};
+use crate::load::encode::{EncodeError, Encoded, EncodedObject, Encoder, ObjectSink};
 use crate::state::{Counter, LOG_NAME, LinkGroups, Reader};
 use crate::stop::StopFlag;
 

@@ -12,9 +12,9 @@ use clfs_format::limits::{LINKS, SYMLINK_TARGET_BYTES};
 
 use super::{SHOWN, SurveyError, path};
 use crate::entry::EntryId;
+use crate::load::scan::EntryVisitor;
 use crate::loss::Loss;
 use crate::problem::Reason;
-use crate::scan::EntryVisitor;
 use crate::source::{Directory, Doubt, Seen};
 use crate::state::{Counter, LinkGroups, Reader};
 

@@ -16,14 +16,14 @@ use std::time::{Duration, Instant};
 
 use clfs_format::{Compression, FileType};
 
-use crate::encode::{EncodeContext, Encoder};
 use crate::entry::EntryId;
 use crate::events::Silent;
 use crate::identity::{Identity, Seed};
+use crate::load::encode::{EncodeContext, Encoder};
+use crate::load::scan::{Scan, ScanEnd};
 use crate::load::{FSTAB, Refusal, root_entry, source_folder};
 use crate::problem::{Problem, ProblemLimit};
 use crate::progress::Progress;
-use crate::scan::{Scan, ScanEnd};
 use crate::source::{SourceTree, doubts};
 use crate::state::{Counter, LinkGroups, Reader, Settings, State, StateError, Subtrees};
 use crate::stop::StopFlag;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use clfs_format::{FileType, Filehandle, ObjectName, ObjectType, file_segment_count};
 use clfsload::container::BlobName;
-use clfsload::encode::entity_name;
 use clfsload::entry::{Entry, EntryId};
 use clfsload::identity::Identity;
+use clfsload::load::encode::entity_name;
 use clfsload::state::{Pass, Reader, State};
 use rustix::process::{Pid, Signal, kill_process};
 

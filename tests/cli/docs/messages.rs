@@ -12,7 +12,7 @@ const SPEAKING: [&str; 6] = [
     "src/container/notice.rs",
     "src/extract/problem.rs",
     "src/load/error.rs",
-    "src/events.rs",
+    "src/events/mod.rs",
     "src/problem.rs",
 ];
 

@@ -101,7 +101,7 @@ impl Fixture {
     }
 
     pub(crate) fn assert_no_root(&self, name: &str) {
-        let root = clfsload::encode::root_name();
+        let root = clfsload::load::encode::root_name();
         let there = self.blobs(name).contains_key(root.as_str());
         assert!(!there, "the root is written while entries have problems");
     }

@@ -38,7 +38,7 @@ pub struct Scan<'a> {
     pub preserve_hardlinks: bool,
     /// Whether to retry directories that failed in an earlier run.
     pub retry_problems: bool,
-    /// Maximum number of workers; see [`crate::adaptive_pool`].
+    /// Maximum number of workers; see [`crate::load::adaptive_pool`].
     pub threads: usize,
     /// Stops the run when too many entries fail.
     pub limit: &'a ProblemLimit,

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use crate::container::limit::Limiter;
 use crate::container::{BlobKind, BlobName, Container, ContainerError, PutBody};
 use crate::crash_point::{CrashPoint, crash_point};
-use crate::encode::{EncodedObject, ObjectSink};
+use crate::load::encode::{EncodedObject, ObjectSink};
 use crate::progress::Progress;
 use crate::stop::StopFlag;
 

@@ -18,15 +18,15 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use crate::adaptive_pool::AdaptivePool;
-use crate::encode::{EncodeContext, LargeFile, ReadContent};
 use crate::entry::{Entry, SourceAttributes};
 use crate::events::Monitor;
+use crate::load::adaptive_pool::AdaptivePool;
+use crate::load::encode::{EncodeContext, LargeFile, ReadContent};
+use crate::load::upload::{Completion, CompletionHandler, Delivered, Uploader};
 use crate::problem::{Problem, ProblemLimit};
 use crate::progress::Progress;
 use crate::state::{Pass, State, StateError};
 use crate::stop::{StopFlag, StopOnPanic};
-use crate::upload::{Completion, CompletionHandler, Delivered, Uploader};
 
 pub use attempt::WhenChanged;
 pub use queue::OPEN_FILES;

@@ -1,6 +1,6 @@
 //! How often a file that changes is read again, and how it is stored in the end.
 
-use crate::encode::ReadPolicy;
+use crate::load::encode::ReadPolicy;
 
 /// What to do with a file that changes while it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -13,15 +13,15 @@ use super::queue::{Work, WorkQueue};
 use super::{
     EncodeOutcome, EncodeResult, Failure, LargeTask, Message, OutcomeSender, PassRun, Task,
 };
-use crate::adaptive_pool::{AdaptivePool, Advice, STALL_THRESHOLD, Worker};
 use crate::crash_point::{CrashPoint, crash_point};
-use crate::encode::{EncodeError, Encoded, Encoder, Remaining};
+use crate::load::adaptive_pool::{AdaptivePool, Advice, STALL_THRESHOLD, Worker};
+use crate::load::encode::{EncodeError, Encoded, Encoder, Remaining};
+use crate::load::upload::Completion;
 use crate::problem::{Problem, Reason};
 use crate::progress::Progress;
 use crate::source::CallKind;
 use crate::state::{Pass, StateError};
 use crate::stop::StopOnPanic;
-use crate::upload::Completion;
 
 /// The memory that is reserved for one entry. The further segments of a large file are separate pieces of work.
 pub(super) const ENTRY_ROOM: u64 = FIRST_SEGMENT_BYTES;

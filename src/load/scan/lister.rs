@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Scan;
 use super::ahead::{Ahead, OpenListing, Ticket, Work};
 use super::piece::Piece;
-use crate::adaptive_pool::{AdaptivePool, Advice, STALL_THRESHOLD, Worker};
+use crate::load::adaptive_pool::{AdaptivePool, Advice, STALL_THRESHOLD, Worker};
 use crate::problem::{Problem, Reason};
 use crate::source::{
     CallKind, Directory, DirentBuffer, Listable, NameList, NameStore, Names, OpenError, SpoolError,

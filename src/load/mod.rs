@@ -1,15 +1,20 @@
 //! A load: connects scan, passes, encoder, uploader and state. No other module depends on all of them.
 
+pub mod adaptive_pool;
 mod bounds;
 mod changed_files;
+pub mod encode;
 mod error;
 mod finish;
 mod found;
+pub mod pipeline;
 mod prepare;
 mod problem_files;
 mod running;
+pub mod scan;
 mod source;
 mod summary;
+pub mod upload;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,17 +27,17 @@ use crate::container::azure::Timeouts;
 use crate::container::limit::Limiter;
 use crate::container::location::ContainerLocation;
 use crate::container::retry::RetryPolicy;
-use crate::encode::EncodeContext;
 use crate::events::{Event, Monitor};
 use crate::identity::Identity;
 use crate::identity::Seed;
-use crate::pass::WhenChanged;
+use crate::load::encode::EncodeContext;
+use crate::load::pipeline::WhenChanged;
+use crate::load::upload::{UploadLimits, Uploader};
 use crate::problem::ProblemLimit;
 use crate::progress::{Progress, ProgressSampler};
 use crate::source::{Doubt, SourceIdentity};
 use crate::state::{Settings, State};
 use crate::stop::StopFlag;
-use crate::upload::{UploadLimits, Uploader};
 
 use bounds::Holders;
 use running::Running;

@@ -5,7 +5,7 @@ use super::{Kind, Rule, Time};
 
 /// The fields that mean something; those that must be 0 are checked while reading.
 #[derive(Clone, Debug)]
-pub struct Attributes {
+pub(crate) struct Attributes {
     pub mode: u32,
     pub btype: u8,
     pub uid: u32,
@@ -25,7 +25,7 @@ pub struct Attributes {
 
 impl Attributes {
     /// Reads the handle's data; `None` if its length is wrong.
-    pub fn parse(data: &[u8], broken: &mut Vec<(Rule, String)>) -> Option<Attributes> {
+    pub(crate) fn parse(data: &[u8], broken: &mut Vec<(Rule, String)>) -> Option<Attributes> {
         let mut cursor = Cursor::new(data);
         if cursor.u32()? != 104 || data.len() != 108 {
             return None;
@@ -67,7 +67,7 @@ impl Attributes {
     }
 
     /// The rules that need nothing but the attributes and the entity's kind.
-    pub fn check(&self, kind: Kind, broken: &mut Vec<(Rule, String)>) {
+    pub(crate) fn check(&self, kind: Kind, broken: &mut Vec<(Rule, String)>) {
         let mut must = |holds: bool, rule: Rule, text: String| {
             if !holds {
                 broken.push((rule, text));

@@ -8,7 +8,7 @@ use super::walk::Walk;
 use super::{Rule, Strictness};
 
 /// The form `8-4-4-4-12` in lower-case hex.
-pub fn is_uuid(text: &str) -> bool {
+pub(crate) fn is_uuid(text: &str) -> bool {
     let widths: Vec<usize> = text.split('-').map(str::len).collect();
     widths == [8, 4, 4, 4, 12]
         && text
@@ -17,7 +17,7 @@ pub fn is_uuid(text: &str) -> bool {
 }
 
 impl Walk<'_> {
-    pub fn bucket(&mut self) {
+    pub(crate) fn bucket(&mut self) {
         if !self.index.objects.contains_key(BUCKET.as_slice()) {
             self.add(Rule::BucketMissing, "the container", "no bucket object");
             self.logs(&BTreeSet::new());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Kind, Node};
-use crate::support::tree::{SourceNode, UnixTime};
+use crate::source_tree::{SourceNode, UnixTime};
 
 /// The format holds at most this many links of one object (docs/format.md section 6).
 const LINKS: usize = 1023;

@@ -24,7 +24,7 @@ struct Blocks {
 
 impl Walk<'_> {
     /// The ids of blocks 1, 2, … in order.
-    pub fn blocks(&mut self, inode: &Inode) -> Vec<Vec<u8>> {
+    pub(crate) fn blocks(&mut self, inode: &Inode) -> Vec<Vec<u8>> {
         let blob = &inode.object.blob;
         let map = &inode.block_map;
         if map.direct.len() > DIRECT_BLOCKS || map.direct.iter().any(|id| *id == NONE) {
@@ -84,7 +84,7 @@ impl Walk<'_> {
     }
 
     /// A segment or an indirect block of `inode`: type and owner in the name, handles.
-    pub fn open_block(
+    pub(crate) fn open_block(
         &mut self,
         inode: &Inode,
         id: &[u8],
@@ -104,7 +104,7 @@ impl Walk<'_> {
     }
 
     /// Data block `index` (from 1) of `inode`.
-    pub fn open_segment(
+    pub(crate) fn open_segment(
         &mut self,
         inode: &Inode,
         id: &[u8],
@@ -137,7 +137,7 @@ impl Walk<'_> {
     }
 
     /// SHA-256 of a regular file; `None` if it cannot be read.
-    pub fn file(&mut self, inode: &Inode) -> Option<[u8; 32]> {
+    pub(crate) fn file(&mut self, inode: &Inode) -> Option<[u8; 32]> {
         let blob = &inode.object.blob;
         let size = inode.attributes.size;
         let blocks = self.blocks(inode);
@@ -178,7 +178,7 @@ impl Walk<'_> {
     }
 
     /// A symlink's target.
-    pub fn symlink(&mut self, inode: &Inode) -> Option<Vec<u8>> {
+    pub(crate) fn symlink(&mut self, inode: &Inode) -> Option<Vec<u8>> {
         let blob = &inode.object.blob;
         self.only_block(inode);
         let target = self.data(&inode.object)?;
@@ -197,7 +197,7 @@ impl Walk<'_> {
     }
 
     /// Symlinks and special files have no blocks but their own.
-    pub fn only_block(&mut self, inode: &Inode) {
+    pub(crate) fn only_block(&mut self, inode: &Inode) {
         let map = &inode.block_map;
         if map.direct.len() != 1 || map.roots.iter().any(|root| *root != NONE) {
             let text = format!("blocks on a {:?}", inode.kind);

@@ -31,7 +31,7 @@ fn entries(segment: &[u8]) -> (Vec<Entry>, bool) {
 
 impl Walk<'_> {
     /// Checks one directory and queues or records what it names.
-    pub fn directory(&mut self, visit: &Visit) {
+    pub(crate) fn directory(&mut self, visit: &Visit) {
         let Some(inode) = self.inode(&visit.handle, &visit.from) else {
             return;
         };

@@ -4,13 +4,13 @@ use super::name::fnv1;
 use super::{Kind, Rule};
 
 /// The root directory's filehandle.
-pub const ROOT: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x64];
+pub(crate) const ROOT: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x64];
 const LENGTH: usize = 24;
 const DIRECTORY_MANAGERS: u8 = 48;
 const FIRST_SEQUENCE: u64 = 1000;
 
 /// The kind that a filehandle names; `None` if these bytes are none.
-pub fn kind_of(handle: &[u8]) -> Option<Kind> {
+pub(crate) fn kind_of(handle: &[u8]) -> Option<Kind> {
     if handle == ROOT {
         return Some(Kind::Directory);
     }
@@ -18,17 +18,17 @@ pub fn kind_of(handle: &[u8]) -> Option<Kind> {
 }
 
 /// The directory manager of an entity; 0 for the root.
-pub fn directory_manager(handle: &[u8]) -> u8 {
+pub(crate) fn directory_manager(handle: &[u8]) -> u8 {
     if handle.len() == LENGTH { handle[5] } else { 0 }
 }
 
 /// The sequence number; `None` for the root.
-pub fn sequence(handle: &[u8]) -> Option<u64> {
+pub(crate) fn sequence(handle: &[u8]) -> Option<u64> {
     (handle.len() == LENGTH).then(|| u64::from_le_bytes(handle[8..16].try_into().unwrap()))
 }
 
 /// The rules that need nothing but the handle.
-pub fn check(handle: &[u8], broken: &mut Vec<(Rule, String)>) {
+pub(crate) fn check(handle: &[u8], broken: &mut Vec<(Rule, String)>) {
     let Some(sequence) = sequence(handle) else {
         return;
     };
@@ -61,6 +61,6 @@ pub fn check(handle: &[u8], broken: &mut Vec<(Rule, String)>) {
 }
 
 /// Bytes 0..4 of all filehandles of a container.
-pub fn container_bits(container_id: u64) -> [u8; 4] {
+pub(crate) fn container_bits(container_id: u64) -> [u8; 4] {
     (((container_id as u32 & 0x07ff_ffff) << 5) | 0x11).to_le_bytes()
 }

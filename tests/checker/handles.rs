@@ -3,15 +3,15 @@
 
 use super::Rule;
 
-pub const DATA: u32 = 2;
-pub const DIRENTS: u32 = 3;
-pub const VATTR: u32 = 4;
-pub const BMAP: u32 = 5;
-pub const INDIR: u32 = 7;
-pub const BACK: u32 = 9;
-pub const DATABACK: u32 = 10;
-pub const EXTATTRS: u32 = 12;
-pub const NAME: u32 = 16;
+pub(crate) const DATA: u32 = 2;
+pub(crate) const DIRENTS: u32 = 3;
+pub(crate) const VATTR: u32 = 4;
+pub(crate) const BMAP: u32 = 5;
+pub(crate) const INDIR: u32 = 7;
+pub(crate) const BACK: u32 = 9;
+pub(crate) const DATABACK: u32 = 10;
+pub(crate) const EXTATTRS: u32 = 12;
+pub(crate) const NAME: u32 = 16;
 const KNOWN: [u32; 9] = [
     DATA, DIRENTS, VATTR, BMAP, INDIR, BACK, DATABACK, EXTATTRS, NAME,
 ];
@@ -76,95 +76,95 @@ pub fn parse_handles(payload: &[u8]) -> (Vec<Handle>, Vec<(Rule, String)>) {
 
 /// Reads little-endian fields, never past the end.
 #[derive(Clone, Debug)]
-pub struct Cursor<'a>(&'a [u8]);
+pub(crate) struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Cursor(bytes)
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+    pub(crate) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(taken)
     }
 
-    pub fn u8(&mut self) -> Option<u8> {
+    pub(crate) fn u8(&mut self) -> Option<u8> {
         self.take(1).map(|b| b[0])
     }
 
-    pub fn u16(&mut self) -> Option<u16> {
+    pub(crate) fn u16(&mut self) -> Option<u16> {
         self.take(2)
             .map(|b| u16::from_le_bytes(b.try_into().unwrap()))
     }
 
-    pub fn u32(&mut self) -> Option<u32> {
+    pub(crate) fn u32(&mut self) -> Option<u32> {
         self.take(4)
             .map(|b| u32::from_le_bytes(b.try_into().unwrap()))
     }
 
-    pub fn u64(&mut self) -> Option<u64> {
+    pub(crate) fn u64(&mut self) -> Option<u64> {
         self.take(8)
             .map(|b| u64::from_le_bytes(b.try_into().unwrap()))
     }
 
     /// `u16` length and bytes: an id or a filehandle.
-    pub fn id(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn id(&mut self) -> Option<&'a [u8]> {
         let length = self.u16()?;
         self.take(length.into())
     }
 
     /// `u32` length and bytes: a name, data, an attribute's key or value.
-    pub fn string(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn string(&mut self) -> Option<&'a [u8]> {
         let length = self.u32()?;
         self.take(length as usize)
     }
 
     /// `u32` count and that many ids.
-    pub fn ids(&mut self) -> Option<Vec<Vec<u8>>> {
+    pub(crate) fn ids(&mut self) -> Option<Vec<Vec<u8>>> {
         let count = self.u32()?;
         (0..count).map(|_| self.id().map(<[u8]>::to_vec)).collect()
     }
 
     /// The value, if nothing is left over.
-    pub fn end<T>(&self, value: T) -> Option<T> {
+    pub(crate) fn end<T>(&self, value: T) -> Option<T> {
         self.is_empty().then_some(value)
     }
 }
 
 /// `u32` length and that many bytes, nothing else: DATA and NAME.
-pub fn whole_string(data: &[u8]) -> Option<&[u8]> {
+pub(crate) fn whole_string(data: &[u8]) -> Option<&[u8]> {
     let mut cursor = Cursor::new(data);
     let bytes = cursor.string()?;
     cursor.end(bytes)
 }
 
 /// BACK: filehandles.
-pub fn back(data: &[u8]) -> Option<Vec<Vec<u8>>> {
+pub(crate) fn back(data: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut cursor = Cursor::new(data);
     let handles = cursor.ids()?;
     cursor.end(handles)
 }
 
 /// INDIR: block ids of 16 bytes.
-pub fn indirect(data: &[u8]) -> Option<Vec<Vec<u8>>> {
+pub(crate) fn indirect(data: &[u8]) -> Option<Vec<Vec<u8>>> {
     back(data).filter(|ids| ids.iter().all(|id| id.len() == 16))
 }
 
 /// DATABACK.
 #[derive(Debug, PartialEq, Eq)]
-pub struct DataBack {
+pub(crate) struct DataBack {
     pub ctime: u32,
     pub offset: u64,
     pub owner: Vec<u8>,
 }
 
 impl DataBack {
-    pub fn parse(data: &[u8]) -> Option<DataBack> {
+    pub(crate) fn parse(data: &[u8]) -> Option<DataBack> {
         let mut cursor = Cursor::new(data);
         let value = DataBack {
             ctime: cursor.u32()?,
@@ -177,7 +177,7 @@ impl DataBack {
 
 /// BMAP.
 #[derive(Debug, PartialEq, Eq)]
-pub struct BlockMap {
+pub(crate) struct BlockMap {
     pub first: u32,
     pub other: u32,
     pub direct: Vec<Vec<u8>>,
@@ -185,7 +185,7 @@ pub struct BlockMap {
 }
 
 impl BlockMap {
-    pub fn parse(data: &[u8]) -> Option<BlockMap> {
+    pub(crate) fn parse(data: &[u8]) -> Option<BlockMap> {
         let mut cursor = Cursor::new(data);
         let value = BlockMap {
             first: cursor.u32()?,
@@ -201,7 +201,7 @@ impl BlockMap {
 }
 
 /// EXTATTRS: pairs of UTF-8 strings, in order.
-pub fn extended_attributes(data: &[u8]) -> Option<Vec<(String, String)>> {
+pub(crate) fn extended_attributes(data: &[u8]) -> Option<Vec<(String, String)>> {
     let mut cursor = Cursor::new(data);
     let count = cursor.u32()?;
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();

@@ -7,7 +7,7 @@ use super::name::Name;
 use super::{Checked, Rule, Strictness};
 
 /// The bucket object's id.
-pub const BUCKET: [u8; 16] = well_known(0x63);
+pub(crate) const BUCKET: [u8; 16] = well_known(0x63);
 const V1_IDS: [[u8; 16]; 4] = [BUCKET, well_known(0x65), well_known(0x66), well_known(0x67)];
 const FIRST_VERSION: u64 = 9;
 const SEGMENT: u16 = 8;
@@ -21,21 +21,25 @@ const fn well_known(last: u8) -> [u8; 16] {
 
 /// One object: the blob and its parsed name.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     pub blob: String,
     pub name: Name,
 }
 
 /// All objects by id, and the logs.
 #[derive(Debug, Default)]
-pub struct Index {
+pub(crate) struct Index {
     pub objects: HashMap<Vec<u8>, Entry>,
     pub logs: BTreeSet<String>,
 }
 
 impl Index {
     /// Sorts the names and checks what the names alone show.
-    pub fn build(mut names: Vec<String>, strictness: Strictness, out: &mut Checked) -> Index {
+    pub(crate) fn build(
+        mut names: Vec<String>,
+        strictness: Strictness,
+        out: &mut Checked,
+    ) -> Index {
         names.sort();
         let mut index = Index::default();
         let mut sequences = HashMap::new();

@@ -9,7 +9,7 @@ use super::{Kind, Node, Rule};
 
 /// An inode whose parts could all be read.
 #[derive(Debug)]
-pub struct Inode {
+pub(crate) struct Inode {
     pub handle: Vec<u8>,
     pub kind: Kind,
     pub object: Object,
@@ -23,7 +23,7 @@ const FIRST_SEGMENT: u32 = 16384;
 
 impl Inode {
     /// The node of the tree, without content.
-    pub fn node(&self) -> Node {
+    pub(crate) fn node(&self) -> Node {
         let a = &self.attributes;
         Node {
             kind: self.kind,
@@ -55,7 +55,7 @@ fn expected_handles(handle: &[u8], kind: Kind) -> &'static [u32] {
 }
 
 /// The size of all segments but the first.
-pub fn other_segment(kind: Kind) -> u32 {
+pub(crate) fn other_segment(kind: Kind) -> u32 {
     if kind == Kind::Directory {
         256 << 10
     } else {
@@ -65,7 +65,7 @@ pub fn other_segment(kind: Kind) -> u32 {
 
 impl Walk<'_> {
     /// Reads an inode and checks what needs no other object. `from` is where the filehandle stood.
-    pub fn inode(&mut self, handle: &[u8], from: &str) -> Option<Inode> {
+    pub(crate) fn inode(&mut self, handle: &[u8], from: &str) -> Option<Inode> {
         let kind = kind_of(handle)?;
         let object = self.open(handle, from)?;
         self.expect_order(&object, expected_handles(handle, kind));
@@ -141,7 +141,7 @@ impl Walk<'_> {
     }
 
     /// Owner hash in the name, and byte 4 of the filehandle, against the parent that owns it.
-    pub fn check_owner(&mut self, inode: &Inode, owner: &[u8]) {
+    pub(crate) fn check_owner(&mut self, inode: &Inode, owner: &[u8]) {
         self.check_owner_hash(&inode.object, owner);
         if inode.handle != ROOT && inode.handle[4] != directory_manager(owner) {
             let text = format!(
@@ -154,7 +154,7 @@ impl Walk<'_> {
     }
 
     /// The owner hash in a blob name.
-    pub fn check_owner_hash(&mut self, object: &Object, owner: &[u8]) {
+    pub(crate) fn check_owner_hash(&mut self, object: &Object, owner: &[u8]) {
         if let Some((_, hash)) = object.name.v2
             && hash != hash64(owner)
         {

@@ -1,14 +1,14 @@
 //! Blob names (docs/format.md section 4).
 
 /// FNV-1 with offset basis 0.
-pub fn fnv1(bytes: &[u8]) -> u32 {
+pub(crate) fn fnv1(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0u32, |h, byte| {
         h.wrapping_mul(0x0100_0193) ^ u32::from(*byte)
     })
 }
 
 /// MurmurHash2, 32 bit.
-pub fn murmur2(bytes: &[u8]) -> u32 {
+pub(crate) fn murmur2(bytes: &[u8]) -> u32 {
     const M: u32 = 0x5bd1_e995;
     let mut h = 0x8c67_49ad ^ bytes.len() as u32;
     let mut words = bytes.chunks_exact(4);

@@ -16,7 +16,7 @@ const LINKS: usize = 1023;
 
 /// A directory to read.
 #[derive(Debug)]
-pub struct Visit {
+pub(crate) struct Visit {
     pub handle: Vec<u8>,
     pub parent: Vec<u8>,
     pub name: Vec<u8>,
@@ -27,7 +27,7 @@ pub struct Visit {
 
 /// One directory entry that names something else than a directory.
 #[derive(Debug)]
-pub struct Naming {
+pub(crate) struct Naming {
     pub parent: Vec<u8>,
     pub name: Vec<u8>,
     pub path: Vec<u8>,
@@ -36,7 +36,7 @@ pub struct Naming {
 
 /// A blob that was read, split into handles.
 #[derive(Debug)]
-pub struct Object {
+pub(crate) struct Object {
     pub blob: String,
     pub name: Name,
     payload: Vec<u8>,
@@ -45,14 +45,14 @@ pub struct Object {
 
 impl Object {
     /// Data of the first handle of a type.
-    pub fn handle(&self, kind: u32) -> Option<&[u8]> {
+    pub(crate) fn handle(&self, kind: u32) -> Option<&[u8]> {
         let handle = self.handles.iter().find(|handle| handle.kind == kind)?;
         self.payload.get(handle.data.clone())
     }
 }
 
 /// What is known while walking.
-pub struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     blobs: &'a dyn Blobs,
     pub strictness: Strictness,
     pub index: Index,
@@ -66,7 +66,7 @@ pub struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub fn run(blobs: &'a dyn Blobs, strictness: Strictness) -> Checked {
+    pub(crate) fn run(blobs: &'a dyn Blobs, strictness: Strictness) -> Checked {
         let mut out = Checked::default();
         let index = Index::build(blobs.names(), strictness, &mut out);
         let mut walk = Walk {
@@ -87,12 +87,12 @@ impl<'a> Walk<'a> {
         walk.out
     }
 
-    pub fn add(&mut self, rule: Rule, place: impl Display, text: impl Display) {
+    pub(crate) fn add(&mut self, rule: Rule, place: impl Display, text: impl Display) {
         self.out.add(rule, place, text);
     }
 
     /// Reads an object by id, and counts it as referred to.
-    pub fn open(&mut self, id: &[u8], from: &str) -> Option<Object> {
+    pub(crate) fn open(&mut self, id: &[u8], from: &str) -> Option<Object> {
         let Some(entry) = self.index.objects.get(id).cloned() else {
             let text = format!("{} is not there", super::hex(id));
             self.add(Rule::Dangling, from, text);
@@ -117,7 +117,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    pub fn expect_order(&mut self, object: &Object, expected: &[u32]) {
+    pub(crate) fn expect_order(&mut self, object: &Object, expected: &[u32]) {
         let found: Vec<u32> = object.handles.iter().map(|handle| handle.kind).collect();
         if found != expected {
             let text = format!("handles {found:?}, not {expected:?}");

@@ -5,10 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::checker::{Checked, CompareOptions, FolderBlobs, check, compare};
 use crate::support::azurite::{ACCOUNT, Azurite, container_sas};
 use crate::support::command::{SEED, Scratch, assert_same, blobs, clfsload, run};
 use crate::support::tree::{self, walk_source};
+use clfsload_checker::{Checked, CompareOptions, FolderBlobs, check, compare};
 
 /// Checks a folder container by every rule, and its tree against the source.
 fn check_against(scratch: &Scratch, container: &Path, hardlinks: bool) -> Checked {

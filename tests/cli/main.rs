@@ -1,8 +1,6 @@
 //! Tests that run the `clfsload` command as users do.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "../checker/mod.rs"]
-mod checker;
 #[path = "../support/mod.rs"]
 mod support;
 

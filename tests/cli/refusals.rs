@@ -3,9 +3,9 @@
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use crate::checker::{FolderBlobs, check};
 use crate::support::azurite::{ACCOUNT, Azurite, container_sas, container_sas_between};
 use crate::support::command::{Ran, Scratch, clfsload, run};
+use clfsload_checker::{FolderBlobs, check};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A scratch place with a source of one file.

@@ -1,7 +1,7 @@
 //! What a process may hold is less than what a tree has.
 
-use crate::checker::{FolderBlobs, check};
 use crate::support::command::Scratch;
+use clfsload_checker::{FolderBlobs, check};
 
 /// A load whose process may have so many files open.
 fn load_with_files(scratch: &Scratch, open_files: u32) -> std::process::Output {

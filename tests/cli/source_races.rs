@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::checker::{Checked, FolderBlobs, check};
 use crate::support::command::{Scratch, clfsload};
+use clfsload_checker::{Checked, FolderBlobs, check};
 
 /// Begins a load that ends as by SIGKILL at a named point.
 fn crash(scratch: &Scratch, at: &str, options: &[&str]) {
@@ -99,7 +99,7 @@ fn assert_loaded(scratch: &Scratch) {
     let source = crate::support::tree::walk_source(&scratch.source());
     let tree = checked(scratch).tree;
     let differences =
-        crate::checker::compare(&source, &tree, crate::checker::CompareOptions::default());
+        clfsload_checker::compare(&source, &tree, clfsload_checker::CompareOptions::default());
     let of_directory = |line: &String| {
         let path = line.split('"').nth(1).unwrap();
         scratch.source().join(path).is_dir() && line.contains("time: ")

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::checker::{CompareOptions, Strictness, check_as, compare};
 use crate::support::golden;
+use clfsload_checker::{CompareOptions, Strictness, check_as, compare};
 
 fn clean_and_equal(archive: &str, tree: &str, hardlinks: bool) {
     let source = golden::tree(tree);
@@ -49,7 +49,7 @@ fn large_container_is_clean() {
 fn allowances_are_for_the_original_only() {
     let blobs = golden::container("container-lz4-hardlinks.tar.gz");
     let blobs: HashMap<_, _> = blobs.into_iter().collect();
-    let checked = crate::checker::check(&blobs);
-    assert!(checked.has(crate::checker::Rule::NameVersion));
-    assert!(checked.has(crate::checker::Rule::Logs));
+    let checked = clfsload_checker::check(&blobs);
+    assert!(checked.has(clfsload_checker::Rule::NameVersion));
+    assert!(checked.has(clfsload_checker::Rule::Logs));
 }

@@ -1,8 +1,6 @@
 //! Tests that call the library, and the tests of the independent checker.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "../checker/mod.rs"]
-mod checker;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::checker::{CompareOptions, Kind, Node, compare};
 use crate::support::tree::{self, SourceNode, walk_source};
+use clfsload_checker::{CompareOptions, Kind, Node, compare};
 
 type Source = BTreeMap<Vec<u8>, SourceNode>;
 type Tree = BTreeMap<Vec<u8>, Node>;

@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::checker::{CompareOptions, FolderBlobs, check, compare};
 use crate::support::command::{Ran, SEED, Scratch, assert_same, blobs};
 use crate::support::mounts;
 use crate::support::tree::walk_source;
+use clfsload_checker::{CompareOptions, FolderBlobs, check, compare};
 
 /// A file system of a few pages; unmounted when dropped.
 struct SmallDisk(PathBuf);

@@ -2,8 +2,6 @@
 //! Tests of other binaries that need root for one step are in their folders.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "../checker/mod.rs"]
-mod checker;
 #[path = "../support/mod.rs"]
 mod support;
 

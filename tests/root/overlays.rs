@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::checker::{FolderBlobs, check};
 use crate::support::command::{Ran, SEED, Scratch, clfsload, run};
 use crate::support::mounts::{self, Loop, Mounted, image};
+use clfsload_checker::{FolderBlobs, check};
 
 const FILES: usize = 3;
 /// Where the two layers have the first and the further names of their files. The further names are found

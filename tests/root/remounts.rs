@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::checker::{CompareOptions, FolderBlobs, check, compare};
 use crate::support::command::{Ran, SEED, Scratch, assert_same, blobs, clfsload};
 use crate::support::mounts::{self, Loop, Mounted, image};
 use crate::support::tree::walk_source;
+use clfsload_checker::{CompareOptions, FolderBlobs, check, compare};
 
 const OPTIONS: [&str; 5] = ["--seed", SEED, "--preserve_hardlinks", "1", "--no-progress"];
 const REFUSED: &str = "another folder or file system is at";

@@ -6,9 +6,9 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use crate::checker::{FolderBlobs, check};
 use crate::support::command::{SEED, Scratch, assert_same, blobs, clfsload};
 use crate::support::faulty_source::{Act, Call, Fault, FaultySource};
+use clfsload_checker::{FolderBlobs, check};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a transfer may take to come to rest after a signal.

@@ -8,9 +8,9 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use crate::checker::{CompareOptions, FolderBlobs, check, compare};
 use crate::support::command::{Ran, SEED, Scratch, assert_same, blobs, clfsload};
 use crate::support::tree::{self, walk_source};
+use clfsload_checker::{CompareOptions, FolderBlobs, check, compare};
 
 /// What every transfer is begun with.
 const OPTIONS: [&str; 4] = ["--seed", SEED, "--preserve_hardlinks", "1"];

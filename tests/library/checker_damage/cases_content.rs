@@ -2,7 +2,7 @@
 
 use super::Case;
 use super::fixture::Fixture;
-use crate::checker::Rule::*;
+use clfsload_checker::Rule::*;
 
 const DATA: u32 = 2;
 const DIRENTS: u32 = 3;
@@ -319,7 +319,7 @@ pub(crate) const CASES: &[Case] = &[
 fn move_entries(f: &mut Fixture, pick: fn(&Fixture) -> (Vec<u8>, Vec<u8>), most: usize) {
     let (from, to) = pick(f);
     let payload = f.container.payload(&from);
-    let (handles, _) = crate::checker::parse_handles(&payload);
+    let (handles, _) = clfsload_checker::parse_handles(&payload);
     let dirents = handles
         .iter()
         .find(|handle| handle.kind == DIRENTS)

@@ -3,8 +3,8 @@
 use super::Case;
 use super::edit::{handle, v2_name};
 use super::fixture::Fixture;
-use crate::checker::Rule::*;
-use crate::checker::{Name, hash64, hex};
+use clfsload_checker::Rule::*;
+use clfsload_checker::{Name, hash64, hex};
 
 /// The bucket object's id.
 pub(crate) const BUCKET: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x63];

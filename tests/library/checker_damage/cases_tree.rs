@@ -4,8 +4,8 @@ use super::Case;
 use super::cases_names::BUCKET;
 use super::edit::{entry, v2_name};
 use super::fixture::Fixture;
-use crate::checker::Rule::*;
-use crate::checker::hash64;
+use clfsload_checker::Rule::*;
+use clfsload_checker::hash64;
 
 const DIRENTS: u32 = 3;
 const BACK: u32 = 9;
@@ -35,7 +35,7 @@ fn add_entry(f: &mut Fixture, id: &[u8], name: &[u8], handle: &[u8], nlink: u64)
     let mut size = 4;
     f.container
         .data(id, DIRENTS, |data| data.extend_from_slice(&more));
-    let (handles, _) = crate::checker::parse_handles(&f.container.payload(id));
+    let (handles, _) = clfsload_checker::parse_handles(&f.container.payload(id));
     size += handles
         .iter()
         .find(|h| h.kind == DIRENTS)
@@ -75,7 +75,7 @@ pub(crate) const CASES: &[Case] = &[
             let (first, second) = (f.many.clone(), f.many_segments[0].clone());
             let mut moved = Vec::new();
             let payload = f.container.payload(&first);
-            let (handles, _) = crate::checker::parse_handles(&payload);
+            let (handles, _) = clfsload_checker::parse_handles(&payload);
             let dirents = handles.iter().find(|h| h.kind == DIRENTS).unwrap();
             moved.extend_from_slice(&payload[dirents.data.end - 10..dirents.data.end]);
             f.container

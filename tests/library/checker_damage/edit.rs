@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::checker::{Name, hash64, hex, parse_handles, unwrap_blob};
+use clfsload_checker::{Name, hash64, hex, parse_handles, unwrap_blob};
 
 /// A container to damage; objects are spoken of by id.
 #[derive(Clone)]

@@ -3,8 +3,8 @@
 use clfs_format::{FileType, Filehandle};
 
 use super::edit::Container;
-use crate::checker::parse_handles;
 use crate::support::synthetic::Builder;
+use clfsload_checker::parse_handles;
 
 /// Links in the directory `many`.
 const MANY: usize = 1000;

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use clfs_format::FileType;
 
 use super::edit::{Container, handle, v2_name};
-use crate::checker::{Rule, check, hash64, parse_handles};
 use crate::support::synthetic::Builder;
+use clfsload_checker::{Rule, check, hash64, parse_handles};
 
 const ENTRIES: usize = 1023 + 4096 + 4096 + 1;
 const LINKS: usize = 1000;
@@ -224,7 +224,7 @@ fn forget_last_entry(f: &mut Fixture, name: &str) {
         .blobs
         .keys()
         .filter(|name| name.contains(".0001."));
-    let ids = last_object.map(|name| crate::checker::Name::parse(name).unwrap().id);
+    let ids = last_object.map(|name| clfsload_checker::Name::parse(name).unwrap().id);
     let object = ids.max_by_key(|id| id[8..12].iter().rev().copied().collect::<Vec<u8>>());
     let object = object.unwrap();
     let count = u32::from_le_bytes(data(&f.container, &object, 9)[..4].try_into().unwrap()) - 1;

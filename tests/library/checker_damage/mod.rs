@@ -9,7 +9,7 @@ pub(crate) mod indirect;
 
 use std::collections::BTreeSet;
 
-use crate::checker::{Rule, check};
+use clfsload_checker::{Rule, check};
 use fixture::Fixture;
 
 /// What is damaged, the rules that are then broken (no others), and how.
@@ -49,7 +49,7 @@ fn the_undamaged_container_is_sound() {
     checked.assert_clean();
     // All that was put in can be reached.
     assert_eq!(checked.tree.len(), fixture.paths);
-    let kinds: BTreeSet<crate::checker::Kind> =
+    let kinds: BTreeSet<clfsload_checker::Kind> =
         checked.tree.values().map(|node| node.kind).collect();
     assert_eq!(kinds.len(), 7);
 }

@@ -1,8 +1,8 @@
 //! Which rule of the verification stands for a rule of the checker, and which other findings a
 //! broken rule may bring with it.
 
-use crate::checker::Rule as Checked;
 use clfsload::verify::Rule;
+use clfsload_checker::Rule as Checked;
 
 /// The same rule.
 pub(crate) fn counterpart(rule: Checked) -> Rule {

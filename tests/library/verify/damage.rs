@@ -6,9 +6,9 @@ use clfsload::verify::{Depth, Rule};
 
 use super::consequences::{consequences, counterpart};
 use super::run::verify_blobs;
-use crate::checker::Rule as Checked;
 use crate::checker_damage::fixture::Fixture;
 use crate::checker_damage::{Case, cases_content, cases_names, cases_tree, indirect};
+use clfsload_checker::Rule as Checked;
 
 /// Where verify says something else than the checker, and why.
 pub(crate) const OTHERWISE: &[(&str, &[Rule])] = &[

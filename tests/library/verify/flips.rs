@@ -9,9 +9,9 @@ use clfsload::verify::{Depth, Rule};
 
 use super::harmless::{Nature, may_go_unnoticed};
 use super::run::verify_blobs;
-use crate::checker::{hash64, parse_handles, unwrap_blob};
 use crate::checker_damage::edit::Container;
 use crate::support::synthetic::Builder;
+use clfsload_checker::{hash64, parse_handles, unwrap_blob};
 
 /// An object to damage.
 struct Victim {
@@ -129,7 +129,7 @@ fn container_with_an_indirect_block() -> (Container, Vec<Victim>) {
         .keys()
         .find(|name| name.contains(".0009."))
         .unwrap();
-    let id = crate::checker::Name::parse(indirect).unwrap().id;
+    let id = clfsload_checker::Name::parse(indirect).unwrap().id;
     let victims = vec![victim("indirect block", &id, Nature::default())];
     (container, victims)
 }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::checker::parse_handles;
+use clfsload_checker::parse_handles;
 
 const DATA: u32 = 2;
 const VATTR: u32 = 4;

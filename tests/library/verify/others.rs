@@ -7,9 +7,9 @@ use clfsload::verify::{Depth, Rule, Severity};
 use super::consequences::counterpart;
 use super::damage::OTHERWISE;
 use super::run::verify_blobs;
-use crate::checker::{Rule as Checked, hash64};
 use crate::checker_damage::edit::v2_name;
 use crate::checker_damage::fixture::Fixture;
+use clfsload_checker::{Rule as Checked, hash64};
 
 const DIRENTS: u32 = 3;
 
@@ -49,7 +49,7 @@ const CASES: &[Case] = &[
         let name = format!(
             "{:08X}_{}.00000000009.FFFFFFFF.0001",
             hash64(&id) >> 32,
-            crate::checker::hex(&id)
+            clfsload_checker::hex(&id)
         );
         f.container.blobs.insert(name, b"not known".to_vec());
     }),
@@ -149,7 +149,7 @@ fn add_entry(f: &mut Fixture, directory: &[u8], name: &[u8], handle: &[u8]) {
 
 fn corrected(f: &mut Fixture, directory: &[u8], is_directory: bool, links: fn(u64) -> u64) {
     let payload = f.container.payload(directory);
-    let (handles, _) = crate::checker::parse_handles(&payload);
+    let (handles, _) = clfsload_checker::parse_handles(&payload);
     let data = |kind| {
         let found = handles.iter().find(|handle| handle.kind == kind).unwrap();
         &payload[found.data.clone()]

@@ -11,11 +11,11 @@ use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use super::fixture::Fixture;
-use crate::checker::{FolderBlobs, check};
 use crate::support::command::{Scratch, run};
 use crate::support::faulty_source::{Act, Call, Fault};
 use crate::support::skip::skip;
 use crate::support::tree::is_superuser;
+use clfsload_checker::{FolderBlobs, check};
 
 const ACCESS: &str = "system.posix_acl_access";
 const DEFAULT: &str = "system.posix_acl_default";

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::checker::{FolderBlobs, check};
 use crate::support::command::{Ran, SEED, Scratch, clfsload};
 use crate::support::mounts::{self, Mounted};
+use clfsload_checker::{FolderBlobs, check};
 
 /// `struct autofs_v5_packet` of linux/auto_fs4.h: the size with its padding, and where the token is.
 const PACKET: usize = 304;

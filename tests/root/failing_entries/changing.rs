@@ -3,9 +3,9 @@
 use fuser::Errno;
 
 use super::fixture::{Fixture, LARGE, Paths, paths};
-use crate::checker::{FolderBlobs, check};
 use crate::support::command::{clfsload, run};
 use crate::support::faulty_source::{Act, Call, Fault};
+use clfsload_checker::{FolderBlobs, check};
 
 /// Sizes on all sides of the first segment and of the others.
 const SIZES: [u64; 6] = [0, 16_384, 16_385, 9 << 20, LARGE - 1, LARGE + (9 << 20)];

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::checker::{CompareOptions, FolderBlobs, check, compare};
 use crate::support::command::{Ran, SEED, Scratch, blobs};
 use crate::support::faulty_source::FaultySource;
 use crate::support::tree::walk_source;
+use clfsload_checker::{CompareOptions, FolderBlobs, check, compare};
 
 /// Bytes of `large/one`: an inode's first segment and three more, the last of them short.
 pub(crate) const LARGE: u64 = 16_384 + (16 << 20) + 1000;

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::fixture::{Fixture, paths};
-use crate::checker::{CompareOptions, FolderBlobs, check, compare};
 use crate::support::command::{Ran, SEED, assert_same, clfsload, run};
 use crate::support::faulty_source::{Act, Call, Fault, FaultySource};
 use crate::support::tree::walk_source;
+use clfsload_checker::{CompareOptions, FolderBlobs, check, compare};
 
 /// Nothing differs in content or attributes but inode numbers; what shares an object is not looked at.
 fn assert_content(fixture: &Fixture, name: &str) {

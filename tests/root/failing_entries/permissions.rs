@@ -6,10 +6,10 @@ use std::os::unix::process::CommandExt;
 use std::process::Output;
 
 use super::fixture::{Paths, listed_problems, missing, paths};
-use crate::checker::{CompareOptions, FolderBlobs, check, compare};
 use crate::support::command::{Scratch, clfsload};
 use crate::support::skip::needs_root;
 use crate::support::tree::walk_source;
+use clfsload_checker::{CompareOptions, FolderBlobs, check, compare};
 
 /// A user without any rights: nobody.
 const UID: u32 = 65_534;

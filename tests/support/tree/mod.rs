@@ -2,8 +2,8 @@
 
 mod build;
 mod special;
-mod walk;
 
 pub use build::{full, hard_links, modes_and_owners, odd_names, sizes, sparse, times, wide};
 pub use special::{DEEP_LEVELS, deep, every_type, is_superuser};
-pub use walk::{SourceNode, UnixTime, walk_source};
+
+pub use clfsload_checker::source_tree::{SourceNode, UnixTime, walk_source};

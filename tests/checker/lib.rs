@@ -3,8 +3,6 @@
 //! The checker decodes names, wrappers and handles by itself instead of calling `clfs-format`:
 //! a mistake that the encoder and the decoder of that crate share would otherwise pass unseen.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-// Each integration test is a crate of its own and uses another part of this module.
-#![allow(dead_code, unreachable_pub, unused_imports)]
 
 mod attributes;
 mod blobs;
@@ -18,6 +16,7 @@ mod index;
 mod inode;
 mod name;
 mod rules;
+pub mod source_tree;
 mod walk;
 mod wrapper;
 

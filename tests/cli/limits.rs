@@ -48,14 +48,14 @@ struct Watched {
 }
 
 /// Loads the source into the container that `words` name, and reads the figures of its state.
-fn load(what: &str, scratch: &Scratch, words: Vec<String>, options: &[&str]) -> Took {
+fn load(what: &str, scratch: &Scratch, arguments: Vec<String>, options: &[&str]) -> Took {
     let state = scratch.path("state");
     let errors = File::create(scratch.path("errors")).unwrap();
     let child = clfsload()
         .arg("--new")
         .arg(&state)
         .arg(scratch.source())
-        .args(words)
+        .args(arguments)
         .args(options)
         .stdout(Stdio::null())
         .stderr(errors)
@@ -195,7 +195,7 @@ fn a_network_slower_than_the_source() {
         wait: Duration::from_micros(500),
     });
     let options = ["--compression", "DISABLED"];
-    let took = load("slow network", &scratch, sink.words().to_vec(), &options);
+    let took = load("slow network", &scratch, sink.arguments().to_vec(), &options);
     assert_each_once(&took, files);
     assert!(sink.bytes() > files * size, "{} bytes", sink.bytes());
     // Bucket object, log and root.
@@ -219,7 +219,7 @@ fn a_service_slower_than_the_scan() {
         wait: Duration::from_millis(5),
     });
     let options = ["--compression", "DISABLED"];
-    let took = load("slow service", &scratch, sink.words().to_vec(), &options);
+    let took = load("slow service", &scratch, sink.arguments().to_vec(), &options);
     let entries = (count + count / 1000) as u64;
     assert_each_once(&took, entries);
     // Each directory has one segment beside its inode.
@@ -242,7 +242,7 @@ fn a_fast_source_keeps_few_threads_busy() {
         }
     }
     let sink = Sink::start(Pace::Fast);
-    let took = load("fast source", &scratch, sink.words().to_vec(), &[]);
+    let took = load("fast source", &scratch, sink.arguments().to_vec(), &[]);
     assert_each_once(&took, (count + count / 100) as u64);
     assert!(took.threads > 4, "the threads were not seen");
     assert!(took.threads < few_threads(), "{} threads", took.threads);

@@ -47,10 +47,10 @@ fn the_full_tree_with_lz4_and_hard_links() {
     assert!(ran.stdout.contains("already finished"), "{ran:#?}");
     assert_eq!(before, blobs(&scratch.container("t")));
     // The source is not needed any more.
-    let words = scratch.words("t", "t");
+    let arguments = scratch.arguments("t", "t");
     let moved = scratch.path("moved");
     std::fs::rename(scratch.source(), &moved).unwrap();
-    let ran = crate::support::command::run(words).expect(0);
+    let ran = crate::support::command::run(arguments).expect(0);
     assert!(ran.stdout.contains("already finished"), "{ran:#?}");
     std::fs::rename(&moved, scratch.path("source")).unwrap();
 }
@@ -131,12 +131,12 @@ fn one_seed_gives_one_container_in_a_folder_and_in_azure() {
     let server = Azurite::shared();
     let name = Azurite::unused_name();
     server.create_container(&name);
-    let mut words = scratch.words("azure", &name);
-    words[2] = ACCOUNT.to_owned();
-    words.extend(["--new", "--blob-endpoint", &server.endpoint()].map(str::to_owned));
-    words.extend(options.map(str::to_owned));
+    let mut arguments = scratch.arguments("azure", &name);
+    arguments[2] = ACCOUNT.to_owned();
+    arguments.extend(["--new", "--blob-endpoint", &server.endpoint()].map(str::to_owned));
+    arguments.extend(options.map(str::to_owned));
     let output = clfsload()
-        .args(words)
+        .args(arguments)
         .env("AZURE_STORAGE_SAS_TOKEN", container_sas(&name, "rwdl"))
         .output()
         .unwrap();

@@ -84,7 +84,7 @@ fn port(server: &Azurite) -> u16 {
 fn load(environment: &[(&str, &str)]) -> Ran {
     let scratch = Scratch::new();
     std::fs::write(scratch.source().join("file"), "content").unwrap();
-    let mut arguments = scratch.words("state", "a-container");
+    let mut arguments = scratch.arguments("state", "a-container");
     arguments[2] = ACCOUNT.to_owned();
     let endpoint = format!("https://{ACCOUNT}.storage.test");
     let mut command = clfsload();

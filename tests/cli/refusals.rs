@@ -16,11 +16,11 @@ fn scratch() -> Scratch {
 }
 
 /// Runs a load with some of its words replaced.
-fn with_words(scratch: &Scratch, change: impl FnOnce(&mut Vec<String>)) -> Ran {
-    let mut words = scratch.words("state", "container");
-    words.push("--new".to_owned());
-    change(&mut words);
-    run(words)
+fn with_arguments(scratch: &Scratch, change: impl FnOnce(&mut Vec<String>)) -> Ran {
+    let mut arguments = scratch.arguments("state", "container");
+    arguments.push("--new".to_owned());
+    change(&mut arguments);
+    run(arguments)
 }
 
 fn untouched(scratch: &Scratch) {
@@ -32,9 +32,9 @@ fn untouched(scratch: &Scratch) {
 fn a_source_that_is_missing_or_no_directory() {
     let scratch = scratch();
     let missing = scratch.path("missing").display().to_string();
-    with_words(&scratch, |words| words[1] = missing).refused(2, "missing cannot be used");
+    with_arguments(&scratch, |arguments| arguments[1] = missing).refused(2, "missing cannot be used");
     let file = scratch.source().join("file").display().to_string();
-    with_words(&scratch, |words| words[1] = file).refused(2, "is not a directory");
+    with_arguments(&scratch, |arguments| arguments[1] = file).refused(2, "is not a directory");
     untouched(&scratch);
 }
 
@@ -42,18 +42,18 @@ fn a_source_that_is_missing_or_no_directory() {
 fn folders_that_lie_one_in_the_other() {
     let scratch = scratch();
     let inside = scratch.source().join("state").display().to_string();
-    with_words(&scratch, |words| words[0] = inside).refused(2, "are one inside the other");
+    with_arguments(&scratch, |arguments| arguments[0] = inside).refused(2, "are one inside the other");
     let around = scratch.path("").display().to_string();
-    with_words(&scratch, |words| words[0] = around).refused(2, "are one inside the other");
+    with_arguments(&scratch, |arguments| arguments[0] = around).refused(2, "are one inside the other");
     // Neither a symlink nor ".." hides it.
     std::os::unix::fs::symlink(scratch.source(), scratch.path("link")).unwrap();
     let hidden = scratch.path("link/../source/state").display().to_string();
-    with_words(&scratch, |words| words[0] = hidden).refused(2, "are one inside the other");
+    with_arguments(&scratch, |arguments| arguments[0] = hidden).refused(2, "are one inside the other");
     let container = format!("file://{}", scratch.source().display());
-    with_words(&scratch, |words| words[2] = container).refused(2, "are one inside the other");
+    with_arguments(&scratch, |arguments| arguments[2] = container).refused(2, "are one inside the other");
     // A sibling whose name begins alike is something else.
     let sibling = scratch.path("source-state").display().to_string();
-    with_words(&scratch, |words| words[0] = sibling).expect(0);
+    with_arguments(&scratch, |arguments| arguments[0] = sibling).expect(0);
     assert_eq!(std::fs::read_dir(scratch.source()).unwrap().count(), 1);
 }
 
@@ -68,17 +68,17 @@ fn folders_whose_parents_are_missing() {
     );
     let account = format!("file://{}", nowhere.display());
     let state = nowhere.join("state").display().to_string();
-    with_words(&scratch, |words| words[2] = account.clone()).refused(2, &sentence);
-    with_words(&scratch, |words| words[0] = state.clone()).refused(2, &sentence);
-    with_words(&scratch, |words| {
-        words[2] = account;
-        words.push("--dry-run".to_owned());
+    with_arguments(&scratch, |arguments| arguments[2] = account.clone()).refused(2, &sentence);
+    with_arguments(&scratch, |arguments| arguments[0] = state.clone()).refused(2, &sentence);
+    with_arguments(&scratch, |arguments| {
+        arguments[2] = account;
+        arguments.push("--dry-run".to_owned());
     })
     .refused(2, &sentence);
     assert!(!nowhere.exists());
     untouched(&scratch);
     // The folder of the container itself is made.
-    with_words(&scratch, |_| {}).expect(0);
+    with_arguments(&scratch, |_| {}).expect(0);
 }
 
 /// The folder of a container is gone or another one, as when its disk is not mounted: neither made nor
@@ -162,10 +162,10 @@ fn a_resume_with_other_options() {
     scratch.resume("t", &[]).expect(0);
     // Another source, another container.
     std::fs::create_dir(scratch.path("elsewhere")).unwrap();
-    let mut words = scratch.words("t", "t");
-    words[1] = scratch.path("elsewhere").display().to_string();
-    run(words).refused(2, "started with the source");
-    run(scratch.words("t", "another")).refused(2, "started with the container");
+    let mut arguments = scratch.arguments("t", "t");
+    arguments[1] = scratch.path("elsewhere").display().to_string();
+    run(arguments).refused(2, "started with the source");
+    run(scratch.arguments("t", "another")).refused(2, "started with the container");
 }
 
 #[test]
@@ -197,31 +197,31 @@ fn a_container_that_another_state_began() {
 fn words_that_are_no_account_container_or_option() {
     let scratch = scratch();
     let set =
-        |index: usize, word: &str| with_words(&scratch, |words| words[index] = word.to_owned());
+        |index: usize, word: &str| with_arguments(&scratch, |arguments| arguments[index] = word.to_owned());
     set(2, "Not An Account").refused(2, "is not a storage account");
     set(2, "ftp://example").expect(2);
     set(3, "../up").refused(2, "is not a valid folder name");
     set(2, "account").refused(2, "SAS token is needed");
-    with_words(&scratch, |words| {
-        words.push("--compression=GZIP".to_owned())
+    with_arguments(&scratch, |arguments| {
+        arguments.push("--compression=GZIP".to_owned())
     })
     .expect(2);
-    with_words(&scratch, |words| {
-        words.push("--preserve_hardlinks=2".to_owned())
+    with_arguments(&scratch, |arguments| {
+        arguments.push("--preserve_hardlinks=2".to_owned())
     })
     .expect(2);
-    with_words(&scratch, |words| words.push("--seed=12".to_owned())).refused(2, "32 hexadecimal");
+    with_arguments(&scratch, |arguments| arguments.push("--seed=12".to_owned())).refused(2, "32 hexadecimal");
     run(["--new"]).expect(2);
     untouched(&scratch);
 }
 
 /// A load into Azurite with a token.
 fn azure(scratch: &Scratch, server: &Azurite, container: &str, sas: &str) -> Ran {
-    with_words(scratch, |words| {
-        words[2] = ACCOUNT.to_owned();
-        words[3] = container.to_owned();
-        words.insert(4, sas.to_owned());
-        words.extend(["--blob-endpoint".to_owned(), server.endpoint()]);
+    with_arguments(scratch, |arguments| {
+        arguments[2] = ACCOUNT.to_owned();
+        arguments[3] = container.to_owned();
+        arguments.insert(4, sas.to_owned());
+        arguments.extend(["--blob-endpoint".to_owned(), server.endpoint()]);
     })
 }
 
@@ -259,7 +259,7 @@ fn tokens_and_containers_that_azure_refuses() {
     let (cut, _) = good.split_once('&').unwrap();
     azure(&scratch, &server, &name, cut).refused(2, "quot");
     // A token too many is not shown either.
-    let ran = with_words(&scratch, |words| words.extend([good.clone(), good.clone()]));
+    let ran = with_arguments(&scratch, |arguments| arguments.extend([good.clone(), good.clone()]));
     let (_, signature) = good.split_once("sig=").unwrap();
     assert!(!ran.expect(2).stderr.contains(signature));
     untouched(&scratch);
@@ -279,12 +279,12 @@ fn bounds_that_are_too_narrow_or_too_wide() {
     scratch
         .load("t", &["--memory", "20E"])
         .refused(2, "too large: sizes are below 16E");
-    let words = scratch.words("state", "container");
+    let arguments = scratch.arguments("state", "container");
     let output = std::process::Command::new("sh")
         .arg("-c")
         .arg("ulimit -S -n 1000 && ulimit -H -n 1000 && exec \"$0\" --new --concurrency 900 \"$@\"")
         .arg(env!("CARGO_BIN_EXE_clfsload"))
-        .args(words)
+        .args(arguments)
         .output()
         .unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
@@ -312,7 +312,7 @@ fn bounds_may_change_from_run_to_run() {
         "--bandwidth-limit=64K",
     ];
     let mut child = clfsload()
-        .args(scratch.words("t", "t"))
+        .args(scratch.arguments("t", "t"))
         .args(narrow)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -12,7 +12,7 @@ fn load_with_files(scratch: &Scratch, open_files: u32) -> std::process::Output {
             "ulimit -S -n {open_files} && ulimit -H -n {open_files} && exec \"$0\" --new \"$@\""
         ))
         .arg(env!("CARGO_BIN_EXE_clfsload"))
-        .args(scratch.words("t", "t"))
+        .args(scratch.arguments("t", "t"))
         .output()
         .unwrap()
 }

@@ -7,11 +7,11 @@ use clfsload_checker::{Checked, FolderBlobs, check};
 
 /// Begins a load that ends as by SIGKILL at a named point.
 fn crash(scratch: &Scratch, at: &str, options: &[&str]) {
-    let mut words = scratch.words("t", "t");
-    words.push("--new".to_owned());
-    words.extend(options.iter().map(|option| (*option).to_owned()));
+    let mut arguments = scratch.arguments("t", "t");
+    arguments.push("--new".to_owned());
+    arguments.extend(options.iter().map(|option| (*option).to_owned()));
     let output = clfsload()
-        .args(words)
+        .args(arguments)
         .env("CLFSLOAD_CRASH_AT", at)
         .output()
         .unwrap();

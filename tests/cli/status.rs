@@ -24,9 +24,9 @@ fn scratch() -> Scratch {
 
 fn status(scratch: &Scratch, options: &[&str]) -> Ran {
     let state = scratch.path("t").display().to_string();
-    let mut words = vec!["status", &state];
-    words.extend(options);
-    run(words)
+    let mut arguments = vec!["status", &state];
+    arguments.extend(options);
+    run(arguments)
 }
 
 fn json(scratch: &Scratch) -> Value {
@@ -37,7 +37,7 @@ fn json(scratch: &Scratch) -> Value {
 fn a_load_is_seen_while_it_runs_and_after_it_was_killed() {
     let scratch = scratch();
     let mut load = clfsload()
-        .args(scratch.words("t", "t"))
+        .args(scratch.arguments("t", "t"))
         .args(["--new", "--bandwidth-limit", "256K"])
         .stdout(Stdio::null())
         .spawn()
@@ -145,8 +145,8 @@ fn what_is_no_state_is_refused_and_stays_as_it_is() {
     let folder = scratch.path("odd");
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("state.db"), "not a database").unwrap();
-    let words = ["status".to_owned(), folder.display().to_string()];
-    run(words).refused(1, "it is not a clfsload database");
+    let arguments = ["status".to_owned(), folder.display().to_string()];
+    run(arguments).refused(1, "it is not a clfsload database");
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
 }
 

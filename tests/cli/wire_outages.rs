@@ -173,7 +173,7 @@ fn without_network(command: &Command) -> Command {
 fn over_tls(endpoint: &str, trusted: Option<&Path>, options: &[&str]) -> (Ran, Duration) {
     let scratch = crate::support::command::Scratch::new();
     std::fs::write(scratch.source().join("file"), "content").unwrap();
-    let mut arguments = scratch.words("state", "tls-container");
+    let mut arguments = scratch.arguments("state", "tls-container");
     arguments[2] = ACCOUNT.to_owned();
     let mut command = clfsload();
     if endpoint.contains(".invalid") {

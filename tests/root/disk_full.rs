@@ -130,7 +130,7 @@ fn a_limit_of_the_size_of_files() {
         limited.arg(format!("--fsize={bytes}"));
         limited.arg(env!("CARGO_BIN_EXE_clfsload"));
         limited
-            .args(scratch.words(&name, &name))
+            .args(scratch.arguments(&name, &name))
             .arg("--new")
             .args(options);
         let ran = Ran::from(limited.output().unwrap());

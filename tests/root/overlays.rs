@@ -93,7 +93,7 @@ impl Layers {
     /// Starts a load that is killed at `place`.
     fn crash(&self, name: &str, place: &str) {
         let mut command = clfsload();
-        command.args(self.scratch.words(name, name));
+        command.args(self.scratch.arguments(name, name));
         command.args(["--new", "--seed", SEED, "--preserve_hardlinks", "1"]);
         let ran = Ran::from(command.env("CLFSLOAD_CRASH_AT", place).output().unwrap());
         assert_eq!(ran.status, -1, "{place}: {ran:#?}");

@@ -17,7 +17,7 @@ const REFUSED: &str = "another folder or file system is at";
 fn new(scratch: &Scratch, name: &str, crash: Option<&str>) -> Ran {
     let mut command = clfsload();
     command
-        .args(scratch.words(name, name))
+        .args(scratch.arguments(name, name))
         .arg("--new")
         .args(OPTIONS);
     if let Some(place) = crash {
@@ -393,8 +393,8 @@ fn assert_not_mixed(scratch: &Scratch, name: &str) {
             ];
             let nodes = paths.each_ref().map(|path| &checked.tree[path.as_bytes()]);
             assert_eq!(nodes[0].object, nodes[1].object, "{name}: {paths:?}");
-            let words = [paths[0].as_str(), paths[1].as_str()];
-            for path in words {
+            let arguments = [paths[0].as_str(), paths[1].as_str()];
+            for path in arguments {
                 let container = scratch.container(name).display().to_string();
                 let read = crate::support::command::run(["cat", &container, path]).expect(0);
                 assert_eq!(read.stdout, content, "{name}: {path}");
@@ -493,7 +493,7 @@ fn file_systems_below_the_source_that_are_missing_or_others_are_problems() {
 /// Runs to a crash, from the state that there is.
 fn crash_again(scratch: &Scratch, name: &str, place: &str) -> Ran {
     let mut command = clfsload();
-    command.args(scratch.words(name, name)).arg("--no-progress");
+    command.args(scratch.arguments(name, name)).arg("--no-progress");
     let ran = Ran::from(command.env("CLFSLOAD_CRASH_AT", place).output().unwrap());
     assert_eq!(ran.status, -1, "{ran:#?}");
     ran
@@ -572,7 +572,7 @@ fn a_mount_that_is_dead_at_the_start_is_a_problem_when_it_is_gone() {
     let dead = Mounted::dead(&at);
     let mut command = clfsload();
     command
-        .args(scratch.words("t", "t"))
+        .args(scratch.arguments("t", "t"))
         .arg("--new")
         .args(OPTIONS);
     Ran::from(command.output().unwrap()).expect(3);
@@ -702,7 +702,7 @@ fn a_source_whose_mounts_cannot_be_known_is_refused() {
     ]);
     command
         .arg(clfsload().get_program())
-        .args(scratch.words("t", "t"))
+        .args(scratch.arguments("t", "t"))
         .arg("--new");
     let ran = Ran::from(command.output().unwrap());
     ran.refused(1, "cannot read /proc/self/mountinfo");

@@ -21,7 +21,7 @@ fn is_asked_by_many(fill: impl FnOnce(&FaultySource)) {
     scratch.load("quick", &options).expect(0);
     source.slow_down(Duration::from_millis(2));
     scratch.load("slow", &options).expect(0);
-    let most = source.most_inside();
+    let most = source.max_concurrent_lookups();
     assert!(most >= MANY, "{most} calls at the same time");
     let [quick, slow] = ["quick", "slow"].map(|name| blobs(&scratch.container(name)));
     assert_same(&quick, &slow);

@@ -79,7 +79,7 @@ impl Stalled {
     fn start(&self, name: &str, options: &[&str]) -> Running {
         let mut command = clfsload();
         command
-            .args(self.scratch.words(name, name))
+            .args(self.scratch.arguments(name, name))
             .args(["--source-patience", "1", "--seed", SEED])
             .args(options)
             .stdout(Stdio::null())

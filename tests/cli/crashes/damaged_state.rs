@@ -254,7 +254,7 @@ fn restore(state: &Path, files: &Files) {
 impl Transfer<'_> {
     fn resume_command(&self) -> std::process::Command {
         let mut command = clfsload();
-        command.args(self.words());
+        command.args(self.arguments());
         command
     }
 

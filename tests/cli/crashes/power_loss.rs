@@ -123,9 +123,9 @@ fn a_state_older_than_the_container_ends_the_same() {
         kill_process(pid, Signal::CONT).unwrap();
         assert!(child.wait().unwrap().success());
         transfer.assert_undisturbed();
-        let mut words = transfer.words();
-        words[0] = copy.display().to_string();
-        let ran = Ran::from(clfsload().args(words).output().unwrap()).expect(0);
+        let mut arguments = transfer.arguments();
+        arguments[0] = copy.display().to_string();
+        let ran = Ran::from(clfsload().args(arguments).output().unwrap()).expect(0);
         let already_finished = ran.stdout.contains("already finished");
         println!(
             "a copy of {bytes} bytes after {share} of the time: already finished: {already_finished}"

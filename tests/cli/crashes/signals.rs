@@ -14,10 +14,10 @@ const AT_REST: Duration = Duration::from_secs(10);
 
 /// A load into the sink whose puts are waiting for their answers.
 fn waiting(transfer: &Transfer<'_>, sink: &Sink, answered: u64) -> Child {
-    let mut words = transfer.words();
-    words.splice(2.., sink.words());
+    let mut arguments = transfer.arguments();
+    arguments.splice(2.., sink.arguments());
     let child = clfsload()
-        .args(words)
+        .args(arguments)
         .arg("--new")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

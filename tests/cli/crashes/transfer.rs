@@ -132,14 +132,14 @@ impl Transfer<'_> {
     }
 
     /// State, source, account and container.
-    pub(crate) fn words(&self) -> Vec<String> {
-        self.undisturbed.scratch.words(&self.name, &self.name)
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        self.undisturbed.scratch.arguments(&self.name, &self.name)
     }
 
     /// The command that begins the transfer or, if there is a state, goes on with it.
     pub(crate) fn command(&self) -> Command {
         let mut command = clfsload();
-        command.args(self.words());
+        command.args(self.arguments());
         if !self.state().join("state.db").exists() {
             command.arg("--new");
         }

@@ -144,21 +144,21 @@ fn a_closed_destination_is_gone_on_with() {
         fs::create_dir(&home).unwrap();
         open_to_all(&home);
         let out = home.join("out");
-        let extract = |words: &[&str]| {
+        let extract = |arguments: &[&str]| {
             let mut command = Command::new(&command);
             command.uid(USER).gid(USER).current_dir(&home);
             command.args(["extract", "--record", "record"]);
-            command.arg(scratch.container(&name)).args(words).arg("out");
+            command.arg(scratch.container(&name)).args(arguments).arg("out");
             Ran::from(command.output().unwrap())
         };
         let is = || fs::metadata(&out).unwrap().mode() & 0o7777;
         extract(&[]).expect(0);
         assert_eq!(is(), mode);
-        for words in [&[][..], &["two"]] {
+        for arguments in [&[][..], &["two"]] {
             fs::remove_file(out.join("two")).unwrap();
-            let ran = extract(words).expect(0);
+            let ran = extract(arguments).expect(0);
             assert!(ran.stdout.contains("extracted: 1 file"), "{ran:#?}");
-            assert_eq!(is(), mode, "{words:?}");
+            assert_eq!(is(), mode, "{arguments:?}");
         }
         // One that is not the root's gets its own permissions back, also when nothing comes of it.
         fs::set_permissions(&out, fs::Permissions::from_mode(0o300)).unwrap();
@@ -186,10 +186,10 @@ fn files_that_may_not_be_read_are_not_the_same() {
     scratch.load("t", &[]).expect(0);
     open_to_all(&scratch.path(""));
     let command = command_for_all(&scratch);
-    let extract = |words: &[&str]| {
+    let extract = |arguments: &[&str]| {
         let mut command = Command::new(&command);
         command.uid(USER).gid(USER).current_dir(scratch.path(""));
-        command.args(["extract", "--record", "record"]).args(words);
+        command.args(["extract", "--record", "record"]).args(arguments);
         command.arg(scratch.container("t")).arg("out");
         Ran::from(command.output().unwrap())
     };

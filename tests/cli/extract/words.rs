@@ -23,15 +23,15 @@ fn sample() -> Scratch {
 }
 
 /// Runs the command with these arguments after the container; the last is a folder of the scratch.
-fn extract(scratch: &Scratch, words: &[&str]) -> Ran {
-    let (destination, words) = words.split_last().unwrap();
+fn extract(scratch: &Scratch, arguments: &[&str]) -> Ran {
+    let (destination, arguments) = arguments.split_last().unwrap();
     let mut command = clfsload();
     command
         .arg("extract")
         .arg("--record")
         .arg(scratch.path("record"))
         .arg(scratch.container("t"))
-        .args(words)
+        .args(arguments)
         .arg(scratch.path(destination));
     Ran::from(command.output().unwrap())
 }
@@ -93,7 +93,7 @@ fn a_path_that_is_not_there_is_a_problem() {
 #[test]
 fn what_is_excluded_stays() {
     let scratch = sample();
-    let words = [
+    let arguments = [
         "--exclude",
         "*.tmp",
         "--exclude",
@@ -102,7 +102,7 @@ fn what_is_excluded_stays() {
         ".cache",
         "out",
     ];
-    let ran = extract(&scratch, &words).expect(0);
+    let ran = extract(&scratch, &arguments).expect(0);
     assert_eq!(names(&scratch, "out"), ["a/b/file"]);
     assert!(!scratch.path("out/c/b").exists() && scratch.path("out/c").is_dir());
     assert!(ran.stdout.contains("3 entries were excluded"), "{ran:#?}");
@@ -114,8 +114,8 @@ fn the_command_line_is_checked() {
     let container = scratch.container("t");
     let container = container.to_str().unwrap();
     run(["extract", container]).refused(2, "DEST");
-    let words = ["--same-owner", "--no-same-owner", "out"];
-    extract(&scratch, &words).refused(2, "cannot be used with");
+    let arguments = ["--same-owner", "--no-same-owner", "out"];
+    extract(&scratch, &arguments).refused(2, "cannot be used with");
     extract(&scratch, &["--exclude", "[a", "out"]).refused(2, "[a");
     let inside = format!("{container}/inside");
     run(["extract", container, &inside]).refused(2, "container's own folder");
@@ -180,10 +180,10 @@ fn an_old_index_is_warned_about() {
 fn problems_are_listed() {
     let scratch = sample();
     let container = scratch.container("t");
-    let words: Vec<String> = (0..60).map(|number| format!("missing-{number}")).collect();
+    let arguments: Vec<String> = (0..60).map(|number| format!("missing-{number}")).collect();
     let mut all = vec!["--problems".to_owned()];
     all.push(scratch.path("problems").to_str().unwrap().to_owned());
-    all.extend(words);
+    all.extend(arguments);
     all.push("out".to_owned());
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     let ran = extract(&scratch, &all).expect(3);

@@ -18,10 +18,10 @@ fn example(name: &str) -> PathBuf {
 fn unit_line() -> String {
     let unit = std::fs::read_to_string(example("clfsload.service")).unwrap();
     let (_, rest) = unit.split_once("ExecStart=/bin/sh -c '").unwrap();
-    let (line, words) = rest.split_once('\'').unwrap();
+    let (line, arguments) = rest.split_once('\'').unwrap();
     assert!(
-        words.starts_with(" sh ${STATE_DIRECTORY} ${CREDENTIALS_DIRECTORY}\n"),
-        "{words}"
+        arguments.starts_with(" sh ${STATE_DIRECTORY} ${CREDENTIALS_DIRECTORY}\n"),
+        "{arguments}"
     );
     // As systemd.service(5) has it: a line goes on after a backslash, two dollars are one.
     line.replace("\\\n", " ").replace("$$", "$").replace(

@@ -17,11 +17,11 @@ fn hinted(ran: Ran, hint: &str) {
 
 /// Runs a new load of a source into the place that `place` names.
 fn load_into(scratch: &Scratch, place: &[&str]) -> Ran {
-    let mut words = scratch.words("state", "container");
-    words.truncate(2);
-    words.extend(place.iter().map(|word| (*word).to_owned()));
-    words.push("--new".to_owned());
-    let ran = run(words);
+    let mut arguments = scratch.arguments("state", "container");
+    arguments.truncate(2);
+    arguments.extend(place.iter().map(|word| (*word).to_owned()));
+    arguments.push("--new".to_owned());
+    let ran = run(arguments);
     assert!(!scratch.path("state").exists(), "{ran:?}");
     ran
 }
@@ -122,8 +122,8 @@ fn folders_that_are_no_urls_and_urls_that_are_no_folders() {
 #[test]
 fn paths_of_windows() {
     let scratch = Scratch::new();
-    let [_, source, account, container] = &scratch.words("state", "c")[..] else {
-        panic!("four words");
+    let [_, source, account, container] = &scratch.arguments("state", "c")[..] else {
+        panic!("four arguments");
     };
     let state = scratch.path("state").display().to_string();
     let load = |state: &str, source: &str| {
@@ -149,9 +149,9 @@ fn paths_of_windows() {
 fn words_in_another_order() {
     let scratch = Scratch::new();
     std::fs::write(scratch.source().join("file"), "").unwrap();
-    let words = scratch.words("state", "c");
-    let [state, source, account, container] = &words[..] else {
-        panic!("four words");
+    let arguments = scratch.arguments("state", "c");
+    let [state, source, account, container] = &arguments[..] else {
+        panic!("four arguments");
     };
     let swapped = "STATE_DIR comes first, then SOURCE";
     hinted(run(["--new", source, state, account, container]), swapped);
@@ -177,7 +177,7 @@ fn a_new_transfer_without_new() {
 fn commands_that_are_none() {
     let scratch = Scratch::new();
     let container = scratch.container("c").display().to_string();
-    for (words, meant) in [
+    for (arguments, meant) in [
         (&["veriy", &container][..], "clfsload verify ..."),
         (&["veriy"], "clfsload verify ..."),
         (&["veriy", "--json", &container], "clfsload verify ..."),
@@ -196,22 +196,22 @@ fn commands_that_are_none() {
             "must be the first argument: clfsload ls",
         ),
     ] {
-        hinted(run(words), meant);
+        hinted(run(arguments), meant);
     }
 }
 
 #[test]
 fn options_that_are_none() {
     let scratch = Scratch::new();
-    let mut words = scratch.words("state", "c");
-    words.push("--concurency=3".to_owned());
-    hinted(run(&words), "'--concurrency'");
-    words.pop();
-    words.push("-new".to_owned());
-    hinted(run(&words), "two dashes: --new");
-    words.pop();
-    words.push(format!("--sas-token={TOKEN}"));
-    hinted(run(&words), "'--sas-token-file'");
+    let mut arguments = scratch.arguments("state", "c");
+    arguments.push("--concurency=3".to_owned());
+    hinted(run(&arguments), "'--concurrency'");
+    arguments.pop();
+    arguments.push("-new".to_owned());
+    hinted(run(&arguments), "two dashes: --new");
+    arguments.pop();
+    arguments.push(format!("--sas-token={TOKEN}"));
+    hinted(run(&arguments), "'--sas-token-file'");
 }
 
 #[test]

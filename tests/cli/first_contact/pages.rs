@@ -47,8 +47,8 @@ fn the_version_tells_what_the_program_is_made_of() {
     assert!(target.contains(std::env::consts::ARCH), "{version}");
     assert_eq!(format, "CLFS format 2");
     let folder = env!("CARGO_MANIFEST_DIR");
-    let words = ["-C", folder, "show", "-s", "--abbrev=8", "--format=%h %cs"];
-    match Command::new("git").args(words).output() {
+    let arguments = ["-C", folder, "show", "-s", "--abbrev=8", "--format=%h %cs"];
+    match Command::new("git").args(arguments).output() {
         Ok(git) if git.status.success() && Path::new(folder).join(".git").exists() => {
             assert_eq!(commit, String::from_utf8(git.stdout).unwrap().trim());
         }
@@ -107,12 +107,12 @@ fn every_command_has_a_page_with_its_options() {
     for command in COMMANDS {
         pages.push((format!("clfsload-{command}.1"), vec![command, "--help"]));
     }
-    for (name, words) in pages {
+    for (name, arguments) in pages {
         let path = folder.join(&name);
         let page = std::fs::read_to_string(&path).unwrap();
         let name = name.trim_end_matches(".1");
         assert!(page.contains(&format!(".TH {name} 1 ")), "{page}");
-        let help = run(words).expect(0).stdout;
+        let help = run(arguments).expect(0).stdout;
         let options = options(&help);
         assert!(!options.is_empty(), "{help}");
         for option in options {
@@ -142,20 +142,20 @@ fn every_command_has_a_page_with_its_options() {
 }
 
 /// What bash offers for the last of some words.
-fn completed(script: &Path, words: &[&str]) -> Vec<String> {
-    let [.., before, last] = words else {
-        panic!("too few words");
+fn completed(script: &Path, arguments: &[&str]) -> Vec<String> {
+    let [.., before, last] = arguments else {
+        panic!("too few arguments");
     };
     let program = format!(
         "set -e; source '{}'; complete -p clfsload >/dev/null; COMP_WORDS=({}); COMP_CWORD={}; \
          _clfsload clfsload '{last}' '{before}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
         script.display(),
-        words
+        arguments
             .iter()
             .map(|word| format!("'{word}'"))
             .collect::<Vec<_>>()
             .join(" "),
-        words.len() - 1,
+        arguments.len() - 1,
     );
     let output = Command::new("bash")
         .args(["--norc", "-c", &program])
@@ -172,7 +172,7 @@ fn bash_completes_the_load_and_the_commands() {
     let scratch = Scratch::new();
     let script = scratch.path("clfsload.bash");
     std::fs::write(&script, run(["completions", "bash"]).expect(0).stdout).unwrap();
-    let offered = |words: &[&str]| completed(&script, words);
+    let offered = |arguments: &[&str]| completed(&script, arguments);
     assert_eq!(offered(&["clfsload", "ver"]), ["verify"]);
     assert_eq!(offered(&["clfsload", "--sk"]), ["--skip-failed"]);
     let late = ["clfsload", "/state", "/source", "account", "name", "--sk"];

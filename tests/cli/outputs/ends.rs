@@ -44,7 +44,7 @@ fn a_terminal_that_is_gone_ends_no_load() {
         .open(name.to_str().unwrap())
         .unwrap();
     let mut load = clfsload()
-        .args(scratch.words("t", "t"))
+        .args(scratch.arguments("t", "t"))
         .arg("--new")
         .args(SLOWLY)
         .env("TERM", "xterm")
@@ -71,7 +71,7 @@ fn unread(scratch: &Scratch, options: &[&str]) -> Child {
         std::os::unix::fs::symlink("x".repeat(1024), long).unwrap();
     }
     clfsload()
-        .args(scratch.words("t", "t"))
+        .args(scratch.arguments("t", "t"))
         .args(["--new", "--max-errors", "0"])
         .args(options)
         .stdout(Stdio::piped())
@@ -119,7 +119,7 @@ fn a_second_signal_leaves_a_final_line() {
         let content = vec![7_u8; 9 << 20];
         std::fs::write(scratch.source().join("big"), content).unwrap();
         let mut load = clfsload()
-            .args(scratch.words("t", "t"))
+            .args(scratch.arguments("t", "t"))
             .args([
                 "--new",
                 "--bandwidth-limit",
@@ -163,7 +163,7 @@ fn a_second_signal_leaves_a_final_line() {
 #[test]
 fn a_token_in_the_place_of_a_path_is_told_to_nobody() {
     let scratch = Scratch::new();
-    let words = [
+    let arguments = [
         scratch.path("t").display().to_string(),
         "/nowhere?sv=2020-12-06&sig=c2VjcmV0c2VjcmV0".to_owned(),
         "file:///nowhere".to_owned(),
@@ -171,7 +171,7 @@ fn a_token_in_the_place_of_a_path_is_told_to_nobody() {
     ];
     for option in [&["--output", "json"][..], &["--azcopy"], &[]] {
         let output = clfsload()
-            .args(&words)
+            .args(&arguments)
             .arg("--new")
             .args(option)
             .output()

@@ -27,7 +27,7 @@ fn metrics_are_served_while_it_runs() {
         .unwrap()
         .port();
     let mut load = clfsload()
-        .args(scratch.words("t", "t"))
+        .args(scratch.arguments("t", "t"))
         .args(["--new", "--metrics-listen", &port.to_string()])
         .args(SLOWLY)
         .stdout(Stdio::null())
@@ -96,7 +96,7 @@ fn the_log_holds_what_its_level_says() {
 fn a_history_is_kept_of_all_runs() {
     let scratch = scratch();
     let mut load = clfsload()
-        .args(scratch.words("t", "t"))
+        .args(scratch.arguments("t", "t"))
         .arg("--new")
         .args(SLOWLY)
         .stdout(Stdio::piped())

@@ -37,9 +37,9 @@ fn a_pipe_gets_lines_and_no_display() {
 
 /// What a terminal of 80 columns sees of a load.
 fn on_terminal(scratch: &Scratch, options: &[&str]) -> String {
-    let words = scratch.words("t", "t").join(" ");
+    let arguments = scratch.arguments("t", "t").join(" ");
     let line = format!(
-        "stty cols 80; '{}' --new {words} {}",
+        "stty cols 80; '{}' --new {arguments} {}",
         env!("CARGO_BIN_EXE_clfsload"),
         options.join(" ")
     );

@@ -14,21 +14,21 @@ fn archived_blobs_are_never_missing() {
     let server = Azurite::shared();
     let container = Azurite::unused_name();
     server.create_container(&container);
-    let mut words = scratch.words("t", &container);
-    words[2] = ACCOUNT.to_owned();
+    let mut arguments = scratch.arguments("t", &container);
+    arguments[2] = ACCOUNT.to_owned();
     let loaded = clfsload()
         .arg("--new")
-        .args(words)
+        .args(arguments)
         .args(["--blob-endpoint", &server.endpoint()])
         .env("AZURE_STORAGE_SAS_TOKEN", container_sas(&container, "rwdl"))
         .output()
         .unwrap();
     Ran::from(loaded).expect(0);
     let url = format!("{}/{container}", server.endpoint());
-    let run = |command: &str, words: &[&str]| {
+    let run = |command: &str, arguments: &[&str]| {
         let output = clfsload()
             .args([command, &url])
-            .args(words)
+            .args(arguments)
             .env("AZURE_STORAGE_SAS_TOKEN", container_sas(&container, "rl"))
             .output()
             .unwrap();
@@ -87,8 +87,8 @@ fn archived_blobs_are_never_missing() {
     }
     assert_eq!(fs::read(destination.join("alice")).unwrap(), [b'x'; 10]);
     assert!(!destination.join("bob").exists() && !destination.join("large").exists());
-    for words in [&["--quick"][..], &[]] {
-        let verified = run("verify", words).expect(3);
+    for arguments in [&["--quick"][..], &[]] {
+        let verified = run("verify", arguments).expect(3);
         assert!(verified.stderr.contains(&warning), "{verified:#?}");
         for (path, blob) in [("/bob", &inode), ("/large", segment)] {
             let line = format!(

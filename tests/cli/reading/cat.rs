@@ -45,12 +45,12 @@ fn ranges_around_the_borders_of_segments() {
     for border in borders {
         for offset in [border.saturating_sub(1), border, border + 1] {
             for length in [0, 1, 2, 9 << 20] {
-                let (from, words) = (
+                let (from, arguments) = (
                     offset.min(whole.len()),
                     [offset, length].map(|n| n.to_string()),
                 );
                 let got =
-                    golden.output("cat", &["--offset", &words[0], "--length", &words[1], path]);
+                    golden.output("cat", &["--offset", &arguments[0], "--length", &arguments[1], path]);
                 let to = (from + length).min(whole.len());
                 assert!(got == whole[from..to], "{offset} {length}");
             }
@@ -122,13 +122,13 @@ fn a_missing_segment_ends_the_file_there() {
 #[test]
 fn a_reader_that_has_enough_is_no_failure() {
     let golden = Golden::unpack(LARGE);
-    for words in [
+    for arguments in [
         &["cat", "/compressible-16MiB+16KiB"][..],
         &["ls", "-lR"],
         &["find"],
     ] {
         let mut command = clfsload();
-        command.arg(words[0]).arg(golden.path()).args(&words[1..]);
+        command.arg(arguments[0]).arg(golden.path()).args(&arguments[1..]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut few = [0; 100];
@@ -142,7 +142,7 @@ fn a_reader_that_has_enough_is_no_failure() {
 #[test]
 fn a_full_disk_is_a_failure() {
     let golden = Golden::unpack(PLAIN);
-    for words in [
+    for arguments in [
         &["cat", "/hello.txt"][..],
         &["ls"],
         &["stat", "/"],
@@ -150,7 +150,7 @@ fn a_full_disk_is_a_failure() {
         &["find"],
     ] {
         let mut command = clfsload();
-        command.arg(words[0]).arg(golden.path()).args(&words[1..]);
+        command.arg(arguments[0]).arg(golden.path()).args(&arguments[1..]);
         command.stdout(
             std::fs::OpenOptions::new()
                 .write(true)

@@ -22,15 +22,15 @@ fn a_damaged_directory() {
         let content = std::fs::read(&blob).unwrap();
         std::fs::write(&blob, &content[..content.len() / 2]).unwrap();
         let name = blob.file_name().unwrap().to_str().unwrap();
-        for words in [
+        for arguments in [
             &["ls", "-R"][..],
             &["ls", "-lR"],
             &["find"],
             &["du"],
             &["find", "--size", "+0"],
         ] {
-            let output = golden.run(words[0], &words[1..]);
-            assert_eq!(output.status.code(), Some(3), "{words:?} {output:?}");
+            let output = golden.run(arguments[0], &arguments[1..]);
+            assert_eq!(output.status.code(), Some(3), "{arguments:?} {output:?}");
             let stderr = stderr(&output);
             assert!(
                 stderr.contains("clfsload: /links/a: ") && stderr.contains(name),
@@ -40,17 +40,17 @@ fn a_damaged_directory() {
             assert_eq!(
                 stderr.matches("/links/a: ").count(),
                 1,
-                "{words:?} {stderr}"
+                "{arguments:?} {stderr}"
             );
             let missing = "1 directory could not be read: everything below is missing";
-            assert!(stderr.contains(missing), "{words:?} {stderr}");
+            assert!(stderr.contains(missing), "{arguments:?} {stderr}");
         }
-        for words in [["-lR", "--json"], ["-R", "--json"]] {
-            let records = records(&golden.run("ls", &words).stdout);
+        for arguments in [["-lR", "--json"], ["-R", "--json"]] {
+            let records = records(&golden.run("ls", &arguments).stdout);
             let errors = records
                 .iter()
                 .filter(|record| record.get("error").is_some());
-            assert_eq!(errors.count(), 1, "{words:?}");
+            assert_eq!(errors.count(), 1, "{arguments:?}");
         }
         let output = golden.run("find", &["--json"]);
         let records = records(&output.stdout);

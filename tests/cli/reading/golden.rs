@@ -50,24 +50,24 @@ impl Golden {
     }
 
     /// Runs a command on it.
-    pub(crate) fn run(&self, command: &str, words: &[&str]) -> Output {
+    pub(crate) fn run(&self, command: &str, arguments: &[&str]) -> Output {
         let mut run = clfsload();
-        run.arg(command).arg(self.path()).args(words);
+        run.arg(command).arg(self.path()).args(arguments);
         run.output().unwrap()
     }
 
     /// Standard output of a command that must end well and have nothing to say.
-    pub(crate) fn output(&self, command: &str, words: &[&str]) -> Vec<u8> {
-        let output = self.run(command, words);
+    pub(crate) fn output(&self, command: &str, arguments: &[&str]) -> Vec<u8> {
+        let output = self.run(command, arguments);
         assert!(output.status.success(), "{output:?}");
         assert!(output.stderr.is_empty(), "{output:?}");
         output.stdout
     }
 
     /// The JSON lines of a command.
-    pub(crate) fn records(&self, command: &str, words: &[&str]) -> Vec<Value> {
+    pub(crate) fn records(&self, command: &str, arguments: &[&str]) -> Vec<Value> {
         let mut all = vec!["--json"];
-        all.extend(words);
+        all.extend(arguments);
         records(&self.output(command, &all))
     }
 

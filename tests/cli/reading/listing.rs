@@ -237,8 +237,8 @@ fn a_directory_of_several_segments() {
         .map(|(_, name)| name)
         .collect();
     assert_eq!(names.len(), 2500);
-    let lines = |words: &[&str]| {
-        let output = golden.output("ls", words);
+    let lines = |arguments: &[&str]| {
+        let output = golden.output("ls", arguments);
         let mut names: Vec<Vec<u8>> = output
             .split(|byte| *byte == 0)
             .map(<[u8]>::to_vec)
@@ -309,7 +309,7 @@ fn du_sums() {
 #[test]
 fn du_depth_and_units() {
     let golden = Golden::unpack(ALL[2].0);
-    let lines = |words: &[&str]| String::from_utf8(golden.output("du", words)).unwrap();
+    let lines = |arguments: &[&str]| String::from_utf8(golden.output("du", arguments)).unwrap();
     let paths = |text: &str| -> Vec<String> {
         text.lines()
             .map(|line| line.rsplit('\t').next().unwrap().to_owned())

@@ -63,13 +63,13 @@ fn odd() -> Scratch {
 
 const DIRECTORY: &[u8] = b"/d\xff\n";
 
-fn run(scratch: &Scratch, words: &[&[u8]]) -> Output {
+fn run(scratch: &Scratch, arguments: &[&[u8]]) -> Output {
     let mut command = clfsload();
     command
-        .arg(OsStr::from_bytes(words[0]))
+        .arg(OsStr::from_bytes(arguments[0]))
         .arg(scratch.container("c"));
     let output = command
-        .args(words[1..].iter().map(|word| OsStr::from_bytes(word)))
+        .args(arguments[1..].iter().map(|word| OsStr::from_bytes(word)))
         .output();
     let output = output.unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -91,11 +91,11 @@ fn every_output_gives_the_exact_bytes() {
         .iter()
         .map(|name| [DIRECTORY, b"/", name].concat())
         .collect();
-    for words in [
+    for arguments in [
         &[b"ls", &b"--json"[..], DIRECTORY][..],
         &[b"ls", b"-l", b"--json", DIRECTORY],
     ] {
-        let output = run(&scratch, words);
+        let output = run(&scratch, arguments);
         let found: Vec<Vec<u8>> = records(&output.stdout)
             .iter()
             .map(|record| bytes(record, "path"))
@@ -109,11 +109,11 @@ fn every_output_gives_the_exact_bytes() {
     for (name, path) in names.iter().zip(&paths) {
         assert_eq!(run(&scratch, &[b"cat", path]).stdout, *name);
     }
-    let words: Vec<&[u8]> = [&b"stat"[..], b"--json"]
+    let arguments: Vec<&[u8]> = [&b"stat"[..], b"--json"]
         .into_iter()
         .chain(paths.iter().map(|path| &path[..]))
         .collect();
-    for (record, name) in records(&run(&scratch, &words).stdout).iter().zip(&names) {
+    for (record, name) in records(&run(&scratch, &arguments).stdout).iter().zip(&names) {
         assert_eq!(bytes(record, "name"), *name);
     }
     let link = &records(&run(&scratch, &[b"stat", b"--json", b"/link"]).stdout)[0];
@@ -123,8 +123,8 @@ fn every_output_gives_the_exact_bytes() {
 }
 
 /// Runs a command on a terminal of its own and gives what that terminal saw.
-fn on_terminal(scratch: &Scratch, words: &str) -> Vec<u8> {
-    let line = format!("'{}' {words}", env!("CARGO_BIN_EXE_clfsload"),)
+fn on_terminal(scratch: &Scratch, arguments: &str) -> Vec<u8> {
+    let line = format!("'{}' {arguments}", env!("CARGO_BIN_EXE_clfsload"),)
         .replace("CONTAINER", scratch.container("c").to_str().unwrap());
     let output = Command::new("script")
         .args(["-qec", &line, "/dev/null"])
@@ -145,12 +145,12 @@ fn on_terminal(scratch: &Scratch, words: &str) -> Vec<u8> {
 fn a_terminal_is_not_steered_and_a_shell_takes_the_names() {
     let scratch = odd();
     let directory = "$'/d\\377\\n'";
-    for words in [
+    for arguments in [
         "ls CONTAINER",
         "find CONTAINER --name '*' --type f",
         "ls -N CONTAINER",
     ] {
-        let shown = on_terminal(&scratch, &format!("{words} {directory}"));
+        let shown = on_terminal(&scratch, &format!("{arguments} {directory}"));
         let controls = shown
             .iter()
             .filter(|byte| byte.is_ascii_control() && **byte != b'\n');
@@ -177,7 +177,7 @@ fn a_terminal_is_not_steered_and_a_shell_takes_the_names() {
         .env("LC_ALL", "C")
         .output()
         .unwrap();
-    let words: Vec<&[u8]> = output.stdout.split(|byte| *byte == 0).collect();
+    let arguments: Vec<&[u8]> = output.stdout.split(|byte| *byte == 0).collect();
     let names: Vec<Vec<u8>> = odd_names().into_iter().collect();
-    assert_eq!(words[..words.len() - 1], names);
+    assert_eq!(arguments[..arguments.len() - 1], names);
 }

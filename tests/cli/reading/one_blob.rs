@@ -36,11 +36,11 @@ impl Loaded {
         let server = Azurite::shared();
         let container = Azurite::unused_name();
         server.create_container(&container);
-        let mut words = scratch.words("t", &container);
-        words[2] = ACCOUNT.to_owned();
+        let mut arguments = scratch.arguments("t", &container);
+        arguments[2] = ACCOUNT.to_owned();
         let loaded = clfsload()
             .arg("--new")
-            .args(words)
+            .args(arguments)
             .args(["--blob-endpoint", &server.endpoint()])
             .env("AZURE_STORAGE_SAS_TOKEN", container_sas(&container, "rwdl"))
             .output()
@@ -72,12 +72,12 @@ impl Loaded {
         }
     }
 
-    fn command(&self, words: &[&str], more: &[&str]) -> Command {
+    fn command(&self, arguments: &[&str], more: &[&str]) -> Command {
         let mut command = clfsload();
         command
-            .arg(words[0])
+            .arg(arguments[0])
             .arg(format!("{}/{}", self.proxy.endpoint(), self.container))
-            .args(&words[1..])
+            .args(&arguments[1..])
             .args(["--retry-patience", "2"])
             .args(more)
             .env(
@@ -89,8 +89,8 @@ impl Loaded {
         command
     }
 
-    fn run(&self, words: &[&str], more: &[&str]) -> Ran {
-        Ran::from(self.command(words, more).output().unwrap())
+    fn run(&self, arguments: &[&str], more: &[&str]) -> Ran {
+        Ran::from(self.command(arguments, more).output().unwrap())
     }
 
     /// The blob of an entry's inode.
@@ -146,7 +146,7 @@ fn what_cannot_be_read_is_reported_and_the_rest_comes_out() {
     let ran: Vec<Ran> = std::thread::scope(|scope| {
         let threads: Vec<_> = commands
             .iter()
-            .map(|(words, more)| scope.spawn(|| loaded.run(words, more)))
+            .map(|(arguments, more)| scope.spawn(|| loaded.run(arguments, more)))
             .collect();
         threads.into_iter().map(|t| t.join().unwrap()).collect()
     });
@@ -158,13 +158,13 @@ fn what_cannot_be_read_is_reported_and_the_rest_comes_out() {
     let of_file = format!("/a/f1: could not read the blob {file}");
     let of_directory = format!("/bad: could not read the blob {directory}");
     let below = "1 directory could not be read: everything below is missing";
-    for (ran, (words, _)) in ran.iter().zip(&commands) {
-        let status = if ["cat", "stat"].contains(&words[0]) {
+    for (ran, (arguments, _)) in ran.iter().zip(&commands) {
+        let status = if ["cat", "stat"].contains(&arguments[0]) {
             1
         } else {
             3
         };
-        assert_eq!(ran.status, status, "{words:?} {ran:#?}");
+        assert_eq!(ran.status, status, "{arguments:?} {ran:#?}");
     }
     for ran in &ran[..3] {
         let meanwhile = "; other requests succeeded meanwhile";

@@ -101,11 +101,11 @@ impl OnAzure {
         let server = Azurite::shared();
         let name = Azurite::unused_name();
         server.create_container(&name);
-        let mut words = scratch.words("state", &name);
-        words[2] = ACCOUNT.to_owned();
-        words.extend(["--new", "--blob-endpoint", &server.endpoint()].map(str::to_owned));
+        let mut arguments = scratch.arguments("state", &name);
+        arguments[2] = ACCOUNT.to_owned();
+        arguments.extend(["--new", "--blob-endpoint", &server.endpoint()].map(str::to_owned));
         let mut load = clfsload();
-        load.args(words)
+        load.args(arguments)
             .env("AZURE_STORAGE_SAS_TOKEN", container_sas(&name, "rwdl"));
         let output = load.output().unwrap();
         assert!(output.status.success(), "{output:#?}");
@@ -116,10 +116,10 @@ impl OnAzure {
         }
     }
 
-    fn command(&self, proxy: &FaultProxy, words: &[&str]) -> std::process::Command {
+    fn command(&self, proxy: &FaultProxy, arguments: &[&str]) -> std::process::Command {
         let mut command = clfsload();
         let url = format!("{}/{}", proxy.endpoint(), self.name);
-        command.arg(words[0]).arg(url).args(&words[1..]);
+        command.arg(arguments[0]).arg(url).args(&arguments[1..]);
         // Rights to read and list are enough.
         command.env("AZURE_STORAGE_SAS_TOKEN", container_sas(&self.name, "rl"));
         command
@@ -138,8 +138,8 @@ fn count(proxy: &FaultProxy, operation: Operation) -> usize {
 fn commands_on_a_service() {
     let azure = OnAzure::load();
     let fresh = || FaultProxy::start(&azure.server, Box::new(|_| None));
-    let output = |proxy: &FaultProxy, words: &[&str]| {
-        let output = azure.command(proxy, words).output().unwrap();
+    let output = |proxy: &FaultProxy, arguments: &[&str]| {
+        let output = azure.command(proxy, arguments).output().unwrap();
         assert!(output.status.success(), "{output:#?}");
         assert!(output.stderr.is_empty(), "{output:#?}");
         String::from_utf8(output.stdout).unwrap()

@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::golden::{ALL, Golden, LARGE, tree};
 
-fn found(golden: &Golden, words: &[&str]) -> BTreeSet<Vec<u8>> {
+fn found(golden: &Golden, arguments: &[&str]) -> BTreeSet<Vec<u8>> {
     let mut all = vec!["-0"];
-    all.extend(words);
+    all.extend(arguments);
     let output = golden.output("find", &all);
     let mut paths: Vec<Vec<u8>> = output
         .split(|byte| *byte == 0)
@@ -74,22 +74,22 @@ fn filters_select_what_they_say() {
             |_, node| (1_400_000_041..1_400_000_070).contains(&node["mtime_s"].as_u64().unwrap()),
         ),
     ];
-    for (words, test) in cases {
+    for (arguments, test) in cases {
         let expected: BTreeSet<Vec<u8>> = tree
             .iter()
             .filter(|(path, node)| test(path, node))
             .map(|(path, _)| path.clone())
             .collect();
-        assert!(!expected.is_empty(), "{words:?}");
-        assert_eq!(found(&golden, words), expected, "{words:?}");
+        assert!(!expected.is_empty(), "{arguments:?}");
+        assert_eq!(found(&golden, arguments), expected, "{arguments:?}");
     }
 }
 
 #[test]
 fn starts_and_depth() {
     let golden = Golden::unpack(ALL[0].0);
-    let paths = |words: &[&str]| -> Vec<String> {
-        let found = found(&golden, words);
+    let paths = |arguments: &[&str]| -> Vec<String> {
+        let found = found(&golden, arguments);
         found
             .into_iter()
             .map(|path| String::from_utf8(path).unwrap())

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use crate::support::command::clfsload;
 use crate::support::kinds::{Kind, Kinds};
 
-fn run(container: &Path, words: &[&str]) -> (Option<i32>, String, String) {
-    let (command, rest) = words.split_first().unwrap();
+fn run(container: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let (command, rest) = arguments.split_first().unwrap();
     let output: Output = clfsload()
         .arg(command)
         .arg(container)
@@ -74,15 +74,15 @@ fn commands(kind: &Kind, container: &Path) {
         true => &[],
         false => &[&["ls", "-lR"], &["find", "--uid", "1000"], &["du"]],
     };
-    for words in listing {
+    for arguments in listing {
         if what.ends_with("device") || matches!(what, "fifo" | "socket") {
             // du does not read inodes of what has no size.
-            if words[0] == "du" {
+            if arguments[0] == "du" {
                 continue;
             }
         }
-        let (status, stdout, stderr) = run(container, words);
-        assert_eq!(status, Some(3), "{what}: {words:?} {stderr}");
+        let (status, stdout, stderr) = run(container, arguments);
+        assert_eq!(status, Some(3), "{what}: {arguments:?} {stderr}");
         // A directory is reported as an entry and when it is to be listed.
         let is_expected = |line: &str| {
             line.contains(&said)
@@ -91,7 +91,7 @@ fn commands(kind: &Kind, container: &Path) {
         };
         assert!(stderr.lines().all(is_expected), "{what}: {stderr}");
         assert!(stderr.contains(&said), "{what}: {stderr}");
-        if path != "/" && words[0] != "du" {
+        if path != "/" && arguments[0] != "du" {
             assert!(stdout.contains("bob"), "{what}: {stdout}");
         }
     }

@@ -8,7 +8,7 @@ use crate::support::command::{Scratch, clfsload, run};
 const COMMANDS: [&str; 5] = ["ls", "stat", "cat", "du", "find"];
 
 /// The words of a command on a container; stat and cat need a path.
-fn words<'a>(command: &'a str, container: &'a str) -> Vec<&'a str> {
+fn arguments<'a>(command: &'a str, container: &'a str) -> Vec<&'a str> {
     match command {
         "stat" | "cat" => vec![command, container, "/"],
         _ => vec![command, container],
@@ -75,7 +75,7 @@ fn what_is_no_container_is_told_in_a_sentence() {
         ),
     ] {
         for command in COMMANDS {
-            let ran = run(words(command, container)).refused(status, what);
+            let ran = run(arguments(command, container)).refused(status, what);
             assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
             assert!(ran.stdout.is_empty(), "{ran:?}");
             assert!(!ran.stderr.contains("c2VjcmV0"), "{ran:?}");
@@ -120,7 +120,7 @@ fn a_path_that_is_not_there() {
 fn wrong_options() {
     let golden = Golden::unpack(PLAIN);
     let container = golden.path().to_str().unwrap();
-    for words in [
+    for arguments in [
         &["ls"][..],
         &["ls", container, "-R", "-0"],
         &["ls", container, "--json", "-0"],
@@ -133,7 +133,7 @@ fn wrong_options() {
         &["find", container, "--size", "many"],
         &["find", container, "--older-than", "yesterday"],
     ] {
-        run(words).expect(2);
+        run(arguments).expect(2);
     }
 }
 

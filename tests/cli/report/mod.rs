@@ -149,10 +149,10 @@ fn a_running_load_has_a_page() {
             .collect();
         fs::write(scratch.source().join(format!("f{number}")), content).unwrap();
     }
-    let mut words = scratch.words("t", "t");
-    words.extend(["--new", "--bandwidth-limit", "128K"].map(str::to_owned));
+    let mut arguments = scratch.arguments("t", "t");
+    arguments.extend(["--new", "--bandwidth-limit", "128K"].map(str::to_owned));
     let mut load = clfsload()
-        .args(words)
+        .args(arguments)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

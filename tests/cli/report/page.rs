@@ -143,8 +143,8 @@ impl Page {
 
     fn assert_usable(&self) {
         for place in &self.links {
-            let words = &self.ids[place];
-            assert!(!words.trim().is_empty(), "{place} is empty");
+            let text = &self.ids[place];
+            assert!(!text.trim().is_empty(), "{place} is empty");
         }
         let count = |name: &str| self.elements.get(name).copied().unwrap_or_default();
         assert_eq!(

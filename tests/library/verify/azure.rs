@@ -18,11 +18,11 @@ fn a_container_in_azurite() {
     let server = Azurite::shared();
     let container = Azurite::unused_name();
     server.create_container(&container);
-    let mut words = scratch.words("t", &container);
-    words[2] = ACCOUNT.to_owned();
+    let mut arguments = scratch.arguments("t", &container);
+    arguments[2] = ACCOUNT.to_owned();
     let loaded = clfsload()
         .arg("--new")
-        .args(words)
+        .args(arguments)
         .args(["--blob-endpoint", &server.endpoint(), "--verify"])
         .env("AZURE_STORAGE_SAS_TOKEN", container_sas(&container, "rwdl"))
         .output()

@@ -17,7 +17,7 @@ fn interrupted(scratch: &Scratch, place: &str) {
     }
     let output = clfsload()
         .arg("--new")
-        .args(scratch.words("t", "t"))
+        .args(scratch.arguments("t", "t"))
         .args(["--seed", SEED])
         .env("CLFSLOAD_CRASH_AT", place)
         .output()

@@ -15,9 +15,9 @@ use crate::support::tree;
 fn verify(scratch: &Scratch, options: &[&str]) -> crate::support::command::Ran {
     let container = scratch.container("t").display().to_string();
     let source = scratch.source().display().to_string();
-    let mut words = vec!["verify", &container, "--source", &source];
-    words.extend(options);
-    run(words)
+    let mut arguments = vec!["verify", &container, "--source", &source];
+    arguments.extend(options);
+    run(arguments)
 }
 
 #[test]

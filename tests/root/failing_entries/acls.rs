@@ -191,22 +191,22 @@ fn the_group_gets_its_own_permissions_and_what_is_lost_is_counted() {
         (&json!("warning"), &json!("not-stored"), &json!(6))
     );
     let state = scratch.path("t");
-    let words = |words: &[&str]| {
+    let arguments = |arguments: &[&str]| {
         let state = state.display().to_string();
-        let words: Vec<String> = words
+        let arguments: Vec<String> = arguments
             .iter()
             .map(|word| word.replace("STATE", &state))
             .collect();
-        run(words).expect(0)
+        run(arguments).expect(0)
     };
-    let status = words(&["status", "--json", "STATE"]);
+    let status = arguments(&["status", "--json", "STATE"]);
     assert_eq!(last_line(&status.stdout)["not_stored"], json!(lost()));
-    let status = words(&["status", "STATE"]).stdout;
+    let status = arguments(&["status", "STATE"]).stdout;
     assert!(
         status.contains("  6 entries: POSIX access ACL not stored"),
         "{status}"
     );
-    let report = words(&["report", "STATE"]).stdout;
+    let report = arguments(&["report", "STATE"]).stdout;
     assert!(
         report.contains("6 entries: POSIX access ACL not stored"),
         "{report}"

@@ -101,7 +101,7 @@ impl Trigger {
 
 fn load(scratch: &Scratch, more: &[&str]) -> std::thread::JoinHandle<Ran> {
     let mut command = clfsload();
-    command.args(scratch.words("t", "t")).args(["--seed", SEED]);
+    command.args(scratch.arguments("t", "t")).args(["--seed", SEED]);
     // autofs does not bother the process group of its daemon.
     command.args(more).process_group(0);
     std::thread::spawn(move || Ran::from(command.output().unwrap()))

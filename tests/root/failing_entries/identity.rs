@@ -19,7 +19,7 @@ fn assert_content(fixture: &Fixture, name: &str) {
         .into_iter()
         .filter(|line| {
             let of_numbers = ["objects, not", "shares its object", ": ino: "];
-            !of_numbers.iter().any(|words| line.contains(words))
+            !of_numbers.iter().any(|text| line.contains(text))
         })
         .collect();
     assert!(differences.is_empty(), "{differences:#?}");
@@ -36,7 +36,7 @@ fn files_with_one_inode_number_keep_their_content() {
         source.link(&format!("n/{name}2"), &format!("m/{name}1"));
         source.show_number(&format!("m/{name}1"), 77);
     }
-    let words =
+    let message =
         "names with the inode number of another file, but other attributes: 2 (first: m/b1)";
     let ran = fixture.load("t", &["--output", "json"]).expect(0);
     assert_content(&fixture, "t");
@@ -57,7 +57,7 @@ fn files_with_one_inode_number_keep_their_content() {
         (&last["unlike_names"], &last["links"]),
         (&2.into(), &3.into())
     );
-    let ran = fixture.load("people", &[]).refused(0, words);
+    let ran = fixture.load("people", &[]).refused(0, message);
     let counted = "2 names with the inode number of another file, but other attributes";
     assert!(ran.stdout.contains(counted), "{ran:#?}");
     let state = fixture.scratch.path("t").display().to_string();
@@ -132,7 +132,7 @@ fn an_inode_number_that_changes_alone_is_no_other_file() {
 
 fn crash(fixture: &Fixture, name: &str, at: &str) {
     let mut command = clfsload();
-    command.args(fixture.scratch.words(name, name));
+    command.args(fixture.scratch.arguments(name, name));
     command.args(["--new", "--seed", SEED, "--preserve_hardlinks", "1"]);
     let ran = Ran::from(command.env("CLFSLOAD_CRASH_AT", at).output().unwrap());
     assert_eq!(ran.status, -1, "{at}: {ran:#?}");
@@ -231,8 +231,8 @@ fn a_source_without_any_recorded_entry_is_not_accepted() {
     drop(fixture.source);
     fixture.source = FaultySource::mount(&fixture.scratch.source());
     fixture.source.touch("");
-    for words in ["inodes", "attributes", "accept"] {
-        let ran = fixture.resume("t", &["--source-identity", words]);
+    for choice in ["inodes", "attributes", "accept"] {
+        let ran = fixture.resume("t", &["--source-identity", choice]);
         ran.refused(
             2,
             "none of the recorded entries that were compared is in it",
@@ -253,7 +253,7 @@ fn a_source_that_answers_with_an_error_is_not_a_wrong_command() {
     fixture.source.fault(failing("large"));
     let place = "ScanListed";
     let mut command = clfsload();
-    command.args(fixture.scratch.words("t", "t"));
+    command.args(fixture.scratch.arguments("t", "t"));
     let ran = Ran::from(command.env("CLFSLOAD_CRASH_AT", place).output().unwrap());
     assert_eq!(ran.status, -1, "{ran:#?}");
     for path in ["small", "links"] {
@@ -261,9 +261,9 @@ fn a_source_that_answers_with_an_error_is_not_a_wrong_command() {
     }
     fixture.resume("t", &[]).refused(1, "cannot be used");
     let fault = Fault::new("", Call::Stat, Act::Fail(fuser::Errno::ENOTCONN));
-    let words = fixture.scratch.words("t", "t");
+    let arguments = fixture.scratch.arguments("t", "t");
     fixture.source.fault(fault);
-    run(words).refused(1, "cannot be used");
+    run(arguments).refused(1, "cannot be used");
     let source = &fixture.source;
     source.without_faults(|| fixture.resume("t", &[]).expect(0));
 }

@@ -15,10 +15,10 @@ use clfsload_checker::{CompareOptions, FolderBlobs, check, compare};
 const UID: u32 = 65_534;
 
 fn load(scratch: &Scratch, options: &[&str]) -> Output {
-    let mut words = scratch.words("t", "t");
-    words.extend(options.iter().map(|option| (*option).to_owned()));
+    let mut arguments = scratch.arguments("t", "t");
+    arguments.extend(options.iter().map(|option| (*option).to_owned()));
     let mut command = clfsload();
-    command.args(words).uid(UID).gid(UID);
+    command.args(arguments).uid(UID).gid(UID);
     command.output().unwrap()
 }
 

@@ -32,7 +32,7 @@ fn json(line: &str) -> Value {
 fn what_is_missing_below_directories_is_reported_first() {
     let Some(fixture) = closed() else { return };
     let state = fixture.scratch.path("t").display().to_string();
-    let words = |words: &[&str]| run(words.iter().chain(&[state.as_str()])).expect(0).stdout;
+    let arguments = |arguments: &[&str]| run(arguments.iter().chain(&[state.as_str()])).expect(0).stdout;
     for (finished, options) in [(false, &[][..]), (true, &["--skip-failed"])] {
         let ran = match finished {
             false => fixture.load("t", options),
@@ -61,7 +61,7 @@ fn what_is_missing_below_directories_is_reported_first() {
         ];
         assert_eq!(subtrees, expected);
 
-        let status = words(&["status"]);
+        let status = arguments(&["status"]);
         let first = format!("incomplete: {SENTENCE}\nfailed entries, by reason:");
         assert!(status.contains(&first), "{status}");
         assert_eq!(
@@ -69,12 +69,12 @@ fn what_is_missing_below_directories_is_reported_first() {
             finished,
             "{status}"
         );
-        let status = json(&words(&["status", "--json"]));
+        let status = json(&arguments(&["status", "--json"]));
         assert_eq!(status["unlisted_directories"], 1);
         assert_eq!(status["unknown_entries"], 1);
         assert_eq!(status["progress"]["unlisted_directories"], 1);
 
-        let page = words(&["report"]);
+        let page = arguments(&["report"]);
         let first = format!("<strong>Incomplete: {SENTENCE}.</strong></p>");
         assert!(page.contains(&first), "{page}");
         assert_eq!(page.contains("<strong>finished, but incomplete"), finished);

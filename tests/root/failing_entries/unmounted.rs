@@ -9,13 +9,13 @@ use crate::support::mounts;
 use crate::support::skip::skip;
 
 /// Runs the command in a mount namespace of its own, in which /etc/fstab is another.
-fn run_with_fstab(fstab: &Path, words: &[String]) -> Ran {
+fn run_with_fstab(fstab: &Path, arguments: &[String]) -> Ran {
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c"]);
     command
         .arg("mount --bind \"$0\" /etc/fstab && exec \"$@\"")
         .arg(fstab);
-    command.arg(clfsload().get_program()).args(words);
+    command.arg(clfsload().get_program()).args(arguments);
     Ran::from(command.output().unwrap())
 }
 
@@ -44,9 +44,9 @@ fn a_mount_point_of_fstab_that_is_empty_is_told() {
         "nothing is mounted on {}, which is a mount point",
         inside.display()
     );
-    let mut words = scratch.words("t", "t");
-    words.push("--new".to_owned());
-    run_with_fstab(&fstab, &words).refused(0, &told);
+    let mut arguments = scratch.arguments("t", "t");
+    arguments.push("--new".to_owned());
+    run_with_fstab(&fstab, &arguments).refused(0, &told);
     let ran = survey(&fstab, &source).expect(0);
     assert!(
         ran.stdout
@@ -56,9 +56,9 @@ fn a_mount_point_of_fstab_that_is_empty_is_told() {
     assert!(ran.stdout.contains("in side"), "{ran:#?}");
     // What is mounted, or holds something, is not told.
     fs::write(inside.join("file"), "content").unwrap();
-    let mut words = scratch.words("u", "u");
-    words.push("--new".to_owned());
-    let ran = run_with_fstab(&fstab, &words).expect(0);
+    let mut arguments = scratch.arguments("u", "u");
+    arguments.push("--new".to_owned());
+    let ran = run_with_fstab(&fstab, &arguments).expect(0);
     assert!(!ran.stderr.contains("nothing is mounted"), "{ran:#?}");
     let ran = survey(&fstab, &source).expect(0);
     assert!(!ran.stdout.contains("/etc/fstab"), "{ran:#?}");

@@ -5,4 +5,4 @@ mod estimates;
 mod figures;
 mod problems;
 mod surveyed;
-mod words;
+mod arguments;

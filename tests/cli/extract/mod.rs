@@ -13,4 +13,4 @@ mod resume;
 mod round_trip;
 mod standing;
 mod users;
-mod words;
+mod arguments;

@@ -36,7 +36,7 @@ fn every_file_has_its_content() {
 }
 
 #[test]
-fn ranges_around_the_borders_of_segments() {
+fn ranges_at_segment_boundaries_are_exact() {
     let golden = Golden::unpack(LARGE);
     let path = "/compressible-16MiB+16KiB";
     let whole = golden.output("cat", &[path]);

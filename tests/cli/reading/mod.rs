@@ -11,4 +11,4 @@ mod one_blob;
 mod requests;
 mod searching;
 mod swapped;
-mod words;
+mod arguments;

@@ -1,4 +1,4 @@
-//! The checker is not toothless: each kind of damage to a sound container gives the finding it must.
+//! Tests of the checker: each kind of damage to a valid container causes the expected findings.
 
 pub(crate) mod cases_content;
 pub(crate) mod cases_names;
@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use clfsload_checker::{Rule, check};
 use fixture::Fixture;
 
-/// What is damaged, the rules that are then broken (no others), and how.
+/// A description of the damage, the rules that it violates (and no others), and the function that causes it.
 pub(crate) type Case = (&'static str, &'static [Rule], fn(&mut Fixture));
 
 fn run(cases: &[Case], sound: &Fixture) -> BTreeSet<Rule> {
@@ -43,18 +43,18 @@ fn run(cases: &[Case], sound: &Fixture) -> BTreeSet<Rule> {
 }
 
 #[test]
-fn the_undamaged_container_is_sound() {
+fn the_undamaged_container_is_valid() {
     let fixture = Fixture::new();
     let checked = check(&fixture.container.blobs);
     checked.assert_clean();
-    // All that was put in can be reached.
+    // Everything in the container is reachable.
     assert_eq!(checked.tree.len(), fixture.paths);
     let kinds: BTreeSet<clfsload_checker::Kind> =
         checked.tree.values().map(|node| node.kind).collect();
     assert_eq!(kinds.len(), 7);
 }
 
-/// Every rule is broken by at least one damage, and each damage breaks just the rules it should.
+/// At least one case violates each rule, and each case violates exactly the expected rules.
 #[test]
 fn every_damage_is_found() {
     let sound = Fixture::new();

@@ -1,4 +1,4 @@
-//! Directories that cannot be listed hide trees of unknown size: each output says so, first.
+//! Directories that cannot be listed hide subtrees of unknown size. Each output reports this first.
 
 use fuser::Errno;
 use serde_json::Value;
@@ -29,7 +29,7 @@ fn json(line: &str) -> Value {
 }
 
 #[test]
-fn what_is_missing_below_directories_is_reported_first() {
+fn unlistable_directories_are_reported_first() {
     let Some(fixture) = closed() else { return };
     let state = fixture.scratch.path("t").display().to_string();
     let arguments = |arguments: &[&str]| run(arguments.iter().chain(&[state.as_str()])).expect(0).stdout;
@@ -83,7 +83,7 @@ fn what_is_missing_below_directories_is_reported_first() {
 }
 
 #[test]
-fn json_and_azcopy_say_it_too() {
+fn json_and_azcopy_report_unlistable_directories() {
     let Some(fixture) = closed() else { return };
     let ran = fixture.load("json", &["--output", "json"]).expect(3);
     let last = json(ran.stdout.lines().last().unwrap());
@@ -97,7 +97,7 @@ fn json_and_azcopy_say_it_too() {
 }
 
 #[test]
-fn a_dry_run_says_it() {
+fn a_dry_run_reports_unlistable_directories() {
     let Some(fixture) = closed() else { return };
     let source = fixture.scratch.source().display().to_string();
     let ran = run(["--dry-run", &source]).expect(3);
@@ -107,9 +107,9 @@ fn a_dry_run_says_it() {
     assert_eq!(json(&ran.stdout)["unlisted_directories"], 1);
 }
 
-/// Nothing is said of subtrees where none is missing.
+/// No output mentions subtrees if none is missing.
 #[test]
-fn a_file_that_fails_hides_nothing() {
+fn a_failed_file_hides_no_subtree() {
     let Some(fixture) = Fixture::new() else {
         return;
     };

@@ -1,4 +1,4 @@
-//! Commands that cannot be carried out: one clear sentence, the exit status, and nothing written.
+//! Refused commands: one clear message, the exit status, and nothing written.
 
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
@@ -8,14 +8,14 @@ use crate::support::command::{Ran, Scratch, clfsload, run};
 use clfsload_checker::{FolderBlobs, check};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A scratch place with a source of one file.
+/// A scratch folder with a source of one file.
 fn scratch() -> Scratch {
     let scratch = Scratch::new();
     std::fs::write(scratch.source().join("file"), "content").unwrap();
     scratch
 }
 
-/// Runs a load with some of its words replaced.
+/// Runs a load with some of its arguments replaced.
 fn with_arguments(scratch: &Scratch, change: impl FnOnce(&mut Vec<String>)) -> Ran {
     let mut arguments = scratch.arguments("state", "container");
     arguments.push("--new".to_owned());
@@ -29,7 +29,7 @@ fn untouched(scratch: &Scratch) {
 }
 
 #[test]
-fn a_source_that_is_missing_or_no_directory() {
+fn a_source_that_is_missing_or_not_a_directory_is_refused() {
     let scratch = scratch();
     let missing = scratch.path("missing").display().to_string();
     with_arguments(&scratch, |arguments| arguments[1] = missing).refused(2, "missing cannot be used");
@@ -39,7 +39,7 @@ fn a_source_that_is_missing_or_no_directory() {
 }
 
 #[test]
-fn folders_that_lie_one_in_the_other() {
+fn nested_folders_are_refused() {
     let scratch = scratch();
     let inside = scratch.source().join("state").display().to_string();
     with_arguments(&scratch, |arguments| arguments[0] = inside).refused(2, "are one inside the other");
@@ -51,15 +51,15 @@ fn folders_that_lie_one_in_the_other() {
     with_arguments(&scratch, |arguments| arguments[0] = hidden).refused(2, "are one inside the other");
     let container = format!("file://{}", scratch.source().display());
     with_arguments(&scratch, |arguments| arguments[2] = container).refused(2, "are one inside the other");
-    // A sibling whose name begins alike is something else.
+    // A sibling whose name has the same prefix is not inside.
     let sibling = scratch.path("source-state").display().to_string();
     with_arguments(&scratch, |arguments| arguments[0] = sibling).expect(0);
     assert_eq!(std::fs::read_dir(scratch.source()).unwrap().count(), 1);
 }
 
-/// A mistyped path, or a disk that is not mounted: nothing is made in its place.
+/// A mistyped path, or a disk that is not mounted: no folders are created in its place.
 #[test]
-fn folders_whose_parents_are_missing() {
+fn folders_without_parents_are_not_created() {
     let scratch = scratch();
     let nowhere = scratch.path("nosuchdir");
     let sentence = format!(
@@ -77,14 +77,14 @@ fn folders_whose_parents_are_missing() {
     .refused(2, &sentence);
     assert!(!nowhere.exists());
     untouched(&scratch);
-    // The folder of the container itself is made.
+    // The folder of the container itself is created.
     with_arguments(&scratch, |_| {}).expect(0);
 }
 
-/// The folder of a container is gone or another one, as when its disk is not mounted: neither made nor
-/// taken for the container, however far the transfer is.
+/// The folder of a container is missing or another one, as when its disk is not mounted. In any phase of the transfer,
+/// it is neither created nor used as the container.
 #[test]
-fn a_folder_of_another_disk_is_not_the_container() {
+fn a_folder_of_another_disk_is_not_used_as_the_container() {
     let scratch = scratch();
     scratch.load("finished", &[]).expect(0);
     std::fs::write(scratch.source().join("closed"), "x").unwrap();
@@ -117,7 +117,7 @@ fn a_folder_of_another_disk_is_not_the_container() {
 }
 
 #[test]
-fn a_state_that_exists_or_does_not() {
+fn new_requires_an_empty_state_and_a_resume_an_existing_one() {
     let scratch = scratch();
     scratch
         .resume("t", &[])
@@ -132,7 +132,7 @@ fn a_state_that_exists_or_does_not() {
 }
 
 #[test]
-fn a_container_that_is_not_empty() {
+fn a_container_that_is_not_empty_is_refused() {
     let scratch = scratch();
     let container = scratch.container("t");
     std::fs::create_dir_all(&container).unwrap();
@@ -143,7 +143,7 @@ fn a_container_that_is_not_empty() {
 }
 
 #[test]
-fn a_resume_with_other_options() {
+fn a_resume_with_other_options_is_refused() {
     let scratch = scratch();
     let options = ["--compression", "DISABLED", "--preserve_hardlinks", "1"];
     scratch.load("t", &options).expect(0);
@@ -169,9 +169,9 @@ fn a_resume_with_other_options() {
 }
 
 #[test]
-fn a_container_that_another_state_began() {
+fn a_container_of_another_transfer_is_refused() {
     let scratch = scratch();
-    // A transfer that has begun and is at rest: its one file cannot be loaded.
+    // A transfer that has started and is paused: its only file cannot be loaded.
     std::fs::remove_file(scratch.source().join("file")).unwrap();
     std::os::unix::fs::symlink("x".repeat(1024), scratch.source().join("long")).unwrap();
     scratch
@@ -194,7 +194,7 @@ fn a_container_that_another_state_began() {
 }
 
 #[test]
-fn words_that_are_no_account_container_or_option() {
+fn invalid_accounts_containers_and_options_are_refused() {
     let scratch = scratch();
     let set =
         |index: usize, word: &str| with_arguments(&scratch, |arguments| arguments[index] = word.to_owned());
@@ -215,7 +215,7 @@ fn words_that_are_no_account_container_or_option() {
     untouched(&scratch);
 }
 
-/// A load into Azurite with a token.
+/// Runs a load into Azurite with a token.
 fn azure(scratch: &Scratch, server: &Azurite, container: &str, sas: &str) -> Ran {
     with_arguments(scratch, |arguments| {
         arguments[2] = ACCOUNT.to_owned();
@@ -226,7 +226,7 @@ fn azure(scratch: &Scratch, server: &Azurite, container: &str, sas: &str) -> Ran
 }
 
 #[test]
-fn tokens_and_containers_that_azure_refuses() {
+fn tokens_and_containers_that_azure_rejects_are_reported() {
     let scratch = scratch();
     let server = Azurite::shared();
     let name = Azurite::unused_name();
@@ -258,7 +258,7 @@ fn tokens_and_containers_that_azure_refuses() {
     // Cut off by the shell at an unquoted "&".
     let (cut, _) = good.split_once('&').unwrap();
     azure(&scratch, &server, &name, cut).refused(2, "quot");
-    // A token too many is not shown either.
+    // A second token is not shown either.
     let ran = with_arguments(&scratch, |arguments| arguments.extend([good.clone(), good.clone()]));
     let (_, signature) = good.split_once("sig=").unwrap();
     assert!(!ran.expect(2).stderr.contains(signature));
@@ -268,7 +268,7 @@ fn tokens_and_containers_that_azure_refuses() {
 }
 
 #[test]
-fn bounds_that_are_too_narrow_or_too_wide() {
+fn limits_that_are_too_low_or_too_high_are_refused() {
     let scratch = scratch();
     scratch
         .load("t", &["--memory", "31M"])
@@ -287,19 +287,19 @@ fn bounds_that_are_too_narrow_or_too_wide() {
         .args(arguments)
         .output()
         .unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.contains("may open 1000"), "{told}");
-    assert!(told.contains("at most 312"), "{told}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("may open 1000"), "{message}");
+    assert!(message.contains("at most 312"), "{message}");
     untouched(&scratch);
 }
 
 #[test]
-fn bounds_may_change_from_run_to_run() {
+fn limits_may_change_between_runs() {
     const FILES: usize = 40;
     let scratch = Scratch::new();
     for number in 0..FILES {
-        // 2.5 MiB in all: at 64 KiB a second they take long enough to be stopped in the middle.
+        // 2.5 MiB in total. At 64 KiB per second, the load is slow enough to be stopped during the run.
         let file = scratch.source().join(number.to_string());
         std::fs::write(file, vec![number as u8; 64 << 10]).unwrap();
     }

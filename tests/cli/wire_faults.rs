@@ -1,4 +1,4 @@
-//! Faults of single requests. The container always becomes the one of an undisturbed load.
+//! Faults of single requests. The container always equals that of an undisturbed load.
 //! docs/reliability.md, "Faults on the wire", names these tests.
 
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use crate::support::fault_proxy::{Call, Fault, FaultProxy, Script};
 use crate::support::wire::Wire;
 use clfsload::container::Operation;
 
-/// Returns a script that injects `fault` into the first put of every `every`-th object.
+/// Returns a script that injects `fault` into the first upload of every `every`-th object.
 fn every_nth(every: u64, fault: Fault) -> Script {
     let puts = Mutex::new(0u64);
     Box::new(move |call| {
@@ -22,7 +22,7 @@ fn every_nth(every: u64, fault: Fault) -> Script {
     })
 }
 
-/// Loads with repeated faults. The load must succeed and retry each failed put once.
+/// Loads with repeated faults. The load must succeed and retry each failed upload once.
 fn assert_retried(fault: Fault, wording: &str) -> FaultProxy {
     let wire = Wire::new();
     let proxy = wire.proxy(every_nth(16, fault.clone()));
@@ -57,7 +57,7 @@ fn errors_of_the_service() {
     assert_retried(Fault::refusal(500, "InternalError"), "the service failed");
 }
 
-/// Loads from which the service throttles every fourth object once. This is reported once, and not as an outage.
+/// Runs a load in which the service throttles every fourth object once. This is reported once, and not as an outage.
 fn assert_throttled(fault: Fault) {
     let wire = Wire::new();
     let proxy = wire.proxy(every_nth(4, fault.clone()));
@@ -141,7 +141,7 @@ fn resets_before_the_response() {
 #[test]
 fn lost_responses() {
     let proxy = assert_retried(Fault::LostResponse, "the connection broke");
-    // The service stored these blobs, and the second put replaced them.
+    // The service stored these blobs, and the second upload replaced them.
     assert!(proxy.faults().iter().all(|call| call.status == Some(201)));
 }
 
@@ -223,7 +223,7 @@ fn random_faults() {
     }
 }
 
-/// Loads with one put that fails permanently. The load must pause, and a resume must complete it.
+/// Loads with one upload that fails permanently. The load must pause, and a resume must complete it.
 fn assert_paused(fault: Fault, wording: &str) {
     let wire = Wire::new();
     let puts = Mutex::new(0);

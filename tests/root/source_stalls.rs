@@ -204,6 +204,6 @@ fn a_signal_does_not_wait_for_a_listing_that_hangs() {
 }
 
 #[test]
-fn a_second_signal_ends_at_once() {
+fn a_second_signal_ends_the_process_immediately() {
     pauses_on_signal("slow/small", Call::Open, 2);
 }

@@ -20,7 +20,7 @@ pub(crate) struct Kind {
     /// The entry that is damaged; `None` if no entry becomes unreadable.
     pub(crate) damaged: Option<&'static str>,
     /// The other paths that become unreachable.
-    pub(crate) gone: &'static [&'static str],
+    pub(crate) unreachable: &'static [&'static str],
 }
 
 /// The container.
@@ -171,14 +171,14 @@ fn kind(
     blob: String,
     other: Option<String>,
     damaged: Option<&'static str>,
-    gone: &'static [&'static str],
+    unreachable: &'static [&'static str],
 ) -> Kind {
     Kind {
         what,
         blob,
         other,
         damaged,
-        gone,
+        unreachable,
     }
 }
 

@@ -1,5 +1,5 @@
-//! The documentation is true: its commands run, its links lead somewhere, and the messages that it explains are
-//! those of the program.
+//! The documentation is correct: its commands run, its links have targets, and it explains the messages of the
+//! program.
 
 mod commands;
 mod links;

@@ -1,4 +1,4 @@
-//! The command line, and that nothing is changed.
+//! The arguments, and that a dry run changes nothing.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -65,7 +65,7 @@ fn invalid_arguments_are_refused() {
     run(&scratch, &[source, "--no-such-option"]).refused(2, "--no-such-option");
     let help = run(&scratch, &["--help"]).expect(0);
     assert!(help.stdout.contains("--dry_run_gb"), "{}", help.stdout);
-    // Its own files must not be surveyed.
+    // The temporary files of the command must not be surveyed.
     let mut command = clfsload();
     let command = command.env("TMPDIR", source).args(["--dry-run", source]);
     Ran::from(command.output().unwrap()).refused(2, "set TMPDIR");
@@ -80,13 +80,13 @@ fn invalid_arguments_are_refused() {
 }
 
 #[test]
-fn a_signal_stops_it() {
+fn a_signal_stops_a_dry_run() {
     if !FaultySource::is_possible() {
         return;
     }
     let scratch = Scratch::new();
     let source = FaultySource::mount(&scratch.source());
-    // With 64 threads and 100 ms for each, half a minute.
+    // With 64 threads and 100 ms per call, this takes half a minute.
     for file in 0..20_000 {
         source.file(format!("file-{file}"), 10);
     }

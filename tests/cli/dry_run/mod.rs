@@ -1,5 +1,4 @@
-//! `--dry-run`: its figures agree with the tree, its estimate agrees with a load, and it writes
-//! nothing.
+//! `--dry-run`: its figures match the tree, its estimate matches a load, and it writes nothing.
 
 mod estimates;
 mod figures;

@@ -63,7 +63,7 @@ fn a_file_without_a_segment_is_skipped() {
     assert_eq!((done.summary.files, done.summary.symlinks), (2, 1));
     assert_eq!(names(&place), ["inner", "inner/file", "link", "small"]);
 
-    // When the segment is back, only this file is extracted.
+    // After the segment is restored, only this file is extracted.
     let done = place.extract(&sample.sound).with_problems(&[]);
     assert_eq!((done.summary.files, done.summary.up_to_date), (1, 3));
     assert_eq!(
@@ -91,7 +91,7 @@ fn a_damaged_segment_names_the_blob() {
 }
 
 #[test]
-fn inodes_of_files_and_directories() {
+fn damaged_inodes_of_files_and_directories_are_skipped() {
     let sample = sample();
     let (small, inner) = (
         blob_of(&sample.sound, sample.small),
@@ -123,9 +123,9 @@ fn kept(place: &Place, damaged: &Counted, name: &str) {
     assert!(!found.contains_key("big"));
 }
 
-/// The readable parts replace nothing, not even those of an earlier run.
+/// The readable parts replace no file, not even the parts of an earlier run.
 #[test]
-fn what_can_be_read_is_kept_on_demand() {
+fn readable_parts_are_kept_on_request() {
     let sample = sample();
     let segment = segments_of(&sample.sound, sample.big)[0].clone();
     let damaged = without(&sample.sound, &segment);
@@ -139,9 +139,9 @@ fn what_can_be_read_is_kept_on_demand() {
     assert_eq!(found.len(), 7, "{:?}", found.keys());
 }
 
-/// Under the name of another file they would count as that file, or be replaced by it.
+/// Under the name of another file, the parts would count as that file or be replaced by it.
 #[test]
-fn readable_parts_leave_the_names_of_others() {
+fn readable_parts_never_use_the_names_of_other_files() {
     let mut build = Builder::new();
     let mut root = build.root();
     let big = file(&mut build, &mut root, "big", &big_content());
@@ -155,7 +155,7 @@ fn readable_parts_leave_the_names_of_others() {
     kept(&place, &damaged, "big.damaged-3");
     let found = contents(&place.destination());
     assert_eq!(found["big.damaged-2"], Some(b"another".to_vec()));
-    // Before the other file is extracted.
+    // This happens before the other file is extracted.
     std::fs::remove_file(place.destination().join("big.damaged-2")).unwrap();
     let done = place.extract_with(&damaged, |options| {
         options.keep_damaged = true;
@@ -164,8 +164,8 @@ fn readable_parts_leave_the_names_of_others() {
     done.with_problems(&[("/big", "the readable parts are in big.damaged-4,")]);
 }
 
-/// The readable parts of a damaged file never count as the complete file: neither if the container has a file of
-/// that name, size and time, nor when they were moved to the file's own name.
+/// The readable parts of a damaged file never count as the complete file, even if the container has a file of that
+/// name, size and time, or if they were renamed to the file's own name.
 #[test]
 fn readable_parts_never_count_as_a_complete_file() {
     let sample = sample();
@@ -188,9 +188,9 @@ fn readable_parts_never_count_as_a_complete_file() {
     }
 }
 
-/// An entry that breaks a rule but can be read is extracted and counted.
+/// An entry that violates a rule but can be read is extracted and counted.
 #[test]
-fn deviations_keep_nothing_back() {
+fn entries_with_deviations_are_extracted() {
     let mut build = Builder::new();
     let mut root = build.root();
     let odd = file(&mut build, &mut root, "odd", b"odd");
@@ -200,7 +200,7 @@ fn deviations_keep_nothing_back() {
     let deviating = changed(&sound, |name, bytes| {
         if name == blob {
             let payload = clfs_format::unwrap(bytes, 1 << 20).unwrap().into_owned();
-            // The first handle's fifth word is 0 in everything that loaders write.
+            // The fifth word of the first handle is 0 in everything that loaders write.
             *bytes = [&[0; 4], &payload[..16], &[1], &payload[17..]].concat();
         }
         true

@@ -1,4 +1,4 @@
-//! `clfsload extract` with sound, damaged and hostile containers.
+//! `clfsload extract` with valid, damaged and hostile containers.
 
 mod damage;
 mod disks;
@@ -11,6 +11,6 @@ mod memory;
 mod repair;
 mod resume;
 mod round_trip;
-mod standing;
+mod existing;
 mod users;
 mod arguments;

@@ -19,7 +19,7 @@ const COMMANDS: [&str; 11] = [
     "man",
 ];
 
-/// The long options that a help text lists.
+/// Returns the long options in a help text.
 fn options(help: &str) -> Vec<&str> {
     let lines = help.lines().map(str::trim_start);
     let lines = lines.filter(|line| line.starts_with('-'));
@@ -32,10 +32,10 @@ fn options(help: &str) -> Vec<&str> {
 }
 
 #[test]
-fn the_version_tells_what_the_program_is_made_of() {
-    let told = run(["--version"]).expect(0).stdout;
-    assert_eq!(told, run(["-V"]).expect(0).stdout);
-    let version = told.trim_end().strip_prefix("clfsload ").unwrap();
+fn the_version_describes_the_build() {
+    let shown = run(["--version"]).expect(0).stdout;
+    assert_eq!(shown, run(["-V"]).expect(0).stdout);
+    let version = shown.trim_end().strip_prefix("clfsload ").unwrap();
     let within = version
         .strip_prefix(concat!(env!("CARGO_PKG_VERSION"), " ("))
         .and_then(|rest| rest.strip_suffix(')'))
@@ -54,7 +54,7 @@ fn the_version_tells_what_the_program_is_made_of() {
         }
         _ => assert!(!commit.is_empty()),
     }
-    // The history of a transfer has it, too.
+    // The history of a transfer also records the version.
     let scratch = Scratch::new();
     std::fs::create_dir_all(scratch.source()).unwrap();
     scratch.load("t", &[]).expect(0);
@@ -64,7 +64,7 @@ fn the_version_tells_what_the_program_is_made_of() {
 }
 
 #[test]
-fn no_words_and_short_help_fit_a_screen() {
+fn usage_and_short_help_fit_a_screen() {
     let first = run::<&str>([]).expect(2).stderr;
     let short = run(["-h"]).expect(0).stdout;
     for (text, lines) in [(&first, 24), (&short, 53)] {
@@ -120,7 +120,7 @@ fn every_command_has_a_page_with_its_options() {
             assert!(page.contains(&escaped), "{name}: {option}: {page}");
         }
         assert!(page.is_ascii(), "{name}: {page}");
-        // Nothing in it that the formatter of manual pages stumbles over, where there is one.
+        // mandoc or groff, if installed, reports no errors.
         let formatter = Command::new("groff")
             .args(["-man", "-ww", "-z", "-Tascii"])
             .arg(&path)
@@ -133,7 +133,7 @@ fn every_command_has_a_page_with_its_options() {
     let printed = run(["man"]).expect(0).stdout;
     let written = std::fs::read_to_string(folder.join("clfsload.1")).unwrap();
     assert_eq!(printed, written);
-    // Of an option that -h leaves out, too.
+    // Also for an option that -h omits.
     assert!(printed.contains("adjusted during the load"), "{printed}");
     for command in COMMANDS {
         let named = format!("clfsload\\-{command}(1)");
@@ -141,7 +141,7 @@ fn every_command_has_a_page_with_its_options() {
     }
 }
 
-/// What bash offers for the last of some words.
+/// Returns bash's completions for the last of some words.
 fn completed(script: &Path, arguments: &[&str]) -> Vec<String> {
     let [.., before, last] = arguments else {
         panic!("too few arguments");

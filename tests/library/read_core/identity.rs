@@ -107,7 +107,7 @@ fn every_kind_under_every_name_damages_only_that_entry() {
                     continue;
                 }
                 let mut kept = sound.entries.clone();
-                kept.retain(|path, _| !swap.kind.gone.contains(&&**path));
+                kept.retain(|path, _| !swap.kind.unreachable.contains(&&**path));
                 // A directory with a missing segment is still entered.
                 if swap.kind.what != "segment of a directory" {
                     kept.retain(|path, _| swap.kind.damaged != Some(path));

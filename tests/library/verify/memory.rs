@@ -40,7 +40,7 @@ fn memory_is_bounded_with_very_many_entries() {
     );
     assert!(output.contains("clean: "), "{output}");
     assert!(output.contains("100000 files"), "{output}");
-    assert!(peak > 1 << 20, "the peak was not seen");
+    assert!(peak > 1 << 20, "the peak was not measured");
     assert!(peak < PEAK, "a peak of {peak} bytes");
     // No temporary files remain.
     let left: Vec<_> = fs::read_dir(scratch.path(""))

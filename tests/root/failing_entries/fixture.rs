@@ -153,7 +153,7 @@ pub(crate) fn listed_problems(scratch: &Scratch, name: &str) -> BTreeMap<String,
     }
     assert_eq!(shown, String::from_utf8(read("problems.txt")).unwrap());
     assert_eq!(raw, read("problems0.txt"));
-    assert!(lists[0] != found.is_empty(), "empty lists are there");
+    assert!(lists[0] != found.is_empty(), "empty lists exist");
     found
 }
 

@@ -53,7 +53,7 @@ fn assert_retried(fault: Fault, wording: &str) -> FaultProxy {
 }
 
 #[test]
-fn errors_of_the_service() {
+fn errors_of_the_service_are_retried() {
     assert_retried(Fault::refusal(500, "InternalError"), "the service failed");
 }
 
@@ -83,30 +83,30 @@ fn assert_throttled(fault: Fault) {
 }
 
 #[test]
-fn a_busy_service() {
+fn a_busy_service_is_retried_and_reported_once() {
     assert_throttled(Fault::refusal(503, "ServerBusy"));
 }
 
 #[test]
-fn a_busy_service_with_retry_after() {
+fn retry_after_of_a_busy_service_is_respected() {
     let started = std::time::Instant::now();
     assert_throttled(Fault::retry_after(503, "ServerBusy", 2));
     assert!(started.elapsed() >= Duration::from_secs(2), "no wait");
 }
 
 #[test]
-fn too_many_requests() {
+fn too_many_requests_are_retried_and_reported_once() {
     assert_throttled(Fault::retry_after(429, "TooManyRequests", 1));
 }
 
 #[test]
-fn an_overloaded_partition() {
+fn an_overloaded_partition_is_retried_and_reported_once() {
     assert_throttled(Fault::refusal(500, "OperationTimedOut"));
 }
 
 /// One object is throttled repeatedly while all others succeed. This is an outage of that request.
 #[test]
-fn a_service_that_stays_busy_for_one_object() {
+fn a_service_that_stays_busy_for_one_object_is_an_outage() {
     let wire = Wire::new();
     let first = Mutex::new(None);
     let proxy = wire.proxy(Box::new(move |call: &Call| {
@@ -129,24 +129,24 @@ fn a_service_that_stays_busy_for_one_object() {
 }
 
 #[test]
-fn resets_during_the_content() {
+fn resets_during_the_content_are_retried() {
     assert_retried(Fault::ResetDuringRequest, "the connection broke");
 }
 
 #[test]
-fn resets_before_the_response() {
+fn resets_before_the_response_are_retried() {
     assert_retried(Fault::ResetBeforeResponse, "the connection broke");
 }
 
 #[test]
-fn lost_responses() {
+fn lost_responses_are_retried() {
     let proxy = assert_retried(Fault::LostResponse, "the connection broke");
     // The service stored these blobs, and the second upload replaced them.
     assert!(proxy.faults().iter().all(|call| call.status == Some(201)));
 }
 
 #[test]
-fn responses_that_never_arrive() {
+fn responses_that_never_arrive_are_retried() {
     let wire = Wire::new();
     let proxy = wire.proxy(every_nth(40, Fault::NoResponse));
     let ran = wire.start(&proxy, &["--answer-timeout", "4000"]).expect(0);
@@ -164,7 +164,7 @@ fn responses_that_never_arrive() {
 }
 
 #[test]
-fn slow_responses() {
+fn slow_responses_are_not_failures() {
     let wire = Wire::new();
     let pause = Duration::from_millis(300);
     let slow = Fault::SlowResponse { pieces: 8, pause };
@@ -178,7 +178,7 @@ fn slow_responses() {
 }
 
 #[test]
-fn connections_that_close_after_the_response() {
+fn connections_that_close_after_the_response_cause_at_most_one_retry() {
     let wire = Wire::new();
     let proxy = wire.proxy(every_nth(4, Fault::CloseAfterResponse));
     wire.start(&proxy, &[]).expect(0);
@@ -190,7 +190,7 @@ fn connections_that_close_after_the_response() {
 }
 
 #[test]
-fn random_faults() {
+fn random_faults_do_not_change_the_container() {
     for seed in [1, 2, 3] {
         let wire = Wire::new();
         let random = Mutex::new(fastrand::Rng::with_seed(seed));
@@ -266,7 +266,7 @@ fn assert_paused(fault: Fault, wording: &str) {
 }
 
 #[test]
-fn a_rejected_token() {
+fn a_rejected_token_pauses_the_load() {
     let refused = Fault::Refusal {
         status: 403,
         code: "AuthenticationFailed",
@@ -277,7 +277,7 @@ fn a_rejected_token() {
 }
 
 #[test]
-fn a_missing_permission() {
+fn a_missing_permission_pauses_the_load() {
     assert_paused(
         Fault::refusal(403, "AuthorizationPermissionMismatch"),
         "does not permit this: it needs read, write, delete and list",
@@ -285,7 +285,7 @@ fn a_missing_permission() {
 }
 
 #[test]
-fn a_missing_container() {
+fn a_missing_container_pauses_the_load() {
     assert_paused(
         Fault::refusal(404, "ContainerNotFound"),
         "the container does not exist: create it",
@@ -293,12 +293,12 @@ fn a_missing_container() {
 }
 
 #[test]
-fn a_lease() {
+fn a_lease_pauses_the_load() {
     assert_paused(Fault::refusal(412, "LeaseIdMissing"), "break the lease");
 }
 
 #[test]
-fn an_immutability_policy() {
+fn an_immutability_policy_pauses_the_load() {
     assert_paused(
         Fault::refusal(409, "BlobImmutableDueToPolicy"),
         "lift the policy",
@@ -306,7 +306,7 @@ fn an_immutability_policy() {
 }
 
 #[test]
-fn a_request_that_is_too_large() {
+fn a_request_that_is_too_large_pauses_the_load() {
     assert_paused(
         Fault::refusal(413, "RequestBodyTooLarge"),
         "look for a proxy",
@@ -314,7 +314,7 @@ fn a_request_that_is_too_large() {
 }
 
 #[test]
-fn an_error_of_the_first_request() {
+fn an_error_of_the_first_request_starts_no_transfer() {
     let wire = Wire::new();
     let proxy = wire.proxy(Box::new(|call| {
         (call.number == 1).then(|| Fault::refusal(404, "ContainerNotFound"))

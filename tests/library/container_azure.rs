@@ -105,7 +105,7 @@ async fn a_wrong_signature_is_rejected() {
 }
 
 #[tokio::test]
-async fn an_expired_token() {
+async fn an_expired_token_is_rejected() {
     let server = Azurite::shared();
     let container = new_container(&server);
     let now = SystemTime::now();
@@ -152,7 +152,7 @@ async fn a_token_of_another_container_is_rejected() {
 }
 
 #[tokio::test]
-async fn a_missing_container() {
+async fn a_missing_container_is_reported() {
     let server = Azurite::shared();
     let sas = container_sas("never-created", "rwdl");
     let subject = open(&server, "never-created", &sas);
@@ -160,7 +160,7 @@ async fn a_missing_container() {
 }
 
 #[tokio::test]
-async fn a_missing_permission() {
+async fn each_missing_permission_is_reported() {
     let server = Azurite::shared();
     let container = new_container(&server);
     open(&server, &container, &container_sas(&container, "rwdl"))

@@ -51,21 +51,21 @@ fn extracts_as(archive: &str, tree: &str, links: bool) {
 }
 
 #[test]
-fn plain() {
+fn a_plain_container_is_extracted_as_its_tree() {
     extracts_as("container-plain.tar.gz", "tree-small.json", false);
 }
 
 #[test]
-fn lz4() {
+fn an_lz4_container_is_extracted_as_its_tree() {
     extracts_as("container-lz4-nolinks.tar.gz", "tree-small.json", false);
 }
 
 #[test]
-fn lz4_with_hard_links() {
+fn an_lz4_container_with_hard_links_is_extracted_as_its_tree() {
     extracts_as("container-lz4-hardlinks.tar.gz", "tree-small.json", true);
 }
 
 #[test]
-fn large() {
+fn a_large_container_is_extracted_as_its_tree() {
     extracts_as("container-lz4-large.tar.gz", "tree-large.json.gz", true);
 }

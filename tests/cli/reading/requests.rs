@@ -231,7 +231,7 @@ fn a_signal_ends_the_wait_and_leaves_no_files() {
     while count(&proxy, Operation::Get) == 0 || files() == 0 {
         assert!(
             started.elapsed() < Duration::from_secs(60),
-            "it asks for nothing"
+            "no request was sent"
         );
         std::thread::sleep(Duration::from_millis(20));
     }

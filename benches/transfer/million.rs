@@ -124,9 +124,9 @@ fn resumes(arguments: &Arguments) -> io::Result<()> {
     };
     let mut table = Table::new(&[
         "resume",
-        "first put after",
+        "first upload after",
         "finished after",
-        "puts",
+        "uploads",
         "CPU s",
     ]);
     let mut next_report = Duration::ZERO;
@@ -142,7 +142,7 @@ fn resumes(arguments: &Arguments) -> io::Result<()> {
     }
     let before = sink.report()?.puts;
     for what in [
-        format!("of a million, killed after {before} puts"),
+        format!("of a million, killed after {before} uploads"),
         "of a finished million".to_owned(),
     ] {
         sink.reset()?;

@@ -55,7 +55,7 @@ pub(crate) fn check() -> io::Result<()> {
         busy.report()?.throttled > 0,
     )?;
 
-    // The last throttled request came before the last put; both lists must cover the same seconds.
+    // The last throttled request came before the last upload; both lists must cover the same seconds.
     let seconds = Seconds::of(&Report {
         put_bins: vec![1; 25],
         throttled_bins: vec![1; 12],

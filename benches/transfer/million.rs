@@ -151,7 +151,7 @@ fn resumes(arguments: &Arguments) -> io::Result<()> {
         let first = report.first_put_micros.map(Duration::from_micros);
         table.row([
             what,
-            first.map_or("no put".to_owned(), seconds),
+            first.map_or("no upload".to_owned(), seconds),
             seconds(stats.wall),
             report.puts.to_string(),
             format!("{:.2}", stats.cpu.as_secs_f64()),

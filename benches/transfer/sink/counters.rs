@@ -51,7 +51,7 @@ pub(crate) struct Report {
     pub(crate) bytes: u64,
     /// The max number of requests in flight.
     pub(crate) max_in_flight: u64,
-    /// The arrival of the first put, in microseconds since the reset.
+    /// The arrival of the first upload, in microseconds since the reset.
     pub(crate) first_put_micros: Option<u64>,
     /// Puts with the response 201 in each [`BIN`] since the reset.
     pub(crate) put_bins: Vec<u64>,

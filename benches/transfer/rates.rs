@@ -25,7 +25,7 @@ fn between(report: &Report, from: f64, to: f64) -> &[u64] {
     busy.get(at(from)..at(to)).unwrap_or_default()
 }
 
-/// Puts and throttled requests in each second of a run.
+/// Uploads and throttled requests in each second of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Seconds {
     pub(crate) puts: Vec<u64>,

@@ -150,8 +150,8 @@ impl Walk<'_> {
     }
 
     fn segment_entries(&mut self, blob: &str, segment: &[u8]) -> Vec<Entry> {
-        let (found, whole) = entries(segment);
-        if !whole {
+        let (found, complete) = entries(segment);
+        if !complete {
             let text = format!("entry {} of the segment is cut off", found.len());
             self.add(Rule::DirectoryEntry, blob, text);
         }

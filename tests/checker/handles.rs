@@ -192,10 +192,10 @@ impl BlockMap {
             direct: cursor.ids()?,
             roots: cursor.ids()?,
         };
-        let sound = value.roots.len() == 4
+        let valid = value.roots.len() == 4
             && value.roots.iter().all(|id| id.len() == 16)
             && value.direct.iter().skip(1).all(|id| id.len() == 16);
-        cursor.end(value).filter(|_| sound)
+        cursor.end(value).filter(|_| valid)
     }
 }
 

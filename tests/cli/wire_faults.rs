@@ -44,7 +44,7 @@ fn assert_retried(fault: Fault, wording: &str) -> FaultProxy {
         "{ran:#?}"
     );
     println!(
-        "{fault:?}: {} faults, {} puts of {} objects, identical",
+        "{fault:?}: {} faults, {} uploads of {} objects, identical",
         faults.len(),
         proxy.puts(),
         wire.objects()
@@ -75,7 +75,7 @@ fn assert_throttled(fault: Fault) {
     assert!(!ran.stderr.contains("retrying for up to"), "{ran:#?}");
     assert!(!ran.stdout.contains("responds again"), "{ran:#?}");
     println!(
-        "{fault:?}: {} faults, {} puts of {} objects, identical",
+        "{fault:?}: {} faults, {} uploads of {} objects, identical",
         faults.len(),
         proxy.puts(),
         wire.objects()
@@ -219,7 +219,7 @@ fn random_faults_do_not_change_the_container() {
             proxy.puts_by_blob().into_keys().collect::<BTreeSet<_>>(),
             wire.undisturbed.keys().cloned().collect::<BTreeSet<_>>()
         );
-        println!("seed {seed}: {faults} faults, {} puts", proxy.puts());
+        println!("seed {seed}: {faults} faults, {} uploads", proxy.puts());
     }
 }
 
@@ -260,7 +260,7 @@ fn assert_paused(fault: Fault, wording: &str) {
         proxy.puts_by_blob()
     );
     println!(
-        "{wording}: 1 attempt, {before} puts, then {}",
+        "{wording}: 1 attempt, {before} uploads, then {}",
         proxy.puts() - before
     );
 }

@@ -1,5 +1,5 @@
 //! Hard links in an overlay with layers on other file systems: files have device numbers of their layers, which
-//! each mount assigns anew.
+//! each mount assigns again.
 
 use std::fs;
 use std::path::{Path, PathBuf};

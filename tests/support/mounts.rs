@@ -40,7 +40,7 @@ impl Mounted {
         let script = "exec 3<>/dev/fuse && \
             mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 dead \"$0\"";
         run(Command::new("sh").arg("-c").arg(script).arg(at));
-        assert!(fs::metadata(at).is_err(), "it answers");
+        assert!(fs::metadata(at).is_err(), "the mount responds");
         Mounted::at(at)
     }
 
@@ -100,7 +100,7 @@ impl Drop for Loop {
 }
 
 /// Creates a 4 MiB ext4 image with the entries of `content` and a file `used`. File systems that were created in
-/// the same second and never written to could not be told apart.
+/// the same second and never written to could not be distinguished.
 pub fn image(path: &Path, content: &Path) {
     fs::File::create(path).unwrap().set_len(4 << 20).unwrap();
     // Only inodes of 256 bytes store birth times and nanoseconds.

@@ -77,14 +77,14 @@ fn a_damaged_state_is_refused_and_not_changed() {
     let crashed = files(&transfer.state());
     assert!(!crashed["state.db-wal"].is_empty());
     let container = blobs(&transfer.container());
-    for (what, damage, status, says) in CASES {
+    for (what, damage, status, message) in CASES {
         restore(&transfer.state(), &crashed);
         damage(&transfer.state());
         let damaged = files(&transfer.state());
         let ran = transfer.resume();
         let context = format!("{what}: {ran:#?}");
         assert_eq!(ran.status, status, "{context}");
-        assert!(ran.stderr.contains(says), "{context}");
+        assert!(ran.stderr.contains(message), "{context}");
         assert!(!ran.stderr.contains("panicked"), "{context}");
         assert_eq!(ran.stderr.lines().count(), 1, "{context}");
         // Where no transfer is found any more, the container is still not empty.

@@ -56,7 +56,7 @@ fn a_randomly_killed_load_resumes_and_produces_the_same_container() {
         }
     });
     println!(
-        "{} kills of {} transfers (seeds from {first_seed}) of {} entries, all containers identical; by last phase begun: {:?}",
+        "{} kills of {} transfers (seeds from {first_seed}) of {} entries, all containers identical; by last phase started: {:?}",
         kills.into_inner(),
         transfers.into_inner(),
         undisturbed.entries,

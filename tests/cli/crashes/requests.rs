@@ -1,4 +1,4 @@
-//! The number of requests: one Put Blob per object, no Get Blob, no Delete Blob. A crash causes at maximum one more
+//! The number of requests: one Put Blob per object, no Get Blob, no Delete Blob. A crash causes at most one more
 //! Put Blob per object.
 
 use std::collections::{BTreeMap, HashMap};
@@ -137,7 +137,7 @@ fn each_crash_causes_at_most_one_more_upload_per_object() {
     assert_eq!(puts.len(), names);
     let total: u64 = puts.values().sum();
     let maximum = puts.values().copied().max().unwrap();
-    println!("4 crashes: {total} puts of {names} blobs, {maximum} of one at maximum");
+    println!("4 crashes: {total} uploads of {names} blobs, at most {maximum} of one blob");
     assert!(maximum <= 1 + 4, "{maximum}");
     assert!(total > names as u64, "the crashes repeated nothing");
 

@@ -13,7 +13,7 @@ use crate::support::sink::{Pace, Sink};
 const PAUSE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Starts a load into the sink and waits until its uploads wait for responses.
-fn waiting(transfer: &Transfer<'_>, sink: &Sink, answered: u64) -> Child {
+fn waiting(transfer: &Transfer<'_>, sink: &Sink, responses: u64) -> Child {
     let mut arguments = transfer.arguments();
     arguments.splice(2.., sink.arguments());
     let child = clfsload()
@@ -23,7 +23,7 @@ fn waiting(transfer: &Transfer<'_>, sink: &Sink, answered: u64) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    while sink.puts() <= answered {
+    while sink.puts() <= responses {
         std::thread::sleep(Duration::from_millis(5));
     }
     child
@@ -87,7 +87,7 @@ fn the_first_signal_pauses_the_transfer() {
 #[test]
 fn the_first_signal_pauses_the_transfer_without_responses() {
     let undisturbed = Undisturbed::shared();
-    let transfer = undisturbed.transfer("no-answer");
+    let transfer = undisturbed.transfer("no-response");
     let sink = Sink::start(Pace::Never { after: 50 });
     let child = waiting(&transfer, &sink, 60);
     send(&child, Signal::INT);

@@ -161,7 +161,7 @@ impl Place {
         container: &(impl Container + Clone),
         change: impl FnOnce(&mut ExtractOptions),
         stop: Arc<StopFlag>,
-        whole: bool,
+        lists_all: bool,
     ) -> Done {
         let mut options = ExtractOptions::new(self.destination(), "memory".to_owned());
         options.record = Some(self.path("record"));
@@ -171,7 +171,7 @@ impl Place {
         let outcome = runtime().block_on(async {
             let open = OpenOptions::default();
             let plan = ListingPlan::Sequential;
-            let reader = Reader::with_container(container, "memory", plan, whole, &open).await;
+            let reader = Reader::with_container(container, "memory", plan, lists_all, &open).await;
             let observer = Arc::clone(&recorder) as Arc<dyn Observer>;
             let counters = Arc::new(Counters::default());
             extract(

@@ -26,8 +26,8 @@ fn with_neighbour(place: &Place) {
 fn extract(place: &Place, build: &Builder) -> Done {
     let state = || {
         let mut state = walk_source(&place.path("outside"));
-        let beside = fs::read_dir(place.path("")).unwrap();
-        for item in beside {
+        let entries = fs::read_dir(place.path("")).unwrap();
+        for item in entries {
             let name = item.unwrap().file_name();
             assert!(
                 [

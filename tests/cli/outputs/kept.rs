@@ -13,9 +13,9 @@ use crate::support::command::clfsload;
 fn get(port: u16, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    Some(answer)
+    let mut body = String::new();
+    stream.read_to_string(&mut body).unwrap();
+    Some(body)
 }
 
 #[test]
@@ -36,10 +36,10 @@ fn metrics_are_served_while_it_runs() {
     let since = Instant::now();
     let figures = loop {
         assert!(since.elapsed() < Duration::from_secs(30), "no figures");
-        if let Some(answer) = get(port, "/metrics")
-            && answer.contains("clfsload_run_entries_done_total")
+        if let Some(body) = get(port, "/metrics")
+            && body.contains("clfsload_run_entries_done_total")
         {
-            break answer;
+            break body;
         }
         std::thread::sleep(Duration::from_millis(50));
     };

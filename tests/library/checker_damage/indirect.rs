@@ -244,9 +244,9 @@ pub(crate) fn covered() -> BTreeSet<Rule> {
 
 #[test]
 fn damage_to_indirect_blocks_is_found() {
-    let sound = fixture();
+    let valid = fixture();
     for (what, expected, damage) in CASES {
-        let mut fixture = sound.clone();
+        let mut fixture = valid.clone();
         damage(&mut fixture);
         let checked = check(&fixture.container.blobs);
         let found: BTreeSet<Rule> = checked.findings.iter().map(|f| f.rule).collect();

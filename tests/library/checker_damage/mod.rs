@@ -15,11 +15,11 @@ use fixture::Fixture;
 /// A description of the damage, the rules that it violates (and no others), and the function that causes it.
 pub(crate) type Case = (&'static str, &'static [Rule], fn(&mut Fixture));
 
-fn run(cases: &[Case], sound: &Fixture) -> BTreeSet<Rule> {
+fn run(cases: &[Case], valid: &Fixture) -> BTreeSet<Rule> {
     let mut wrong = Vec::new();
     let mut covered = BTreeSet::new();
     for (what, expected, damage) in cases {
-        let mut fixture = sound.clone();
+        let mut fixture = valid.clone();
         damage(&mut fixture);
         let checked = check(&fixture.container.blobs);
         let found: BTreeSet<Rule> = checked.findings.iter().map(|f| f.rule).collect();
@@ -57,10 +57,10 @@ fn the_undamaged_container_is_valid() {
 /// At least one case violates each rule, and each case violates exactly the expected rules.
 #[test]
 fn every_damage_is_found() {
-    let sound = Fixture::new();
-    let mut covered = run(cases_names::CASES, &sound);
-    covered.extend(run(cases_content::CASES, &sound));
-    covered.extend(run(cases_tree::CASES, &sound));
+    let valid = Fixture::new();
+    let mut covered = run(cases_names::CASES, &valid);
+    covered.extend(run(cases_content::CASES, &valid));
+    covered.extend(run(cases_tree::CASES, &valid));
     covered.extend(indirect::covered());
     let missed: Vec<&Rule> = Rule::ALL.iter().filter(|r| !covered.contains(r)).collect();
     assert!(missed.is_empty(), "no damage for {missed:?}");

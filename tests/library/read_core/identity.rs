@@ -85,9 +85,9 @@ async fn describe(reader: &Arc<Reader>, handle: Filehandle) -> Result<String, Re
 fn every_kind_under_every_name_damages_only_that_entry() {
     let kinds = Kinds::new();
     run(async {
-        let sound = container(kinds.blobs.clone()).await;
-        let sound = Seen::of(&open(&sound, true).await.unwrap()).await;
-        assert!(sound.problems.is_empty(), "{:?}", sound.problems);
+        let valid = container(kinds.blobs.clone()).await;
+        let valid = Seen::of(&open(&valid, true).await.unwrap()).await;
+        assert!(valid.problems.is_empty(), "{:?}", valid.problems);
         let mut count = 0;
         for swap in kinds.swaps() {
             count += 1;
@@ -106,7 +106,7 @@ fn every_kind_under_every_name_damages_only_that_entry() {
                 if expected == ["/"] {
                     continue;
                 }
-                let mut kept = sound.entries.clone();
+                let mut kept = valid.entries.clone();
                 kept.retain(|path, _| !swap.kind.unreachable.contains(&&**path));
                 // A directory with a missing segment is still entered.
                 if swap.kind.what != "segment of a directory" {

@@ -216,11 +216,11 @@ fn a_kept_index_is_reused_only_for_its_container() {
             .delete(&clfsload::container::BlobName::new(lost).unwrap())
             .await
             .unwrap();
-        let gone = reader.fetch_id(&ObjectId::Block(id(7))).await.unwrap_err();
-        assert!(matches!(gone, ReadError::Gone { .. }) && gone.is_damage());
+        let error = reader.fetch_id(&ObjectId::Block(id(7))).await.unwrap_err();
+        assert!(matches!(error, ReadError::Gone { .. }) && error.is_damage());
         assert!(
-            gone.to_string().contains("remove it and run again"),
-            "{gone}"
+            error.to_string().contains("remove it and run again"),
+            "{error}"
         );
 
         let other = Index::open(&file, "elsewhere");

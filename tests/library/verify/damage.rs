@@ -97,11 +97,11 @@ fn unexpected(what: &str, rules: &[Checked], blobs: &HashMap<String, Vec<u8>>) -
 }
 
 fn run(cases: &[Case]) {
-    let sound = Fixture::new();
+    let valid = Fixture::new();
     let wrong: Vec<String> = cases
         .iter()
         .filter_map(|(what, rules, damage)| {
-            let mut fixture = sound.clone();
+            let mut fixture = valid.clone();
             damage(&mut fixture);
             unexpected(what, rules, &fixture.container.blobs)
         })
@@ -139,10 +139,10 @@ fn damage_to_the_tree_is_found() {
 
 #[test]
 fn damage_to_indirect_blocks_is_found() {
-    let sound = indirect::fixture();
+    let valid = indirect::fixture();
     let mut wrong = Vec::new();
     for (what, rules, damage) in indirect::CASES {
-        let mut fixture = sound.clone();
+        let mut fixture = valid.clone();
         damage(&mut fixture);
         wrong.extend(unexpected(what, rules, &fixture.container.blobs));
     }
@@ -152,11 +152,11 @@ fn damage_to_indirect_blocks_is_found() {
 /// With `--quick`, all damage is found except damage to the content of files.
 #[test]
 fn quick_finds_all_damage_except_in_file_content() {
-    let sound = Fixture::new();
+    let valid = Fixture::new();
     let quick = |what: &str| {
         let all = [cases_names::CASES, cases_content::CASES, cases_tree::CASES];
         let (_, _, damage) = all.iter().copied().flatten().find(|c| c.0 == what).unwrap();
-        let mut fixture = sound.clone();
+        let mut fixture = valid.clone();
         damage(&mut fixture);
         verify_blobs(&fixture.container.blobs, Depth::Quick)
     };

@@ -166,10 +166,10 @@ fn corrected(f: &mut Fixture, directory: &[u8], is_directory: bool, links: fn(u6
 
 #[test]
 fn each_case_violates_exactly_the_expected_rules() {
-    let sound = Fixture::new();
+    let valid = Fixture::new();
     let mut wrong = Vec::new();
     for (what, expected, damage) in CASES {
-        let mut fixture = sound.clone();
+        let mut fixture = valid.clone();
         damage(&mut fixture);
         let verified = verify_blobs(&fixture.container.blobs, Depth::Full);
         let expected: BTreeSet<Rule> = expected.iter().copied().collect();

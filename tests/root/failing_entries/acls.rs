@@ -85,7 +85,7 @@ fn tree() -> Option<Scratch> {
     // The mask restricts the group.
     file(&at("masked"), 0o600);
     set(&at("masked"), ACCESS, &acl([6, 7, 7, 4, 0])).unwrap();
-    // User 33 is denied what all others may read.
+    // User 33 is denied read access that all others have.
     file(&at("denied"), 0o600);
     set(&at("denied"), ACCESS, &acl([6, 0, 4, 4, 4])).unwrap();
     fs::create_dir(at("folder")).unwrap();

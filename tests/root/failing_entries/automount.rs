@@ -72,7 +72,7 @@ impl Trigger {
     }
 
     /// Waits for the first request, and replies to it with a mount or with a failure.
-    fn answer(&mut self, mounts: bool) -> Option<Mounted> {
+    fn reply(&mut self, mounts: bool) -> Option<Mounted> {
         let mut waiting = [PollFd::new(&self.requests, PollFlags::IN)];
         let patience = Timespec {
             tv_sec: 30,
@@ -83,19 +83,19 @@ impl Trigger {
         let mut packet = [0; PACKET];
         self.requests.read_exact(&mut packet).unwrap();
         let token = u32::from_ne_bytes(packet[TOKEN..TOKEN + 4].try_into().unwrap());
-        let given = mounts.then(|| {
+        let mounted = mounts.then(|| {
             mount("automounted", &self.at, "tmpfs", "");
             fs::write(self.at.join("inside"), "content").unwrap();
             chown(&self.at, Some(1234), Some(4321)).unwrap();
             fs::set_permissions(&self.at, Permissions::from_mode(0o2770)).unwrap();
             Mounted::at(&self.at)
         });
-        let answer = if mounts { READY } else { FAIL };
+        let reply = if mounts { READY } else { FAIL };
         // SAFETY: the descriptor is open, and the request takes a number, not a pointer.
         let done =
-            unsafe { libc::ioctl(self.root.as_raw_fd(), answer, libc::c_ulong::from(token)) };
+            unsafe { libc::ioctl(self.root.as_raw_fd(), reply, libc::c_ulong::from(token)) };
         assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
-        given
+        mounted
     }
 }
 
@@ -117,7 +117,7 @@ fn an_automounted_directory_has_the_attributes_of_the_mounted_root() {
     fs::create_dir(&at).unwrap();
     let mut trigger = Trigger::new(&at);
     let loading = load(&scratch, &["--new"]);
-    let given = trigger.answer(true);
+    let mounted = trigger.reply(true);
     loading.join().unwrap().expect(0);
     let source = fs::metadata(&at).unwrap();
     assert_eq!(
@@ -131,7 +131,7 @@ fn an_automounted_directory_has_the_attributes_of_the_mounted_root() {
     assert_eq!((node.mode, node.uid, node.gid), (0o42770, 1234, 4321));
     assert_eq!(node.file_id, source.ino());
     assert!(checked.tree.contains_key(b"auto/inside".as_slice()));
-    drop(given);
+    drop(mounted);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn an_automount_that_fails_is_a_problem() {
     fs::create_dir(&at).unwrap();
     let mut trigger = Trigger::new(&at);
     let loading = load(&scratch, &["--new"]);
-    assert!(trigger.answer(false).is_none());
+    assert!(trigger.reply(false).is_none());
     loading
         .join()
         .unwrap()
@@ -153,10 +153,10 @@ fn an_automount_that_fails_is_a_problem() {
     assert_eq!(listed["auto"].reason, "not-mounted");
     // The kernel does not cache the failure, so the mount is attempted again.
     let loading = load(&scratch, &[]);
-    let given = trigger.answer(true);
+    let mounted = trigger.reply(true);
     loading.join().unwrap().expect(0);
     let checked = check(&FolderBlobs(scratch.container("t")));
     checked.assert_clean();
     assert_eq!(checked.tree[b"auto".as_slice()].mode, 0o42770);
-    drop(given);
+    drop(mounted);
 }

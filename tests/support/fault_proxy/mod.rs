@@ -185,7 +185,7 @@ impl FaultProxy {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        panic!("only {} puts in a minute", self.puts());
+        panic!("only {} uploads in a minute", self.puts());
     }
 }
 

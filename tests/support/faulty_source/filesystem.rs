@@ -20,7 +20,7 @@ const NOT_CACHED: Duration = Duration::ZERO;
 pub(super) struct Mounted(pub(super) Arc<Shared>);
 
 /// Replies with a list or value, or with its length if `size` is 0 (getxattr(2)).
-fn answer(bytes: &[u8], size: u32, reply: ReplyXattr) {
+fn reply_with(bytes: &[u8], size: u32, reply: ReplyXattr) {
     match size as usize {
         0 => reply.size(bytes.len() as u32),
         size if size < bytes.len() => reply.error(Errno::ERANGE),
@@ -105,7 +105,7 @@ impl Filesystem for Mounted {
         }
         let names = tree.node(number.0).xattrs.keys();
         let list: Vec<u8> = names.flat_map(|name| [name, &b"\0"[..]].concat()).collect();
-        answer(&list, size, reply);
+        reply_with(&list, size, reply);
     }
 
     fn getxattr(&self, _: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
@@ -116,7 +116,7 @@ impl Filesystem for Mounted {
         match tree.node(number.0).xattrs.get(name.as_bytes()) {
             // Some servers list an ACL and then fail to return it, with this error.
             Some(value) if value.is_empty() => reply.error(Errno::EIO),
-            Some(value) => answer(value, size, reply),
+            Some(value) => reply_with(value, size, reply),
             None => reply.error(Errno::ENODATA),
         }
     }

@@ -27,21 +27,21 @@ struct Rule {
     fault: Fault,
 }
 
-type Answer = Box<dyn FnOnce(Result<(), Errno>) + Send>;
+type Reply = Box<dyn FnOnce(Result<(), Errno>) + Send>;
 
 #[derive(Default)]
 struct Held {
-    answers: Vec<Answer>,
+    replies: Vec<Reply>,
     ever: usize,
 }
 
 /// A delayed reply.
-type LateAnswer = Box<dyn FnOnce() + Send>;
+type DelayedReply = Box<dyn FnOnce() + Send>;
 
 /// The queue and the counts of delayed replies to lookups.
 #[derive(Default)]
 struct Slow {
-    answers: Option<Sender<(Instant, LateAnswer)>>,
+    replies: Option<Sender<(Instant, DelayedReply)>>,
     delay: Duration,
     inside: usize,
     max_inside: usize,
@@ -68,39 +68,39 @@ impl Shared {
         self: &Arc<Self>,
         parent: u64,
         name: &[u8],
-        answer: impl FnOnce(Result<(), Errno>) + Send + 'static,
+        reply: impl FnOnce(Result<(), Errno>) + Send + 'static,
     ) {
         let number = self.tree().child(parent, name);
         if let Some(number) = number {
             self.count(number, Call::Lookup);
         }
-        self.apply_rules(Call::Lookup, 0, self.later(answer), |rule| {
+        self.apply_rules(Call::Lookup, 0, self.delayed(reply), |rule| {
             rule.place.0 == parent && rule.place.1 == name
         });
     }
 
     /// Delays the reply by the source's delay. Other requests are served meanwhile.
-    fn later(
+    fn delayed(
         self: &Arc<Self>,
-        answer: impl FnOnce(Result<(), Errno>) + Send + 'static,
+        reply: impl FnOnce(Result<(), Errno>) + Send + 'static,
     ) -> impl FnOnce(Result<(), Errno>) + Send + 'static {
         let shared = Arc::clone(self);
         move |outcome| {
             let mut slow = locked(&shared.slow);
-            let Some(answers) = slow.answers.clone() else {
+            let Some(replies) = slow.replies.clone() else {
                 drop(slow);
-                return answer(outcome);
+                return reply(outcome);
             };
             slow.inside += 1;
             slow.max_inside = slow.max_inside.max(slow.inside);
             let due = Instant::now() + slow.delay;
             drop(slow);
             let counted = Arc::clone(&shared);
-            let answer = move || {
+            let reply = move || {
                 locked(&counted.slow).inside -= 1;
-                answer(outcome);
+                reply(outcome);
             };
-            answers.send((due, Box::new(answer))).unwrap();
+            replies.send((due, Box::new(reply))).unwrap();
         }
     }
 
@@ -109,10 +109,10 @@ impl Shared {
         number: u64,
         call: Call,
         at: u64,
-        answer: impl FnOnce(Result<(), Errno>) + Send + 'static,
+        reply: impl FnOnce(Result<(), Errno>) + Send + 'static,
     ) {
         self.count(number, call);
-        self.apply_rules(call, at, answer, |rule| rule.number == number);
+        self.apply_rules(call, at, reply, |rule| rule.number == number);
     }
 
     fn count(&self, number: u64, call: Call) {
@@ -123,7 +123,7 @@ impl Shared {
         &self,
         call: Call,
         at: u64,
-        answer: impl FnOnce(Result<(), Errno>) + Send + 'static,
+        reply: impl FnOnce(Result<(), Errno>) + Send + 'static,
         meant: impl Fn(&Rule) -> bool,
     ) {
         let mut outcome = Ok(());
@@ -144,7 +144,7 @@ impl Shared {
                 Act::Hang => {
                     let mut held = locked(&self.held);
                     held.ever += 1;
-                    held.answers.push(Box::new(answer));
+                    held.replies.push(Box::new(reply));
                     return;
                 }
                 Act::Resize(size) => self.tree().resize(rule.number, size),
@@ -156,7 +156,7 @@ impl Shared {
                 Act::BecomeDirectory => self.tree().replace_by_directory(rule.number),
             }
         }
-        answer(outcome);
+        reply(outcome);
     }
 
     /// Returns the position of the next fault after `at`.
@@ -257,16 +257,16 @@ impl FaultySource {
 
     /// Delays the reply to each lookup, however many run concurrently.
     pub fn slow_down(&self, delay: Duration) {
-        let (answers, waiting) = channel::<(Instant, LateAnswer)>();
+        let (replies, waiting) = channel::<(Instant, DelayedReply)>();
         // All have the same delay, so they are due in the order of their arrival.
         std::thread::spawn(move || {
-            for (due, answer) in waiting {
+            for (due, reply) in waiting {
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                answer();
+                reply();
             }
         });
         let mut slow = locked(&self.shared.slow);
-        slow.answers = Some(answers);
+        slow.replies = Some(replies);
         slow.delay = delay;
     }
 
@@ -344,8 +344,8 @@ impl FaultySource {
 
     /// Completes all calls that hang.
     pub fn release(&self) {
-        let held = std::mem::take(&mut locked(&self.shared.held).answers);
-        held.into_iter().for_each(|answer| answer(Ok(())));
+        let held = std::mem::take(&mut locked(&self.shared.held).replies);
+        held.into_iter().for_each(|reply| reply(Ok(())));
     }
 
     /// Returns the number of `call`s on the entry at `path`.

@@ -28,7 +28,10 @@ pub(crate) fn check() -> io::Result<()> {
     )?;
     expect("the sink counts each upload", report.puts == shape.files())?;
     expect("the sink counts the bytes", report.bytes == shape.bytes())?;
-    expect("the sink counts no repeated upload", report.repeated_puts == 0)?;
+    expect(
+        "the sink counts no repeated upload",
+        report.repeated_puts == 0,
+    )?;
     // 20 uploads on 16 connections take two rounds.
     expect("each response is delayed", floor.wall >= delay * 2)?;
     expect("16 requests are in flight", report.max_in_flight == 16)?;

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::handles::{DATA, DATABACK, DataBack, INDIR, indirect, exact_string};
+use super::handles::{DATA, DATABACK, DataBack, INDIR, exact_string, indirect};
 use super::inode::{Inode, other_segment};
 use super::walk::{Object, Walk};
 use super::{Kind, Rule, Strictness};

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::bucket::is_uuid;
 use super::filehandle::{ROOT, kind_of};
 use super::handles::{
-    Cursor, DATA, DATABACK, DIRENTS, EXTATTRS, extended_attributes, exact_string,
+    Cursor, DATA, DATABACK, DIRENTS, EXTATTRS, exact_string, extended_attributes,
 };
 use super::inode::{Inode, other_segment};
 use super::walk::{Naming, Visit, Walk};

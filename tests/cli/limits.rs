@@ -194,7 +194,12 @@ fn memory_is_bounded_if_the_network_is_slower_than_the_source() {
         wait: Duration::from_micros(500),
     });
     let options = ["--compression", "DISABLED"];
-    let usage = load("slow network", &scratch, sink.arguments().to_vec(), &options);
+    let usage = load(
+        "slow network",
+        &scratch,
+        sink.arguments().to_vec(),
+        &options,
+    );
     assert_each_once(&usage, files);
     assert!(sink.bytes() > files * size, "{} bytes", sink.bytes());
     // Bucket object, log and root.
@@ -218,7 +223,12 @@ fn memory_is_bounded_if_the_service_is_slower_than_the_scan() {
         wait: Duration::from_millis(5),
     });
     let options = ["--compression", "DISABLED"];
-    let usage = load("slow service", &scratch, sink.arguments().to_vec(), &options);
+    let usage = load(
+        "slow service",
+        &scratch,
+        sink.arguments().to_vec(),
+        &options,
+    );
     let entries = (count + count / 1000) as u64;
     assert_each_once(&usage, entries);
     // Each directory has one segment besides its inode.

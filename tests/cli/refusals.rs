@@ -32,7 +32,8 @@ fn untouched(scratch: &Scratch) {
 fn a_source_that_is_missing_or_not_a_directory_is_refused() {
     let scratch = scratch();
     let missing = scratch.path("missing").display().to_string();
-    with_arguments(&scratch, |arguments| arguments[1] = missing).refused(2, "missing cannot be used");
+    with_arguments(&scratch, |arguments| arguments[1] = missing)
+        .refused(2, "missing cannot be used");
     let file = scratch.source().join("file").display().to_string();
     with_arguments(&scratch, |arguments| arguments[1] = file).refused(2, "is not a directory");
     untouched(&scratch);
@@ -42,15 +43,19 @@ fn a_source_that_is_missing_or_not_a_directory_is_refused() {
 fn nested_folders_are_refused() {
     let scratch = scratch();
     let inside = scratch.source().join("state").display().to_string();
-    with_arguments(&scratch, |arguments| arguments[0] = inside).refused(2, "are one inside the other");
+    with_arguments(&scratch, |arguments| arguments[0] = inside)
+        .refused(2, "are one inside the other");
     let around = scratch.path("").display().to_string();
-    with_arguments(&scratch, |arguments| arguments[0] = around).refused(2, "are one inside the other");
+    with_arguments(&scratch, |arguments| arguments[0] = around)
+        .refused(2, "are one inside the other");
     // Neither a symlink nor ".." hides it.
     std::os::unix::fs::symlink(scratch.source(), scratch.path("link")).unwrap();
     let hidden = scratch.path("link/../source/state").display().to_string();
-    with_arguments(&scratch, |arguments| arguments[0] = hidden).refused(2, "are one inside the other");
+    with_arguments(&scratch, |arguments| arguments[0] = hidden)
+        .refused(2, "are one inside the other");
     let container = format!("file://{}", scratch.source().display());
-    with_arguments(&scratch, |arguments| arguments[2] = container).refused(2, "are one inside the other");
+    with_arguments(&scratch, |arguments| arguments[2] = container)
+        .refused(2, "are one inside the other");
     // A sibling whose name has the same prefix is not inside.
     let sibling = scratch.path("source-state").display().to_string();
     with_arguments(&scratch, |arguments| arguments[0] = sibling).expect(0);
@@ -196,8 +201,9 @@ fn a_container_of_another_transfer_is_refused() {
 #[test]
 fn invalid_accounts_containers_and_options_are_refused() {
     let scratch = scratch();
-    let set =
-        |index: usize, word: &str| with_arguments(&scratch, |arguments| arguments[index] = word.to_owned());
+    let set = |index: usize, word: &str| {
+        with_arguments(&scratch, |arguments| arguments[index] = word.to_owned())
+    };
     set(2, "Not An Account").refused(2, "is not a storage account");
     set(2, "ftp://example").expect(2);
     set(3, "../up").refused(2, "is not a valid folder name");
@@ -210,7 +216,8 @@ fn invalid_accounts_containers_and_options_are_refused() {
         arguments.push("--preserve_hardlinks=2".to_owned())
     })
     .expect(2);
-    with_arguments(&scratch, |arguments| arguments.push("--seed=12".to_owned())).refused(2, "32 hexadecimal");
+    with_arguments(&scratch, |arguments| arguments.push("--seed=12".to_owned()))
+        .refused(2, "32 hexadecimal");
     run(["--new"]).expect(2);
     untouched(&scratch);
 }
@@ -259,7 +266,9 @@ fn tokens_and_containers_that_azure_rejects_are_reported() {
     let (cut, _) = good.split_once('&').unwrap();
     azure(&scratch, &server, &name, cut).refused(2, "quot");
     // A second token is not shown either.
-    let ran = with_arguments(&scratch, |arguments| arguments.extend([good.clone(), good.clone()]));
+    let ran = with_arguments(&scratch, |arguments| {
+        arguments.extend([good.clone(), good.clone()])
+    });
     let (_, signature) = good.split_once("sig=").unwrap();
     assert!(!ran.expect(2).stderr.contains(signature));
     untouched(&scratch);

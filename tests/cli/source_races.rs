@@ -195,7 +195,9 @@ fn a_partly_read_directory_is_not_continued_from_another() {
     }
     for _ in 0..2 {
         let message = "another file, directory or file system is in its place now";
-        scratch.resume("t", &["--max-errors", "0"]).refused(3, message);
+        scratch
+            .resume("t", &["--max-errors", "0"])
+            .refused(3, message);
     }
     std::fs::remove_dir_all(&directory).unwrap();
     std::fs::rename(&kept, &directory).unwrap();

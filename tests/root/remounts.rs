@@ -427,10 +427,7 @@ fn changed_device_numbers_do_not_join_files_of_two_file_systems() {
         let mounted = nested.mount();
         nested.setup.scratch.resume(&name, &[]).expect(0);
         unmount(mounted);
-        assert_same(
-            &undisturbed,
-            &blobs(&nested.setup.scratch.container(&name)),
-        );
+        assert_same(&undisturbed, &blobs(&nested.setup.scratch.container(&name)));
     }
 }
 
@@ -493,7 +490,9 @@ fn missing_or_exchanged_file_systems_below_the_source_are_problems() {
 /// Resumes the existing state and crashes at `place`.
 fn crash_again(scratch: &Scratch, name: &str, place: &str) -> Ran {
     let mut command = clfsload();
-    command.args(scratch.arguments(name, name)).arg("--no-progress");
+    command
+        .args(scratch.arguments(name, name))
+        .arg("--no-progress");
     let ran = Ran::from(command.env("CLFSLOAD_CRASH_AT", place).output().unwrap());
     assert_eq!(ran.status, -1, "{ran:#?}");
     ran

@@ -115,7 +115,9 @@ fn continues_during_stall(path: &str, call: Call, stalled_path: &str, others: bo
     source.fault(Fault::new(path, call, Act::Hang));
     let mut running = stalled.start("t", &["--new"]);
     source.wait_for_hang();
-    running.wait_for(&format!("waiting for the source: {stalled_path} has not responded"));
+    running.wait_for(&format!(
+        "waiting for the source: {stalled_path} has not responded"
+    ));
     if others {
         stalled.wait_for_blobs("t", OTHERS as usize + 1);
     }
@@ -179,7 +181,10 @@ fn pauses_on_signal(path: &str, call: Call, signals: usize) {
         std::thread::sleep(Duration::from_millis(300));
     }
     let elapsed_until_pause = signalled.elapsed();
-    assert!(elapsed_until_pause < PAUSE_LIMIT, "paused only after {elapsed_until_pause:?}");
+    assert!(
+        elapsed_until_pause < PAUSE_LIMIT,
+        "paused only after {elapsed_until_pause:?}"
+    );
     // The process has called exit_group(2), but FUSE holds the thread until its request is answered (nfs(5) releases
     // an exiting process). Only then does the process have a status.
     std::thread::sleep(Duration::from_millis(500));

@@ -65,7 +65,12 @@ const CASES: [(&str, Damage, i32, &str); 12] = [
     ),
     ("a folder", a_folder, 1, "state.db"),
     ("log lost", log_lost, 1, "is not empty"),
-    ("remove_database", remove_database, 2, "holds no transfer to resume"),
+    (
+        "remove_database",
+        remove_database,
+        2,
+        "holds no transfer to resume",
+    ),
 ];
 
 /// A resume and --new refuse damaged states. The state folder and the container do not change.
@@ -108,7 +113,7 @@ fn a_damaged_state_is_refused_and_not_changed() {
 
 /// A state that a crash left incomplete is not a transfer.
 #[test]
-fn an_incomplete_state_folder_is_started_again() {
+fn a_new_transfer_replaces_an_incomplete_state_folder() {
     let undisturbed = Undisturbed::shared();
     let transfer = undisturbed.transfer("half-written");
     assert!(transfer.crashes_at("StateUnpublished"));

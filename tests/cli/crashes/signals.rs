@@ -67,7 +67,11 @@ fn the_first_signal_pauses_the_transfer() {
             send(&child, signal);
             let signalled = Instant::now();
             let ran = ended(child);
-            assert!(signalled.elapsed() < PAUSE_LIMIT, "{:?}", signalled.elapsed());
+            assert!(
+                signalled.elapsed() < PAUSE_LIMIT,
+                "{:?}",
+                signalled.elapsed()
+            );
             if ran.status == 0 {
                 break;
             }
@@ -94,7 +98,11 @@ fn the_first_signal_pauses_the_transfer_without_responses() {
     let signalled = Instant::now();
     let ran = ended(child).expect(1);
     println!("paused after {:.1} s", signalled.elapsed().as_secs_f64());
-    assert!(signalled.elapsed() < 2 * PAUSE_LIMIT, "{:?}", signalled.elapsed());
+    assert!(
+        signalled.elapsed() < 2 * PAUSE_LIMIT,
+        "{:?}",
+        signalled.elapsed()
+    );
     assert!(ran.stdout.contains("stopping after"), "{ran:#?}");
     assert!(
         format!("{}{}", ran.stdout, ran.stderr).contains("without --new"),

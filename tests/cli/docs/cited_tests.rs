@@ -16,7 +16,9 @@ fn functions(folder: &Path, found: &mut BTreeSet<(PathBuf, String)>) {
             for line in fs::read_to_string(&path).unwrap().lines() {
                 let line = line.trim_start();
                 let line = line.strip_prefix("async ").unwrap_or(line);
-                let name = line.strip_prefix("fn ").and_then(|line| line.split_once('('));
+                let name = line
+                    .strip_prefix("fn ")
+                    .and_then(|line| line.split_once('('));
                 found.extend(name.map(|(name, _)| (path.clone(), name.to_owned())));
             }
         }

@@ -71,7 +71,9 @@ fn unexplained(page: &Page, literals: &[Literal]) -> BTreeSet<String> {
     literals
         .iter()
         .filter(|literal| {
-            let speaks = MESSAGE_SOURCES.iter().any(|file| literal.file == Path::new(file));
+            let speaks = MESSAGE_SOURCES
+                .iter()
+                .any(|file| literal.file == Path::new(file));
             let sentence = literal.text.contains(' ');
             (literal.is_error || (speaks && sentence)) && literal.letters() >= MIN_LETTERS
         })

@@ -209,7 +209,7 @@ fn links_of_several_names_are_corrected() {
 }
 
 #[test]
-fn owners_are_kept_on_request() {
+fn owners_are_not_set_on_request() {
     let (place, sample) = (Place::new(), sample());
     let done = place.extract_with(&sample, |options| options.owners = Owners::Mine);
     done.with_problems(&[]);

@@ -100,7 +100,11 @@ fn assert_correct(place: &Place, valid: &Counted) {
     fresh.extract(valid).with_problems(&[]);
     for name in ["big", "small", "link", "other"] {
         let at = |place: &Place| place.destination().join(name);
-        assert_eq!(attributes_of(&at(place)), attributes_of(&at(&fresh)), "{name}");
+        assert_eq!(
+            attributes_of(&at(place)),
+            attributes_of(&at(&fresh)),
+            "{name}"
+        );
     }
     for name in ["big", "small", "other"] {
         let read = |place: &Place| fs::read(place.destination().join(name)).unwrap();

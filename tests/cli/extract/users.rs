@@ -148,7 +148,10 @@ fn a_destination_without_write_permission_is_resumed() {
             let mut command = Command::new(&command);
             command.uid(USER).gid(USER).current_dir(&home);
             command.args(["extract", "--record", "record"]);
-            command.arg(scratch.container(&name)).args(arguments).arg("out");
+            command
+                .arg(scratch.container(&name))
+                .args(arguments)
+                .arg("out");
             Ran::from(command.output().unwrap())
         };
         let is = || fs::metadata(&out).unwrap().mode() & 0o7777;
@@ -189,7 +192,9 @@ fn files_without_read_permission_are_replaced() {
     let extract = |arguments: &[&str]| {
         let mut command = Command::new(&command);
         command.uid(USER).gid(USER).current_dir(scratch.path(""));
-        command.args(["extract", "--record", "record"]).args(arguments);
+        command
+            .args(["extract", "--record", "record"])
+            .args(arguments);
         command.arg(scratch.container("t")).arg("out");
         Ran::from(command.output().unwrap())
     };

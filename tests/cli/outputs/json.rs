@@ -99,7 +99,7 @@ fn json_reports_problems_and_failures() {
 
 /// The file is read completely long before it is uploaded.
 #[test]
-fn bytes_read_of_a_large_file_are_not_counted_again() {
+fn bytes_read_of_a_large_file_never_decrease() {
     const BYTES: usize = 12 << 20;
     let scratch = Scratch::new();
     let mut random = fastrand::Rng::with_seed(7);

@@ -49,8 +49,10 @@ fn ranges_at_segment_boundaries_are_exact() {
                     offset.min(complete.len()),
                     [offset, length].map(|n| n.to_string()),
                 );
-                let got =
-                    golden.output("cat", &["--offset", &arguments[0], "--length", &arguments[1], path]);
+                let got = golden.output(
+                    "cat",
+                    &["--offset", &arguments[0], "--length", &arguments[1], path],
+                );
                 let to = (from + length).min(complete.len());
                 assert!(got == complete[from..to], "{offset} {length}");
             }
@@ -128,7 +130,10 @@ fn a_reader_that_closes_the_pipe_is_not_a_failure() {
         &["find"],
     ] {
         let mut command = clfsload();
-        command.arg(arguments[0]).arg(golden.path()).args(&arguments[1..]);
+        command
+            .arg(arguments[0])
+            .arg(golden.path())
+            .args(&arguments[1..]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut few = [0; 100];
@@ -150,7 +155,10 @@ fn a_full_disk_is_a_failure() {
         &["find"],
     ] {
         let mut command = clfsload();
-        command.arg(arguments[0]).arg(golden.path()).args(&arguments[1..]);
+        command
+            .arg(arguments[0])
+            .arg(golden.path())
+            .args(&arguments[1..]);
         command.stdout(
             std::fs::OpenOptions::new()
                 .write(true)

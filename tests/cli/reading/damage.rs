@@ -140,7 +140,7 @@ fn a_bad_entry_is_skipped() {
 }
 
 #[test]
-fn names_that_no_entry_can_have_are_not_found() {
+fn a_parent_entry_under_another_name_is_listed_but_not_entered() {
     let golden = Golden::unpack(PLAIN);
     rename_raw(
         &golden,

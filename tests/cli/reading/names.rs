@@ -113,7 +113,10 @@ fn every_output_preserves_the_exact_bytes() {
         .into_iter()
         .chain(paths.iter().map(|path| &path[..]))
         .collect();
-    for (record, name) in records(&run(&scratch, &arguments).stdout).iter().zip(&names) {
+    for (record, name) in records(&run(&scratch, &arguments).stdout)
+        .iter()
+        .zip(&names)
+    {
         assert_eq!(bytes(record, "name"), *name);
     }
     let link = &records(&run(&scratch, &[b"stat", b"--json", b"/link"]).stdout)[0];

@@ -92,8 +92,7 @@ impl Trigger {
         });
         let reply = if mounts { READY } else { FAIL };
         // SAFETY: the descriptor is open, and the request takes a number, not a pointer.
-        let done =
-            unsafe { libc::ioctl(self.root.as_raw_fd(), reply, libc::c_ulong::from(token)) };
+        let done = unsafe { libc::ioctl(self.root.as_raw_fd(), reply, libc::c_ulong::from(token)) };
         assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
         mounted
     }
@@ -101,7 +100,9 @@ impl Trigger {
 
 fn load(scratch: &Scratch, more: &[&str]) -> std::thread::JoinHandle<Ran> {
     let mut command = clfsload();
-    command.args(scratch.arguments("t", "t")).args(["--seed", SEED]);
+    command
+        .args(scratch.arguments("t", "t"))
+        .args(["--seed", SEED]);
     // autofs does not send requests for its daemon's process group.
     command.args(more).process_group(0);
     std::thread::spawn(move || Ran::from(command.output().unwrap()))

@@ -32,7 +32,11 @@ fn json(line: &str) -> Value {
 fn unlistable_directories_are_reported_first() {
     let Some(fixture) = closed() else { return };
     let state = fixture.scratch.path("t").display().to_string();
-    let arguments = |arguments: &[&str]| run(arguments.iter().chain(&[state.as_str()])).expect(0).stdout;
+    let arguments = |arguments: &[&str]| {
+        run(arguments.iter().chain(&[state.as_str()]))
+            .expect(0)
+            .stdout
+    };
     for (finished, options) in [(false, &[][..]), (true, &["--skip-failed"])] {
         let ran = match finished {
             false => fixture.load("t", options),

@@ -57,13 +57,14 @@ impl Filesystem for Mounted {
 
     fn readlink(&self, _: &Request, number: INodeNo, reply: ReplyData) {
         let shared = Arc::clone(&self.0);
-        self.0.handle_request(number.0, Call::ReadLink, 0, move |outcome| {
-            match (outcome, &shared.tree().node(number.0).body) {
-                (Ok(()), Body::Symlink(target)) => reply.data(target),
-                (Ok(()), _) => reply.error(Errno::EINVAL),
-                (Err(errno), _) => reply.error(errno),
-            }
-        });
+        self.0
+            .handle_request(number.0, Call::ReadLink, 0, move |outcome| {
+                match (outcome, &shared.tree().node(number.0).body) {
+                    (Ok(()), Body::Symlink(target)) => reply.data(target),
+                    (Ok(()), _) => reply.error(Errno::EINVAL),
+                    (Err(errno), _) => reply.error(errno),
+                }
+            });
     }
 
     fn open(&self, _: &Request, number: INodeNo, _: OpenFlags, reply: ReplyOpen) {
@@ -138,24 +139,27 @@ impl Filesystem for Mounted {
         mut reply: ReplyDirectory,
     ) {
         let shared = Arc::clone(&self.0);
-        self.0.handle_request(number.0, Call::List, offset, move |outcome| {
-            if let Err(errno) = outcome {
-                return reply.error(errno);
-            }
-            // A reply ends before the next fault, so that the names before it are delivered.
-            let limit = shared.next_fault(number.0, Call::List, offset);
-            let tree = shared.tree();
-            let Body::Directory(names) = &tree.node(number.0).body else {
-                return reply.error(Errno::ENOTDIR);
-            };
-            let rest = names.iter().zip(1..).skip(offset as usize);
-            for ((name, child), next) in rest {
-                let kind = tree.attributes(*child).kind;
-                if next > limit || reply.add(INodeNo(*child), next, kind, OsStr::from_bytes(name)) {
-                    break;
+        self.0
+            .handle_request(number.0, Call::List, offset, move |outcome| {
+                if let Err(errno) = outcome {
+                    return reply.error(errno);
                 }
-            }
-            reply.ok();
-        });
+                // A reply ends before the next fault, so that the names before it are delivered.
+                let limit = shared.next_fault(number.0, Call::List, offset);
+                let tree = shared.tree();
+                let Body::Directory(names) = &tree.node(number.0).body else {
+                    return reply.error(Errno::ENOTDIR);
+                };
+                let rest = names.iter().zip(1..).skip(offset as usize);
+                for ((name, child), next) in rest {
+                    let kind = tree.attributes(*child).kind;
+                    if next > limit
+                        || reply.add(INodeNo(*child), next, kind, OsStr::from_bytes(name))
+                    {
+                        break;
+                    }
+                }
+                reply.ok();
+            });
     }
 }

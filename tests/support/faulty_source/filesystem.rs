@@ -49,7 +49,7 @@ impl Filesystem for Mounted {
     fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         let shared = Arc::clone(&self.0);
         self.0
-            .handle_request(number.0, Call::Stat, 0, move |outcome| match outcome {
+            .serve(number.0, Call::Stat, 0, move |outcome| match outcome {
                 Ok(()) => reply.attr(&NOT_CACHED, &shared.tree().shown_attributes(number.0)),
                 Err(errno) => reply.error(errno),
             });
@@ -57,19 +57,18 @@ impl Filesystem for Mounted {
 
     fn readlink(&self, _: &Request, number: INodeNo, reply: ReplyData) {
         let shared = Arc::clone(&self.0);
-        self.0
-            .handle_request(number.0, Call::ReadLink, 0, move |outcome| {
-                match (outcome, &shared.tree().node(number.0).body) {
-                    (Ok(()), Body::Symlink(target)) => reply.data(target),
-                    (Ok(()), _) => reply.error(Errno::EINVAL),
-                    (Err(errno), _) => reply.error(errno),
-                }
-            });
+        self.0.serve(number.0, Call::ReadLink, 0, move |outcome| {
+            match (outcome, &shared.tree().node(number.0).body) {
+                (Ok(()), Body::Symlink(target)) => reply.data(target),
+                (Ok(()), _) => reply.error(Errno::EINVAL),
+                (Err(errno), _) => reply.error(errno),
+            }
+        });
     }
 
     fn open(&self, _: &Request, number: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         self.0
-            .handle_request(number.0, Call::Open, 0, move |outcome| match outcome {
+            .serve(number.0, Call::Open, 0, move |outcome| match outcome {
                 Ok(()) => reply.opened(FileHandle(0), FopenFlags::FOPEN_DIRECT_IO),
                 Err(errno) => reply.error(errno),
             });
@@ -89,7 +88,7 @@ impl Filesystem for Mounted {
         let shared = Arc::clone(&self.0);
         let end = offset + u64::from(size);
         self.0
-            .handle_request(number.0, Call::Read, end, move |outcome| match outcome {
+            .serve(number.0, Call::Read, end, move |outcome| match outcome {
                 Ok(()) => {
                     let content = shared.tree().content(number.0, offset, u64::from(size));
                     reply.data(&content);
@@ -124,7 +123,7 @@ impl Filesystem for Mounted {
 
     fn opendir(&self, _: &Request, number: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         self.0
-            .handle_request(number.0, Call::Open, 0, move |outcome| match outcome {
+            .serve(number.0, Call::Open, 0, move |outcome| match outcome {
                 Ok(()) => reply.opened(FileHandle(0), FopenFlags::empty()),
                 Err(errno) => reply.error(errno),
             });
@@ -139,27 +138,24 @@ impl Filesystem for Mounted {
         mut reply: ReplyDirectory,
     ) {
         let shared = Arc::clone(&self.0);
-        self.0
-            .handle_request(number.0, Call::List, offset, move |outcome| {
-                if let Err(errno) = outcome {
-                    return reply.error(errno);
+        self.0.serve(number.0, Call::List, offset, move |outcome| {
+            if let Err(errno) = outcome {
+                return reply.error(errno);
+            }
+            // A reply ends before the next fault, so that the names before it are delivered.
+            let limit = shared.next_fault(number.0, Call::List, offset);
+            let tree = shared.tree();
+            let Body::Directory(names) = &tree.node(number.0).body else {
+                return reply.error(Errno::ENOTDIR);
+            };
+            let rest = names.iter().zip(1..).skip(offset as usize);
+            for ((name, child), next) in rest {
+                let kind = tree.attributes(*child).kind;
+                if next > limit || reply.add(INodeNo(*child), next, kind, OsStr::from_bytes(name)) {
+                    break;
                 }
-                // A reply ends before the next fault, so that the names before it are delivered.
-                let limit = shared.next_fault(number.0, Call::List, offset);
-                let tree = shared.tree();
-                let Body::Directory(names) = &tree.node(number.0).body else {
-                    return reply.error(Errno::ENOTDIR);
-                };
-                let rest = names.iter().zip(1..).skip(offset as usize);
-                for ((name, child), next) in rest {
-                    let kind = tree.attributes(*child).kind;
-                    if next > limit
-                        || reply.add(INodeNo(*child), next, kind, OsStr::from_bytes(name))
-                    {
-                        break;
-                    }
-                }
-                reply.ok();
-            });
+            }
+            reply.ok();
+        });
     }
 }

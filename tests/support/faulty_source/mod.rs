@@ -104,7 +104,7 @@ impl Shared {
         }
     }
 
-    fn handle_request(
+    fn serve(
         &self,
         number: u64,
         call: Call,

@@ -1,8 +1,8 @@
-//! Tells the program which commit it is made of and for which target: `clfsload --version`.
+//! Provides the commit and the target that `clfsload --version` prints.
 //!
-//! The commit is, of the first that is there: the variable `CLFSLOAD_COMMIT` (for builds without history, such as
-//! in a container), git's `HEAD` of a checkout, and the one that `cargo package` wrote down. Whether
-//! files differ from that commit is not told: that would need a look at each of them in every build.
+//! The commit comes from the first available source: the variable `CLFSLOAD_COMMIT` (for builds without history, such
+//! as in a container), `HEAD` of a Git checkout, and the file that `cargo package` writes. Changes since that commit are
+//! not detected, since every build would have to examine all files.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ use std::process::Command;
 const UNKNOWN: &str = "unknown";
 
 fn main() {
-    // Without a line of this kind cargo runs this again whenever any file of the package changes.
+    // Without such a line, cargo runs this script again when any file of the package changes.
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=CLFSLOAD_COMMIT");
     let folder = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
@@ -25,12 +25,12 @@ fn main() {
 
 fn from_environment() -> Option<String> {
     let given = std::env::var("CLFSLOAD_COMMIT").ok()?;
-    let word = given.lines().next()?.trim();
-    (!word.is_empty()).then(|| word.to_owned())
+    let commit = given.lines().next()?.trim();
+    (!commit.is_empty()).then(|| commit.to_owned())
 }
 
 fn from_checkout(folder: &Path) -> Option<String> {
-    // Git would look for one in the folders above, too: that is another project's.
+    // Git also searches the parent folders, whose repository would be that of another project.
     if !folder.join(".git").exists() {
         return None;
     }
@@ -38,8 +38,8 @@ fn from_checkout(folder: &Path) -> Option<String> {
         folder,
         &["show", "-s", "--abbrev=8", "--format=%h %cs", "HEAD"],
     )?;
-    // A commit or a checkout changes one of these. One that is missing must not be named: cargo takes
-    // it for changed each time.
+    // A commit or a checkout changes one of these files. Missing files must be skipped, since cargo treats them as
+    // changed on every build.
     let mut watched = vec!["HEAD".to_owned(), "logs/HEAD".to_owned()];
     if let Some(branch) = git(folder, &["symbolic-ref", "-q", "HEAD"]) {
         watched.push(branch);
@@ -48,8 +48,8 @@ fn from_checkout(folder: &Path) -> Option<String> {
         let Some(path) = git(folder, &["rev-parse", "--git-path", &name]) else {
             continue;
         };
-        // Relative to the package, as git gives it: a copy of the build folder beside another checkout
-        // then looks at that one.
+        // Git prints a path relative to the package, so a copy of the build folder in another checkout uses the files of
+        // that checkout.
         if folder.join(&path).exists() {
             println!("cargo::rerun-if-changed={path}");
         }
@@ -57,19 +57,19 @@ fn from_checkout(folder: &Path) -> Option<String> {
     Some(commit)
 }
 
-/// What git prints, if it is there and content.
-fn git(folder: &Path, words: &[&str]) -> Option<String> {
+/// Returns the output of git if it is installed, succeeds and prints one line.
+fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
     let output = Command::new("git")
         .arg("-C")
         .arg(folder)
-        .args(words)
+        .args(arguments)
         .output();
     let output = output.ok().filter(|output| output.status.success())?;
     let line = String::from_utf8(output.stdout).ok()?.trim().to_owned();
     (!line.is_empty() && !line.contains('\n')).then_some(line)
 }
 
-/// `{"git": {"sha1": "…"}, …}`, as the Cargo book describes `.cargo_vcs_info.json`.
+/// Reads `.cargo_vcs_info.json`, whose format the Cargo book describes: `{"git": {"sha1": "…"}, …}`.
 fn from_package(folder: &Path) -> Option<String> {
     let path = folder.join(".cargo_vcs_info.json");
     let text = std::fs::read_to_string(&path).ok()?;

@@ -26,14 +26,17 @@ pub(crate) fn check() -> io::Result<()> {
         "the floor uploads each file once",
         floor.puts == shape.files(),
     )?;
-    expect("the sink counts each put", report.puts == shape.files())?;
+    expect("the sink counts each upload", report.puts == shape.files())?;
     expect("the sink counts the bytes", report.bytes == shape.bytes())?;
-    expect("the sink counts no repeated put", report.repeated_puts == 0)?;
-    // 20 puts on 16 connections take two rounds.
+    expect(
+        "the sink counts no repeated upload",
+        report.repeated_puts == 0,
+    )?;
+    // 20 uploads on 16 connections take two rounds.
     expect("each response is delayed", floor.wall >= delay * 2)?;
     expect("16 requests are in flight", report.max_in_flight == 16)?;
     expect(
-        "the bins count all puts",
+        "the bins count all uploads",
         report.put_bins.iter().sum::<u64>() == report.puts,
     )?;
     sink.reset()?;
@@ -55,14 +58,14 @@ pub(crate) fn check() -> io::Result<()> {
         busy.report()?.throttled > 0,
     )?;
 
-    // The last throttled request came before the last put; both lists must cover the same seconds.
+    // The last throttled request came before the last upload; both lists must cover the same seconds.
     let seconds = Seconds::of(&Report {
         put_bins: vec![1; 25],
         throttled_bins: vec![1; 12],
         ..Report::default()
     });
     expect(
-        "puts and throttled requests cover the same seconds",
+        "uploads and throttled requests cover the same seconds",
         (seconds.puts, seconds.throttled) == (vec![10, 10], vec![10, 2]),
     )?;
 

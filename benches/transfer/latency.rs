@@ -38,9 +38,9 @@ pub(crate) fn delays(arguments: &Arguments) -> io::Result<()> {
     let mut table = Table::new(&[
         "delay",
         "concurrency",
-        "puts per s, 20 to 90 %",
+        "uploads per s, 20 to 90 %",
         "share of the best fixed",
-        "puts per s, overall",
+        "uploads per s, overall",
         "max in flight",
         "peak RSS MB",
     ]);
@@ -143,7 +143,7 @@ fn load_for(
     }
     if arguments.verbose {
         eprintln!(
-            "{setting:?} {policy:?}: {:.0} puts per s, {:.0} overall, max {} in flight",
+            "{setting:?} {policy:?}: {:.0} uploads per s, {:.0} overall, max {} in flight",
             steady(&report),
             overall(&report, stats.wall),
             report.max_in_flight
@@ -164,7 +164,7 @@ pub(crate) fn throttle(arguments: &Arguments) -> io::Result<()> {
     let build = &arguments.build;
     let mut table = Table::new(&[
         "allowed per s",
-        "puts per s",
+        "uploads per s",
         "share of the allowed",
         "min and max in a second",
         "responses 503",
@@ -199,7 +199,7 @@ pub(crate) fn throttle(arguments: &Arguments) -> io::Result<()> {
             report.max_in_flight.to_string(),
         ]);
         series.push_str(&format!(
-            "{rate} allowed, puts in each second: {puts:?}\nresponses 503: {throttled:?}\n\
+            "{rate} allowed, uploads in each second: {puts:?}\nresponses 503: {throttled:?}\n\
              concurrent requests: {}\n\n",
             limits_over_time(arguments)?
         ));

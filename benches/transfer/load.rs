@@ -140,7 +140,7 @@ impl Load<'_> {
         match puts == expected && has_all_entries && has_all_bytes && report.repeated_puts == 0 {
             true => Ok(database),
             false => Err(io::Error::other(format!(
-                "{}: expected one put for each of {expected} objects and {} bytes: {report:?}",
+                "{}: expected one upload for each of {expected} objects and {} bytes: {report:?}",
                 kind.name(),
                 shape.bytes()
             ))),

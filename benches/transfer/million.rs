@@ -124,9 +124,9 @@ fn resumes(arguments: &Arguments) -> io::Result<()> {
     };
     let mut table = Table::new(&[
         "resume",
-        "first put after",
+        "first upload after",
         "finished after",
-        "puts",
+        "uploads",
         "CPU s",
     ]);
     let mut next_report = Duration::ZERO;
@@ -142,7 +142,7 @@ fn resumes(arguments: &Arguments) -> io::Result<()> {
     }
     let before = sink.report()?.puts;
     for what in [
-        format!("of a million, killed after {before} puts"),
+        format!("of a million, killed after {before} uploads"),
         "of a finished million".to_owned(),
     ] {
         sink.reset()?;
@@ -151,7 +151,7 @@ fn resumes(arguments: &Arguments) -> io::Result<()> {
         let first = report.first_put_micros.map(Duration::from_micros);
         table.row([
             what,
-            first.map_or("no put".to_owned(), seconds),
+            first.map_or("no upload".to_owned(), seconds),
             seconds(stats.wall),
             report.puts.to_string(),
             format!("{:.2}", stats.cpu.as_secs_f64()),

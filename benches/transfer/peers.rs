@@ -118,7 +118,7 @@ fn run(arguments: &Arguments, peer: Peer, tree: &Tree, unit: Unit) -> io::Result
         let stderr = std::fs::read_to_string(&stderr)?;
         let first: Vec<&str> = stderr.lines().take(5).collect();
         return Err(io::Error::other(format!(
-            "{} exited with {:?} after {} puts: {}",
+            "{} exited with {:?} after {} uploads: {}",
             peer.name(),
             stats.status,
             report.puts,

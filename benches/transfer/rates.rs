@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use crate::sink::{BIN, Report};
 
-/// Returns puts per second between 20 % and 90 % of the time from the first to the last put: the rate
+/// Returns uploads per second between 20 % and 90 % of the time from the first to the last upload: the rate
 /// that a longer load would sustain.
 pub(crate) fn steady(report: &Report) -> f64 {
     let bins = between(report, 0.2, 0.9);
     bins.iter().sum::<u64>() as f64 / (bins.len() as f64 * BIN.as_secs_f64())
 }
 
-/// Returns puts per second of a complete run that took `wall`, start and end included.
+/// Returns uploads per second of a complete run that took `wall`, start and end included.
 pub(crate) fn overall(report: &Report, wall: Duration) -> f64 {
     report.puts as f64 / wall.as_secs_f64()
 }
 
-/// Returns the bins in a part of the time from the first to the last put.
+/// Returns the bins in a part of the time from the first to the last upload.
 fn between(report: &Report, from: f64, to: f64) -> &[u64] {
     let bins = report.put_bins.as_slice();
     let first = bins.iter().position(|puts| *puts > 0).unwrap_or(0);
@@ -25,7 +25,7 @@ fn between(report: &Report, from: f64, to: f64) -> &[u64] {
     busy.get(at(from)..at(to)).unwrap_or_default()
 }
 
-/// Puts and throttled requests in each second of a run.
+/// Uploads and throttled requests in each second of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Seconds {
     pub(crate) puts: Vec<u64>,

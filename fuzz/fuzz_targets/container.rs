@@ -1,4 +1,4 @@
-//! A small container, mutated by the input, read in every way there is.
+//! Mutates a small container with the input, and reads it with every reading function.
 #![no_main]
 
 #[path = "../../tests/library/mutated_container/mutate.rs"]

@@ -3,7 +3,7 @@
 use super::handles::Cursor;
 use super::{Kind, Rule, Time};
 
-/// The fields that mean something; those that must be 0 are checked while reading.
+/// The fields with a meaning. The fields that must be 0 are checked by `parse`.
 #[derive(Clone, Debug)]
 pub(crate) struct Attributes {
     pub mode: u32,
@@ -24,7 +24,7 @@ pub(crate) struct Attributes {
 }
 
 impl Attributes {
-    /// Reads the handle's data; `None` if its length is wrong.
+    /// Parses the handle's data. Returns `None` if its length is wrong.
     pub(crate) fn parse(data: &[u8], broken: &mut Vec<(Rule, String)>) -> Option<Attributes> {
         let mut cursor = Cursor::new(data);
         if cursor.u32()? != 104 || data.len() != 108 {
@@ -66,7 +66,7 @@ impl Attributes {
         })
     }
 
-    /// The rules that need nothing but the attributes and the entity's kind.
+    /// Checks the rules that depend only on the attributes and the entity's kind.
     pub(crate) fn check(&self, kind: Kind, broken: &mut Vec<(Rule, String)>) {
         let mut must = |holds: bool, rule: Rule, text: String| {
             if !holds {

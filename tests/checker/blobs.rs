@@ -1,18 +1,17 @@
-//! Where the checker reads blobs from.
+//! The sources of blobs for the checker.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// The blobs of one container.
 pub trait Blobs {
-    /// Names of all blobs.
+    /// Returns the names of all blobs.
     fn names(&self) -> Vec<String>;
-    /// The content of one.
+    /// Returns the content of a blob.
     fn blob(&self, name: &str) -> Vec<u8>;
 }
 
-/// A folder with one file per blob. Files whose names start with `.` are ignored, as the folder
-/// container ignores them.
+/// A folder with one file per blob. Files whose names start with `.` are ignored, as in a folder container.
 #[derive(Debug)]
 pub struct FolderBlobs(pub PathBuf);
 
@@ -40,14 +39,14 @@ impl Blobs for HashMap<String, Vec<u8>> {
     }
 }
 
-/// Any other place: the names as listed, and how to read one.
+/// Any other source: a list of names and a function that reads a blob.
 pub struct FromFn<F> {
     names: Vec<String>,
     read: F,
 }
 
 impl<F: Fn(&str) -> Vec<u8>> FromFn<F> {
-    /// `read` is asked for names out of `names` only.
+    /// Creates a source. `read` is called only with names from `names`.
     pub fn new(names: Vec<String>, read: F) -> Self {
         FromFn { names, read }
     }

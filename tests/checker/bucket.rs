@@ -1,4 +1,4 @@
-//! The bucket object and the logs that it names (docs/format.md section 6).
+//! The bucket object and its logs (format.md §6).
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use super::index::BUCKET;
 use super::walk::Walk;
 use super::{Rule, Strictness};
 
-/// The form `8-4-4-4-12` in lower-case hex.
+/// Returns whether `text` has the form `8-4-4-4-12` in lower-case hex.
 pub(crate) fn is_uuid(text: &str) -> bool {
     let widths: Vec<usize> = text.split('-').map(str::len).collect();
     widths == [8, 4, 4, 4, 12]
@@ -57,7 +57,7 @@ impl Walk<'_> {
         self.logs(&logs);
     }
 
-    /// The logs that are there against those that the bucket object names.
+    /// Compares the existing logs with those that the bucket object names.
     fn logs(&mut self, named: &BTreeSet<String>) {
         let present = std::mem::take(&mut self.index.logs);
         for log in present.difference(named) {

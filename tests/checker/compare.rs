@@ -1,19 +1,19 @@
-//! Compares a container's tree with what `lstat` saw of the source.
+//! Compares a container's tree with the `lstat` data of the source.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Kind, Node};
 use crate::source_tree::{SourceNode, UnixTime};
 
-/// The format holds at most this many links of one object (docs/format.md section 6).
+/// The maximum number of links of one object (format.md §6).
 const LINKS: usize = 1023;
 
-/// What is compared.
+/// The options of a comparison.
 #[derive(Clone, Copy, Debug)]
 pub struct CompareOptions {
-    /// Whether the load preserved hard links; if not, every path is an object of its own.
+    /// Whether the load preserved hard links. If not, every path is a separate object.
     pub hardlinks: bool,
-    /// Whether nanoseconds must be right; the original keeps times as floats (section 7).
+    /// Whether nanoseconds are compared. The original stores times as floats (section 7).
     pub nanoseconds: bool,
 }
 
@@ -26,7 +26,7 @@ impl Default for CompareOptions {
     }
 }
 
-/// What the format can hold of a time (docs/format.md section 5).
+/// Returns a time as the format can store it (format.md §5).
 fn clamped(time: UnixTime) -> (u32, u32) {
     match u32::try_from(time.0) {
         Ok(seconds) => (seconds, time.1),
@@ -35,7 +35,7 @@ fn clamped(time: UnixTime) -> (u32, u32) {
     }
 }
 
-/// The differences, one line each; empty if the container holds the source.
+/// Returns the differences, one per line; none if the container matches the source.
 pub fn compare(
     source: &BTreeMap<Vec<u8>, SourceNode>,
     tree: &BTreeMap<Vec<u8>, Node>,
@@ -114,7 +114,7 @@ fn compare_node(
     }
 }
 
-/// Paths of one source inode share an object (split when there are too many), and no others do.
+/// Checks that the paths of one source inode, and no others, share an object (or several, above the link limit).
 fn links(
     source: &BTreeMap<Vec<u8>, SourceNode>,
     tree: &BTreeMap<Vec<u8>, Node>,

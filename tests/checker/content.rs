@@ -1,8 +1,8 @@
-//! Content of regular files and symlinks, block maps, segments (docs/format.md section 6).
+//! Content of regular files and symlinks, block maps, segments (format.md §6).
 
 use sha2::{Digest, Sha256};
 
-use super::handles::{DATA, DATABACK, DataBack, INDIR, indirect, whole_string};
+use super::handles::{DATA, DATABACK, DataBack, INDIR, exact_string, indirect};
 use super::inode::{Inode, other_segment};
 use super::walk::{Object, Walk};
 use super::{Kind, Rule, Strictness};
@@ -15,15 +15,15 @@ const SYMLINK_LIMIT: usize = 1023;
 const SEGMENT: u16 = 8;
 const INDIRECT: u16 = 9;
 
-/// A block map being flattened.
+/// The state of flattening a block map.
 struct Blocks {
     data: Vec<Vec<u8>>,
-    /// Something before was not full, so nothing may follow.
+    /// Whether an earlier list or tree had unused places, so that no block may follow.
     closed: bool,
 }
 
 impl Walk<'_> {
-    /// The ids of blocks 1, 2, … in order.
+    /// Returns the ids of blocks 1, 2, … in order.
     pub(crate) fn blocks(&mut self, inode: &Inode) -> Vec<Vec<u8>> {
         let blob = &inode.object.blob;
         let map = &inode.block_map;
@@ -45,7 +45,7 @@ impl Walk<'_> {
         blocks.data
     }
 
-    /// One indirect block of `tree` at `depth`, and all below it; the depth is at most 3.
+    /// Reads an indirect block of `tree` at `depth` and all blocks below it. The depth is at most 3.
     fn indirect(
         &mut self,
         inode: &Inode,
@@ -56,7 +56,7 @@ impl Walk<'_> {
         let from = inode.object.blob.clone();
         let place = format!("tree {tree} depth {depth}");
         if blocks.closed {
-            let text = format!("{place} is used though what lies before it is not full");
+            let text = format!("{place} is used although an earlier place is free");
             self.add(Rule::BlockMapOrder, &from, text);
         }
         let Some(object) = self.open_block(inode, id, INDIRECT, &[INDIR, DATABACK]) else {
@@ -73,7 +73,7 @@ impl Walk<'_> {
         }
         let full = pointers.len() >= POINTERS;
         if depth == tree {
-            // Possibly none: the original ends a tree with an empty leaf when the last is full.
+            // May be empty: the original ends a tree with an empty leaf if the last leaf is full.
             blocks.data.extend(pointers);
         } else {
             for pointer in pointers {
@@ -83,7 +83,7 @@ impl Walk<'_> {
         blocks.closed |= !full;
     }
 
-    /// A segment or an indirect block of `inode`: type and owner in the name, handles.
+    /// Opens a segment or an indirect block of `inode` and checks its type, owner and handles.
     pub(crate) fn open_block(
         &mut self,
         inode: &Inode,
@@ -103,7 +103,7 @@ impl Walk<'_> {
         Some(object)
     }
 
-    /// Data block `index` (from 1) of `inode`.
+    /// Opens data block `index` (from 1) of `inode`.
     pub(crate) fn open_segment(
         &mut self,
         inode: &Inode,
@@ -136,7 +136,7 @@ impl Walk<'_> {
         }
     }
 
-    /// SHA-256 of a regular file; `None` if it cannot be read.
+    /// Returns the SHA-256 of a regular file, or `None` if it cannot be read.
     pub(crate) fn file(&mut self, inode: &Inode) -> Option<[u8; 32]> {
         let blob = &inode.object.blob;
         let size = inode.attributes.size;
@@ -177,7 +177,7 @@ impl Walk<'_> {
         Some(hash.finalize().into())
     }
 
-    /// A symlink's target.
+    /// Returns a symlink's target.
     pub(crate) fn symlink(&mut self, inode: &Inode) -> Option<Vec<u8>> {
         let blob = &inode.object.blob;
         self.only_block(inode);
@@ -196,7 +196,7 @@ impl Walk<'_> {
         Some(target.to_vec())
     }
 
-    /// Symlinks and special files have no blocks but their own.
+    /// Checks that a symlink or a special file has no block except its inode.
     pub(crate) fn only_block(&mut self, inode: &Inode) {
         let map = &inode.block_map;
         if map.direct.len() != 1 || map.roots.iter().any(|root| *root != NONE) {
@@ -206,7 +206,7 @@ impl Walk<'_> {
     }
 
     fn data<'o>(&mut self, object: &'o Object) -> Option<&'o [u8]> {
-        let data = object.handle(DATA).and_then(whole_string);
+        let data = object.handle(DATA).and_then(exact_string);
         if data.is_none() {
             self.add(Rule::HandleContent, &object.blob, "DATA");
         }

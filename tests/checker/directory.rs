@@ -1,11 +1,11 @@
-//! Directories and the root (docs/format.md section 6).
+//! Directories and the root (format.md §6).
 
 use std::collections::HashSet;
 
 use super::bucket::is_uuid;
 use super::filehandle::{ROOT, kind_of};
 use super::handles::{
-    Cursor, DATA, DATABACK, DIRENTS, EXTATTRS, extended_attributes, whole_string,
+    Cursor, DATA, DATABACK, DIRENTS, EXTATTRS, exact_string, extended_attributes,
 };
 use super::inode::{Inode, other_segment};
 use super::walk::{Naming, Visit, Walk};
@@ -15,7 +15,7 @@ const FIRST_SEGMENT: usize = 16384;
 
 type Entry = (Vec<u8>, Vec<u8>);
 
-/// Entries of one segment; those before the first that cannot be read, and whether all could.
+/// Returns the entries of a segment up to the first malformed one, and whether all were well-formed.
 fn entries(segment: &[u8]) -> (Vec<Entry>, bool) {
     let mut cursor = Cursor::new(segment);
     let mut found = Vec::new();
@@ -30,7 +30,7 @@ fn entries(segment: &[u8]) -> (Vec<Entry>, bool) {
 }
 
 impl Walk<'_> {
-    /// Checks one directory and queues or records what it names.
+    /// Checks one directory, and queues its subdirectories and records its other entries.
     pub(crate) fn directory(&mut self, visit: &Visit) {
         let Some(inode) = self.inode(&visit.handle, &visit.from) else {
             return;
@@ -40,12 +40,12 @@ impl Walk<'_> {
         let root = visit.handle == ROOT;
         if root {
             self.root_attributes(&inode);
-            // Empty when the source is `/`, which has no last component.
+            // The name is empty if the source is `/`, which has no last component.
             if inode.name.iter().any(|b| matches!(b, 0 | b'/')) {
                 self.add(Rule::EntityName, &blob, "NUL or / in the root's name");
             }
         } else if inode.name != visit.name {
-            let text = format!("{:?}, the entry says {:?}", inode.name, visit.name);
+            let text = format!("{:?}, the entry has {:?}", inode.name, visit.name);
             self.add(Rule::EntityName, &blob, text);
         }
         self.out.tree.insert(visit.path.clone(), inode.node());
@@ -120,7 +120,7 @@ impl Walk<'_> {
         }
     }
 
-    /// All entries in order, and the size that the attributes must say.
+    /// Returns all entries in order, and the expected size of the directory.
     fn directory_entries(&mut self, inode: &Inode) -> (Vec<Entry>, u64) {
         let blob = inode.object.blob.clone();
         let first = inode.object.handle(DIRENTS).unwrap_or_default();
@@ -135,7 +135,7 @@ impl Walk<'_> {
             let Some(object) = self.open_segment(inode, id, at + 1, &handles) else {
                 continue;
             };
-            if object.handle(DATA).and_then(whole_string) != Some(b"") {
+            if object.handle(DATA).and_then(exact_string) != Some(b"") {
                 self.add(Rule::HandleContent, &object.blob, "DATA is not empty");
             }
             let segment = object.handle(DIRENTS).unwrap_or_default();
@@ -150,8 +150,8 @@ impl Walk<'_> {
     }
 
     fn segment_entries(&mut self, blob: &str, segment: &[u8]) -> Vec<Entry> {
-        let (found, whole) = entries(segment);
-        if !whole {
+        let (found, complete) = entries(segment);
+        if !complete {
             let text = format!("entry {} of the segment is cut off", found.len());
             self.add(Rule::DirectoryEntry, blob, text);
         }

@@ -1,4 +1,4 @@
-//! Filehandles (docs/format.md section 2).
+//! Filehandles (format.md §2).
 
 use super::name::fnv1;
 use super::{Kind, Rule};
@@ -9,7 +9,7 @@ const LENGTH: usize = 24;
 const DIRECTORY_MANAGERS: u8 = 48;
 const FIRST_SEQUENCE: u64 = 1000;
 
-/// The kind that a filehandle names; `None` if these bytes are none.
+/// Returns the kind in a filehandle, or `None` if the bytes are not a filehandle.
 pub(crate) fn kind_of(handle: &[u8]) -> Option<Kind> {
     if handle == ROOT {
         return Some(Kind::Directory);
@@ -17,17 +17,17 @@ pub(crate) fn kind_of(handle: &[u8]) -> Option<Kind> {
     (handle.len() == LENGTH).then(|| Kind::from_ftype(handle[6]))?
 }
 
-/// The directory manager of an entity; 0 for the root.
+/// Returns the directory manager of an entity; 0 for the root.
 pub(crate) fn directory_manager(handle: &[u8]) -> u8 {
     if handle.len() == LENGTH { handle[5] } else { 0 }
 }
 
-/// The sequence number; `None` for the root.
+/// Returns the sequence number; `None` for the root.
 pub(crate) fn sequence(handle: &[u8]) -> Option<u64> {
     (handle.len() == LENGTH).then(|| u64::from_le_bytes(handle[8..16].try_into().unwrap()))
 }
 
-/// The rules that need nothing but the handle.
+/// Checks the rules that depend only on the handle.
 pub(crate) fn check(handle: &[u8], broken: &mut Vec<(Rule, String)>) {
     let Some(sequence) = sequence(handle) else {
         return;
@@ -60,7 +60,7 @@ pub(crate) fn check(handle: &[u8], broken: &mut Vec<(Rule, String)>) {
     must(fnv1(handle) != 0, Rule::FilehandleHash, "fnv1 is 0");
 }
 
-/// Bytes 0..4 of all filehandles of a container.
+/// Returns bytes 0..4 of all filehandles of a container.
 pub(crate) fn container_bits(container_id: u64) -> [u8; 4] {
     (((container_id as u32 & 0x07ff_ffff) << 5) | 0x11).to_le_bytes()
 }

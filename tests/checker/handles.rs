@@ -1,5 +1,4 @@
-//! A payload as a sequence of handles, and the cursor that reads inside them (docs/format.md
-//! section 5).
+//! The handles of a payload, and a cursor that reads their fields (format.md §5).
 
 use super::Rule;
 
@@ -19,16 +18,16 @@ const KNOWN: [u32; 9] = [
 const MAGIC: u32 = 0x0301_6005;
 const HEADER: usize = 20;
 
-/// One handle: its type and where its data lies in the payload.
+/// One handle: its type, and the position of its data in the payload.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    /// Type number.
+    /// The type number.
     pub kind: u32,
-    /// The `real` bytes.
+    /// The range of the `real` bytes.
     pub data: std::ops::Range<usize>,
 }
 
-/// Splits a payload; stops where a header makes no sense.
+/// Splits a payload into handles. Stops at the first invalid header.
 pub fn parse_handles(payload: &[u8]) -> (Vec<Handle>, Vec<(Rule, String)>) {
     let mut found = Vec::new();
     let mut broken = Vec::new();
@@ -74,7 +73,7 @@ pub fn parse_handles(payload: &[u8]) -> (Vec<Handle>, Vec<(Rule, String)>) {
     (found, broken)
 }
 
-/// Reads little-endian fields, never past the end.
+/// Reads little-endian fields. Returns `None` past the end.
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor<'a>(&'a [u8]);
 
@@ -112,45 +111,45 @@ impl<'a> Cursor<'a> {
             .map(|b| u64::from_le_bytes(b.try_into().unwrap()))
     }
 
-    /// `u16` length and bytes: an id or a filehandle.
+    /// Reads an id or a filehandle: a `u16` length and bytes.
     pub(crate) fn id(&mut self) -> Option<&'a [u8]> {
         let length = self.u16()?;
         self.take(length.into())
     }
 
-    /// `u32` length and bytes: a name, data, an attribute's key or value.
+    /// Reads a name, data, or an attribute's key or value: a `u32` length and bytes.
     pub(crate) fn string(&mut self) -> Option<&'a [u8]> {
         let length = self.u32()?;
         self.take(length as usize)
     }
 
-    /// `u32` count and that many ids.
+    /// Reads a `u32` count and that many ids.
     pub(crate) fn ids(&mut self) -> Option<Vec<Vec<u8>>> {
         let count = self.u32()?;
         (0..count).map(|_| self.id().map(<[u8]>::to_vec)).collect()
     }
 
-    /// The value, if nothing is left over.
+    /// Returns the value if no bytes are left.
     pub(crate) fn end<T>(&self, value: T) -> Option<T> {
         self.is_empty().then_some(value)
     }
 }
 
-/// `u32` length and that many bytes, nothing else: DATA and NAME.
-pub(crate) fn whole_string(data: &[u8]) -> Option<&[u8]> {
+/// Parses DATA and NAME: a `u32` length and exactly that many bytes.
+pub(crate) fn exact_string(data: &[u8]) -> Option<&[u8]> {
     let mut cursor = Cursor::new(data);
     let bytes = cursor.string()?;
     cursor.end(bytes)
 }
 
-/// BACK: filehandles.
+/// Parses BACK: filehandles.
 pub(crate) fn back(data: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut cursor = Cursor::new(data);
     let handles = cursor.ids()?;
     cursor.end(handles)
 }
 
-/// INDIR: block ids of 16 bytes.
+/// Parses INDIR: block ids of 16 bytes.
 pub(crate) fn indirect(data: &[u8]) -> Option<Vec<Vec<u8>>> {
     back(data).filter(|ids| ids.iter().all(|id| id.len() == 16))
 }
@@ -193,14 +192,14 @@ impl BlockMap {
             direct: cursor.ids()?,
             roots: cursor.ids()?,
         };
-        let sound = value.roots.len() == 4
+        let valid = value.roots.len() == 4
             && value.roots.iter().all(|id| id.len() == 16)
             && value.direct.iter().skip(1).all(|id| id.len() == 16);
-        cursor.end(value).filter(|_| sound)
+        cursor.end(value).filter(|_| valid)
     }
 }
 
-/// EXTATTRS: pairs of UTF-8 strings, in order.
+/// Parses EXTATTRS: pairs of UTF-8 strings, in order.
 pub(crate) fn extended_attributes(data: &[u8]) -> Option<Vec<(String, String)>> {
     let mut cursor = Cursor::new(data);
     let count = cursor.u32()?;

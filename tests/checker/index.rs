@@ -19,7 +19,7 @@ const fn well_known(last: u8) -> [u8; 16] {
     id
 }
 
-/// One object: the blob and its parsed name.
+/// One object: its blob and its parsed name.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub blob: String,
@@ -34,7 +34,7 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Sorts the names and checks what the names alone show.
+    /// Indexes the names and checks the rules that depend only on names.
     pub(crate) fn build(
         mut names: Vec<String>,
         strictness: Strictness,
@@ -50,7 +50,7 @@ impl Index {
             }
             let name = match Name::parse(&blob) {
                 Ok(name) => name,
-                // What is laid out as an object name is one with a mistake.
+                // A name with the layout of an object name is a malformed object name, not a foreign blob.
                 Err(why) if blob.contains('_') && blob.contains('.') => {
                     out.add(Rule::NameSyntax, &blob, why);
                     continue;
@@ -75,7 +75,7 @@ impl Index {
         index
     }
 
-    /// The highest version counts.
+    /// Adds an entry. Of several versions, the highest is kept.
     fn insert(&mut self, entry: Entry, out: &mut Checked) {
         if let Some(other) = self.objects.get(&entry.name.id) {
             let text = format!("the same object as {}", other.blob);

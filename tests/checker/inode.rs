@@ -1,4 +1,4 @@
-//! What all inodes share: attributes, block map, name (docs/format.md sections 5 and 6).
+//! The common parts of all inodes: attributes, block map, name (format.md §5 and §6).
 
 use super::attributes::Attributes;
 use super::filehandle::{self, ROOT, directory_manager, kind_of};
@@ -7,7 +7,7 @@ use super::name::hash64;
 use super::walk::{Object, Walk};
 use super::{Kind, Node, Rule};
 
-/// An inode whose parts could all be read.
+/// An inode with all parts parsed.
 #[derive(Debug)]
 pub(crate) struct Inode {
     pub handle: Vec<u8>,
@@ -22,7 +22,7 @@ pub(crate) struct Inode {
 const FIRST_SEGMENT: u32 = 16384;
 
 impl Inode {
-    /// The node of the tree, without content.
+    /// Returns the node of the tree, without content.
     pub(crate) fn node(&self) -> Node {
         let a = &self.attributes;
         Node {
@@ -54,7 +54,7 @@ fn expected_handles(handle: &[u8], kind: Kind) -> &'static [u32] {
     }
 }
 
-/// The size of all segments but the first.
+/// Returns the size of all segments but the first.
 pub(crate) fn other_segment(kind: Kind) -> u32 {
     if kind == Kind::Directory {
         256 << 10
@@ -64,7 +64,7 @@ pub(crate) fn other_segment(kind: Kind) -> u32 {
 }
 
 impl Walk<'_> {
-    /// Reads an inode and checks what needs no other object. `from` is where the filehandle stood.
+    /// Reads an inode and checks the rules that need no other object. `from` is the place of the filehandle.
     pub(crate) fn inode(&mut self, handle: &[u8], from: &str) -> Option<Inode> {
         let kind = kind_of(handle)?;
         let object = self.open(handle, from)?;
@@ -74,7 +74,7 @@ impl Walk<'_> {
             .handle(VATTR)
             .and_then(|data| Attributes::parse(data, &mut broken));
         let block_map = object.handle(BMAP).and_then(BlockMap::parse);
-        let name = object.handle(NAME).and_then(handles::whole_string);
+        let name = object.handle(NAME).and_then(handles::exact_string);
         let back = match kind {
             Kind::Directory => Some(Vec::new()),
             _ => object.handle(BACK).and_then(handles::back),
@@ -116,7 +116,7 @@ impl Walk<'_> {
         })
     }
 
-    /// fsid and container id are those of the first inode that was read.
+    /// Compares fsid and container id with those of the first inode that was read.
     fn check_container_wide(
         &mut self,
         attributes: &Attributes,
@@ -140,7 +140,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Owner hash in the name, and byte 4 of the filehandle, against the parent that owns it.
+    /// Checks the owner hash in the name and byte 4 of the filehandle against the owning parent.
     pub(crate) fn check_owner(&mut self, inode: &Inode, owner: &[u8]) {
         self.check_owner_hash(&inode.object, owner);
         if inode.handle != ROOT && inode.handle[4] != directory_manager(owner) {
@@ -153,7 +153,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The owner hash in a blob name.
+    /// Checks the owner hash in a blob name.
     pub(crate) fn check_owner_hash(&mut self, object: &Object, owner: &[u8]) {
         if let Some((_, hash)) = object.name.v2
             && hash != hash64(owner)

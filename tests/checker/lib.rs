@@ -1,7 +1,7 @@
-//! Reads a whole container back and judges it by every rule of docs/format.md.
+//! Reads a complete container and checks every rule of docs/format.md.
 //!
-//! The checker decodes names, wrappers and handles by itself instead of calling `clfs-format`:
-//! a mistake that the encoder and the decoder of that crate share would otherwise pass unseen.
+//! The checker decodes names, wrappers and handles itself and does not call `clfs-format`. A defect that the
+//! encoder and the decoder of that crate share would otherwise not be detected.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod attributes;
@@ -30,25 +30,25 @@ pub use name::{Name, hash64};
 pub use rules::Rule;
 pub use wrapper::unwrap_blob;
 
-/// Whose container is judged.
+/// The loader that wrote the container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strictness {
-    /// Written by this project: every rule holds.
+    /// This project: every rule applies.
     Ours,
-    /// Written by the original loader. Allowed beyond the rules: versions above 9 (an inode that it
-    /// rewrote), a symlink's size counted in characters (docs/format.md section 7), and log blobs
-    /// that the bucket object names but the copy of the container left out.
+    /// The original loader. It may also have written versions above 9 (rewritten inodes) and symlink sizes counted
+    /// in characters (format.md §7). The bucket object may name log blobs that are missing from the copy of the
+    /// container.
     Original,
 }
 
-/// One broken rule at one place.
+/// A violation of one rule at one place.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// What rule, and by [`Rule::section`] where it stands.
+    /// The rule. [`Rule::section`] returns the section that defines it.
     pub rule: Rule,
-    /// The blob (or path) it was found at.
+    /// The blob or path.
     pub place: String,
-    /// What was found.
+    /// A description of the violation.
     pub text: String,
 }
 
@@ -65,7 +65,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What kind of filesystem entity a node is; the number is the *ftype* of filehandles.
+/// The type of a filesystem entity. The number is the *ftype* of filehandles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// Directory.
@@ -85,7 +85,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// By the *ftype* in byte 6 of a filehandle.
+    /// Returns the kind for the *ftype* in byte 6 of a filehandle.
     pub fn from_ftype(ftype: u8) -> Option<Kind> {
         use Kind::{Block, Character, Directory, Fifo, Regular, Socket, Symlink};
         [Directory, Regular, Symlink, Block, Character, Socket, Fifo]
@@ -93,7 +93,7 @@ impl Kind {
             .find(|kind| *kind as u8 == ftype)
     }
 
-    /// By the type bits of `st_mode`.
+    /// Returns the kind for the type bits of `st_mode`.
     pub fn from_mode(mode: u32) -> Option<Kind> {
         Some(match mode & 0o170_000 {
             0o040_000 => Kind::Directory,
@@ -107,7 +107,7 @@ impl Kind {
         })
     }
 
-    /// The *btype* of object names and attributes.
+    /// Returns the *btype* of object names and attributes.
     pub fn btype(self) -> u8 {
         match self {
             Kind::Regular => 1,
@@ -121,21 +121,21 @@ impl Kind {
     }
 }
 
-/// Seconds since 1970 and nanoseconds, as the format holds them.
+/// Seconds since 1970 and nanoseconds, as stored in the format.
 pub type Time = (u32, u32);
 
 /// One path of the container's tree.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// What it is.
+    /// Type of the entity.
     pub kind: Kind,
-    /// The whole `st_mode`.
+    /// The complete `st_mode`.
     pub mode: u32,
     /// Owner.
     pub uid: u32,
     /// Group.
     pub gid: u32,
-    /// Bytes, as the attributes say.
+    /// Size in bytes, from the attributes.
     pub size: u64,
     /// SHA-256 of a regular file's content.
     pub sha256: Option<[u8; 32]>,
@@ -145,11 +145,11 @@ pub struct Node {
     pub major: u32,
     /// Minor number of `st_rdev`.
     pub minor: u32,
-    /// Links, as the attributes say.
+    /// Number of links, from the attributes.
     pub nlink: u32,
     /// `st_ino` of the source.
     pub file_id: u64,
-    /// The filehandle: paths with the same one are hard links of one object.
+    /// The filehandle. Paths with the same filehandle are hard links of one object.
     pub object: Vec<u8>,
     /// Modification time.
     pub mtime: Time,
@@ -159,17 +159,17 @@ pub struct Node {
     pub atime: Time,
 }
 
-/// What reading a container back gave.
+/// The result of checking a container.
 #[derive(Debug, Default)]
 pub struct Checked {
-    /// Broken rules; empty for a sound container.
+    /// The violations; empty for a valid container.
     pub findings: Vec<Finding>,
-    /// Every path (bytes, `/` between components, the root is empty) that could be reached.
+    /// Every reachable path (bytes, `/` between components; the root is empty).
     pub tree: BTreeMap<Vec<u8>, Node>,
 }
 
 impl Checked {
-    /// Panics with the first findings if there are any.
+    /// Panics with the first findings, if there are any.
     pub fn assert_clean(&self) {
         let shown: Vec<String> = self
             .findings
@@ -185,7 +185,7 @@ impl Checked {
         );
     }
 
-    /// Whether a rule was found broken.
+    /// Returns whether a rule is violated.
     pub fn has(&self, rule: Rule) -> bool {
         self.findings.iter().any(|finding| finding.rule == rule)
     }
@@ -204,12 +204,12 @@ pub fn check(blobs: &dyn Blobs) -> Checked {
     check_as(blobs, Strictness::Ours)
 }
 
-/// Checks a container with the allowances of `strictness`.
+/// Checks a container with the exceptions of `strictness`.
 pub fn check_as(blobs: &dyn Blobs, strictness: Strictness) -> Checked {
     walk::Walk::run(blobs, strictness)
 }
 
-/// Upper-case hex, as in blob names.
+/// Returns upper-case hex, as in blob names.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect()
 }

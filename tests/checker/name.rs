@@ -1,4 +1,4 @@
-//! Blob names (docs/format.md section 4).
+//! Blob names (format.md §4).
 
 /// FNV-1 with offset basis 0.
 pub(crate) fn fnv1(bytes: &[u8]) -> u32 {
@@ -28,15 +28,15 @@ pub(crate) fn murmur2(bytes: &[u8]) -> u32 {
     h ^ (h >> 15)
 }
 
-/// What object names and owners carry.
+/// Returns the hash in object names and owners.
 pub fn hash64(bytes: &[u8]) -> u64 {
     u64::from(fnv1(bytes)) << 32 | u64::from(murmur2(bytes))
 }
 
-/// The fields of a name, syntax checked, nothing else.
+/// The fields of a name. Only their syntax is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
-    /// The hash in front: 32 bits in V1 names, 64 in V2.
+    /// The leading hash: 32 bits in V1 names, 64 in V2.
     pub hash: u64,
     /// The object id.
     pub id: Vec<u8>,
@@ -49,7 +49,7 @@ pub struct Name {
 }
 
 impl Name {
-    /// Reads a name; the error says what is wrong with its form.
+    /// Parses a name. The error describes the syntax error.
     pub fn parse(text: &str) -> Result<Name, String> {
         let fields: Vec<&str> = text.split('.').collect();
         let (head, rest) = fields.split_first().ok_or("no fields")?;
@@ -74,7 +74,7 @@ impl Name {
         }
     }
 
-    /// The hash that the id asks for.
+    /// Returns the hash that belongs to the id.
     pub fn right_hash(&self) -> u64 {
         match self.v2 {
             None => u64::from(fnv1(&self.id)),

@@ -1,4 +1,4 @@
-//! The rules that findings name, by the section of docs/format.md that states them.
+//! The rules that findings name, by the section of docs/format.md that defines them.
 
 macro_rules! rules {
     ($($section:literal { $($(#[$doc:meta])* $rule:ident,)* })*) => {
@@ -9,10 +9,10 @@ macro_rules! rules {
         }
 
         impl Rule {
-            /// All of them.
+            /// All rules.
             pub const ALL: &[Rule] = &[$($(Rule::$rule,)*)*];
 
-            /// The section of docs/format.md that states the rule.
+            /// Returns the section of docs/format.md that defines the rule.
             pub fn section(self) -> u8 {
                 match self {
                     $($(Rule::$rule => $section,)*)*
@@ -26,7 +26,7 @@ rules! {
     2 {
         /// Container id bits, version, local bit, byte 7, known ftype.
         FilehandleLayout,
-        /// Byte 4 is byte 5 of the parent; byte 5 is below 48, and byte 4 for anything but directories.
+        /// Byte 4 is byte 5 of the parent. Byte 5 is below 48, and equals byte 4 except for directories.
         FilehandleDirectoryManager,
         /// At least 1000 and unique.
         FilehandleSequence,
@@ -36,47 +36,47 @@ rules! {
         FilehandleHash,
     }
     3 {
-        /// At least the four bytes of the wrapper.
+        /// A blob has at least the four bytes of the wrapper.
         WrapperShort,
         /// Encryption is 0.
         WrapperEncryption,
         /// Compression is 0 or 1.
         WrapperCompression,
-        /// The frame's first seven bytes.
+        /// The first seven bytes of the frame.
         FrameHeader,
         /// No stored block.
         FrameStoredBlock,
         /// The frame decodes, ends with its end mark and with the blob, blocks of at most 256 KiB.
         FrameCorrupt,
-        /// A compressed object is smaller than the plain one.
+        /// The frame decodes, its end mark ends the blob, and its blocks have at most 256 KiB.
         FrameNotSmaller,
     }
     4 {
         /// Fields, widths, upper case.
         NameSyntax,
-        /// The hash in the name is that of the id.
+        /// The hash in the name belongs to the id.
         NameHash,
         /// V1 for 0x63, 0x65, 0x66, 0x67, V2 for all others.
         NameKind,
-        /// The object type in the name fits the id.
+        /// The object type in the name matches the id.
         NameObjectType,
         /// 9 (the original: 9 and more).
         NameVersion,
         /// No snapshot.
         NameSnapshot,
-        /// One name for one object id.
+        /// One name per object id.
         NameDuplicate,
     }
     5 {
-        /// Magic, reserved word, padded length, all within the payload.
+        /// Magic number, reserved word and padded length are valid, and the handle lies within the payload.
         HandleHeader,
-        /// Zeros behind the data.
+        /// The padding is zero.
         HandlePadding,
-        /// A type that loaders never write.
+        /// The type is one that loaders write.
         HandleUnknown,
-        /// Lengths inside the handle add up to the handle.
+        /// Lengths inside the handle add up to its length.
         HandleContent,
-        /// Mode, btype and ftype say the same.
+        /// Mode, btype and ftype agree.
         AttributeType,
         /// Flags, dtime and the unused fields are 0.
         AttributeReserved,
@@ -88,29 +88,29 @@ rules! {
         AttributeFsid,
         /// The container id is a u32, not 0, the same everywhere and in the filehandles.
         AttributeContainerId,
-        /// `st_rdev` is 0 for all but devices.
+        /// `st_rdev` is 0 except for devices.
         AttributeDevice,
-        /// The NAME handle is one of the names that directories give the object.
+        /// The NAME handle is one of the object's names in directories.
         EntityName,
     }
     6 {
-        /// The owner hash is that of the first back pointer, the parent, or the segment's entity.
+        /// The owner hash is that of the first back pointer, the parent, or the entity of the segment.
         NameOwner,
-        /// Which handles an object has, in which order.
+        /// The handles of an object and their order.
         HandleOrder,
-        /// The size is that of the content.
+        /// The size equals the size of the content.
         AttributeSize,
-        /// nlink is the number of back pointers, or 2 + child directories; at most 1023 back pointers.
+        /// nlink is the number of back pointers, or 2 + child directories. There are at most 1023 back pointers.
         AttributeLinks,
-        /// First and other segment size.
+        /// The sizes of the first segment and of the others.
         BlockMapSegmentSize,
         /// Block 0 is the entity itself.
         BlockMapSelf,
-        /// Direct list and trees are filled in order, without gaps.
+        /// The direct list and the trees are filled in order, without gaps.
         BlockMapOrder,
-        /// As many blocks as the size needs.
+        /// The number of blocks matches the size.
         BlockMapCount,
-        /// A block is used once.
+        /// A block is used only once.
         BlockTwice,
         /// Segment lengths.
         SegmentSize,
@@ -120,35 +120,35 @@ rules! {
         DataBackOwner,
         /// Change time of the DATABACK.
         DataBackTime,
-        /// At most 1023 bytes, not empty.
+        /// A symlink target has 1 to 1023 bytes.
         SymlinkTarget,
-        /// `.` and `..` first, and right.
+        /// `.` and `..` come first and are correct.
         DirectoryDots,
-        /// Entries parse within one segment.
+        /// Entries do not cross the end of a segment.
         DirectoryEntry,
-        /// No NUL, no `/`, not empty, no further `.` or `..`.
+        /// Names have no NUL and no `/`, and are not empty, `.` or `..`.
         DirectoryEntryName,
         /// A name appears once in a directory.
         DirectoryDuplicate,
-        /// A directory is named by one entry only, and by none of its descendants.
+        /// Only one entry names a directory, and it is not in one of its descendants.
         DirectoryTwice,
-        /// Back pointers are the parents that name the object, with multiplicity.
+        /// Back pointers are the parents that name the object, once per name.
         BackPointers,
-        /// What is referred to is there.
+        /// Every referenced object exists.
         Dangling,
-        /// What is there is referred to.
+        /// Every object is referenced.
         Orphan,
         /// The root's attributes.
         RootAttributes,
         /// The bucket object's attributes.
         BucketAttributes,
-        /// Log blobs that the bucket object names are there, and no others.
+        /// The bucket object names exactly the existing log blobs.
         Logs,
-        /// Nothing but objects and logs lies in the container.
+        /// The container contains only objects and logs.
         ForeignBlob,
-        /// The bucket object is there.
+        /// The bucket object exists.
         BucketMissing,
-        /// The root is there.
+        /// The root exists.
         RootMissing,
     }
 }

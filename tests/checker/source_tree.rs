@@ -1,5 +1,4 @@
-//! What a source tree holds, read relative to directory descriptors: paths may be longer than
-//! PATH_MAX.
+//! The content of a source tree, read relative to directory descriptors, since paths may be longer than PATH_MAX.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,10 +13,10 @@ use sha2::{Digest, Sha256};
 /// Seconds since 1970, possibly negative, and nanoseconds.
 pub type UnixTime = (i64, u32);
 
-/// One path as `lstat` sees it.
+/// The `lstat` data of one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceNode {
-    /// The whole `st_mode`.
+    /// The complete `st_mode`.
     pub mode: u32,
     /// Owner.
     pub uid: u32,
@@ -67,7 +66,7 @@ impl SourceNode {
     }
 }
 
-/// All paths below `root`, `/` between components; the root's is empty.
+/// Returns all paths below `root`, with `/` between components. The path of the root is empty.
 pub fn walk_source(root: &Path) -> BTreeMap<Vec<u8>, SourceNode> {
     let mut found = BTreeMap::new();
     let root = open(
@@ -80,7 +79,7 @@ pub fn walk_source(root: &Path) -> BTreeMap<Vec<u8>, SourceNode> {
     found
 }
 
-/// Opens without changing the access time where that is allowed (for the owner and the superuser).
+/// Opens a file, without changing the access time if that is permitted (for the owner and root).
 fn open(at: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> OwnedFd {
     let flags = flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match openat(at, name, flags | OFlags::NOATIME, Mode::empty()) {

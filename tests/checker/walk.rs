@@ -1,4 +1,4 @@
-//! The walk from the root over everything that is referred to.
+//! The walk from the root through all references.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Display;
@@ -11,7 +11,7 @@ use super::name::Name;
 use super::wrapper::unwrap_blob;
 use super::{Blobs, Checked, Kind, Rule, Strictness};
 
-/// More back pointers than this do not fit (docs/format.md section 6).
+/// The maximum number of back pointers (format.md §6).
 const LINKS: usize = 1023;
 
 /// A directory to read.
@@ -21,11 +21,11 @@ pub(crate) struct Visit {
     pub parent: Vec<u8>,
     pub name: Vec<u8>,
     pub path: Vec<u8>,
-    /// The blob that names it.
+    /// The blob of the directory that contains its entry.
     pub from: String,
 }
 
-/// One directory entry that names something else than a directory.
+/// A directory entry that names an entity other than a directory.
 #[derive(Debug)]
 pub(crate) struct Naming {
     pub parent: Vec<u8>,
@@ -44,14 +44,14 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    /// Data of the first handle of a type.
+    /// Returns the data of the first handle of a type.
     pub(crate) fn handle(&self, kind: u32) -> Option<&[u8]> {
         let handle = self.handles.iter().find(|handle| handle.kind == kind)?;
         self.payload.get(handle.data.clone())
     }
 }
 
-/// What is known while walking.
+/// The state of the walk.
 pub(crate) struct Walk<'a> {
     blobs: &'a dyn Blobs,
     pub strictness: Strictness,
@@ -91,7 +91,7 @@ impl<'a> Walk<'a> {
         self.out.add(rule, place, text);
     }
 
-    /// Reads an object by id, and counts it as referred to.
+    /// Reads an object by id and marks it as referenced.
     pub(crate) fn open(&mut self, id: &[u8], from: &str) -> Option<Object> {
         let Some(entry) = self.index.objects.get(id).cloned() else {
             let text = format!("{} is not there", super::hex(id));
@@ -125,7 +125,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Directories first, so that all entries are known when the back pointers are compared.
+    /// Walks the directories first, so that all entries are known when back pointers are compared.
     fn tree(&mut self) {
         if !self.index.objects.contains_key(ROOT.as_slice()) {
             self.add(Rule::RootMissing, "the container", "no root directory");
@@ -149,7 +149,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Anything but a directory.
+    /// Checks an entity other than a directory.
     fn entity(&mut self, inode: &Inode, namings: &[Naming]) {
         let blob = inode.object.blob.clone();
         let sorted = |mut handles: Vec<Vec<u8>>| {

@@ -1,17 +1,16 @@
-//! The wrapper and the LZ4 frame (docs/format.md section 3), decoded block by block so that stored
-//! blocks are seen.
+//! The wrapper and the LZ4 frame (format.md §3), decoded block by block to detect stored blocks.
 
 use super::Rule;
 
 /// Version 1, linked blocks, no sizes, no checksums; blocks of 256 KiB; header checksum.
 const FRAME_START: [u8; 7] = [0x04, 0x22, 0x4d, 0x18, 0x40, 0x50, 0x77];
 const BLOCK_BYTES: usize = 256 << 10;
-/// LZ4 looks back at most this far.
+/// The maximum offset of an LZ4 match.
 const WINDOW: usize = 64 << 10;
 /// The largest object is a file segment of 8 MiB with its handles.
 const PAYLOAD_LIMIT: usize = (8 << 20) + 4096;
 
-/// The payload of a blob, with the rules that the blob breaks; no payload if it cannot be read.
+/// Returns the payload of a blob, if it can be read, and the rules that the blob violates.
 pub fn unwrap_blob(blob: &[u8]) -> (Option<Vec<u8>>, Vec<(Rule, String)>) {
     let mut broken = Vec::new();
     let Some((wrapper, body)) = blob.split_first_chunk::<4>() else {
@@ -91,7 +90,7 @@ fn frame(bytes: &[u8], broken: &mut Vec<(Rule, String)>) -> Option<Vec<u8>> {
             continue;
         }
         let window = &payload[from.saturating_sub(WINDOW)..];
-        // A byte of LZ4 stands for at most 255.
+        // LZ4 expands one byte to at most 255.
         let mut place = vec![0; BLOCK_BYTES.min(64 + 255 * length)];
         match lz4_flex::block::decompress_into_with_dict(block, &mut place, window) {
             Ok(got) => payload.extend_from_slice(&place[..got]),

@@ -1,5 +1,5 @@
-//! Memory stays bounded whatever the tree and however slow the network, and nothing is done twice:
-//! rows, requests and the peak of the resident memory are asserted, not times.
+//! Memory is bounded for any tree and any network speed, and nothing is done twice. Rows, requests and the peak of
+//! resident memory are checked, not times.
 //!
 //! CLFSLOAD_FULL_LIMITS=1 makes the trees ten times as large.
 
@@ -15,11 +15,11 @@ use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use crate::support::command::{Scratch, clfsload};
 use crate::support::sink::{Pace, Sink};
 
-/// With default options: objects on their way may take 64 MiB, and as much is left for the names of directories
-/// that are listed, the database's caches and the program itself.
+/// With default options, objects in flight may use 64 MiB. The same amount remains for names in directories that are
+/// being listed, the database's caches and the program itself.
 const PEAK: u64 = 128 << 20;
 
-/// One after the other: each of them would slow the others down.
+/// Serializes these tests, since each would slow down the others.
 static TURN: Mutex<()> = Mutex::new(());
 
 fn scale() -> usize {
@@ -29,39 +29,39 @@ fn scale() -> usize {
     }
 }
 
-/// What a load took.
-struct Took {
+/// The resources that a load used.
+struct Usage {
     entries: u64,
     done: u64,
     objects: u64,
-    /// The most at the same time.
+    /// The maximum at any time.
     threads: u64,
 }
 
-/// What was seen of a process.
-struct Watched {
-    /// Bytes of memory, at most.
+/// Maxima observed for a process.
+struct Peaks {
+    /// The peak memory in bytes.
     peak: u64,
-    /// Threads, at most.
+    /// The maximum number of threads.
     threads: u64,
     succeeded: bool,
 }
 
-/// Loads the source into the container that `words` name, and reads the figures of its state.
-fn load(what: &str, scratch: &Scratch, words: Vec<String>, options: &[&str]) -> Took {
+/// Loads the source into the container in the arguments, and reads the figures of its state.
+fn load(what: &str, scratch: &Scratch, arguments: Vec<String>, options: &[&str]) -> Usage {
     let state = scratch.path("state");
     let errors = File::create(scratch.path("errors")).unwrap();
     let child = clfsload()
         .arg("--new")
         .arg(&state)
         .arg(scratch.source())
-        .args(words)
+        .args(arguments)
         .args(options)
         .stdout(Stdio::null())
         .stderr(errors)
         .spawn()
         .unwrap();
-    let Watched {
+    let Peaks {
         peak,
         threads,
         succeeded,
@@ -70,7 +70,7 @@ fn load(what: &str, scratch: &Scratch, words: Vec<String>, options: &[&str]) -> 
     assert!(succeeded, "{what}: {errors}");
     let state = State::open(&state).unwrap();
     let totals = state.reader().unwrap().totals().unwrap();
-    let took = Took {
+    let usage = Usage {
         entries: totals.entries(),
         done: totals.get(Counter::Done),
         objects: totals.get(Counter::Objects),
@@ -78,19 +78,18 @@ fn load(what: &str, scratch: &Scratch, words: Vec<String>, options: &[&str]) -> 
     };
     println!(
         "{what}: {} entries, {} objects, peak {:.1} MiB, {threads} threads",
-        took.entries,
-        took.objects,
+        usage.entries,
+        usage.objects,
         peak as f64 / f64::from(1 << 20)
     );
-    assert!(peak > 1 << 20, "{what}: the peak was not seen");
+    assert!(peak > 1 << 20, "{what}: the peak was not measured");
     assert!(peak < PEAK, "{what}: a peak of {peak} bytes");
-    took
+    usage
 }
 
-/// Waits for the process, and looks at it meanwhile. proc_pid_status(5): `VmHWM`, the peak of its
-/// resident memory, only grows, so that the last look is nearly the last word; `Threads` are those at
-/// the moment.
-fn watch(mut child: Child) -> Watched {
+/// Waits for the process and samples it. `VmHWM` (proc_pid_status(5)), the peak of its resident memory, only grows, so
+/// that the last sample is close to the final value. `Threads` is the current number.
+fn watch(mut child: Child) -> Peaks {
     let status = format!("/proc/{}/status", child.id());
     let (mut peak, mut threads) = (0, 0);
     loop {
@@ -103,7 +102,7 @@ fn watch(mut child: Child) -> Watched {
         peak = peak.max(number("VmHWM:") << 10);
         threads = threads.max(number("Threads:"));
         if let Some(status) = child.try_wait().unwrap() {
-            return Watched {
+            return Peaks {
                 peak,
                 threads,
                 succeeded: status.success(),
@@ -127,14 +126,14 @@ fn blob_count(scratch: &Scratch) -> u64 {
         .count() as u64
 }
 
-/// Each entry is one object here, the root, the bucket object and the log come on top.
-fn assert_each_once(took: &Took, below_the_root: u64) {
-    assert_eq!(took.entries, below_the_root + 1);
-    assert_eq!(took.done, below_the_root);
+/// Asserts that each entry is one object, in addition to the root, the bucket object and the log.
+fn assert_each_once(usage: &Usage, below_the_root: u64) {
+    assert_eq!(usage.entries, below_the_root + 1);
+    assert_eq!(usage.done, below_the_root);
 }
 
 #[test]
-fn a_directory_of_very_many_entries() {
+fn memory_is_bounded_for_a_directory_with_many_entries() {
     let _turn = TURN.lock();
     let scratch = Scratch::in_memory();
     let count = 100_000 * scale();
@@ -142,16 +141,16 @@ fn a_directory_of_very_many_entries() {
     for number in 0..count {
         empty_file(&source, &format!("a-name-of-some-length-{number:08}"));
     }
-    let took = load("one directory", &scratch, folder(&scratch), &[]);
-    assert_each_once(&took, count as u64);
-    // The root's segments are not among the objects of its entries.
-    assert_eq!(took.objects, count as u64);
+    let usage = load("one directory", &scratch, folder(&scratch), &[]);
+    assert_each_once(&usage, count as u64);
+    // The root's segments do not count as objects of its entries.
+    assert_eq!(usage.objects, count as u64);
     let segments = blob_count(&scratch) - count as u64 - 3;
     assert!(segments > 10, "{segments}");
 }
 
 #[test]
-fn very_many_directories() {
+fn memory_is_bounded_for_many_directories() {
     let _turn = TURN.lock();
     let scratch = Scratch::in_memory();
     let count = 20_000 * scale();
@@ -159,13 +158,13 @@ fn very_many_directories() {
     for number in 0..count {
         mkdirat(&source, format!("d{number}"), Mode::from_raw_mode(0o755)).unwrap();
     }
-    let took = load("directories", &scratch, folder(&scratch), &[]);
-    assert_each_once(&took, count as u64);
-    assert_eq!(took.objects, count as u64);
+    let usage = load("directories", &scratch, folder(&scratch), &[]);
+    assert_each_once(&usage, count as u64);
+    assert_eq!(usage.objects, count as u64);
 }
 
 #[test]
-fn a_tree_of_a_thousand_levels() {
+fn memory_is_bounded_for_a_tree_of_a_thousand_levels() {
     let _turn = TURN.lock();
     let scratch = Scratch::in_memory();
     let levels = 1000;
@@ -176,14 +175,14 @@ fn a_tree_of_a_thousand_levels() {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         at = openat(&at, "level", flags, Mode::empty()).unwrap();
     }
-    let took = load("levels", &scratch, folder(&scratch), &[]);
-    assert_each_once(&took, 2 * levels);
+    let usage = load("levels", &scratch, folder(&scratch), &[]);
+    assert_each_once(&usage, 2 * levels);
     assert_eq!(blob_count(&scratch), 2 * levels + 3);
 }
 
-/// Sparse files are read faster than anything is sent: what waits to be sent must be bounded.
+/// Sparse files are read faster than they are uploaded, so the objects waiting for upload must be bounded.
 #[test]
-fn a_network_slower_than_the_source() {
+fn memory_is_bounded_if_the_network_is_slower_than_the_source() {
     let _turn = TURN.lock();
     let scratch = Scratch::in_memory();
     let (files, size) = (4, (256 << 20) * scale() as u64);
@@ -195,16 +194,21 @@ fn a_network_slower_than_the_source() {
         wait: Duration::from_micros(500),
     });
     let options = ["--compression", "DISABLED"];
-    let took = load("slow network", &scratch, sink.words().to_vec(), &options);
-    assert_each_once(&took, files);
+    let usage = load(
+        "slow network",
+        &scratch,
+        sink.arguments().to_vec(),
+        &options,
+    );
+    assert_each_once(&usage, files);
     assert!(sink.bytes() > files * size, "{} bytes", sink.bytes());
     // Bucket object, log and root.
-    assert_eq!(sink.puts(), took.objects + 3);
+    assert_eq!(sink.puts(), usage.objects + 3);
 }
 
-/// As many small files as there is room for, and a service that takes its time for each.
+/// As many small files as possible, and a service that responds slowly.
 #[test]
-fn a_service_slower_than_the_scan() {
+fn memory_is_bounded_if_the_service_is_slower_than_the_scan() {
     let _turn = TURN.lock();
     let scratch = Scratch::in_memory();
     let count = 20_000 * scale();
@@ -219,16 +223,21 @@ fn a_service_slower_than_the_scan() {
         wait: Duration::from_millis(5),
     });
     let options = ["--compression", "DISABLED"];
-    let took = load("slow service", &scratch, sink.words().to_vec(), &options);
+    let usage = load(
+        "slow service",
+        &scratch,
+        sink.arguments().to_vec(),
+        &options,
+    );
     let entries = (count + count / 1000) as u64;
-    assert_each_once(&took, entries);
-    // Each directory has one segment beside its inode.
+    assert_each_once(&usage, entries);
+    // Each directory has one segment besides its inode.
     let objects = entries + (count / 1000) as u64;
-    assert_eq!(took.objects, objects);
+    assert_eq!(usage.objects, objects);
     assert_eq!(sink.puts(), objects + 3);
 }
 
-/// A source that answers from memory is not waited for: more threads than cores would bring nothing.
+/// A source in memory responds immediately, so more threads than cores would not help.
 #[test]
 fn a_fast_source_keeps_few_threads_busy() {
     let _turn = TURN.lock();
@@ -242,14 +251,14 @@ fn a_fast_source_keeps_few_threads_busy() {
         }
     }
     let sink = Sink::start(Pace::Fast);
-    let took = load("fast source", &scratch, sink.words().to_vec(), &[]);
-    assert_each_once(&took, (count + count / 100) as u64);
-    assert!(took.threads > 4, "the threads were not seen");
-    assert!(took.threads < few_threads(), "{} threads", took.threads);
+    let usage = load("fast source", &scratch, sink.arguments().to_vec(), &[]);
+    assert_each_once(&usage, (count + count / 100) as u64);
+    assert!(usage.threads > 4, "the threads were not seen");
+    assert!(usage.threads < few_threads(), "{} threads", usage.threads);
 }
 
-/// Each pool has from two to eight, by the number of cores, and may have 64; the rest is the
-/// runtime's and those of which there is one.
+/// Returns the expected maximum: each pool has two to eight threads, depending on the number of cores, and may have
+/// 64; the others belong to the runtime or are single threads.
 fn few_threads() -> u64 {
     let cores = std::thread::available_parallelism().unwrap().get();
     let pool = cores.clamp(2, 8);

@@ -1,5 +1,4 @@
-//! A load of everything that is hard gives a container that the format's rules accept, and that
-//! holds what the source holds.
+//! A load of a tree with all edge cases creates a container that satisfies the format's rules and equals the source.
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +9,7 @@ use crate::support::command::{SEED, Scratch, assert_same, blobs, clfsload, run};
 use crate::support::tree::{self, walk_source};
 use clfsload_checker::{Checked, CompareOptions, FolderBlobs, check, compare};
 
-/// Checks a folder container by every rule, and its tree against the source.
+/// Checks a folder container by every rule, and compares its tree with the source.
 fn check_against(scratch: &Scratch, container: &Path, hardlinks: bool) -> Checked {
     let checked = check(&FolderBlobs(container.to_path_buf()));
     checked.assert_clean();
@@ -24,7 +23,7 @@ fn check_against(scratch: &Scratch, container: &Path, hardlinks: bool) -> Checke
 }
 
 #[test]
-fn the_full_tree_with_lz4_and_hard_links() {
+fn the_full_tree_is_loaded_with_lz4_and_hard_links() {
     let scratch = Scratch::new();
     tree::full(&scratch.source());
     let ran = scratch.load("t", &["--preserve_hardlinks", "1"]).expect(0);
@@ -41,22 +40,22 @@ fn the_full_tree_with_lz4_and_hard_links() {
     check_against(&scratch, &scratch.container("t"), true);
     let mode = scratch.path("t").metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o700);
-    // Once more says that all is done, and writes nothing.
+    // Another run reports that the transfer is complete, and writes nothing.
     let before = blobs(&scratch.container("t"));
     let ran = scratch.resume("t", &[]).expect(0);
     assert!(ran.stdout.contains("already finished"), "{ran:#?}");
     assert_eq!(before, blobs(&scratch.container("t")));
     // The source is not needed any more.
-    let words = scratch.words("t", "t");
+    let arguments = scratch.arguments("t", "t");
     let moved = scratch.path("moved");
     std::fs::rename(scratch.source(), &moved).unwrap();
-    let ran = crate::support::command::run(words).expect(0);
+    let ran = crate::support::command::run(arguments).expect(0);
     assert!(ran.stdout.contains("already finished"), "{ran:#?}");
     std::fs::rename(&moved, scratch.path("source")).unwrap();
 }
 
 #[test]
-fn the_full_tree_without_compression_and_links() {
+fn the_full_tree_is_loaded_without_compression_and_hard_links() {
     let scratch = Scratch::new();
     tree::full(&scratch.source());
     scratch.load("t", &["--compression", "DISABLED"]).expect(0);
@@ -70,7 +69,7 @@ fn the_full_tree_without_compression_and_links() {
 }
 
 #[test]
-fn a_sparse_file_that_needs_indirect_blocks() {
+fn a_sparse_file_with_indirect_blocks_is_loaded() {
     let scratch = Scratch::new();
     tree::sparse(&scratch.source());
     scratch.load("t", &[]).expect(0);
@@ -91,7 +90,7 @@ fn blobs_of_type(container: &Path, object_type: &str) -> usize {
 }
 
 #[test]
-fn an_empty_source() {
+fn an_empty_source_is_loaded() {
     let scratch = Scratch::new();
     scratch.source();
     scratch.load("t", &[]).expect(0);
@@ -99,11 +98,11 @@ fn an_empty_source() {
     assert_eq!(checked.tree.len(), 1);
 }
 
-/// Reads all symlinks, so that reading them again changes nothing.
+/// Reads all symlinks, so that later reads do not change their access times.
 ///
-/// There is no `O_NOATIME` for readlink(2). With relatime (mount(8)) it sets the access time until
-/// that is after the symlink's last change; the kernel's clock for both ticks every 10 ms or
-/// faster. Of a symlink that was changed in the future that is never, so those go.
+/// readlink(2) has no `O_NOATIME`. With relatime (mount(8)), it sets the access time until that is later than the
+/// symlink's last change. The kernel's clock for both ticks every 10 ms or faster. For a symlink that was changed in
+/// the future, this never ends, so those are removed.
 fn settle_symlinks(source: &Path) {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     for (path, node) in walk_source(source) {
@@ -118,7 +117,7 @@ fn settle_symlinks(source: &Path) {
 }
 
 #[test]
-fn one_seed_gives_one_container_in_a_folder_and_in_azure() {
+fn one_seed_creates_the_same_container_in_a_folder_and_in_azure() {
     let scratch = Scratch::new();
     tree::full(&scratch.source());
     settle_symlinks(&scratch.source());
@@ -131,12 +130,12 @@ fn one_seed_gives_one_container_in_a_folder_and_in_azure() {
     let server = Azurite::shared();
     let name = Azurite::unused_name();
     server.create_container(&name);
-    let mut words = scratch.words("azure", &name);
-    words[2] = ACCOUNT.to_owned();
-    words.extend(["--new", "--blob-endpoint", &server.endpoint()].map(str::to_owned));
-    words.extend(options.map(str::to_owned));
+    let mut arguments = scratch.arguments("azure", &name);
+    arguments[2] = ACCOUNT.to_owned();
+    arguments.extend(["--new", "--blob-endpoint", &server.endpoint()].map(str::to_owned));
+    arguments.extend(options.map(str::to_owned));
     let output = clfsload()
-        .args(words)
+        .args(arguments)
         .env("AZURE_STORAGE_SAS_TOKEN", container_sas(&name, "rwdl"))
         .output()
         .unwrap();
@@ -147,13 +146,13 @@ fn one_seed_gives_one_container_in_a_folder_and_in_azure() {
     scratch.load("other", &[]).expect(0);
     let other = blobs(&scratch.container("other"));
     let same = one.keys().filter(|name| other.contains_key(*name)).count();
-    // Bucket, root and log have fixed names.
+    // The bucket object, the root and the log have fixed names.
     assert_eq!(same, 3);
 }
 
 #[test]
-fn what_reading_does_not_change_stays() {
-    // O_NOATIME and the order of scan and read keep what a second run sees.
+fn loading_does_not_change_the_source() {
+    // O_NOATIME and reading in the order of the scan keep the attributes that a second run sees.
     let scratch = Scratch::new();
     let source = scratch.source();
     tree::sizes(&source);

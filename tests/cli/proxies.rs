@@ -84,7 +84,7 @@ fn port(server: &Azurite) -> u16 {
 fn load(environment: &[(&str, &str)]) -> Ran {
     let scratch = Scratch::new();
     std::fs::write(scratch.source().join("file"), "content").unwrap();
-    let mut arguments = scratch.words("state", "a-container");
+    let mut arguments = scratch.arguments("state", "a-container");
     arguments[2] = ACCOUNT.to_owned();
     let endpoint = format!("https://{ACCOUNT}.storage.test");
     let mut command = clfsload();
@@ -110,7 +110,7 @@ fn load(environment: &[(&str, &str)]) -> Ran {
 }
 
 #[test]
-fn a_tunnel_through_a_proxy() {
+fn a_proxy_is_used_as_a_tunnel() {
     let (_server, port) = azurite();
     let proxy = Proxy::start("200 OK", port);
     for name in ["HTTPS_PROXY", "all_proxy"] {
@@ -133,7 +133,7 @@ fn a_tunnel_through_a_proxy() {
 }
 
 #[test]
-fn hosts_in_no_proxy() {
+fn hosts_in_no_proxy_are_reached_directly() {
     let proxy = Proxy::start("200 OK", 1);
     let url = format!("http://127.0.0.1:{}", proxy.port);
     let ran = load(&[("HTTPS_PROXY", &url), ("NO_PROXY", "example.com,.test")]);
@@ -142,7 +142,7 @@ fn hosts_in_no_proxy() {
 }
 
 #[test]
-fn a_proxy_that_refuses() {
+fn a_proxy_that_refuses_is_reported() {
     let proxy = Proxy::start("407 Proxy Authentication Required", 1);
     let url = format!("http://user:password@127.0.0.1:{}", proxy.port);
     let ran = load(&[("HTTPS_PROXY", &url)]);
@@ -156,7 +156,7 @@ fn a_proxy_that_refuses() {
 }
 
 #[test]
-fn a_missing_proxy() {
+fn a_missing_proxy_is_reported() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
     drop(free);
@@ -174,7 +174,7 @@ fn a_missing_proxy() {
 }
 
 #[test]
-fn an_unusable_proxy() {
+fn an_unusable_proxy_is_refused() {
     for (value, problem) in [
         (
             "socks5://user:secret@127.0.0.1:1080",

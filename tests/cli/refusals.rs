@@ -1,4 +1,4 @@
-//! Commands that cannot be carried out: one clear sentence, the exit status, and nothing written.
+//! Refused commands: one clear message, the exit status, and nothing written.
 
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
@@ -8,19 +8,19 @@ use crate::support::command::{Ran, Scratch, clfsload, run};
 use clfsload_checker::{FolderBlobs, check};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A scratch place with a source of one file.
+/// A scratch folder with a source of one file.
 fn scratch() -> Scratch {
     let scratch = Scratch::new();
     std::fs::write(scratch.source().join("file"), "content").unwrap();
     scratch
 }
 
-/// Runs a load with some of its words replaced.
-fn with_words(scratch: &Scratch, change: impl FnOnce(&mut Vec<String>)) -> Ran {
-    let mut words = scratch.words("state", "container");
-    words.push("--new".to_owned());
-    change(&mut words);
-    run(words)
+/// Runs a load with some of its arguments replaced.
+fn with_arguments(scratch: &Scratch, change: impl FnOnce(&mut Vec<String>)) -> Ran {
+    let mut arguments = scratch.arguments("state", "container");
+    arguments.push("--new".to_owned());
+    change(&mut arguments);
+    run(arguments)
 }
 
 fn untouched(scratch: &Scratch) {
@@ -29,37 +29,42 @@ fn untouched(scratch: &Scratch) {
 }
 
 #[test]
-fn a_source_that_is_missing_or_no_directory() {
+fn a_source_that_is_missing_or_not_a_directory_is_refused() {
     let scratch = scratch();
     let missing = scratch.path("missing").display().to_string();
-    with_words(&scratch, |words| words[1] = missing).refused(2, "missing cannot be used");
+    with_arguments(&scratch, |arguments| arguments[1] = missing)
+        .refused(2, "missing cannot be used");
     let file = scratch.source().join("file").display().to_string();
-    with_words(&scratch, |words| words[1] = file).refused(2, "is not a directory");
+    with_arguments(&scratch, |arguments| arguments[1] = file).refused(2, "is not a directory");
     untouched(&scratch);
 }
 
 #[test]
-fn folders_that_lie_one_in_the_other() {
+fn nested_folders_are_refused() {
     let scratch = scratch();
     let inside = scratch.source().join("state").display().to_string();
-    with_words(&scratch, |words| words[0] = inside).refused(2, "are one inside the other");
+    with_arguments(&scratch, |arguments| arguments[0] = inside)
+        .refused(2, "are one inside the other");
     let around = scratch.path("").display().to_string();
-    with_words(&scratch, |words| words[0] = around).refused(2, "are one inside the other");
+    with_arguments(&scratch, |arguments| arguments[0] = around)
+        .refused(2, "are one inside the other");
     // Neither a symlink nor ".." hides it.
     std::os::unix::fs::symlink(scratch.source(), scratch.path("link")).unwrap();
     let hidden = scratch.path("link/../source/state").display().to_string();
-    with_words(&scratch, |words| words[0] = hidden).refused(2, "are one inside the other");
+    with_arguments(&scratch, |arguments| arguments[0] = hidden)
+        .refused(2, "are one inside the other");
     let container = format!("file://{}", scratch.source().display());
-    with_words(&scratch, |words| words[2] = container).refused(2, "are one inside the other");
-    // A sibling whose name begins alike is something else.
+    with_arguments(&scratch, |arguments| arguments[2] = container)
+        .refused(2, "are one inside the other");
+    // A sibling whose name has the same prefix is not inside.
     let sibling = scratch.path("source-state").display().to_string();
-    with_words(&scratch, |words| words[0] = sibling).expect(0);
+    with_arguments(&scratch, |arguments| arguments[0] = sibling).expect(0);
     assert_eq!(std::fs::read_dir(scratch.source()).unwrap().count(), 1);
 }
 
-/// A mistyped path, or a disk that is not mounted: nothing is made in its place.
+/// A mistyped path, or a disk that is not mounted: no folders are created in its place.
 #[test]
-fn folders_whose_parents_are_missing() {
+fn folders_without_parents_are_not_created() {
     let scratch = scratch();
     let nowhere = scratch.path("nosuchdir");
     let sentence = format!(
@@ -68,23 +73,23 @@ fn folders_whose_parents_are_missing() {
     );
     let account = format!("file://{}", nowhere.display());
     let state = nowhere.join("state").display().to_string();
-    with_words(&scratch, |words| words[2] = account.clone()).refused(2, &sentence);
-    with_words(&scratch, |words| words[0] = state.clone()).refused(2, &sentence);
-    with_words(&scratch, |words| {
-        words[2] = account;
-        words.push("--dry-run".to_owned());
+    with_arguments(&scratch, |arguments| arguments[2] = account.clone()).refused(2, &sentence);
+    with_arguments(&scratch, |arguments| arguments[0] = state.clone()).refused(2, &sentence);
+    with_arguments(&scratch, |arguments| {
+        arguments[2] = account;
+        arguments.push("--dry-run".to_owned());
     })
     .refused(2, &sentence);
     assert!(!nowhere.exists());
     untouched(&scratch);
-    // The folder of the container itself is made.
-    with_words(&scratch, |_| {}).expect(0);
+    // The folder of the container itself is created.
+    with_arguments(&scratch, |_| {}).expect(0);
 }
 
-/// The folder of a container is gone or another one, as when its disk is not mounted: neither made nor
-/// taken for the container, however far the transfer is.
+/// The folder of a container is missing or another one, as when its disk is not mounted. In any phase of the transfer,
+/// it is neither created nor used as the container.
 #[test]
-fn a_folder_of_another_disk_is_not_the_container() {
+fn a_folder_of_another_disk_is_not_used_as_the_container() {
     let scratch = scratch();
     scratch.load("finished", &[]).expect(0);
     std::fs::write(scratch.source().join("closed"), "x").unwrap();
@@ -117,7 +122,7 @@ fn a_folder_of_another_disk_is_not_the_container() {
 }
 
 #[test]
-fn a_state_that_exists_or_does_not() {
+fn new_requires_an_empty_state_and_a_resume_an_existing_one() {
     let scratch = scratch();
     scratch
         .resume("t", &[])
@@ -132,7 +137,7 @@ fn a_state_that_exists_or_does_not() {
 }
 
 #[test]
-fn a_container_that_is_not_empty() {
+fn a_container_that_is_not_empty_is_refused() {
     let scratch = scratch();
     let container = scratch.container("t");
     std::fs::create_dir_all(&container).unwrap();
@@ -143,7 +148,7 @@ fn a_container_that_is_not_empty() {
 }
 
 #[test]
-fn a_resume_with_other_options() {
+fn a_resume_with_other_options_is_refused() {
     let scratch = scratch();
     let options = ["--compression", "DISABLED", "--preserve_hardlinks", "1"];
     scratch.load("t", &options).expect(0);
@@ -162,16 +167,16 @@ fn a_resume_with_other_options() {
     scratch.resume("t", &[]).expect(0);
     // Another source, another container.
     std::fs::create_dir(scratch.path("elsewhere")).unwrap();
-    let mut words = scratch.words("t", "t");
-    words[1] = scratch.path("elsewhere").display().to_string();
-    run(words).refused(2, "started with the source");
-    run(scratch.words("t", "another")).refused(2, "started with the container");
+    let mut arguments = scratch.arguments("t", "t");
+    arguments[1] = scratch.path("elsewhere").display().to_string();
+    run(arguments).refused(2, "started with the source");
+    run(scratch.arguments("t", "another")).refused(2, "started with the container");
 }
 
 #[test]
-fn a_container_that_another_state_began() {
+fn a_container_of_another_transfer_is_refused() {
     let scratch = scratch();
-    // A transfer that has begun and is at rest: its one file cannot be loaded.
+    // A transfer that has started and is paused: its only file cannot be loaded.
     std::fs::remove_file(scratch.source().join("file")).unwrap();
     std::os::unix::fs::symlink("x".repeat(1024), scratch.source().join("long")).unwrap();
     scratch
@@ -194,39 +199,41 @@ fn a_container_that_another_state_began() {
 }
 
 #[test]
-fn words_that_are_no_account_container_or_option() {
+fn invalid_accounts_containers_and_options_are_refused() {
     let scratch = scratch();
-    let set =
-        |index: usize, word: &str| with_words(&scratch, |words| words[index] = word.to_owned());
+    let set = |index: usize, word: &str| {
+        with_arguments(&scratch, |arguments| arguments[index] = word.to_owned())
+    };
     set(2, "Not An Account").refused(2, "is not a storage account");
     set(2, "ftp://example").expect(2);
     set(3, "../up").refused(2, "is not a valid folder name");
     set(2, "account").refused(2, "SAS token is needed");
-    with_words(&scratch, |words| {
-        words.push("--compression=GZIP".to_owned())
+    with_arguments(&scratch, |arguments| {
+        arguments.push("--compression=GZIP".to_owned())
     })
     .expect(2);
-    with_words(&scratch, |words| {
-        words.push("--preserve_hardlinks=2".to_owned())
+    with_arguments(&scratch, |arguments| {
+        arguments.push("--preserve_hardlinks=2".to_owned())
     })
     .expect(2);
-    with_words(&scratch, |words| words.push("--seed=12".to_owned())).refused(2, "32 hexadecimal");
+    with_arguments(&scratch, |arguments| arguments.push("--seed=12".to_owned()))
+        .refused(2, "32 hexadecimal");
     run(["--new"]).expect(2);
     untouched(&scratch);
 }
 
-/// A load into Azurite with a token.
+/// Runs a load into Azurite with a token.
 fn azure(scratch: &Scratch, server: &Azurite, container: &str, sas: &str) -> Ran {
-    with_words(scratch, |words| {
-        words[2] = ACCOUNT.to_owned();
-        words[3] = container.to_owned();
-        words.insert(4, sas.to_owned());
-        words.extend(["--blob-endpoint".to_owned(), server.endpoint()]);
+    with_arguments(scratch, |arguments| {
+        arguments[2] = ACCOUNT.to_owned();
+        arguments[3] = container.to_owned();
+        arguments.insert(4, sas.to_owned());
+        arguments.extend(["--blob-endpoint".to_owned(), server.endpoint()]);
     })
 }
 
 #[test]
-fn tokens_and_containers_that_azure_refuses() {
+fn tokens_and_containers_that_azure_rejects_are_reported() {
     let scratch = scratch();
     let server = Azurite::shared();
     let name = Azurite::unused_name();
@@ -258,8 +265,10 @@ fn tokens_and_containers_that_azure_refuses() {
     // Cut off by the shell at an unquoted "&".
     let (cut, _) = good.split_once('&').unwrap();
     azure(&scratch, &server, &name, cut).refused(2, "quot");
-    // A token too many is not shown either.
-    let ran = with_words(&scratch, |words| words.extend([good.clone(), good.clone()]));
+    // A second token is not shown either.
+    let ran = with_arguments(&scratch, |arguments| {
+        arguments.extend([good.clone(), good.clone()])
+    });
     let (_, signature) = good.split_once("sig=").unwrap();
     assert!(!ran.expect(2).stderr.contains(signature));
     untouched(&scratch);
@@ -268,7 +277,7 @@ fn tokens_and_containers_that_azure_refuses() {
 }
 
 #[test]
-fn bounds_that_are_too_narrow_or_too_wide() {
+fn limits_that_are_too_low_or_too_high_are_refused() {
     let scratch = scratch();
     scratch
         .load("t", &["--memory", "31M"])
@@ -279,27 +288,27 @@ fn bounds_that_are_too_narrow_or_too_wide() {
     scratch
         .load("t", &["--memory", "20E"])
         .refused(2, "too large: sizes are below 16E");
-    let words = scratch.words("state", "container");
+    let arguments = scratch.arguments("state", "container");
     let output = std::process::Command::new("sh")
         .arg("-c")
         .arg("ulimit -S -n 1000 && ulimit -H -n 1000 && exec \"$0\" --new --concurrency 900 \"$@\"")
         .arg(env!("CARGO_BIN_EXE_clfsload"))
-        .args(words)
+        .args(arguments)
         .output()
         .unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.contains("may open 1000"), "{told}");
-    assert!(told.contains("at most 312"), "{told}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("may open 1000"), "{message}");
+    assert!(message.contains("at most 312"), "{message}");
     untouched(&scratch);
 }
 
 #[test]
-fn bounds_may_change_from_run_to_run() {
+fn limits_may_change_between_runs() {
     const FILES: usize = 40;
     let scratch = Scratch::new();
     for number in 0..FILES {
-        // 2.5 MiB in all: at 64 KiB a second they take long enough to be stopped in the middle.
+        // 2.5 MiB in total. At 64 KiB per second, the load is slow enough to be stopped during the run.
         let file = scratch.source().join(number.to_string());
         std::fs::write(file, vec![number as u8; 64 << 10]).unwrap();
     }
@@ -312,7 +321,7 @@ fn bounds_may_change_from_run_to_run() {
         "--bandwidth-limit=64K",
     ];
     let mut child = clfsload()
-        .args(scratch.words("t", "t"))
+        .args(scratch.arguments("t", "t"))
         .args(narrow)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -1,24 +1,24 @@
-//! What a process may hold is less than what a tree has.
+//! Loads of trees that are larger than the limits of the process.
 
 use crate::support::command::Scratch;
 use clfsload_checker::{FolderBlobs, check};
 
-/// A load whose process may have so many files open.
+/// Runs a load whose process may open this many files.
 fn load_with_files(scratch: &Scratch, open_files: u32) -> std::process::Output {
-    // Both limits, so that the command cannot raise the soft one.
+    // Both limits are set, so that the command cannot raise the soft limit.
     std::process::Command::new("sh")
         .arg("-c")
         .arg(format!(
             "ulimit -S -n {open_files} && ulimit -H -n {open_files} && exec \"$0\" --new \"$@\""
         ))
         .arg(env!("CARGO_BIN_EXE_clfsload"))
-        .args(scratch.words("t", "t"))
+        .args(scratch.arguments("t", "t"))
         .output()
         .unwrap()
 }
 
 #[test]
-fn many_files_of_several_segments_with_few_descriptors() {
+fn large_files_are_loaded_with_few_descriptors() {
     let scratch = Scratch::new();
     let content = vec![7; 20_000];
     for n in 0..1500 {
@@ -31,10 +31,10 @@ fn many_files_of_several_segments_with_few_descriptors() {
     assert_eq!(checked.tree.len(), 1501);
 }
 
-/// The directories that are kept open are fewer where few files may be.
+/// Fewer directories are kept open if the limit on open files is low.
 #[test]
-fn more_directories_than_descriptors() {
-    for open_files in [200, LEAST] {
+fn more_directories_than_descriptors_are_loaded() {
+    for open_files in [200, MIN_OPEN_FILES] {
         let scratch = Scratch::new();
         for n in 0..400 {
             let directory = scratch.source().join(format!("{n}/inside"));
@@ -50,16 +50,16 @@ fn more_directories_than_descriptors() {
     }
 }
 
-/// The fewest files that a load works with.
-const LEAST: u32 = 92;
+/// The minimum number of open files for a load.
+const MIN_OPEN_FILES: u32 = 92;
 
 #[test]
 fn too_few_descriptors_are_refused() {
     let scratch = Scratch::new();
-    let output = load_with_files(&scratch, LEAST - 1);
-    let told = String::from_utf8_lossy(&output.stderr);
+    let output = load_with_files(&scratch, MIN_OPEN_FILES - 1);
+    let message = String::from_utf8_lossy(&output.stderr);
     assert!(
-        told.contains("may open 91 files, but needs at least 92"),
-        "{told}"
+        message.contains("may open 91 files, but needs at least 92"),
+        "{message}"
     );
 }

@@ -100,7 +100,7 @@ fn the_search_finds_a_signature() {
 }
 
 #[test]
-fn loads_that_succeed_fail_and_retry() {
+fn loads_never_show_the_signature() {
     let wire = Wire::new();
     let token = wire.token.clone();
     // Resets, an error response that repeats the token, and a permanent error that repeats it.
@@ -134,7 +134,7 @@ fn loads_that_succeed_fail_and_retry() {
 }
 
 #[test]
-fn rejected_tokens() {
+fn rejected_tokens_are_not_shown() {
     let wire = Wire::new();
     let proxy = wire.proxy(Box::new(|_| None));
     let wrong = wire.token.replace("sig=", "sig=AAAA");
@@ -176,7 +176,7 @@ fn rejected_tokens() {
 }
 
 #[test]
-fn unreachable_hosts() {
+fn unreachable_hosts_do_not_show_the_signature() {
     let wire = Wire::new();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}/{ACCOUNT}", free.local_addr().unwrap());
@@ -190,7 +190,7 @@ fn unreachable_hosts() {
 }
 
 #[test]
-fn debug_output_that_a_panic_could_print() {
+fn debug_output_does_not_show_the_signature() {
     use clfsload::container::ContainerLocation;
     use clfsload::container::sas::SasToken;
     use clfsload::load::LoadOptions;
@@ -213,7 +213,7 @@ fn debug_output_that_a_panic_could_print() {
 }
 
 #[test]
-fn a_closed_terminal() {
+fn a_closed_standard_output_does_not_end_a_load() {
     // println! panics on a closed terminal, which must not end a transfer.
     let wire = Wire::new();
     let proxy = wire.proxy(Box::new(|_| None));

@@ -1,17 +1,17 @@
-//! A source that changes between the scan and the read, at instants that a crash point picks.
+//! A source that changes between the scan and the read, at crash points.
 
 use std::path::Path;
 
 use crate::support::command::{Scratch, clfsload};
 use clfsload_checker::{Checked, FolderBlobs, check};
 
-/// Begins a load that ends as by SIGKILL at a named point.
+/// Starts a load that ends at a crash point, as by SIGKILL.
 fn crash(scratch: &Scratch, at: &str, options: &[&str]) {
-    let mut words = scratch.words("t", "t");
-    words.push("--new".to_owned());
-    words.extend(options.iter().map(|option| (*option).to_owned()));
+    let mut arguments = scratch.arguments("t", "t");
+    arguments.push("--new".to_owned());
+    arguments.extend(options.iter().map(|option| (*option).to_owned()));
     let output = clfsload()
-        .args(words)
+        .args(arguments)
         .env("CLFSLOAD_CRASH_AT", at)
         .output()
         .unwrap();
@@ -35,7 +35,7 @@ fn a_link_that_is_replaced_does_not_change_the_other_names() {
     std::fs::write(source.join("a"), "old content").unwrap();
     std::fs::hard_link(source.join("a"), source.join("b")).unwrap();
     crash(&scratch, "LinkedInode", &["--preserve_hardlinks", "1"]);
-    // As an editor does: a new file under the name of one link.
+    // As editors do: a new file replaces one of the links.
     std::fs::write(source.join("new"), "other content, longer").unwrap();
     std::fs::rename(source.join("new"), source.join("a")).unwrap();
     scratch.resume("t", &[]).expect(0);
@@ -45,7 +45,7 @@ fn a_link_that_is_replaced_does_not_change_the_other_names() {
 }
 
 #[test]
-fn a_file_that_shrank_between_two_runs_leaves_no_segment() {
+fn no_segment_remains_of_a_file_that_shrank_between_two_runs() {
     for (after, segments) in [(0, 0), (9, 2), (25, 4)] {
         let scratch = Scratch::new();
         let file = scratch.source().join("file");
@@ -72,7 +72,7 @@ fn a_file_that_shrank_between_two_runs_leaves_no_segment() {
 }
 
 #[test]
-fn a_file_that_is_given_up_leaves_nothing() {
+fn no_segment_remains_of_a_skipped_file() {
     let scratch = Scratch::new();
     let file = scratch.source().join("file");
     write_mebibytes(&file, 17, 1);
@@ -86,15 +86,14 @@ fn a_file_that_is_given_up_leaves_nothing() {
     scratch.resume("t", &["--skip-failed"]).expect(3);
     let tree = checked(&scratch).tree;
     assert_eq!(tree.len(), 2);
-    // What was left out is not forgotten.
+    // A skipped entry is not forgotten.
     let ran = scratch.resume("t", &[]).expect(3);
     assert!(ran.stdout.contains("1 entry that failed"), "{ran:#?}");
     let list = std::fs::read_to_string(scratch.path("t/problems.txt")).unwrap();
     assert_eq!(list, "file\n");
 }
 
-/// All that is in the source is in the container. The times of directories that the test has changed since
-/// are those of the scan.
+/// Asserts that the container equals the source, except for times of directories that the test changed after the scan.
 fn assert_loaded(scratch: &Scratch) {
     let source = crate::support::tree::walk_source(&scratch.source());
     let tree = checked(scratch).tree;
@@ -111,9 +110,9 @@ fn assert_loaded(scratch: &Scratch) {
     assert!(differences.is_empty(), "{differences:#?}");
 }
 
-/// As `rsync --times` and `cp -p` do: another file under the name, with the same size and time.
+/// As `rsync --times` and `cp -p` do: another file with the same name, size and time.
 #[test]
-fn a_file_that_is_replaced_by_one_of_the_same_size_and_time_is_noticed() {
+fn a_replacement_file_with_the_same_size_and_time_is_detected() {
     let scratch = Scratch::new();
     let source = scratch.source();
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_600_000_000);
@@ -152,16 +151,15 @@ fn a_file_that_is_replaced_by_one_of_the_same_size_and_time_is_noticed() {
     assert_eq!(before.modified().unwrap(), after.modified().unwrap());
     let ran = scratch.resume("t", &[]).expect(0);
     for name in ["small", "large", "link"] {
-        let told = format!("{name}: changed since the scan; reading it again");
-        assert!(ran.stderr.contains(&told), "{ran:#?}");
+        let message = format!("{name}: changed since the scan; reading it again");
+        assert!(ran.stderr.contains(&message), "{ran:#?}");
     }
     assert_loaded(&scratch);
 }
 
-/// A directory in which nothing was read yet, removed and made again: the new one is loaded when it is
-/// tried again.
+/// A directory from which nothing was read yet is removed and created again. The new one is loaded by the next run.
 #[test]
-fn a_directory_that_was_made_anew_is_a_problem_first() {
+fn a_recreated_directory_is_a_problem_first() {
     let scratch = Scratch::new();
     let directory = scratch.source().join("directory");
     std::fs::create_dir(&directory).unwrap();
@@ -171,23 +169,23 @@ fn a_directory_that_was_made_anew_is_a_problem_first() {
     std::fs::rename(&directory, &kept).unwrap();
     std::fs::create_dir(&directory).unwrap();
     std::fs::write(directory.join("new"), "new").unwrap();
-    let told = "directory: another file, directory or file system is in its place now";
-    scratch.resume("t", &[]).refused(3, told);
+    let message = "directory: another file, directory or file system is in its place now";
+    scratch.resume("t", &[]).refused(3, message);
     scratch.resume("t", &["--retry-errors", "0"]).expect(3);
     scratch.resume("t", &[]).expect(0);
     assert_loaded(&scratch);
 }
 
-/// Of one that was read in part, the rest is not taken from another.
+/// The remaining entries of a partly read directory are not read from another directory.
 #[test]
-fn a_directory_that_was_read_is_not_loaded_from_another() {
+fn a_partly_read_directory_is_not_continued_from_another() {
     let scratch = Scratch::new();
     let directory = scratch.source().join("directory");
     std::fs::create_dir(&directory).unwrap();
     for number in 0..300 {
         std::fs::write(directory.join(number.to_string()), "old").unwrap();
     }
-    // The root, then the directory; none of its files is settled.
+    // The root, then the directory. None of its files is settled.
     crash(&scratch, "SettleUncommitted", &[]);
     let kept = scratch.path("kept");
     std::fs::rename(&directory, &kept).unwrap();
@@ -196,8 +194,10 @@ fn a_directory_that_was_read_is_not_loaded_from_another() {
         std::fs::write(directory.join(number.to_string()), "new").unwrap();
     }
     for _ in 0..2 {
-        let told = "another file, directory or file system is in its place now";
-        scratch.resume("t", &["--max-errors", "0"]).refused(3, told);
+        let message = "another file, directory or file system is in its place now";
+        scratch
+            .resume("t", &["--max-errors", "0"])
+            .refused(3, message);
     }
     std::fs::remove_dir_all(&directory).unwrap();
     std::fs::rename(&kept, &directory).unwrap();

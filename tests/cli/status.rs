@@ -1,4 +1,4 @@
-//! `clfsload status`: while a load runs, after a kill, at rest, finished.
+//! `clfsload status`: during a load, after a kill, when paused, when complete.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -24,9 +24,9 @@ fn scratch() -> Scratch {
 
 fn status(scratch: &Scratch, options: &[&str]) -> Ran {
     let state = scratch.path("t").display().to_string();
-    let mut words = vec!["status", &state];
-    words.extend(options);
-    run(words)
+    let mut arguments = vec!["status", &state];
+    arguments.extend(options);
+    run(arguments)
 }
 
 fn json(scratch: &Scratch) -> Value {
@@ -34,10 +34,10 @@ fn json(scratch: &Scratch) -> Value {
 }
 
 #[test]
-fn a_load_is_seen_while_it_runs_and_after_it_was_killed() {
+fn status_shows_a_running_and_a_killed_load() {
     let scratch = scratch();
     let mut load = clfsload()
-        .args(scratch.words("t", "t"))
+        .args(scratch.arguments("t", "t"))
         .args(["--new", "--bandwidth-limit", "256K"])
         .stdout(Stdio::null())
         .spawn()
@@ -96,7 +96,7 @@ fn a_load_is_seen_while_it_runs_and_after_it_was_killed() {
         .rev()
         .map(|number| format!("f{number}"))
         .collect();
-    // Those that were loaded before the kill and after the last look at them are not known.
+    // Entries that were loaded between the last sample and the kill are not counted.
     let known = names
         .iter()
         .filter(|name| expected.iter().any(|expected| expected == *name));
@@ -114,7 +114,7 @@ fn failures_are_counted_by_reason() {
     std::fs::hard_link(scratch.source().join("f0"), linked).unwrap();
     scratch.load("t", &["--preserve-hardlinks", "1"]).expect(3);
     let seen = json(&scratch);
-    // The further name is there too, as the load itself says.
+    // The further name is included, as in the load's own output.
     assert_eq!(
         (&seen["links"], &seen["progress"]["done"]),
         (&1.into(), &seen["done"])
@@ -139,19 +139,19 @@ fn failures_are_counted_by_reason() {
 }
 
 #[test]
-fn what_is_no_state_is_refused_and_stays_as_it_is() {
+fn a_folder_that_is_not_a_state_is_refused_and_not_changed() {
     let scratch = Scratch::new();
     run(["status", "/nowhere"]).refused(2, "/nowhere holds no transfer: specify the state folder");
     let folder = scratch.path("odd");
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("state.db"), "not a database").unwrap();
-    let words = ["status".to_owned(), folder.display().to_string()];
-    run(words).refused(1, "it is not a clfsload database");
+    let arguments = ["status".to_owned(), folder.display().to_string()];
+    run(arguments).refused(1, "it is not a clfsload database");
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
 }
 
 #[test]
-fn files_that_others_wrote_do_no_harm() {
+fn foreign_files_in_the_state_folder_are_ignored() {
     let scratch = scratch();
     scratch.load("t", &[]).expect(0);
     for (name, content) in [

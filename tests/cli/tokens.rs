@@ -153,7 +153,7 @@ fn a_rejected_token_is_replaced_before_its_expiry() {
         ran.stdout.contains("now using the new SAS token in"),
         "{ran:#?}"
     );
-    // Each rejected put was sent again once.
+    // Each rejected upload was sent again once.
     assert_eq!(proxy.puts(), wire.objects() + proxy.faults().len());
 }
 

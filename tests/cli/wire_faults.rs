@@ -1,4 +1,4 @@
-//! Faults of single requests. The container always becomes the one of an undisturbed load.
+//! Faults of single requests. The container always equals that of an undisturbed load.
 //! docs/reliability.md, "Faults on the wire", names these tests.
 
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use crate::support::fault_proxy::{Call, Fault, FaultProxy, Script};
 use crate::support::wire::Wire;
 use clfsload::container::Operation;
 
-/// Returns a script that injects `fault` into the first put of every `every`-th object.
+/// Returns a script that injects `fault` into the first upload of every `every`-th object.
 fn every_nth(every: u64, fault: Fault) -> Script {
     let puts = Mutex::new(0u64);
     Box::new(move |call| {
@@ -22,7 +22,7 @@ fn every_nth(every: u64, fault: Fault) -> Script {
     })
 }
 
-/// Loads with repeated faults. The load must succeed and retry each failed put once.
+/// Loads with repeated faults. The load must succeed and retry each failed upload once.
 fn assert_retried(fault: Fault, wording: &str) -> FaultProxy {
     let wire = Wire::new();
     let proxy = wire.proxy(every_nth(16, fault.clone()));
@@ -44,7 +44,7 @@ fn assert_retried(fault: Fault, wording: &str) -> FaultProxy {
         "{ran:#?}"
     );
     println!(
-        "{fault:?}: {} faults, {} puts of {} objects, identical",
+        "{fault:?}: {} faults, {} uploads of {} objects, identical",
         faults.len(),
         proxy.puts(),
         wire.objects()
@@ -53,11 +53,11 @@ fn assert_retried(fault: Fault, wording: &str) -> FaultProxy {
 }
 
 #[test]
-fn errors_of_the_service() {
+fn errors_of_the_service_are_retried() {
     assert_retried(Fault::refusal(500, "InternalError"), "the service failed");
 }
 
-/// Loads from which the service throttles every fourth object once. This is reported once, and not as an outage.
+/// Runs a load in which the service throttles every fourth object once. This is reported once, and not as an outage.
 fn assert_throttled(fault: Fault) {
     let wire = Wire::new();
     let proxy = wire.proxy(every_nth(4, fault.clone()));
@@ -75,7 +75,7 @@ fn assert_throttled(fault: Fault) {
     assert!(!ran.stderr.contains("retrying for up to"), "{ran:#?}");
     assert!(!ran.stdout.contains("responds again"), "{ran:#?}");
     println!(
-        "{fault:?}: {} faults, {} puts of {} objects, identical",
+        "{fault:?}: {} faults, {} uploads of {} objects, identical",
         faults.len(),
         proxy.puts(),
         wire.objects()
@@ -83,30 +83,30 @@ fn assert_throttled(fault: Fault) {
 }
 
 #[test]
-fn a_busy_service() {
+fn a_busy_service_is_retried_and_reported_once() {
     assert_throttled(Fault::refusal(503, "ServerBusy"));
 }
 
 #[test]
-fn a_busy_service_with_retry_after() {
+fn retry_after_of_a_busy_service_is_respected() {
     let started = std::time::Instant::now();
     assert_throttled(Fault::retry_after(503, "ServerBusy", 2));
     assert!(started.elapsed() >= Duration::from_secs(2), "no wait");
 }
 
 #[test]
-fn too_many_requests() {
+fn too_many_requests_are_retried_and_reported_once() {
     assert_throttled(Fault::retry_after(429, "TooManyRequests", 1));
 }
 
 #[test]
-fn an_overloaded_partition() {
+fn an_overloaded_partition_is_retried_and_reported_once() {
     assert_throttled(Fault::refusal(500, "OperationTimedOut"));
 }
 
 /// One object is throttled repeatedly while all others succeed. This is an outage of that request.
 #[test]
-fn a_service_that_stays_busy_for_one_object() {
+fn a_service_that_stays_busy_for_one_object_is_an_outage() {
     let wire = Wire::new();
     let first = Mutex::new(None);
     let proxy = wire.proxy(Box::new(move |call: &Call| {
@@ -129,24 +129,24 @@ fn a_service_that_stays_busy_for_one_object() {
 }
 
 #[test]
-fn resets_during_the_content() {
+fn resets_during_the_content_are_retried() {
     assert_retried(Fault::ResetDuringRequest, "the connection broke");
 }
 
 #[test]
-fn resets_before_the_response() {
+fn resets_before_the_response_are_retried() {
     assert_retried(Fault::ResetBeforeResponse, "the connection broke");
 }
 
 #[test]
-fn lost_responses() {
+fn lost_responses_are_retried() {
     let proxy = assert_retried(Fault::LostResponse, "the connection broke");
-    // The service stored these blobs, and the second put replaced them.
+    // The service stored these blobs, and the second upload replaced them.
     assert!(proxy.faults().iter().all(|call| call.status == Some(201)));
 }
 
 #[test]
-fn responses_that_never_arrive() {
+fn responses_that_never_arrive_are_retried() {
     let wire = Wire::new();
     let proxy = wire.proxy(every_nth(40, Fault::NoResponse));
     let ran = wire.start(&proxy, &["--answer-timeout", "4000"]).expect(0);
@@ -164,7 +164,7 @@ fn responses_that_never_arrive() {
 }
 
 #[test]
-fn slow_responses() {
+fn slow_responses_are_not_failures() {
     let wire = Wire::new();
     let pause = Duration::from_millis(300);
     let slow = Fault::SlowResponse { pieces: 8, pause };
@@ -178,7 +178,7 @@ fn slow_responses() {
 }
 
 #[test]
-fn connections_that_close_after_the_response() {
+fn connections_that_close_after_the_response_cause_at_most_one_retry() {
     let wire = Wire::new();
     let proxy = wire.proxy(every_nth(4, Fault::CloseAfterResponse));
     wire.start(&proxy, &[]).expect(0);
@@ -190,7 +190,7 @@ fn connections_that_close_after_the_response() {
 }
 
 #[test]
-fn random_faults() {
+fn random_faults_do_not_change_the_container() {
     for seed in [1, 2, 3] {
         let wire = Wire::new();
         let random = Mutex::new(fastrand::Rng::with_seed(seed));
@@ -219,11 +219,11 @@ fn random_faults() {
             proxy.puts_by_blob().into_keys().collect::<BTreeSet<_>>(),
             wire.undisturbed.keys().cloned().collect::<BTreeSet<_>>()
         );
-        println!("seed {seed}: {faults} faults, {} puts", proxy.puts());
+        println!("seed {seed}: {faults} faults, {} uploads", proxy.puts());
     }
 }
 
-/// Loads with one put that fails permanently. The load must pause, and a resume must complete it.
+/// Loads with one upload that fails permanently. The load must pause, and a resume must complete it.
 fn assert_paused(fault: Fault, wording: &str) {
     let wire = Wire::new();
     let puts = Mutex::new(0);
@@ -260,13 +260,13 @@ fn assert_paused(fault: Fault, wording: &str) {
         proxy.puts_by_blob()
     );
     println!(
-        "{wording}: 1 attempt, {before} puts, then {}",
+        "{wording}: 1 attempt, {before} uploads, then {}",
         proxy.puts() - before
     );
 }
 
 #[test]
-fn a_rejected_token() {
+fn a_rejected_token_pauses_the_load() {
     let refused = Fault::Refusal {
         status: 403,
         code: "AuthenticationFailed",
@@ -277,7 +277,7 @@ fn a_rejected_token() {
 }
 
 #[test]
-fn a_missing_permission() {
+fn a_missing_permission_pauses_the_load() {
     assert_paused(
         Fault::refusal(403, "AuthorizationPermissionMismatch"),
         "does not permit this: it needs read, write, delete and list",
@@ -285,7 +285,7 @@ fn a_missing_permission() {
 }
 
 #[test]
-fn a_missing_container() {
+fn a_missing_container_pauses_the_load() {
     assert_paused(
         Fault::refusal(404, "ContainerNotFound"),
         "the container does not exist: create it",
@@ -293,12 +293,12 @@ fn a_missing_container() {
 }
 
 #[test]
-fn a_lease() {
+fn a_lease_pauses_the_load() {
     assert_paused(Fault::refusal(412, "LeaseIdMissing"), "break the lease");
 }
 
 #[test]
-fn an_immutability_policy() {
+fn an_immutability_policy_pauses_the_load() {
     assert_paused(
         Fault::refusal(409, "BlobImmutableDueToPolicy"),
         "lift the policy",
@@ -306,7 +306,7 @@ fn an_immutability_policy() {
 }
 
 #[test]
-fn a_request_that_is_too_large() {
+fn a_request_that_is_too_large_pauses_the_load() {
     assert_paused(
         Fault::refusal(413, "RequestBodyTooLarge"),
         "look for a proxy",
@@ -314,7 +314,7 @@ fn a_request_that_is_too_large() {
 }
 
 #[test]
-fn an_error_of_the_first_request() {
+fn an_error_of_the_first_request_starts_no_transfer() {
     let wire = Wire::new();
     let proxy = wire.proxy(Box::new(|call| {
         (call.number == 1).then(|| Fault::refusal(404, "ContainerNotFound"))

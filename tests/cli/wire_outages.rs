@@ -38,7 +38,7 @@ fn wait_for_line(child: &mut Child, text: &str) -> (String, impl Read + use<>) {
 }
 
 #[test]
-fn a_temporarily_unavailable_service() {
+fn a_temporarily_unavailable_service_delays_the_load() {
     let wire = Wire::new();
     let proxy = wire.proxy(Box::new(|_| None));
     let child = wire.spawn(&proxy, &[]);
@@ -65,7 +65,7 @@ fn a_temporarily_unavailable_service() {
 }
 
 #[test]
-fn a_permanently_unavailable_service() {
+fn a_permanently_unavailable_service_pauses_the_load() {
     let wire = Wire::new();
     let proxy = wire.proxy(Box::new(|_| None));
     let child = wire.spawn(&proxy, &["--retry-patience", "3"]);
@@ -93,7 +93,7 @@ fn a_permanently_unavailable_service() {
 }
 
 #[test]
-fn a_stop_during_an_outage() {
+fn a_stop_during_an_outage_does_not_wait_for_the_backoff() {
     let wire = Wire::new();
     let proxy = wire.proxy(Box::new(|_| None));
     let mut child = wire.spawn(&proxy, &[]);
@@ -173,7 +173,7 @@ fn without_network(command: &Command) -> Command {
 fn over_tls(endpoint: &str, trusted: Option<&Path>, options: &[&str]) -> (Ran, Duration) {
     let scratch = crate::support::command::Scratch::new();
     std::fs::write(scratch.source().join("file"), "content").unwrap();
-    let mut arguments = scratch.words("state", "tls-container");
+    let mut arguments = scratch.arguments("state", "tls-container");
     arguments[2] = ACCOUNT.to_owned();
     let mut command = clfsload();
     if endpoint.contains(".invalid") {
@@ -197,7 +197,7 @@ fn over_tls(endpoint: &str, trusted: Option<&Path>, options: &[&str]) -> (Ran, D
 }
 
 #[test]
-fn an_untrusted_certificate() {
+fn an_untrusted_certificate_is_not_retried() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tls");
     let certificate = folder.join("certificate.pem");
     let server = Azurite::start_with_tls(&certificate, &folder.join("key.pem"));
@@ -218,7 +218,7 @@ fn an_untrusted_certificate() {
 }
 
 #[test]
-fn a_server_without_tls() {
+fn a_server_without_tls_is_not_retried() {
     let server = Azurite::shared();
     let endpoint = server.endpoint().replace("http:", "https:");
     let (ran, _) = over_tls(&endpoint, None, &["--retry-patience", "5"]);
@@ -232,7 +232,7 @@ fn a_server_without_tls() {
 }
 
 #[test]
-fn a_name_that_does_not_resolve() {
+fn a_name_that_does_not_resolve_is_retried() {
     let endpoint = format!("https://account.invalid/{ACCOUNT}");
     let (ran, took) = over_tls(&endpoint, None, &["--retry-patience", "3"]);
     let ran = ran.refused(

@@ -1,4 +1,4 @@
-//! The checker against the golden containers: they must be clean, and hold the golden trees.
+//! The checker on the golden containers: it has no findings and returns the golden trees.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ fn clean_and_equal(archive: &str, tree: &str, hardlinks: bool) {
     let blobs: HashMap<_, _> = golden::container(archive).into_iter().collect();
     let checked = check_as(&blobs, Strictness::Original);
     checked.assert_clean();
-    // The golden trees record change times in whole seconds.
+    // The golden trees record change times in seconds, without a fraction.
     let options = CompareOptions {
         hardlinks,
         nanoseconds: false,
@@ -18,7 +18,7 @@ fn clean_and_equal(archive: &str, tree: &str, hardlinks: bool) {
     assert_eq!(compare(&source, &checked.tree, options), [""; 0]);
     assert_eq!(checked.tree.len(), source.len());
     for (path, node) in &checked.tree {
-        // The float of the original is off by less than a microsecond (section 7).
+        // The float times of the original are off by less than a microsecond (format.md §7).
         let off = i64::from(node.mtime.1) - i64::from(source[path].mtime.1);
         assert!(off.abs() < 1000, "{path:?}: nanoseconds off by {off}");
     }
@@ -44,9 +44,9 @@ fn large_container_is_clean() {
     clean_and_equal("container-lz4-large.tar.gz", "tree-large.json.gz", true);
 }
 
-/// What is allowed to the original only is a finding in a container of ours.
+/// The exceptions for the original are findings in a container of this project.
 #[test]
-fn allowances_are_for_the_original_only() {
+fn exceptions_apply_only_to_the_original() {
     let blobs = golden::container("container-lz4-hardlinks.tar.gz");
     let blobs: HashMap<_, _> = blobs.into_iter().collect();
     let checked = clfsload_checker::check(&blobs);

@@ -1,4 +1,4 @@
-//! Errors that only a service with tokens returns. None of them shows the token's signature.
+//! Errors that only a service with SAS tokens returns. No error shows the token's signature.
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -88,7 +88,7 @@ async fn assert_every_error(container: &dyn Container, kind: &ContainerErrorKind
 }
 
 #[tokio::test]
-async fn a_wrong_signature() {
+async fn a_wrong_signature_is_rejected() {
     let server = Azurite::shared();
     let container = new_container(&server);
     let good = container_sas(&container, "rwdl");
@@ -105,7 +105,7 @@ async fn a_wrong_signature() {
 }
 
 #[tokio::test]
-async fn an_expired_token() {
+async fn an_expired_token_is_rejected() {
     let server = Azurite::shared();
     let container = new_container(&server);
     let now = SystemTime::now();
@@ -122,7 +122,7 @@ async fn an_expired_token() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_valid_yet() {
+async fn a_token_that_is_not_yet_valid_is_rejected() {
     let server = Azurite::shared();
     let container = new_container(&server);
     let now = SystemTime::now();
@@ -139,7 +139,7 @@ async fn a_token_that_is_not_valid_yet() {
 }
 
 #[tokio::test]
-async fn a_token_of_another_container() {
+async fn a_token_of_another_container_is_rejected() {
     let server = Azurite::shared();
     let (own, other) = (new_container(&server), new_container(&server));
     let sas = container_sas(&own, "rwdl");
@@ -152,7 +152,7 @@ async fn a_token_of_another_container() {
 }
 
 #[tokio::test]
-async fn a_missing_container() {
+async fn a_missing_container_is_reported() {
     let server = Azurite::shared();
     let sas = container_sas("never-created", "rwdl");
     let subject = open(&server, "never-created", &sas);
@@ -160,15 +160,15 @@ async fn a_missing_container() {
 }
 
 #[tokio::test]
-async fn a_missing_permission() {
+async fn each_missing_permission_is_reported() {
     let server = Azurite::shared();
     let container = new_container(&server);
     open(&server, &container, &container_sas(&container, "rwdl"))
         .put(&blob(), PutBody::object("x"))
         .await
         .unwrap();
-    // The permissions of a token, and the call that fails. `c` alone is not enough for a put: Azure and Azurite refuse to
-    // replace a blob with it.
+    // The permissions of a token, and the call that fails. `c` alone does not permit an upload: Azure and Azurite
+    // refuse to replace a blob with it.
     let cases = [
         ("wdl", "get"),
         ("rdlc", "put"),

@@ -1,4 +1,4 @@
-//! The contract of a container, tested with each of them: in memory, in a folder, in Azurite.
+//! The contract of a container, tested with each implementation: in memory, in a folder, in Azurite.
 //!
 //! Known differences between Azurite and Azure are noted where they matter.
 
@@ -106,7 +106,7 @@ macro_rules! contract {
 }
 
 contract! {
-    returns_what_was_put
+    returns_the_uploaded_content
     replaces_a_blob
     changes_the_stamp_of_a_blob_that_is_written_again
     reports_a_missing_blob
@@ -114,10 +114,10 @@ contract! {
     lists_no_blobs
     lists_in_order_across_pages
     lists_by_prefix
-    lists_what_remains_while_blobs_vanish
+    lists_the_remaining_blobs_during_deletions
     keeps_concurrent_listings_apart
-    accepts_concurrent_puts
-    keeps_one_of_competing_puts_complete
+    accepts_concurrent_uploads
+    keeps_one_of_competing_uploads_complete
     accepts_the_names_of_objects
     reports_a_missing_container
     accepts_logs
@@ -132,7 +132,7 @@ fn pattern(bytes: usize) -> Vec<u8> {
     (0..bytes).map(next).collect()
 }
 
-async fn returns_what_was_put(subject: Subject) {
+async fn returns_the_uploaded_content(subject: Subject) {
     for bytes in [0, 1, 4095, 9 << 20] {
         let content = pattern(bytes);
         subject.put("blob", content.clone()).await;
@@ -216,8 +216,8 @@ async fn lists_no_blobs(subject: Subject) {
     assert_eq!((page.blobs.len(), page.next.is_none()), (0, true));
 }
 
-/// Puts blobs with names whose order differs between bytes, letters and dictionaries.
-async fn put_odd_names(subject: &Subject) -> Vec<String> {
+/// Uploads blobs with names that sort differently by bytes, by letters and in dictionaries.
+async fn upload_odd_names(subject: &Subject) -> Vec<String> {
     let mut names: Vec<String> = (0..20).map(|i| format!("n{}", i * 7 % 20)).collect();
     names.extend(
         [
@@ -231,7 +231,7 @@ async fn put_odd_names(subject: &Subject) -> Vec<String> {
 }
 
 async fn lists_in_order_across_pages(subject: Subject) {
-    let names = put_odd_names(&subject).await;
+    let names = upload_odd_names(&subject).await;
     for page in [1, 7, names.len() as u32 - 1, names.len() as u32, 5000] {
         assert_eq!(subject.names("", page).await, names, "pages of {page}");
     }
@@ -240,7 +240,7 @@ async fn lists_in_order_across_pages(subject: Subject) {
 }
 
 async fn lists_by_prefix(subject: Subject) {
-    let names = put_odd_names(&subject).await;
+    let names = upload_odd_names(&subject).await;
     for prefix in ["a", "n1", "n19", "A", "zzz", "-"] {
         let expected: Vec<&String> = names
             .iter()
@@ -257,8 +257,8 @@ async fn lists_by_prefix(subject: Subject) {
     }
 }
 
-async fn lists_what_remains_while_blobs_vanish(subject: Subject) {
-    let names = put_odd_names(&subject).await;
+async fn lists_the_remaining_blobs_during_deletions(subject: Subject) {
+    let names = upload_odd_names(&subject).await;
     let mut seen = Vec::new();
     let mut from = None;
     loop {
@@ -277,14 +277,14 @@ async fn lists_what_remains_while_blobs_vanish(subject: Subject) {
 }
 
 async fn keeps_concurrent_listings_apart(subject: Subject) {
-    let names = put_odd_names(&subject).await;
+    let names = upload_odd_names(&subject).await;
     let listings = (0..5).map(|i| subject.names("", 2 + i));
     for listed in join_all(listings).await {
         assert_eq!(listed, names);
     }
 }
 
-async fn accepts_concurrent_puts(subject: Subject) {
+async fn accepts_concurrent_uploads(subject: Subject) {
     let blobs: BTreeMap<String, Vec<u8>> = (0..64)
         .map(|i| (format!("blob-{i:02}"), pattern(i * 1000)))
         .collect();
@@ -304,7 +304,7 @@ async fn accepts_concurrent_puts(subject: Subject) {
     );
 }
 
-async fn keeps_one_of_competing_puts_complete(subject: Subject) {
+async fn keeps_one_of_competing_uploads_complete(subject: Subject) {
     let contents: Vec<Vec<u8>> = (0..8u8)
         .map(|i| vec![i; 100_000 + usize::from(i)])
         .collect();

@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// The modules of `src/`, from the lowest layer to the highest. The modules of a load have layers of their own.
+/// The modules of `src/`, from the lowest layer to the highest. The modules of a load have separate layers.
 const LAYERS: [&[&str]; 20] = [
     &["crash_point", "process_limits", "stop", "text"],
     &["loss"],
     &["entry", "problem"],
     &["identity"],
-    // Storage, and those who read it: they know nothing of a transfer.
+    // Storage and its readers. They do not depend on a transfer.
     &["container"],
     &["read"],
     &["extract"],
-    // A transfer.
+    // Transfers.
     &["state"],
     &["source"],
     &["events", "progress"],
@@ -24,7 +24,7 @@ const LAYERS: [&[&str]; 20] = [
     &["load::scan"],
     &["load::pipeline"],
     &["load"],
-    // Both.
+    // Users of both.
     &["survey"],
     &["verify"],
     &["report"],
@@ -35,7 +35,7 @@ fn layer(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&module))
 }
 
-/// The module with a layer that a path is in: `load::scan::Scan` is in `load::scan`, `load::prepare` in `load`.
+/// Returns the module with a layer for a path: `load::scan` for `load::scan::Scan`, `load` for `load::prepare`.
 fn module(path: &str) -> Option<&str> {
     let mut parts = path.match_indices("::").map(|(at, _)| at);
     let first = parts.next().unwrap_or(path.len());
@@ -47,7 +47,7 @@ fn module(path: &str) -> Option<&str> {
         .find(|name| layer(name).is_some())
 }
 
-/// The modules of `crate::` that a file names, without its unit tests.
+/// Returns the modules of `crate::` that a file names outside its unit tests.
 fn imports(text: &str) -> BTreeSet<&str> {
     let code = text.split("\nmod tests {").next().unwrap_or_default();
     let named = code.split("crate::").skip(1).map(|rest| {
@@ -57,7 +57,7 @@ fn imports(text: &str) -> BTreeSet<&str> {
     named.filter_map(module).collect()
 }
 
-/// Calls `visit` with each source file below `folder` that is not a file of tests.
+/// Calls `visit` with each source file below `folder`, except files of tests.
 fn each_file(folder: &Path, visit: &mut dyn FnMut(&Path)) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

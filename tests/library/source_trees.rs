@@ -1,4 +1,4 @@
-//! The test trees hold what they promise, and comparing with a container notices every difference.
+//! The test trees contain every edge case, and a comparison with a container finds every difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ type Source = BTreeMap<Vec<u8>, SourceNode>;
 type Tree = BTreeMap<Vec<u8>, Node>;
 
 #[test]
-fn the_full_tree_holds_every_difficulty() {
+fn the_full_tree_contains_every_edge_case() {
     let folder = tempfile::tempdir().unwrap();
     tree::full(folder.path());
     let source = walk_source(folder.path());
@@ -55,7 +55,7 @@ fn the_sparse_file_needs_an_indirect_block() {
     assert!(stat.st_blocks * 512 < 10 << 20, "the file is not sparse");
 }
 
-/// What a correct load gives.
+/// Returns the tree that a correct load creates.
 fn loaded(source: &Source, hardlinks: bool) -> Tree {
     let clamp = |(seconds, nanoseconds): (i64, u32)| match u32::try_from(seconds) {
         Ok(seconds) => (seconds, nanoseconds),
@@ -96,7 +96,7 @@ fn loaded(source: &Source, hardlinks: bool) -> Tree {
 }
 
 #[test]
-fn compare_notices_every_difference() {
+fn compare_finds_every_difference() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     for (name, build) in [
@@ -158,7 +158,7 @@ fn compare_notices_every_difference() {
             "{word}: {found:?}"
         );
     }
-    // 1,040 links are two objects of at most 1,023; a third is one too many.
+    // 1,040 links become two objects of at most 1,023 links; a third object is an error.
     let mut tree = loaded(&source, true);
     tree.get_mut(b"links/a/link-00000".as_slice())
         .unwrap()

@@ -1,5 +1,5 @@
-//! A full disk under the state folder or under a folder container: the transfer comes to rest with
-//! a sentence, and goes on when there is room.
+//! A full disk under the state folder or under a folder container: the transfer pauses with a message, and
+//! resumes when there is space.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::support::mounts;
 use crate::support::tree::walk_source;
 use clfsload_checker::{CompareOptions, FolderBlobs, check, compare};
 
-/// A file system of a few pages; unmounted when dropped.
+/// A small tmpfs. It is unmounted on drop.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -36,7 +36,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// A tree whose database takes more than a MiB, and whose content more than two.
+/// A tree with more than 1 MiB of database and more than 2 MiB of content.
 fn tree(scratch: &Scratch) {
     let source = scratch.source();
     for directory in 0..20 {
@@ -49,7 +49,7 @@ fn tree(scratch: &Scratch) {
     }
 }
 
-fn assert_whole(scratch: &Scratch, name: &str) {
+fn assert_complete(scratch: &Scratch, name: &str) {
     let checked = check(&FolderBlobs(scratch.container(name)));
     checked.assert_clean();
     let source = walk_source(&scratch.source());
@@ -57,7 +57,7 @@ fn assert_whole(scratch: &Scratch, name: &str) {
     assert!(differences.is_empty(), "{differences:#?}");
 }
 
-/// Loads with too little room, then with more and more; the end must be as if there had been room.
+/// Loads with too little space, then resumes with more and more. The result must equal an undisturbed load.
 fn with_a_small_disk(at: &str, sizes: &[u32], sentence: &str) {
     if !mounts::possible() {
         return;
@@ -70,9 +70,9 @@ fn with_a_small_disk(at: &str, sizes: &[u32], sentence: &str) {
     let ran = scratch.load("t", &seed).refused(1, sentence);
     assert!(!ran.stderr.contains("panicked"), "{ran:#?}");
     for kib in &sizes[1..] {
-        let begun = scratch.path("t").join("state.db").exists();
-        // Without room, again: nothing gets worse.
-        let again = |options: &[&str]| match begun {
+        let has_state = scratch.path("t").join("state.db").exists();
+        // A second run without space must not make it worse.
+        let again = |options: &[&str]| match has_state {
             true => scratch.resume("t", options),
             false => scratch.load("t", options),
         };
@@ -82,35 +82,35 @@ fn with_a_small_disk(at: &str, sizes: &[u32], sentence: &str) {
         assert!(matches!(ran.status, 0 | 1), "{ran:#?}");
     }
     scratch.resume("t", &[]).expect(0);
-    assert_whole(&scratch, "t");
+    assert_complete(&scratch, "t");
     let ours = blobs(&scratch.container("t"));
     assert_same(&blobs(&scratch.container("undisturbed")), &ours);
 }
 
 #[test]
-fn the_disk_under_the_state_folder_is_full() {
+fn a_full_disk_under_the_state_folder_pauses_the_transfer() {
     with_a_small_disk("t", &[1024, 65_536], "the disk under the state folder");
 }
 
 #[test]
-fn the_disk_under_the_state_folder_is_full_twice() {
+fn a_disk_under_the_state_folder_may_be_full_twice() {
     with_a_small_disk("t", &[700, 1500, 65_536], "the disk under the state folder");
 }
 
 #[test]
-fn the_disk_under_the_state_folder_has_no_room_for_a_database() {
+fn a_disk_without_space_for_the_database_is_reported() {
     with_a_small_disk("t", &[16, 65_536], "the disk under the state folder");
 }
 
 #[test]
-fn the_disk_under_a_folder_container_is_full() {
+fn a_full_disk_under_a_folder_container_pauses_the_transfer() {
     with_a_small_disk("containers/t", &[2048, 262_144], "No space left on device");
 }
 
-/// RLIMIT_FSIZE under a container and under a state: a sentence with the file and the limit, not a
-/// process that SIGXFSZ ended, and the transfer goes on without the limit.
+/// RLIMIT_FSIZE under a container and under a state: the message names the file and the limit, SIGXFSZ does not end
+/// the process, and the transfer resumes without the limit.
 #[test]
-fn a_limit_of_the_size_of_files() {
+fn a_limit_on_file_sizes_pauses_the_transfer() {
     let scratch = Scratch::new();
     let content: Vec<u8> = (0..6u64 << 20).map(|at| (at * at % 251) as u8).collect();
     std::fs::write(scratch.source().join("large"), content).unwrap();
@@ -120,7 +120,7 @@ fn a_limit_of_the_size_of_files() {
     }
     let options = ["--seed", SEED, "--compression", "DISABLED"];
     scratch.load("undisturbed", &options).expect(0);
-    // Blocks of 512 bytes for dash, of 1024 for others: prlimit counts bytes.
+    // The unit of ulimit is 512 bytes in dash and 1024 in other shells; prlimit counts bytes.
     for (bytes, file) in [
         (5 << 20, "could not write the blob "),
         (600 << 10, "state.db"),
@@ -130,7 +130,7 @@ fn a_limit_of_the_size_of_files() {
         limited.arg(format!("--fsize={bytes}"));
         limited.arg(env!("CARGO_BIN_EXE_clfsload"));
         limited
-            .args(scratch.words(&name, &name))
+            .args(scratch.arguments(&name, &name))
             .arg("--new")
             .args(options);
         let ran = Ran::from(limited.output().unwrap());

@@ -1,5 +1,5 @@
-//! Tests that mount file systems, which only root may do: faulty sources (FUSE), full disks, loop devices.
-//! Tests of other binaries that need root for one step are in their folders.
+//! Tests that mount file systems, which requires root: faulty sources (FUSE), full disks, loop devices. Tests of
+//! other binaries that need root for one step are in their folders.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "../support/mod.rs"]

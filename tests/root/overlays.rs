@@ -1,5 +1,5 @@
-//! Hard links in an overlay whose layers are on other file systems: its files have device numbers of their
-//! layers, which each mount assigns anew.
+//! Hard links in an overlay with layers on other file systems: files have device numbers of their layers, which
+//! each mount assigns again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,11 @@ use crate::support::mounts::{self, Loop, Mounted, image};
 use clfsload_checker::{FolderBlobs, check};
 
 const FILES: usize = 3;
-/// Where the two layers have the first and the further names of their files. The further names are found
-/// by a later commit.
+/// The first and the further names of the files of the two layers. A later commit finds the further names.
 const NAMES: [[&str; 2]; 2] = [["p", "r1/r2/r"], ["q", "s1/s2/s"]];
 const CONTENT: [&str; 2] = ["of one", "of two"];
 
-/// Two layers whose files have the same inode numbers and attributes, other content, and other names.
+/// Two layers whose files have the same inode numbers and attributes, but different content and names.
 struct Layers {
     mounted: [Mounted; 2],
     _loops: [Loop; 2],
@@ -71,7 +70,7 @@ impl Layers {
         })
     }
 
-    /// Mounts the overlay. Layers get device numbers in their order.
+    /// Mounts the overlay. Layers get device numbers in this order.
     fn mount(&self, order: [usize; 2]) -> Mounted {
         let layer = |number| self.scratch.path(&format!("layer-{number}/{number}"));
         let path = |path: PathBuf| path.display().to_string();
@@ -93,7 +92,7 @@ impl Layers {
     /// Starts a load that is killed at `place`.
     fn crash(&self, name: &str, place: &str) {
         let mut command = clfsload();
-        command.args(self.scratch.words(name, name));
+        command.args(self.scratch.arguments(name, name));
         command.args(["--new", "--seed", SEED, "--preserve_hardlinks", "1"]);
         let ran = Ran::from(command.env("CLFSLOAD_CRASH_AT", place).output().unwrap());
         assert_eq!(ran.status, -1, "{place}: {ran:#?}");
@@ -125,7 +124,7 @@ impl Layers {
     }
 }
 
-/// A mount of its own takes the device number that is free next.
+/// Takes the next free device number with another mount.
 fn take_device_number(at: &Path) -> Mounted {
     fs::create_dir_all(at).unwrap();
     let mut mount = Command::new("mount");
@@ -146,7 +145,7 @@ fn links_are_joined_within_a_layer_whatever_device_numbers_a_mount_assigns() {
         "ScanCommitted:3",
         "SettleCommitted",
     ] {
-        // In the other order each layer gets the number that the other one had.
+        // In the other order, each layer gets the number that the other layer had.
         for (case, order) in [("shifted", [0, 1]), ("swapped", [1, 0])] {
             let name = format!("{case}-{}", place.replace(':', "-"));
             let mounted = layers.mount([0, 1]);

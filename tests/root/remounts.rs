@@ -1,6 +1,6 @@
-//! A source that is unmounted, mounted again, replaced or renumbered between two runs: the transfer
-//! is refused, or paused with failed entries, or ends with the container of an uninterrupted run. It is never
-//! reported as complete unless it is.
+//! A source that is unmounted, mounted again, replaced or renumbered between two runs. The transfer is refused,
+//! pauses with failed entries, or creates the container of an uninterrupted run. It never reports an incomplete
+//! container as complete.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ const REFUSED: &str = "another folder or file system is at";
 fn new(scratch: &Scratch, name: &str, crash: Option<&str>) -> Ran {
     let mut command = clfsload();
     command
-        .args(scratch.words(name, name))
+        .args(scratch.arguments(name, name))
         .arg("--new")
         .args(OPTIONS);
     if let Some(place) = crash {
@@ -28,7 +28,7 @@ fn new(scratch: &Scratch, name: &str, crash: Option<&str>) -> Ran {
     ran
 }
 
-/// Directories with files, links and a symlink: 200 entries and some more.
+/// Creates directories with files, links and a symlink: somewhat more than 200 entries.
 fn build(root: &Path) {
     for directory in 0..20 {
         let at = root.join(format!("d{directory:02}"));
@@ -41,7 +41,7 @@ fn build(root: &Path) {
     std::os::unix::fs::symlink("d00/f0", root.join("symlink")).unwrap();
 }
 
-/// All that the state holds, whatever its pages and logs are.
+/// Returns all rows of the state, independent of its pages and logs.
 fn rows(state: &Path) -> BTreeMap<String, Vec<String>> {
     let connection = rusqlite::Connection::open(state.join("state.db")).unwrap();
     let tables = "SELECT name FROM sqlite_schema WHERE type = 'table'";
@@ -64,8 +64,8 @@ fn rows(state: &Path) -> BTreeMap<String, Vec<String>> {
     names.iter().map(|name| (name.clone(), of(name))).collect()
 }
 
-/// Resumes, which must be refused with nothing changed: rows, files of the state folder, container.
-fn assert_refused(scratch: &Scratch, name: &str, what: &str) {
+/// Asserts that a resume is refused and changes nothing: rows, files of the state folder, container.
+fn assert_refused(scratch: &Scratch, name: &str, text: &str) {
     let files = || -> Vec<_> {
         let entries = fs::read_dir(scratch.path(name)).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -86,7 +86,7 @@ fn assert_refused(scratch: &Scratch, name: &str, what: &str) {
         &["--source-identity", "attributes"],
         &["--skip-failed"],
     ] {
-        scratch.resume(name, options).refused(2, what);
+        scratch.resume(name, options).refused(2, text);
     }
     assert!(
         before == (rows(&state), files(), container()),
@@ -98,7 +98,7 @@ fn assert_complete(scratch: &Scratch, name: &str) {
     assert_complete_but(scratch, name, &[]);
 }
 
-/// Without differences that begin with one of `ignored`.
+/// Asserts the same, except for differences that begin with one of `ignored`.
 fn assert_complete_but(scratch: &Scratch, name: &str, ignored: &[&str]) {
     let checked = check(&FolderBlobs(scratch.container(name)));
     checked.assert_clean();
@@ -112,55 +112,55 @@ fn assert_complete_but(scratch: &Scratch, name: &str, ignored: &[&str]) {
     assert!(differences.is_empty(), "{name}: {differences:#?}");
 }
 
-/// A folder to load, and another one.
-struct Course {
+/// A source folder, its data, and another folder.
+struct Setup {
     scratch: Scratch,
     data: PathBuf,
     other: PathBuf,
     source: PathBuf,
 }
 
-impl Course {
-    fn begin() -> Option<Self> {
+impl Setup {
+    fn new() -> Option<Self> {
         if !mounts::possible() {
             return None;
         }
         let scratch = Scratch::in_memory();
-        let course = Course {
+        let setup = Setup {
             data: scratch.path("data"),
             other: scratch.path("other"),
             source: scratch.source(),
             scratch,
         };
-        fs::create_dir(&course.data).unwrap();
-        fs::create_dir(&course.other).unwrap();
-        build(&course.data);
-        fs::write(course.other.join("stranger"), "another folder").unwrap();
-        // Both may have been made in one tick of the clock.
+        fs::create_dir(&setup.data).unwrap();
+        fs::create_dir(&setup.other).unwrap();
+        build(&setup.data);
+        fs::write(setup.other.join("stranger"), "another folder").unwrap();
+        // Both may have been created in one tick of the clock.
         let day = std::time::Duration::from_secs(86_400);
         let earlier = std::time::SystemTime::now() - day;
-        for (folder, time) in [(&course.other, earlier), (&course.source, earlier - day)] {
+        for (folder, time) in [(&setup.other, earlier), (&setup.source, earlier - day)] {
             fs::File::open(folder).unwrap().set_modified(time).unwrap();
         }
-        Some(course)
+        Some(setup)
     }
 }
 
-/// Unmounted, and replaced by another folder, at many places of a load: also at the first, where nothing
-/// but the root is recorded, and at the last.
+/// The source is unmounted, and replaced by another folder, at many points of a load: also at the first, where only
+/// the root is recorded, and at the last.
 #[test]
-fn a_source_that_is_not_mounted_or_another_one_is_refused() {
-    let Some(course) = Course::begin() else {
+fn an_unmounted_or_replaced_source_is_refused() {
+    let Some(setup) = Setup::new() else {
         return;
     };
-    let Course {
+    let Setup {
         scratch,
         data,
         other,
         source,
-    } = &course;
+    } = &setup;
     let mounted = Mounted::folder(data, source);
-    // Reading a symlink sets its access time, once: there is no O_NOATIME for readlink(2).
+    // The first read of a symlink sets its access time: readlink(2) has no O_NOATIME.
     walk_source(source);
     new(scratch, "undisturbed", None).expect(0);
     let undisturbed = blobs(&scratch.container("undisturbed"));
@@ -190,19 +190,19 @@ fn a_source_that_is_not_mounted_or_another_one_is_refused() {
     }
 }
 
-/// A copy of the device, as a snapshot is, on another loop device is the same source; another ext4, whose
-/// root has the same inode number, is not.
+/// A copy of the device (such as a snapshot) on another loop device is the same source. Another ext4 whose root has
+/// the same inode number is not.
 #[test]
-fn a_remount_of_another_device_is_the_same_source_if_it_holds_the_same_file_system() {
-    let Some(course) = Course::begin() else {
+fn a_remount_from_another_device_is_the_same_source_if_the_file_system_is_the_same() {
+    let Some(setup) = Setup::new() else {
         return;
     };
-    let Course {
+    let Setup {
         scratch,
         data,
         other,
         source,
-    } = &course;
+    } = &setup;
     let [image_of_data, snapshot, image_of_other] =
         ["data.img", "snapshot.img", "other.img"].map(|name| scratch.path(name));
     image(&image_of_data, data);
@@ -218,7 +218,7 @@ fn a_remount_of_another_device_is_the_same_source_if_it_holds_the_same_file_syst
     mounted.unmount();
     let undisturbed = blobs(&scratch.container("undisturbed"));
     fs::copy(&image_of_data, &snapshot).unwrap();
-    // The first device has the other file system from here on.
+    // From here on, the first device has the other file system.
     Loop::swap(&first, &snapshot, &second, &image_of_other);
     for place in places {
         let name = place.replace(':', "-");
@@ -232,22 +232,22 @@ fn a_remount_of_another_device_is_the_same_source_if_it_holds_the_same_file_syst
     }
 }
 
-/// A file that another one is mounted on, as containers have them, is not read from below it.
+/// A file with another file mounted on it, as in containers, is not read from the file system below.
 #[test]
-fn a_file_that_is_mounted_by_itself_is_not_replaced_by_the_one_below() {
-    let Some(course) = Course::begin() else {
+fn a_bind_mounted_file_is_not_replaced_by_the_file_below_it() {
+    let Some(setup) = Setup::new() else {
         return;
     };
-    let Course {
+    let Setup {
         scratch,
         source,
         other,
         ..
-    } = &course;
+    } = &setup;
     let (file, content) = (source.join("file"), "mounted on it");
     fs::write(&file, "below").unwrap();
     fs::write(other.join("over"), content).unwrap();
-    fs::write(source.join("beside"), "beside").unwrap();
+    fs::write(source.join("neighbour"), "neighbour").unwrap();
     for place in ["StatePublished", "SettleUncommitted"] {
         let mounted = Mounted::folder(&other.join("over"), &file);
         new(scratch, place, Some(place));
@@ -268,10 +268,10 @@ fn a_file_that_is_mounted_by_itself_is_not_replaced_by_the_one_below() {
     }
 }
 
-/// Another file that is mounted there is not a new version of the recorded one, whether something was
-/// mounted there before or not.
+/// A file that is mounted at a recorded path is not a new version of the recorded file, whether or not the recorded
+/// file was itself mounted.
 #[test]
-fn a_file_that_is_mounted_in_the_place_of_another_is_a_problem() {
+fn a_file_mounted_over_a_recorded_one_is_a_problem() {
     for (place, is_linked, was_mount) in [
         ("StatePublished", false, true),
         ("ScanCommitted:1", false, true),
@@ -280,22 +280,22 @@ fn a_file_that_is_mounted_in_the_place_of_another_is_a_problem() {
         ("ScanCommitted:1", false, false),
         ("ScanCommitted:1", true, false),
     ] {
-        let Some(course) = Course::begin() else {
+        let Some(setup) = Setup::new() else {
             return;
         };
-        let Course {
+        let Setup {
             scratch,
             source,
             other,
             ..
-        } = &course;
+        } = &setup;
         let [file, first, second] = [
             source.join("file"),
             other.join("first"),
             other.join("second"),
         ];
         fs::write(&file, "below").unwrap();
-        fs::write(source.join("beside"), "beside").unwrap();
+        fs::write(source.join("neighbour"), "neighbour").unwrap();
         fs::write(&first, "mounted at first").unwrap();
         fs::write(&second, "mounted later").unwrap();
         if is_linked {
@@ -328,17 +328,17 @@ fn a_file_that_is_mounted_in_the_place_of_another_is_a_problem() {
 
 /// Two file systems below the source whose files have the same inode numbers, sizes and names.
 struct Nested {
-    course: Course,
+    setup: Setup,
     images: [PathBuf; 2],
     loops: [Loop; 2],
     at: [PathBuf; 2],
 }
 
 impl Nested {
-    fn begin() -> Option<Self> {
-        let course = Course::begin()?;
-        let scratch = &course.scratch;
-        let at = ["a", "b/c"].map(|name| course.source.join(name));
+    fn new() -> Option<Self> {
+        let setup = Setup::new()?;
+        let scratch = &setup.scratch;
+        let at = ["a", "b/c"].map(|name| setup.source.join(name));
         let images = ["one", "two"].map(|name| {
             let content = scratch.path(name);
             fs::create_dir_all(content.join("sub")).unwrap();
@@ -354,10 +354,10 @@ impl Nested {
         for at in &at {
             fs::create_dir_all(at).unwrap();
         }
-        fs::write(course.source.join("file"), "of the source").unwrap();
+        fs::write(setup.source.join("file"), "of the source").unwrap();
         let loops = [Loop::of(&images[0]), Loop::of(&images[1])];
         Some(Nested {
-            course,
+            setup,
             images,
             loops,
             at,
@@ -368,7 +368,7 @@ impl Nested {
         [0, 1].map(|number| Mounted::device(&self.loops[number], &self.at[number]))
     }
 
-    /// The images on each other's devices: what is mounted where stays.
+    /// Swaps the devices of the images. The mount points of the file systems do not change.
     fn renumber(&mut self) {
         let Nested { loops, images, .. } = self;
         Loop::swap(&loops[0], &images[0], &loops[1], &images[1]);
@@ -380,7 +380,7 @@ fn unmount(mounted: [Mounted; 2]) {
     mounted.into_iter().for_each(Mounted::unmount);
 }
 
-/// Every name of the two file systems has the content of its own.
+/// Checks that every name in the two file systems has the content of its own file.
 fn assert_not_mixed(scratch: &Scratch, name: &str) {
     let checked = check(&FolderBlobs(scratch.container(name)));
     checked.assert_clean();
@@ -393,8 +393,8 @@ fn assert_not_mixed(scratch: &Scratch, name: &str) {
             ];
             let nodes = paths.each_ref().map(|path| &checked.tree[path.as_bytes()]);
             assert_eq!(nodes[0].object, nodes[1].object, "{name}: {paths:?}");
-            let words = [paths[0].as_str(), paths[1].as_str()];
-            for path in words {
+            let arguments = [paths[0].as_str(), paths[1].as_str()];
+            for path in arguments {
                 let container = scratch.container(name).display().to_string();
                 let read = crate::support::command::run(["cat", &container, path]).expect(0);
                 assert_eq!(read.stdout, content, "{name}: {path}");
@@ -404,14 +404,14 @@ fn assert_not_mixed(scratch: &Scratch, name: &str) {
 }
 
 #[test]
-fn device_numbers_that_change_do_not_join_files_of_two_file_systems() {
-    let Some(mut nested) = Nested::begin() else {
+fn changed_device_numbers_do_not_join_files_of_two_file_systems() {
+    let Some(mut nested) = Nested::new() else {
         return;
     };
     let mounted = nested.mount();
-    new(&nested.course.scratch, "undisturbed", None).expect(0);
-    let undisturbed = blobs(&nested.course.scratch.container("undisturbed"));
-    assert_not_mixed(&nested.course.scratch, "undisturbed");
+    new(&nested.setup.scratch, "undisturbed", None).expect(0);
+    let undisturbed = blobs(&nested.setup.scratch.container("undisturbed"));
+    assert_not_mixed(&nested.setup.scratch, "undisturbed");
     unmount(mounted);
     for place in [
         "ScanCommitted:1",
@@ -421,16 +421,13 @@ fn device_numbers_that_change_do_not_join_files_of_two_file_systems() {
     ] {
         let name = place.replace(':', "-");
         let mounted = nested.mount();
-        new(&nested.course.scratch, &name, Some(place));
+        new(&nested.setup.scratch, &name, Some(place));
         unmount(mounted);
         nested.renumber();
         let mounted = nested.mount();
-        nested.course.scratch.resume(&name, &[]).expect(0);
+        nested.setup.scratch.resume(&name, &[]).expect(0);
         unmount(mounted);
-        assert_same(
-            &undisturbed,
-            &blobs(&nested.course.scratch.container(&name)),
-        );
+        assert_same(&undisturbed, &blobs(&nested.setup.scratch.container(&name)));
     }
 }
 
@@ -444,17 +441,17 @@ fn problems(scratch: &Scratch, name: &str) -> BTreeMap<String, String> {
     rows.collect()
 }
 
-/// File systems below the source that are missing, or mounted on each other's directories, are problems
-/// for as long as that is so; when all is as before, the rest comes.
+/// File systems below the source that are missing, or mounted on each other's directories, are problems until the
+/// original mounts are restored. Then the load completes.
 #[test]
-fn file_systems_below_the_source_that_are_missing_or_others_are_problems() {
-    let Some(nested) = Nested::begin() else {
+fn missing_or_exchanged_file_systems_below_the_source_are_problems() {
+    let Some(nested) = Nested::new() else {
         return;
     };
     let Nested {
-        course, loops, at, ..
+        setup, loops, at, ..
     } = &nested;
-    let scratch = &course.scratch;
+    let scratch = &setup.scratch;
     for place in ["ScanCommitted:1", "ScanCommitted:2", "LinkedInode:3"] {
         let name = place.replace(':', "-");
         let mounted = nested.mount();
@@ -490,16 +487,18 @@ fn file_systems_below_the_source_that_are_missing_or_others_are_problems() {
     }
 }
 
-/// Runs to a crash, from the state that there is.
+/// Resumes the existing state and crashes at `place`.
 fn crash_again(scratch: &Scratch, name: &str, place: &str) -> Ran {
     let mut command = clfsload();
-    command.args(scratch.words(name, name)).arg("--no-progress");
+    command
+        .args(scratch.arguments(name, name))
+        .arg("--no-progress");
     let ran = Ran::from(command.env("CLFSLOAD_CRASH_AT", place).output().unwrap());
     assert_eq!(ran.status, -1, "{ran:#?}");
     ran
 }
 
-/// The reason of each failed entry after a resume that ends with status 3.
+/// Returns the reason of each failed entry after a resume with exit status 3.
 fn failed_on_resume(scratch: &Scratch, name: &str) -> Vec<(String, String)> {
     scratch.resume(name, &["--max-errors", "0"]).expect(3);
     problems(scratch, name).into_iter().collect()
@@ -510,18 +509,18 @@ fn not_mounted(paths: &[&str]) -> Vec<(String, String)> {
     paths.iter().map(failed).collect()
 }
 
-/// `zfs unmount` and udisks remove the mount point as well, so that no listing shows its name.
+/// `zfs unmount` and udisks also remove the mount point, so that no listing shows its name.
 #[test]
-fn a_mount_point_that_was_removed_is_a_problem() {
-    let Some(course) = Course::begin() else {
+fn a_removed_mount_point_is_a_problem() {
+    let Some(setup) = Setup::new() else {
         return;
     };
-    let Course {
+    let Setup {
         scratch,
         data,
         source,
         ..
-    } = &course;
+    } = &setup;
     fs::write(source.join("between"), "a file of the source").unwrap();
     let points = [("d00", "aa"), ("d01", "no/mount/here"), ("d02", "zz")];
     let mount_all = || {
@@ -541,7 +540,7 @@ fn a_mount_point_that_was_removed_is_a_problem() {
             let failed = failed_on_resume(scratch, place);
             assert_eq!(failed, not_mounted(&["aa", "no", "zz"]), "{place}");
         }
-        // Something else under the name of a mount point, or above one.
+        // Another entry with the name of a mount point or of one of its parents.
         fs::write(source.join("no"), "a file").unwrap();
         fs::write(source.join("zz"), "a file").unwrap();
         let failed = failed_on_resume(scratch, place);
@@ -555,24 +554,24 @@ fn a_mount_point_that_was_removed_is_a_problem() {
     }
 }
 
-/// A mount whose server is gone is expected too.
+/// A mount whose server does not respond is recorded too.
 #[test]
-fn a_mount_that_is_dead_at_the_start_is_a_problem_when_it_is_gone() {
-    let Some(course) = Course::begin() else {
+fn a_mount_that_is_unresponsive_at_the_start_is_a_problem_after_it_is_unmounted() {
+    let Some(setup) = Setup::new() else {
         return;
     };
-    let Course {
+    let Setup {
         scratch,
         data,
         source,
         ..
-    } = &course;
+    } = &setup;
     let at = source.join("mnt");
     fs::create_dir(&at).unwrap();
     let dead = Mounted::dead(&at);
     let mut command = clfsload();
     command
-        .args(scratch.words("t", "t"))
+        .args(scratch.arguments("t", "t"))
         .arg("--new")
         .args(OPTIONS);
     Ran::from(command.output().unwrap()).expect(3);
@@ -585,21 +584,21 @@ fn a_mount_that_is_dead_at_the_start_is_a_problem_when_it_is_gone() {
     mounted.unmount();
 }
 
-/// Turns a state into one of schema 1, which recorded no mounts. It must hold no links.
+/// Converts a state to schema 1, which recorded no mounts. It must not contain links.
 const TO_SCHEMA_1: &str = include_str!("../../fixtures/state/to_schema_1.sql");
 
-/// The resume that upgrades the state records the mounts, and lists them for the user to check.
+/// The resume that migrates the state records the mounts, and lists them for the user to check.
 #[test]
-fn a_transfer_of_an_earlier_version_expects_the_mounts_of_its_next_run() {
-    let Some(course) = Course::begin() else {
+fn a_transfer_of_an_earlier_version_records_the_mounts_of_its_next_run() {
+    let Some(setup) = Setup::new() else {
         return;
     };
-    let Course {
+    let Setup {
         scratch,
         data,
         source,
         ..
-    } = &course;
+    } = &setup;
     let at = source.join("mnt");
     fs::create_dir(&at).unwrap();
     let mounted = Mounted::folder(data, &at);
@@ -614,7 +613,7 @@ fn a_transfer_of_an_earlier_version_expects_the_mounts_of_its_next_run() {
     assert!(ran.stderr.contains(warning), "{ran:#?}");
     assert!(ran.stderr.contains("Recorded since: mnt\n"), "{ran:#?}");
     mounted.unmount();
-    // A run that ended before anybody read the warning must not be the only one that prints it.
+    // A run that stops early must not be the only one that prints the warning.
     let ran = scratch.resume("t", &[]).expect(3);
     assert!(ran.stderr.contains(warning), "{ran:#?}");
     let failed: Vec<_> = problems(scratch, "t").into_iter().collect();
@@ -625,19 +624,19 @@ fn a_transfer_of_an_earlier_version_expects_the_mounts_of_its_next_run() {
     mounted.unmount();
 }
 
-/// A recorded mount point that is removed with its mount, and a file system that is mounted only after the
-/// directory was recorded: loaded once the first run has reported it.
+/// A recorded mount point is removed with its mount, and a file system is mounted after its directory was recorded.
+/// The latter is loaded once a run has reported it.
 #[test]
-fn mounts_that_change_after_they_were_recorded_are_problems_first() {
-    let Some(course) = Course::begin() else {
+fn mounts_that_changed_since_they_were_recorded_are_problems_first() {
+    let Some(setup) = Setup::new() else {
         return;
     };
-    let Course {
+    let Setup {
         scratch,
         data,
         source,
         ..
-    } = &course;
+    } = &setup;
     let (early, late) = (source.join("early"), source.join("late"));
     fs::write(source.join("file"), "of the source").unwrap();
     fs::create_dir(&early).unwrap();
@@ -658,18 +657,18 @@ fn mounts_that_change_after_they_were_recorded_are_problems_first() {
     assert_complete_but(scratch, "t", &["\"\": mtime", "\"\": ctime"]);
 }
 
-/// `--source-identity accept` vouches for the source, not for what is mounted below it.
+/// `--source-identity accept` applies to the source, not to the file systems mounted below it.
 #[test]
 fn accepting_the_source_does_not_accept_another_file_system_below_it() {
-    let Some(course) = Course::begin() else {
+    let Some(setup) = Setup::new() else {
         return;
     };
-    let Course {
+    let Setup {
         scratch,
         data,
         other,
         source,
-    } = &course;
+    } = &setup;
     let at = source.join("mnt");
     fs::create_dir(&at).unwrap();
     let mounted = Mounted::folder(data, &at);
@@ -685,13 +684,13 @@ fn accepting_the_source_does_not_accept_another_file_system_below_it() {
     assert_complete(scratch, "t");
 }
 
-/// Without /proc the mounts below the source are unknown, and one that is missing later is not missed.
+/// Without /proc, the mounts below the source are unknown, so a missing mount would not be detected later.
 #[test]
-fn a_source_whose_mounts_cannot_be_known_is_refused() {
-    let Some(course) = Course::begin() else {
+fn a_source_whose_mounts_cannot_be_read_is_refused() {
+    let Some(setup) = Setup::new() else {
         return;
     };
-    let scratch = &course.scratch;
+    let scratch = &setup.scratch;
     let mut command = std::process::Command::new("unshare");
     command.args([
         "--mount",
@@ -702,7 +701,7 @@ fn a_source_whose_mounts_cannot_be_known_is_refused() {
     ]);
     command
         .arg(clfsload().get_program())
-        .args(scratch.words("t", "t"))
+        .args(scratch.arguments("t", "t"))
         .arg("--new");
     let ran = Ran::from(command.output().unwrap());
     ran.refused(1, "cannot read /proc/self/mountinfo");

@@ -1,5 +1,5 @@
-//! A source that does not answer for one file or directory: the others go on, the stall is told,
-//! and a signal still brings the transfer to rest.
+//! A source that does not respond for one file or directory: the other entries are loaded, the stall is reported,
+//! and a signal still pauses the transfer.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
@@ -11,18 +11,18 @@ use crate::support::faulty_source::{Act, Call, Fault, FaultySource};
 use clfsload_checker::{FolderBlobs, check};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long a transfer may take to come to rest after a signal.
-const REST: Duration = Duration::from_secs(12);
-/// Small files beside the one that hangs.
+/// The maximum time until a transfer pauses after a signal.
+const PAUSE_LIMIT: Duration = Duration::from_secs(12);
+/// Small files besides the one that hangs.
 const OTHERS: u64 = 40;
 
 struct Stalled {
-    // Dropped first: a command that a failed test left is not held by the source any more.
+    // Must be dropped first, so that the source does not block a command that a failed test left running.
     source: FaultySource,
     scratch: Scratch,
 }
 
-/// A command that runs; killed when a test fails.
+/// A running command. It is killed if a test fails.
 struct Running {
     child: Child,
     lines: Receiver<String>,
@@ -30,21 +30,21 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It has ended, mostly.
+        // Usually it has already exited.
         drop(self.child.kill());
     }
 }
 
 impl Running {
-    fn wait_for(&self, what: &str) {
+    fn wait_for(&self, text: &str) {
         let until = Instant::now() + Duration::from_secs(60);
         let mut before = String::new();
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
-                Ok(line) if line.contains(what) => return,
+                Ok(line) if line.contains(text) => return,
                 Ok(line) => before += &format!("{line}\n"),
-                Err(_) => panic!("no {what:?} after\n{before}"),
+                Err(_) => panic!("no {text:?} after\n{before}"),
             }
         }
     }
@@ -79,7 +79,7 @@ impl Stalled {
     fn start(&self, name: &str, options: &[&str]) -> Running {
         let mut command = clfsload();
         command
-            .args(self.scratch.words(name, name))
+            .args(self.scratch.arguments(name, name))
             .args(["--source-patience", "1", "--seed", SEED])
             .args(options)
             .stdout(Stdio::null())
@@ -104,9 +104,8 @@ impl Stalled {
     }
 }
 
-/// The transfer goes on with everything else, tells of the stall, and ends well when the source
-/// answers.
-fn goes_on(path: &str, call: Call, told: &str, others: bool) {
+/// Checks that the transfer loads all other entries, reports the stall, and completes when the source responds.
+fn continues_during_stall(path: &str, call: Call, stalled_path: &str, others: bool) {
     let Some(stalled) = Stalled::new() else {
         return;
     };
@@ -116,7 +115,9 @@ fn goes_on(path: &str, call: Call, told: &str, others: bool) {
     source.fault(Fault::new(path, call, Act::Hang));
     let mut running = stalled.start("t", &["--new"]);
     source.wait_for_hang();
-    running.wait_for(&format!("waiting for the source: {told} has not responded"));
+    running.wait_for(&format!(
+        "waiting for the source: {stalled_path} has not responded"
+    ));
     if others {
         stalled.wait_for_blobs("t", OTHERS as usize + 1);
     }
@@ -129,37 +130,37 @@ fn goes_on(path: &str, call: Call, told: &str, others: bool) {
 }
 
 #[test]
-fn a_large_file_that_hangs_in_a_read() {
-    goes_on("slow/large", Call::Read, "slow/large", true);
+fn a_large_file_that_hangs_during_a_read_blocks_no_others() {
+    continues_during_stall("slow/large", Call::Read, "slow/large", true);
 }
 
 #[test]
-fn a_small_file_that_hangs_in_a_read() {
-    goes_on("slow/small", Call::Read, "slow/small", true);
+fn a_small_file_that_hangs_during_a_read_blocks_no_others() {
+    continues_during_stall("slow/small", Call::Read, "slow/small", true);
 }
 
 #[test]
-fn a_file_that_hangs_when_it_is_opened() {
-    goes_on("slow/small", Call::Open, "slow/small", true);
+fn a_file_that_hangs_on_open_blocks_no_others() {
+    continues_during_stall("slow/small", Call::Open, "slow/small", true);
 }
 
 #[test]
-fn a_link_that_hangs() {
-    goes_on("slow/link", Call::ReadLink, "slow/link", true);
+fn a_symlink_that_hangs_blocks_no_others() {
+    continues_during_stall("slow/link", Call::ReadLink, "slow/link", true);
 }
 
 #[test]
-fn a_directory_that_hangs_when_it_is_listed() {
-    goes_on("slow/directory", Call::List, "slow/directory", true);
+fn a_directory_that_hangs_while_it_is_listed_is_reported() {
+    continues_during_stall("slow/directory", Call::List, "slow/directory", true);
 }
 
 #[test]
-fn a_name_that_hangs_when_it_is_looked_at() {
-    goes_on("slow/small", Call::Stat, "slow", true);
+fn a_name_that_hangs_on_stat_blocks_no_others() {
+    continues_during_stall("slow/small", Call::Stat, "slow", true);
 }
 
-/// A signal brings it to rest, and a resume ends as if nothing had been.
-fn comes_to_rest(path: &str, call: Call, signals: usize) {
+/// Checks that a signal pauses the transfer, and that a resume creates the container of an undisturbed load.
+fn pauses_on_signal(path: &str, call: Call, signals: usize) {
     let Some(stalled) = Stalled::new() else {
         return;
     };
@@ -170,7 +171,7 @@ fn comes_to_rest(path: &str, call: Call, signals: usize) {
     let mut running = stalled.start("t", &["--new"]);
     source.wait_for_hang();
     running.wait_for("has not responded");
-    let asked = Instant::now();
+    let signalled = Instant::now();
     running.signal();
     if signals == 1 {
         running.wait_for("Completed work is recorded");
@@ -179,10 +180,13 @@ fn comes_to_rest(path: &str, call: Call, signals: usize) {
         running.signal();
         std::thread::sleep(Duration::from_millis(300));
     }
-    let rested = asked.elapsed();
-    assert!(rested < REST, "paused only after {rested:?}");
-    // exit_group(2) has been called by now. FUSE holds the thread until its request is answered,
-    // where nfs(5) lets a process that ends go; only then is there a status.
+    let elapsed_until_pause = signalled.elapsed();
+    assert!(
+        elapsed_until_pause < PAUSE_LIMIT,
+        "paused only after {elapsed_until_pause:?}"
+    );
+    // The process has called exit_group(2), but FUSE holds the thread until its request is answered (nfs(5) releases
+    // an exiting process). Only then does the process have a status.
     std::thread::sleep(Duration::from_millis(500));
     source.release();
     assert_eq!(running.status(), Some(1));
@@ -196,15 +200,15 @@ fn comes_to_rest(path: &str, call: Call, signals: usize) {
 
 #[test]
 fn a_signal_does_not_wait_for_a_read_that_hangs() {
-    comes_to_rest("slow/large", Call::Read, 1);
+    pauses_on_signal("slow/large", Call::Read, 1);
 }
 
 #[test]
 fn a_signal_does_not_wait_for_a_listing_that_hangs() {
-    comes_to_rest("slow/directory", Call::List, 1);
+    pauses_on_signal("slow/directory", Call::List, 1);
 }
 
 #[test]
-fn a_second_signal_ends_at_once() {
-    comes_to_rest("slow/small", Call::Open, 2);
+fn a_second_signal_ends_the_process_immediately() {
+    pauses_on_signal("slow/small", Call::Open, 2);
 }

@@ -1,4 +1,4 @@
-//! An Azurite server for tests on a free port, and tokens that are signed for one container.
+//! An Azurite server for tests on a free port, and SAS tokens for one container.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -34,7 +34,7 @@ pub struct Azurite {
 }
 
 impl Azurite {
-    /// Returns the server that the tests of one process share. It stops with its last user.
+    /// Returns the server that the tests of one process share. The server stops when its last user drops it.
     pub fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Azurite>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,7 +58,7 @@ impl Azurite {
 
     fn start_with(arguments: &[&str], scheme: &'static str) -> Self {
         let data = TempDir::new().unwrap();
-        // The shell kills the server when its standard input closes, which happens however the test ends.
+        // The shell stops the server when its standard input closes, however the test process ends.
         let mut process = Command::new("sh")
             .arg("-c")
             .arg(r#""$0" "$@" & server=$!; cat >/dev/null; kill $server; wait $server"#)

@@ -1,4 +1,4 @@
-//! Runs the command as a user does, and looks at what it leaves behind.
+//! Runs the command as a user does, and reads its output and its containers.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 /// The seed of tests that compare containers.
 pub const SEED: &str = "00112233445566778899aabbccddeeff";
 
-/// What a run of the command said.
+/// The exit status and the output of one run of the command.
 #[derive(Debug)]
 pub struct Ran {
     pub status: i32,
@@ -19,7 +19,7 @@ pub struct Ran {
 impl From<Output> for Ran {
     fn from(output: Output) -> Self {
         Ran {
-            // A process that a signal ended has no status.
+            // A process that was ended by a signal has no status.
             status: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -28,22 +28,22 @@ impl From<Output> for Ran {
 }
 
 impl Ran {
-    /// Asserts the exit status, showing what was said if it is another.
+    /// Asserts the exit status. On failure, shows the output.
     pub fn expect(self, status: i32) -> Self {
         assert_eq!(self.status, status, "{self:#?}");
         self
     }
 
-    /// Asserts the exit status and that standard error says `what`.
-    pub fn refused(self, status: i32, what: &str) -> Self {
+    /// Asserts the exit status and that standard error contains `text`.
+    pub fn refused(self, status: i32, text: &str) -> Self {
         let ran = self.expect(status);
-        assert!(ran.stderr.contains(what), "no {what:?} in {}", ran.stderr);
+        assert!(ran.stderr.contains(text), "no {text:?} in {}", ran.stderr);
         ran
     }
 }
 
-/// The command, without a token or a proxy in its environment. What it keeps for its user it keeps among the
-/// files of the build.
+/// The command, without a token or a proxy in its environment. Its cache folder is below the build's
+/// target folder.
 pub fn clfsload() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clfsload"));
     command.env_remove("AZURE_STORAGE_SAS_TOKEN");
@@ -55,12 +55,12 @@ pub fn clfsload() -> Command {
     command
 }
 
-/// Runs the command with words.
-pub fn run<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Ran {
-    Ran::from(clfsload().args(words).output().unwrap())
+/// Runs the command with these arguments.
+pub fn run<W: AsRef<OsStr>>(arguments: impl IntoIterator<Item = W>) -> Ran {
+    Ran::from(clfsload().args(arguments).output().unwrap())
 }
 
-/// A place for a source, a state and a folder container.
+/// A temporary folder for a source, a state folder and a folder container.
 pub struct Scratch {
     folder: tempfile::TempDir,
 }
@@ -72,8 +72,7 @@ impl Scratch {
         }
     }
 
-    /// One on a file system without a disk, if there is one: a kill takes nothing from it, and a
-    /// flush costs nothing.
+    /// Creates one in `/dev/shm` if that exists. Flushes cost nothing there.
     pub fn in_memory() -> Self {
         match tempfile::tempdir_in("/dev/shm") {
             Ok(folder) => Scratch { folder },
@@ -85,16 +84,16 @@ impl Scratch {
         self.folder.path().join(name)
     }
 
-    /// The source folder, made if it is not there.
+    /// Returns the source folder and creates it if it is missing.
     pub fn source(&self) -> PathBuf {
         let source = self.path("source");
         std::fs::create_dir_all(&source).unwrap();
         source
     }
 
-    /// The words of a load into the folder container `container`.
-    pub fn words(&self, state: &str, container: &str) -> Vec<String> {
-        // The folder of a container is made, but not the one that it lies in.
+    /// Returns the arguments of a load into the folder container `container`.
+    pub fn arguments(&self, state: &str, container: &str) -> Vec<String> {
+        // The command creates the folder of a container, but not its parent.
         std::fs::create_dir_all(self.path("containers")).unwrap();
         vec![
             self.path(state).display().to_string(),
@@ -104,19 +103,19 @@ impl Scratch {
         ]
     }
 
-    /// Loads the source into the folder container of the same name as the state.
+    /// Loads the source into the folder container that has the same name as the state folder.
     pub fn load(&self, name: &str, options: &[&str]) -> Ran {
-        let mut words = self.words(name, name);
-        words.push("--new".to_owned());
-        words.extend(options.iter().map(|option| (*option).to_owned()));
-        run(words)
+        let mut arguments = self.arguments(name, name);
+        arguments.push("--new".to_owned());
+        arguments.extend(options.iter().map(|option| (*option).to_owned()));
+        run(arguments)
     }
 
-    /// Goes on with it.
+    /// Resumes that load.
     pub fn resume(&self, name: &str, options: &[&str]) -> Ran {
-        let mut words = self.words(name, name);
-        words.extend(options.iter().map(|option| (*option).to_owned()));
-        run(words)
+        let mut arguments = self.arguments(name, name);
+        arguments.extend(options.iter().map(|option| (*option).to_owned()));
+        run(arguments)
     }
 
     pub fn container(&self, name: &str) -> PathBuf {
@@ -124,7 +123,7 @@ impl Scratch {
     }
 }
 
-/// All blobs of a folder container.
+/// Returns all blobs of a folder container.
 pub fn blobs(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     std::fs::read_dir(folder)
         .unwrap()
@@ -133,7 +132,7 @@ pub fn blobs(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             let name = item.file_name().into_string().unwrap();
             match std::fs::read(item.path()) {
                 Ok(content) => Some((name, content)),
-                // A load that still runs has given a temporary file its name.
+                // A running load renamed this temporary file after it was listed.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
                 Err(error) => panic!("{name}: {error}"),
             }
@@ -141,7 +140,7 @@ pub fn blobs(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-/// Asserts that two containers are the same, log blobs aside.
+/// Asserts that two containers have the same blobs, except log blobs.
 pub fn assert_same(one: &BTreeMap<String, Vec<u8>>, other: &BTreeMap<String, Vec<u8>>) {
     let names = |blobs: &BTreeMap<String, Vec<u8>>| {
         let names = blobs.keys().filter(|name| !name.ends_with(".txt"));

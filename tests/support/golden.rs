@@ -9,13 +9,13 @@ use flate2::read::GzDecoder;
 
 use super::tree::SourceNode;
 
-/// A file in `fixtures/golden`.
+/// Opens a file in `fixtures/golden`.
 fn golden(name: &str) -> File {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/golden");
     File::open(folder.join(name)).unwrap()
 }
 
-/// The blobs of a container.
+/// Returns the blobs of a container.
 pub fn container(name: &str) -> Vec<(String, Vec<u8>)> {
     let mut blobs = Vec::new();
     let mut archive = tar::Archive::new(GzDecoder::new(golden(name)));
@@ -40,7 +40,7 @@ fn unhex(text: &str) -> Vec<u8> {
         .collect()
 }
 
-/// The tree that was loaded. Change times are in whole seconds.
+/// Returns the tree that was loaded. Its change times are in seconds, without a fraction.
 pub fn tree(name: &str) -> BTreeMap<Vec<u8>, SourceNode> {
     let mut text = String::new();
     let mut file = golden(name);

@@ -1,4 +1,4 @@
-//! A container with two objects of each kind, to put one object's bytes under another's name.
+//! A container with two objects of each kind, for tests that store one object's bytes under another's name.
 
 use std::collections::HashMap;
 
@@ -6,21 +6,21 @@ use clfs_format::{FileType, Filehandle, ObjectName};
 
 use super::synthetic::{Builder, Directory};
 
-/// Bytes of a file that has one segment besides its inode.
+/// The size of a file that has one segment besides its inode.
 pub(crate) const LARGE: usize = 16_384 + 100;
 
-/// An object that gets another's bytes, and what is then lost.
+/// One kind of object, and the effects of damage to it.
 #[derive(Debug, Clone)]
 pub(crate) struct Kind {
     pub(crate) what: &'static str,
     /// Its blob.
     pub(crate) blob: String,
-    /// The blob of another object of the same kind; none where a container has one only.
+    /// The blob of another object of the same kind; `None` if a container has only one.
     pub(crate) other: Option<String>,
-    /// The entry that is damaged; none when nothing that is read is.
+    /// The entry that is damaged; `None` if no entry becomes unreadable.
     pub(crate) damaged: Option<&'static str>,
-    /// What cannot be reached any more besides.
-    pub(crate) gone: &'static [&'static str],
+    /// The other paths that become unreachable.
+    pub(crate) unreachable: &'static [&'static str],
 }
 
 /// The container.
@@ -30,7 +30,7 @@ pub(crate) struct Kinds {
     pub(crate) kinds: Vec<Kind>,
 }
 
-/// One object's bytes under another's name.
+/// One object's bytes stored under another object's name.
 pub(crate) struct Swap<'k> {
     pub(crate) what: String,
     pub(crate) kind: &'k Kind,
@@ -138,7 +138,8 @@ impl Kinds {
         Self { blobs, kinds }
     }
 
-    /// Every kind's bytes under every kind's name: those of another object where both are the same.
+    /// Returns every pair of kinds, with the bytes of the second stored under the name of the first. Within one
+    /// kind, the bytes are those of another object.
     pub(crate) fn swaps(&self) -> impl Iterator<Item = Swap<'_>> {
         let indirect = ("indirect block", indirect_block());
         self.kinds.iter().flat_map(move |kind| {
@@ -154,7 +155,7 @@ impl Kinds {
             donors.into_iter().map(move |(donor, bytes)| {
                 let mut blobs = self.blobs.clone();
                 let before = blobs.insert(kind.blob.clone(), bytes.clone());
-                assert_ne!(before, Some(bytes), "{donor} is no other object");
+                assert_ne!(before, Some(bytes), "{donor} is the same object");
                 Swap {
                     what: format!("{donor} under the name of a {}", kind.what),
                     kind,
@@ -170,14 +171,14 @@ fn kind(
     blob: String,
     other: Option<String>,
     damaged: Option<&'static str>,
-    gone: &'static [&'static str],
+    unreachable: &'static [&'static str],
 ) -> Kind {
     Kind {
         what,
         blob,
         other,
         damaged,
-        gone,
+        unreachable,
     }
 }
 
@@ -194,31 +195,31 @@ fn add(
     handle
 }
 
-/// The blob of an entity's inode.
+/// Returns the blob of an entity's inode.
 pub(crate) fn inode(build: &Builder, handle: Filehandle) -> String {
     let id = format!("_{handle}.");
     let mut names = build.blobs.keys();
     names.find(|name| name.contains(&id)).unwrap().clone()
 }
 
-/// The blobs of an entity's segments, in their order.
+/// Returns the blobs of an entity's segments, in order.
 fn segments(build: &Builder, handle: Filehandle) -> Vec<String> {
     let owner = format!(".0008.{:016X}.", handle.hash64());
     let of_owner = build.blobs.keys().filter(|name| name.contains(&owner));
     let mut names: Vec<String> = of_owner.cloned().collect();
-    // Ids of the builder ascend; a name begins with a hash.
+    // Names begin with a hash, but the builder assigns ids in ascending order.
     names.sort_by_key(|name| name[17..].to_owned());
     names
 }
 
-/// The bytes of an indirect block.
+/// Returns the bytes of an indirect block.
 fn indirect_block() -> Vec<u8> {
     let (blobs, [name, _]) = two_wide_directories();
     blobs[&name].clone()
 }
 
-/// Two directories of 1,024 segments, `/wide` and `/wide2`, and the blobs of their indirect blocks, which
-/// hold the last entry of each, `last`.
+/// Creates two directories of 1,024 segments, `/wide` and `/wide2`. Returns also the blobs of their indirect
+/// blocks, which contain the last entry of each, `last`.
 pub(crate) fn two_wide_directories() -> (HashMap<String, Vec<u8>>, [String; 2]) {
     let mut build = Builder::new();
     let mut root = build.root();

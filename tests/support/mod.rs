@@ -1,4 +1,4 @@
-//! Code that the test binaries share. Each compiles it once and uses a part of it.
+//! Code that the test binaries share. Each binary compiles all of it and uses a part.
 #![allow(dead_code, unreachable_pub, unused_imports)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! File systems that a test mounts: folders, images on loop devices, and what automounts them.
+//! File systems that a test mounts: bind mounts, images on loop devices, and automounts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,13 +17,13 @@ fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Something that is mounted; unmounted when dropped.
+/// A mount. It is unmounted on drop.
 pub struct Mounted {
     at: PathBuf,
 }
 
 impl Mounted {
-    /// Mounts a folder on another.
+    /// Bind-mounts a folder on another.
     pub fn folder(from: &Path, at: &Path) -> Self {
         run(Command::new("mount").arg("--bind").arg(from).arg(at));
         Mounted::at(at)
@@ -35,23 +35,23 @@ impl Mounted {
         Mounted::at(at)
     }
 
-    /// Mounts a FUSE whose server is gone: each call is answered with `ENOTCONN`.
+    /// Mounts a FUSE file system whose server has exited. Each call fails with `ENOTCONN`.
     pub fn dead(at: &Path) -> Self {
         let script = "exec 3<>/dev/fuse && \
             mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 dead \"$0\"";
         run(Command::new("sh").arg("-c").arg(script).arg(at));
-        assert!(fs::metadata(at).is_err(), "it answers");
+        assert!(fs::metadata(at).is_err(), "the mount responds");
         Mounted::at(at)
     }
 
-    /// What is mounted there already.
+    /// Takes over an existing mount.
     pub fn at(at: &Path) -> Self {
         Mounted {
             at: at.to_path_buf(),
         }
     }
 
-    /// Unmounts it, which must succeed.
+    /// Unmounts it. Panics if that fails.
     pub fn unmount(self) {
         run(Command::new("umount").arg(&self.at));
         std::mem::forget(self);
@@ -60,12 +60,12 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // A command of a failed test may still be in it: umount(2) would be EBUSY.
+        // umount(2) fails with EBUSY while the command of a failed test uses the mount.
         drop(Command::new("umount").arg("-l").arg(&self.at).output());
     }
 }
 
-/// An image on a loop device; detached when dropped.
+/// An image on a loop device. It is detached on drop.
 pub struct Loop(PathBuf);
 
 impl Loop {
@@ -77,7 +77,7 @@ impl Loop {
         Loop(device.into())
     }
 
-    /// Attaches images to each other's devices.
+    /// Swaps the images of two devices.
     pub fn swap(one: &Loop, one_image: &Path, other: &Loop, other_image: &Path) {
         for device in [one, other] {
             run(Command::new("losetup").arg("--detach").arg(&device.0));
@@ -99,11 +99,11 @@ impl Drop for Loop {
     }
 }
 
-/// Makes an image of 4 MiB with an ext4 that holds what is in `content`, and a file `used`: a file system
-/// that was never used is like any other that was made in the same second.
+/// Creates a 4 MiB ext4 image with the entries of `content` and a file `used`. File systems that were created in
+/// the same second and never written to could not be distinguished.
 pub fn image(path: &Path, content: &Path) {
     fs::File::create(path).unwrap().set_len(4 << 20).unwrap();
-    // Inodes of 256 bytes have birth times, and nanoseconds.
+    // Only inodes of 256 bytes store birth times and nanoseconds.
     let options = [
         "-q",
         "-F",

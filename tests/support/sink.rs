@@ -1,4 +1,4 @@
-//! A blob service that stores nothing: it accepts every put, optionally with delays, and lists an empty container.
+//! A blob service that stores nothing: it accepts every upload, optionally with delays, and lists an empty container.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-/// How the service responds to puts.
+/// How the service responds to uploads.
 #[derive(Debug, Clone, Copy)]
 pub enum Pace {
     /// With delays.
@@ -16,14 +16,14 @@ pub enum Pace {
     },
     /// Immediately.
     Fast,
-    /// To the first ones immediately, and to the others never.
+    /// Immediately to the first uploads. It never responds to later ones.
     Never {
-        /// The number of puts that get a response.
+        /// The number of uploads that get a response.
         after: u64,
     },
 }
 
-/// Counts of received puts.
+/// Counts of received uploads.
 #[derive(Debug, Default)]
 struct Counts {
     puts: AtomicU64,
@@ -52,8 +52,8 @@ impl Sink {
         Sink { port, counts }
     }
 
-    /// Returns account, container and token as arguments of a load.
-    pub fn words(&self) -> [String; 3] {
+    /// Returns the account, the container and the token as arguments of a load.
+    pub fn arguments(&self) -> [String; 3] {
         [
             format!("http://127.0.0.1:{}/account", self.port),
             "container".to_owned(),
@@ -61,12 +61,12 @@ impl Sink {
         ]
     }
 
-    /// Returns the number of complete puts.
+    /// Returns the number of complete uploads.
     pub fn puts(&self) -> u64 {
         self.counts.puts.load(SeqCst)
     }
 
-    /// Returns the content bytes of the complete puts.
+    /// Returns the content bytes of the complete uploads.
     pub fn bytes(&self) -> u64 {
         self.counts.bytes.load(SeqCst)
     }
@@ -107,7 +107,7 @@ fn serve(mut stream: TcpStream, pace: Pace, counts: &Counts) {
     }
 }
 
-/// Reads the head of a request. Returns whether it is a put, and the length of its body.
+/// Reads the head of a request. Returns whether it is a Put Blob request, and the length of its body.
 fn request(stream: &mut TcpStream) -> Option<(bool, u64)> {
     let mut head = Vec::new();
     let mut byte = [0];

@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-/// Prints that this test is skipped and why, also where the output of tests is captured. The caller returns.
+/// Reports that this test is skipped and why, even if the output of tests is captured. The caller returns.
 ///
-/// Fails where CI is set: no test may be skipped there.
+/// Panics if CI is set, where no test may be skipped.
 #[track_caller]
 pub fn skip(why: &str) {
     assert!(
@@ -13,7 +13,7 @@ pub fn skip(why: &str) {
     );
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
-    // One write: the lines of tests that run at the same time do not mix.
+    // A single write, so that the lines of concurrent tests do not mix.
     let line = format!("skipped: {test}: {why}\n");
     std::io::stderr().write_all(line.as_bytes()).unwrap();
 }

@@ -1,4 +1,4 @@
-//! A sound container in memory, made with `clfs-format`.
+//! A valid container in memory, built with `clfs-format`.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ pub(crate) struct Builder {
     block: u64,
 }
 
-/// A directory's handle, its parent's, and what it names.
+/// A directory's handle, its parent's handle and its entries.
 #[derive(Clone)]
 pub(crate) struct Directory {
     pub(crate) handle: Filehandle,
@@ -34,7 +34,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Names something in this directory.
+    /// Adds an entry to this directory.
     pub(crate) fn add(&mut self, name: impl AsRef<[u8]>, handle: Filehandle) -> &mut Self {
         self.entries.push((name.as_ref().to_vec(), handle));
         self
@@ -58,7 +58,7 @@ impl Builder {
         assert!(self.blobs.insert(name.to_string(), blob).is_none());
     }
 
-    /// A new entity below `parent`; directories take the manager of their sequence number.
+    /// Returns the handle of a new entity below `parent`. The sequence number of a directory determines its manager.
     pub(crate) fn handle(&mut self, parent: Filehandle, file_type: FileType) -> Filehandle {
         let from_parent = parent.directory_manager();
         let own = (self.sequence % 48) as u8;
@@ -86,7 +86,7 @@ impl Builder {
         }
     }
 
-    /// A directory named by an entry of `parent`.
+    /// Adds a directory and its entry in `parent`.
     pub(crate) fn directory(&mut self, parent: &mut Directory, name: &str) -> Directory {
         let handle = self.handle(parent.handle, FileType::Directory);
         parent.add(name, handle);
@@ -146,8 +146,8 @@ impl Builder {
         }
     }
 
-    /// Anything but a directory, named by the directories `back`; `content` of a regular file or a
-    /// symlink's target.
+    /// Writes an entity other than a directory, with the directories `back` as parents. `content` is that of a
+    /// regular file, or the target of a symlink.
     pub(crate) fn entity(
         &mut self,
         handle: Filehandle,
@@ -186,7 +186,7 @@ impl Builder {
         self.put(name, Object::Inode(inode));
     }
 
-    /// Cuts a directory's entries into segments, as loads do, and writes it.
+    /// Splits a directory's entries into segments as loads do, and writes the directory.
     pub(crate) fn finish_directory(&mut self, directory: &Directory) {
         let mut segmenter = DirectorySegmenter::new(directory.handle, directory.parent);
         let mut segments = Vec::new();
@@ -197,7 +197,7 @@ impl Builder {
         self.write_directory(directory, segments);
     }
 
-    /// One entry in each segment, so that few entries need many blocks.
+    /// Writes one entry per segment, so that few entries need many blocks.
     pub(crate) fn finish_directory_thinly(&mut self, directory: &Directory) {
         let segmenter = DirectorySegmenter::new(directory.handle, directory.parent);
         let mut segments = vec![segmenter.finish().last];
@@ -271,7 +271,7 @@ impl Builder {
         self.put(name, Object::Inode(inode));
     }
 
-    /// The bucket object and one log.
+    /// Writes the bucket object and one log.
     pub(crate) fn finish_bucket(&mut self) {
         let log = "output.txt".to_owned();
         self.blobs.insert(log.clone(), b"a log\n".to_vec());

@@ -1,4 +1,4 @@
-//! Loads through the fault proxy into Azurite, against an undisturbed load into a folder.
+//! Loads through the fault proxy into Azurite, compared with an undisturbed load into a folder.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ impl Wire {
                 .unwrap();
             }
         }
-        // More than one and two segments, whose uploads take some time.
+        // Files with two and three segments, whose uploads take some time.
         for (name, size) in [("two", 9 << 20), ("three", 17 << 20)] {
             let content: Vec<u8> = (0..size as u32)
                 .map(|at| (at.wrapping_mul(at) >> 7) as u8)
@@ -47,7 +47,7 @@ impl Wire {
         let links = source.join("links");
         std::fs::create_dir(&links).unwrap();
         tree::hard_links(&links, 30);
-        // Reading a symlink sets its access time the first time.
+        // The first read of a symlink sets its access time.
         walk_source(&source);
         scratch.load("undisturbed", &OPTIONS).expect(0);
         let undisturbed = blobs(&scratch.container("undisturbed"));
@@ -68,7 +68,7 @@ impl Wire {
         FaultProxy::start(&self.server, script)
     }
 
-    /// Returns the number of puts of an undisturbed load: one for each blob.
+    /// Returns the number of uploads of an undisturbed load: one for each blob.
     pub fn objects(&self) -> usize {
         self.undisturbed.len()
     }
@@ -85,7 +85,7 @@ impl Wire {
     }
 
     pub fn without_token(&self, endpoint: &str, options: &[&str]) -> Command {
-        let mut arguments = self.scratch.words("state", &self.container);
+        let mut arguments = self.scratch.arguments("state", &self.container);
         arguments[2] = ACCOUNT.to_owned();
         let mut command = clfsload();
         command

@@ -36,9 +36,9 @@ pub(super) struct Counters {
 /// The counts of one run.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Report {
-    /// Puts with the response 201.
+    /// Uploads with the response 201.
     pub(crate) puts: u64,
-    /// Puts of names that were uploaded before.
+    /// Uploads of names that were uploaded before.
     pub(crate) repeated_puts: u64,
     pub(crate) lists: u64,
     pub(crate) gets: u64,
@@ -51,9 +51,9 @@ pub(crate) struct Report {
     pub(crate) bytes: u64,
     /// The max number of requests in flight.
     pub(crate) max_in_flight: u64,
-    /// The arrival of the first put, in microseconds since the reset.
+    /// The arrival of the first upload, in microseconds since the reset.
     pub(crate) first_put_micros: Option<u64>,
-    /// Puts with the response 201 in each [`BIN`] since the reset.
+    /// Uploads with the response 201 in each [`BIN`] since the reset.
     pub(crate) put_bins: Vec<u64>,
     /// Requests with the response 503 in each [`BIN`] since the reset.
     pub(crate) throttled_bins: Vec<u64>,

@@ -1,4 +1,4 @@
-//! A blob service that counts requests and discards their content. It runs in a process of its own, so
+//! A blob service that counts requests and discards their content. It runs in a separate process, so
 //! that its CPU time is not counted as the client's.
 //!
 //! Optionally it responds after a delay, or throttles above a rate.

@@ -47,7 +47,7 @@ struct Server {
     tokens: (f64, Instant),
     bucket_name: String,
     bucket: Option<Vec<u8>>,
-    /// The response to a put, chunked as Azure's.
+    /// The response to a Put Blob request, chunked as Azure's.
     put_response: Vec<u8>,
 }
 

@@ -104,7 +104,7 @@ pub(crate) fn measure(arguments: &Arguments) -> io::Result<()> {
     let mut table = Table::new(&[
         "delay of each call",
         "files per s, overall",
-        "puts per s, 20 to 90 %",
+        "uploads per s, 20 to 90 %",
         "wall s",
         "peak RSS MB",
     ]);

@@ -101,7 +101,7 @@ fn a_built_map_reads_back() {
 }
 
 #[test]
-fn tree_2_begins_after_4096_squared_blocks() {
+fn tree_2_starts_after_4096_squared_blocks() {
     let n = POINTERS_PER_INDIRECT as u64;
     let count = 1023 + n + n * n + 2 * n + 5;
     let (map, blocks) = build(count);
@@ -301,7 +301,7 @@ fn an_inspection_returns_the_blocks_behind_a_gap() {
 }
 
 #[test]
-fn file_segments() {
+fn file_segments_have_the_sizes_of_the_format() {
     let segment = 8 << 20;
     let edge = 16384 + segment;
     for (size, count) in [

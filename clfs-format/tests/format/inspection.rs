@@ -43,7 +43,7 @@ fn well_formed_objects_have_no_deviations() {
 }
 
 #[test]
-fn bytes_that_must_be_zero() {
+fn nonzero_reserved_bytes_are_deviations() {
     let good = payload(&file());
     for (offset, part) in [
         (16, Part::Payload),
@@ -72,7 +72,7 @@ fn bytes_that_must_be_zero() {
 }
 
 #[test]
-fn bytes_after_the_last_field() {
+fn bytes_after_the_last_field_are_deviations() {
     let handles = file_handles();
     for (index, code, handle, end) in [
         (0, 4, H::Attributes, 20 + 108),
@@ -91,7 +91,7 @@ fn bytes_after_the_last_field() {
 }
 
 #[test]
-fn attributes_after_the_known_ones() {
+fn attributes_after_the_known_ones_are_deviations() {
     let mut handles = file_handles();
     let attributes = handles[0][24..128].to_vec();
     let vattr = |length: u32, more: &[u8]| {
@@ -110,7 +110,7 @@ fn attributes_after_the_known_ones() {
 }
 
 #[test]
-fn segment_sizes() {
+fn other_segment_sizes_are_deviations() {
     let size = |size, offset| FormatError::Unsupported {
         kind: Unsupported::SegmentSize(size),
         place: broken_in(C::FixedValue, H::BlockMap, offset).place(),
@@ -131,7 +131,7 @@ fn segment_sizes() {
 }
 
 #[test]
-fn block_0_is_the_filehandle_of_another_object() {
+fn block_0_of_another_object_is_a_deviation() {
     let deviation = broken_in(C::OwnHandle, H::BlockMap, 160);
     let other = handle(FileType::Regular, 1999);
     let mut expected = file();
@@ -165,7 +165,7 @@ fn block_0_is_the_filehandle_of_another_object() {
 }
 
 #[test]
-fn block_0_is_not_a_filehandle() {
+fn block_0_that_is_not_a_filehandle_is_a_deviation() {
     let long_root = [Filehandle::ROOT.as_bytes(), &[0; 8]].concat();
     for (id, kind) in [(&long_root[..], C::LongRoot), (&[5; 16], C::NotTheRoot)] {
         let mut handles = file_handles();
@@ -199,7 +199,7 @@ fn gaps_and_wrong_types_make_an_inode_unreadable() {
 }
 
 #[test]
-fn names() {
+fn invalid_names_are_deviations() {
     let name = |name: &[u8]| {
         let mut handles = file_handles();
         handles[3] = raw_handle(16, &counted(name));
@@ -232,7 +232,7 @@ fn names() {
 }
 
 #[test]
-fn names_and_back_pointers_that_are_missing_or_unreadable() {
+fn missing_or_unreadable_names_and_back_pointers_are_deviations() {
     let mut handles = file_handles().to_vec();
     handles.remove(3);
     let nameless = Inode {
@@ -261,7 +261,7 @@ fn names_and_back_pointers_that_are_missing_or_unreadable() {
 }
 
 #[test]
-fn back_pointers() {
+fn invalid_back_pointers_are_deviations() {
     let own = handle(FileType::Directory, 1002);
     let pointer = |bytes: &[u8]| [&[bytes.len() as u8, 0], bytes].concat();
     let back = |count: u32, pointers: &[Vec<u8>]| {
@@ -296,7 +296,7 @@ fn back_pointers() {
 }
 
 #[test]
-fn attributes_of_the_root() {
+fn the_attributes_of_the_root_are_checked() {
     let mut bare = root();
     if let Content::Root(_, attributes) = &mut bare.content {
         *attributes = ExtendedAttributes::default();
@@ -327,7 +327,7 @@ fn attributes_of_the_root() {
 }
 
 #[test]
-fn first_segments_that_are_too_long() {
+fn first_segments_that_are_too_long_are_deviations() {
     for (object_type, limit, length) in [
         (ObjectType::Regular, Limit::FirstSegmentBytes, 16385),
         (ObjectType::Symlink, Limit::SymlinkTargetBytes, 1024),

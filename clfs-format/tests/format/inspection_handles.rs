@@ -40,7 +40,7 @@ fn pad(handle: &mut Vec<u8>, padded: u32, more: &[u8]) {
 }
 
 #[test]
-fn more_padding_than_needed() {
+fn more_padding_than_needed_is_a_deviation() {
     let length = in_payload(C::HandleLength, 316);
     let mut handles = file_handles();
     pad(&mut handles[3], 48, &[0; 16]);
@@ -54,7 +54,7 @@ fn more_padding_than_needed() {
 }
 
 #[test]
-fn padded_lengths_that_do_not_lead_to_the_next_handle() {
+fn padded_lengths_that_do_not_lead_to_the_next_handle_make_the_object_unreadable() {
     // 28 bytes are in use; 36 is not a multiple of 8, and 72 is after the end.
     for padded in [0, 24, 36, 72, 1 << 31, u32::MAX] {
         let mut handles = file_handles();
@@ -69,7 +69,7 @@ fn padded_lengths_that_do_not_lead_to_the_next_handle() {
 }
 
 #[test]
-fn a_second_handle_of_the_same_type() {
+fn a_second_handle_of_the_same_type_is_a_deviation() {
     let mut handles = file_handles();
     handles.push(raw_handle(2, &counted(b"other")));
     handles.push(raw_handle(2, b"no DATA at all"));
@@ -90,7 +90,7 @@ fn a_second_handle_of_the_same_type() {
 }
 
 #[test]
-fn a_handle_that_the_object_must_not_have() {
+fn an_unexpected_handle_is_a_deviation() {
     let mut handles = file_handles();
     handles.insert(2, raw_handle(3, b"no entries"));
     handles.push(raw_handle(12, b"no pairs"));
@@ -103,7 +103,7 @@ fn a_handle_that_the_object_must_not_have() {
 }
 
 #[test]
-fn handles_in_another_order() {
+fn handles_in_another_order_are_a_deviation() {
     let order = |handles: &[Vec<u8>], deviations: &[FormatError]| {
         let bytes = handles.concat();
         let unknown = file_with(&bytes, deviations);
@@ -148,7 +148,7 @@ fn handles_in_another_order() {
 }
 
 #[test]
-fn the_order_of_every_kind_of_object() {
+fn the_order_is_checked_for_every_kind_of_object() {
     let segment = ObjectName::block(block(5), ObjectType::Segment, Filehandle::ROOT);
     let indirect = ObjectName::block(block(5), ObjectType::Indirect, Filehandle::ROOT);
     let (dirents, data, indir) = (
@@ -185,7 +185,7 @@ fn the_order_of_every_kind_of_object() {
 }
 
 #[test]
-fn bytes_after_the_last_handle() {
+fn bytes_after_the_last_handle_are_a_deviation() {
     for (more, kind) in [
         (&b"x"[..], C::Truncated),
         (&[0; 8], C::HandleMagic),
@@ -202,7 +202,7 @@ fn bytes_after_the_last_handle() {
 }
 
 #[test]
-fn padding_that_is_cut_off() {
+fn truncated_padding_is_a_deviation() {
     let mut bytes = payload(&file());
     assert_eq!(bytes.pop(), Some(0));
     let cut = in_payload(C::Truncated, 375);

@@ -14,7 +14,7 @@ fn segment_name() -> ObjectName {
 }
 
 #[test]
-fn segments_that_are_too_long() {
+fn segments_that_are_too_long_are_deviations() {
     let name = segment_name();
     let back = DataBack {
         ctime_seconds: 0,
@@ -42,7 +42,7 @@ fn segments_that_are_too_long() {
 }
 
 #[test]
-fn data_in_a_directory_segment() {
+fn data_in_a_directory_segment_is_a_deviation() {
     let name = segment_name();
     let entries = entry(b"name", file().block_map.handle.as_bytes());
     let dirents = raw_handle(3, &entries);

@@ -26,7 +26,7 @@ fn limit(error: FormatError) -> (Limit, u64) {
 }
 
 #[test]
-fn inode_limits() {
+fn inode_limits_are_enforced() {
     let mut inode = file();
     inode.back = Cow::Owned(vec![Filehandle::ROOT; 1023]);
     inode.name = Cow::Owned(vec![0xff; 255]);
@@ -279,7 +279,7 @@ fn times_are_clamped_to_the_range_of_the_format() {
 }
 
 #[test]
-fn unusable_filehandles_are_none() {
+fn unusable_filehandles_are_rejected() {
     let mut fields = FilehandleFields {
         container_id: 1,
         parent_directory_manager: 0,

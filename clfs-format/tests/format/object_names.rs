@@ -7,7 +7,7 @@ const ROOT: &str = "0000006457871C6B_00000000000000000000000000000064.0002.00000
 const BUCKET: &str = "00000063_00000000000000000000000000000063.00000000009.FFFFFFFF.0001";
 
 #[test]
-fn the_names_of_root_and_bucket() {
+fn root_and_bucket_have_fixed_names() {
     assert_eq!(ObjectName::root().to_string(), ROOT);
     assert_eq!(ObjectName::bucket().to_string(), BUCKET);
     assert_eq!(ObjectName::parse(ROOT), Ok(ObjectName::root()));

@@ -9,7 +9,7 @@ use clfs_format::*;
 use serde_json::Value;
 
 #[test]
-fn hashes() {
+fn hashes_match_the_vectors() {
     let vectors = json("vectors.json");
     for vector in list(&vectors, "hashes") {
         let input = bytes(vector, "bytes");
@@ -21,7 +21,7 @@ fn hashes() {
 }
 
 #[test]
-fn filehandles() {
+fn filehandles_match_the_vectors() {
     let vectors = json("vectors.json");
     for vector in list(&vectors, "filehandles") {
         let fields = FilehandleFields {
@@ -44,7 +44,7 @@ fn filehandles() {
 }
 
 #[test]
-fn names() {
+fn names_match_the_vectors() {
     let vectors = json("vectors.json");
     for vector in list(&vectors, "names") {
         let object_type = ObjectType::from_code(number(vector, "btype").try_into().unwrap());
@@ -67,7 +67,7 @@ fn names() {
 }
 
 #[test]
-fn objects() {
+fn objects_match_the_vectors() {
     let vectors = json("vectors.json");
     let mut kinds: Vec<&str> = Vec::new();
     for vector in list(&vectors, "objects") {
@@ -232,7 +232,7 @@ fn extended(vector: &Value) -> ExtendedAttributes {
 }
 
 #[test]
-fn block_maps() {
+fn block_maps_match_the_vectors() {
     let vectors = json("vectors.json");
     let owner = &vectors["blockmap_owner"];
     for vector in list(&vectors, "blockmaps") {

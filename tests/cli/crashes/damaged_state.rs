@@ -1,5 +1,5 @@
-//! A state that is damaged, foreign or newer: a sentence and an exit status each, and nothing is
-//! written over the transfer that it was.
+//! Damaged, foreign or newer states: each causes a clear message and an exit status, and the transfer in the state
+//! is not overwritten.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::support::tree::is_superuser;
 type Damage = fn(&Path);
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// What is done to the state folder, the exit status of a resume, and what it says.
+/// The damage to the state folder, the exit status of a resume, and a part of its message.
 const CASES: [(&str, Damage, i32, &str); 12] = [
     ("cut in half", |state| cut(state, 2), 1, "is damaged ("),
     (
@@ -65,34 +65,39 @@ const CASES: [(&str, Damage, i32, &str); 12] = [
     ),
     ("a folder", a_folder, 1, "state.db"),
     ("log lost", log_lost, 1, "is not empty"),
-    ("gone", gone, 2, "holds no transfer to resume"),
+    (
+        "remove_database",
+        remove_database,
+        2,
+        "holds no transfer to resume",
+    ),
 ];
 
-/// Damaged states are refused by a resume, and by --new; folder and container stay as they were.
+/// A resume and --new refuse damaged states. The state folder and the container do not change.
 #[test]
-fn a_damaged_state_is_refused_and_nothing_is_touched() {
+fn a_damaged_state_is_refused_and_not_changed() {
     let undisturbed = Undisturbed::shared();
     let transfer = undisturbed.transfer("damaged");
     assert!(transfer.crashes_at("AfterPut:1500"));
     let crashed = files(&transfer.state());
     assert!(!crashed["state.db-wal"].is_empty());
     let container = blobs(&transfer.container());
-    for (what, damage, status, says) in CASES {
+    for (what, damage, status, message) in CASES {
         restore(&transfer.state(), &crashed);
         damage(&transfer.state());
         let damaged = files(&transfer.state());
         let ran = transfer.resume();
         let context = format!("{what}: {ran:#?}");
         assert_eq!(ran.status, status, "{context}");
-        assert!(ran.stderr.contains(says), "{context}");
+        assert!(ran.stderr.contains(message), "{context}");
         assert!(!ran.stderr.contains("panicked"), "{context}");
         assert_eq!(ran.stderr.lines().count(), 1, "{context}");
-        // Where no transfer is seen any more, its container still is.
+        // Where no transfer is found any more, the container is still not empty.
         let refusal = match what {
-            "gone" => (1, "is not empty"),
+            "remove_database" => (1, "is not empty"),
             _ => (2, "already holds a transfer"),
         };
-        transfer.begin().refused(refusal.0, refusal.1);
+        transfer.start().refused(refusal.0, refusal.1);
         assert!(
             damaged == files(&transfer.state()),
             "{what}: the state was changed"
@@ -106,9 +111,9 @@ fn a_damaged_state_is_refused_and_nothing_is_touched() {
     transfer.finish();
 }
 
-/// What a crash leaves of a state that is not whole yet is no transfer.
+/// A state that a crash left incomplete is not a transfer.
 #[test]
-fn a_half_written_state_folder_is_begun_anew() {
+fn a_new_transfer_replaces_an_incomplete_state_folder() {
     let undisturbed = Undisturbed::shared();
     let transfer = undisturbed.transfer("half-written");
     assert!(transfer.crashes_at("StateUnpublished"));
@@ -123,7 +128,7 @@ fn a_half_written_state_folder_is_begun_anew() {
     transfer.finish();
 }
 
-/// A folder that this user may not write.
+/// A folder that this user may not write to.
 #[test]
 fn a_read_only_state_is_refused() {
     let undisturbed = Undisturbed::shared();
@@ -132,7 +137,7 @@ fn a_read_only_state_is_refused() {
     let container = blobs(&transfer.container());
     let mut command = transfer.resume_command();
     if is_superuser() {
-        // Modes do not bind the superuser: another user takes over.
+        // Root ignores permissions, so another user runs the command.
         let open = |path: &Path, mode| {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap()
         };
@@ -170,7 +175,7 @@ fn database(state: &Path) -> std::path::PathBuf {
     state.join("state.db")
 }
 
-/// Moves what the write-ahead log holds into the database, as a clean end does.
+/// Moves the content of the write-ahead log into the database, as a normal exit does.
 fn settle(state: &Path) {
     let connection = Connection::open(database(state)).unwrap();
     connection
@@ -204,7 +209,7 @@ fn alter(state: &Path, statement: &str) {
 }
 
 fn foreign(state: &Path) {
-    gone(state);
+    remove_database(state);
     let connection = Connection::open(database(state)).unwrap();
     connection
         .execute_batch("CREATE TABLE recipe (name TEXT)")
@@ -212,7 +217,7 @@ fn foreign(state: &Path) {
 }
 
 fn a_folder(state: &Path) {
-    gone(state);
+    remove_database(state);
     fs::create_dir(database(state)).unwrap();
 }
 
@@ -221,7 +226,7 @@ fn log_lost(state: &Path) {
     drop(fs::remove_file(state.join("state.db-shm")));
 }
 
-fn gone(state: &Path) {
+fn remove_database(state: &Path) {
     for item in fs::read_dir(state).unwrap() {
         let item = item.unwrap();
         if item.file_name().to_string_lossy().starts_with("state.db") {
@@ -231,7 +236,7 @@ fn gone(state: &Path) {
     fs::write(state.join("notes"), "of someone else").unwrap();
 }
 
-/// The files of a state folder but for the shared memory, which any reader makes.
+/// Returns the files of a state folder except the shared memory file, which any reader creates.
 fn files(state: &Path) -> Files {
     fs::read_dir(state)
         .unwrap()
@@ -254,7 +259,7 @@ fn restore(state: &Path, files: &Files) {
 impl Transfer<'_> {
     fn resume_command(&self) -> std::process::Command {
         let mut command = clfsload();
-        command.args(self.words());
+        command.args(self.arguments());
         command
     }
 
@@ -262,7 +267,7 @@ impl Transfer<'_> {
         Ran::from(self.resume_command().output().unwrap())
     }
 
-    fn begin(&self) -> Ran {
+    fn start(&self) -> Ran {
         Ran::from(self.resume_command().arg("--new").output().unwrap())
     }
 }

@@ -1,4 +1,4 @@
-//! What a container keeps waiting does not keep others from being stored.
+//! Slow deletions do not delay uploads.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use super::wrapper::EndsAfter;
 use crate::support::command::Scratch;
 
-/// Deletions wait until they are let go.
+/// Delays deletions until they are released.
 #[derive(Debug)]
 struct SlowToDelete {
     inner: Arc<InMemory>,
@@ -52,9 +52,9 @@ impl Container for SlowToDelete {
     }
 }
 
-/// A file that shrank since an earlier run leaves segments, whose deletion waits.
+/// A file that shrank since an earlier run leaves segments, whose deletion is slow.
 #[test]
-fn what_is_gathered_is_stored_before_a_deletion_is_waited_for() {
+fn slow_deletions_do_not_delay_stored_outcomes() {
     let scratch = Scratch::new();
     for n in 0..40 {
         std::fs::write(scratch.source().join(format!("{n}")), "content").unwrap();
@@ -66,7 +66,7 @@ fn what_is_gathered_is_stored_before_a_deletion_is_waited_for() {
     };
     let options = LoadOptions::new(scratch.path("state"), scratch.source(), nowhere);
     let memory = Arc::new(InMemory::new());
-    // The bucket object comes before the tree is read, the listing before the first file.
+    // The bucket object is uploaded before the scan, and the scan lists the directory before the first file is read.
     let ends = Arc::new(EndsAfter::new(Arc::clone(&memory), 2));
     let ended =
         prepare_with(options.clone(), Mode::New, |_| Ok(ends)).and_then(|load| load.run(&Silent));

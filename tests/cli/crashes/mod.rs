@@ -1,5 +1,5 @@
-//! Whatever ends the process, and however often: the container that is finished at last is, byte
-//! for byte, the one of an undisturbed run (docs/reliability.md).
+//! After any number of crashes of any kind, the completed container is byte for byte that of an undisturbed run
+//! (docs/reliability.md).
 
 mod damaged_state;
 mod deletions;

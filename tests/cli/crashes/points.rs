@@ -1,4 +1,4 @@
-//! A crash at every named place, the first time it is reached and later, once and repeatedly.
+//! A crash at every crash point, on its first and on later visits, once and repeatedly.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -6,7 +6,7 @@ use clfsload::crash_point::CrashPoint;
 
 use super::transfer::Undisturbed;
 
-/// A later visit of the place that an undisturbed load of the tree is sure to make.
+/// Returns later visits of the crash point that an undisturbed load of the tree is certain to make.
 fn later(point: CrashPoint) -> &'static [u64] {
     match point {
         CrashPoint::StateUnpublished
@@ -29,9 +29,9 @@ fn later(point: CrashPoint) -> &'static [u64] {
     }
 }
 
-/// One crash, then the rest.
+/// One crash, then a resume to completion.
 #[test]
-fn a_crash_at_every_point_leaves_no_trace() {
+fn a_load_resumes_from_every_crash_point_with_the_same_container() {
     let undisturbed = Undisturbed::shared();
     let cases: Vec<(CrashPoint, u64)> = CrashPoint::ALL
         .into_iter()
@@ -46,13 +46,13 @@ fn a_crash_at_every_point_leaves_no_trace() {
         let transfer = undisturbed.transfer(&place);
         assert!(transfer.crashes_at(&place), "{place} is never reached");
         if *point == CrashPoint::StateUnpublished {
-            // Nothing to resume: --new, which `finish` gives, is right, and without it is refused.
+            // There is nothing to resume, so `finish` uses --new, which is required here.
             assert!(!transfer.state().join("state.db").exists());
         } else {
             assert!(transfer.state().join("state.db").exists(), "{place}");
         }
         transfer.finish();
-        // Again, it finds nothing to do.
+        // Another run finds nothing to do.
         assert!(transfer.run().expect(0).stdout.contains("already finished"));
         transfer.assert_undisturbed();
     });
@@ -63,9 +63,9 @@ fn a_crash_at_every_point_leaves_no_trace() {
     );
 }
 
-/// The same crash over and over, as far as the place is reached, then the rest.
+/// The same crash repeatedly, until the point is not reached any more, then a resume to completion.
 #[test]
-fn repeated_crashes_at_every_point_leave_no_trace() {
+fn a_load_resumes_after_repeated_crashes_with_the_same_container() {
     let undisturbed = Undisturbed::shared();
     let crashes = AtomicUsize::new(0);
     in_parallel(&CrashPoint::ALL, |point| {
@@ -82,7 +82,7 @@ fn repeated_crashes_at_every_point_leave_no_trace() {
     assert!(crashes > 50, "{crashes}: the points are hardly reached");
 }
 
-/// Runs the cases on as many threads as pay: the loads wait for fsync more than they compute.
+/// Runs the cases in many threads, since the loads spend more time on fsync than on computation.
 fn in_parallel<T: Sync>(cases: &[T], case: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|threads| {

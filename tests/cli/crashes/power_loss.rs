@@ -1,5 +1,5 @@
-//! What the state says is in the container is there; and an older state than the container's is no
-//! harm, as after a power loss that took the last commits.
+//! Every upload that the state records is in the container. A state older than the container, as after a power loss
+//! that lost the last commits, does no harm.
 
 use std::fs;
 use std::process::Stdio;
@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::transfer::Undisturbed;
 use crate::support::command::{Ran, clfsload};
 
-/// Crashes right after commits, and looks for every object of every entry that is settled.
+/// Crashes right after commits, and checks that every object of every settled entry exists.
 #[test]
 fn a_stored_outcome_is_never_ahead_of_its_upload() {
     let undisturbed = Undisturbed::shared();
@@ -52,7 +52,7 @@ struct SettledObjects {
 }
 
 impl SettledObjects {
-    /// How many entries of the pass are settled; each of their objects must be there.
+    /// Counts the settled entries of the pass, and asserts that each of their objects exists.
     fn count(&self, pass: Pass) -> usize {
         let progress = self.reader.progress(pass).unwrap();
         let batch = match pass {
@@ -96,9 +96,9 @@ impl SettledObjects {
     }
 }
 
-/// A copy of the state, taken at one instant of the run, goes on in the container of its end.
+/// A copy of the state, taken during the run, is resumed with the completed container.
 #[test]
-fn a_state_older_than_the_container_ends_the_same() {
+fn a_state_older_than_the_container_produces_the_same_container() {
     let undisturbed = Undisturbed::shared();
     for share in [0.1, 0.3, 0.5, 0.7, 0.9, 1.1] {
         let name = format!("older-{share}");
@@ -113,7 +113,7 @@ fn a_state_older_than_the_container_ends_the_same() {
         let copy = undisturbed.scratch.path(&format!("copy-{share}"));
         fs::create_dir(&copy).unwrap();
         let mut bytes = 0;
-        // The shared memory is no part of it: SQLite builds it anew from the log.
+        // The shared memory file is not copied: SQLite rebuilds it from the log.
         for file in ["state.db", "state.db-wal"] {
             let from = transfer.state().join(file);
             if from.exists() {
@@ -123,9 +123,9 @@ fn a_state_older_than_the_container_ends_the_same() {
         kill_process(pid, Signal::CONT).unwrap();
         assert!(child.wait().unwrap().success());
         transfer.assert_undisturbed();
-        let mut words = transfer.words();
-        words[0] = copy.display().to_string();
-        let ran = Ran::from(clfsload().args(words).output().unwrap()).expect(0);
+        let mut arguments = transfer.arguments();
+        arguments[0] = copy.display().to_string();
+        let ran = Ran::from(clfsload().args(arguments).output().unwrap()).expect(0);
         let already_finished = ran.stdout.contains("already finished");
         println!(
             "a copy of {bytes} bytes after {share} of the time: already finished: {already_finished}"

@@ -1,4 +1,4 @@
-//! SIGKILL at random moments. 20 of them; as many as CLFSLOAD_RANDOM_KILLS says for a show.
+//! SIGKILL at random moments: 20 times, or as often as CLFSLOAD_RANDOM_KILLS specifies.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use super::transfer::Undisturbed;
 
-/// Kills of one transfer before it may finish.
+/// Kills of one transfer before it runs to completion.
 const KILLS_PER_TRANSFER: usize = 4;
 
 #[test]
-fn random_kills_leave_no_trace() {
+fn a_randomly_killed_load_resumes_and_produces_the_same_container() {
     let wanted = match std::env::var("CLFSLOAD_RANDOM_KILLS") {
         Ok(number) => number.parse().unwrap(),
         Err(_) => 20,
     };
-    // The seed of a run that failed can be given again; the moments are as near as clocks are.
+    // The seed of a failed run can be specified again. The moments repeat as closely as clocks permit.
     let first_seed: u64 = match std::env::var("CLFSLOAD_RANDOM_SEED") {
         Ok(seed) => seed.parse().unwrap(),
         Err(_) => 20_251_121,
@@ -56,7 +56,7 @@ fn random_kills_leave_no_trace() {
         }
     });
     println!(
-        "{} kills of {} transfers (seeds from {first_seed}) of {} entries, all containers identical; by last phase begun: {:?}",
+        "{} kills of {} transfers (seeds from {first_seed}) of {} entries, all containers identical; by last phase started: {:?}",
         kills.into_inner(),
         transfers.into_inner(),
         undisturbed.entries,
@@ -64,16 +64,16 @@ fn random_kills_leave_no_trace() {
     );
 }
 
-/// When a process is killed. Its phases are of very different length, and other tests slow it
-/// down: the phase is drawn first, then the time within it.
+/// The moment of a kill. Phases have very different lengths, and other tests slow them down, so the phase is chosen
+/// first and then the time within it.
 struct Moment {
-    /// As the log tells its beginning; none for the time before the first.
+    /// The log line of the start of the phase; `None` before the first phase.
     phase: Option<&'static str>,
     after: Duration,
 }
 
 impl Moment {
-    fn pick(random: &mut fastrand::Rng, whole: Duration) -> Moment {
+    fn pick(random: &mut fastrand::Rng, duration: Duration) -> Moment {
         let (phase, span) = match random.u32(0..20) {
             0..2 => (None, 0.05),
             2..9 => (Some("phase: scan and files"), 0.9),
@@ -83,12 +83,12 @@ impl Moment {
         };
         Moment {
             phase,
-            after: whole.mul_f64(span * random.f64()),
+            after: duration.mul_f64(span * random.f64()),
         }
     }
 }
 
-/// True when the process was still there to be killed.
+/// Returns true if the process was still running when it was killed.
 fn killed_at(command: &mut Command, state: &Path, moment: &Moment) -> bool {
     use std::os::unix::process::ExitStatusExt;
     let log = || std::fs::read_to_string(state.join("output.txt")).unwrap_or_default();
@@ -114,7 +114,7 @@ fn killed_at(command: &mut Command, state: &Path, moment: &Moment) -> bool {
     }
 }
 
-/// The phase that the log of the state folder tells of last.
+/// Returns the last phase in the log of the state folder.
 fn last_phase(state: &Path) -> String {
     let log = std::fs::read_to_string(state.join("output.txt")).unwrap_or_default();
     let phase = log

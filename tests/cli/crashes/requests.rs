@@ -1,5 +1,5 @@
-//! Requests are counted: one Put per object, no Get, no Delete; after a crash at most one Put more
-//! for each object.
+//! The number of requests: one Put Blob per object, no Get Blob, no Delete Blob. A crash causes at most one more
+//! Put Blob per object.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -39,7 +39,7 @@ fn prepared(
     prepare_with(options, mode, |_| Ok(container))
 }
 
-/// One run with so many puts; true when it came to its end.
+/// Runs a load with a limited number of uploads. Returns true if it completed.
 fn run(undisturbed: &Undisturbed, state: &str, memory: &Arc<Memory>, puts: u64) -> bool {
     let container = Arc::new(EndsAfter::new(Arc::clone(memory), puts));
     let end = prepared(undisturbed, state, container).and_then(|load| load.run(&Silent));
@@ -63,12 +63,12 @@ fn assert_undisturbed(undisturbed: &Undisturbed, memory: &Memory) {
     assert_same(&undisturbed.blobs, &blobs);
 }
 
-fn most(puts: &HashMap<BlobName, u64>) -> u64 {
+fn maximum(puts: &HashMap<BlobName, u64>) -> u64 {
     puts.values().copied().max().unwrap_or(0)
 }
 
 #[test]
-fn an_undisturbed_load_is_one_put_per_object_and_nothing_else() {
+fn an_undisturbed_load_uploads_each_object_once() {
     let undisturbed = Undisturbed::shared();
     let memory = Arc::new(Memory::with_names(InMemory::new()));
     assert!(run(&undisturbed, "counted", &memory, u64::MAX));
@@ -78,16 +78,16 @@ fn an_undisturbed_load_is_one_put_per_object_and_nothing_else() {
     assert_eq!(counts.puts.calls, objects);
     assert_eq!(counts.puts.failed, 0);
     assert_eq!(memory.puts_by_name().len() as u64, objects);
-    assert_eq!(most(&memory.puts_by_name()), 1);
+    assert_eq!(maximum(&memory.puts_by_name()), 1);
     assert_eq!(counts.gets.calls, 0);
     assert_eq!(counts.deletes.calls, 0);
-    // Is it empty? Once before the state is made, once before the bucket object.
+    // The container is listed once before the state is created and once before the bucket object is written.
     assert_eq!(counts.lists.calls, 2);
     assert_undisturbed(&undisturbed, &memory);
 }
 
 #[test]
-fn a_lost_answer_costs_one_put_more_at_most() {
+fn a_lost_response_causes_at_most_one_more_upload() {
     let undisturbed = Undisturbed::shared();
     let objects = undisturbed.blobs.len() as u64;
     for puts in [
@@ -107,18 +107,18 @@ fn a_lost_answer_costs_one_put_more_at_most() {
         assert!(run(&undisturbed, &state, &memory, u64::MAX), "{puts}");
         let (counts, by_name) = (memory.counts(), memory.puts_by_name());
         assert_eq!(by_name.len() as u64, objects, "{puts}");
-        assert!(most(&by_name) <= 2, "{puts}: {}", most(&by_name));
+        assert!(maximum(&by_name) <= 2, "{puts}: {}", maximum(&by_name));
         assert_eq!(counts.deletes.calls, 0, "{puts}");
-        // Is the bucket object ours? Asked by each resume.
+        // Each resume reads the bucket object once, to check that it is ours.
         assert!(counts.gets.calls <= 1, "{puts}: {counts:?}");
         assert_undisturbed(&undisturbed, &memory);
         std::fs::remove_dir_all(undisturbed.scratch.path(&state)).unwrap();
     }
 }
 
-/// With SIGKILL, as seen by the file system: each put into a folder container is one rename.
+/// Counts uploads across SIGKILL by renames: each upload into a folder container is one rename.
 #[test]
-fn each_crash_costs_one_put_more_at_most() {
+fn each_crash_causes_at_most_one_more_upload_per_object() {
     let undisturbed = Undisturbed::shared();
     let transfer = undisturbed.transfer("renames");
     std::fs::create_dir_all(transfer.container()).unwrap();
@@ -136,9 +136,9 @@ fn each_crash_costs_one_put_more_at_most() {
     let names = undisturbed.blobs.len();
     assert_eq!(puts.len(), names);
     let total: u64 = puts.values().sum();
-    let most = puts.values().copied().max().unwrap();
-    println!("4 crashes: {total} puts of {names} blobs, {most} of one at most");
-    assert!(most <= 1 + 4, "{most}");
+    let maximum = puts.values().copied().max().unwrap();
+    println!("4 crashes: {total} uploads of {names} blobs, at most {maximum} of one blob");
+    assert!(maximum <= 1 + 4, "{maximum}");
     assert!(total > names as u64, "the crashes repeated nothing");
 
     let untouched = undisturbed.transfer("renames-undisturbed");
@@ -148,7 +148,7 @@ fn each_crash_costs_one_put_more_at_most() {
     assert!(puts.values().all(|&count| count == 1), "{puts:?}");
 }
 
-/// Counts the renames within a folder by their new names, by inotify(7).
+/// Counts the renames in a folder by their new names, using inotify(7).
 struct Renames;
 
 impl Renames {
@@ -156,15 +156,15 @@ impl Renames {
         use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init};
         let descriptor = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).unwrap();
         add_watch(&descriptor, folder, WatchFlags::MOVED_TO).unwrap();
-        let over = AtomicBool::new(false);
+        let finished = AtomicBool::new(false);
         std::thread::scope(|threads| {
             let counting = threads.spawn(|| {
                 let mut counts = BTreeMap::new();
                 let mut buffer = vec![std::mem::MaybeUninit::uninit(); 64 << 10];
                 let mut reader = Reader::new(&descriptor, &mut buffer);
                 loop {
-                    // Asked before the read: what came until then is still read.
-                    let last = over.load(Ordering::Acquire);
+                    // Checked before the read, so that the events up to then are still read.
+                    let last = finished.load(Ordering::Acquire);
                     match reader.next() {
                         Ok(event) => {
                             assert!(!event.events().contains(ReadFlags::QUEUE_OVERFLOW));
@@ -180,7 +180,7 @@ impl Renames {
                 }
             });
             let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-            over.store(true, Ordering::Release);
+            finished.store(true, Ordering::Release);
             let counts = counting.join().unwrap();
             match worked {
                 Ok(()) => counts,

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM come to rest; two processes do not share a state.
+//! SIGINT and SIGTERM pause a transfer; two processes cannot use the same state.
 
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -9,21 +9,21 @@ use super::transfer::{Transfer, Undisturbed};
 use crate::support::command::{Ran, Scratch, clfsload};
 use crate::support::sink::{Pace, Sink};
 
-/// Far more than it takes, far less than a person waits.
-const AT_REST: Duration = Duration::from_secs(10);
+/// Far more time than needed, far less than a user waits.
+const PAUSE_LIMIT: Duration = Duration::from_secs(10);
 
-/// A load into the sink whose puts are waiting for their answers.
-fn waiting(transfer: &Transfer<'_>, sink: &Sink, answered: u64) -> Child {
-    let mut words = transfer.words();
-    words.splice(2.., sink.words());
+/// Starts a load into the sink and waits until its uploads wait for responses.
+fn waiting(transfer: &Transfer<'_>, sink: &Sink, responses: u64) -> Child {
+    let mut arguments = transfer.arguments();
+    arguments.splice(2.., sink.arguments());
     let child = clfsload()
-        .args(words)
+        .args(arguments)
         .arg("--new")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    while sink.puts() <= answered {
+    while sink.puts() <= responses {
         std::thread::sleep(Duration::from_millis(5));
     }
     child
@@ -37,16 +37,16 @@ fn ended(child: Child) -> Ran {
     Ran::from(child.wait_with_output().unwrap())
 }
 
-/// How often the phases of the transfer's runs have begun.
+/// Returns how many phases have begun in all runs of the transfer.
 fn phases(transfer: &Transfer<'_>) -> usize {
     let log = std::fs::read_to_string(transfer.state().join("output.txt"));
     log.unwrap_or_default().matches("phase: ").count()
 }
 
-/// Interrupted again and again, at moments spread over the run: always at rest within seconds, and
-/// the end is the undisturbed one.
+/// Repeated interruptions at moments spread over the run: each pauses the load within seconds, and the container is
+/// that of an undisturbed load.
 #[test]
-fn the_first_signal_comes_to_rest() {
+fn the_first_signal_pauses_the_transfer() {
     let undisturbed = Undisturbed::shared();
     let mut stopped = 0;
     for (number, share) in [0.05, 0.2, 0.4, 0.6, 0.8].into_iter().enumerate() {
@@ -62,12 +62,16 @@ fn the_first_signal_comes_to_rest() {
             while phases(&transfer) == before && child.try_wait().unwrap().is_none() {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            // The handlers are set up beside the first phase.
+            // The signal handlers are installed while the first phase runs.
             std::thread::sleep(Duration::from_millis(20) + undisturbed.took.mul_f64(share / 3.0));
             send(&child, signal);
-            let asked = Instant::now();
+            let signalled = Instant::now();
             let ran = ended(child);
-            assert!(asked.elapsed() < AT_REST, "{:?}", asked.elapsed());
+            assert!(
+                signalled.elapsed() < PAUSE_LIMIT,
+                "{:?}",
+                signalled.elapsed()
+            );
             if ran.status == 0 {
                 break;
             }
@@ -83,18 +87,22 @@ fn the_first_signal_comes_to_rest() {
     assert!(stopped >= 5, "{stopped}: the moments come too late");
 }
 
-/// The container does not answer: the first signal still ends the run within seconds.
+/// If the container does not respond, the first signal still ends the run within seconds.
 #[test]
-fn the_first_signal_comes_to_rest_while_nothing_is_answered() {
+fn the_first_signal_pauses_the_transfer_without_responses() {
     let undisturbed = Undisturbed::shared();
-    let transfer = undisturbed.transfer("no-answer");
+    let transfer = undisturbed.transfer("no-response");
     let sink = Sink::start(Pace::Never { after: 50 });
     let child = waiting(&transfer, &sink, 60);
     send(&child, Signal::INT);
-    let asked = Instant::now();
+    let signalled = Instant::now();
     let ran = ended(child).expect(1);
-    println!("at rest after {:.1} s", asked.elapsed().as_secs_f64());
-    assert!(asked.elapsed() < 2 * AT_REST, "{:?}", asked.elapsed());
+    println!("paused after {:.1} s", signalled.elapsed().as_secs_f64());
+    assert!(
+        signalled.elapsed() < 2 * PAUSE_LIMIT,
+        "{:?}",
+        signalled.elapsed()
+    );
     assert!(ran.stdout.contains("stopping after"), "{ran:#?}");
     assert!(
         format!("{}{}", ran.stdout, ran.stderr).contains("without --new"),
@@ -103,7 +111,7 @@ fn the_first_signal_comes_to_rest_while_nothing_is_answered() {
 }
 
 #[test]
-fn the_second_signal_ends_at_once() {
+fn the_second_signal_ends_the_transfer_immediately() {
     let undisturbed = Undisturbed::shared();
     let transfer = undisturbed.transfer("twice");
     let sink = Sink::start(Pace::Never { after: 50 });
@@ -115,19 +123,18 @@ fn the_second_signal_ends_at_once() {
         "there was nothing to wait for"
     );
     send(&child, Signal::TERM);
-    let asked = Instant::now();
+    let signalled = Instant::now();
     ended(child).expect(1);
     assert!(
-        asked.elapsed() < Duration::from_secs(2),
+        signalled.elapsed() < Duration::from_secs(2),
         "{:?}",
-        asked.elapsed()
+        signalled.elapsed()
     );
 }
 
-/// A terminal that is closed: the kernel and the shell send SIGHUP, and that is one reason to stop in
-/// order, not two.
+/// When a terminal is closed, both the kernel and the shell send SIGHUP. That counts as one stop request, not two.
 #[test]
-fn hangups_stop_in_order() {
+fn several_hangups_count_as_one_stop_request() {
     let undisturbed = Undisturbed::shared();
     let transfer = undisturbed.transfer("hangup");
     let mut child = transfer
@@ -144,9 +151,9 @@ fn hangups_stop_in_order() {
         send(&child, Signal::HUP);
         std::thread::sleep(Duration::from_millis(5));
     }
-    let asked = Instant::now();
+    let signalled = Instant::now();
     while child.try_wait().unwrap().is_none() {
-        assert!(asked.elapsed() < AT_REST, "it does not stop");
+        assert!(signalled.elapsed() < PAUSE_LIMIT, "it does not stop");
         std::thread::sleep(Duration::from_millis(10));
     }
     let ran = ended(child).expect(1);
@@ -158,9 +165,9 @@ fn hangups_stop_in_order() {
     transfer.finish();
 }
 
-/// Below nohup(1) the transfer goes on.
+/// Under nohup(1), the transfer continues.
 #[test]
-fn a_hangup_that_is_ignored_stays_so() {
+fn an_ignored_hangup_stays_ignored() {
     let undisturbed = Undisturbed::shared();
     let transfer = undisturbed.transfer("nohup");
     let command = transfer.command();
@@ -181,7 +188,7 @@ fn a_hangup_that_is_ignored_stays_so() {
     transfer.assert_undisturbed();
 }
 
-/// A command that reads stops in order too, and removes what is half written.
+/// A reading command also stops in an orderly way, and removes incomplete files.
 #[test]
 fn a_hangup_stops_an_extraction() {
     const FILES: usize = 3000;
@@ -212,7 +219,7 @@ fn a_hangup_stops_an_extraction() {
     while names().len() < 50 && started.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(1));
     }
-    // It must not finish before the signal arrives.
+    // The command must not finish before the signal arrives.
     send(&child, Signal::STOP);
     let before = names().len();
     assert!((50..FILES / 2).contains(&before), "{before}");
@@ -226,7 +233,7 @@ fn a_hangup_stops_an_extraction() {
     assert!(!left.iter().any(is_temporary), "{left:?}");
 }
 
-/// The one that has the state is stopped by SIGSTOP, so that it still has it for sure.
+/// SIGSTOP stops the first process while it holds the lock of the state.
 #[test]
 fn a_second_process_on_the_state_is_refused() {
     let undisturbed = Undisturbed::shared();

@@ -1,4 +1,4 @@
-//! A tree that is hard to load, its undisturbed container, and transfers of it that are disturbed.
+//! A tree with edge cases, the container of an undisturbed load, and disturbed transfers of the tree.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,20 +12,20 @@ use crate::support::command::{Ran, SEED, Scratch, assert_same, blobs, clfsload};
 use crate::support::tree::{self, walk_source};
 use clfsload_checker::{CompareOptions, FolderBlobs, check, compare};
 
-/// What every transfer is begun with.
+/// The options with which every transfer starts.
 const OPTIONS: [&str; 4] = ["--seed", SEED, "--preserve_hardlinks", "1"];
 
-/// The tree and the container of a load that nothing disturbed.
+/// The tree, and the container of an undisturbed load.
 pub(crate) struct Undisturbed {
     pub(crate) scratch: Scratch,
     pub(crate) blobs: BTreeMap<String, Vec<u8>>,
-    /// How long the load took.
+    /// The duration of the load.
     pub(crate) took: Duration,
-    /// Entries below the root.
+    /// The number of entries below the root.
     pub(crate) entries: usize,
 }
 
-/// Shared by the tests that run at the same time, and gone with the last of them.
+/// Shared by concurrent tests, and dropped by the last of them.
 static SHARED: Mutex<Weak<Undisturbed>> = Mutex::new(Weak::new());
 
 impl Undisturbed {
@@ -41,11 +41,11 @@ impl Undisturbed {
     fn load() -> Undisturbed {
         let scratch = Scratch::in_memory();
         build(&scratch.source());
-        // Reading a symlink sets its access time, once: there is no O_NOATIME for readlink(2).
+        // The first read of a symlink sets its access time: readlink(2) has no O_NOATIME.
         let source = walk_source(&scratch.source());
-        let begun = Instant::now();
+        let started = Instant::now();
         scratch.load("undisturbed", &OPTIONS).expect(0);
-        let took = begun.elapsed();
+        let took = started.elapsed();
         let container = scratch.container("undisturbed");
         let checked = check(&FolderBlobs(container.clone()));
         checked.assert_clean();
@@ -72,8 +72,8 @@ impl Undisturbed {
     }
 }
 
-/// Some 3,800 entries: small files in many directories, files of two and of several segments, a
-/// directory of several segments, hard links within and across directories, symlinks.
+/// Creates about 3,800 entries: small files in many directories, files of two and of several segments, a directory
+/// of several segments, hard links within and across directories, symlinks.
 fn build(root: &Path) {
     for directory in 0..300 {
         let at = root.join(format!("d{:02}/e{directory:03}", directory % 20));
@@ -116,7 +116,7 @@ fn build(root: &Path) {
     }
 }
 
-/// One transfer of the tree into a folder container of its own, which goes with it.
+/// A transfer of the tree into a separate folder container, which is deleted on drop.
 pub(crate) struct Transfer<'a> {
     undisturbed: &'a Undisturbed,
     name: String,
@@ -131,15 +131,15 @@ impl Transfer<'_> {
         self.undisturbed.scratch.container(&self.name)
     }
 
-    /// State, source, account and container.
-    pub(crate) fn words(&self) -> Vec<String> {
-        self.undisturbed.scratch.words(&self.name, &self.name)
+    /// Returns the arguments: state, source, account and container.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        self.undisturbed.scratch.arguments(&self.name, &self.name)
     }
 
-    /// The command that begins the transfer or, if there is a state, goes on with it.
+    /// Returns the command that starts the transfer or, if there is a state, resumes it.
     pub(crate) fn command(&self) -> Command {
         let mut command = clfsload();
-        command.args(self.words());
+        command.args(self.arguments());
         if !self.state().join("state.db").exists() {
             command.arg("--new");
         }
@@ -151,7 +151,7 @@ impl Transfer<'_> {
         Ran::from(self.command().output().unwrap())
     }
 
-    /// Runs with a crash point armed; true when the process ended there.
+    /// Runs with an armed crash point. Returns true if the process crashed there.
     pub(crate) fn crashes_at(&self, place: &str) -> bool {
         use std::os::unix::process::ExitStatusExt;
         let mut command = self.command();
@@ -163,7 +163,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// Runs to the end, and compares with the undisturbed container.
+    /// Runs to completion, and compares with the undisturbed container.
     pub(crate) fn finish(&self) {
         self.run().expect(0);
         self.assert_undisturbed();
@@ -180,7 +180,7 @@ impl Transfer<'_> {
 
 impl Drop for Transfer<'_> {
     fn drop(&mut self) {
-        // What a failed test leaves goes with the scratch folder.
+        // The files of a failed test are deleted with the scratch folder.
         if !std::thread::panicking() {
             drop(fs::remove_dir_all(self.state()));
             drop(fs::remove_dir_all(self.container()));

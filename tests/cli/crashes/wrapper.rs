@@ -1,4 +1,4 @@
-//! A container that fails for good after so many puts, as if the process had ended there.
+//! A container that fails permanently after a number of uploads, as if the process had crashed there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,24 +8,23 @@ use bytes::Bytes;
 use clfsload::container::memory::InMemory;
 use clfsload::container::{BlobName, Container, ContainerError, ListMarker, ListPage, PutBody};
 
-/// Passes a number of puts on; the one after them is stored, and unanswered for its caller: a
-/// lost answer. Nothing else gets through any more.
+/// Passes a number of uploads through. The next upload is stored, but its response is lost. All later requests fail.
 #[derive(Debug)]
 pub(crate) struct EndsAfter<C> {
     pub(crate) inner: Arc<C>,
     left: AtomicU64,
-    /// Gives the errors.
-    gone: InMemory,
+    /// The source of the errors.
+    failing: InMemory,
 }
 
 impl<C> EndsAfter<C> {
     pub(crate) fn new(inner: Arc<C>, puts: u64) -> Self {
-        let gone = InMemory::new();
-        gone.remove_container();
+        let failing = InMemory::new();
+        failing.remove_container();
         EndsAfter {
             inner,
             left: AtomicU64::new(puts),
-            gone,
+            failing,
         }
     }
 }
@@ -44,10 +43,10 @@ impl<C: Container> Container for EndsAfter<C> {
         {
             Ok(1) => {
                 self.inner.put(name, content.clone()).await?;
-                self.gone.put(name, content).await
+                self.failing.put(name, content).await
             }
             Ok(_) => self.inner.put(name, content).await,
-            Err(_) => self.gone.put(name, content).await,
+            Err(_) => self.failing.put(name, content).await,
         }
     }
 

@@ -1,7 +1,7 @@
-//! The commands on each page run, in their order, in a folder of their own.
+//! The commands on each page are run, in order, in a separate folder.
 //!
-//! In that folder are the tree that comes with the project and its scripts. `clfsload` is the program of this build, and
-//! `cargo` stands for itself: what it would build is there already.
+//! That folder contains the project's example tree and scripts. `clfsload` is the program of this build, and `cargo` is
+//! a stub, since the program is already built.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -14,16 +14,16 @@ use tempfile::TempDir;
 
 use super::pages::{self, Kind, Page, project};
 
-/// Where the examples keep everything.
+/// The prefix of all paths in the examples.
 const PLACE: &str = "/tmp/clfsload-";
 
-/// The container that pages on reading start from, as the introduction makes it.
+/// The container that the pages on reading use. The introduction creates it.
 const DEMO: &str = "/tmp/clfsload-demo/demo";
 
-/// Where Azurite listens by default.
+/// The default port of Azurite.
 const PORT: &str = "10000";
 
-/// Builds and runs nothing but what is there.
+/// A `cargo` that builds and runs only existing programs.
 const CARGO: &str = r#"#!/bin/bash
 case "$*" in
 "build --release" | "build --release --locked")
@@ -47,8 +47,7 @@ fn commands(page: &Page) -> String {
     script
 }
 
-/// A port of this host that is free now.
-/// A free port below those that the kernel gives to other tests meanwhile (`ip_local_port_range`).
+/// Returns a free port below those that the kernel assigns to other tests meanwhile (`ip_local_port_range`).
 fn free_port() -> u16 {
     let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     std::iter::repeat_with(|| fastrand::u16(20_000..32_000))
@@ -65,7 +64,7 @@ fn copy_tree(from: &Path, to: &Path) {
     assert!(copied.success());
 }
 
-/// Runs a page's commands; the output of all, or what went wrong.
+/// Runs a page's commands. Returns their output, or the error.
 fn run(page: &Page, before: &str) -> Result<String, String> {
     let script = format!("{before}{}", commands(page));
     let folder = TempDir::new().unwrap();
@@ -78,7 +77,7 @@ fn run(page: &Page, before: &str) -> Result<String, String> {
     let work = folder.path().join("project");
     fs::create_dir_all(work.join("fixtures")).unwrap();
     copy_tree(&project().join("fixtures/tree"), &work.join("fixtures"));
-    // Azurite is installed there once, for all tests.
+    // Azurite is installed there once for all tests.
     let tools = project().join(".tools");
     fs::create_dir_all(&tools).unwrap();
     symlink(tools, work.join(".tools")).unwrap();
@@ -90,7 +89,7 @@ fn run(page: &Page, before: &str) -> Result<String, String> {
         .replace(PLACE, place.to_str().unwrap())
         .replace(&format!("127.0.0.1:{PORT}"), &format!("127.0.0.1:{port}"))
         .replace(&format!("--blobPort {PORT}"), &format!("--blobPort {port}"));
-    // What still runs in the background when a command fails would keep the output open.
+    // Background processes of a failed command would keep the output open.
     let script = format!("trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}");
     let path = std::env::var("PATH").unwrap();
     let mut bash = Command::new("bash");
@@ -125,7 +124,7 @@ fn run(page: &Page, before: &str) -> Result<String, String> {
     }
 }
 
-/// The first block of the introduction, which makes the demo container.
+/// Returns the first block of the introduction, which creates the demo container.
 fn demo(pages: &[Page]) -> String {
     let introduction = pages
         .iter()

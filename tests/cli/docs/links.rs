@@ -1,11 +1,11 @@
-//! Every link to a file leads to one, every anchor to a heading, and the book has all pages.
+//! Every link points to an existing file, every anchor to a heading, and the book contains all pages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use super::pages::{self, Page, project};
 
-/// The targets of a line's links, without those inside of `code`.
+/// Returns the targets of a line's links, except those inside `code`.
 fn targets(line: &str) -> Vec<String> {
     let mut plain = String::new();
     for (number, piece) in line.split('`').enumerate() {
@@ -19,7 +19,7 @@ fn targets(line: &str) -> Vec<String> {
         .collect()
 }
 
-/// The anchor that GitHub and mdBook give a heading.
+/// Returns the anchor that GitHub and mdBook assign to a heading.
 fn anchor(heading: &str) -> String {
     heading
         .trim()
@@ -49,7 +49,7 @@ fn anchors(page: &Page) -> BTreeSet<String> {
     anchors
 }
 
-/// A path with `..` taken away, as the links of a page are read.
+/// Resolves `..` in a path, as for the links of a page.
 fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for component in path.components() {
@@ -61,7 +61,7 @@ fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-/// What is wrong with the links of a page.
+/// Returns the broken links of a page, with the reasons.
 fn broken(page: &Page, pages: &[Page]) -> Vec<String> {
     let mut broken = Vec::new();
     for (number, line) in page.prose() {
@@ -101,7 +101,7 @@ fn broken(page: &Page, pages: &[Page]) -> Vec<String> {
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_has_a_target() {
     let pages = pages::all();
     let broken: Vec<String> = pages.iter().flat_map(|page| broken(page, &pages)).collect();
     assert!(broken.is_empty(), "{}", broken.join("\n"));
@@ -114,7 +114,7 @@ fn every_link_leads_somewhere() {
 }
 
 #[test]
-fn links_that_lead_nowhere_are_found() {
+fn broken_links_are_found() {
     let page = Page {
         path: "docs/none.md".into(),
         text: "# One\n## Two: `three`\n## One\n[a](#one) [b](#two-three) [c](#one-1) `[d](e)` [f](https://g)\n\
@@ -127,12 +127,12 @@ fn links_that_lead_nowhere_are_found() {
         text: page.text.clone(),
     });
     let broken = broken(&page, &pages);
-    let said: Vec<&str> = broken
+    let reasons: Vec<&str> = broken
         .iter()
         .map(|line| line.split(": ").nth(1).unwrap())
         .collect();
     assert_eq!(
-        said,
+        reasons,
         ["#i", "k.md", "format.md#m", "../Cargo.toml"],
         "{broken:#?}"
     );

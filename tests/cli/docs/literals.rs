@@ -1,14 +1,14 @@
-//! The texts in the program's sources.
+//! The string literals in the program's sources.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What stands for a value in a text.
+/// The placeholder for a value in a text.
 pub(crate) const HOLE: char = '…';
 
 /// A string literal, with a [`HOLE`] for each `{…}`.
 pub(crate) struct Literal {
-    /// The file, relative to the project.
+    /// The file, relative to the project folder.
     pub(crate) file: PathBuf,
     pub(crate) text: String,
     /// Whether it is the message of an error (`#[error("…")]`).
@@ -16,13 +16,13 @@ pub(crate) struct Literal {
 }
 
 impl Literal {
-    /// Letters outside of values.
+    /// Returns the number of letters outside values.
     pub(crate) fn letters(&self) -> usize {
         self.text.chars().filter(char::is_ascii_alphabetic).count()
     }
 }
 
-/// The literals of all sources below a folder, tests left out.
+/// Returns the literals of all sources below a folder, except tests.
 pub(crate) fn below(project: &Path, folder: &str) -> Vec<Literal> {
     let mut literals = Vec::new();
     let mut folders = vec![project.join(folder)];
@@ -53,7 +53,7 @@ pub(crate) fn below(project: &Path, folder: &str) -> Vec<Literal> {
     literals
 }
 
-/// The literals of a source, and whether they are messages of errors.
+/// Returns the literals of a source, and whether each is the message of an error.
 fn of_source(source: &str) -> Vec<(String, bool)> {
     let mut literals = Vec::new();
     let mut rest = source;
@@ -62,7 +62,7 @@ fn of_source(source: &str) -> Vec<(String, bool)> {
         if rest.starts_with("//") {
             rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
         } else if rest.starts_with("'\"'") || rest.starts_with("'\\") {
-            // Of characters only these two could be taken for something else.
+            // Of the character literals, only these two could be mistaken for other tokens.
             let end = rest
                 .char_indices()
                 .skip(2)
@@ -72,11 +72,11 @@ fn of_source(source: &str) -> Vec<(String, bool)> {
             rest = &rest[end + 1..];
         } else if rest.starts_with("r#\"") {
             let (text, further) = rest[3..].split_once("\"#").unwrap();
-            literals.push((holed(text), false));
+            literals.push((with_holes(text), false));
             rest = further;
         } else if first == '"' {
             let (text, further) = quoted(&rest[1..]);
-            literals.push((holed(&text), before.ends_with("#[error(")));
+            literals.push((with_holes(&text), before.ends_with("#[error(")));
             before.clear();
             rest = further;
         } else {
@@ -89,7 +89,7 @@ fn of_source(source: &str) -> Vec<(String, bool)> {
     literals
 }
 
-/// The text up to the closing quote, and what is behind it.
+/// Returns the text up to the closing quote, and the text after it.
 fn quoted(source: &str) -> (String, &str) {
     let mut text = String::new();
     let mut characters = source.char_indices();
@@ -114,8 +114,8 @@ fn quoted(source: &str) -> (String, &str) {
     panic!("a literal is not closed: {source:.60}");
 }
 
-fn holed(text: &str) -> String {
-    let mut holed = String::new();
+fn with_holes(text: &str) -> String {
+    let mut with_holes = String::new();
     let mut depth = 0;
     let text = text.replace("{{", "\u{1}").replace("}}", "\u{2}");
     for c in text.chars() {
@@ -123,13 +123,13 @@ fn holed(text: &str) -> String {
             '{' => depth += 1,
             '}' => {
                 depth -= 1;
-                holed.push(HOLE);
+                with_holes.push(HOLE);
             }
-            c if depth == 0 => holed.push(c),
+            c if depth == 0 => with_holes.push(c),
             _ => {}
         }
     }
-    holed.replace('\u{1}', "{").replace('\u{2}', "}")
+    with_holes.replace('\u{1}', "{").replace('\u{2}', "}")
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! docs/troubleshooting.md explains messages of the program: those that it has, and all that it has.
+//! docs/troubleshooting.md explains only messages of the program, and all of its errors and warnings.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,8 +6,8 @@ use std::path::Path;
 use super::literals::{self, HOLE, Literal};
 use super::pages::{self, Page, project};
 
-/// Sources whose every sentence is a message.
-const SPEAKING: [&str; 6] = [
+/// Sources in which every sentence is a message.
+const MESSAGE_SOURCES: [&str; 6] = [
     "src/container/error.rs",
     "src/container/notice.rs",
     "src/extract/problem.rs",
@@ -16,10 +16,10 @@ const SPEAKING: [&str; 6] = [
     "src/problem.rs",
 ];
 
-/// A text of fewer letters says nothing by itself, such as "{path}: {error}".
-const LETTERS: usize = 12;
+/// A text with fewer letters, such as "{path}: {error}", is not a message by itself.
+const MIN_LETTERS: usize = 12;
 
-/// The messages in the first column of the page's tables, with the numbers of their lines.
+/// Returns the messages in the first column of the page's tables, with their line numbers.
 fn quoted(page: &Page) -> Vec<(usize, String)> {
     let mut quoted = Vec::new();
     for (number, line) in page.prose() {
@@ -32,7 +32,7 @@ fn quoted(page: &Page) -> Vec<(usize, String)> {
     quoted
 }
 
-/// Whether the pieces of a message between its [`HOLE`]s stand in a text in their order.
+/// Returns whether a text contains the parts of a message between its [`HOLE`]s, in order.
 fn is_in(message: &str, text: &str) -> bool {
     let mut rest = text;
     for piece in message
@@ -56,24 +56,26 @@ fn troubleshooting() -> Page {
         .unwrap()
 }
 
-/// What the page quotes and no source says.
+/// Returns the messages that the page quotes and no source contains.
 fn unknown(page: &Page, literals: &[Literal]) -> Vec<String> {
     quoted(page)
         .into_iter()
         .filter(|(_, message)| !literals.iter().any(|literal| is_in(message, &literal.text)))
-        .map(|(line, message)| format!("{}: no source says: {message}", page.place(line)))
+        .map(|(line, message)| format!("{}: no source contains: {message}", page.place(line)))
         .collect()
 }
 
-/// What a source says and the page does not quote.
+/// Returns the messages that a source contains and the page does not quote.
 fn unexplained(page: &Page, literals: &[Literal]) -> BTreeSet<String> {
     let quoted = quoted(page);
     literals
         .iter()
         .filter(|literal| {
-            let speaks = SPEAKING.iter().any(|file| literal.file == Path::new(file));
+            let speaks = MESSAGE_SOURCES
+                .iter()
+                .any(|file| literal.file == Path::new(file));
             let sentence = literal.text.contains(' ');
-            (literal.is_error || (speaks && sentence)) && literal.letters() >= LETTERS
+            (literal.is_error || (speaks && sentence)) && literal.letters() >= MIN_LETTERS
         })
         .filter(|literal| {
             !quoted
@@ -115,7 +117,7 @@ fn every_error_and_warning_is_on_the_page() {
 }
 
 #[test]
-fn messages_that_nobody_says_and_that_nobody_explains_are_found() {
+fn unknown_and_unexplained_messages_are_found() {
     let page = Page {
         path: "docs/none.md".into(),
         text: "| message | meaning |\n|---|---|\n| `the disk … is full: make` `the moon is full` | no room |\n".into(),
@@ -132,7 +134,7 @@ fn messages_that_nobody_says_and_that_nobody_explains_are_found() {
     let unknown = unknown(&page, &literals);
     assert_eq!(
         unknown,
-        ["docs/none.md:3: no source says: the moon is full"]
+        ["docs/none.md:3: no source contains: the moon is full"]
     );
     let unexplained: Vec<String> = unexplained(&page, &literals).into_iter().collect();
     assert_eq!(unexplained, ["src/x.rs: the make of the disk is full"]);

@@ -2,30 +2,30 @@
 
 use std::path::{Path, PathBuf};
 
-/// The project's folder.
+/// Returns the project folder.
 pub(crate) fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A page of the documentation.
 pub(crate) struct Page {
-    /// Relative to the project.
+    /// The path, relative to the project folder.
     pub(crate) path: PathBuf,
     pub(crate) text: String,
 }
 
-/// What a block is, by the word behind its opening fence.
+/// The kind of a block, given by the info string of its opening fence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// `sh`: commands that the tests run.
     Commands,
-    /// `sh azure`: commands that need an account in Azure, or a cluster. Not run.
+    /// `sh azure`: commands that need an Azure account or a cluster. Not run.
     Azure,
     /// `sh by-hand`: commands that a test cannot run, such as all tests. Not run.
     ByHand,
-    /// `text output`: each line stands in the output of the page's commands.
+    /// `text output`: each line occurs in the output of the page's commands.
     Output,
-    /// `text` and configuration: to be read.
+    /// `text` and configuration: only for reading.
     Shown,
 }
 
@@ -44,13 +44,13 @@ impl Kind {
 
 /// A block of code.
 pub(crate) struct Block {
-    /// Of its first line in the page, from 1.
+    /// The number of its first line in the page, from 1.
     pub(crate) line: usize,
     pub(crate) kind: Kind,
     pub(crate) text: String,
 }
 
-/// The documentation's pages: those of the project's folder and those below docs/, in the order of their names.
+/// Returns the pages of the documentation: those in the project folder and those below docs/, sorted by name.
 pub(crate) fn all() -> Vec<Page> {
     let mut found = Vec::new();
     let mut folders = vec![project().join("docs")];
@@ -76,12 +76,12 @@ pub(crate) fn all() -> Vec<Page> {
 }
 
 impl Page {
-    /// Where a line is, for a message.
+    /// Returns the place of a line, for messages.
     pub(crate) fn place(&self, line: usize) -> String {
         format!("{}:{line}", self.path.display())
     }
 
-    /// The lines outside of blocks of code, with their numbers from 1.
+    /// Returns the lines outside code blocks, with their numbers from 1.
     pub(crate) fn prose(&self) -> Vec<(usize, &str)> {
         let mut inside = false;
         let mut prose = Vec::new();
@@ -96,10 +96,10 @@ impl Page {
         prose
     }
 
-    /// The blocks of code.
+    /// Returns the code blocks.
     ///
     /// # Panics
-    /// When a block does not say what it is.
+    /// If a block does not state its kind.
     pub(crate) fn blocks(&self) -> Vec<Block> {
         let mut blocks: Vec<Block> = Vec::new();
         let mut inside = false;
@@ -112,7 +112,7 @@ impl Page {
                     assert!(!inside, "{}: a fence in a block", self.place(number));
                     let kind = Kind::of(info).unwrap_or_else(|| {
                         panic!(
-                            "{}: a block must say what it is (see tests/cli/docs/pages.rs): {info:?}",
+                            "{}: a block must state its kind (see tests/cli/docs/pages.rs): {info:?}",
                             self.place(number)
                         )
                     });
@@ -132,7 +132,7 @@ impl Page {
                     let indented = line.starts_with("    ");
                     assert!(
                         !indented || !blank_before || in_list,
-                        "{}: a block by indentation cannot say what it is: use a fence",
+                        "{}: an indented block cannot state its kind: use a fence",
                         self.place(number)
                     );
                     let item =
@@ -147,7 +147,7 @@ impl Page {
 }
 
 #[test]
-fn every_block_says_what_it_is() {
+fn every_block_states_its_kind() {
     let blocks: usize = all().iter().map(|page| page.blocks().len()).sum();
     assert!(blocks > 30, "{blocks}");
 }

@@ -9,7 +9,7 @@ use super::surveyed::{number, survey as surveyed};
 use crate::support::command::{Ran, Scratch, clfsload};
 use crate::support::tree;
 
-/// Blobs of the container, and their bytes without those of the log, which grows with every run.
+/// Returns the number of blobs of the container, and their bytes except those of the log, which grows with every run.
 fn stored(container: &Path) -> (u64, u64) {
     let (mut blobs, mut bytes) = (0, 0);
     for blob in std::fs::read_dir(container).unwrap() {
@@ -29,7 +29,7 @@ fn assert_near(what: &str, estimated: u64, found: u64, percent: u64) {
     assert!(off <= percent as f64, "{what}: {estimated}, not {found}");
 }
 
-/// Surveys and loads the source: requests must be equal, bytes within `percent`.
+/// Surveys and loads the source. Requests must be equal, bytes within `percent`.
 #[track_caller]
 fn compare(scratch: &Scratch, options: &[&str], percent: u64) -> Value {
     let report = surveyed(scratch, options, 0);
@@ -84,7 +84,7 @@ fn the_full_tree_is_estimated_as_it_is_loaded() {
     }
 }
 
-/// Words in a random order, which LZ4 compresses.
+/// Returns words in random order, which LZ4 compresses.
 fn text(random: &mut fastrand::Rng, bytes: usize) -> Vec<u8> {
     const WORDS: [&str; 12] = [
         "storage ",
@@ -108,7 +108,7 @@ fn text(random: &mut fastrand::Rng, bytes: usize) -> Vec<u8> {
     text
 }
 
-/// Too many files to read all: a sample represents them.
+/// There are too many files to read all, so the estimate uses a sample.
 #[test]
 fn text_and_random_data_are_estimated_from_a_sample() {
     let scratch = Scratch::in_memory();
@@ -144,11 +144,11 @@ fn text_and_random_data_are_estimated_from_a_sample() {
     assert!(read < all / 2, "{read} of {all} bytes were read");
     let margin = found.estimate.margin;
     assert!(margin > 0 && margin < bytes / 5, "{margin} of {bytes}");
-    // The sample is the same each time.
+    // The sample is the same in each run.
     assert_eq!(surveyed().estimate, found.estimate);
 }
 
-/// Trees of one kind; docs/dry-run.md quotes the results and the limits.
+/// Trees of one kind each. docs/dry-run.md quotes the results and the limits.
 #[test]
 fn each_kind_of_tree_is_estimated_with_the_documented_accuracy() {
     type Fill = fn(&Path, &mut fastrand::Rng);
@@ -204,8 +204,7 @@ fn each_kind_of_tree_is_estimated_with_the_documented_accuracy() {
             .unwrap();
         }
     };
-    // The ids in a container are random: small inodes of one load are up to 3 % smaller than those of
-    // another.
+    // The ids in a container are random, so small inodes of one load are up to 3 % smaller than those of another.
     for (name, fill, percent) in [
         ("small files", small, 2),
         ("large files", large, 1),
@@ -223,7 +222,7 @@ fn each_kind_of_tree_is_estimated_with_the_documented_accuracy() {
 }
 
 #[test]
-fn a_synthetic_tree_is_estimated_like_a_real_one() {
+fn a_synthetic_tree_is_estimated_accurately() {
     let scratch = Scratch::in_memory();
     let names = scratch.source();
     for (directory, files) in [(0, 1000), (1, 1000), (2, 500)] {

@@ -1,4 +1,4 @@
-//! The figures of the tree.
+//! The figures about the tree.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -20,7 +20,7 @@ fn files(source: &Source) -> impl Iterator<Item = (&Vec<u8>, &SourceNode)> {
     source.iter().filter(|(_, node)| is_file(node))
 }
 
-/// Names by inode, of inodes with several.
+/// Returns the names of each inode that has several.
 fn groups(source: &Source) -> Vec<Vec<&SourceNode>> {
     let mut groups: BTreeMap<(u64, u64), Vec<&SourceNode>> = BTreeMap::new();
     for node in source.values() {
@@ -127,7 +127,7 @@ fn the_figures_agree_with_the_tree() {
     assert!(paths[0].starts_with("links/"), "{paths:?}");
 
     let cannot = |time: i64| u32::try_from(time).is_err();
-    // Without access times, which the walk of this test does not read.
+    // Access times are excluded, since the walk of this test does not read them.
     let clamped = source
         .values()
         .filter(|node| cannot(node.mtime.0) || cannot(node.ctime.0))
@@ -145,7 +145,7 @@ fn preserved_links_count_once() {
     tree::hard_links(&scratch.source(), 1040);
     let source = walk_source(&scratch.source());
     let report = survey(&scratch, &["--preserve_hardlinks", "1"], 0);
-    // 1,040 names are two objects; the other file is one.
+    // 1,040 names become two objects; the other file is one.
     compare_types(&report, &source);
     assert_eq!(number(&report, "/files"), 3);
     assert_eq!(number(&report, "/bytes"), 2 * 20_000 + 9);
@@ -180,7 +180,7 @@ fn an_empty_source_has_a_root() {
     assert_eq!(report["largest_directories"][0]["path"], "");
 }
 
-/// proc_pid_status(5): VmHWM is the peak of the resident memory, and only grows.
+/// Returns the peak resident memory. VmHWM (proc_pid_status(5)) only grows.
 fn peak(process: u32) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -197,7 +197,7 @@ fn memory_does_not_grow_with_the_tree() {
         std::fs::create_dir(&directory).unwrap();
         let first = directory.join("0");
         std::fs::write(&first, vec![b'x'; 20_000]).unwrap();
-        // Half of the names belong to one inode, so that there are many links.
+        // Half of the names belong to one inode, so there are many links.
         for file in 1..1000 {
             std::fs::hard_link(&first, directory.join(format!("{file}"))).unwrap();
         }

@@ -1,8 +1,7 @@
-//! `--dry-run`: its figures agree with the tree, its estimate agrees with a load, and it writes
-//! nothing.
+//! `--dry-run`: its figures match the tree, its estimate matches a load, and it writes nothing.
 
+mod arguments;
 mod estimates;
 mod figures;
 mod problems;
 mod surveyed;
-mod words;

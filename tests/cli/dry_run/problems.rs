@@ -1,4 +1,4 @@
-//! Findings: entries that would fail, and other notes.
+//! Findings: entries that would fail, and notes.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -41,7 +41,7 @@ fn unreadable_files_and_directories_are_found() {
     mode("", 0o755);
     temporary(&scratch);
     mode("temporary", 0o777);
-    // The superuser can read everything.
+    // Root can read everything, so another user runs the command.
     assert_eq!(survey(&scratch, &[], 0)["findings"], Value::Array(vec![]));
     let mut command = command(&scratch);
     let ran = command.arg(&source).uid(UID).gid(UID).output().unwrap();
@@ -60,7 +60,7 @@ fn unreadable_files_and_directories_are_found() {
 }
 
 #[test]
-fn entries_that_the_format_or_the_source_refuses_are_found() {
+fn entries_that_cannot_be_loaded_are_found() {
     if !FaultySource::is_possible() {
         return;
     }
@@ -91,6 +91,6 @@ fn entries_that_the_format_or_the_source_refuses_are_found() {
     assert_eq!(finding(&report, "input-output"), one("mounted/broken"));
     assert_eq!(number(&report, "/unseen"), 1);
     assert_eq!(number(&report, "/types/symlink"), 2);
-    // Failed entries are no requests. Counted: "plain", the symlink that fits, four directories.
+    // Failed entries cause no requests. Counted: "plain", the symlink that fits, four directories.
     assert_eq!(number(&report, "/estimate/puts"), 2 + 4 + 2);
 }

@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use crate::support::command::{Ran, Scratch, clfsload};
 
-/// The folder for its temporary files.
+/// Returns the folder for its temporary files.
 pub(crate) fn temporary(scratch: &Scratch) -> PathBuf {
     let temporary = scratch.path("temporary");
     std::fs::create_dir_all(&temporary).unwrap();
     temporary
 }
 
-/// The command, without the arguments of the test.
+/// Returns the command, without the arguments of the test.
 pub(crate) fn command(scratch: &Scratch) -> Command {
     let mut command = clfsload();
     command
@@ -40,14 +40,14 @@ pub(crate) fn survey(scratch: &Scratch, options: &[&str], status: i32) -> Value 
     serde_json::from_str(&ran.stdout).unwrap()
 }
 
-/// Asserts that the temporary files are gone.
+/// Asserts that the temporary files were removed.
 #[track_caller]
 pub(crate) fn assert_left_nothing(scratch: &Scratch) {
     let left: Vec<_> = std::fs::read_dir(temporary(scratch)).unwrap().collect();
     assert!(left.is_empty(), "{left:#?}");
 }
 
-/// The number at a JSON pointer.
+/// Returns the number at a JSON pointer.
 #[track_caller]
 pub(crate) fn number(report: &Value, pointer: &str) -> u64 {
     let value = report.pointer(pointer);
@@ -55,7 +55,7 @@ pub(crate) fn number(report: &Value, pointer: &str) -> u64 {
     number.unwrap_or_else(|| panic!("{pointer} is {value:?} in {report:#}"))
 }
 
-/// The finding of a kind: the number of entries, and the first paths.
+/// Returns the finding of a kind: the number of entries, and the first paths.
 pub(crate) fn finding(report: &Value, kind: &str) -> Option<(u64, Vec<String>)> {
     let findings = report["findings"].as_array().unwrap();
     let finding = findings.iter().find(|finding| finding["kind"] == kind)?;

@@ -12,7 +12,7 @@ const SEGMENT: u64 = 8 << 20;
 const BIG: u64 = FIRST + 2 * SEGMENT + 100;
 
 struct Sample {
-    sound: Counted,
+    valid: Counted,
     big: clfs_format::Filehandle,
     small: clfs_format::Filehandle,
     inner: clfs_format::Filehandle,
@@ -36,7 +36,7 @@ fn sample() -> Sample {
     build.finish_directory(&inner);
     build.finish_directory(&root);
     Sample {
-        sound: container(build.blobs),
+        valid: container(build.blobs),
         big,
         small,
         inner: inner.handle,
@@ -55,16 +55,16 @@ fn names(place: &Place) -> Vec<String> {
 fn a_file_without_a_segment_is_skipped() {
     let sample = sample();
     let place = Place::new();
-    let blob = segments_of(&sample.sound, sample.big)[1].clone();
+    let blob = segments_of(&sample.valid, sample.big)[1].clone();
     let id = blob.split(['_', '.']).nth(1).unwrap().to_owned();
     let done = place
-        .extract(&without(&sample.sound, &blob))
+        .extract(&without(&sample.valid, &blob))
         .with_problems(&[("/big", &id)]);
     assert_eq!((done.summary.files, done.summary.symlinks), (2, 1));
     assert_eq!(names(&place), ["inner", "inner/file", "link", "small"]);
 
-    // When the segment is back, only this file is extracted.
-    let done = place.extract(&sample.sound).with_problems(&[]);
+    // After the segment is restored, only this file is extracted.
+    let done = place.extract(&sample.valid).with_problems(&[]);
     assert_eq!((done.summary.files, done.summary.up_to_date), (1, 3));
     assert_eq!(
         contents(&place.destination())["big"],
@@ -76,8 +76,8 @@ fn a_file_without_a_segment_is_skipped() {
 #[test]
 fn a_damaged_segment_names_the_blob() {
     let sample = sample();
-    let segment = segments_of(&sample.sound, sample.big)[0].clone();
-    let damaged = changed(&sample.sound, |name, bytes| {
+    let segment = segments_of(&sample.valid, sample.big)[0].clone();
+    let damaged = changed(&sample.valid, |name, bytes| {
         if name == segment {
             bytes.truncate(bytes.len() - 9);
         }
@@ -91,13 +91,13 @@ fn a_damaged_segment_names_the_blob() {
 }
 
 #[test]
-fn inodes_of_files_and_directories() {
+fn damaged_inodes_of_files_and_directories_are_skipped() {
     let sample = sample();
     let (small, inner) = (
-        blob_of(&sample.sound, sample.small),
-        blob_of(&sample.sound, sample.inner),
+        blob_of(&sample.valid, sample.small),
+        blob_of(&sample.valid, sample.inner),
     );
-    let damaged = changed(&sample.sound, |name, bytes| {
+    let damaged = changed(&sample.valid, |name, bytes| {
         if name == small {
             bytes[5] ^= 0xff;
         }
@@ -123,12 +123,12 @@ fn kept(place: &Place, damaged: &Counted, name: &str) {
     assert!(!found.contains_key("big"));
 }
 
-/// The readable parts replace nothing, not even those of an earlier run.
+/// The readable parts replace no file, not even the parts of an earlier run.
 #[test]
-fn what_can_be_read_is_kept_on_demand() {
+fn readable_parts_are_kept_on_request() {
     let sample = sample();
-    let segment = segments_of(&sample.sound, sample.big)[0].clone();
-    let damaged = without(&sample.sound, &segment);
+    let segment = segments_of(&sample.valid, sample.big)[0].clone();
+    let damaged = without(&sample.valid, &segment);
     let place = Place::new();
     std::fs::create_dir(place.destination()).unwrap();
     std::fs::write(place.destination().join("big.damaged"), "another's").unwrap();
@@ -139,23 +139,23 @@ fn what_can_be_read_is_kept_on_demand() {
     assert_eq!(found.len(), 7, "{:?}", found.keys());
 }
 
-/// Under the name of another file they would count as that file, or be replaced by it.
+/// Under the name of another file, the parts would count as that file or be replaced by it.
 #[test]
-fn readable_parts_leave_the_names_of_others() {
+fn readable_parts_never_use_the_names_of_other_files() {
     let mut build = Builder::new();
     let mut root = build.root();
     let big = file(&mut build, &mut root, "big", &big_content());
     file(&mut build, &mut root, "big.damaged-2", b"another");
     build.finish_directory(&root);
-    let sound = container(build.blobs);
-    let segment = segments_of(&sound, big)[0].clone();
-    let damaged = without(&sound, &segment);
+    let valid = container(build.blobs);
+    let segment = segments_of(&valid, big)[0].clone();
+    let damaged = without(&valid, &segment);
     let place = Place::new();
     kept(&place, &damaged, "big.damaged");
     kept(&place, &damaged, "big.damaged-3");
     let found = contents(&place.destination());
     assert_eq!(found["big.damaged-2"], Some(b"another".to_vec()));
-    // Before the other file is extracted.
+    // This happens before the other file is extracted.
     std::fs::remove_file(place.destination().join("big.damaged-2")).unwrap();
     let done = place.extract_with(&damaged, |options| {
         options.keep_damaged = true;
@@ -164,14 +164,14 @@ fn readable_parts_leave_the_names_of_others() {
     done.with_problems(&[("/big", "the readable parts are in big.damaged-4,")]);
 }
 
-/// The readable parts of a damaged file never count as the complete file: neither if the container has a file of
-/// that name, size and time, nor when they were moved to the file's own name.
+/// The readable parts of a damaged file never count as the complete file, even if the container has a file of that
+/// name, size and time, or if they were renamed to the file's own name.
 #[test]
 fn readable_parts_never_count_as_a_complete_file() {
     let sample = sample();
-    let segment = segments_of(&sample.sound, sample.big)[0].clone();
+    let segment = segments_of(&sample.valid, sample.big)[0].clone();
     let place = Place::new();
-    kept(&place, &without(&sample.sound, &segment), "big.damaged");
+    kept(&place, &without(&sample.valid, &segment), "big.damaged");
     let mut build = Builder::new();
     let mut root = build.root();
     for name in ["big", "big.damaged"] {
@@ -188,19 +188,19 @@ fn readable_parts_never_count_as_a_complete_file() {
     }
 }
 
-/// An entry that breaks a rule but can be read is extracted and counted.
+/// An entry that violates a rule but can be read is extracted and counted.
 #[test]
-fn deviations_keep_nothing_back() {
+fn entries_with_deviations_are_extracted() {
     let mut build = Builder::new();
     let mut root = build.root();
     let odd = file(&mut build, &mut root, "odd", b"odd");
     build.finish_directory(&root);
-    let sound = container(build.blobs);
-    let blob = blob_of(&sound, odd);
-    let deviating = changed(&sound, |name, bytes| {
+    let valid = container(build.blobs);
+    let blob = blob_of(&valid, odd);
+    let deviating = changed(&valid, |name, bytes| {
         if name == blob {
             let payload = clfs_format::unwrap(bytes, 1 << 20).unwrap().into_owned();
-            // The first handle's fifth word is 0 in everything that loaders write.
+            // The fifth word of the first handle is 0 in everything that loaders write.
             *bytes = [&[0; 4], &payload[..16], &[1], &payload[17..]].concat();
         }
         true

@@ -11,7 +11,7 @@ use super::fixture::{Place, container, contents, file};
 use crate::support::mounts;
 use crate::support::synthetic::Builder;
 
-/// A file system in memory; unmounted when dropped.
+/// A tmpfs. It is unmounted on drop.
 struct Disk(PathBuf);
 
 impl Disk {
@@ -38,7 +38,7 @@ impl Drop for Disk {
 }
 
 #[test]
-fn a_full_disk_ends_the_run_with_a_sentence() {
+fn a_full_disk_ends_the_run_with_a_message() {
     if !mounts::possible() {
         return;
     }
@@ -65,7 +65,7 @@ fn a_full_disk_ends_the_run_with_a_sentence() {
         "{text}"
     );
     assert!(done.problems.is_empty(), "{:?}", done.problems);
-    // Every file under its own name is complete.
+    // Every file with its final name is complete.
     let found = contents(&place.destination());
     assert!(found.len() > 5 && found.len() < 50);
     for (name, content) in &found {
@@ -77,9 +77,9 @@ fn a_full_disk_ends_the_run_with_a_sentence() {
     assert_eq!(contents(&place.destination()).len(), 50);
 }
 
-/// A hard link to another disk is not possible: the file is downloaded again, and counted.
+/// A hard link to another disk is not possible, so the file is downloaded again and counted.
 #[test]
-fn names_on_two_disks() {
+fn names_on_two_disks_are_copied() {
     if !mounts::possible() {
         return;
     }
@@ -99,7 +99,7 @@ fn names_on_two_disks() {
     let _disk = Disk::mount(&place.destination().join("there"), 2048);
     let done = place.extract(&container(build.blobs)).with_problems(&[]);
     let summary = done.summary;
-    // Names are linked to the one before them, whose disk is not said: at best one for each disk is written.
+    // Names are linked to the name before them, whose disk may vary. At best, one file per disk is written.
     assert!((2..=4).contains(&summary.files), "{summary:?}");
     assert_eq!(summary.files + summary.links, 4);
     assert_eq!(summary.copies, summary.files - 1);
@@ -110,9 +110,9 @@ fn names_on_two_disks() {
     }
 }
 
-/// Disks that are not flushed may lose files: the record keeps its note until all are flushed.
+/// Disks that are not flushed may lose files, so the record keeps its mark until all are flushed.
 #[test]
-fn more_disks_than_are_waited_for() {
+fn files_on_disks_that_are_not_flushed_stay_in_doubt() {
     if !mounts::possible() {
         return;
     }
@@ -138,7 +138,7 @@ fn more_disks_than_are_waited_for() {
             .unwrap()
             == 1
     };
-    // The destination's own is one of 32.
+    // The destination's disk is one of 32.
     let done = place.extract(&sample).with_problems(&[]);
     assert!(done.not_synced && marked());
     disks.truncate(32);

@@ -1,4 +1,4 @@
-//! Extractions in this process, from containers in memory that count requests.
+//! Extractions in this process, from in-memory containers that count requests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::support::synthetic::{Builder, Directory};
 
 pub(crate) type Counted = Arc<Counting<InMemory>>;
 
-/// A container with these blobs.
+/// Returns a container with these blobs.
 pub(crate) fn container(blobs: impl IntoIterator<Item = (String, Vec<u8>)>) -> Counted {
     let memory = InMemory::new();
     let runtime = runtime();
@@ -43,7 +43,7 @@ fn runtime() -> tokio::runtime::Runtime {
 pub(crate) struct Done {
     pub(crate) summary: Summary,
     pub(crate) end: Result<(), ExtractError>,
-    /// Lines for people, sorted.
+    /// The reported lines, sorted.
     pub(crate) problems: Vec<String>,
     pub(crate) in_doubt: bool,
     pub(crate) not_synced: bool,
@@ -100,7 +100,7 @@ impl Observer for Recorder {
     }
 }
 
-/// A folder with a place for a destination, a record, and what must not be touched.
+/// A folder with a destination, a record, and files that must not be changed.
 pub(crate) struct Place {
     folder: tempfile::TempDir,
 }
@@ -120,7 +120,7 @@ impl Place {
         self.path("destination")
     }
 
-    /// Extracts everything, with a record that stays.
+    /// Extracts everything, with a record that is kept.
     pub(crate) fn extract(&self, container: &(impl Container + Clone)) -> Done {
         self.extract_with(container, |_| ())
     }
@@ -133,7 +133,7 @@ impl Place {
         self.extract_until(container, change, Arc::default())
     }
 
-    /// As on a service when single paths are given: each name is requested.
+    /// Extracts single paths as from a service: each name is requested.
     pub(crate) fn extract_paths(
         &self,
         container: &(impl Container + Clone),
@@ -146,7 +146,7 @@ impl Place {
         self.run(container, change, Arc::default(), false)
     }
 
-    /// The same with a flag that stops it.
+    /// Does the same with a flag that stops the extraction.
     pub(crate) fn extract_until(
         &self,
         container: &(impl Container + Clone),
@@ -161,7 +161,7 @@ impl Place {
         container: &(impl Container + Clone),
         change: impl FnOnce(&mut ExtractOptions),
         stop: Arc<StopFlag>,
-        whole: bool,
+        lists_all: bool,
     ) -> Done {
         let mut options = ExtractOptions::new(self.destination(), "memory".to_owned());
         options.record = Some(self.path("record"));
@@ -171,7 +171,7 @@ impl Place {
         let outcome = runtime().block_on(async {
             let open = OpenOptions::default();
             let plan = ListingPlan::Sequential;
-            let reader = Reader::with_container(container, "memory", plan, whole, &open).await;
+            let reader = Reader::with_container(container, "memory", plan, lists_all, &open).await;
             let observer = Arc::clone(&recorder) as Arc<dyn Observer>;
             let counters = Arc::new(Counters::default());
             extract(
@@ -197,7 +197,7 @@ impl Place {
     }
 }
 
-/// A file of that content in a directory under construction.
+/// Adds a file with this content to a directory under construction.
 pub(crate) fn file(
     build: &mut Builder,
     directory: &mut Directory,
@@ -207,7 +207,7 @@ pub(crate) fn file(
     entity(build, directory, FileType::Regular, name, content)
 }
 
-/// Anything but a directory.
+/// Adds an entity other than a directory.
 pub(crate) fn entity(
     build: &mut Builder,
     directory: &mut Directory,
@@ -221,7 +221,7 @@ pub(crate) fn entity(
     handle
 }
 
-/// Paths below a folder, `/` between components, with the content of regular files.
+/// Returns the paths below a folder, with `/` between components, and the content of regular files.
 pub(crate) fn contents(folder: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![(folder.to_path_buf(), String::new())];
@@ -242,14 +242,14 @@ pub(crate) fn contents(folder: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
     found
 }
 
-/// The names of the blobs of an object: the inode's and those it owns.
+/// Returns the blob of an object's inode.
 pub(crate) fn blob_of(container: &Counted, handle: Filehandle) -> String {
     let id = format!("_{handle}.");
     let blobs = container.inner().blobs();
     blobs.into_keys().find(|name| name.contains(&id)).unwrap()
 }
 
-/// The segments of a file in the order of their ids, which is that of their places here.
+/// Returns the segments of a file in the order of their ids, which here is that of their offsets.
 pub(crate) fn segments_of(container: &Counted, handle: Filehandle) -> Vec<String> {
     let owner = format!(".0008.{:016X}.", handle.hash64());
     let blobs = container.inner().blobs();
@@ -258,7 +258,7 @@ pub(crate) fn segments_of(container: &Counted, handle: Filehandle) -> Vec<String
     segments
 }
 
-/// The container without some blobs and with others changed.
+/// Returns the container without some blobs and with others changed.
 pub(crate) fn changed(
     container: &Counted,
     mut change: impl FnMut(&str, &mut Vec<u8>) -> bool,

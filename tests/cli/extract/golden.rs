@@ -1,4 +1,4 @@
-//! Containers of the original loader are extracted as the trees that were loaded.
+//! Extraction restores the source trees from containers of the original loader.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,8 +10,8 @@ use crate::support::tree::{SourceNode, walk_source};
 const TYPE_BITS: u32 = 0o170_000;
 const DIRECTORY: u32 = 0o040_000;
 
-/// With `links` the container holds the links of the tree; otherwise each path is a file of its own.
-fn comes_out(archive: &str, tree: &str, links: bool) {
+/// With `links`, the container has the hard links of the tree; otherwise each path is a separate file.
+fn extracts_as(archive: &str, tree: &str, links: bool) {
     if !needs_root("creating devices") {
         return;
     }
@@ -29,11 +29,11 @@ fn comes_out(archive: &str, tree: &str, links: bool) {
         let same = |node: &SourceNode| {
             let attributes = (node.mode, node.uid, node.gid, node.mtime.0);
             let device = (node.major, node.minor);
-            // Content and target stand for the size, which the list has for files only.
+            // Compare content and target instead of the size, which the list has only for files.
             (attributes, device, node.sha256, node.target.clone())
         };
         assert_eq!(same(node), same(from), "{name}");
-        // The float of the original is off by less than a microsecond (docs/format.md section 7).
+        // The float times of the original are off by less than a microsecond (format.md §7).
         let off = i64::from(node.mtime.1) - i64::from(from.mtime.1);
         assert!(off.abs() < 1000, "{name}: nanoseconds off by {off}");
         if node.mode & TYPE_BITS == DIRECTORY {
@@ -43,7 +43,7 @@ fn comes_out(archive: &str, tree: &str, links: bool) {
             true => {
                 assert_eq!(node.nlink, from.nlink, "{name}");
                 let inode = inodes.entry(from.ino).or_insert(node.ino);
-                assert_eq!(*inode, node.ino, "{name} is no link");
+                assert_eq!(*inode, node.ino, "{name} is not a hard link");
             }
             false => assert_eq!(node.nlink, 1, "{name}"),
         }
@@ -51,21 +51,21 @@ fn comes_out(archive: &str, tree: &str, links: bool) {
 }
 
 #[test]
-fn plain() {
-    comes_out("container-plain.tar.gz", "tree-small.json", false);
+fn a_plain_container_is_extracted_as_its_tree() {
+    extracts_as("container-plain.tar.gz", "tree-small.json", false);
 }
 
 #[test]
-fn lz4() {
-    comes_out("container-lz4-nolinks.tar.gz", "tree-small.json", false);
+fn an_lz4_container_is_extracted_as_its_tree() {
+    extracts_as("container-lz4-nolinks.tar.gz", "tree-small.json", false);
 }
 
 #[test]
-fn lz4_with_hard_links() {
-    comes_out("container-lz4-hardlinks.tar.gz", "tree-small.json", true);
+fn an_lz4_container_with_hard_links_is_extracted_as_its_tree() {
+    extracts_as("container-lz4-hardlinks.tar.gz", "tree-small.json", true);
 }
 
 #[test]
-fn large() {
-    comes_out("container-lz4-large.tar.gz", "tree-large.json.gz", true);
+fn a_large_container_is_extracted_as_its_tree() {
+    extracts_as("container-lz4-large.tar.gz", "tree-large.json.gz", true);
 }

@@ -12,7 +12,7 @@ use super::fixture::{Done, Place, container, contents, entity, file};
 use crate::support::synthetic::{Builder, Directory};
 use crate::support::tree::walk_source;
 
-/// A folder beside the destination that holds what a hostile container would like to change.
+/// Creates a folder next to the destination with the files that a hostile container would try to change.
 fn with_neighbour(place: &Place) {
     let outside = place.path("outside");
     fs::create_dir(&outside).unwrap();
@@ -22,12 +22,12 @@ fn with_neighbour(place: &Place) {
     fs::create_dir(place.destination()).unwrap();
 }
 
-/// Extracts, and asserts that nothing outside of the destination changed, not even a time.
+/// Extracts, and asserts that nothing outside the destination changed, including times.
 fn extract(place: &Place, build: &Builder) -> Done {
     let state = || {
         let mut state = walk_source(&place.path("outside"));
-        let beside = fs::read_dir(place.path("")).unwrap();
-        for item in beside {
+        let entries = fs::read_dir(place.path("")).unwrap();
+        for item in entries {
             let name = item.unwrap().file_name();
             assert!(
                 [
@@ -41,7 +41,7 @@ fn extract(place: &Place, build: &Builder) -> Done {
                 "{name:?} appeared"
             );
         }
-        // Reading changes it.
+        // Reading would change the access time.
         state.values_mut().for_each(|node| node.ino = 0);
         state
     };
@@ -55,7 +55,7 @@ fn names(place: &Place) -> Vec<String> {
     contents(&place.destination()).into_keys().collect()
 }
 
-/// An entry of any name; `finish_directory_thinly` checks none.
+/// Adds an entry with any name. `finish_directory_thinly` does not check names.
 fn raw(build: &mut Builder, directory: &mut Directory, name: &[u8]) -> Filehandle {
     let handle = build.handle(directory.handle, FileType::Regular);
     directory.add(name, handle);
@@ -64,7 +64,7 @@ fn raw(build: &mut Builder, directory: &mut Directory, name: &[u8]) -> Filehandl
 }
 
 #[test]
-fn names_that_lead_elsewhere() {
+fn names_outside_the_destination_are_rejected() {
     let place = Place::new();
     with_neighbour(&place);
     let mut build = Builder::new();
@@ -104,7 +104,7 @@ fn names_that_lead_elsewhere() {
 }
 
 #[test]
-fn a_symlink_and_a_directory_of_one_name() {
+fn a_symlink_and_a_directory_with_the_same_name_do_not_mix() {
     let place = Place::new();
     with_neighbour(&place);
     let outside = place.path("outside");
@@ -140,13 +140,13 @@ fn a_symlink_and_a_directory_of_one_name() {
 }
 
 #[test]
-fn two_files_of_one_name() {
+fn only_one_of_two_files_with_the_same_name_is_extracted() {
     let place = Place::new();
     with_neighbour(&place);
     let mut build = Builder::new();
     let mut root = build.root();
     let mut inner = build.directory(&mut root, "inner");
-    // The same name in another directory is another name.
+    // The same name in another directory is another path.
     for content in ["first", "second", "third"] {
         file(&mut build, &mut root, "twice", content.as_bytes());
     }
@@ -168,7 +168,7 @@ fn two_files_of_one_name() {
 }
 
 #[test]
-fn directories_in_circles_and_twice() {
+fn directories_in_cycles_are_extracted_once() {
     let place = Place::new();
     with_neighbour(&place);
     let mut build = Builder::new();
@@ -197,7 +197,7 @@ fn directories_in_circles_and_twice() {
 }
 
 #[test]
-fn what_stood_there_before_is_not_followed() {
+fn existing_symlinks_are_not_followed() {
     let place = Place::new();
     with_neighbour(&place);
     let (destination, outside) = (place.destination(), place.path("outside"));
@@ -235,10 +235,9 @@ fn what_stood_there_before_is_not_followed() {
     assert_eq!(target, Path::new("new"));
 }
 
-/// The longest name leaves no room for a suffix, and names like those of files under way are names
-/// like any other.
+/// The longest name leaves no space for a suffix. Names that look like those of temporary files are ordinary names.
 #[test]
-fn names_at_the_limits() {
+fn names_at_the_length_limits_are_extracted() {
     let place = Place::new();
     with_neighbour(&place);
     let mut build = Builder::new();
@@ -267,7 +266,7 @@ fn names_at_the_limits() {
     }
 }
 
-/// Targets are written as they are, and lead where they like; nobody follows them.
+/// Targets are written unchanged, may point anywhere, and are not followed.
 #[test]
 fn targets_of_symlinks_are_only_text() {
     let place = Place::new();
@@ -293,7 +292,7 @@ fn targets_of_symlinks_are_only_text() {
     assert_eq!(names(&place), ["up"]);
 }
 
-/// Bytes of VATTR, counted from its start with the length word (docs/format.md section 5).
+/// Sets bytes of VATTR, at an offset from its start with the length word (format.md §5).
 fn with_attribute(build: &mut Builder, handle: Filehandle, at: usize, value: u32) {
     let id = format!("_{handle}.");
     let (_, blob) = build
@@ -309,7 +308,7 @@ fn with_attribute(build: &mut Builder, handle: Filehandle, at: usize, value: u32
 }
 
 #[test]
-fn attributes_that_mean_something_else_to_system_calls() {
+fn attributes_with_a_special_meaning_to_system_calls_are_not_passed() {
     let place = Place::new();
     with_neighbour(&place);
     let mut build = Builder::new();
@@ -318,7 +317,7 @@ fn attributes_that_mean_something_else_to_system_calls() {
     let uid = file(&mut build, &mut root, "uid", b"owner");
     let gid = file(&mut build, &mut root, "gid", b"group");
     build.finish_directory(&root);
-    // UTIME_OMIT as nanoseconds of mtime; the id that chown(2) passes over.
+    // UTIME_OMIT as the nanoseconds of mtime, and the id that chown(2) ignores.
     with_attribute(&mut build, omit, 36, 0x3fff_fffe);
     with_attribute(&mut build, uid, 8, u32::MAX);
     with_attribute(&mut build, gid, 12, u32::MAX);
@@ -331,9 +330,9 @@ fn attributes_that_mean_something_else_to_system_calls() {
     }
 }
 
-/// A size that no segments pay for takes no memory and no disk.
+/// A size without segments uses no memory and no disk space.
 #[test]
-fn sizes_that_are_not_there() {
+fn sizes_without_segments_use_no_resources() {
     let place = Place::new();
     with_neighbour(&place);
     let mut build = Builder::new();
@@ -341,7 +340,7 @@ fn sizes_that_are_not_there() {
     let huge = file(&mut build, &mut root, "huge", b"small");
     file(&mut build, &mut root, "good", b"good");
     build.finish_directory(&root);
-    // The high half of the size.
+    // The upper half of the size.
     with_attribute(&mut build, huge, 20, 0x0fff_ffff);
     let blobs = build.blobs.clone();
     let done = extract(&place, &build).ended();

@@ -1,5 +1,5 @@
-//! Destinations that cannot store everything: names that fold or are rejected, and owners, permissions and links
-//! that are not kept. Every loss is reported, and no useless download is made.
+//! Destinations that cannot store everything: names that fold or are rejected, and owners, permissions and links that
+//! are not kept. Every loss is reported, and nothing is downloaded in vain.
 
 use crate::support::skip::needs_root;
 use std::fs;
@@ -44,9 +44,9 @@ fn folding_names() -> Counted {
     container(build.blobs)
 }
 
-/// Both entries are listed, one of them is extracted, and further runs download nothing.
+/// Both entries are listed, one is extracted, and further runs download nothing.
 #[test]
-fn two_entries_never_land_on_one_name() {
+fn two_entries_are_never_extracted_to_one_name() {
     if !FaultySource::is_possible() {
         return;
     }
@@ -61,7 +61,7 @@ fn two_entries_never_land_on_one_name() {
         let mut extracted = None;
         for run in 0..3 {
             let done = place.extract(&sample).ended();
-            // Four pairs; each entry of a pair is listed.
+            // Four pairs. Both entries of each pair are listed.
             let listed = |name: &str| {
                 let start = format!("/{name}: the destination treats this name and ");
                 done.problems
@@ -86,7 +86,7 @@ fn two_entries_never_land_on_one_name() {
                     assert_eq!(lower, &Some(b"the lower one, which is longer".to_vec()));
                 }
             }
-            // The one that was extracted first stays.
+            // The entry that was extracted first is kept.
             let extracted = extracted.get_or_insert_with(|| found.clone());
             assert_eq!(&found, extracted);
             if run > 0 {
@@ -100,9 +100,9 @@ fn two_entries_never_land_on_one_name() {
     }
 }
 
-/// Given one by one, each path is met in a directory that was not listed.
+/// Each path is specified separately, so its directory is not listed.
 #[test]
-fn single_paths_never_land_on_one_name() {
+fn single_paths_are_never_extracted_to_one_name() {
     if !FaultySource::is_possible() {
         return;
     }
@@ -122,7 +122,7 @@ fn single_paths_never_land_on_one_name() {
     assert_eq!(found["README"], Some(b"the upper one".to_vec()));
 }
 
-/// An existing file under a folded name is not the container's: it stays.
+/// An existing file under a folded name does not belong to the container and is kept.
 #[test]
 fn foreign_files_are_not_replaced_through_another_name() {
     if !FaultySource::is_possible() {
@@ -147,7 +147,7 @@ fn foreign_files_are_not_replaced_through_another_name() {
     assert_eq!(found, b"somebody else's");
 }
 
-/// As above, on a disk whose directories do not show which name the other file has.
+/// As above, on a disk whose directories do not show the name of the other file.
 #[test]
 fn foreign_files_of_an_unknown_name_are_not_replaced() {
     if !needs_root("mounting") {
@@ -175,9 +175,9 @@ fn foreign_files_of_an_unknown_name_are_not_replaced() {
     assert!(!contents(&place.destination()).contains_key("alone"));
 }
 
-/// On an ordinary disk they are two names.
+/// On an ordinary disk, both names exist.
 #[test]
-fn names_that_do_not_fold_all_come_out() {
+fn names_that_do_not_fold_are_all_extracted() {
     let (place, sample) = (Place::new(), folding_names());
     for _ in 0..2 {
         place.extract(&sample).with_problems(&[]);
@@ -186,9 +186,9 @@ fn names_that_do_not_fold_all_come_out() {
     }
 }
 
-/// The reason names the limit, the content is not downloaded, and no name is tried with an empty file.
+/// The reason names the limit, the content is not downloaded, and no name is probed with an empty file.
 #[test]
-fn names_that_cannot_be() {
+fn rejected_names_are_problems_without_a_download() {
     if !FaultySource::is_possible() {
         return;
     }
@@ -211,14 +211,14 @@ fn names_that_cannot_be() {
         ..Limits::default()
     };
     let disk = LimitedDisk::mount(&place.destination(), limits);
-    let says = "the destination's file system rejects this name";
+    let reason = "the destination's file system rejects this name";
     for _ in 0..2 {
         let done = place.extract(&sample).with_problems(&[
-            ("/a:b", says),
-            ("/what?", says),
-            ("/dot.", says),
-            ("/\\xff", says),
-            ("/c:", says),
+            ("/a:b", reason),
+            ("/what?", reason),
+            ("/dot.", reason),
+            ("/\\xff", reason),
+            ("/c:", reason),
         ]);
         assert!(done.summary.content_bytes <= 4, "{done:#?}");
         assert_eq!(contents(&place.destination()).len(), 1);
@@ -241,9 +241,9 @@ fn two_files() -> Counted {
     container(build.blobs)
 }
 
-/// Found out before anything is downloaded, with the option that helps.
+/// Detected before anything is downloaded. The message names the option that helps.
 #[test]
-fn a_destination_that_refuses_owners() {
+fn a_destination_that_rejects_owners_is_detected_first() {
     if !FaultySource::is_possible() {
         return;
     }
@@ -266,17 +266,16 @@ fn a_destination_that_refuses_owners() {
             && text.contains("--no-same-owner"),
         "{text}"
     );
-    // The root, which shows that it is a container.
+    // The root, which identifies the folder as a container.
     assert_eq!(sample.counts().gets.calls - before, 1);
     assert!(contents(&place.destination()).is_empty());
     let done = place.extract_with(&sample, |options| options.owners = Owners::Mine);
     assert_eq!(done.with_problems(&[]).summary.files, 2);
 }
 
-/// Refused later, as where a quota or a mapping of ids concerns some owners only: the content stays, and
-/// the next run downloads nothing.
+/// A quota or an id mapping may reject only some owners. The content is kept, and the next run downloads nothing.
 #[test]
-fn an_owner_that_is_refused_later() {
+fn an_owner_that_is_rejected_later_is_a_problem() {
     if !FaultySource::is_possible() {
         return;
     }
@@ -286,8 +285,8 @@ fn an_owner_that_is_refused_later() {
         ..Limits::default()
     };
     let disk = LimitedDisk::mount(&place.destination(), limits);
-    let says = "it was extracted, but setting its owner failed: Operation not permitted";
-    let problems = [("/one", says), ("/two", says), ("/", says)];
+    let reason = "it was extracted, but setting its owner failed: Operation not permitted";
+    let problems = [("/one", reason), ("/two", reason), ("/", reason)];
     let done = place.extract(&sample).with_problems(&problems);
     assert_eq!(done.summary.files, 2);
     let found = contents(&place.destination());
@@ -300,7 +299,7 @@ fn an_owner_that_is_refused_later() {
         (summary.files, summary.up_to_date, summary.content_bytes),
         (0, 2, 0)
     );
-    // Now they may be given away.
+    // Now changes of the owner are permitted.
     chowns.store(100, std::sync::atomic::Ordering::SeqCst);
     let done = place.extract(&sample).with_problems(&[]);
     assert_eq!((done.summary.files, done.summary.corrected), (0, 2));
@@ -310,7 +309,7 @@ fn an_owner_that_is_refused_later() {
 
 /// One warning for attributes that are stored only in part, and exit status 0.
 #[test]
-fn a_simple_file_system_is_warned_about_once() {
+fn a_simple_file_system_causes_one_warning() {
     if !FaultySource::is_possible() {
         return;
     }
@@ -338,13 +337,13 @@ fn a_simple_file_system_is_warned_about_once() {
     for _ in 0..2 {
         let ran = extract().expect(0);
         assert_eq!(ran.stderr.matches("warning:").count(), 1, "{ran:#?}");
-        for said in [
+        for message in [
             "permissions are not kept",
             "hard links become separate files",
             "symlinks are skipped",
             "only in upper and lower case are the same name",
         ] {
-            assert!(ran.stderr.contains(said), "{said}: {ran:#?}");
+            assert!(ran.stderr.contains(message), "{message}: {ran:#?}");
         }
         assert!(!ran.stderr.contains("times are"), "{ran:#?}");
     }
@@ -354,9 +353,9 @@ fn a_simple_file_system_is_warned_about_once() {
     assert_eq!(contents(&out)["same"], Some(b"one".to_vec()));
 }
 
-/// A symlink is a problem of its own where there are none.
+/// If the destination has no symlinks, each symlink is a separate problem.
 #[test]
-fn what_cannot_be_made_is_a_problem() {
+fn entries_that_cannot_be_created_are_problems() {
     if !FaultySource::is_possible() {
         return;
     }

@@ -1,5 +1,5 @@
-//! A file system in memory that holds less than a disk of this machine does, mounted with FUSE: names
-//! fold, owners are refused, and so on.
+//! An in-memory file system with fewer features than the disks of this machine, mounted with FUSE: names fold, owners
+//! are rejected, and so on.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -19,20 +19,20 @@ use fuser::{
 
 const NOT_CACHED: Duration = Duration::ZERO;
 
-/// What it does not hold.
+/// The missing features.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
-    /// Names that differ in the case of ASCII letters are one.
+    /// Names that differ only in the case of ASCII letters are the same.
     pub(crate) folds_case: bool,
-    /// `:`, `?`, bytes that are no UTF-8, and a dot at the end.
+    /// Rejects `:`, `?`, bytes that are not UTF-8, and a dot at the end.
     pub(crate) refuses_names: bool,
     /// Directories list other inode numbers than `stat` returns.
     pub(crate) lists_other_inodes: bool,
-    /// Permissions other than 0755 and hard links, symlinks, fifos.
+    /// Rejects permissions other than 0755 and hard links, symlinks, fifos.
     pub(crate) is_simple: bool,
-    /// renameat2(2) takes no flags.
+    /// renameat2(2) accepts no flags.
     pub(crate) has_no_flags: bool,
-    /// So many calls of chown(2) may succeed; negative: all.
+    /// The number of calls of chown(2) that succeed; negative: all.
     pub(crate) chowns: Option<AtomicI64>,
     /// The names under which entries were created.
     pub(crate) created: Mutex<Vec<Vec<u8>>>,
@@ -89,7 +89,7 @@ impl Tree {
         number
     }
 
-    /// The stored name and the inode that a name leads to.
+    /// Returns the stored name and the inode for a name.
     fn find(&self, parent: u64, name: &[u8]) -> Option<(Vec<u8>, u64)> {
         let names = &self.nodes[&parent].names;
         let is_it = |stored: &[u8]| match self.limits.folds_case {
@@ -198,7 +198,7 @@ impl Filesystem for Mounted {
         let node = tree.nodes.get_mut(&number.0).unwrap();
         let owner = uid.or(gid).is_some();
         if owner && let Some(left) = &limits.chowns {
-            // Less than none are left: refused.
+            // Rejected if no calls remain.
             if left.load(SeqCst) == 0 {
                 return reply.error(Errno::EPERM);
             }
@@ -401,7 +401,7 @@ impl Filesystem for Mounted {
     }
 }
 
-/// The mounted file system; unmounted when dropped.
+/// The mounted file system. It is unmounted on drop.
 pub(crate) struct LimitedDisk {
     path: PathBuf,
     pub(crate) limits: Arc<Limits>,

@@ -1,4 +1,4 @@
-//! Memory stays bounded whatever the tree: peaks of resident memory are asserted, not times.
+//! Memory is bounded for any tree. The peak of resident memory is checked, not the time.
 
 use std::fs;
 use std::process::{Child, Stdio};
@@ -9,14 +9,14 @@ use super::fixture::file;
 use crate::support::command::{Scratch, clfsload};
 use crate::support::synthetic::Builder;
 
-/// What bounds allow: 64 inodes, two databases with caches of 2 and 16 MiB, stacks of 64 threads, and
-/// what the allocator keeps for them.
+/// The sum of the limits: 64 inodes, two databases with caches of 2 and 16 MiB, stacks of 64 threads, and the
+/// allocator's reserve for them.
 const PEAK_SMALL: u64 = 128 << 20;
-/// In addition 160 MiB of segments in flight, and memory that the allocator keeps.
+/// Additionally, 160 MiB of segments in flight, and the allocator's reserve.
 const PEAK_LARGE: u64 = 384 << 20;
 
-/// Waits for the process, and returns its peak of resident memory: proc_pid_status(5), `VmHWM`,
-/// which only grows, so that the last look is nearly the last word.
+/// Waits for the process and returns its peak resident memory (proc_pid_status(5), `VmHWM`). The value only grows,
+/// so the last sample is close to the final value.
 fn watch(mut child: Child) -> (u64, bool) {
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
@@ -51,7 +51,7 @@ fn extract(what: &str, scratch: &Scratch, bound: u64) -> String {
     let errors = fs::read_to_string(errors).unwrap();
     assert!(succeeded, "{what}: {errors}");
     println!("{what}: peak {:.1} MiB", peak as f64 / f64::from(1 << 20));
-    assert!(peak > 1 << 20, "{what}: the peak was not seen");
+    assert!(peak > 1 << 20, "{what}: the peak was not measured");
     assert!(peak < bound, "{what}: a peak of {peak} bytes");
     fs::read_to_string(output).unwrap()
 }
@@ -63,9 +63,9 @@ fn write(scratch: &Scratch, build: Builder) {
     }
 }
 
-/// One directory of 60,000 entries, 200 of 200, and 1,000 names of one file.
+/// One directory of 60,000 entries, 200 directories of 200 entries, and 1,000 names of one file.
 #[test]
-fn very_many_small_entries() {
+fn memory_is_bounded_with_many_small_entries() {
     let scratch = Scratch::in_memory();
     let mut build = Builder::new();
     let mut root = build.root();
@@ -102,11 +102,11 @@ fn very_many_small_entries() {
     assert!(again.contains("101,000 already up to date"), "{again}");
 }
 
-/// Levels of a deep tree; the command may hold fewer descriptors.
+/// The depth of a tree; more than the number of descriptors that the command may open.
 const LEVELS: usize = 1000;
 
 #[test]
-fn a_deep_tree_with_few_descriptors() {
+fn a_deep_tree_is_extracted_with_few_descriptors() {
     let scratch = Scratch::in_memory();
     let mut build = Builder::new();
     let mut above = vec![build.root()];
@@ -119,7 +119,7 @@ fn a_deep_tree_with_few_descriptors() {
     }
     build.finish_directory(&above.pop().unwrap());
     write(&scratch, build);
-    // Both limits, so that the command cannot raise the soft one.
+    // Both limits are set, so that the command cannot raise the soft limit.
     let output = std::process::Command::new("sh")
         .arg("-c")
         .arg("ulimit -S -n 256 && ulimit -H -n 256 && exec \"$@\"")
@@ -131,13 +131,13 @@ fn a_deep_tree_with_few_descriptors() {
         ])
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let message = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
     assert!(
-        said.contains("1,000 files") && said.contains("1,001 directories"),
-        "{said}"
+        message.contains("1,000 files") && message.contains("1,001 directories"),
+        "{message}"
     );
-    // One whose attributes were set long after it was closed.
+    // A directory whose attributes were set long after it was closed.
     let middle = scratch.path("out").join("d/".repeat(LEVELS / 2));
     let metadata = fs::metadata(middle).unwrap();
     assert_eq!(
@@ -146,9 +146,9 @@ fn a_deep_tree_with_few_descriptors() {
     );
 }
 
-/// Files that do not fit into memory together, of segments that compress to nothing.
+/// Files that together do not fit into memory, with segments that compress to almost nothing.
 #[test]
-fn large_files_side_by_side() {
+fn memory_is_bounded_with_concurrent_large_files() {
     let scratch = Scratch::in_memory();
     let mut build = Builder::new();
     let mut root = build.root();

@@ -1,7 +1,9 @@
-//! `clfsload extract` with sound, damaged and hostile containers.
+//! `clfsload extract` with valid, damaged and hostile containers.
 
+mod arguments;
 mod damage;
 mod disks;
+mod existing;
 mod fixture;
 mod golden;
 mod hostile;
@@ -11,6 +13,4 @@ mod memory;
 mod repair;
 mod resume;
 mod round_trip;
-mod standing;
 mod users;
-mod words;

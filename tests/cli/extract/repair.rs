@@ -1,4 +1,4 @@
-//! Repaired containers: entries that an earlier run read from damaged blobs are read again, and no others.
+//! Repaired containers: only entries that an earlier run read from damaged blobs are read again.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -14,7 +14,7 @@ use super::fixture::{Counted, Place, blob_of, changed, container, entity, file, 
 use crate::support::synthetic::Builder;
 
 struct Sample {
-    sound: Counted,
+    valid: Counted,
     small: Filehandle,
     big: Filehandle,
     link: Filehandle,
@@ -32,14 +32,14 @@ fn sample() -> Sample {
     file(&mut build, &mut root, "other", b"not damaged");
     build.finish_directory(&root);
     Sample {
-        sound: container(build.blobs),
+        valid: container(build.blobs),
         small,
         big,
         link,
     }
 }
 
-/// The blob with another payload, not compressed.
+/// Returns the blob with another payload, uncompressed.
 fn rewritten(blob: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut payload = clfs_format::unwrap(blob, 1 << 24).unwrap().into_owned();
     change(&mut payload);
@@ -51,10 +51,10 @@ fn replace(payload: &mut [u8], from: &[u8], to: &[u8]) {
     payload[at..at + to.len()].copy_from_slice(to);
 }
 
-/// Offset of the attributes of an inode: a handle's 20 bytes and a length word come before.
+/// The offset of the attributes of an inode, after a handle's 20 bytes and a length word.
 const ATTRIBUTES: usize = 24;
 
-/// Sets the bytes at `at` in the attributes (docs/format.md section 5).
+/// Sets the bytes at `at` in the attributes (format.md §5).
 fn set(payload: &mut [u8], at: usize, value: &[u8]) {
     let at = ATTRIBUTES + at;
     payload[at..at + value.len()].copy_from_slice(value);
@@ -69,8 +69,8 @@ fn with_blob(container: &Counted, blob: &str, change: impl Fn(&mut Vec<u8>)) -> 
     })
 }
 
-/// Every attribute of an extracted entry, and a symlink's target.
-fn look(path: &Path) -> (u32, (u32, u32), [i64; 4], u64, Vec<u8>) {
+/// Returns every attribute of an extracted entry, and a symlink's target.
+fn attributes_of(path: &Path) -> (u32, (u32, u32), [i64; 4], u64, Vec<u8>) {
     let metadata = fs::symlink_metadata(path).unwrap();
     let content = match metadata.is_symlink() {
         true => fs::read_link(path)
@@ -95,12 +95,16 @@ fn look(path: &Path) -> (u32, (u32, u32), [i64; 4], u64, Vec<u8>) {
     )
 }
 
-fn assert_right(place: &Place, sound: &Counted) {
+fn assert_correct(place: &Place, valid: &Counted) {
     let fresh = Place::new();
-    fresh.extract(sound).with_problems(&[]);
+    fresh.extract(valid).with_problems(&[]);
     for name in ["big", "small", "link", "other"] {
         let at = |place: &Place| place.destination().join(name);
-        assert_eq!(look(&at(place)), look(&at(&fresh)), "{name}");
+        assert_eq!(
+            attributes_of(&at(place)),
+            attributes_of(&at(&fresh)),
+            "{name}"
+        );
     }
     for name in ["big", "small", "other"] {
         let read = |place: &Place| fs::read(place.destination().join(name)).unwrap();
@@ -108,18 +112,18 @@ fn assert_right(place: &Place, sound: &Counted) {
     }
 }
 
-/// A blob and what becomes of its payload.
+/// A blob, and the change to its payload.
 type Damage<'a> = (&'a str, &'a dyn Fn(&mut Vec<u8>));
 
-/// Nothing of the damage breaks a rule or changes a size or a time of modification.
+/// The damage violates no rule and changes no size or modification time.
 #[test]
 fn a_repaired_blob_is_read_again() {
     let sample = sample();
     let (small, link) = (
-        blob_of(&sample.sound, sample.small),
-        blob_of(&sample.sound, sample.link),
+        blob_of(&sample.valid, sample.small),
+        blob_of(&sample.valid, sample.link),
     );
-    let segment = segments_of(&sample.sound, sample.big)[0].clone();
+    let segment = segments_of(&sample.valid, sample.big)[0].clone();
     let damages: [Damage<'_>; 6] = [
         (&small, &|payload| {
             replace(payload, b"the content", b"THE CONTENT")
@@ -139,26 +143,26 @@ fn a_repaired_blob_is_read_again() {
     ];
     for (number, (blob, damage)) in damages.into_iter().enumerate() {
         let place = Place::new();
-        let damaged = with_blob(&sample.sound, blob, damage);
+        let damaged = with_blob(&sample.valid, blob, damage);
         let done = place.extract(&damaged).with_problems(&[]);
         assert_eq!(done.summary.deviating, 0, "{number}");
-        let gets = sample.sound.counts().gets.calls;
-        let done = place.extract(&sample.sound).with_problems(&[]);
+        let gets = sample.valid.counts().gets.calls;
+        let done = place.extract(&sample.valid).with_problems(&[]);
         let summary = done.summary;
         assert_eq!(
             summary.files + summary.symlinks + summary.up_to_date,
             4,
             "{number}: {summary:?}"
         );
-        // The root, and the inode; the segment of `big` too: compared until it differs, and downloaded then.
-        let gets = sample.sound.counts().gets.calls - gets;
+        // The root and the inode, and the segment of `big`, which is compared until it differs and then downloaded.
+        let gets = sample.valid.counts().gets.calls - gets;
         match number {
             5 => assert_eq!(gets, 4),
             _ => assert_eq!(gets, 2, "{number}"),
         }
-        assert_right(&place, &sample.sound);
-        // Now it is known.
-        let done = place.extract(&sample.sound).with_problems(&[]);
+        assert_correct(&place, &sample.valid);
+        // Now the record contains it.
+        let done = place.extract(&sample.valid).with_problems(&[]);
         assert_eq!(
             (done.summary.up_to_date, done.summary.compared),
             (4, 0),
@@ -179,36 +183,36 @@ fn a_repaired_directory_gets_its_attributes() {
     let inner = build.directory(&mut root, "inner");
     build.finish_directory(&inner);
     build.finish_directory(&root);
-    let sound = container(build.blobs);
+    let valid = container(build.blobs);
     let damages: [(usize, &[u8]); 3] = [
         (0, &0o040_700_u16.to_le_bytes()),
         (8, &4321_u32.to_le_bytes()),
         (32, &1_000_000_u32.to_le_bytes()),
     ];
     let fresh = Place::new();
-    fresh.extract(&sound).with_problems(&[]);
-    let at = |place: &Place| look(&place.destination().join("inner"));
+    fresh.extract(&valid).with_problems(&[]);
+    let at = |place: &Place| attributes_of(&place.destination().join("inner"));
     for (offset, value) in damages {
         let place = Place::new();
-        let blob = blob_of(&sound, inner.handle);
-        let damaged = with_blob(&sound, &blob, |payload| set(payload, offset, value));
+        let blob = blob_of(&valid, inner.handle);
+        let damaged = with_blob(&valid, &blob, |payload| set(payload, offset, value));
         place.extract(&damaged).with_problems(&[]);
-        place.extract(&sound).with_problems(&[]);
+        place.extract(&valid).with_problems(&[]);
         assert_eq!(at(&place), at(&fresh), "{offset}");
     }
 }
 
-/// The damage breaks a rule as well: it is never taken for done, in no run.
+/// The damage also violates a rule, so no run records the entry as complete.
 #[test]
-fn what_broke_a_rule_is_never_remembered() {
+fn entries_that_violate_a_rule_are_never_recorded_as_complete() {
     let sample = sample();
-    // The first handle's fifth word is 0 in everything that loaders write.
+    // The fifth word of the first handle is 0 in everything that loaders write.
     let odd = |payload: &mut Vec<u8>| payload[16] = 1;
-    let small = blob_of(&sample.sound, sample.small);
-    let segment = segments_of(&sample.sound, sample.big)[0].clone();
+    let small = blob_of(&sample.valid, sample.small);
+    let segment = segments_of(&sample.valid, sample.big)[0].clone();
     for blob in [&small, &segment] {
         let place = Place::new();
-        let deviating = with_blob(&sample.sound, blob, odd);
+        let deviating = with_blob(&sample.valid, blob, odd);
         let done = place.extract(&deviating).with_problems(&[]);
         assert_eq!(done.summary.files, 3);
         for _ in 0..2 {
@@ -220,19 +224,19 @@ fn what_broke_a_rule_is_never_remembered() {
                 "{blob}"
             );
         }
-        let done = place.extract(&sample.sound).with_problems(&[]);
+        let done = place.extract(&sample.valid).with_problems(&[]);
         assert_eq!((done.summary.up_to_date, done.summary.compared), (4, 1));
-        let done = place.extract(&sample.sound).with_problems(&[]);
+        let done = place.extract(&sample.valid).with_problems(&[]);
         assert_eq!((done.summary.up_to_date, done.summary.compared), (4, 0));
     }
 }
 
-/// Where the container is not listed, the names of the segments are requested instead.
+/// If the container is not listed, the names of the segments are requested instead.
 #[test]
-fn without_a_list_of_names() {
+fn a_repaired_blob_is_read_again_without_a_list_of_names() {
     let sample = sample();
-    let segment = segments_of(&sample.sound, sample.big)[0].clone();
-    let damaged = with_blob(&sample.sound, &segment, |payload| {
+    let segment = segments_of(&sample.valid, sample.big)[0].clone();
+    let damaged = with_blob(&sample.valid, &segment, |payload| {
         let last = payload.len() / 2;
         payload[last] ^= 1;
     });
@@ -240,32 +244,32 @@ fn without_a_list_of_names() {
     let paths = ["big", "small", "link", "other"];
     place.extract_paths(&damaged, &paths).with_problems(&[]);
     let done = place
-        .extract_paths(&sample.sound, &paths)
+        .extract_paths(&sample.valid, &paths)
         .with_problems(&[]);
     assert_eq!((done.summary.files, done.summary.up_to_date), (1, 3));
-    assert_right(&place, &sample.sound);
+    assert_correct(&place, &sample.valid);
     let done = place
-        .extract_paths(&sample.sound, &paths)
+        .extract_paths(&sample.valid, &paths)
         .with_problems(&[]);
     let summary = done.summary;
     assert_eq!(
         (summary.up_to_date, summary.content_bytes, summary.compared),
         (4, 0, 0)
     );
-    // For the one that has a segment; the others are known by their own blobs.
+    // For the file that has a segment. The others are identified by their inode blobs.
     assert_eq!(summary.inodes_downloaded, 1);
 }
 
-/// In a folder, a blob that was repaired in place has the same size, time and inode: its change time differs.
+/// In a folder, a blob that was repaired in place has the same size, time and inode. Only its ctime differs.
 #[test]
-fn in_a_folder() {
+fn a_repaired_blob_in_a_folder_is_read_again() {
     let sample = sample();
     let place = Place::new();
     let folder = place.path("container");
     fs::create_dir(&folder).unwrap();
-    let small = blob_of(&sample.sound, sample.small);
+    let small = blob_of(&sample.valid, sample.small);
     let mut right = Vec::new();
-    for (name, body) in sample.sound.inner().blobs() {
+    for (name, body) in sample.valid.inner().blobs() {
         let mut bytes = body.bytes.to_vec();
         if name == small {
             right = rewritten(&bytes, |_| ());
@@ -288,17 +292,17 @@ fn in_a_folder() {
     let done = place.extract(&opened).with_problems(&[]);
     assert_eq!((done.summary.files, done.summary.up_to_date), (1, 3));
     assert_eq!(opened.counts().gets.calls - gets, 2);
-    assert_right(&place, &sample.sound);
+    assert_correct(&place, &sample.valid);
 }
 
-/// The damaged file could not be read at all; what stood there from before stays, and is read again.
+/// The damaged file could not be read. The existing local file was kept, and is read again.
 #[test]
-fn what_could_not_be_read_is_read_when_it_can_be() {
+fn an_unreadable_file_is_read_after_its_repair() {
     let sample = sample();
     let place = Place::new();
-    place.extract(&sample.sound).with_problems(&[]);
-    let segment = segments_of(&sample.sound, sample.big)[0].clone();
-    let damaged = changed(&sample.sound, |name, _| name != segment);
+    place.extract(&sample.valid).with_problems(&[]);
+    let segment = segments_of(&sample.valid, sample.big)[0].clone();
+    let damaged = changed(&sample.valid, |name, _| name != segment);
     for _ in 0..2 {
         let done = place
             .extract(&damaged)
@@ -307,13 +311,13 @@ fn what_could_not_be_read_is_read_when_it_can_be() {
     }
     let path = place.destination().join("big");
     assert!(fs::read(&path).unwrap() == vec![7; BIG]);
-    let done = place.extract(&sample.sound).with_problems(&[]);
+    let done = place.extract(&sample.valid).with_problems(&[]);
     assert_eq!((done.summary.up_to_date, done.summary.files), (4, 0));
 }
 
-/// Only the directory's blob changes: what a stamp showed was shown of another local file.
+/// Only the directory's blob changes. The stamp in the record belongs to another local file.
 #[test]
-fn names_that_were_exchanged_are_not_taken_for_each_other() {
+fn exchanged_names_are_not_mistaken_for_each_other() {
     let mut build = Builder::new();
     let mut root = build.root();
     let one = file(&mut build, &mut root, "one", b"11111");
@@ -332,7 +336,7 @@ fn names_that_were_exchanged_are_not_taken_for_each_other() {
         let read = |name| fs::read_to_string(place.destination().join(name)).unwrap();
         assert_eq!((&*read("one"), &*read("two")), expected);
     }
-    // Now it is known.
+    // Now the record contains it.
     let done = place.extract(&second).with_problems(&[]);
     assert_eq!(
         (done.summary.up_to_date, done.summary.inodes_downloaded),
@@ -340,7 +344,7 @@ fn names_that_were_exchanged_are_not_taken_for_each_other() {
     );
 }
 
-/// A run over some names of an inode says nothing of the files under its other names.
+/// A run over some names of an inode says nothing about the files under its other names.
 #[test]
 fn further_names_of_a_repaired_inode_are_read_again() {
     let mut build = Builder::new();
@@ -356,8 +360,8 @@ fn further_names_of_a_repaired_inode_are_read_again() {
         build.finish_directory(folder);
     }
     build.finish_directory(&root);
-    let sound = container(build.blobs);
-    let damaged = with_blob(&sound, &blob_of(&sound, handle), |payload| {
+    let valid = container(build.blobs);
+    let damaged = with_blob(&valid, &blob_of(&valid, handle), |payload| {
         replace(payload, b"the content", b"THE CONTENT");
     });
     let place = Place::new();
@@ -365,12 +369,12 @@ fn further_names_of_a_repaired_inode_are_read_again() {
     for part in ["d1", "d2"] {
         let path = TreePath::parse(part.as_bytes());
         place
-            .extract_with(&sound, |options| options.paths = vec![path])
+            .extract_with(&valid, |options| options.paths = vec![path])
             .with_problems(&[]);
         let read = fs::read_to_string(place.destination().join(part).join("name")).unwrap();
         assert_eq!(read, "the content", "{part}");
     }
-    place.extract(&sound).with_problems(&[]);
+    place.extract(&valid).with_problems(&[]);
     let inode = |part: &str| place.destination().join(part).join("name");
     let inode = |part| fs::metadata(inode(part)).unwrap().ino();
     assert_eq!(inode("d1"), inode("d2"), "not linked any more");

@@ -1,4 +1,4 @@
-//! Interrupted runs resume, and request only what is missing.
+//! Interrupted runs resume, and request only missing blobs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,9 +21,9 @@ use crate::support::synthetic::Builder;
 use crate::support::tree::walk_source;
 
 const FILES: usize = 400;
-/// Of them those with a second segment, which is a blob of its own.
+/// The number of files with a second segment, which is a separate blob.
 const LARGE: usize = 40;
-/// Each of them is one blob.
+/// Each directory is one blob.
 const DIRECTORIES: u64 = 3;
 
 fn sample() -> Counted {
@@ -51,13 +51,13 @@ fn is_large(number: usize) -> bool {
     number.is_multiple_of(FILES / LARGE)
 }
 
-/// Blobs of the file of that name.
+/// Returns the number of blobs of the file with that name.
 fn blobs(path: &str) -> u64 {
     let number = path.rsplit('/').next().unwrap().parse().unwrap();
     1 + u64::from(is_large(number))
 }
 
-/// The number of blobs of the files in the destination.
+/// Returns the number of blobs of the files in the destination.
 fn extracted(place: &Place) -> u64 {
     let found = contents(&place.destination());
     let files = found.iter().filter(|(_, content)| content.is_some());
@@ -70,19 +70,19 @@ fn gets(container: &Counted, work: impl FnOnce()) -> u64 {
     container.counts().gets.calls - before
 }
 
-/// What happens at a get of a certain number.
+/// The event at the get with a certain number.
 #[derive(Clone, Debug)]
 enum Then {
-    /// The container is gone from then on.
+    /// The container fails from then on.
     Fail,
-    /// The run is asked to stop.
+    /// The run is requested to stop.
     Stop(Arc<StopFlag>),
 }
 
 #[derive(Clone, Debug)]
 struct Interrupted {
     inner: Counted,
-    gone: Arc<InMemory>,
+    failing: Arc<InMemory>,
     at: u64,
     gets: Arc<AtomicU64>,
     then: Then,
@@ -90,11 +90,11 @@ struct Interrupted {
 
 impl Interrupted {
     fn new(inner: &Counted, at: u64, then: Then) -> Self {
-        let gone = InMemory::new();
-        gone.remove_container();
+        let failing = InMemory::new();
+        failing.remove_container();
         Interrupted {
             inner: Arc::clone(inner),
-            gone: Arc::new(gone),
+            failing: Arc::new(failing),
             at,
             gets: Arc::default(),
             then,
@@ -115,7 +115,7 @@ impl Container for Interrupted {
     async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
         if self.gets.fetch_add(1, SeqCst) >= self.at {
             match &self.then {
-                Then::Fail => return self.gone.get(name, at_most).await,
+                Then::Fail => return self.failing.get(name, at_most).await,
                 Then::Stop(stop) => stop.request(),
             }
         }
@@ -144,7 +144,7 @@ fn no_leftovers(place: &Place) {
     );
 }
 
-fn goes_on(then: impl Fn() -> (Then, Arc<StopFlag>), expected: fn(&ExtractError) -> bool) {
+fn resumes_after(then: impl Fn() -> (Then, Arc<StopFlag>), expected: fn(&ExtractError) -> bool) {
     let sample = sample();
     let (reference, place) = (Place::new(), Place::new());
     let all = gets(&sample, || {
@@ -160,7 +160,7 @@ fn goes_on(then: impl Fn() -> (Then, Arc<StopFlag>), expected: fn(&ExtractError)
         assert!(done.problems.is_empty(), "{:?}", done.problems);
         no_leftovers(&place);
     }
-    // Inodes that were fetched and whose files were not written are fetched again.
+    // Inodes that were fetched but whose files were not written are fetched again.
     let complete = extracted(&place);
     assert!(complete > 50, "{complete}");
     let second = gets(&sample, || {
@@ -187,16 +187,16 @@ fn assert_same_tree(place: &Place, reference: &Place) {
 }
 
 #[test]
-fn after_the_container_failed() {
-    goes_on(
+fn an_extraction_resumes_after_the_container_failed() {
+    resumes_after(
         || (Then::Fail, Arc::default()),
         |error| matches!(error, ExtractError::Read(_)),
     );
 }
 
 #[test]
-fn after_it_was_stopped() {
-    goes_on(
+fn an_extraction_resumes_after_a_stop() {
+    resumes_after(
         || {
             let stop = Arc::<StopFlag>::default();
             (Then::Stop(Arc::clone(&stop)), stop)
@@ -205,9 +205,9 @@ fn after_it_was_stopped() {
     );
 }
 
-/// Without a record nothing shows what the files were written from: they are compared, and stay.
+/// Without a record, the origin of the files is unknown: they are compared and kept.
 #[test]
-fn without_a_record() {
+fn an_extraction_resumes_without_a_record() {
     let (sample, place) = (sample(), Place::new());
     place.extract(&sample).with_problems(&[]);
     fs::remove_file(place.path("record")).unwrap();
@@ -230,12 +230,12 @@ fn without_a_record() {
     assert_eq!(known, DIRECTORIES);
 }
 
-/// After a crash of the machine sizes and times prove nothing.
+/// After a system crash, sizes and times prove nothing.
 #[test]
-fn after_the_machine_was_started_anew() {
+fn files_are_compared_after_a_reboot() {
     let (sample, place) = (sample(), Place::new());
     place.extract(&sample).with_problems(&[]);
-    // As a run leaves it that was killed in an earlier life of the machine.
+    // The record as left by a run that was killed before the last boot.
     let record = rusqlite::Connection::open(place.path("record")).unwrap();
     let sql = "INSERT INTO about VALUES ('unstored', 'another boot')";
     record.execute(sql, []).unwrap();
@@ -255,9 +255,9 @@ fn after_the_machine_was_started_anew() {
     assert!(!place.extract(&sample).with_problems(&[]).in_doubt);
 }
 
-/// A run was killed while it made its record, and perhaps the machine went down with it.
+/// A run was killed while it created its record, possibly by a system crash.
 #[test]
-fn after_a_kill_before_the_record_was_made() {
+fn an_extraction_resumes_after_a_kill_before_the_record_was_created() {
     let (sample, place) = (sample(), Place::new());
     fs::write(place.path("record"), "").unwrap();
     assert!(!place.extract(&sample).with_problems(&[]).in_doubt);
@@ -269,16 +269,16 @@ fn after_a_kill_before_the_record_was_made() {
     let interrupted = Interrupted::new(&sample, 60, Then::Stop(Arc::clone(&stop)));
     let done = place.extract_until(&interrupted, |_| (), stop);
     assert!(done.in_doubt && done.end.is_err());
-    // What was not compared is in doubt still.
+    // Files that were not compared are still in doubt.
     let done = place.extract(&sample).with_problems(&[]);
     assert!(done.in_doubt);
     assert_eq!(done.summary.up_to_date, FILES as u64);
     assert!(!place.extract(&sample).with_problems(&[]).in_doubt);
 }
 
-/// The process is killed several times; the next run extracts everything.
+/// The process is killed several times. The next run extracts everything.
 #[test]
-fn after_kills() {
+fn an_extraction_resumes_after_kills() {
     let scratch = Scratch::in_memory();
     for directory in 0..20 {
         let directory = scratch.source().join(directory.to_string());
@@ -345,7 +345,7 @@ fn after_kills() {
             path.escape_ascii()
         );
     }
-    // No token of a killed run is kept.
+    // No token of a killed run remains.
     let record = rusqlite::Connection::open(scratch.path("record")).unwrap();
     let sql = "SELECT count(*) FROM attempt";
     let tokens = record.query_row(sql, [], |row| row.get::<_, i64>(0));

@@ -1,4 +1,4 @@
-//! A tree with every kind of entry is loaded and extracted with the commands, and is the same afterwards.
+//! A tree with every kind of entry is unchanged after a load and an extraction.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -9,7 +9,7 @@ use clfs_format::Timestamp;
 use crate::support::command::{Scratch, run};
 use crate::support::tree::{SourceNode, full, is_superuser, walk_source};
 
-/// A file with data at its start, around the borders of segments, and at its end.
+/// A file with data at its start, at the boundaries of segments, and at its end.
 const SPARSE_SIZE: u64 = 60_000_001;
 const ISLANDS: [u64; 5] = [0, 16_380, 20 << 20, (40 << 20) - 3, SPARSE_SIZE - 100];
 
@@ -51,7 +51,7 @@ fn differences(
     differences
 }
 
-/// Paths of one inode stay paths of one inode.
+/// Asserts that paths of one inode are still paths of one inode.
 fn assert_same_links(
     source: &BTreeMap<Vec<u8>, SourceNode>,
     found: &BTreeMap<Vec<u8>, SourceNode>,
@@ -63,7 +63,7 @@ fn assert_same_links(
         }
         let node = &found[path];
         groups.entry(from.ino).or_default().insert(node.ino);
-        // The format holds 1023 links; a file with more becomes several.
+        // The format permits 1,023 links; a file with more becomes several.
         if from.nlink <= 1023 {
             assert_eq!(node.nlink, from.nlink, "{}", path.escape_ascii());
         }
@@ -77,7 +77,7 @@ fn assert_same_links(
 }
 
 #[test]
-fn the_full_tree() {
+fn the_full_tree_survives_a_round_trip() {
     let scratch = Scratch::new();
     full(&scratch.source());
     sparse(&scratch);
@@ -104,12 +104,12 @@ fn the_full_tree() {
     let mut lines = first.stdout.lines();
     assert!(lines.any(|line| line.starts_with("0 already up to date")));
 
-    // Five islands of at most two blocks, and one block of the file system for its own purposes.
+    // Five islands of at most two blocks, and one block for the file system's metadata.
     let blocks = |name| std::fs::metadata(destination.join(name)).unwrap().blocks();
     assert!(blocks("sparse") * 512 < 64 << 10, "{}", blocks("sparse"));
     assert_eq!(blocks("only-a-hole"), 0);
 
-    // Nothing is left to do, and nothing is done.
+    // Another run has nothing to do and changes nothing.
     let again = extract().expect(0);
     assert!(
         again

@@ -1,4 +1,4 @@
-//! Extraction by somebody who is not the superuser.
+//! Extraction by a user other than root.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -10,14 +10,14 @@ use crate::support::command::{Ran, Scratch};
 use crate::support::skip::needs_root;
 use crate::support::tree::{full, walk_source};
 
-/// nobody
+/// The user nobody.
 const USER: u32 = 65_534;
 
-/// A copy of the command that this user may run.
+/// Returns a copy of the command that this user may run.
 fn command_for_all(scratch: &Scratch) -> PathBuf {
     let command = scratch.path("clfsload");
-    // In a process of its own: a child that another test forks meanwhile would inherit the open copy, and execve(2)
-    // would fail with ETXTBSY.
+    // Copied by a separate process: a child that another test forks meanwhile would inherit the open copy, and
+    // execve(2) would fail with ETXTBSY.
     let copied = Command::new("cp")
         .arg(env!("CARGO_BIN_EXE_clfsload"))
         .arg(&command)
@@ -33,7 +33,7 @@ fn open_to_all(path: &Path) {
 }
 
 #[test]
-fn owners_stay_and_devices_are_left_out() {
+fn owners_are_not_set_and_devices_are_skipped() {
     if !needs_root("running as another user") {
         return;
     }
@@ -84,18 +84,18 @@ fn owners_stay_and_devices_are_left_out() {
             (from.sha256, &from.target),
             "{name}"
         );
-        // Without the owner its rights would be somebody else's.
+        // Without its owner, the set-user-ID bit would give another user's rights.
         if node.mode & 0o170_000 != 0o120_000 {
             assert_eq!(node.mode, from.mode & !0o6000, "{name}");
         }
     }
-    // A record is kept in the user's cache.
+    // The record is kept in the user's cache folder.
     let records = fs::read_dir(home.join(".cache/clfsload")).unwrap();
     let records = records.map(|item| item.unwrap().file_name().into_string().unwrap());
     let databases = records.filter(|name| name.ends_with(".sqlite")).count();
     assert_eq!(databases, 1);
 
-    // The directories that keep their owner out are entered all the same.
+    // Directories without permissions for their owner are entered nevertheless.
     let closed = home.join("out/modes/directory-0000");
     assert_eq!(fs::metadata(&closed).unwrap().mode() & 0o7777, 0);
     fs::remove_file(home.join("out/modes/file-0777")).unwrap();
@@ -106,7 +106,7 @@ fn owners_stay_and_devices_are_left_out() {
     );
     assert_eq!(fs::metadata(&closed).unwrap().mode() & 0o7777, 0);
 
-    // Owners are set on demand, which this user may not: the content stays, without the rights of others.
+    // Owners are set on request, which this user may not do. The content is kept, without permissions for others.
     fs::remove_dir_all(home.join("out")).unwrap();
     let ran = extract(&["--same-owner"]).expect(3);
     assert!(ran.stderr.contains("setting its owner"), "{ran:#?}");
@@ -117,16 +117,16 @@ fn owners_stay_and_devices_are_left_out() {
         let name = path.escape_ascii();
         assert_eq!((node.uid, node.sha256), (USER, from.sha256), "{name}");
         if node.mode & 0o170_000 != 0o120_000 {
-            // Who owns it already gets all of it.
+            // Entries that the user already owns get all of their attributes.
             let owned = (from.uid, from.gid) == (USER, USER);
             assert!(owned || node.mode == from.mode & !0o6000, "{name}");
         }
     }
 }
 
-/// The container's root lets nobody write, or not even read: then neither does the destination.
+/// The container's root denies write, or even read, permission. The destination then does too.
 #[test]
-fn a_closed_destination_is_gone_on_with() {
+fn a_destination_without_write_permission_is_resumed() {
     if !needs_root("running as another user") {
         return;
     }
@@ -144,23 +144,26 @@ fn a_closed_destination_is_gone_on_with() {
         fs::create_dir(&home).unwrap();
         open_to_all(&home);
         let out = home.join("out");
-        let extract = |words: &[&str]| {
+        let extract = |arguments: &[&str]| {
             let mut command = Command::new(&command);
             command.uid(USER).gid(USER).current_dir(&home);
             command.args(["extract", "--record", "record"]);
-            command.arg(scratch.container(&name)).args(words).arg("out");
+            command
+                .arg(scratch.container(&name))
+                .args(arguments)
+                .arg("out");
             Ran::from(command.output().unwrap())
         };
         let is = || fs::metadata(&out).unwrap().mode() & 0o7777;
         extract(&[]).expect(0);
         assert_eq!(is(), mode);
-        for words in [&[][..], &["two"]] {
+        for arguments in [&[][..], &["two"]] {
             fs::remove_file(out.join("two")).unwrap();
-            let ran = extract(words).expect(0);
+            let ran = extract(arguments).expect(0);
             assert!(ran.stdout.contains("extracted: 1 file"), "{ran:#?}");
-            assert_eq!(is(), mode, "{words:?}");
+            assert_eq!(is(), mode, "{arguments:?}");
         }
-        // One that is not the root's gets its own permissions back, also when nothing comes of it.
+        // A folder that does not become the root keeps its permissions, even if nothing is extracted.
         fs::set_permissions(&out, fs::Permissions::from_mode(0o300)).unwrap();
         fs::remove_file(out.join("two")).unwrap();
         extract(&["two"]).expect(0);
@@ -171,9 +174,9 @@ fn a_closed_destination_is_gone_on_with() {
     }
 }
 
-/// What its owner may not read cannot be compared; it is made anew.
+/// A file that its owner may not read cannot be compared. It is replaced.
 #[test]
-fn files_that_may_not_be_read_are_not_the_same() {
+fn files_without_read_permission_are_replaced() {
     if !needs_root("running as another user") {
         return;
     }
@@ -186,10 +189,12 @@ fn files_that_may_not_be_read_are_not_the_same() {
     scratch.load("t", &[]).expect(0);
     open_to_all(&scratch.path(""));
     let command = command_for_all(&scratch);
-    let extract = |words: &[&str]| {
+    let extract = |arguments: &[&str]| {
         let mut command = Command::new(&command);
         command.uid(USER).gid(USER).current_dir(scratch.path(""));
-        command.args(["extract", "--record", "record"]).args(words);
+        command
+            .args(["extract", "--record", "record"])
+            .args(arguments);
         command.arg(scratch.container("t")).arg("out");
         Ran::from(command.output().unwrap())
     };

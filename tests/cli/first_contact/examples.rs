@@ -1,4 +1,4 @@
-//! The unit and the job in docs/examples do what they say, as far as that shows without systemd and Slurm.
+//! The unit and the job in docs/examples work, as far as can be tested without systemd and Slurm.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -14,16 +14,16 @@ fn example(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-/// What the unit gives to `sh -c`.
+/// Returns the command that the unit passes to `sh -c`.
 fn unit_line() -> String {
     let unit = std::fs::read_to_string(example("clfsload.service")).unwrap();
     let (_, rest) = unit.split_once("ExecStart=/bin/sh -c '").unwrap();
-    let (line, words) = rest.split_once('\'').unwrap();
+    let (line, arguments) = rest.split_once('\'').unwrap();
     assert!(
-        words.starts_with(" sh ${STATE_DIRECTORY} ${CREDENTIALS_DIRECTORY}\n"),
-        "{words}"
+        arguments.starts_with(" sh ${STATE_DIRECTORY} ${CREDENTIALS_DIRECTORY}\n"),
+        "{arguments}"
     );
-    // As systemd.service(5) has it: a line goes on after a backslash, two dollars are one.
+    // As in systemd.service(5), a line continues after a backslash, and two dollars stand for one.
     line.replace("\\\n", " ").replace("$$", "$").replace(
         "/usr/local/bin/clfsload",
         concat!("'", env!("CARGO_BIN_EXE_clfsload"), "'"),
@@ -31,7 +31,7 @@ fn unit_line() -> String {
 }
 
 #[test]
-fn the_unit_begins_a_load_and_goes_on_with_it() {
+fn the_unit_starts_a_load_and_resumes_it() {
     let scratch = Scratch::new();
     std::fs::write(scratch.source().join("file"), "content").unwrap();
     std::fs::hard_link(scratch.source().join("file"), scratch.source().join("link")).unwrap();
@@ -53,7 +53,7 @@ fn the_unit_begins_a_load_and_goes_on_with_it() {
     let unit = std::fs::read_to_string(example("clfsload.service")).unwrap();
     assert!(unit.contains("\nRestartPreventExitStatus=2 3\n"), "{unit}");
     start("No Account").expect(2);
-    // The token is taken from the credentials.
+    // The token is read from the credentials.
     start("account").refused(2, "credentials/token");
     let first = start(&containers).expect(0);
     assert!(first.stdout.contains("\nphase: scan"), "{first:?}");
@@ -63,7 +63,7 @@ fn the_unit_begins_a_load_and_goes_on_with_it() {
 }
 
 #[test]
-fn the_job_is_queued_again_until_it_is_done() {
+fn the_job_is_requeued_until_it_is_complete() {
     const FILES: usize = 40;
     let scratch = Scratch::new();
     for number in 0..FILES {
@@ -105,7 +105,7 @@ fn the_job_is_queued_again_until_it_is_done() {
         job.spawn().unwrap()
     };
     let blobs = || std::fs::read_dir(scratch.container("c")).map_or(0, Iterator::count);
-    // 64 KiB a second: it takes 40 seconds if it is let.
+    // At 64 KiB per second, an uninterrupted load takes 40 seconds.
     let mut job = load("--bandwidth-limit 64K --concurrency 1");
     while blobs() < 4 {
         assert!(job.try_wait().unwrap().is_none(), "{} blobs", blobs());

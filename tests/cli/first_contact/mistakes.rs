@@ -1,4 +1,4 @@
-//! Words that are nearly right: a sentence that tells what to write instead, exit status 2, no signature.
+//! Slightly wrong arguments: the message says what to write instead, the exit status is 2, no signature is shown.
 
 use std::process::Command;
 
@@ -7,29 +7,29 @@ use crate::support::command::{Ran, Scratch, clfsload, run};
 const TOKEN: &str = "sv=2024-11-04&sp=rwdl&sr=c&se=2099-01-01T00:00:00Z&sig=c2VjcmV0";
 const URL: &str = "https://acct.blob.core.windows.net/cont";
 
-/// A refusal with a hint, that shows nothing of the signature.
-fn hinted(ran: Ran, hint: &str) {
+/// Asserts a refusal with a hint and without the signature.
+fn refused_with_hint(ran: Ran, hint: &str) {
     let ran = ran.refused(2, hint);
     for shown in [&ran.stdout, &ran.stderr] {
         assert!(!shown.contains("c2VjcmV0"), "{shown}");
     }
 }
 
-/// Runs a new load of a source into the place that `place` names.
+/// Runs a new load of a source with the arguments in `place` for the container.
 fn load_into(scratch: &Scratch, place: &[&str]) -> Ran {
-    let mut words = scratch.words("state", "container");
-    words.truncate(2);
-    words.extend(place.iter().map(|word| (*word).to_owned()));
-    words.push("--new".to_owned());
-    let ran = run(words);
+    let mut arguments = scratch.arguments("state", "container");
+    arguments.truncate(2);
+    arguments.extend(place.iter().map(|word| (*word).to_owned()));
+    arguments.push("--new".to_owned());
+    let ran = run(arguments);
     assert!(!scratch.path("state").exists(), "{ran:?}");
     ran
 }
 
 #[test]
-fn a_whole_url_where_the_account_goes() {
+fn a_complete_url_as_the_account_is_explained() {
     let scratch = Scratch::new();
-    let load = |place: &[&str], hint| hinted(load_into(&scratch, place), hint);
+    let load = |place: &[&str], hint| refused_with_hint(load_into(&scratch, place), hint);
     let two = "two arguments: https://acct.blob.core.windows.net cont";
     let with_token = &format!("{URL}?{TOKEN}");
     load(&[URL], two);
@@ -55,9 +55,9 @@ fn a_whole_url_where_the_account_goes() {
 }
 
 #[test]
-fn names_that_azure_would_not_take() {
+fn names_that_azure_rejects_are_refused() {
     let scratch = Scratch::new();
-    let load = |place: &[&str], hint| hinted(load_into(&scratch, place), hint);
+    let load = |place: &[&str], hint| refused_with_hint(load_into(&scratch, place), hint);
     load(&["my.account", "cont", TOKEN], "has no dots");
     load(&["MyAccount", "cont", TOKEN], "in lower case: myaccount");
     load(
@@ -68,10 +68,10 @@ fn names_that_azure_would_not_take() {
 }
 
 #[test]
-fn tokens_that_are_cut_or_dressed() {
+fn truncated_and_decorated_tokens_are_explained() {
     let scratch = Scratch::new();
     let load = |token: &str, hint| {
-        hinted(load_into(&scratch, &["acct", "cont", token]), hint);
+        refused_with_hint(load_into(&scratch, &["acct", "cont", token]), hint);
     };
     let (cut, _) = TOKEN.split_once('&').unwrap();
     load(
@@ -84,7 +84,7 @@ fn tokens_that_are_cut_or_dressed() {
     load(&format!("{}==", "A".repeat(86)), "is an account key");
     let connection = format!("AccountName=a;AccountKey={}==", "A".repeat(86));
     load(&connection, "a connection string");
-    // What a shell makes of a line whose token is not quoted.
+    // The arguments that a shell passes if the token is not quoted.
     let line = format!(
         "'{}' --new '{}' '{}' acct cont {TOKEN}",
         env!("CARGO_BIN_EXE_clfsload"),
@@ -95,18 +95,18 @@ fn tokens_that_are_cut_or_dressed() {
         .args(["-c", &format!("{line}; wait")])
         .output()
         .unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("quote the token"), "{told}");
-    // A "?" in front is not in the way: it is the permissions that are missing.
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("quote the token"), "{message}");
+    // A leading "?" is accepted: the error is about missing permissions.
     let read_only = TOKEN.replace("rwdl", "rl");
     load(&format!("?{read_only}"), "lacks the permissions write");
 }
 
 #[test]
-fn folders_that_are_no_urls_and_urls_that_are_no_folders() {
+fn malformed_folder_urls_are_explained() {
     let scratch = Scratch::new();
     let load = |account: &str, hint: &str| {
-        hinted(load_into(&scratch, &[account, "c"]), hint);
+        refused_with_hint(load_into(&scratch, &[account, "c"]), hint);
     };
     load("file://disk/data", "file:///disk/data");
     load("file://disk/data", "file://$PWD/disk/data");
@@ -120,10 +120,10 @@ fn folders_that_are_no_urls_and_urls_that_are_no_folders() {
 }
 
 #[test]
-fn paths_of_windows() {
+fn windows_paths_are_explained() {
     let scratch = Scratch::new();
-    let [_, source, account, container] = &scratch.words("state", "c")[..] else {
-        panic!("four words");
+    let [_, source, account, container] = &scratch.arguments("state", "c")[..] else {
+        panic!("four arguments");
     };
     let state = scratch.path("state").display().to_string();
     let load = |state: &str, source: &str| {
@@ -133,51 +133,51 @@ fn paths_of_windows() {
             .args(["--new", state, source, account, container]);
         Ran::from(load.output().unwrap())
     };
-    hinted(load("C:\\state", source), "under WSL it is /mnt/c/state");
+    refused_with_hint(load("C:\\state", source), "under WSL it is /mnt/c/state");
     assert!(!scratch.path("C:\\state").exists());
-    hinted(
+    refused_with_hint(
         load(&state, "D:\\my data"),
         "under WSL it is /mnt/d/my data",
     );
-    hinted(load(&state, "\\\\server\\share"), "mount the share");
-    // It is a name like any other, if it is meant.
+    refused_with_hint(load(&state, "\\\\server\\share"), "mount the share");
+    // If intended, it is an ordinary name.
     load("./C:\\state", source).expect(0);
     assert!(scratch.path("C:\\state").is_dir());
 }
 
 #[test]
-fn words_in_another_order() {
+fn arguments_in_the_wrong_order_are_explained() {
     let scratch = Scratch::new();
     std::fs::write(scratch.source().join("file"), "").unwrap();
-    let words = scratch.words("state", "c");
-    let [state, source, account, container] = &words[..] else {
-        panic!("four words");
+    let arguments = scratch.arguments("state", "c");
+    let [state, source, account, container] = &arguments[..] else {
+        panic!("four arguments");
     };
     let swapped = "STATE_DIR comes first, then SOURCE";
-    hinted(run(["--new", source, state, account, container]), swapped);
-    // The folder for the state is there already.
+    refused_with_hint(run(["--new", source, state, account, container]), swapped);
+    // The folder for the state already exists.
     std::fs::create_dir(state).unwrap();
-    hinted(run(["--new", source, state, account, container]), swapped);
+    refused_with_hint(run(["--new", source, state, account, container]), swapped);
     run(["--new", state, source, account, container]).expect(0);
-    hinted(run([source, state, account, container]), swapped);
+    refused_with_hint(run([source, state, account, container]), swapped);
     let order = "the order of the arguments is STATE_DIR SOURCE ACCOUNT CONTAINER";
-    hinted(run(["acct", "cont", state, source]), order);
-    hinted(run([URL, source]), order);
-    hinted(run([source, &format!("{URL}?{TOKEN}"), state]), order);
+    refused_with_hint(run(["acct", "cont", state, source]), order);
+    refused_with_hint(run([URL, source]), order);
+    refused_with_hint(run([source, &format!("{URL}?{TOKEN}"), state]), order);
 }
 
 #[test]
-fn a_new_transfer_without_new() {
+fn a_new_transfer_requires_new() {
     let scratch = Scratch::new();
     scratch.source();
-    hinted(scratch.resume("t", &[]), "start one with --new");
+    refused_with_hint(scratch.resume("t", &[]), "start one with --new");
 }
 
 #[test]
-fn commands_that_are_none() {
+fn unknown_commands_are_explained() {
     let scratch = Scratch::new();
     let container = scratch.container("c").display().to_string();
-    for (words, meant) in [
+    for (arguments, meant) in [
         (&["veriy", &container][..], "clfsload verify ..."),
         (&["veriy"], "clfsload verify ..."),
         (&["veriy", "--json", &container], "clfsload verify ..."),
@@ -196,26 +196,26 @@ fn commands_that_are_none() {
             "must be the first argument: clfsload ls",
         ),
     ] {
-        hinted(run(words), meant);
+        refused_with_hint(run(arguments), meant);
     }
 }
 
 #[test]
-fn options_that_are_none() {
+fn unknown_options_are_explained() {
     let scratch = Scratch::new();
-    let mut words = scratch.words("state", "c");
-    words.push("--concurency=3".to_owned());
-    hinted(run(&words), "'--concurrency'");
-    words.pop();
-    words.push("-new".to_owned());
-    hinted(run(&words), "two dashes: --new");
-    words.pop();
-    words.push(format!("--sas-token={TOKEN}"));
-    hinted(run(&words), "'--sas-token-file'");
+    let mut arguments = scratch.arguments("state", "c");
+    arguments.push("--concurency=3".to_owned());
+    refused_with_hint(run(&arguments), "'--concurrency'");
+    arguments.pop();
+    arguments.push("-new".to_owned());
+    refused_with_hint(run(&arguments), "two dashes: --new");
+    arguments.pop();
+    arguments.push(format!("--sas-token={TOKEN}"));
+    refused_with_hint(run(&arguments), "'--sas-token-file'");
 }
 
 #[test]
-fn containers_to_read() {
+fn mistakes_in_container_arguments_are_explained() {
     for (container, hint) in [
         ("acct.blob.core.windows.net/cont", URL),
         (&format!("acct.blob.core.windows.net/cont?{TOKEN}"), URL),
@@ -226,7 +226,7 @@ fn containers_to_read() {
             "has no container name",
         ),
     ] {
-        hinted(run(["ls", container]), hint);
-        hinted(run(["verify", container]), hint);
+        refused_with_hint(run(["ls", container]), hint);
+        refused_with_hint(run(["verify", container]), hint);
     }
 }

@@ -1,5 +1,4 @@
-//! What meets somebody who has not used the command before: what it tells of itself, and what it says to
-//! words that are nearly right.
+//! The first steps of a new user: help, version and manual, and messages for slightly wrong arguments.
 
 mod examples;
 mod mistakes;

@@ -19,7 +19,7 @@ const COMMANDS: [&str; 11] = [
     "man",
 ];
 
-/// The long options that a help text lists.
+/// Returns the long options in a help text.
 fn options(help: &str) -> Vec<&str> {
     let lines = help.lines().map(str::trim_start);
     let lines = lines.filter(|line| line.starts_with('-'));
@@ -32,10 +32,10 @@ fn options(help: &str) -> Vec<&str> {
 }
 
 #[test]
-fn the_version_tells_what_the_program_is_made_of() {
-    let told = run(["--version"]).expect(0).stdout;
-    assert_eq!(told, run(["-V"]).expect(0).stdout);
-    let version = told.trim_end().strip_prefix("clfsload ").unwrap();
+fn the_version_describes_the_build() {
+    let shown = run(["--version"]).expect(0).stdout;
+    assert_eq!(shown, run(["-V"]).expect(0).stdout);
+    let version = shown.trim_end().strip_prefix("clfsload ").unwrap();
     let within = version
         .strip_prefix(concat!(env!("CARGO_PKG_VERSION"), " ("))
         .and_then(|rest| rest.strip_suffix(')'))
@@ -47,14 +47,14 @@ fn the_version_tells_what_the_program_is_made_of() {
     assert!(target.contains(std::env::consts::ARCH), "{version}");
     assert_eq!(format, "CLFS format 2");
     let folder = env!("CARGO_MANIFEST_DIR");
-    let words = ["-C", folder, "show", "-s", "--abbrev=8", "--format=%h %cs"];
-    match Command::new("git").args(words).output() {
+    let arguments = ["-C", folder, "show", "-s", "--abbrev=8", "--format=%h %cs"];
+    match Command::new("git").args(arguments).output() {
         Ok(git) if git.status.success() && Path::new(folder).join(".git").exists() => {
             assert_eq!(commit, String::from_utf8(git.stdout).unwrap().trim());
         }
         _ => assert!(!commit.is_empty()),
     }
-    // The history of a transfer has it, too.
+    // The history of a transfer also records the version.
     let scratch = Scratch::new();
     std::fs::create_dir_all(scratch.source()).unwrap();
     scratch.load("t", &[]).expect(0);
@@ -64,7 +64,7 @@ fn the_version_tells_what_the_program_is_made_of() {
 }
 
 #[test]
-fn no_words_and_short_help_fit_a_screen() {
+fn usage_and_short_help_fit_a_screen() {
     let first = run::<&str>([]).expect(2).stderr;
     let short = run(["-h"]).expect(0).stdout;
     for (text, lines) in [(&first, 24), (&short, 53)] {
@@ -107,12 +107,12 @@ fn every_command_has_a_page_with_its_options() {
     for command in COMMANDS {
         pages.push((format!("clfsload-{command}.1"), vec![command, "--help"]));
     }
-    for (name, words) in pages {
+    for (name, arguments) in pages {
         let path = folder.join(&name);
         let page = std::fs::read_to_string(&path).unwrap();
         let name = name.trim_end_matches(".1");
         assert!(page.contains(&format!(".TH {name} 1 ")), "{page}");
-        let help = run(words).expect(0).stdout;
+        let help = run(arguments).expect(0).stdout;
         let options = options(&help);
         assert!(!options.is_empty(), "{help}");
         for option in options {
@@ -120,7 +120,7 @@ fn every_command_has_a_page_with_its_options() {
             assert!(page.contains(&escaped), "{name}: {option}: {page}");
         }
         assert!(page.is_ascii(), "{name}: {page}");
-        // Nothing in it that the formatter of manual pages stumbles over, where there is one.
+        // mandoc or groff, if installed, reports no errors.
         let formatter = Command::new("groff")
             .args(["-man", "-ww", "-z", "-Tascii"])
             .arg(&path)
@@ -133,7 +133,7 @@ fn every_command_has_a_page_with_its_options() {
     let printed = run(["man"]).expect(0).stdout;
     let written = std::fs::read_to_string(folder.join("clfsload.1")).unwrap();
     assert_eq!(printed, written);
-    // Of an option that -h leaves out, too.
+    // Also for an option that -h omits.
     assert!(printed.contains("adjusted during the load"), "{printed}");
     for command in COMMANDS {
         let named = format!("clfsload\\-{command}(1)");
@@ -141,21 +141,21 @@ fn every_command_has_a_page_with_its_options() {
     }
 }
 
-/// What bash offers for the last of some words.
-fn completed(script: &Path, words: &[&str]) -> Vec<String> {
-    let [.., before, last] = words else {
-        panic!("too few words");
+/// Returns bash's completions for the last of some words.
+fn completed(script: &Path, arguments: &[&str]) -> Vec<String> {
+    let [.., before, last] = arguments else {
+        panic!("too few arguments");
     };
     let program = format!(
         "set -e; source '{}'; complete -p clfsload >/dev/null; COMP_WORDS=({}); COMP_CWORD={}; \
          _clfsload clfsload '{last}' '{before}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
         script.display(),
-        words
+        arguments
             .iter()
             .map(|word| format!("'{word}'"))
             .collect::<Vec<_>>()
             .join(" "),
-        words.len() - 1,
+        arguments.len() - 1,
     );
     let output = Command::new("bash")
         .args(["--norc", "-c", &program])
@@ -172,7 +172,7 @@ fn bash_completes_the_load_and_the_commands() {
     let scratch = Scratch::new();
     let script = scratch.path("clfsload.bash");
     std::fs::write(&script, run(["completions", "bash"]).expect(0).stdout).unwrap();
-    let offered = |words: &[&str]| completed(&script, words);
+    let offered = |arguments: &[&str]| completed(&script, arguments);
     assert_eq!(offered(&["clfsload", "ver"]), ["verify"]);
     assert_eq!(offered(&["clfsload", "--sk"]), ["--skip-failed"]);
     let late = ["clfsload", "/state", "/source", "account", "name", "--sk"];

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{FILES, SLOWLY, scratch};
 use crate::support::command::Ran;
 
-/// The objects behind `word`.
+/// Returns the objects after `word`.
 fn azcopy(ran: &Ran, word: &str) -> Vec<Value> {
     let lines = ran.stdout.lines();
     lines
@@ -24,7 +24,7 @@ fn keys(object: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn azcopys_lines_have_the_keys_that_it_reads() {
+fn azcopy_lines_have_the_keys_that_azcopy_reads() {
     let scratch = scratch();
     let ran = scratch
         .load("t", &[&SLOWLY[..], &["--azcopy"]].concat())

@@ -1,5 +1,5 @@
-//! Ends that are not the usual one: a terminal that goes, a reader that does not read, a second signal,
-//! a token in the wrong place.
+//! Unusual ends: a terminal that is closed, a reader that does not read, a second signal, a token in the place of
+//! another argument.
 
 use std::fs::File;
 use std::io::Read;
@@ -17,7 +17,7 @@ fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
-/// The exit status, if it ends in time.
+/// Returns the exit status, if the process exits in time.
 fn ended(child: &mut Child, patience: Duration) -> Option<i32> {
     let since = Instant::now();
     while since.elapsed() < patience {
@@ -32,7 +32,7 @@ fn ended(child: &mut Child, patience: Duration) -> Option<i32> {
 }
 
 #[test]
-fn a_terminal_that_is_gone_ends_no_load() {
+fn a_closed_terminal_does_not_end_a_load() {
     let scratch = scratch();
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
@@ -44,7 +44,7 @@ fn a_terminal_that_is_gone_ends_no_load() {
         .open(name.to_str().unwrap())
         .unwrap();
     let mut load = clfsload()
-        .args(scratch.words("t", "t"))
+        .args(scratch.arguments("t", "t"))
         .arg("--new")
         .args(SLOWLY)
         .env("TERM", "xterm")
@@ -64,14 +64,14 @@ fn a_terminal_that_is_gone_ends_no_load() {
     assert!(scratch.container("t").join("output.txt").exists());
 }
 
-/// A load with more problems than a pipe has room for, which nobody reads.
+/// Starts a load with more problems than fit into a pipe that nobody reads.
 fn unread(scratch: &Scratch, options: &[&str]) -> Child {
     for number in 0..1500 {
         let long = scratch.source().join(format!("link{number}"));
         std::os::unix::fs::symlink("x".repeat(1024), long).unwrap();
     }
     clfsload()
-        .args(scratch.words("t", "t"))
+        .args(scratch.arguments("t", "t"))
         .args(["--new", "--max-errors", "0"])
         .args(options)
         .stdout(Stdio::piped())
@@ -81,11 +81,11 @@ fn unread(scratch: &Scratch, options: &[&str]) -> Child {
 }
 
 #[test]
-fn signals_are_heard_while_nobody_reads() {
+fn signals_are_handled_while_output_is_not_read() {
     let scratch = scratch();
     let mut load = unread(&scratch, &["--output", "json"]);
     let since = Instant::now();
-    // Until the pipe is full: of 64 KiB, and no line is longer than half of that.
+    // Wait until the pipe is full: it holds 64 KiB, and no line is longer than half of that.
     let mut in_pipe = 0;
     loop {
         let now = rustix::io::ioctl_fionread(load.stdout.as_ref().unwrap()).unwrap();
@@ -102,24 +102,24 @@ fn signals_are_heard_while_nobody_reads() {
     signal(&load, Signal::INT);
     assert_eq!(ended(&mut load, Duration::from_secs(5)), Some(1));
     let history = std::fs::read_to_string(scratch.path("t/history.jsonl")).unwrap();
-    // A sample may follow while the last line waits for its reader.
+    // A sample may follow while the last line waits for the reader.
     let records = objects(&history);
     let end = records.iter().rfind(|record| record["record"] == "end");
     assert_eq!(end.unwrap()["end"], "stopped at once");
 }
 
 #[test]
-fn a_second_signal_leaves_a_final_line() {
+fn a_second_signal_still_prints_the_final_line() {
     for (option, word) in [
         (&["--output", "json"][..], ""),
         (&["--azcopy"], "AZCOPY-FINAL: "),
     ] {
         let scratch = scratch();
-        // One file that takes long holds the run when it is to stop.
+        // One slow file delays the stop.
         let content = vec![7_u8; 9 << 20];
         std::fs::write(scratch.source().join("big"), content).unwrap();
         let mut load = clfsload()
-            .args(scratch.words("t", "t"))
+            .args(scratch.arguments("t", "t"))
             .args([
                 "--new",
                 "--bandwidth-limit",
@@ -161,9 +161,9 @@ fn a_second_signal_leaves_a_final_line() {
 }
 
 #[test]
-fn a_token_in_the_place_of_a_path_is_told_to_nobody() {
+fn a_token_in_the_place_of_a_path_is_not_shown() {
     let scratch = Scratch::new();
-    let words = [
+    let arguments = [
         scratch.path("t").display().to_string(),
         "/nowhere?sv=2020-12-06&sig=c2VjcmV0c2VjcmV0".to_owned(),
         "file:///nowhere".to_owned(),
@@ -171,21 +171,21 @@ fn a_token_in_the_place_of_a_path_is_told_to_nobody() {
     ];
     for option in [&["--output", "json"][..], &["--azcopy"], &[]] {
         let output = clfsload()
-            .args(&words)
+            .args(&arguments)
             .arg("--new")
             .args(option)
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(2));
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8(said).unwrap();
-        assert!(said.contains("/nowhere"), "{said}");
-        assert!(!said.contains("c2VjcmV0"), "{said}");
+        let output_text = [output.stdout, output.stderr].concat();
+        let output_text = String::from_utf8(output_text).unwrap();
+        assert!(output_text.contains("/nowhere"), "{output_text}");
+        assert!(!output_text.contains("c2VjcmV0"), "{output_text}");
     }
 }
 
 #[test]
-fn verification_is_told_by_what_it_found() {
+fn the_final_line_reports_the_result_of_the_verification() {
     let scratch = scratch();
     let long = scratch.source().join("link");
     std::os::unix::fs::symlink("x".repeat(1024), long).unwrap();

@@ -1,4 +1,4 @@
-//! `--output json`: objects that have their fields, whatever happens.
+//! `--output json`: objects with all of their fields, in every situation.
 
 use serde_json::Value;
 
@@ -57,7 +57,7 @@ fn json_lines_have_version_type_and_time_and_end_with_the_final_one() {
 }
 
 #[test]
-fn json_tells_of_problems_and_of_failures() {
+fn json_reports_problems_and_failures() {
     let scratch = scratch();
     let long = scratch.source().join("link");
     std::os::unix::fs::symlink("x".repeat(1024), long).unwrap();
@@ -90,16 +90,16 @@ fn json_tells_of_problems_and_of_failures() {
         (&lines[0]["end"], &lines[0]["exit_status"]),
         (&"failed".into(), &2.into())
     );
-    // For whoever looks at the terminal, the same words.
+    // The same message on standard error, for people.
     assert_eq!(
         again.stderr,
         format!("clfsload: {}\n", lines[0]["message"].as_str().unwrap())
     );
 }
 
-/// All of it is read long before it is uploaded.
+/// The file is read completely long before it is uploaded.
 #[test]
-fn what_was_read_of_a_large_file_stays_read() {
+fn bytes_read_of_a_large_file_never_decrease() {
     const BYTES: usize = 12 << 20;
     let scratch = Scratch::new();
     let mut random = fastrand::Rng::with_seed(7);

@@ -1,4 +1,4 @@
-//! What outlives a run: log and history; and figures for Prometheus while it goes.
+//! Outputs that remain after a run: log and history. Also metrics for Prometheus during the run.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -13,9 +13,9 @@ use crate::support::command::clfsload;
 fn get(port: u16, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    Some(answer)
+    let mut body = String::new();
+    stream.read_to_string(&mut body).unwrap();
+    Some(body)
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn metrics_are_served_while_it_runs() {
         .unwrap()
         .port();
     let mut load = clfsload()
-        .args(scratch.words("t", "t"))
+        .args(scratch.arguments("t", "t"))
         .args(["--new", "--metrics-listen", &port.to_string()])
         .args(SLOWLY)
         .stdout(Stdio::null())
@@ -36,10 +36,10 @@ fn metrics_are_served_while_it_runs() {
     let since = Instant::now();
     let figures = loop {
         assert!(since.elapsed() < Duration::from_secs(30), "no figures");
-        if let Some(answer) = get(port, "/metrics")
-            && answer.contains("clfsload_run_entries_done_total")
+        if let Some(body) = get(port, "/metrics")
+            && body.contains("clfsload_run_entries_done_total")
         {
-            break answer;
+            break body;
         }
         std::thread::sleep(Duration::from_millis(50));
     };
@@ -58,7 +58,7 @@ fn metrics_are_served_while_it_runs() {
         assert!(value.parse::<f64>().is_ok(), "{line}");
     }
     assert!(get(port, "/").unwrap().starts_with("HTTP/1.1 404"));
-    // The address is taken: told before anything begins.
+    // The address is in use: reported before the transfer starts.
     let taken = ["--metrics-listen".to_owned(), port.to_string()];
     let options: Vec<&str> = taken.iter().map(String::as_str).collect();
     scratch
@@ -69,7 +69,7 @@ fn metrics_are_served_while_it_runs() {
 }
 
 #[test]
-fn the_log_holds_what_its_level_says() {
+fn the_log_contains_the_messages_of_its_level() {
     let scratch = scratch();
     let long = scratch.source().join("link");
     std::os::unix::fs::symlink("x".repeat(1024), long).unwrap();
@@ -93,10 +93,10 @@ fn the_log_holds_what_its_level_says() {
 }
 
 #[test]
-fn a_history_is_kept_of_all_runs() {
+fn the_history_contains_all_runs() {
     let scratch = scratch();
     let mut load = clfsload()
-        .args(scratch.words("t", "t"))
+        .args(scratch.arguments("t", "t"))
         .arg("--new")
         .args(SLOWLY)
         .stdout(Stdio::piped())
@@ -115,7 +115,7 @@ fn a_history_is_kept_of_all_runs() {
         .map(|record| record["record"].as_str().unwrap())
         .collect();
     let of = |wanted: &str| kinds.iter().filter(|kind| **kind == wanted).count();
-    // The run that was killed has no end.
+    // The run that was killed has no end record.
     assert_eq!((of("run"), of("end")), (2, 1), "{kinds:?}");
     assert_eq!(records.last().unwrap()["end"], "finished");
     let last = &records[records.len() - 2];

@@ -1,4 +1,4 @@
-//! What a load tells: lines, the display of a terminal, JSON, AzCopy's lines, metrics, log and history.
+//! The outputs of a load: lines, the display of a terminal, JSON, AzCopy's lines, metrics, log and history.
 
 mod azcopy;
 mod ends;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::command::Scratch;
 
-/// 2 MiB that cannot be compressed in 300 files: with [`SLOWLY`] a load takes some seconds.
+/// 300 files with 2 MiB that cannot be compressed. With [`SLOWLY`], a load takes some seconds.
 const FILES: usize = 300;
 const SLOWLY: [&str; 2] = ["--bandwidth-limit", "512K"];
 

@@ -35,11 +35,11 @@ fn a_pipe_gets_lines_and_no_display() {
     assert!(!quiet.expect(0).stdout.contains("files/s"));
 }
 
-/// What a terminal of 80 columns sees of a load.
+/// Returns the output of a load on a terminal with 80 columns.
 fn on_terminal(scratch: &Scratch, options: &[&str]) -> String {
-    let words = scratch.words("t", "t").join(" ");
+    let arguments = scratch.arguments("t", "t").join(" ");
     let line = format!(
-        "stty cols 80; '{}' --new {words} {}",
+        "stty cols 80; '{}' --new {arguments} {}",
         env!("CARGO_BIN_EXE_clfsload"),
         options.join(" ")
     );
@@ -55,7 +55,7 @@ fn on_terminal(scratch: &Scratch, options: &[&str]) -> String {
 }
 
 #[test]
-fn a_terminal_gets_a_display_that_goes_when_the_load_ends() {
+fn a_terminal_gets_a_display_that_is_cleared_at_the_end() {
     let scratch = scratch();
     let seen = on_terminal(&scratch, &SLOWLY);
     for part in [
@@ -67,7 +67,7 @@ fn a_terminal_gets_a_display_that_goes_when_the_load_ends() {
     ] {
         assert!(seen.contains(part), "no {part:?} in {seen}");
     }
-    // The display is cleared, and the end stands alone.
+    // The display is cleared, and only the summary remains.
     let (_, end) = seen.rsplit_once("301 entries: ").unwrap();
     assert!(!end.contains("entries done"), "{end}");
     assert!(end.contains("done: the container is complete"), "{end}");
@@ -78,7 +78,7 @@ fn a_terminal_gets_a_display_that_goes_when_the_load_ends() {
 }
 
 #[test]
-fn a_summary_shows_the_first_problems_and_where_the_rest_is() {
+fn a_summary_shows_the_first_problems_and_the_list_of_all() {
     let scratch = scratch();
     for number in 10..22 {
         let long = scratch.source().join(format!("link{number}"));

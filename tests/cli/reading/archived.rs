@@ -1,4 +1,4 @@
-//! Blobs in the archive tier of a real service: what needs them is reported as archived, with its path.
+//! Blobs in the archive tier of a storage service: entries that need them are reported as archived, with their paths.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::support::azurite::{ACCOUNT, Azurite, container_sas};
 use crate::support::command::{Ran, Scratch, clfsload};
 
 #[test]
-fn archived_blobs_are_never_missing() {
+fn archived_blobs_are_never_reported_as_missing() {
     let scratch = Scratch::new();
     for (name, bytes) in [("alice", 10), ("bob", 10), ("large", 20_000)] {
         fs::write(scratch.source().join(name), vec![b'x'; bytes]).unwrap();
@@ -14,27 +14,27 @@ fn archived_blobs_are_never_missing() {
     let server = Azurite::shared();
     let container = Azurite::unused_name();
     server.create_container(&container);
-    let mut words = scratch.words("t", &container);
-    words[2] = ACCOUNT.to_owned();
+    let mut arguments = scratch.arguments("t", &container);
+    arguments[2] = ACCOUNT.to_owned();
     let loaded = clfsload()
         .arg("--new")
-        .args(words)
+        .args(arguments)
         .args(["--blob-endpoint", &server.endpoint()])
         .env("AZURE_STORAGE_SAS_TOKEN", container_sas(&container, "rwdl"))
         .output()
         .unwrap();
     Ran::from(loaded).expect(0);
     let url = format!("{}/{container}", server.endpoint());
-    let run = |command: &str, words: &[&str]| {
+    let run = |command: &str, arguments: &[&str]| {
         let output = clfsload()
             .args([command, &url])
-            .args(words)
+            .args(arguments)
             .env("AZURE_STORAGE_SAS_TOKEN", container_sas(&container, "rl"))
             .output()
             .unwrap();
         Ran::from(output)
     };
-    // Names that were listed before.
+    // With a list of names from before the archiving.
     let index = scratch.source().parent().unwrap().join("names.db");
     let index = index.to_str().unwrap().to_owned();
     run("ls", &["-R", "--index", &index]).expect(0);
@@ -55,24 +55,24 @@ fn archived_blobs_are_never_missing() {
          them, which takes up to 15 hours, then run this again. This command also moves blobs of \
          the cool and cold tiers to the hot tier: azcopy set-properties \"{url}\" --block-blob-tier=hot --recursive\n"
     );
-    let says = |path: &str, blob: &str| {
+    let expected_line = |path: &str, blob: &str| {
         format!(
             "{path}: the blob {blob} is archived: rehydrate it first: azcopy set-properties \
              \"{url}/{blob}\" --block-blob-tier=hot\n"
         )
     };
-    let bob = says("clfsload: /bob", &inode);
+    let bob = expected_line("clfsload: /bob", &inode);
     let listed = run("ls", &["-lR"]).expect(3);
     assert_eq!(listed.stderr, format!("{warning}{bob}"));
     assert!(listed.stdout.contains(" large\n") && listed.stdout.contains("? bob\n"));
     assert_eq!(run("find", &["--size", "10"]).expect(3).stdout, "/alice\n");
     assert_eq!(run("du", &[]).expect(3).stderr, format!("{warning}{bob}"));
-    // No listing of all, so no warning.
+    // Without a complete listing, there is no warning.
     assert_eq!(run("stat", &["/bob"]).expect(1).stderr, bob);
     assert_eq!(run("cat", &["/bob"]).expect(1).stderr, bob);
-    let large = says("clfsload: /large", segment);
+    let large = expected_line("clfsload: /large", segment);
     assert_eq!(run("cat", &["/large"]).expect(1).stderr, large);
-    // The service is asked when the list may be older than the archiving, or the rehydration.
+    // The service is queried if the list may be older than the archiving or the rehydration.
     assert_eq!(
         run("cat", &["--index", &index, "/bob"]).expect(1).stderr,
         bob
@@ -81,14 +81,14 @@ fn archived_blobs_are_never_missing() {
     let extracted = run("extract", &[destination.to_str().unwrap()]).expect(3);
     for (path, blob) in [("/bob", &inode), ("/large", segment)] {
         assert!(
-            extracted.stderr.contains(&says(path, blob)),
+            extracted.stderr.contains(&expected_line(path, blob)),
             "{extracted:#?}"
         );
     }
     assert_eq!(fs::read(destination.join("alice")).unwrap(), [b'x'; 10]);
     assert!(!destination.join("bob").exists() && !destination.join("large").exists());
-    for words in [&["--quick"][..], &[]] {
-        let verified = run("verify", words).expect(3);
+    for arguments in [&["--quick"][..], &[]] {
+        let verified = run("verify", arguments).expect(3);
         assert!(verified.stderr.contains(&warning), "{verified:#?}");
         for (path, blob) in [("/bob", &inode), ("/large", segment)] {
             let line = format!(
@@ -100,7 +100,7 @@ fn archived_blobs_are_never_missing() {
         assert!(!verified.stdout.contains("dangling"), "{verified:#?}");
     }
 
-    // Rehydrated, a list of that time does not keep them from being read.
+    // After rehydration, the old list does not prevent reading.
     let stale = format!("{index}-2");
     run("ls", &["-R", "--index", &stale]).expect(0);
     for blob in [&inode, segment] {

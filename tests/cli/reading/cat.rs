@@ -1,4 +1,4 @@
-//! cat: whole files and ranges.
+//! cat: complete files and ranges.
 
 use std::io::Read;
 use std::process::Stdio;
@@ -12,7 +12,7 @@ use crate::support::command::clfsload;
 fn every_file_has_its_content() {
     for (archive, name, _) in ALL {
         let golden = Golden::unpack(archive);
-        // The wide directory's files are many and alike.
+        // The wide directory has many similar files.
         let tree = tree(name);
         let files = tree.iter().filter(|(path, node)| {
             node["type"] == "file" && (!path.starts_with(b"/wide/") || path.ends_with(b"7"))
@@ -36,33 +36,35 @@ fn every_file_has_its_content() {
 }
 
 #[test]
-fn ranges_around_the_borders_of_segments() {
+fn ranges_at_segment_boundaries_are_exact() {
     let golden = Golden::unpack(LARGE);
     let path = "/compressible-16MiB+16KiB";
-    let whole = golden.output("cat", &[path]);
-    assert_eq!(whole.len(), (16 << 20) + (16 << 10));
-    let borders = [0, 16 << 10, (16 << 10) + (8 << 20), whole.len()];
+    let complete = golden.output("cat", &[path]);
+    assert_eq!(complete.len(), (16 << 20) + (16 << 10));
+    let borders = [0, 16 << 10, (16 << 10) + (8 << 20), complete.len()];
     for border in borders {
         for offset in [border.saturating_sub(1), border, border + 1] {
             for length in [0, 1, 2, 9 << 20] {
-                let (from, words) = (
-                    offset.min(whole.len()),
+                let (from, arguments) = (
+                    offset.min(complete.len()),
                     [offset, length].map(|n| n.to_string()),
                 );
-                let got =
-                    golden.output("cat", &["--offset", &words[0], "--length", &words[1], path]);
-                let to = (from + length).min(whole.len());
-                assert!(got == whole[from..to], "{offset} {length}");
+                let got = golden.output(
+                    "cat",
+                    &["--offset", &arguments[0], "--length", &arguments[1], path],
+                );
+                let to = (from + length).min(complete.len());
+                assert!(got == complete[from..to], "{offset} {length}");
             }
         }
     }
     let suffixes = golden.output("cat", &["--offset", "16K", "--length", "8M", path]);
-    assert!(suffixes == whole[16 << 10..(16 << 10) + (8 << 20)]);
+    assert!(suffixes == complete[16 << 10..(16 << 10) + (8 << 20)]);
     assert!(golden.output("cat", &["--offset", "15E", path]).is_empty());
 }
 
 #[test]
-fn only_regular_files_have_content() {
+fn cat_accepts_only_regular_files() {
     let golden = Golden::unpack(PLAIN);
     for (path, what) in [
         ("/links", "it is a directory"),
@@ -75,7 +77,7 @@ fn only_regular_files_have_content() {
         ("/nope", "there is no such entry"),
         ("/hello.txt/x", "/hello.txt: not a directory"),
     ] {
-        // The others are written.
+        // The other files are written.
         let output = golden.run("cat", &["/hello.txt", path, "/hello.txt"]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         assert_eq!(output.stdout, b"hello clfs\nhello clfs\n", "{output:?}");
@@ -90,15 +92,15 @@ fn only_regular_files_have_content() {
 }
 
 #[test]
-fn a_missing_segment_ends_the_file_there() {
+fn a_missing_segment_ends_the_output_there() {
     let golden = Golden::unpack(LARGE);
     let path = "/compressible-16MiB+16KiB";
-    let whole = golden.output("cat", &[path]);
+    let complete = golden.output("cat", &[path]);
     let segments = golden.segments(path);
     assert_eq!(segments.len(), 2);
-    for gone in segments {
-        let content = std::fs::read(&gone).unwrap();
-        std::fs::remove_file(&gone).unwrap();
+    for segment in segments {
+        let content = std::fs::read(&segment).unwrap();
+        std::fs::remove_file(&segment).unwrap();
         let output = golden.run("cat", &[path]);
         assert_eq!(output.status.code(), Some(1));
         let written = output.stdout.len();
@@ -106,29 +108,32 @@ fn a_missing_segment_ends_the_file_there() {
             [16 << 10, (16 << 10) + (8 << 20)].contains(&written),
             "{written}"
         );
-        assert!(output.stdout == whole[..written]);
+        assert!(output.stdout == complete[..written]);
         let stderr = String::from_utf8(output.stderr).unwrap();
-        let name = gone.file_name().unwrap().to_str().unwrap();
+        let name = segment.file_name().unwrap().to_str().unwrap();
         let id = name.split(['_', '.']).nth(1).unwrap();
         assert!(
             stderr.contains(path) && stderr.contains(id),
             "{stderr} {id}"
         );
-        std::fs::write(&gone, content).unwrap();
+        std::fs::write(&segment, content).unwrap();
     }
-    assert!(golden.output("cat", &[path]) == whole);
+    assert!(golden.output("cat", &[path]) == complete);
 }
 
 #[test]
-fn a_reader_that_has_enough_is_no_failure() {
+fn a_reader_that_closes_the_pipe_is_not_a_failure() {
     let golden = Golden::unpack(LARGE);
-    for words in [
+    for arguments in [
         &["cat", "/compressible-16MiB+16KiB"][..],
         &["ls", "-lR"],
         &["find"],
     ] {
         let mut command = clfsload();
-        command.arg(words[0]).arg(golden.path()).args(&words[1..]);
+        command
+            .arg(arguments[0])
+            .arg(golden.path())
+            .args(&arguments[1..]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut few = [0; 100];
@@ -142,7 +147,7 @@ fn a_reader_that_has_enough_is_no_failure() {
 #[test]
 fn a_full_disk_is_a_failure() {
     let golden = Golden::unpack(PLAIN);
-    for words in [
+    for arguments in [
         &["cat", "/hello.txt"][..],
         &["ls"],
         &["stat", "/"],
@@ -150,7 +155,10 @@ fn a_full_disk_is_a_failure() {
         &["find"],
     ] {
         let mut command = clfsload();
-        command.arg(words[0]).arg(golden.path()).args(&words[1..]);
+        command
+            .arg(arguments[0])
+            .arg(golden.path())
+            .args(&arguments[1..]);
         command.stdout(
             std::fs::OpenOptions::new()
                 .write(true)

@@ -13,7 +13,7 @@ fn stdout(output: &Output) -> String {
 }
 
 #[test]
-fn a_damaged_directory() {
+fn a_damaged_directory_is_reported() {
     for (archive, _, _) in ALL {
         let golden = Golden::unpack(archive);
         let all = golden.records("find", &[]).len();
@@ -22,35 +22,35 @@ fn a_damaged_directory() {
         let content = std::fs::read(&blob).unwrap();
         std::fs::write(&blob, &content[..content.len() / 2]).unwrap();
         let name = blob.file_name().unwrap().to_str().unwrap();
-        for words in [
+        for arguments in [
             &["ls", "-R"][..],
             &["ls", "-lR"],
             &["find"],
             &["du"],
             &["find", "--size", "+0"],
         ] {
-            let output = golden.run(words[0], &words[1..]);
-            assert_eq!(output.status.code(), Some(3), "{words:?} {output:?}");
+            let output = golden.run(arguments[0], &arguments[1..]);
+            assert_eq!(output.status.code(), Some(3), "{arguments:?} {output:?}");
             let stderr = stderr(&output);
             assert!(
                 stderr.contains("clfsload: /links/a: ") && stderr.contains(name),
                 "{stderr}"
             );
-            // One message, also where the inode was read as that of an entry before.
+            // One message, even if the inode was already read for another entry.
             assert_eq!(
                 stderr.matches("/links/a: ").count(),
                 1,
-                "{words:?} {stderr}"
+                "{arguments:?} {stderr}"
             );
             let missing = "1 directory could not be read: everything below is missing";
-            assert!(stderr.contains(missing), "{words:?} {stderr}");
+            assert!(stderr.contains(missing), "{arguments:?} {stderr}");
         }
-        for words in [["-lR", "--json"], ["-R", "--json"]] {
-            let records = records(&golden.run("ls", &words).stdout);
+        for arguments in [["-lR", "--json"], ["-R", "--json"]] {
+            let records = records(&golden.run("ls", &arguments).stdout);
             let errors = records
                 .iter()
                 .filter(|record| record.get("error").is_some());
-            assert_eq!(errors.count(), 1, "{words:?}");
+            assert_eq!(errors.count(), 1, "{arguments:?}");
         }
         let output = golden.run("find", &["--json"]);
         let records = records(&output.stdout);
@@ -61,7 +61,7 @@ fn a_damaged_directory() {
         assert_eq!(errors.len(), 1);
         assert_eq!(errors[0]["path"], "/links/a");
         assert!(errors[0]["error"].as_str().unwrap().contains(name));
-        // Asked for by itself, it cannot be listed at all.
+        // Specified directly, it cannot be listed at all.
         for (command, status) in [("ls", 3), ("stat", 1), ("du", 3), ("find", 3)] {
             let output = golden.run(command, &["/links/a"]);
             assert_eq!(output.status.code(), Some(status), "{output:?}");
@@ -88,7 +88,7 @@ fn a_damaged_inode_keeps_its_name() {
         stdout(&output).lines().count(),
         stdout(&golden.run("ls", &[])).lines().count()
     );
-    // Whether it would match is not known.
+    // Whether it would match is unknown.
     let output = golden.run("find", &["--name", "hello.txt", "--size", "11"]);
     assert_eq!(
         (output.status.code(), &output.stdout[..]),
@@ -106,7 +106,7 @@ fn a_damaged_inode_keeps_its_name() {
     );
 }
 
-/// Puts another name of the same length into a directory.
+/// Replaces a name in a directory with another of the same length.
 fn rename_raw(golden: &Golden, directory: &str, from: &[u8], to: &[u8]) -> String {
     let blob = golden.blob(directory);
     let mut content = std::fs::read(&blob).unwrap();
@@ -120,7 +120,7 @@ fn rename_raw(golden: &Golden, directory: &str, from: &[u8], to: &[u8]) -> Strin
 }
 
 #[test]
-fn a_bad_entry_is_passed_over() {
+fn a_bad_entry_is_skipped() {
     let golden = Golden::unpack(PLAIN);
     let all = stdout(&golden.run("ls", &[]));
     for (bad, shown) in [
@@ -140,7 +140,7 @@ fn a_bad_entry_is_passed_over() {
 }
 
 #[test]
-fn names_that_no_entry_can_have() {
+fn a_parent_entry_under_another_name_is_listed_but_not_entered() {
     let golden = Golden::unpack(PLAIN);
     rename_raw(
         &golden,
@@ -148,7 +148,7 @@ fn names_that_no_entry_can_have() {
         &[2, 0, 0, 0, b'.', b'.'],
         &[2, 0, 0, 0, b'x', b'y'],
     );
-    // An entry of the parent, now under another name: met again, listed, not entered.
+    // An entry of the parent under another name: it is listed, but not entered again.
     let output = golden.run("ls", &["-R", "/"]);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     assert!(stdout(&output).contains("sym2\nxy\n"), "{output:?}");
@@ -161,7 +161,7 @@ fn names_that_no_entry_can_have() {
 }
 
 #[test]
-fn a_large_directory_without_one_of_its_segments() {
+fn a_large_directory_with_a_missing_segment_is_listed_in_part() {
     let golden = Golden::unpack("container-lz4-large.tar.gz");
     let segments = golden.segments("/wide");
     assert_eq!(segments.len(), 1);
@@ -171,7 +171,7 @@ fn a_large_directory_without_one_of_its_segments() {
     let kept = stdout(&output).lines().count();
     assert!((100..2500).contains(&kept), "{kept}");
     assert!(stderr(&output).contains("clfsload: /wide: "), "{output:?}");
-    // A name that may have stood there is not said to be missing.
+    // A name that the missing segment may contain is not reported as missing.
     let output = golden.run("stat", &["/wide/no-such-name"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(!stderr(&output).contains("no such entry"), "{output:?}");

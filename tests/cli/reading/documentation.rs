@@ -1,4 +1,4 @@
-//! The commands that docs/reading.md shows work on the demo container that it speaks of.
+//! The commands in docs/reading.md work on its demo container.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::support::command::{Scratch, run};
 
 #[test]
-fn the_examples_work() {
+fn the_examples_of_the_documentation_work() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let scratch = Scratch::new();
     let url = format!("file://{}", scratch.path("containers").display());

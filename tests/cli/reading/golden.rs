@@ -1,4 +1,4 @@
-//! The golden containers in folders, and the trees that they hold.
+//! The golden containers in folders, and their trees.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,7 +14,7 @@ use crate::support::command::clfsload;
 
 pub(crate) const PLAIN: &str = "container-plain.tar.gz";
 pub(crate) const LARGE: &str = "container-lz4-large.tar.gz";
-/// Containers, their trees, and whether links were preserved.
+/// The containers, their trees, and whether links were preserved.
 pub(crate) const ALL: [(&str, &str, bool); 4] = [
     (PLAIN, "tree-small.json", false),
     ("container-lz4-nolinks.tar.gz", "tree-small.json", false),
@@ -27,7 +27,7 @@ fn file(name: &str) -> File {
     File::open(folder.join(name)).unwrap()
 }
 
-/// A container in a folder of its own.
+/// A container in a temporary folder.
 pub(crate) struct Golden(TempDir);
 
 impl Golden {
@@ -50,34 +50,34 @@ impl Golden {
     }
 
     /// Runs a command on it.
-    pub(crate) fn run(&self, command: &str, words: &[&str]) -> Output {
+    pub(crate) fn run(&self, command: &str, arguments: &[&str]) -> Output {
         let mut run = clfsload();
-        run.arg(command).arg(self.path()).args(words);
+        run.arg(command).arg(self.path()).args(arguments);
         run.output().unwrap()
     }
 
-    /// Standard output of a command that must end well and have nothing to say.
-    pub(crate) fn output(&self, command: &str, words: &[&str]) -> Vec<u8> {
-        let output = self.run(command, words);
+    /// Returns the standard output of a command that must succeed without messages.
+    pub(crate) fn output(&self, command: &str, arguments: &[&str]) -> Vec<u8> {
+        let output = self.run(command, arguments);
         assert!(output.status.success(), "{output:?}");
         assert!(output.stderr.is_empty(), "{output:?}");
         output.stdout
     }
 
-    /// The JSON lines of a command.
-    pub(crate) fn records(&self, command: &str, words: &[&str]) -> Vec<Value> {
+    /// Returns the JSON lines of a command.
+    pub(crate) fn records(&self, command: &str, arguments: &[&str]) -> Vec<Value> {
         let mut all = vec!["--json"];
-        all.extend(words);
+        all.extend(arguments);
         records(&self.output(command, &all))
     }
 
-    /// The path of the blob with the inode at `path`.
+    /// Returns the path of the blob with the inode at `path`.
     pub(crate) fn blob(&self, path: &str) -> PathBuf {
         let records = self.records("stat", &[path]);
         self.path().join(records[0]["blob"].as_str().unwrap())
     }
 
-    /// The blobs of the segments of the file at `path`: their names tell their owner's hash.
+    /// Returns the blobs of the segments of the file at `path`. Their names contain the hash of their owner.
     pub(crate) fn segments(&self, path: &str) -> Vec<PathBuf> {
         let inode = self.blob(path);
         let hash = inode.file_name().unwrap().to_str().unwrap()[..16].to_owned();
@@ -109,7 +109,7 @@ pub(crate) fn unhex(text: &str) -> Vec<u8> {
         .collect()
 }
 
-/// The bytes of a field of a record: in hex where they are no text.
+/// Returns the bytes of a field of a record, which are in hex if they are not valid text.
 pub(crate) fn bytes(record: &Value, field: &str) -> Vec<u8> {
     match record.get(format!("{field}_hex")) {
         Some(hex) => unhex(hex.as_str().unwrap()),
@@ -117,7 +117,7 @@ pub(crate) fn bytes(record: &Value, field: &str) -> Vec<u8> {
     }
 }
 
-/// What `lstat` said of the source, by path as the commands write it.
+/// Returns the `lstat` data of the source, by path as the commands print it.
 pub(crate) fn tree(name: &str) -> BTreeMap<Vec<u8>, Value> {
     let mut text = String::new();
     match name.ends_with(".gz") {
@@ -134,7 +134,7 @@ pub(crate) fn tree(name: &str) -> BTreeMap<Vec<u8>, Value> {
     nodes.into_iter().map(|node| (path(&node), node)).collect()
 }
 
-/// The directory of a path, and its last component.
+/// Returns the directory of a path, and its last component.
 pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     let slash = path.iter().rposition(|byte| *byte == b'/').unwrap();
     (&path[..slash.max(1)], &path[slash + 1..])

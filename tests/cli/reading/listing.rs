@@ -1,4 +1,4 @@
-//! ls, stat and du against what `lstat` saw of the source.
+//! ls, stat and du compared with the `lstat` data of the source.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -18,7 +18,7 @@ fn type_name(node: &Value) -> &str {
     }
 }
 
-/// Directories keep their number of links in any case.
+/// Directories keep their number of links in either case.
 fn links(node: &Value, preserved: bool) -> u64 {
     match preserved || node["type"] == "dir" {
         true => number(node, "nlink"),
@@ -32,7 +32,7 @@ fn seconds(time: &Value) -> u64 {
     since.as_secs()
 }
 
-/// Everything that a record says, against the source.
+/// Compares all fields of a record with the source.
 fn assert_same(record: &Value, node: &Value, preserved: bool) {
     let path = &record["path"];
     assert_eq!(record["type"], type_name(node), "{path}");
@@ -50,7 +50,7 @@ fn assert_same(record: &Value, node: &Value, preserved: bool) {
         assert_eq!(record.get(field), node.get(of_source), "{path} {field}");
     }
     assert_eq!(seconds(&record["mtime"]), number(node, "mtime_s"), "{path}");
-    // The loader read the root's own change time later.
+    // The loader read the root's change time later.
     if record["path"] != "/" {
         assert_eq!(seconds(&record["ctime"]), number(node, "ctime_s"), "{path}");
     }
@@ -68,7 +68,7 @@ fn assert_same(record: &Value, node: &Value, preserved: bool) {
 }
 
 #[test]
-fn ls_l_r_as_json_is_the_tree() {
+fn ls_l_r_as_json_equals_the_tree() {
     for (archive, name, preserved) in ALL {
         let tree = tree(name);
         let golden = Golden::unpack(archive);
@@ -84,11 +84,11 @@ fn ls_l_r_as_json_is_the_tree() {
 }
 
 #[test]
-fn stat_of_every_path() {
+fn stat_of_every_path_equals_the_tree() {
     let (archive, name, preserved) = ALL[2];
     let tree = tree(name);
     let golden = Golden::unpack(archive);
-    // Words of a command line are bytes.
+    // Arguments are bytes.
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let mut command = crate::support::command::clfsload();
@@ -123,7 +123,7 @@ fn stat_of_every_path() {
 }
 
 #[test]
-fn stat_for_people() {
+fn stat_prints_readable_text() {
     let golden = Golden::unpack(ALL[2].0);
     let text = String::from_utf8(golden.output("stat", &["/hello.txt", "/blk-7-300"])).unwrap();
     for line in [
@@ -136,7 +136,7 @@ fn stat_for_people() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line:?}: {text}");
     }
-    // A newline in a name does not begin a line of its own.
+    // A newline in a name does not start a new line.
     let text = String::from_utf8(golden.output("stat", &["/new\nline"])).unwrap();
     assert!(text.contains("path: '/new'$'\\n''line'\n"), "{text}");
 }
@@ -150,7 +150,7 @@ fn letters(mode: u64) -> String {
 }
 
 #[test]
-fn ls_l_for_people() {
+fn ls_l_prints_readable_text() {
     for (archive, name, preserved) in ALL {
         let golden = Golden::unpack(archive);
         let tree = tree(name);
@@ -209,7 +209,7 @@ fn ls_r_has_headings() {
         "ls",
         &["-RF", "/deep0/deep1/deep2/deep3", "/links", "/hello.txt"],
     );
-    // Without inodes nobody knows what can be executed, but that of a PATH is known.
+    // Without inodes, executable files are unknown, but the inode of a PATH is read.
     let expected = "/hello.txt*\n\n\
                     /deep0/deep1/deep2/deep3:\ndeep4/\n\n/deep0/deep1/deep2/deep3/deep4:\nleaf\n\n\
                     /links:\na/\nb/\nsym1@\nsym2@\n\n/links/a:\none\ntwo\n\n/links/b:\nthree\n";
@@ -227,7 +227,7 @@ fn ls_r_has_headings() {
 }
 
 #[test]
-fn a_directory_of_several_segments() {
+fn a_directory_of_several_segments_is_listed_completely() {
     let golden = Golden::unpack(LARGE);
     let tree = tree("tree-large.json.gz");
     let names: Vec<&[u8]> = tree
@@ -237,8 +237,8 @@ fn a_directory_of_several_segments() {
         .map(|(_, name)| name)
         .collect();
     assert_eq!(names.len(), 2500);
-    let lines = |words: &[&str]| {
-        let output = golden.output("ls", words);
+    let lines = |arguments: &[&str]| {
+        let output = golden.output("ls", arguments);
         let mut names: Vec<Vec<u8>> = output
             .split(|byte| *byte == 0)
             .map(<[u8]>::to_vec)
@@ -253,7 +253,7 @@ fn a_directory_of_several_segments() {
     assert_eq!(golden.records("ls", &["-l", "/wide"]).len(), 2500);
 }
 
-/// What du must say: bytes and entries below each directory.
+/// Returns the expected output of du: bytes and entries below each directory.
 fn usage(tree: &BTreeMap<Vec<u8>, Value>, preserved: bool) -> BTreeMap<Vec<u8>, (u64, u64)> {
     let below = |directory: &[u8], path: &[u8]| {
         path != directory && (directory == b"/" || path.starts_with(&[directory, b"/"].concat()))
@@ -280,7 +280,7 @@ fn usage(tree: &BTreeMap<Vec<u8>, Value>, preserved: bool) -> BTreeMap<Vec<u8>, 
 }
 
 #[test]
-fn du_sums() {
+fn du_sums_equal_the_tree() {
     for (archive, name, preserved) in ALL {
         let golden = Golden::unpack(archive);
         let expected = usage(&tree(name), preserved);
@@ -289,7 +289,7 @@ fn du_sums() {
         for record in &records {
             let path = bytes(record, "path");
             let found = (number(record, "bytes"), number(record, "entries"));
-            // A file with names in several directories counts in the first of them only.
+            // A file with names in several directories counts only in the first of them.
             let shared = preserved && path.starts_with(b"/links/");
             assert!(shared || found == expected[&path], "{record} {expected:?}");
         }
@@ -297,7 +297,7 @@ fn du_sums() {
         let line = format!("{bytes}\t{entries}\t/\n");
         assert_eq!(golden.output("du", &["-s"]), line.as_bytes());
         assert_eq!(golden.output("du", &["-d", "0", "/"]), line.as_bytes());
-        // Each directory by itself counts all.
+        // Each directory by itself counts all of its files.
         for (path, (bytes, entries)) in &expected {
             let path = std::str::from_utf8(path).unwrap();
             let line = format!("{bytes}\t{entries}\t{path}\n");
@@ -307,9 +307,9 @@ fn du_sums() {
 }
 
 #[test]
-fn du_depth_and_units() {
+fn du_applies_depth_and_units() {
     let golden = Golden::unpack(ALL[2].0);
-    let lines = |words: &[&str]| String::from_utf8(golden.output("du", words)).unwrap();
+    let lines = |arguments: &[&str]| String::from_utf8(golden.output("du", arguments)).unwrap();
     let paths = |text: &str| -> Vec<String> {
         text.lines()
             .map(|line| line.rsplit('\t').next().unwrap().to_owned())
@@ -321,7 +321,7 @@ fn du_depth_and_units() {
     );
     assert_eq!(lines(&["/hello.txt"]), "11\t0\t/hello.txt\n");
     assert_eq!(lines(&["-hs", "/links"]), "5.9K\t7\t/links\n");
-    // What was counted for one PATH does not count for the next.
+    // Files counted for one PATH do not count for the next.
     assert_eq!(
         lines(&["/links/a", "/links/b"]),
         "6000\t2\t/links/a\n0\t1\t/links/b\n"

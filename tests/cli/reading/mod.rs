@@ -1,6 +1,7 @@
 //! The commands ls, stat, cat, du and find, run as users run them.
 
 mod archived;
+mod arguments;
 mod cat;
 mod damage;
 mod documentation;
@@ -11,4 +12,3 @@ mod one_blob;
 mod requests;
 mod searching;
 mod swapped;
-mod words;

@@ -47,7 +47,7 @@ fn odd_names() -> BTreeSet<Vec<u8>> {
     names
 }
 
-/// A container with the odd names in a directory of an odd name.
+/// Loads a container with the odd names in a directory with an odd name.
 fn odd() -> Scratch {
     let scratch = Scratch::new();
     let directory = scratch.source().join(OsStr::from_bytes(b"d\xff\n"));
@@ -63,13 +63,13 @@ fn odd() -> Scratch {
 
 const DIRECTORY: &[u8] = b"/d\xff\n";
 
-fn run(scratch: &Scratch, words: &[&[u8]]) -> Output {
+fn run(scratch: &Scratch, arguments: &[&[u8]]) -> Output {
     let mut command = clfsload();
     command
-        .arg(OsStr::from_bytes(words[0]))
+        .arg(OsStr::from_bytes(arguments[0]))
         .arg(scratch.container("c"));
     let output = command
-        .args(words[1..].iter().map(|word| OsStr::from_bytes(word)))
+        .args(arguments[1..].iter().map(|word| OsStr::from_bytes(word)))
         .output();
     let output = output.unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -78,12 +78,12 @@ fn run(scratch: &Scratch, words: &[&[u8]]) -> Output {
 }
 
 #[test]
-fn every_output_gives_the_exact_bytes() {
+fn every_output_preserves_the_exact_bytes() {
     let scratch = odd();
     let names: Vec<Vec<u8>> = odd_names().into_iter().collect();
     let listed = run(&scratch, &[b"ls", b"-0", DIRECTORY]).stdout;
     assert_eq!(listed, [names.join(&0), vec![0]].concat());
-    // No terminal: raw as well.
+    // Standard output is not a terminal, so names are raw here too.
     let listed = run(&scratch, &[b"ls", DIRECTORY]).stdout;
     assert_eq!(listed, [names.join(&b'\n'), vec![b'\n']].concat());
 
@@ -91,11 +91,11 @@ fn every_output_gives_the_exact_bytes() {
         .iter()
         .map(|name| [DIRECTORY, b"/", name].concat())
         .collect();
-    for words in [
+    for arguments in [
         &[b"ls", &b"--json"[..], DIRECTORY][..],
         &[b"ls", b"-l", b"--json", DIRECTORY],
     ] {
-        let output = run(&scratch, words);
+        let output = run(&scratch, arguments);
         let found: Vec<Vec<u8>> = records(&output.stdout)
             .iter()
             .map(|record| bytes(record, "path"))
@@ -105,15 +105,18 @@ fn every_output_gives_the_exact_bytes() {
     let found = run(&scratch, &[b"find", b"-0", b"--type", b"f"]).stdout;
     assert_eq!(found, [paths.join(&0), vec![0]].concat());
 
-    // What was printed is taken as a word again.
+    // The printed name is accepted as an argument.
     for (name, path) in names.iter().zip(&paths) {
         assert_eq!(run(&scratch, &[b"cat", path]).stdout, *name);
     }
-    let words: Vec<&[u8]> = [&b"stat"[..], b"--json"]
+    let arguments: Vec<&[u8]> = [&b"stat"[..], b"--json"]
         .into_iter()
         .chain(paths.iter().map(|path| &path[..]))
         .collect();
-    for (record, name) in records(&run(&scratch, &words).stdout).iter().zip(&names) {
+    for (record, name) in records(&run(&scratch, &arguments).stdout)
+        .iter()
+        .zip(&names)
+    {
         assert_eq!(bytes(record, "name"), *name);
     }
     let link = &records(&run(&scratch, &[b"stat", b"--json", b"/link"]).stdout)[0];
@@ -122,19 +125,19 @@ fn every_output_gives_the_exact_bytes() {
     assert_eq!(bytes(&du[0], "path"), DIRECTORY);
 }
 
-/// Runs a command on a terminal of its own and gives what that terminal saw.
-fn on_terminal(scratch: &Scratch, words: &str) -> Vec<u8> {
-    let line = format!("'{}' {words}", env!("CARGO_BIN_EXE_clfsload"),)
+/// Runs a command on a pseudo-terminal and returns its output.
+fn on_terminal(scratch: &Scratch, arguments: &str) -> Vec<u8> {
+    let line = format!("'{}' {arguments}", env!("CARGO_BIN_EXE_clfsload"),)
         .replace("CONTAINER", scratch.container("c").to_str().unwrap());
     let output = Command::new("script")
         .args(["-qec", &line, "/dev/null"])
-        // script(1) gives the line to $SHELL, or to sh, which need not know $'…'.
+        // script(1) passes the line to $SHELL, or to sh, which may not support $'…'.
         .env("SHELL", "/bin/bash")
         .stdin(std::process::Stdio::null())
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
-    // A terminal makes CR LF of each newline.
+    // A terminal prints CR LF for each newline.
     String::from_utf8(output.stdout)
         .unwrap()
         .replace("\r\n", "\n")
@@ -142,15 +145,15 @@ fn on_terminal(scratch: &Scratch, words: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_terminal_is_not_steered_and_a_shell_takes_the_names() {
+fn names_are_safe_on_a_terminal_and_usable_in_a_shell() {
     let scratch = odd();
     let directory = "$'/d\\377\\n'";
-    for words in [
+    for arguments in [
         "ls CONTAINER",
         "find CONTAINER --name '*' --type f",
         "ls -N CONTAINER",
     ] {
-        let shown = on_terminal(&scratch, &format!("{words} {directory}"));
+        let shown = on_terminal(&scratch, &format!("{arguments} {directory}"));
         let controls = shown
             .iter()
             .filter(|byte| byte.is_ascii_control() && **byte != b'\n');
@@ -177,7 +180,7 @@ fn a_terminal_is_not_steered_and_a_shell_takes_the_names() {
         .env("LC_ALL", "C")
         .output()
         .unwrap();
-    let words: Vec<&[u8]> = output.stdout.split(|byte| *byte == 0).collect();
+    let arguments: Vec<&[u8]> = output.stdout.split(|byte| *byte == 0).collect();
     let names: Vec<Vec<u8>> = odd_names().into_iter().collect();
-    assert_eq!(words[..words.len() - 1], names);
+    assert_eq!(arguments[..arguments.len() - 1], names);
 }

@@ -1,4 +1,4 @@
-//! Blobs that cannot be read while others can: each is a problem of its entry, and the rest comes out.
+//! Single blobs that cannot be read: each is a problem of its entry, and all other entries are read.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::support::azurite::{ACCOUNT, Azurite, container_sas};
 use crate::support::command::{Ran, Scratch, clfsload};
 use crate::support::fault_proxy::{Fault, FaultProxy};
 
-/// What happens to requests for a blob.
+/// The faults for requests for blobs.
 type Faults = Arc<Mutex<BTreeMap<String, Fault>>>;
 
 /// A container in Azurite behind a proxy.
@@ -23,24 +23,24 @@ struct Loaded {
     proxy: FaultProxy,
     container: String,
     faults: Faults,
-    /// Blobs are read no more when this many were.
+    /// Faults start after this many blobs were read.
     gets_left: Arc<AtomicU64>,
     _server: Arc<Azurite>,
 }
 
 impl Loaded {
-    /// Loads what `fill` makes in the source.
+    /// Loads the entries that `fill` creates in the source.
     fn new(fill: impl FnOnce(PathBuf)) -> Self {
         let scratch = Scratch::new();
         fill(scratch.source());
         let server = Azurite::shared();
         let container = Azurite::unused_name();
         server.create_container(&container);
-        let mut words = scratch.words("t", &container);
-        words[2] = ACCOUNT.to_owned();
+        let mut arguments = scratch.arguments("t", &container);
+        arguments[2] = ACCOUNT.to_owned();
         let loaded = clfsload()
             .arg("--new")
-            .args(words)
+            .args(arguments)
             .args(["--blob-endpoint", &server.endpoint()])
             .env("AZURE_STORAGE_SAS_TOKEN", container_sas(&container, "rwdl"))
             .output()
@@ -72,12 +72,12 @@ impl Loaded {
         }
     }
 
-    fn command(&self, words: &[&str], more: &[&str]) -> Command {
+    fn command(&self, arguments: &[&str], more: &[&str]) -> Command {
         let mut command = clfsload();
         command
-            .arg(words[0])
+            .arg(arguments[0])
             .arg(format!("{}/{}", self.proxy.endpoint(), self.container))
-            .args(&words[1..])
+            .args(&arguments[1..])
             .args(["--retry-patience", "2"])
             .args(more)
             .env(
@@ -89,11 +89,11 @@ impl Loaded {
         command
     }
 
-    fn run(&self, words: &[&str], more: &[&str]) -> Ran {
-        Ran::from(self.command(words, more).output().unwrap())
+    fn run(&self, arguments: &[&str], more: &[&str]) -> Ran {
+        Ran::from(self.command(arguments, more).output().unwrap())
     }
 
-    /// The blob of an entry's inode.
+    /// Returns the blob of an entry's inode.
     fn blob(&self, path: &str) -> String {
         let output = self.command(&["stat", path], &["--json"]).output().unwrap();
         records(&output.stdout)[0]["blob"]
@@ -118,11 +118,11 @@ fn tree(source: PathBuf) {
 }
 
 #[test]
-fn what_cannot_be_read_is_reported_and_the_rest_comes_out() {
+fn unreadable_blobs_are_reported_and_the_other_entries_are_read() {
     let loaded = Loaded::new(tree);
     let (file, directory) = (loaded.blob("/a/f1"), loaded.blob("/bad"));
     loaded.run(&["cat", "/big"], &[]).expect(0);
-    // The last one that was read is its segment.
+    // Its segment is read last.
     let segment = loaded.proxy.calls().pop().unwrap().blob;
     let internal = || Fault::refusal(500, "InternalError");
     loaded.fail(file.clone(), internal());
@@ -146,11 +146,11 @@ fn what_cannot_be_read_is_reported_and_the_rest_comes_out() {
     let ran: Vec<Ran> = std::thread::scope(|scope| {
         let threads: Vec<_> = commands
             .iter()
-            .map(|(words, more)| scope.spawn(|| loaded.run(words, more)))
+            .map(|(arguments, more)| scope.spawn(|| loaded.run(arguments, more)))
             .collect();
         threads.into_iter().map(|t| t.join().unwrap()).collect()
     });
-    let says = |text: &str, what: &[&str]| {
+    let assert_contains_all = |text: &str, what: &[&str]| {
         for what in what {
             assert!(text.contains(what), "no {what:?} in {text}");
         }
@@ -158,27 +158,27 @@ fn what_cannot_be_read_is_reported_and_the_rest_comes_out() {
     let of_file = format!("/a/f1: could not read the blob {file}");
     let of_directory = format!("/bad: could not read the blob {directory}");
     let below = "1 directory could not be read: everything below is missing";
-    for (ran, (words, _)) in ran.iter().zip(&commands) {
-        let status = if ["cat", "stat"].contains(&words[0]) {
+    for (ran, (arguments, _)) in ran.iter().zip(&commands) {
+        let status = if ["cat", "stat"].contains(&arguments[0]) {
             1
         } else {
             3
         };
-        assert_eq!(ran.status, status, "{words:?} {ran:#?}");
+        assert_eq!(ran.status, status, "{arguments:?} {ran:#?}");
     }
     for ran in &ran[..3] {
         let meanwhile = "; other requests succeeded meanwhile";
-        says(&ran.stderr, &[&of_file, &of_directory, meanwhile, below]);
+        assert_contains_all(&ran.stderr, &[&of_file, &of_directory, meanwhile, below]);
     }
-    says(&ran[0].stdout, &["f0", "f1", "f2", "f3", "bad", "big"]);
-    says(&ran[2].stdout, &["/a/f0\n", "/a/f3\n", "/big\n"]);
+    assert_contains_all(&ran[0].stdout, &["f0", "f1", "f2", "f3", "bad", "big"]);
+    assert_contains_all(&ran[2].stdout, &["/a/f0\n", "/a/f3\n", "/big\n"]);
 
-    says(
+    assert_contains_all(
         &ran[3].stderr,
         &[&of_file, &of_directory, "/big: ", &segment],
     );
-    // First in the summary.
-    says(&ran[3].stdout, &[&format!("{below}\nextracted: 3 files")]);
+    // The summary reports it first.
+    assert_contains_all(&ran[3].stdout, &[&format!("{below}\nextracted: 3 files")]);
     let extracted = loaded.scratch.path("out").join("a");
     for name in ["f0", "f2", "f3"] {
         let content = fs::read_to_string(extracted.join(name)).unwrap();
@@ -188,29 +188,29 @@ fn what_cannot_be_read_is_reported_and_the_rest_comes_out() {
     for ran in &ran[4..6] {
         for (path, blob) in [("/a/f1", &file), ("/bad", &directory), ("/big", &segment)] {
             let found = format!("error: {path} (blob {blob}): not verified: could not read");
-            says(&ran.stdout, &[&found]);
+            assert_contains_all(&ran.stdout, &[&found]);
         }
         let not_verified = "\nNOT verified: 3 blobs could not be read\nNOT clean: ";
         let below = "\n1 directory could not be read: everything below is not verified";
-        says(&ran.stdout, &["[unread]\n", not_verified, below]);
-        // What was not read is not called damaged.
+        assert_contains_all(&ran.stdout, &["[unread]\n", not_verified, below]);
+        // A blob that could not be read is not reported as damaged.
         for word in ["[dangling", "source-missing", "frame"] {
             assert!(!ran.stdout.contains(word), "{word}: {ran:#?}");
         }
     }
-    says(&ran[5].stdout, &["/bad: its entries are not compared"]);
+    assert_contains_all(&ran[5].stdout, &["/bad: its entries are not compared"]);
 
-    says(&ran[6].stderr, &[&of_file]);
-    says(&ran[7].stderr, &[&of_file]);
-    says(&ran[8].stderr, &["/big: ", &segment]);
-    says(&ran[9].stderr, &["/bad/f1: ", &directory]);
+    assert_contains_all(&ran[6].stderr, &[&of_file]);
+    assert_contains_all(&ran[7].stderr, &[&of_file]);
+    assert_contains_all(&ran[8].stderr, &["/big: ", &segment]);
+    assert_contains_all(&ran[9].stderr, &["/bad/f1: ", &directory]);
 
-    // What failed is all that is missing when it can be read again.
+    // When the blobs are readable again, only the failed entries are missing.
     loaded.faults.lock().unwrap().clear();
     let again = loaded
         .run(&["extract", &out], &["--record", &record])
         .expect(0);
-    says(
+    assert_contains_all(
         &again.stdout,
         &["extracted: 6 files", "3 already up to date"],
     );
@@ -218,7 +218,7 @@ fn what_cannot_be_read_is_reported_and_the_rest_comes_out() {
 }
 
 #[test]
-fn when_nothing_can_be_read_any_more_the_run_ends() {
+fn a_run_stops_when_no_blob_can_be_read() {
     let loaded = Loaded::new(tree);
     loaded.gets_left.store(2, SeqCst);
     let out = loaded.scratch.path("out").display().to_string();
@@ -228,12 +228,12 @@ fn when_nothing_can_be_read_any_more_the_run_ends() {
     assert!(!ran.stderr.contains("meanwhile"), "{ran:#?}");
 }
 
-/// What all bounds allow: 80 MiB of answers, once more while one grows, buffers of 64 connections, and the program.
+/// The sum of the limits: 80 MiB of responses, twice that while one grows, buffers of 64 connections, and the program.
 const PEAK: u64 = 256 << 20;
 const ENDLESS: usize = 80;
 
 #[test]
-fn answers_without_an_end_are_bounded_together() {
+fn endless_responses_are_bounded_together() {
     let loaded = Loaded::new(|source| {
         fs::create_dir(source.join("endless")).unwrap();
         for number in 0..ENDLESS {
@@ -251,7 +251,7 @@ fn answers_without_an_end_are_bounded_together() {
     let mut child = loaded.command(&["find"], &["--size", "1"]).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
-    // proc_pid_status(5), `VmHWM`, which only grows. What is printed fits into the pipes.
+    // `VmHWM` (proc_pid_status(5)) only grows. The output fits into the pipes.
     let ended = loop {
         let text = fs::read_to_string(&status).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -268,12 +268,12 @@ fn answers_without_an_end_are_bounded_together() {
     let ran = Ran::from(child.wait_with_output().unwrap());
     assert_eq!(ended.code(), Some(3), "{ran:#?}");
     assert!((1 << 20..PEAK).contains(&peak), "a peak of {peak} bytes");
-    let told = "the blob is larger than any object of its kind: more than 2162688 bytes";
-    assert_eq!(ran.stderr.matches(told).count(), ENDLESS, "{ran:#?}");
+    let message = "the blob is larger than any object of its kind: more than 2162688 bytes";
+    assert_eq!(ran.stderr.matches(message).count(), ENDLESS, "{ran:#?}");
     assert_eq!(ran.stdout, "/sound\n");
 }
 
-/// The blob of a record's entry.
+/// Returns the blob of a record's entry.
 fn loaded_blob(record: &serde_json::Value, path: &str, loaded: &Loaded) -> String {
     let handle = record["handle"].as_str().unwrap();
     let calls = loaded.proxy.calls();

@@ -1,4 +1,4 @@
-//! How much of a container is asked for.
+//! The requests of reading commands.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,7 +14,7 @@ use crate::support::azurite::{ACCOUNT, Azurite, container_sas, container_sas_bet
 use crate::support::command::{Scratch, clfsload};
 use crate::support::fault_proxy::{Fault, FaultProxy};
 
-/// A golden container in memory, counted, read without a list of all names.
+/// Opens a golden container in memory, with counted requests and without a list of all names.
 async fn counted(golden: &Golden) -> (Arc<Counting<InMemory>>, Arc<Reader>) {
     let memory = InMemory::new();
     for item in std::fs::read_dir(golden.path()).unwrap() {
@@ -30,7 +30,7 @@ async fn counted(golden: &Golden) -> (Arc<Counting<InMemory>>, Arc<Reader>) {
     (counting, Arc::new(reader.unwrap()))
 }
 
-/// Lists and gets since the last time.
+/// Returns the lists and gets since the last call.
 fn since(counts: Counts, before: &mut Counts) -> (u64, u64) {
     let calls = (
         counts.lists.calls - before.lists.calls,
@@ -41,7 +41,7 @@ fn since(counts: Counts, before: &mut Counts) -> (u64, u64) {
 }
 
 #[test]
-fn only_what_is_wanted_is_fetched() {
+fn only_required_blobs_are_fetched() {
     let golden = Golden::unpack(LARGE);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
@@ -49,7 +49,7 @@ fn only_what_is_wanted_is_fetched() {
         let blobs = container.inner().blobs().len();
         assert!(blobs > 2500, "{blobs}");
         let mut before = container.counts();
-        // The root, two directories, the entry: each looked up and fetched.
+        // The root, two directories, the entry: each is listed by prefix and fetched.
         reader
             .resolve(&TreePath::parse(b"/links/b/big2"))
             .await
@@ -81,7 +81,7 @@ fn only_what_is_wanted_is_fetched() {
     });
 }
 
-/// A container on a service, behind a proxy that keeps a record.
+/// A container on a service, behind a proxy that records requests.
 struct OnAzure {
     scratch: Scratch,
     server: Arc<Azurite>,
@@ -101,11 +101,11 @@ impl OnAzure {
         let server = Azurite::shared();
         let name = Azurite::unused_name();
         server.create_container(&name);
-        let mut words = scratch.words("state", &name);
-        words[2] = ACCOUNT.to_owned();
-        words.extend(["--new", "--blob-endpoint", &server.endpoint()].map(str::to_owned));
+        let mut arguments = scratch.arguments("state", &name);
+        arguments[2] = ACCOUNT.to_owned();
+        arguments.extend(["--new", "--blob-endpoint", &server.endpoint()].map(str::to_owned));
         let mut load = clfsload();
-        load.args(words)
+        load.args(arguments)
             .env("AZURE_STORAGE_SAS_TOKEN", container_sas(&name, "rwdl"));
         let output = load.output().unwrap();
         assert!(output.status.success(), "{output:#?}");
@@ -116,11 +116,11 @@ impl OnAzure {
         }
     }
 
-    fn command(&self, proxy: &FaultProxy, words: &[&str]) -> std::process::Command {
+    fn command(&self, proxy: &FaultProxy, arguments: &[&str]) -> std::process::Command {
         let mut command = clfsload();
         let url = format!("{}/{}", proxy.endpoint(), self.name);
-        command.arg(words[0]).arg(url).args(&words[1..]);
-        // Rights to read and list are enough.
+        command.arg(arguments[0]).arg(url).args(&arguments[1..]);
+        // Read and list permissions are sufficient.
         command.env("AZURE_STORAGE_SAS_TOKEN", container_sas(&self.name, "rl"));
         command
     }
@@ -135,22 +135,22 @@ fn count(proxy: &FaultProxy, operation: Operation) -> usize {
 }
 
 #[test]
-fn commands_on_a_service() {
+fn commands_read_from_a_service() {
     let azure = OnAzure::load();
     let fresh = || FaultProxy::start(&azure.server, Box::new(|_| None));
-    let output = |proxy: &FaultProxy, words: &[&str]| {
-        let output = azure.command(proxy, words).output().unwrap();
+    let output = |proxy: &FaultProxy, arguments: &[&str]| {
+        let output = azure.command(proxy, arguments).output().unwrap();
         assert!(output.status.success(), "{output:#?}");
         assert!(output.stderr.is_empty(), "{output:#?}");
         String::from_utf8(output.stdout).unwrap()
     };
-    // A look-up and a get for each of root and directory.
+    // One list and one get request each for the root and the directory.
     let proxy = fresh();
     let files = "file-0\nfile-1\nfile-2\nfile-3\nfile-4\n";
     assert_eq!(output(&proxy, &["ls", "/directory-7"]), files);
     assert_eq!(count(&proxy, Operation::List), 2);
     assert_eq!(count(&proxy, Operation::Get), 2);
-    // With -l for each file, too.
+    // With -l, also for each file.
     let proxy = fresh();
     let listed = output(&proxy, &["ls", "-l", "--json", "/directory-7"]);
     assert!(
@@ -159,13 +159,13 @@ fn commands_on_a_service() {
             .all(|record| record["size"] == 7)
     );
     assert_eq!(count(&proxy, Operation::Get), 7);
-    // What visits all lists all first.
+    // Commands that visit everything list all names first.
     let proxy = fresh();
     let listed = output(&proxy, &["find", "--type", "f"]);
     assert_eq!(listed.lines().count(), 200);
     assert_eq!(count(&proxy, Operation::List), 1);
     assert_eq!(count(&proxy, Operation::Get), 41);
-    // A kept index spares the list.
+    // A kept index replaces the list requests.
     let index = azure.scratch.path("names");
     let index = index.to_str().unwrap();
     let proxy = fresh();
@@ -182,7 +182,7 @@ fn commands_on_a_service() {
 }
 
 #[test]
-fn a_token_for_reading_is_replaced_by_another() {
+fn an_expired_read_token_is_replaced() {
     let azure = OnAzure::load();
     let hour = Duration::from_secs(3600);
     let now = SystemTime::now();
@@ -211,9 +211,9 @@ fn a_token_for_reading_is_replaced_by_another() {
 }
 
 #[test]
-fn a_signal_ends_the_wait_and_leaves_nothing() {
+fn a_signal_ends_the_wait_and_leaves_no_files() {
     let azure = OnAzure::load();
-    // All names are listed, and then no inode comes.
+    // All names are listed, and then no inode is received.
     let proxy = FaultProxy::start(
         &azure.server,
         Box::new(|call| (call.operation == Operation::Get).then_some(Fault::NoResponse)),
@@ -231,7 +231,7 @@ fn a_signal_ends_the_wait_and_leaves_nothing() {
     while count(&proxy, Operation::Get) == 0 || files() == 0 {
         assert!(
             started.elapsed() < Duration::from_secs(60),
-            "it asks for nothing"
+            "no request was sent"
         );
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -1,4 +1,4 @@
-//! find against what `lstat` saw of the source.
+//! find compared with the `lstat` data of the source.
 
 use std::collections::BTreeSet;
 
@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::golden::{ALL, Golden, LARGE, tree};
 
-fn found(golden: &Golden, words: &[&str]) -> BTreeSet<Vec<u8>> {
+fn found(golden: &Golden, arguments: &[&str]) -> BTreeSet<Vec<u8>> {
     let mut all = vec!["-0"];
-    all.extend(words);
+    all.extend(arguments);
     let output = golden.output("find", &all);
     let mut paths: Vec<Vec<u8>> = output
         .split(|byte| *byte == 0)
@@ -22,7 +22,7 @@ fn found(golden: &Golden, words: &[&str]) -> BTreeSet<Vec<u8>> {
 }
 
 #[test]
-fn filters_select_what_they_say() {
+fn filters_select_the_matching_entries() {
     type Test = fn(&[u8], &Value) -> bool;
     let golden = Golden::unpack(LARGE);
     let tree = tree("tree-large.json.gz");
@@ -74,22 +74,22 @@ fn filters_select_what_they_say() {
             |_, node| (1_400_000_041..1_400_000_070).contains(&node["mtime_s"].as_u64().unwrap()),
         ),
     ];
-    for (words, test) in cases {
+    for (arguments, test) in cases {
         let expected: BTreeSet<Vec<u8>> = tree
             .iter()
             .filter(|(path, node)| test(path, node))
             .map(|(path, _)| path.clone())
             .collect();
-        assert!(!expected.is_empty(), "{words:?}");
-        assert_eq!(found(&golden, words), expected, "{words:?}");
+        assert!(!expected.is_empty(), "{arguments:?}");
+        assert_eq!(found(&golden, arguments), expected, "{arguments:?}");
     }
 }
 
 #[test]
-fn starts_and_depth() {
+fn start_paths_and_depth_limits_are_applied() {
     let golden = Golden::unpack(ALL[0].0);
-    let paths = |words: &[&str]| -> Vec<String> {
-        let found = found(&golden, words);
+    let paths = |arguments: &[&str]| -> Vec<String> {
+        let found = found(&golden, arguments);
         found
             .into_iter()
             .map(|path| String::from_utf8(path).unwrap())
@@ -113,7 +113,7 @@ fn starts_and_depth() {
 }
 
 #[test]
-fn long_lines_and_records() {
+fn long_lines_and_records_are_printed() {
     let golden = Golden::unpack(ALL[0].0);
     let line = golden.output("find", &["-l", "--name", "hello*"]);
     assert_eq!(
@@ -123,7 +123,7 @@ fn long_lines_and_records() {
     let records = golden.records("find", &["--type", "l", "--name", "symlink", "-l"]);
     assert_eq!(records.len(), 1);
     assert_eq!(records[0]["target"], "hello.txt");
-    // What is not asked for is not read.
+    // Fields that were not requested are not read.
     let records = golden.records("find", &["--size", "11"]);
     assert_eq!(records.len(), 1);
     assert!(records[0].get("size").is_none());

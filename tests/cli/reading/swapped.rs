@@ -1,4 +1,4 @@
-//! One object's bytes under another's name, for one of each kind: what every command says.
+//! One object's bytes under another's name, for each kind of object: the messages of every command.
 
 use std::fs;
 use std::path::Path;
@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use crate::support::command::clfsload;
 use crate::support::kinds::{Kind, Kinds};
 
-fn run(container: &Path, words: &[&str]) -> (Option<i32>, String, String) {
-    let (command, rest) = words.split_first().unwrap();
+fn run(container: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let (command, rest) = arguments.split_first().unwrap();
     let output: Output = clfsload()
         .arg(command)
         .arg(container)
@@ -25,7 +25,7 @@ fn run(container: &Path, words: &[&str]) -> (Option<i32>, String, String) {
     )
 }
 
-/// The container in a folder, with the bytes of `from` under the name of `to`.
+/// Creates the container in a folder, with the bytes of `from` under the name of `to`.
 fn swapped(kinds: &Kinds, to: &str, from: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, bytes) in &kinds.blobs {
@@ -39,7 +39,7 @@ fn swapped(kinds: &Kinds, to: &str, from: &str) -> TempDir {
 }
 
 #[test]
-fn every_command_says_what_is_damaged_and_gives_the_rest() {
+fn every_command_reports_damage_and_processes_the_other_entries() {
     let kinds = Kinds::new();
     let small = &kinds.kinds[0];
     std::thread::scope(|scope| {
@@ -54,7 +54,7 @@ fn every_command_says_what_is_damaged_and_gives_the_rest() {
 fn commands(kind: &Kind, container: &Path) {
     let what = kind.what;
     let Some(path) = kind.damaged else {
-        // The bucket object: nothing that is read needs it.
+        // The bucket object is not needed for reading.
         let (status, _, stderr) = run(container, &["ls", "-lR"]);
         assert_eq!((status, &*stderr), (Some(0), ""), "{what}");
         let (status, stdout, _) = run(container, &["verify", "--quick"]);
@@ -65,7 +65,7 @@ fn commands(kind: &Kind, container: &Path) {
         );
         return;
     };
-    let said = format!(
+    let message = format!(
         "{path}: the blob {} does not hold the object in its name: ",
         kind.blob
     );
@@ -74,36 +74,36 @@ fn commands(kind: &Kind, container: &Path) {
         true => &[],
         false => &[&["ls", "-lR"], &["find", "--uid", "1000"], &["du"]],
     };
-    for words in listing {
+    for arguments in listing {
         if what.ends_with("device") || matches!(what, "fifo" | "socket") {
-            // du does not read inodes of what has no size.
-            if words[0] == "du" {
+            // du does not read inodes of entries without a size.
+            if arguments[0] == "du" {
                 continue;
             }
         }
-        let (status, stdout, stderr) = run(container, words);
-        assert_eq!(status, Some(3), "{what}: {words:?} {stderr}");
-        // A directory is reported as an entry and when it is to be listed.
+        let (status, stdout, stderr) = run(container, arguments);
+        assert_eq!(status, Some(3), "{what}: {arguments:?} {stderr}");
+        // A directory is reported both as an entry and when it would be listed.
         let is_expected = |line: &str| {
-            line.contains(&said)
+            line.contains(&message)
                 || line.ends_with("could not be read: everything below is missing")
                 || line.ends_with("entries are missing, with everything below them")
         };
         assert!(stderr.lines().all(is_expected), "{what}: {stderr}");
-        assert!(stderr.contains(&said), "{what}: {stderr}");
-        if path != "/" && words[0] != "du" {
+        assert!(stderr.contains(&message), "{what}: {stderr}");
+        if path != "/" && arguments[0] != "du" {
             assert!(stdout.contains("bob"), "{what}: {stdout}");
         }
     }
-    // Of a directory with a damaged segment the lost entry is asked for.
-    let asked = kind.gone.first().copied().unwrap_or(path);
+    // For a directory with a damaged segment, use the path of the lost entry.
+    let requested = kind.unreachable.first().copied().unwrap_or(path);
     if !content_only {
-        let (status, stdout, stderr) = run(container, &["stat", asked]);
+        let (status, stdout, stderr) = run(container, &["stat", requested]);
         assert_eq!((status, &*stdout), (Some(1), ""), "{what}: {stderr}");
         assert!(stderr.contains(&kind.blob), "{what}: {stderr}");
     }
     if !matches!(what, "root") {
-        let (status, stdout, stderr) = run(container, &["cat", asked, "/bob"]);
+        let (status, stdout, stderr) = run(container, &["cat", requested, "/bob"]);
         assert_eq!(status, Some(1), "{what}: {stderr}");
         assert!(stdout.ends_with("text"), "{what}: {stdout}");
         assert!(stderr.contains(&kind.blob), "{what}: {stderr}");
@@ -120,8 +120,8 @@ fn commands(kind: &Kind, container: &Path) {
                 b"text",
                 "{what}"
             );
-            let gone = kind.gone.iter().chain([&path]);
-            for path in gone.filter(|path| **path != "/many") {
+            let unreachable = kind.unreachable.iter().chain([&path]);
+            for path in unreachable.filter(|path| **path != "/many") {
                 let there = destination.join(&path[1..]).symlink_metadata();
                 assert!(there.is_err(), "{what}: {path} was extracted");
             }

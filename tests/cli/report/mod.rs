@@ -17,9 +17,9 @@ use crate::support::command::{Ran, Scratch, clfsload, run};
 use crate::support::skip::skip;
 use page::Page;
 
-/// A path below the source that is markup, in more than one way, and not UTF-8.
+/// A path below the source that contains several kinds of markup, and is not UTF-8.
 const ODD: &[u8] = b"x<script>alert(1)<\xff\n/script>'\"&amp;]]> --><img src=x onerror=alert(2)>";
-/// A name whose end looks like `exe.jpg`.
+/// A name that ends like `exe.jpg` on a display.
 const TURNED: &str = "\u{202e}gpj.exe";
 const SIZES: [u64; 6] = [0, 1, 1023, 1024, 70_000, 5 << 20];
 
@@ -50,7 +50,7 @@ fn number(shown: &str) -> u64 {
     shown.replace(',', "").parse().unwrap()
 }
 
-/// A number of the database.
+/// Returns a number from the database.
 fn query(state: &Path, query: &str) -> u64 {
     let connection = rusqlite::Connection::open(state.join("state.db")).unwrap();
     let number: i64 = connection.query_row(query, [], |row| row.get(0)).unwrap();
@@ -85,10 +85,10 @@ fn the_page_agrees_with_the_state() {
         .map(|row| (row[0].as_str(), (number(&row[1]), row[3].as_str())))
         .collect();
     assert_eq!(classes["empty"], (1, "0 B"));
-    // Those of 1, 1023 and 1024 bytes, and the odd one with 7.
+    // The files of 1, 1023 and 1024 bytes, and the odd one with 7.
     assert_eq!(classes["up to 1 KiB"], (4, "2.0 KiB"));
     assert_eq!(classes["up to 16 KiB"], (0, "0 B"));
-    // It has two names.
+    // The file has two names.
     assert_eq!(classes["up to 128 KiB"], (1, "68.4 KiB"));
     assert_eq!(classes["up to 8 MiB"], (1, "5.0 MiB"));
     assert!(!classes.contains_key("up to 64 MiB"), "{classes:?}");
@@ -121,7 +121,7 @@ fn the_page_agrees_with_the_state() {
 }
 
 #[test]
-fn names_are_shown_as_text() {
+fn markup_in_names_is_shown_as_text() {
     let scratch = scratch();
     scratch.load("t", &[]).expect(3);
     let page = Page::of(&scratch, "t");
@@ -133,14 +133,14 @@ fn names_are_shown_as_text() {
     let odd = r"x<script>alert(1)<\xff\x0a/<td>\\<table>";
     let expected = [odd, r"\xe2\x80\xaegpj.exe", "link"];
     assert_eq!(listed, expected.into_iter().collect());
-    // The odd file is among the largest, as there are few.
+    // The odd file is among the largest, since there are few.
     let odd = r#"x<script>alert(1)<\xff\x0a/script>'"&amp;]]> --><img src=x onerror=alert(2)>"#;
     let mut rows = page.tables.values().flatten();
     assert!(rows.any(|row| row.len() == 3 && row[0] == odd));
 }
 
 #[test]
-fn a_running_load_has_a_page() {
+fn a_report_of_a_running_load_is_complete() {
     let scratch = Scratch::new();
     let mut random = fastrand::Rng::with_seed(3);
     for number in 0..60 {
@@ -149,10 +149,10 @@ fn a_running_load_has_a_page() {
             .collect();
         fs::write(scratch.source().join(format!("f{number}")), content).unwrap();
     }
-    let mut words = scratch.words("t", "t");
-    words.extend(["--new", "--bandwidth-limit", "128K"].map(str::to_owned));
+    let mut arguments = scratch.arguments("t", "t");
+    arguments.extend(["--new", "--bandwidth-limit", "128K"].map(str::to_owned));
     let mut load = clfsload()
-        .args(words)
+        .args(arguments)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -203,7 +203,7 @@ fn a_running_load_has_a_page() {
 }
 
 #[test]
-fn without_a_history_there_is_a_page_without_charts() {
+fn a_report_without_a_history_has_no_charts() {
     let scratch = scratch();
     scratch.load("t", &[]).expect(3);
     for name in ["history.jsonl", "progress.json"] {
@@ -217,7 +217,7 @@ fn without_a_history_there_is_a_page_without_charts() {
 }
 
 #[test]
-fn the_history_is_text_too() {
+fn markup_in_the_history_is_shown_as_text() {
     let scratch = scratch();
     scratch.load("t", &[]).expect(3);
     let history = scratch.path("t").join("history.jsonl");
@@ -287,7 +287,7 @@ fn errors_are_reported() {
     let line = format!("{{ {line}; echo $? 1>&2; }} | head -c 10");
     let output = Command::new("sh").args(["-c", &line]).output().unwrap();
     assert_eq!(Ran::from(output).stderr, "0\n");
-    // script(1) gives the command a terminal.
+    // script(1) runs the command on a terminal.
     let line = format!(
         "{} report {}",
         env!("CARGO_BIN_EXE_clfsload"),

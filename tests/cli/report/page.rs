@@ -1,4 +1,4 @@
-//! A report, parsed as XML, and checked: it must open anywhere, load nothing, and be readable aloud.
+//! A report, parsed as XML and checked: it works offline, loads nothing, and is accessible to screen readers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -11,9 +11,9 @@ use crate::support::command::{Scratch, run};
 /// The page, parsed.
 pub(crate) struct Page {
     pub(crate) text: String,
-    /// Text by the `id` of the element that it is in.
+    /// The text in each element with an `id`.
     pub(crate) ids: BTreeMap<String, String>,
-    /// Names of elements, each with how often it is there.
+    /// The number of elements by name.
     elements: BTreeMap<String, usize>,
     /// The cells of each row, by the `id` of the table.
     pub(crate) tables: BTreeMap<String, Vec<Vec<String>>>,
@@ -29,7 +29,7 @@ impl Page {
         Page::parse(ran.stdout)
     }
 
-    /// Panics if the page is not well-formed, loads something, or cannot be read aloud.
+    /// Panics if the page is not well-formed, loads something, or is not accessible.
     fn parse(text: String) -> Page {
         assert!(text.starts_with("<!DOCTYPE html>\n<html lang=\"en\">"));
         let mut page = Page {
@@ -42,7 +42,7 @@ impl Page {
         };
         let mut reader = quick_xml::Reader::from_str(&text);
         reader.config_mut().check_comments = true;
-        // The open elements, each with its id if it has one.
+        // The open elements, each with its id, if any.
         let mut open: Vec<(String, Option<String>)> = Vec::new();
         let mut table = String::new();
         loop {
@@ -143,8 +143,8 @@ impl Page {
 
     fn assert_usable(&self) {
         for place in &self.links {
-            let words = &self.ids[place];
-            assert!(!words.trim().is_empty(), "{place} is empty");
+            let text = &self.ids[place];
+            assert!(!text.trim().is_empty(), "{place} is empty");
         }
         let count = |name: &str| self.elements.get(name).copied().unwrap_or_default();
         assert_eq!(
@@ -158,7 +158,7 @@ impl Page {
             assert_eq!(count(absent), 0, "{absent}");
         }
         assert!(self.text.contains("default-src 'none';"));
-        // Where the chart library comes from, in a comment.
+        // The address of the chart library, in a comment.
         let text = self
             .text
             .replace("https://github.com/leeoniya/uPlot (v", "");

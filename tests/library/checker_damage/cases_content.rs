@@ -1,4 +1,4 @@
-//! Damage to attributes, block maps and segments (docs/format.md sections 5 and 6).
+//! Damage to attributes, block maps and segments (format.md §5 and §6).
 
 use super::Case;
 use super::fixture::Fixture;
@@ -315,8 +315,8 @@ pub(crate) const CASES: &[Case] = &[
     }),
 ];
 
-/// Moves bytes of entries from the start of one segment to the end of another.
-fn move_entries(f: &mut Fixture, pick: fn(&Fixture) -> (Vec<u8>, Vec<u8>), most: usize) {
+/// Moves entries from the start of one segment to the end of another.
+fn move_entries(f: &mut Fixture, pick: fn(&Fixture) -> (Vec<u8>, Vec<u8>), maximum: usize) {
     let (from, to) = pick(f);
     let payload = f.container.payload(&from);
     let (handles, _) = clfsload_checker::parse_handles(&payload);
@@ -325,7 +325,7 @@ fn move_entries(f: &mut Fixture, pick: fn(&Fixture) -> (Vec<u8>, Vec<u8>), most:
         .find(|handle| handle.kind == DIRENTS)
         .unwrap();
     let all = &payload[dirents.data.clone()];
-    let count = most.min(all.len());
+    let count = maximum.min(all.len());
     f.container
         .data(&from, DIRENTS, |data| drop(data.drain(..count)));
     f.container

@@ -1,4 +1,4 @@
-//! Damage to names, wrappers, handles' frames and filehandles (docs/format.md sections 2 to 5).
+//! Damage to names, wrappers, handle headers and filehandles (format.md §2 to §5).
 
 use super::Case;
 use super::edit::{handle, v2_name};
@@ -22,7 +22,7 @@ fn field(name: &str, number: usize, value: &str) -> String {
     fields.join(".")
 }
 
-/// The filehandle with a random number that makes `fnv1` 0.
+/// Returns the filehandle with a random number for which `fnv1` is 0.
 fn with_fnv1_zero(id: &[u8]) -> Vec<u8> {
     const PRIME: u32 = 0x0100_0193;
     let step = |h: u32, byte: u8| h.wrapping_mul(PRIME) ^ u32::from(byte);
@@ -37,7 +37,7 @@ fn with_fnv1_zero(id: &[u8]) -> Vec<u8> {
     to
 }
 
-/// An LZ4 block that is one run of literals of at least 15 bytes.
+/// Returns an LZ4 block with a single run of at least 15 literals.
 fn literals(bytes: &[u8]) -> Vec<u8> {
     let mut block = vec![0xf0];
     let more = bytes.len() - 15;
@@ -156,7 +156,7 @@ pub(crate) const CASES: &[Case] = &[
             blob.extend_from_slice(&[0; 4]);
         });
     }),
-    // A name that cannot be read leaves its object missing.
+    // An object whose name cannot be parsed is missing.
     ("a lower-case name", &[NameSyntax, Dangling], |f| {
         f.container.rename(&f.small, |name| name.to_lowercase());
     }),
@@ -236,7 +236,7 @@ pub(crate) const CASES: &[Case] = &[
                 .insert(field(&name, 3, "00000000010"), blob);
         },
     ),
-    // Nothing can be read behind a broken header.
+    // Nothing can be parsed after an invalid header.
     (
         "a wrong magic",
         &[HandleHeader, HandleOrder, HandleContent],

@@ -1,4 +1,4 @@
-//! Damage to directories, links, and what the container holds as a whole (docs/format.md section 6).
+//! Damage to directories, links, and the container as a unit (format.md §6).
 
 use super::Case;
 use super::cases_names::BUCKET;
@@ -58,7 +58,7 @@ pub(crate) const CASES: &[Case] = &[
         let (id, a, b) = (f.inner.clone(), f.a.clone(), f.b.clone());
         swap(f, &id, DIRENTS, &a, &b);
     }),
-    // It is `linked-3`; the object stays reachable through its other links.
+    // The name is `linked-3`. The object remains reachable through its other links.
     (
         "an entry is cut off",
         &[DirectoryEntry, AttributeSize, BackPointers],
@@ -254,7 +254,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
 ];
 
-/// A copy of `inner` under another handle, which nothing names.
+/// Adds a copy of `inner` with another handle, which no entry names.
 fn add_orphan_directory(f: &mut Fixture) {
     let mut id = f.inner.clone();
     id[8..16].copy_from_slice(&77_777u64.to_le_bytes());

@@ -1,21 +1,21 @@
-//! Breaks single fields of a finished container.
+//! Changes single fields of a finished container.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use clfsload_checker::{Name, hash64, hex, parse_handles, unwrap_blob};
 
-/// A container to damage; objects are spoken of by id.
+/// A container to damage. Its objects are identified by id.
 #[derive(Clone)]
 pub(crate) struct Container {
     pub(crate) blobs: HashMap<String, Vec<u8>>,
 }
 
-/// Handles of a payload: type and data.
+/// The handles of a payload: type and data.
 pub(crate) type Handles = Vec<(u32, Vec<u8>)>;
 
 impl Container {
-    /// The blob of an object.
+    /// Returns the blob of an object.
     pub(crate) fn blob_name(&self, id: &[u8]) -> String {
         let id = format!("_{}.", hex(id));
         let found = self.blobs.keys().find(|name| name.contains(&id));
@@ -27,7 +27,7 @@ impl Container {
         self.blobs.remove(&name).unwrap()
     }
 
-    /// Gives an object another blob name.
+    /// Renames the blob of an object.
     pub(crate) fn rename(&mut self, id: &[u8], change: impl Fn(&str) -> String) {
         let name = self.blob_name(id);
         let blob = self.blobs.remove(&name).unwrap();
@@ -36,7 +36,7 @@ impl Container {
         self.blobs.insert(changed, blob);
     }
 
-    /// Changes the bytes of a blob, wrapper included.
+    /// Changes the bytes of a blob, including the wrapper.
     pub(crate) fn raw(&mut self, id: &[u8], change: impl Fn(&mut Vec<u8>)) {
         let name = self.blob_name(id);
         change(self.blobs.get_mut(&name).unwrap());
@@ -48,7 +48,7 @@ impl Container {
         payload.unwrap()
     }
 
-    /// Changes the payload; it is wrapped plain.
+    /// Changes the payload and stores it uncompressed.
     pub(crate) fn payload_mut(&mut self, id: &[u8], change: impl Fn(&mut Vec<u8>)) {
         let mut payload = self.payload(id);
         let before = payload.clone();
@@ -93,7 +93,7 @@ impl Container {
         });
     }
 
-    /// Gives an object another id, everywhere: names, owners, references.
+    /// Changes the id of an object in names, owners and references.
     pub(crate) fn change_id(&mut self, from: &[u8], to: &[u8]) {
         assert_eq!(from.len(), to.len());
         for (name, mut blob) in std::mem::take(&mut self.blobs) {
@@ -124,7 +124,7 @@ impl Container {
     }
 }
 
-/// A name of version 9.
+/// Returns an object name of version 9.
 pub(crate) fn v2_name(id: &[u8], btype: u16, owner: u64) -> String {
     format!(
         "{:016X}_{}.{btype:04}.{owner:016X}.00000000009.FFFFFFFF.0002",
@@ -133,7 +133,7 @@ pub(crate) fn v2_name(id: &[u8], btype: u16, owner: u64) -> String {
     )
 }
 
-/// One handle as it lies in a payload.
+/// Returns the bytes of one handle in a payload.
 pub(crate) fn handle(kind: u32, data: &[u8]) -> Vec<u8> {
     let padded = (20 + data.len()).next_multiple_of(8);
     let mut bytes = Vec::with_capacity(padded);
@@ -163,7 +163,7 @@ fn occurrences<'b>(bytes: &'b [u8], from: &'b [u8]) -> impl Iterator<Item = usiz
         .filter(move |at| bytes[*at..].starts_with(from))
 }
 
-/// One directory entry.
+/// Returns the bytes of one directory entry.
 pub(crate) fn entry(name: &[u8], handle: &[u8]) -> Vec<u8> {
     let mut bytes = (name.len() as u32).to_le_bytes().to_vec();
     bytes.extend_from_slice(name);

@@ -1,4 +1,4 @@
-//! The container that is damaged, with the ids of what is in it.
+//! The container to damage, with the ids of its objects.
 
 use clfs_format::{FileType, Filehandle};
 

@@ -1,5 +1,4 @@
-//! Damage to the trees of indirect blocks, in a directory of 9,216 segments: tree 0, and tree 1
-//! with two leaves.
+//! Damage to the trees of indirect blocks, in a directory of 9,216 segments: tree 0, and tree 1 with two leaves.
 
 use std::collections::BTreeSet;
 
@@ -19,14 +18,14 @@ const DATABACK: u32 = 10;
 pub(crate) struct Fixture {
     pub(crate) container: Container,
     wide: Vec<u8>,
-    /// Root of tree 0, a leaf with 4096 pointers.
+    /// The root of tree 0, a leaf with 4096 pointers.
     pub(crate) tree0: Vec<u8>,
-    /// Root of tree 1, and its leaves with 4096 pointers and 1.
+    /// The root of tree 1, and its leaves with 4096 pointers and 1 pointer.
     tree1: Vec<u8>,
     leaves: [Vec<u8>; 2],
 }
 
-/// The id at the end of a list, the `back`th from behind.
+/// Returns the `back`th id from the end of a list.
 fn last_id(list: &[u8], back: usize) -> Vec<u8> {
     let end = list.len() - 18 * back;
     list[end - 16..end].to_vec()
@@ -73,7 +72,7 @@ pub(crate) type Case = (&'static str, &'static [Rule], fn(&mut Fixture));
 
 pub(crate) const CASES: &[Case] = &[
     ("nothing", &[], |_| ()),
-    // The original ends a tree so when its last leaf is full.
+    // The original ends a tree with an empty leaf if its last leaf is full.
     ("an empty leaf at the end", &[], |f| {
         let leaf = f.leaves[1].clone();
         let pointers = data(&f.container, &leaf, INDIR);
@@ -115,7 +114,7 @@ pub(crate) const CASES: &[Case] = &[
         "tree 2 instead of tree 1",
         &[Rule::BlockMapOrder, Rule::DataBackOffset],
         |f| {
-            // A block with one pointer, to the old root: tree 2 has three levels.
+            // A block with one pointer, to the old root. Tree 2 has three levels.
             let (id, root) = ([0xcd; 16], f.tree1.clone());
             let mut indirect = vec![1, 0, 0, 0, 16, 0];
             indirect.extend_from_slice(&root);
@@ -211,7 +210,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
 ];
 
-/// Takes the last entry's share out of the directory's size and out of its object's links.
+/// Subtracts the last entry from the directory's size and from its object's links.
 fn forget_last_entry(f: &mut Fixture, name: &str) {
     let size = data(&f.container, &f.wide, 4);
     let size = u64::from_le_bytes(size[20..28].try_into().unwrap());
@@ -235,7 +234,7 @@ fn forget_last_entry(f: &mut Fixture, name: &str) {
     f.container.attribute(&object, 92..96, count.into());
 }
 
-/// The rules that these damages break.
+/// Returns the rules that these cases violate.
 pub(crate) fn covered() -> BTreeSet<Rule> {
     CASES
         .iter()
@@ -245,9 +244,9 @@ pub(crate) fn covered() -> BTreeSet<Rule> {
 
 #[test]
 fn damage_to_indirect_blocks_is_found() {
-    let sound = fixture();
+    let valid = fixture();
     for (what, expected, damage) in CASES {
-        let mut fixture = sound.clone();
+        let mut fixture = valid.clone();
         damage(&mut fixture);
         let checked = check(&fixture.container.blobs);
         let found: BTreeSet<Rule> = checked.findings.iter().map(|f| f.rule).collect();

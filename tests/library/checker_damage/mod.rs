@@ -1,4 +1,4 @@
-//! The checker is not toothless: each kind of damage to a sound container gives the finding it must.
+//! Tests of the checker: each kind of damage to a valid container causes the expected findings.
 
 pub(crate) mod cases_content;
 pub(crate) mod cases_names;
@@ -12,14 +12,14 @@ use std::collections::BTreeSet;
 use clfsload_checker::{Rule, check};
 use fixture::Fixture;
 
-/// What is damaged, the rules that are then broken (no others), and how.
+/// A description of the damage, the rules that it violates (and no others), and the function that causes it.
 pub(crate) type Case = (&'static str, &'static [Rule], fn(&mut Fixture));
 
-fn run(cases: &[Case], sound: &Fixture) -> BTreeSet<Rule> {
+fn run(cases: &[Case], valid: &Fixture) -> BTreeSet<Rule> {
     let mut wrong = Vec::new();
     let mut covered = BTreeSet::new();
     for (what, expected, damage) in cases {
-        let mut fixture = sound.clone();
+        let mut fixture = valid.clone();
         damage(&mut fixture);
         let checked = check(&fixture.container.blobs);
         let found: BTreeSet<Rule> = checked.findings.iter().map(|f| f.rule).collect();
@@ -43,24 +43,24 @@ fn run(cases: &[Case], sound: &Fixture) -> BTreeSet<Rule> {
 }
 
 #[test]
-fn the_undamaged_container_is_sound() {
+fn the_undamaged_container_is_valid() {
     let fixture = Fixture::new();
     let checked = check(&fixture.container.blobs);
     checked.assert_clean();
-    // All that was put in can be reached.
+    // Everything in the container is reachable.
     assert_eq!(checked.tree.len(), fixture.paths);
     let kinds: BTreeSet<clfsload_checker::Kind> =
         checked.tree.values().map(|node| node.kind).collect();
     assert_eq!(kinds.len(), 7);
 }
 
-/// Every rule is broken by at least one damage, and each damage breaks just the rules it should.
+/// At least one case violates each rule, and each case violates exactly the expected rules.
 #[test]
 fn every_damage_is_found() {
-    let sound = Fixture::new();
-    let mut covered = run(cases_names::CASES, &sound);
-    covered.extend(run(cases_content::CASES, &sound));
-    covered.extend(run(cases_tree::CASES, &sound));
+    let valid = Fixture::new();
+    let mut covered = run(cases_names::CASES, &valid);
+    covered.extend(run(cases_content::CASES, &valid));
+    covered.extend(run(cases_tree::CASES, &valid));
     covered.extend(indirect::covered());
     let missed: Vec<&Rule> = Rule::ALL.iter().filter(|r| !covered.contains(r)).collect();
     assert!(missed.is_empty(), "no damage for {missed:?}");

@@ -1,5 +1,5 @@
-//! Containers that were changed at random are read without a panic, and reading them ends. The same
-//! code is the fuzz target `container`; inputs that once failed lie in `fuzz/regressions/container`.
+//! Reading randomly mutated containers does not panic and always finishes. The fuzz target `container` uses the
+//! same code. Inputs that once failed are stored in `fuzz/regressions/container`.
 
 mod mutate;
 mod read_all;
@@ -14,13 +14,13 @@ use crate::support::synthetic;
 const INPUTS: u64 = 250;
 
 #[test]
-fn the_container_that_is_mutated_is_sound() {
+fn the_unmutated_container_is_valid() {
     read_all(&base());
     assert!(base().len() > 20);
 }
 
 #[test]
-fn random_mutations() {
+fn random_mutations_never_panic() {
     let base = base();
     for seed in 0..INPUTS {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -31,7 +31,7 @@ fn random_mutations() {
 }
 
 #[test]
-fn inputs_that_once_failed() {
+fn inputs_that_once_failed_are_read() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/regressions/container");
     let base = base();
     for file in std::fs::read_dir(folder).unwrap() {

@@ -1,4 +1,4 @@
-//! A small container and what an input of bytes makes of it.
+//! A small container, and its mutation by an input of bytes.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,15 @@ use super::synthetic::Builder;
 
 pub(crate) type Blobs = BTreeMap<String, Vec<u8>>;
 
-/// Bytes of one mutation.
+/// The bytes of one mutation.
 const STEP: usize = 6;
-/// Mutations of one input that count: more only hide each other.
+/// The maximum number of mutations of one input. More would only hide each other.
 const STEPS: usize = 32;
-/// Wrapper without encryption and compression.
+/// A wrapper without encryption and compression.
 const PLAIN: [u8; 4] = [0; 4];
 
-/// One of everything that is small: a directory through an indirect block, links, a symlink,
-/// special files, nested directories. All blobs are stored plain, so that a changed byte is a
-/// changed field.
+/// Returns a container with one small object of each kind: a directory with an indirect block, links, a symlink,
+/// special files, nested directories. Blobs are uncompressed, so that a changed byte is a changed field.
 pub(crate) fn base() -> Blobs {
     let mut build = Builder::new();
     let mut root = build.root();
@@ -60,7 +59,7 @@ pub(crate) fn base() -> Blobs {
         .collect()
 }
 
-/// Applies an input: six bytes a mutation.
+/// Applies an input: six bytes per mutation.
 pub(crate) fn mutate(base: &Blobs, input: &[u8]) -> Blobs {
     let mut blobs = base.clone();
     for step in input.chunks_exact(STEP).take(STEPS) {
@@ -121,7 +120,7 @@ fn change(blobs: &mut Blobs, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
     }
 }
 
-/// Another character in a blob's name.
+/// Changes a character of a blob's name.
 fn rename(blobs: &mut Blobs, name: &str, at: usize, value: u8) {
     let mut changed = name.as_bytes().to_vec();
     if let Some(at) = index(&changed, at) {
@@ -132,7 +131,7 @@ fn rename(blobs: &mut Blobs, name: &str, at: usize, value: u8) {
     }
 }
 
-/// A newer version of an object, with the content of another.
+/// Adds a newer version of an object with the content of another.
 fn next_version(blobs: &mut Blobs, name: &str, other: u8) {
     let Ok(parsed) = ObjectName::parse(name) else {
         return;
@@ -147,7 +146,7 @@ fn next_version(blobs: &mut Blobs, name: &str, other: u8) {
     }
 }
 
-/// Puts the id of another object where one stands: cycles, things named twice, wrong owners.
+/// Replaces an id with that of another object. Causes cycles, duplicate names and wrong owners.
 fn exchange(blobs: &mut Blobs, name: &str, at: usize, other: u8) {
     let ids: Vec<Vec<u8>> = blobs
         .keys()
@@ -177,7 +176,7 @@ fn index_of<T>(list: &[T], at: usize) -> Option<&T> {
     list.get(at.checked_rem(list.len())?)
 }
 
-/// The payload in an LZ4 frame.
+/// Compresses the payload into an LZ4 frame.
 fn compress(blobs: &mut Blobs, name: &str) {
     change(blobs, name, |blob| {
         let Some(payload) = blob.strip_prefix(&PLAIN[..]) else {

@@ -1,4 +1,4 @@
-//! Reads everything that a container holds in every way there is.
+//! Reads all content of a container with every reading function.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,11 +13,10 @@ use clfsload::verify::{Depth, Finding, VerifyOptions, verify};
 
 use super::mutate::Blobs;
 
-/// More steps than any walk of these containers may have.
+/// More steps than a walk of these containers can have.
 const STEPS: usize = 10_000;
 
-/// Panics when a walk has no end; all else that is wrong with the container is an error that is
-/// looked at and dropped.
+/// Panics if a walk does not finish. Other defects of the container are errors, which are discarded.
 pub(crate) fn read_all(blobs: &Blobs) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -26,14 +25,14 @@ pub(crate) fn read_all(blobs: &Blobs) {
         .unwrap();
     runtime.block_on(async {
         let container = container(blobs).await;
-        for whole in [true, false] {
+        for lists_all in [true, false] {
             let options = OpenOptions::default();
             let plan = ListingPlan::Prefixes;
             let shared = Arc::clone(&container);
-            let opened = Reader::with_container(shared, "memory", plan, whole, &options).await;
+            let opened = Reader::with_container(shared, "memory", plan, lists_all, &options).await;
             let reader = Arc::new(opened.unwrap());
             walk(&reader).await;
-            if whole {
+            if lists_all {
                 verify_all(&reader).await;
             }
             extract_all(&reader).await;
@@ -51,27 +50,27 @@ async fn verify_all(reader: &Arc<Reader>) {
     }
 }
 
-struct Deaf;
+struct DiscardsAll;
 
-impl Observer for Deaf {
+impl Observer for DiscardsAll {
     fn problem(&self, problem: &Problem) {
         drop(problem.to_string());
     }
 }
 
-/// What is extracted lies in its folder, and nothing beside it.
+/// Extracts the container, and checks that nothing is written outside the destination folder.
 async fn extract_all(reader: &Arc<Reader>) {
     let parent = tempfile::tempdir_in(scratch()).unwrap();
     let options = ExtractOptions::new(parent.path().join("out"), "memory".to_owned());
     let (stop, counters) = (Arc::default(), Arc::default());
-    let outcome = extract(reader, &options, stop, counters, Arc::new(Deaf)).await;
+    let outcome = extract(reader, &options, stop, counters, Arc::new(DiscardsAll)).await;
     drop(format!("{outcome:?}"));
     for entry in std::fs::read_dir(parent.path()).unwrap() {
         assert_eq!(entry.unwrap().file_name(), "out");
     }
 }
 
-/// Memory, where there is some: the fuzzer makes thousands of files.
+/// Returns a folder in memory if there is one, since the fuzzer creates thousands of files.
 fn scratch() -> &'static Path {
     let memory = Path::new("/dev/shm");
     match memory.is_dir() {
@@ -83,7 +82,7 @@ fn scratch() -> &'static Path {
 pub(crate) async fn container(blobs: &Blobs) -> Arc<dyn Container> {
     let memory = InMemory::new();
     for (name, blob) in blobs {
-        // A name that this program's containers cannot hold is not there.
+        // A name that cannot exist in a container is skipped.
         if let Ok(name) = BlobName::new(name.as_str()) {
             let body = PutBody::object(blob.clone());
             memory.put(&name, body).await.unwrap();

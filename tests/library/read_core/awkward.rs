@@ -1,4 +1,4 @@
-//! Containers that answer in awkward ways.
+//! Containers with unusual but valid responses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use clfsload::read::{OpenOptions, ReadError, Reader, TreePath};
 use super::fixture::{container, open, run};
 use crate::support::synthetic::Builder;
 
-/// Lists one name at a time, as a service may that is busy.
+/// Lists one name per page, as a busy service may.
 #[derive(Debug)]
 struct ShortPages(InMemory);
 
@@ -46,7 +46,7 @@ impl Container for ShortPages {
 }
 
 #[test]
-fn the_highest_version_counts_whatever_page_it_is_on() {
+fn the_highest_version_is_used_from_any_page() {
     run(async {
         let memory = InMemory::new();
         for version in [9, 10, 12] {
@@ -58,18 +58,18 @@ fn the_highest_version_counts_whatever_page_it_is_on() {
             memory.put(&name, PutBody::object(&b""[..])).await.unwrap();
         }
         let shared: Arc<dyn Container> = Arc::new(ShortPages(memory));
-        for whole in [true, false] {
+        for lists_all in [true, false] {
             let (plan, options) = (ListingPlan::Prefixes, OpenOptions::default());
             let shared = Arc::clone(&shared);
-            let reader = Reader::with_container(shared, "memory", plan, whole, &options).await;
+            let reader = Reader::with_container(shared, "memory", plan, lists_all, &options).await;
             let found = reader.unwrap();
             let found = found.locate(&ObjectId::Entity(Filehandle::ROOT)).await;
-            assert_eq!(found.unwrap().name.version, 12, "all listed: {whole}");
+            assert_eq!(found.unwrap().name.version, 12, "all listed: {lists_all}");
         }
     });
 }
 
-/// Lists nothing, and names the same page as the next one, time and again.
+/// Lists nothing, and always returns the same continuation token.
 #[derive(Debug)]
 struct SamePage(InMemory);
 
@@ -136,7 +136,7 @@ fn a_listing_without_progress_fails() {
     assert!(error.to_string().contains(message), "{error}");
 }
 
-/// A blob that was listed is replaced by a directory, which cannot be read.
+/// Replaces a listed blob with a directory, which cannot be read.
 #[test]
 fn unreadable_blobs_are_damage_until_no_blob_can_be_read() {
     run(async {
@@ -177,7 +177,7 @@ fn unreadable_blobs_are_damage_until_no_blob_can_be_read() {
         reader.root().await.unwrap();
         assert_eq!(read(0, 150).await, 150);
         assert_eq!(read(0, 150).await, 150);
-        // Now the root, which was read before, cannot be read either.
+        // Now the root, which could be read before, cannot be read either.
         let replaced = build.blobs.keys().filter(|name| !name.contains(".0007."));
         for path in replaced.map(|name| folder.path().join(name)) {
             std::fs::remove_file(&path).unwrap();
@@ -193,7 +193,7 @@ fn unreadable_blobs_are_damage_until_no_blob_can_be_read() {
 }
 
 #[test]
-fn an_indirect_block_that_is_named_as_a_segment_is_not_even_fetched() {
+fn an_indirect_block_named_as_a_segment_is_not_fetched() {
     run(async {
         let mut build = Builder::new();
         let mut root = build.root();
@@ -229,7 +229,7 @@ fn an_indirect_block_that_is_named_as_a_segment_is_not_even_fetched() {
 }
 
 #[test]
-fn an_entry_that_cannot_be_followed_is_damage_not_absence() {
+fn an_entry_without_its_object_is_damaged_not_missing() {
     run(async {
         let mut build = Builder::new();
         let mut root = build.root();

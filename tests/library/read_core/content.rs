@@ -1,4 +1,4 @@
-//! Content of files (docs/format.md section 6 "Regular file").
+//! Content of files (format.md §6 "Regular file").
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ fn content() -> Vec<u8> {
     (0..SIZE).map(|at| (at / 4096 + at % 251) as u8).collect()
 }
 
-/// A container with one file of three segments.
+/// Builds a container with one file of three segments.
 fn build(size: u64) -> (Builder, clfs_format::Filehandle) {
     let mut build = Builder::new();
     let mut root = build.root();
@@ -52,13 +52,13 @@ async fn read(
 }
 
 #[test]
-fn ranges_around_the_borders_of_segments() {
+fn ranges_at_segment_boundaries_are_exact() {
     run(async {
         let (build, file) = build(SIZE);
         let container = container(build.blobs).await;
         let reader = open(&container, true).await.unwrap();
         let entity = Arc::new(reader.entity(file).await.unwrap());
-        let whole = content();
+        let complete = content();
         let borders = [0, 1, FIRST, FIRST + SEGMENT, SIZE, SIZE + 10];
         for from in borders {
             for to in borders {
@@ -67,7 +67,7 @@ fn ranges_around_the_borders_of_segments() {
                     let (found, error) = read(&reader, &entity, from..to).await;
                     assert!(error.is_none(), "{error:?}");
                     let end = to.min(SIZE) as usize;
-                    let expected = whole.get(from as usize..end).unwrap_or_default();
+                    let expected = complete.get(from as usize..end).unwrap_or_default();
                     assert!(found == expected, "{from}..{to}");
                     let needed = [(FIRST, FIRST + SEGMENT), (FIRST + SEGMENT, SIZE)]
                         .iter()
@@ -82,7 +82,7 @@ fn ranges_around_the_borders_of_segments() {
 }
 
 #[test]
-fn damage_ends_the_content_where_it_is() {
+fn content_before_the_damage_is_returned() {
     run(async {
         let (build, file) = build(SIZE);
         let of_file = |name: &str, kind: &str| name.contains(kind);
@@ -104,18 +104,18 @@ fn damage_ends_the_content_where_it_is() {
                 error,
                 Some(ReadError::Missing(ObjectId::Block(_)))
             ));
-            let whole = content();
-            assert!(bytes.len() as u64 >= FIRST && whole.starts_with(&bytes));
-            // What lies before the damage can be had.
+            let complete = content();
+            assert!(bytes.len() as u64 >= FIRST && complete.starts_with(&bytes));
+            // The content before the damage is readable.
             let (bytes, error) = read(&reader, &entity, 0..FIRST).await;
             assert!(error.is_none() && bytes.len() as u64 == FIRST);
         }
     });
 }
 
-/// Segments of the same length, so that only their DATABACKs tell them apart.
+/// The segments have the same length, so that only their DATABACKs differ.
 #[test]
-fn a_segment_of_another_place_or_file_is_not_taken() {
+fn a_segment_of_another_place_or_file_is_rejected() {
     run(async {
         let size = FIRST + 2 * SEGMENT;
         let mut build = Builder::new();
@@ -136,7 +136,7 @@ fn a_segment_of_another_place_or_file_is_not_taken() {
                 .filter(|name| name.contains(&owner))
                 .cloned()
                 .collect();
-            // Block ids of the builder ascend; names begin with a hash.
+            // Names begin with a hash, but the builder assigns ids in ascending order.
             names.sort_by_key(|name| name[17..].to_owned());
             names
         };
@@ -159,7 +159,7 @@ fn a_segment_of_another_place_or_file_is_not_taken() {
 }
 
 #[test]
-fn a_size_that_the_segments_do_not_hold() {
+fn a_size_beyond_the_segments_is_damage() {
     run(async {
         let (build, file) = build(SIZE);
         let container = container(build.blobs).await;
@@ -177,7 +177,7 @@ fn a_size_that_the_segments_do_not_hold() {
             entity.attributes.size = size;
             let entity = Arc::new(entity);
             let (bytes, error) = read(&reader, &entity, 0..u64::MAX).await;
-            // A file that claims less than a segment's border is whole as far as it goes.
+            // A file whose size ends before the damaged segment is complete.
             let border = size == FIRST || size == FIRST + SEGMENT;
             assert_eq!(error.is_none(), border, "{size}: {error:?}");
             assert!(content().starts_with(&bytes));
@@ -186,7 +186,7 @@ fn a_size_that_the_segments_do_not_hold() {
 }
 
 #[test]
-fn a_blob_that_unpacks_to_more_than_an_object_is_refused() {
+fn a_blob_that_decompresses_beyond_the_largest_object_is_rejected() {
     run(async {
         let (mut build, file) = build(100);
         let name = build
@@ -195,7 +195,7 @@ fn a_blob_that_unpacks_to_more_than_an_object_is_refused() {
             .find(|name| name.contains(&format!("_{file}.")))
             .unwrap()
             .clone();
-        // 3 MiB of zeros in an LZ4 frame: a few KiB.
+        // 3 MiB of zeros in an LZ4 frame of a few KiB.
         let mut bomb = vec![0, 0, 1, 0];
         let mut encoder = lz4_flex::frame::FrameEncoder::new(&mut bomb);
         std::io::Write::write_all(&mut encoder, &vec![0; 3 << 20]).unwrap();
@@ -210,7 +210,7 @@ fn a_blob_that_unpacks_to_more_than_an_object_is_refused() {
             .await
             .unwrap_err();
         assert!(error.to_string().contains("too large"), "{error}");
-        // A blob that is too large as it lies there is not even fetched.
+        // A blob whose stored size is too large is not fetched.
         build.blobs.insert(name, vec![0; 4 << 20]);
         let large = container(build.blobs).await;
         let error = open(&large, true)
@@ -225,7 +225,7 @@ fn a_blob_that_unpacks_to_more_than_an_object_is_refused() {
 }
 
 #[test]
-fn an_inode_that_holds_too_little_or_too_much() {
+fn an_inode_with_too_little_or_too_much_content_is_damage() {
     run(async {
         let (build, file) = build(SIZE);
         let container = container(build.blobs).await;

@@ -32,11 +32,11 @@ pub(crate) async fn container<B: Into<Bytes>>(
     Arc::new(Counting::new(memory))
 }
 
-/// With `whole` all names are listed first.
-pub(crate) async fn open(container: &Counted, whole: bool) -> Result<Arc<Reader>, ReadError> {
+/// Opens a reader. With `complete`, it lists all names first.
+pub(crate) async fn open(container: &Counted, complete: bool) -> Result<Arc<Reader>, ReadError> {
     let container: Arc<dyn Container> = container.clone();
     let options = OpenOptions::default();
     let plan = ListingPlan::Sequential;
-    let reader = Reader::with_container(container, "memory", plan, whole, &options).await?;
+    let reader = Reader::with_container(container, "memory", plan, complete, &options).await?;
     Ok(Arc::new(reader))
 }

@@ -1,5 +1,4 @@
-//! One object's bytes under another's name: the entry that needs the object is damaged, and nothing
-//! else is.
+//! One object's bytes under another's name: only the entry that needs the object is damaged.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use super::fixture::{container, open, run};
 use crate::support::kinds::{Kinds, two_wide_directories};
 use crate::support::synthetic::Builder;
 
-/// All that can be read, by path, and what cannot.
+/// All readable entries by path, and all errors.
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
     entries: BTreeMap<String, String>,
@@ -69,7 +68,7 @@ impl Seen {
     }
 }
 
-/// All of an entity.
+/// Returns a description of an entity with its content.
 async fn describe(reader: &Arc<Reader>, handle: Filehandle) -> Result<String, ReadError> {
     let entity = Arc::new(reader.entity(handle).await?);
     let mut text = format!("{entity:?}");
@@ -83,19 +82,19 @@ async fn describe(reader: &Arc<Reader>, handle: Filehandle) -> Result<String, Re
 }
 
 #[test]
-fn every_kind_under_every_name_damages_that_entry_only() {
+fn every_kind_under_every_name_damages_only_that_entry() {
     let kinds = Kinds::new();
     run(async {
-        let sound = container(kinds.blobs.clone()).await;
-        let sound = Seen::of(&open(&sound, true).await.unwrap()).await;
-        assert!(sound.problems.is_empty(), "{:?}", sound.problems);
+        let valid = container(kinds.blobs.clone()).await;
+        let valid = Seen::of(&open(&valid, true).await.unwrap()).await;
+        assert!(valid.problems.is_empty(), "{:?}", valid.problems);
         let mut count = 0;
         for swap in kinds.swaps() {
             count += 1;
             let damaged = container(swap.blobs).await;
-            // With all names listed, and with a request for each.
-            for whole in [true, false] {
-                let reader = open(&damaged, whole).await.unwrap();
+            // With all names listed first, and with a request for each name.
+            for lists_all in [true, false] {
+                let reader = open(&damaged, lists_all).await.unwrap();
                 let seen = Seen::of(&reader).await;
                 let what = &swap.what;
                 let paths: Vec<&str> = seen.problems.iter().map(|(path, _)| &**path).collect();
@@ -107,22 +106,22 @@ fn every_kind_under_every_name_damages_that_entry_only() {
                 if expected == ["/"] {
                     continue;
                 }
-                let mut kept = sound.entries.clone();
-                kept.retain(|path, _| !swap.kind.gone.contains(&&**path));
-                // A directory without one of its segments is entered all the same.
+                let mut kept = valid.entries.clone();
+                kept.retain(|path, _| !swap.kind.unreachable.contains(&&**path));
+                // A directory with a missing segment is still entered.
                 if swap.kind.what != "segment of a directory" {
                     kept.retain(|path, _| swap.kind.damaged != Some(path));
                 }
                 assert!(seen.entries == kept, "{what}: other entries changed");
             }
         }
-        // 12 kinds, each under the names of all, but root and bucket under their own; and indirect blocks.
+        // 12 kinds, each under the names of all kinds (root and bucket only under their own), and indirect blocks.
         assert_eq!(count, 12 * 12 - 2 + 12);
     });
 }
 
 #[test]
-fn every_kind_under_the_name_of_an_indirect_block() {
+fn every_kind_under_the_name_of_an_indirect_block_is_damage() {
     let (blobs, [name, other]) = two_wide_directories();
     let kinds = Kinds::new();
     let foreign = kinds
@@ -149,9 +148,9 @@ fn every_kind_under_the_name_of_an_indirect_block() {
     });
 }
 
-/// An inode whose block 0 is its own and whose `.` is not, or whose block 0 is none.
+/// An inode whose block 0 is correct and whose `.` is not, or whose block 0 is missing.
 #[test]
-fn a_directory_says_twice_whose_it_is() {
+fn both_identities_of_a_directory_are_checked() {
     let mut build = Builder::new();
     let mut root = build.root();
     let dir = build.directory(&mut root, "dir");

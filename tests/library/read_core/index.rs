@@ -1,4 +1,4 @@
-//! The index of names (docs/format.md section 4).
+//! The index of names (format.md §4).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ async fn build(from: &Counted, plan: ListingPlan, keep: Option<&Path>) -> Result
 }
 
 #[test]
-fn every_name_is_sorted_into_its_place() {
+fn every_name_is_classified() {
     run(async {
         let container = many().await;
         let index = build(&container, ListingPlan::Sequential, None)
@@ -109,7 +109,7 @@ fn every_name_is_sorted_into_its_place() {
         let mut expected = odd_names();
         expected.sort();
         let found: Vec<_> = aside.iter().map(|a| (a.name.clone(), a.reason)).collect();
-        // Of twins the one with the greater name counts, whichever that is.
+        // Of two names with the same version, the greater one is used, in either order.
         let counts = index.find(&ObjectId::Block(id(4))).unwrap().unwrap();
         for ((name, reason), (expected, expected_reason)) in found.iter().zip(&expected) {
             assert_eq!(reason, expected_reason, "{name}");
@@ -131,7 +131,7 @@ fn every_name_is_sorted_into_its_place() {
 }
 
 #[test]
-fn prefixes_give_what_one_listing_gives() {
+fn listings_by_prefix_equal_one_complete_listing() {
     run(async {
         let container = many().await;
         let one = build(&container, ListingPlan::Sequential, None)
@@ -165,8 +165,8 @@ fn a_small_container_is_listed_with_one_request() {
 fn objects_are_found_by_id() {
     run(async {
         let container = many().await;
-        for whole in [true, false] {
-            let reader = open(&container, whole).await.unwrap();
+        for lists_all in [true, false] {
+            let reader = open(&container, lists_all).await.unwrap();
             let find = |id| {
                 let reader = Arc::clone(&reader);
                 async move { reader.locate(&id).await.map(|listed| listed.name) }
@@ -179,7 +179,7 @@ fn objects_are_found_by_id() {
             assert_eq!(found, ObjectName::bucket());
             let found = find(ObjectId::Entity(Filehandle::ROOT)).await.unwrap();
             assert_eq!(found, ObjectName::root());
-            // One that only a snapshot has, and one that is not there.
+            // An object that exists only in a snapshot, and one that does not exist.
             let missing = find(ObjectId::Block(BlockId([9; 16]))).await;
             assert!(matches!(missing, Err(ReadError::Missing(_))), "{missing:?}");
         }
@@ -187,7 +187,7 @@ fn objects_are_found_by_id() {
 }
 
 #[test]
-fn a_kept_index_is_used_again_for_its_container_only() {
+fn a_kept_index_is_reused_only_for_its_container() {
     run(async {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("index");
@@ -210,17 +210,17 @@ fn a_kept_index_is_used_again_for_its_container_only() {
         );
         assert_eq!(all(reader.index().unwrap()), all(&built));
 
-        // A blob that is gone since: the index is blamed.
+        // A blob that was deleted after listing: the error suggests removing the index.
         let lost = segment(7, 9).to_string();
         container
             .delete(&clfsload::container::BlobName::new(lost).unwrap())
             .await
             .unwrap();
-        let gone = reader.fetch_id(&ObjectId::Block(id(7))).await.unwrap_err();
-        assert!(matches!(gone, ReadError::Gone { .. }) && gone.is_damage());
+        let error = reader.fetch_id(&ObjectId::Block(id(7))).await.unwrap_err();
+        assert!(matches!(error, ReadError::Gone { .. }) && error.is_damage());
         assert!(
-            gone.to_string().contains("remove it and run again"),
-            "{gone}"
+            error.to_string().contains("remove it and run again"),
+            "{error}"
         );
 
         let other = Index::open(&file, "elsewhere");
@@ -268,7 +268,7 @@ fn a_damaged_index_is_an_error() {
 }
 
 #[test]
-fn a_temporary_index_leaves_nothing() {
+fn a_temporary_index_is_removed() {
     run(async {
         let folder = tempfile::tempdir().unwrap();
         let container: Arc<dyn Container> = many().await;

@@ -1,4 +1,4 @@
-//! The reading core: the index of names, content of files, walks; on containers in memory.
+//! The reading core on containers in memory: the index of names, content of files, walks.
 
 mod awkward;
 mod content;

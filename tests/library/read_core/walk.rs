@@ -1,4 +1,4 @@
-//! Walks, also of trees that no file system could hold.
+//! Walks, including trees that a file system cannot contain.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use clfsload::read::{Reader, Step, TreePath, Walk, WalkOptions, WalkProblem};
 use super::fixture::{Counted, container, open, run};
 use crate::support::synthetic::Builder;
 
-/// What a walk gave, a line each.
+/// Returns the events of a walk, one per line.
 async fn walk(reader: &Arc<Reader>, from: &str, options: WalkOptions) -> Vec<String> {
     let start = reader
         .resolve(&TreePath::parse(from.as_bytes()))
@@ -54,11 +54,11 @@ async fn tree() -> Counted {
 }
 
 #[test]
-fn depth_first_in_stored_order() {
+fn walks_are_depth_first_in_stored_order() {
     run(async {
         let container = tree().await;
-        for whole in [true, false] {
-            let reader = open(&container, whole).await.unwrap();
+        for lists_all in [true, false] {
+            let reader = open(&container, lists_all).await.unwrap();
             let lines = walk(&reader, "/", WalkOptions::default()).await;
             let expected = [
                 "> /", "/a", "/c", "/three", "= /", "> /a", "/a/b", "/a/one", "= /a", "> /a/b",
@@ -70,7 +70,7 @@ fn depth_first_in_stored_order() {
 }
 
 #[test]
-fn sorted_when_a_directory_is_small() {
+fn small_directories_are_sorted() {
     run(async {
         let mut build = Builder::new();
         let mut root = build.root();
@@ -93,7 +93,7 @@ fn sorted_when_a_directory_is_small() {
         };
         let sorted = "> / /a /z > /a > /z /z/b /z/x /z/y > /z/b > /z/x > /z/y";
         assert_eq!(entries(3).await, sorted);
-        // The larger directory stays as it is stored.
+        // The larger directory keeps its stored order.
         let partly = "> / /a /z > /a > /z /z/y /z/b /z/x > /z/y > /z/b > /z/x";
         assert_eq!(entries(2).await, partly);
         let stored = "> / /z /a > /z /z/y /z/b /z/x > /z/y > /z/b > /z/x > /a";
@@ -102,7 +102,7 @@ fn sorted_when_a_directory_is_small() {
 }
 
 #[test]
-fn depth_and_pruning() {
+fn depth_limits_and_pruning_are_applied() {
     run(async {
         let container = tree().await;
         let reader = open(&container, true).await.unwrap();
@@ -117,7 +117,7 @@ fn depth_and_pruning() {
             lines,
             ["> /", "/c", "/three", "= /", "> /c", "= /c", "< /c", "< /"]
         );
-        // A file has nothing below it.
+        // A file has no entries.
         assert!(
             walk(&reader, "/three", WalkOptions::default())
                 .await
@@ -126,9 +126,9 @@ fn depth_and_pruning() {
     });
 }
 
-/// Each of 30 directories names the next one twice: 2^30 paths.
+/// Each of 30 directories has two entries for the next one: 2^30 paths.
 #[test]
-fn a_tree_that_doubles_at_each_level() {
+fn a_tree_that_doubles_on_each_level_is_walked_in_bounded_time() {
     run(async {
         let mut build = Builder::new();
         let mut above = build.root();
@@ -149,7 +149,7 @@ fn a_tree_that_doubles_at_each_level() {
 }
 
 #[test]
-fn a_tree_that_holds_itself() {
+fn a_tree_that_contains_itself_is_walked_once() {
     run(async {
         let mut build = Builder::new();
         let mut root = build.root();
@@ -177,14 +177,14 @@ fn a_tree_that_holds_itself() {
 }
 
 #[test]
-fn what_is_missing_or_named_like_dots_is_a_problem_and_the_rest_goes_on() {
+fn missing_objects_and_dot_names_are_problems_and_the_walk_continues() {
     run(async {
         let mut build = Builder::new();
         let mut root = build.root();
         let lost = build.directory(&mut root, "lost");
-        let whole = build.directory(&mut root, "whole");
-        root.add("..", whole.handle).add(".", lost.handle);
-        for directory in [&root, &whole] {
+        let complete = build.directory(&mut root, "complete");
+        root.add("..", complete.handle).add(".", lost.handle);
+        for directory in [&root, &complete] {
             build.finish_directory(directory);
         }
         let container = container(build.blobs).await;
@@ -193,14 +193,14 @@ fn what_is_missing_or_named_like_dots_is_a_problem_and_the_rest_goes_on() {
         let expected = [
             "> /",
             "/lost",
-            "/whole",
+            "/complete",
             "no child /..",
             "no child /.",
             "= /",
             "unreadable /lost",
-            "> /whole",
-            "= /whole",
-            "< /whole",
+            "> /complete",
+            "= /complete",
+            "< /complete",
             "< /",
         ];
         assert_eq!(lines, expected);
@@ -209,7 +209,7 @@ fn what_is_missing_or_named_like_dots_is_a_problem_and_the_rest_goes_on() {
 
 /// A directory whose entries fill several segments, and one whose segments need an indirect block.
 #[test]
-fn large_directories() {
+fn large_directories_are_walked_completely() {
     run(async {
         let mut build = Builder::new();
         let mut root = build.root();
@@ -239,7 +239,7 @@ fn large_directories() {
         assert_eq!(lines[1..1501], names);
         let last = TreePath::parse(b"/thin/1499");
         let missing = reader.resolve(&last).await.unwrap_err();
-        // The entry is found; its inode was never made.
+        // The entry is found, but its inode does not exist.
         assert!(
             missing.to_string().contains("is not in the container"),
             "{missing}"

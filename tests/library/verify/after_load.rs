@@ -1,11 +1,11 @@
-//! A load that verifies what it wrote, and the advice of one that does not.
+//! The option to verify after a load, and the hint without it.
 
 use std::fs;
 
 use crate::support::command::Scratch;
 
 #[test]
-fn a_load_verifies_when_asked_and_says_how_otherwise() {
+fn a_load_verifies_on_request_and_suggests_the_command_otherwise() {
     let scratch = Scratch::new();
     fs::write(scratch.source().join("file"), vec![7; 20_000]).unwrap();
     let ran = scratch.load("t", &["--verify"]).expect(0);
@@ -25,6 +25,6 @@ fn a_load_verifies_when_asked_and_says_how_otherwise() {
     let ran = scratch.resume("t", &["--verify"]).expect(3);
     assert!(ran.stdout.contains("error: /file (blob "), "{ran:#?}");
     assert!(ran.stdout.contains("[dangling, section 6]"), "{ran:#?}");
-    // It was not asked to check it.
+    // Without the option there is no verification.
     scratch.resume("t", &[]).expect(0);
 }

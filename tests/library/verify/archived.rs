@@ -1,4 +1,4 @@
-//! Blobs in the archive tier: one error each, by a rule of their own, whether they are read or not.
+//! Blobs in the archive tier: one error each, of a separate rule, whether or not they are read.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use clfsload::verify::{Depth, Finding, Rule, Severity, VerifyOptions, verify};
 
 use crate::support::kinds::Kinds;
 
-/// What a verification finds with one archived blob, and how often the archived blob was requested.
+/// Returns the findings with one archived blob, and the number of requests for that blob.
 async fn verified(kinds: &Kinds, archived: &str, depth: Depth) -> (Vec<Finding>, Offline) {
     let memory = InMemory::new();
     for (name, blob) in &kinds.blobs {
@@ -45,7 +45,7 @@ async fn verified(kinds: &Kinds, archived: &str, depth: Depth) -> (Vec<Finding>,
 }
 
 #[test]
-fn each_kind_in_the_archive_tier_is_one_error_of_its_own_rule() {
+fn each_kind_in_the_archive_tier_is_one_error_of_a_separate_rule() {
     let kinds = Kinds::new();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! A container on a real service.
+//! Verification of a container on a storage service.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::support::azurite::{ACCOUNT, Azurite, container_sas};
 use crate::support::command::{Ran, Scratch, clfsload};
 
 #[test]
-fn a_container_in_azurite() {
+fn a_container_in_azurite_is_verified() {
     let scratch = Scratch::new();
     for directory in 0..3 {
         let at = scratch.source().join(format!("d{directory}"));
@@ -18,11 +18,11 @@ fn a_container_in_azurite() {
     let server = Azurite::shared();
     let container = Azurite::unused_name();
     server.create_container(&container);
-    let mut words = scratch.words("t", &container);
-    words[2] = ACCOUNT.to_owned();
+    let mut arguments = scratch.arguments("t", &container);
+    arguments[2] = ACCOUNT.to_owned();
     let loaded = clfsload()
         .arg("--new")
-        .args(words)
+        .args(arguments)
         .args(["--blob-endpoint", &server.endpoint(), "--verify"])
         .env("AZURE_STORAGE_SAS_TOKEN", container_sas(&container, "rwdl"))
         .output()
@@ -30,7 +30,7 @@ fn a_container_in_azurite() {
     let ran = Ran::from(loaded).expect(0);
     assert!(ran.stdout.contains("\nclean: "), "{ran:#?}");
 
-    // Reading needs no more than these rights.
+    // Reading needs only these permissions.
     let verify = || {
         let output = clfsload()
             .arg("verify")

@@ -1,10 +1,9 @@
-//! Which rule of the verification stands for a rule of the checker, and which other findings a
-//! broken rule may bring with it.
+//! The verification's rule for each rule of the checker, and the further findings that a violation may cause.
 
 use clfsload::verify::Rule;
 use clfsload_checker::Rule as Checked;
 
-/// The same rule.
+/// Returns the verification's rule for a rule of the checker.
 pub(crate) fn counterpart(rule: Checked) -> Rule {
     match rule {
         Checked::FilehandleLayout => Rule::FilehandleLayout,
@@ -69,22 +68,22 @@ pub(crate) fn counterpart(rule: Checked) -> Rule {
     }
 }
 
-/// What may be found besides, since it follows from the rule that was broken.
+/// Returns the rules that may be violated in consequence.
 pub(crate) fn consequences(rule: Rule) -> &'static [Rule] {
     match rule {
-        // An object without a name that counts is not there.
+        // An object without a valid name is missing.
         Rule::NameSyntax | Rule::NameHash | Rule::Snapshot => &[Rule::Dangling],
-        // The bucket object names the logs.
+        // Logs are known only from the bucket object.
         Rule::NameKind => &[Rule::Dangling, Rule::BucketMissing, Rule::Logs],
-        // Objects of the type that the name says are smaller.
+        // The object is larger than the type in its name allows.
         Rule::ObjectType => &[Rule::TooLarge],
-        // The inode holds more than it may.
+        // The inode has more content than allowed.
         Rule::SegmentLength => &[Rule::Size],
-        // What is another object than it should be is not read, nor then what it refers to.
+        // An object of another identity is not read, and neither are the objects that it references.
         Rule::OwnBlock | Rule::OtherObject | Rule::DataBackOwner | Rule::DataBackOffset => {
             &[Rule::Orphan, Rule::BackPointers, Rule::OwnName]
         }
-        // Back pointers that cannot be read are none.
+        // Back pointers that cannot be read count as none.
         Rule::HandleContent => &[Rule::Links, Rule::BackPointers],
         _ => &[],
     }

@@ -1,4 +1,4 @@
-//! Every damage that the checker must find, verify must find as well.
+//! `verify` finds every damage that the checker finds.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,30 +10,30 @@ use crate::checker_damage::fixture::Fixture;
 use crate::checker_damage::{Case, cases_content, cases_names, cases_tree, indirect};
 use clfsload_checker::Rule as Checked;
 
-/// Where verify says something else than the checker, and why.
+/// The cases in which the findings of `verify` differ from those of the checker, and the reasons.
 pub(crate) const OTHERWISE: &[(&str, &[Rule])] = &[
-    // A handle that is missing or comes twice is not one in the wrong place.
+    // A missing or duplicate handle is not a handle in the wrong place.
     ("a handle twice", &[Rule::Handles]),
     ("a directory segment without DATA", &[Rule::Handles]),
-    // What the header breaks is one finding; that handles are missing behind it follows.
+    // An invalid header is one finding. The handles after it are not reported as missing.
     ("a wrong magic", &[Rule::HandleHeader]),
     ("a wrong padded length", &[Rule::HandleHeader]),
     ("a payload that is cut off", &[Rule::HandleHeader]),
-    // The original's habits are allowed.
+    // Deviations of the original loader are allowed.
     ("version 10", &[]),
     ("two names for one object", &[Rule::Leftover]),
     ("size of a symlink in characters", &[Rule::Used]),
-    // To a reader of names it is no bucket object.
+    // A blob with this name is not a bucket object.
     (
         "a V2 name for the bucket",
         &[Rule::NameKind, Rule::BucketMissing],
     ),
-    // Segments that the size does not need are not read, so that their bytes are not summed up.
+    // Segments beyond the size are not read, so their bytes are not counted.
     (
         "size that needs another segment",
         &[Rule::Used, Rule::BlockCount],
     ),
-    // The block map cannot be read, so that nothing is known of what it refers to.
+    // The block map cannot be read, so the objects that it references are unknown.
     (
         "a hole in the direct list",
         &[Rule::BlockOrder, Rule::Orphan],
@@ -43,9 +43,9 @@ pub(crate) const OTHERWISE: &[(&str, &[Rule])] = &[
         "tree 2 instead of tree 1",
         &[Rule::BlockOrder, Rule::Orphan],
     ),
-    // The block cannot be read, so that its entries are not known: what they name may be an orphan.
+    // The block cannot be read, so its entries are unknown, and their objects may be orphans.
     ("4097 pointers", &[Rule::BlockOrder, Rule::Orphan]),
-    // How large the rest is, is not known.
+    // The size of the remaining segments is unknown.
     (
         "an indirect block in itself",
         &[Rule::BlockTwice, Rule::Orphan],
@@ -58,15 +58,15 @@ pub(crate) const OTHERWISE: &[(&str, &[Rule])] = &[
     // The name that the back pointers still count may be that of the damaged entry.
     ("an entry is cut off", &[Rule::Size, Rule::Entry]),
     ("an entry is split over two segments", &[Rule::Entry]),
-    // One finding, which tells how many bytes the inode must hold.
+    // A single finding, with the number of bytes that the inode must contain.
     ("a short first segment", &[Rule::Size]),
-    // Both entries name the object, as its back pointers say.
+    // Both entries name the object, in agreement with its back pointers.
     ("a name twice", &[Rule::DuplicateName]),
-    // The copy still says that it is another directory, so it is not read as this one.
+    // The copy still has the identity of another directory, so it is not read as this one.
     ("an orphan inode", &[Rule::Orphan, Rule::OwnBlock]),
-    // A segment of another place is not read, nor is its length.
+    // A segment of another place is not read, so its length is not checked.
     ("segments in the wrong order", &[Rule::DataBackOffset]),
-    // Often it was not copied along.
+    // Copies of a container often lack it.
     ("a log that is not there", &[Rule::LogMissing]),
 ];
 
@@ -77,8 +77,8 @@ fn expected(what: &str, rules: &[Checked]) -> BTreeSet<Rule> {
     }
 }
 
-/// What is wrong with what was found; none if nothing is.
-fn judged(what: &str, rules: &[Checked], blobs: &HashMap<String, Vec<u8>>) -> Option<String> {
+/// Returns a description of unexpected or missing findings, or `None`.
+fn unexpected(what: &str, rules: &[Checked], blobs: &HashMap<String, Vec<u8>>) -> Option<String> {
     let verified = verify_blobs(blobs, Depth::Full);
     let (found, expected) = (verified.rules(), expected(what, rules));
     let allowed: BTreeSet<Rule> = expected
@@ -97,13 +97,13 @@ fn judged(what: &str, rules: &[Checked], blobs: &HashMap<String, Vec<u8>>) -> Op
 }
 
 fn run(cases: &[Case]) {
-    let sound = Fixture::new();
+    let valid = Fixture::new();
     let wrong: Vec<String> = cases
         .iter()
         .filter_map(|(what, rules, damage)| {
-            let mut fixture = sound.clone();
+            let mut fixture = valid.clone();
             damage(&mut fixture);
-            judged(what, rules, &fixture.container.blobs)
+            unexpected(what, rules, &fixture.container.blobs)
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -139,24 +139,24 @@ fn damage_to_the_tree_is_found() {
 
 #[test]
 fn damage_to_indirect_blocks_is_found() {
-    let sound = indirect::fixture();
+    let valid = indirect::fixture();
     let mut wrong = Vec::new();
     for (what, rules, damage) in indirect::CASES {
-        let mut fixture = sound.clone();
+        let mut fixture = valid.clone();
         damage(&mut fixture);
-        wrong.extend(judged(what, rules, &fixture.container.blobs));
+        wrong.extend(unexpected(what, rules, &fixture.container.blobs));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Without the content of files, everything but that is found.
+/// With `--quick`, all damage is found except damage to the content of files.
 #[test]
-fn a_quick_look_finds_all_but_the_content_of_files() {
-    let sound = Fixture::new();
+fn quick_finds_all_damage_except_in_file_content() {
+    let valid = Fixture::new();
     let quick = |what: &str| {
         let all = [cases_names::CASES, cases_content::CASES, cases_tree::CASES];
         let (_, _, damage) = all.iter().copied().flatten().find(|c| c.0 == what).unwrap();
-        let mut fixture = sound.clone();
+        let mut fixture = valid.clone();
         damage(&mut fixture);
         verify_blobs(&fixture.container.blobs, Depth::Quick)
     };

@@ -1,5 +1,5 @@
-//! One flipped bit, one lost blob, one wrong name: for each kind of object, nothing of it goes
-//! unnoticed but what no rule covers.
+//! One flipped bit, one lost blob, one wrong name, for each kind of object: all are found except changes that no
+//! rule covers.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use clfs_format::{FileType, Filehandle};
 use clfsload::verify::{Depth, Rule};
 
-use super::harmless::{Nature, may_go_unnoticed};
+use super::harmless::{Nature, may_remain_undetected};
 use super::run::verify_blobs;
 use crate::checker_damage::edit::Container;
 use crate::support::synthetic::Builder;
@@ -34,7 +34,7 @@ const SEGMENTED: Nature = Nature {
     root: false,
 };
 
-/// One of each kind but those of the others; every file has one name.
+/// One object of each kind except those below. Every file has one name.
 fn container() -> (Container, Vec<Victim>) {
     let mut build = Builder::new();
     let mut root = build.root();
@@ -86,7 +86,7 @@ fn container() -> (Container, Vec<Victim>) {
     (container, victims)
 }
 
-/// A file of three segments, one of them 8 MiB, apart from the others since it takes long to verify.
+/// A file of three segments, one of 8 MiB. Separate from the others because its verification takes long.
 fn container_with_segments() -> (Container, Vec<Victim>) {
     let mut build = Builder::new();
     let mut root = build.root();
@@ -134,19 +134,19 @@ fn container_with_an_indirect_block() -> (Container, Vec<Victim>) {
     (container, victims)
 }
 
-/// A change to a container, in words for a message.
+/// A change to a container, with a description.
 struct Damage {
     what: String,
     container: Container,
-    /// Whether no rule covers it.
+    /// Whether no rule covers the change.
     harmless: bool,
 }
 
-/// Verifies every damage; what must be noticed is, by an error or a warning.
-fn all_noticed(damages: impl Iterator<Item = Damage> + Send) {
+/// Verifies every damage. Each must cause an error or a warning, unless no rule covers it.
+fn expect_all_found(damages: impl Iterator<Item = Damage> + Send) {
     let damages = Mutex::new(damages);
     let (count, harmless) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let unnoticed = Mutex::new(Vec::new());
+    let missed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -158,22 +158,22 @@ fn all_noticed(damages: impl Iterator<Item = Damage> + Send) {
                     if damage.harmless {
                         harmless.fetch_add(1, Ordering::Relaxed);
                     } else if verified.summary.is_clean() {
-                        unnoticed.lock().unwrap().push(damage.what);
+                        missed.lock().unwrap().push(damage.what);
                     }
                 }
             });
         }
     });
-    let unnoticed = unnoticed.into_inner().unwrap();
-    assert!(unnoticed.is_empty(), "{unnoticed:#?}");
+    let missed = missed.into_inner().unwrap();
+    assert!(missed.is_empty(), "{missed:#?}");
     let (count, harmless) = (count.into_inner(), harmless.into_inner());
-    println!("{count} damages, {harmless} of them to what no rule covers");
+    println!("{count} damages, {harmless} of them not covered by a rule");
     let enough = count * every() > 100 && harmless * 2 < count;
     assert!(enough, "{harmless} of {count}");
 }
 
-/// Each flip is a whole container to verify: one byte in three, unless all are asked for. (Bits go
-/// by eights.)
+/// Returns the distance of the tested bytes: each flip verifies an entire container, so only every third byte is
+/// tested unless all are requested.
 fn every() -> usize {
     match std::env::var_os("CLFSLOAD_ALL_FLIPS") {
         Some(_) => 1,
@@ -181,7 +181,7 @@ fn every() -> usize {
     }
 }
 
-/// Flips one bit of each of these bytes of a blob, another in each.
+/// Flips one bit of each of these bytes of a blob. The position of the bit varies.
 fn flips<'c>(
     container: &'c Container,
     victim: &'c Victim,
@@ -195,11 +195,11 @@ fn flips<'c>(
         let bit = 1 << (at % 8);
         blob[at] ^= bit;
         let after = unwrap_blob(blob);
-        // The same payload may be compressed in several ways.
+        // A payload can be compressed in several ways.
         let harmless = after.1.is_empty()
             && after
                 .0
-                .is_some_and(|after| may_go_unnoticed(&before, &after, victim.nature));
+                .is_some_and(|after| may_remain_undetected(&before, &after, victim.nature));
         Damage {
             what: format!("{}: bit {bit:#04x} of byte {at}", victim.what),
             container: damaged,
@@ -208,7 +208,7 @@ fn flips<'c>(
     })
 }
 
-/// The object with its payload as it is.
+/// Stores the object's payload uncompressed.
 fn uncompressed(container: &Container, id: &[u8]) -> Container {
     let mut container = container.clone();
     let payload = container.payload(id);
@@ -219,8 +219,8 @@ fn uncompressed(container: &Container, id: &[u8]) -> Container {
     container
 }
 
-/// Bytes of an uncompressed blob: all headers and padding, and of each handle's content the first
-/// ones, and some of the others.
+/// Returns the bytes of an uncompressed blob to test: all headers and padding, and the first and some other
+/// content bytes of each handle.
 fn bytes_of_handles(container: &Container, id: &[u8]) -> Vec<usize> {
     let payload = container.payload(id);
     let (handles, _) = parse_handles(&payload);
@@ -228,7 +228,7 @@ fn bytes_of_handles(container: &Container, id: &[u8]) -> Vec<usize> {
     let mut end = 0;
     for handle in handles {
         bytes.extend(end..handle.data.start);
-        // As many as the attributes have.
+        // The length of the attributes.
         let dense = handle.data.clone().take(108);
         let sparse = handle.data.clone().skip(108);
         bytes.extend(dense.chain(sparse.step_by(1 + handle.data.len() / 12)));
@@ -239,14 +239,14 @@ fn bytes_of_handles(container: &Container, id: &[u8]) -> Vec<usize> {
 }
 
 #[test]
-fn flips_in_wrappers_and_frames_are_noticed() {
+fn flips_in_wrappers_and_frames_are_found() {
     for (container, victims) in [container(), container_with_segments()] {
-        flips_in_blobs_are_noticed(&container, &victims);
+        flips_in_blobs_are_found(&container, &victims);
     }
 }
 
-fn flips_in_blobs_are_noticed(container: &Container, victims: &[Victim]) {
-    all_noticed(victims.iter().flat_map(|victim| {
+fn flips_in_blobs_are_found(container: &Container, victims: &[Victim]) {
+    expect_all_found(victims.iter().flat_map(|victim| {
         let length = container.blobs[&container.blob_name(&victim.id)].len();
         let start = 0..length.min(40);
         let rest = (40..length).step_by(1 + length / 12);
@@ -256,37 +256,37 @@ fn flips_in_blobs_are_noticed(container: &Container, victims: &[Victim]) {
 }
 
 #[test]
-fn flips_in_handles_are_noticed() {
+fn flips_in_handles_are_found() {
     for (container, victims) in [container(), container_with_segments()] {
-        flips_in_payloads_are_noticed(&container, &victims);
+        flips_in_payloads_are_found(&container, &victims);
     }
 }
 
-fn flips_in_payloads_are_noticed(container: &Container, victims: &[Victim]) {
+fn flips_in_payloads_are_found(container: &Container, victims: &[Victim]) {
     let plain: Vec<Container> = victims
         .iter()
         .map(|victim| uncompressed(container, &victim.id))
         .collect();
     let both = plain.iter().zip(victims);
-    all_noticed(both.flat_map(|(container, victim)| {
+    expect_all_found(both.flat_map(|(container, victim)| {
         let bytes = bytes_of_handles(container, &victim.id);
         flips(container, victim, bytes.into_iter())
     }));
 }
 
 #[test]
-fn flips_in_an_indirect_block_are_noticed() {
+fn flips_in_an_indirect_block_are_found() {
     let (container, victims) = container_with_an_indirect_block();
     let verified = verify_blobs(&container.blobs, Depth::Full);
     assert_eq!(verified.findings, [], "{}", verified.shown());
     let victim = &victims[0];
     let container = uncompressed(&container, &victim.id);
     let bytes = bytes_of_handles(&container, &victim.id);
-    all_noticed(flips(&container, victim, bytes.into_iter()));
+    expect_all_found(flips(&container, victim, bytes.into_iter()));
 }
 
 #[test]
-fn lost_blobs_and_wrong_names_are_noticed() {
+fn lost_blobs_and_wrong_names_are_found() {
     for (container, victims) in [
         container(),
         container_with_segments(),

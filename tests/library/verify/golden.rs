@@ -1,4 +1,4 @@
-//! The four containers of the original loader are clean, however they are looked at.
+//! The four containers of the original loader have no findings with any option.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ const CONTAINERS: [&str; 4] = [
     "container-lz4-large",
 ];
 
-/// The folder of blobs.
+/// Unpacks a container and returns its folder.
 fn unpacked(scratch: &Scratch, name: &str) -> PathBuf {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/golden");
     let archive = File::open(golden.join(format!("{name}.tar.gz"))).unwrap();
@@ -36,7 +36,7 @@ fn golden_containers_are_clean() {
             let ran = run(["verify", &folder, depth]).expect(0);
             let last = ran.stdout.lines().last().unwrap();
             assert!(last.starts_with("clean: "), "{name} {depth}: {last}");
-            // The logs were not copied along.
+            // The copies lack the logs.
             let notes = ran.stdout.lines().filter(|line| line.starts_with("note: "));
             assert!(notes.count() > 0);
             assert_eq!(
@@ -48,7 +48,7 @@ fn golden_containers_are_clean() {
 }
 
 #[test]
-fn json_is_one_object_a_line() {
+fn json_has_one_object_per_line() {
     let scratch = Scratch::new();
     let folder = unpacked(&scratch, "container-lz4-hardlinks");
     std::fs::write(folder.join("README"), "foreign").unwrap();

@@ -1,5 +1,5 @@
-//! Bits that no rule of the format covers: an object with one of them changed is as good as before,
-//! and there is no checksum that would tell. docs/verify.md lists them.
+//! Bits that no rule of the format covers. A change to them is not detectable, since the format has no checksums.
+//! docs/verify.md lists them.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ const VATTR: u32 = 4;
 const EXTATTRS: u32 = 12;
 const NAME: u32 = 16;
 
-/// Fields of the attributes, counted from the length word in front of them.
+/// Fields of the attributes, as offsets from the length word before them.
 const MODE: Range<usize> = 4..6;
 const OWNER: Range<usize> = 12..20;
 const MTIME: Range<usize> = 36..44;
@@ -20,19 +20,19 @@ const ATIME: Range<usize> = 52..60;
 const FILE_ID: Range<usize> = 76..84;
 const DEVICE: Range<usize> = 84..92;
 
-/// What is known of the object whose bits are flipped.
+/// Properties of the object whose bits are flipped.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Nature {
-    /// Its ctime stands in segments too.
+    /// Its ctime is also stored in segments.
     pub(crate) segments: bool,
     /// It is a block or character device.
     pub(crate) device: bool,
-    /// It is the root, whose name stands nowhere else.
+    /// It is the root, whose name is not stored elsewhere.
     pub(crate) root: bool,
 }
 
-/// Whether a payload that became another may go unnoticed.
-pub(crate) fn may_go_unnoticed(before: &[u8], after: &[u8], nature: Nature) -> bool {
+/// Returns whether the change of a payload may remain undetected.
+pub(crate) fn may_remain_undetected(before: &[u8], after: &[u8], nature: Nature) -> bool {
     let pairs = before.iter().zip(after).enumerate();
     let mut changed = pairs.filter(|(_, (before, after))| before != after);
     before.len() == after.len()
@@ -46,7 +46,7 @@ fn is_free(payload: &[u8], at: usize, bits: u8, nature: Nature) -> bool {
     };
     let within = at - handle.data.start;
     match handle.kind {
-        // Behind the length: content is what it is.
+        // Content after the length is not checked.
         DATA => within >= 4,
         VATTR => is_free_attribute(within, bits, nature),
         NAME => nature.root && within >= 4,
@@ -57,7 +57,7 @@ fn is_free(payload: &[u8], at: usize, bits: u8, nature: Nature) -> bool {
 
 fn is_free_attribute(at: usize, bits: u8, nature: Nature) -> bool {
     match at {
-        // The permissions; the upper four bits are the type.
+        // The permissions. The upper four bits are the type.
         at if at == MODE.start => true,
         at if MODE.contains(&at) => bits & 0xf0 == 0,
         at if CTIME_SECONDS.contains(&at) => !nature.segments,
@@ -68,7 +68,7 @@ fn is_free_attribute(at: usize, bits: u8, nature: Nature) -> bool {
     }
 }
 
-/// Whether a byte lies in a UUID: 36 bytes behind their length.
+/// Returns whether a byte belongs to a UUID: 36 bytes after their length.
 fn is_uuid(attributes: &[u8], at: usize) -> bool {
     let starts = attributes.windows(4).enumerate();
     let mut uuids = starts.filter(|(_, length)| *length == 36u32.to_le_bytes());

@@ -1,11 +1,11 @@
-//! Containers whose load came to no end.
+//! Containers of unfinished loads.
 
 use clfsload::verify::Depth;
 
 use super::run::verify_blobs;
 use crate::support::command::{Ran, SEED, Scratch, blobs, clfsload, run};
 
-/// Loads a small tree and ends at a place.
+/// Loads a small tree and exits at a crash point.
 fn interrupted(scratch: &Scratch, place: &str) {
     let source = scratch.source();
     for directory in 0..5 {
@@ -17,7 +17,7 @@ fn interrupted(scratch: &Scratch, place: &str) {
     }
     let output = clfsload()
         .arg("--new")
-        .args(scratch.words("t", "t"))
+        .args(scratch.arguments("t", "t"))
         .args(["--seed", SEED])
         .env("CLFSLOAD_CRASH_AT", place)
         .output()
@@ -26,7 +26,7 @@ fn interrupted(scratch: &Scratch, place: &str) {
 }
 
 #[test]
-fn an_unfinished_load_is_told_in_a_few_lines() {
+fn an_unfinished_load_is_reported_in_a_few_lines() {
     for place in ["AfterPut:3", "AfterPut:40", "BeforeRoot"] {
         let scratch = Scratch::new();
         interrupted(&scratch, place);
@@ -38,18 +38,18 @@ fn an_unfinished_load_is_told_in_a_few_lines() {
             "{ran:#?}"
         );
         assert!(first.ends_with("[unfinished, section 6]"), "{ran:#?}");
-        // What nothing names is counted, not listed.
+        // Unreferenced objects are counted, not listed.
         let orphans = ran.stdout.matches("[orphan, section 6]");
         assert!(orphans.count() <= 2, "{place}: {}", ran.stdout);
-        // Going on makes it whole.
+        // Resuming the load completes the container.
         scratch.resume("t", &[]).expect(0);
         run(["verify", &container]).expect(0);
     }
 }
 
-/// Before the root only the log and the bucket's word of it are missing.
+/// Before the root is written, only the log and its entry in the bucket object are missing.
 #[test]
-fn what_is_there_before_the_root_is_sound() {
+fn objects_written_before_the_root_are_valid() {
     let scratch = Scratch::new();
     interrupted(&scratch, "BeforeRoot");
     let blobs = blobs(&scratch.container("t")).into_iter().collect();
@@ -59,7 +59,7 @@ fn what_is_there_before_the_root_is_sound() {
 }
 
 #[test]
-fn an_empty_container_is_no_container() {
+fn an_empty_container_is_not_valid() {
     let verified = verify_blobs(&std::collections::HashMap::new(), Depth::Full);
     let rules = verified.rules();
     let names: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();

@@ -1,4 +1,4 @@
-//! Memory is bounded whatever the container holds.
+//! Memory is bounded for any container.
 
 use std::fs;
 use std::process::{Child, Stdio};
@@ -8,13 +8,13 @@ use crate::support::command::{Scratch, clfsload};
 
 const ENTRIES: usize = 100_000;
 
-/// Three databases may hold 64 MiB of pages each in memory, and the threads for blocking work have heaps of their
-/// own: 160 MiB were measured on an idle machine, 280 MiB on a busy one, where more of these threads run. It does
-/// not grow with the entries.
+/// Three databases may each keep 64 MiB of pages in memory, and each thread of the blocking pool has its own heap.
+/// Measured: 160 MiB on an idle machine, 280 MiB on a busy one, where more of these threads run. It does not grow
+/// with the number of entries.
 const PEAK: u64 = 384 << 20;
 
 #[test]
-fn very_many_entries() {
+fn memory_is_bounded_with_very_many_entries() {
     let scratch = Scratch::in_memory();
     for directory in 0..100 {
         let at = scratch.source().join(format!("d{directory}"));
@@ -40,9 +40,9 @@ fn very_many_entries() {
     );
     assert!(output.contains("clean: "), "{output}");
     assert!(output.contains("100000 files"), "{output}");
-    assert!(peak > 1 << 20, "the peak was not seen");
+    assert!(peak > 1 << 20, "the peak was not measured");
     assert!(peak < PEAK, "a peak of {peak} bytes");
-    // Nothing stays behind.
+    // No temporary files remain.
     let left: Vec<_> = fs::read_dir(scratch.path(""))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -51,8 +51,8 @@ fn very_many_entries() {
     assert_eq!(left, [""; 0]);
 }
 
-/// Waits for the process, and returns its peak of resident memory: proc_pid_status(5), `VmHWM`,
-/// which only grows, so that the last look is nearly the last word.
+/// Waits for the process and returns its peak resident memory (proc_pid_status(5), `VmHWM`). The value only grows,
+/// so the last sample is close to the final value.
 fn watch(mut child: Child) -> (u64, String) {
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;

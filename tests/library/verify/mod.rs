@@ -1,4 +1,4 @@
-//! `clfsload verify`: sound containers are clean, and no damage goes unnoticed.
+//! `clfsload verify`: valid containers have no findings, and all damage is found.
 
 mod after_load;
 mod archived;

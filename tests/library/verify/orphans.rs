@@ -1,4 +1,4 @@
-//! Orphans, and objects that may belong to what could not be read: these are counted, not listed.
+//! Orphans, and objects that unreadable objects may reference: the latter are counted, not listed.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,7 +10,7 @@ use crate::checker_damage::fixture::Fixture;
 use crate::support::kinds::inode;
 use crate::support::synthetic::Builder;
 
-/// Makes a blob unreadable: the wrapper has four bytes.
+/// Truncates a blob to the four bytes of the wrapper, so that it cannot be read.
 fn cut(blobs: &mut HashMap<String, Vec<u8>>, name: &str) {
     blobs.get_mut(name).unwrap().truncate(2);
 }
@@ -23,7 +23,7 @@ fn orphans(verified: &Verified) -> Vec<&Finding> {
         .collect()
 }
 
-/// Checks that a verification reports only the unreadable blob, and so many possible orphans.
+/// Checks that a verification reports only the unreadable blob and this number of possible orphans.
 fn expect_possible(verified: &Verified, count: u64) {
     let rules = BTreeSet::from([Rule::WrapperShort, Rule::Orphan]);
     assert_eq!(verified.rules(), rules, "{}", verified.shown());
@@ -39,19 +39,19 @@ fn expect_possible(verified: &Verified, count: u64) {
 }
 
 #[test]
-fn what_an_unreadable_directory_names_is_not_listed() {
+fn entries_of_an_unreadable_directory_are_not_listed_as_orphans() {
     let mut fixture = Fixture::new();
     let a = fixture.container.blob_name(&fixture.a);
     cut(&mut fixture.container.blobs, &a);
     for depth in [Depth::Full, Depth::Quick] {
         let verified = verify_blobs(&fixture.container.blobs, depth);
-        // `small` and `inner`. `linked` has two names in a directory that can be read, and one in `a`.
+        // `small` and `inner`. `linked` has two names in a readable directory and one in `a`.
         expect_possible(&verified, 2);
     }
 }
 
 #[test]
-fn segments_of_an_unreadable_file_are_not_listed() {
+fn segments_of_an_unreadable_file_are_not_listed_as_orphans() {
     let mut fixture = Fixture::new();
     let multi = fixture.container.blob_name(&fixture.multi);
     cut(&mut fixture.container.blobs, &multi);
@@ -60,7 +60,7 @@ fn segments_of_an_unreadable_file_are_not_listed() {
 }
 
 #[test]
-fn directories_far_below_an_unreadable_one_are_not_unreachable() {
+fn directories_below_an_unreadable_one_are_not_reported_as_unreachable() {
     let mut build = Builder::new();
     let mut root = build.root();
     let mut upper = build.directory(&mut root, "upper");
@@ -76,12 +76,12 @@ fn directories_far_below_an_unreadable_one_are_not_unreachable() {
     assert_eq!(verify_blobs(&build.blobs, Depth::Full).findings, []);
     let name = inode(&build, upper.handle);
     cut(&mut build.blobs, &name);
-    // `middle`: entries name what is below it.
+    // `middle` remains: its entries name everything below it.
     expect_possible(&verify_blobs(&build.blobs, Depth::Full), 1);
 }
 
 #[test]
-fn orphans_are_listed_when_everything_was_read() {
+fn orphans_are_listed_if_everything_was_read() {
     let mut build = Builder::new();
     let root = build.root();
     let file = build.handle(root.handle, FileType::Regular);

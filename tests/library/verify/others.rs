@@ -1,4 +1,4 @@
-//! What the checker has no case for: objects of caches, provisional owners, circles, damaged orphans.
+//! Cases that the checker lacks: objects of caches, provisional owners, cycles, damaged orphans.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ fn rename_field(f: &mut Fixture, id: &[u8], number: usize, value: &str) {
     });
 }
 
-/// Exactly these rules are broken.
+/// A description of the damage, the rules that it violates (and no others), and the function that causes it.
 type Case = (&'static str, &'static [Rule], fn(&mut Fixture));
 
 const CASES: &[Case] = &[
@@ -59,7 +59,7 @@ const CASES: &[Case] = &[
         let name = v2_name(&id, 10, hash64(&f.a));
         f.container.blobs.insert(name, b"not known".to_vec());
     }),
-    // What an entry names is lost, whatever stands in its place.
+    // The named object is missing, whichever object has its place.
     (
         "a file that is a tombstone",
         &[Rule::CacheObject, Rule::ObjectType],
@@ -93,9 +93,9 @@ const CASES: &[Case] = &[
             f.container.attribute(&small, 60..68, 1);
         },
     ),
-    // `a` is named by `inner` only, which lies in `a`.
+    // `a` is named only by `inner`, which is an entry of `a`.
     (
-        "a circle beside the tree",
+        "a cycle outside the tree",
         &[
             Rule::Unreachable,
             Rule::Dots,
@@ -110,17 +110,17 @@ const CASES: &[Case] = &[
         },
     ),
     ("more than any inode", &[Rule::TooLarge], |f| {
-        // Nothing that an inode may be unpacks to so much.
+        // No inode is larger than this when decompressed.
         f.container
             .raw(&f.fifo.clone(), |blob| blob.resize(3 << 20, 0));
     }),
 ];
 
-/// Takes an entry out of a directory of one segment, and corrects size and nlink.
+/// Removes an entry from a directory of one segment, and corrects size and nlink.
 fn remove_entry(f: &mut Fixture, pick: fn(&Fixture) -> Vec<u8>, handle: &[u8]) {
     let directory = pick(f);
     f.container.data(&directory, DIRENTS, |data| {
-        // Not `.`, which has the length of its name before it.
+        // The handle of `.` is preceded by the length of its name.
         let at = (0..data.len()).find(|at| data[*at..].starts_with(handle));
         let end = at.unwrap() + handle.len();
         // u32 length, name, u16 length.
@@ -165,11 +165,11 @@ fn corrected(f: &mut Fixture, directory: &[u8], is_directory: bool, links: fn(u6
 }
 
 #[test]
-fn just_these_rules_are_broken() {
-    let sound = Fixture::new();
+fn each_case_violates_exactly_the_expected_rules() {
+    let valid = Fixture::new();
     let mut wrong = Vec::new();
     for (what, expected, damage) in CASES {
-        let mut fixture = sound.clone();
+        let mut fixture = valid.clone();
         damage(&mut fixture);
         let verified = verify_blobs(&fixture.container.blobs, Depth::Full);
         let expected: BTreeSet<Rule> = expected.iter().copied().collect();
@@ -187,9 +187,8 @@ fn just_these_rules_are_broken() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Each encrypted object is told, and nothing else of it: that nothing names it is one line for all.
 #[test]
-fn a_root_that_is_a_tombstone_is_no_root() {
+fn a_tombstone_is_not_accepted_as_the_root() {
     let mut f = Fixture::new();
     rename_field(
         &mut f,
@@ -205,14 +204,14 @@ fn a_root_that_is_a_tombstone_is_no_root() {
     );
 }
 
-/// A map of 18 KB that names one segment a thousand times is not read a thousand times.
+/// A map of 18 KB that references one segment a thousand times does not cause a thousand reads.
 #[test]
-fn a_directory_of_one_segment_over_and_over() {
+fn a_segment_that_a_directory_repeats_is_read_once() {
     let mut f = Fixture::new();
     let segment = f.many_segments[0].clone();
     let id = [&16u16.to_le_bytes()[..], &segment].concat();
     f.container.data(&f.many, 5, |map| {
-        // u32 first, u32 other, u32 count, block 0 in 26 bytes, then 18 for each segment.
+        // u32 first, u32 other, u32 count, block 0 in 26 bytes, then 18 bytes per segment.
         let blocks = u32::from_le_bytes([map[8], map[9], map[10], map[11]]) as usize;
         let rest = map.split_off(38 + 18 * (blocks - 1));
         map.truncate(38);
@@ -232,8 +231,9 @@ fn a_directory_of_one_segment_over_and_over() {
     );
 }
 
+/// Each encrypted object is reported once. One finding reports that no entry names them.
 #[test]
-fn an_encrypted_container() {
+fn encrypted_objects_are_reported_once_each() {
     let mut fixture = Fixture::new();
     let encrypted = fixture.container.blobs.len() as u64 - 1;
     for (name, blob) in &mut fixture.container.blobs {
@@ -252,9 +252,9 @@ fn an_encrypted_container() {
     assert_eq!(verified.findings.len() as u64, encrypted + 1);
 }
 
-/// Each rule is broken by a case of some test.
+/// Some test violates each rule.
 #[test]
-fn no_rule_is_without_a_case() {
+fn every_rule_has_a_case() {
     let mut covered: BTreeSet<Rule> = Checked::ALL.iter().map(|r| counterpart(*r)).collect();
     covered.extend(
         crate::checker_damage::indirect::covered()
@@ -263,7 +263,7 @@ fn no_rule_is_without_a_case() {
     );
     covered.extend(OTHERWISE.iter().flat_map(|(_, rules)| rules.iter()));
     covered.extend(CASES.iter().flat_map(|(_, rules, _)| rules.iter()));
-    // Names of the same version are in flips.rs, objects of another kind in swapped.rs, archived blobs in
+    // Names of the same version are tested in flips.rs, objects of another kind in swapped.rs, archived blobs in
     // archived.rs, and the source in source.rs.
     covered.extend([Rule::Twin, Rule::OtherObject, Rule::Offline]);
     let missing: Vec<&Rule> = Rule::ALL

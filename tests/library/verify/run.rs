@@ -9,7 +9,7 @@ use clfsload::read::index::ListingPlan;
 use clfsload::read::{OpenOptions, Reader};
 use clfsload::verify::{Depth, Finding, Rule, Summary, VerifyOptions, verify};
 
-/// What a verification gave.
+/// The result of a verification.
 #[derive(Debug)]
 pub(crate) struct Verified {
     pub(crate) findings: Vec<Finding>,
@@ -21,7 +21,7 @@ impl Verified {
         self.findings.iter().map(|finding| finding.rule).collect()
     }
 
-    /// The first findings, for messages.
+    /// Returns the first findings, for messages.
     pub(crate) fn shown(&self) -> String {
         let lines = self.findings.iter().take(8).map(ToString::to_string);
         lines.collect::<Vec<_>>().join("\n    ")

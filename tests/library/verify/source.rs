@@ -1,4 +1,4 @@
-//! A container against the folder that it was loaded from.
+//! Comparison of a container with its source folder.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, FileTimes};
@@ -15,13 +15,13 @@ use crate::support::tree;
 fn verify(scratch: &Scratch, options: &[&str]) -> crate::support::command::Ran {
     let container = scratch.container("t").display().to_string();
     let source = scratch.source().display().to_string();
-    let mut words = vec!["verify", &container, "--source", &source];
-    words.extend(options);
-    run(words)
+    let mut arguments = vec!["verify", &container, "--source", &source];
+    arguments.extend(options);
+    run(arguments)
 }
 
 #[test]
-fn the_full_tree_is_what_was_loaded() {
+fn the_full_tree_equals_its_source() {
     let scratch = Scratch::new();
     tree::full(&scratch.source());
     scratch.load("t", &["--preserve_hardlinks", "1"]).expect(0);
@@ -31,7 +31,7 @@ fn the_full_tree_is_what_was_loaded() {
             ran.stdout.contains("compared with the source: "),
             "{ran:#?}"
         );
-        // 1,040 names of one file are two objects.
+        // 1,040 names of one file become two objects.
         assert!(
             ran.stdout.contains("several objects in the container: 1;"),
             "{ran:#?}"
@@ -40,9 +40,9 @@ fn the_full_tree_is_what_was_loaded() {
     }
 }
 
-/// It has indirect blocks; a look at each of its thousand segments would take a minute.
+/// The file has indirect blocks. Reading each of its thousand segments would take a minute.
 #[test]
-fn a_very_large_file() {
+fn a_very_large_file_equals_its_source() {
     let scratch = Scratch::new();
     tree::sparse(&scratch.source());
     scratch.load("t", &[]).expect(0);
@@ -55,7 +55,7 @@ fn a_very_large_file() {
 }
 
 #[test]
-fn without_links_there_is_one_note() {
+fn a_load_without_hard_links_causes_one_note() {
     let scratch = Scratch::new();
     let links = scratch.source();
     tree::hard_links(&links, 30);
@@ -68,7 +68,7 @@ fn without_links_there_is_one_note() {
     assert!(ran.stdout.contains("note [source-links-split]"), "{ran:#?}");
 }
 
-/// Changes one thing in the source, and says which rules tell of it, and of which path.
+/// A description of a change to the source, the rules that it violates, and the function that makes it.
 type Change = (&'static str, &'static [&'static str], fn(&Path));
 
 fn set_mtime(path: &Path, time: SystemTime) {
@@ -78,7 +78,7 @@ fn set_mtime(path: &Path, time: SystemTime) {
         .unwrap();
 }
 
-/// Does something to an entry of the directory, whose own mtime stays.
+/// Changes an entry of the directory, and restores the directory's mtime.
 fn keeping_mtime(path: &Path, change: impl FnOnce(&Path)) {
     let before = fs::metadata(path).unwrap().modified().unwrap();
     change(path);
@@ -168,7 +168,7 @@ fn build(root: &Path) {
     fs::hard_link(root.join("one"), root.join("two")).unwrap();
 }
 
-/// Needs the right to make devices and to give files away.
+/// Needs the privilege to create devices and change owners.
 #[test]
 fn every_difference_is_found() {
     if !needs_root("changing owners") {
@@ -203,7 +203,7 @@ fn every_difference_is_found() {
 }
 
 #[test]
-fn a_source_that_is_not_there_is_refused() {
+fn a_missing_source_is_refused() {
     let scratch = Scratch::new();
     fs::write(scratch.source().join("file"), "a").unwrap();
     scratch.load("t", &[]).expect(0);

@@ -7,7 +7,7 @@ use clfsload::verify::{Depth, Finding, Rule, Severity};
 use super::run::{Verified, verify_blobs};
 use crate::support::kinds::{Kinds, Swap, two_wide_directories};
 
-/// The rules that say so.
+/// The rules for wrong identities.
 const RULES: [Rule; 4] = [
     Rule::OwnBlock,
     Rule::OtherObject,
@@ -15,8 +15,8 @@ const RULES: [Rule; 4] = [
     Rule::DataBackOffset,
 ];
 
-/// What is wrong with what was found; none if nothing is.
-fn judged(what: &str, blob: &str, path: Option<&str>, verified: &Verified) -> Option<String> {
+/// Returns a description of unexpected findings, or `None`.
+fn unexpected(what: &str, blob: &str, path: Option<&str>, verified: &Verified) -> Option<String> {
     let errors = verified.findings.iter();
     let errors: Vec<&Finding> = errors.filter(|f| f.severity == Severity::Error).collect();
     let right = match errors[..] {
@@ -41,11 +41,11 @@ fn every_kind_under_every_name_is_one_error() {
     assert_eq!(verified.findings, [], "{}", verified.shown());
     let swaps = Mutex::new(kinds.swaps());
     let wrong = Mutex::new(Vec::new());
-    let judge = |swap: &Swap<'_>, depth| {
+    let check = |swap: &Swap<'_>, depth| {
         let verified = verify_blobs(&swap.blobs, depth);
         let kind = swap.kind;
-        let judged = judged(&swap.what, &kind.blob, kind.damaged, &verified);
-        wrong.lock().unwrap().extend(judged);
+        let unexpected = unexpected(&swap.what, &kind.blob, kind.damaged, &verified);
+        wrong.lock().unwrap().extend(unexpected);
     };
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -53,12 +53,12 @@ fn every_kind_under_every_name_is_one_error() {
                 loop {
                     let next = swaps.lock().unwrap().next();
                     let Some(swap) = next else { break };
-                    // Quick does not read the segments of files.
+                    // `--quick` does not read the segments of files.
                     let depth = match swap.kind.what {
                         "segment of a file" => Depth::Full,
                         _ => Depth::Quick,
                     };
-                    judge(&swap, depth);
+                    check(&swap, depth);
                 }
             });
         }
@@ -73,7 +73,7 @@ fn every_kind_under_every_name_is_one_error() {
 }
 
 #[test]
-fn another_object_under_the_name_of_an_indirect_block() {
+fn another_object_under_the_name_of_an_indirect_block_is_one_error() {
     let (blobs, [name, other]) = two_wide_directories();
     let kinds = Kinds::new();
     let file = &kinds.kinds[0];
@@ -84,7 +84,7 @@ fn another_object_under_the_name_of_an_indirect_block() {
         let mut blobs = blobs.clone();
         blobs.insert(name.clone(), bytes.clone());
         let verified = verify_blobs(&blobs, Depth::Quick);
-        let judged = judged(what, &name, Some("/wide"), &verified);
-        assert!(judged.is_none(), "{}", judged.unwrap());
+        let unexpected = unexpected(what, &name, Some("/wide"), &verified);
+        assert!(unexpected.is_none(), "{}", unexpected.unwrap());
     }
 }

@@ -1,5 +1,5 @@
-//! ACLs and extended attributes: the format has no place for them. Nobody gains by a mask, and what is lost
-//! is counted everywhere alike.
+//! ACLs and extended attributes, which the format cannot store. A mask never grants additional access, and all
+//! outputs count the same losses.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +20,7 @@ use clfsload_checker::{FolderBlobs, check};
 const ACCESS: &str = "system.posix_acl_access";
 const DEFAULT: &str = "system.posix_acl_default";
 const NFS4: &str = "system.nfs4_acl";
-/// Tags of entries, and the id of those that have none.
+/// Tags of entries, and the id of entries without one.
 const OWNER: u16 = 1;
 const USER: u16 = 2;
 const GROUP: u16 = 4;
@@ -28,7 +28,7 @@ const MASK: u16 = 0x10;
 const OTHER: u16 = 0x20;
 const NONE: u32 = u32::MAX;
 
-/// An ACL of owner, the user 33, group, mask and others.
+/// Returns an ACL of the owner, the user 33, the group, the mask and others.
 fn acl(permissions: [u16; 5]) -> Vec<u8> {
     let tags = [OWNER, USER, GROUP, MASK, OTHER];
     let mut value = 2_u32.to_le_bytes().to_vec();
@@ -40,7 +40,7 @@ fn acl(permissions: [u16; 5]) -> Vec<u8> {
     value
 }
 
-/// An ACL of an NFSv4 mount: type, flags, access mask, who.
+/// Returns an ACL of an NFSv4 mount: type, flags, access mask, principal.
 fn nfs4(entries: &[(u32, u32, u32, &str)]) -> Vec<u8> {
     let mut value = (entries.len() as u32).to_be_bytes().to_vec();
     for (kind, flags, access, who) in entries {
@@ -66,7 +66,7 @@ fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
-/// A tree with one of everything; None where the file system has no ACLs.
+/// Creates a tree with one entry of each kind. Returns `None` if the file system has no ACLs.
 fn tree() -> Option<Scratch> {
     let scratch = Scratch::new();
     let source = scratch.source();
@@ -79,21 +79,21 @@ fn tree() -> Option<Scratch> {
     }
     let at = |name: &str| source.join(name);
     file(&at("plain"), 0o664);
-    // Where only user 33 may read and write beside the owner.
+    // Besides the owner, only user 33 may read and write.
     file(&at("named"), 0o600);
     set(&at("named"), ACCESS, &acl([6, 6, 0, 6, 0])).unwrap();
-    // The mask takes from the group.
+    // The mask restricts the group.
     file(&at("masked"), 0o600);
     set(&at("masked"), ACCESS, &acl([6, 7, 7, 4, 0])).unwrap();
-    // User 33 is kept out of what all others may read.
+    // User 33 is denied read access that all others have.
     file(&at("denied"), 0o600);
     set(&at("denied"), ACCESS, &acl([6, 0, 4, 4, 4])).unwrap();
     fs::create_dir(at("folder")).unwrap();
     fs::set_permissions(at("folder"), PermissionsExt::from_mode(0o2770)).unwrap();
     set(&at("folder"), DEFAULT, &acl([7, 7, 5, 7, 0])).unwrap();
-    // Inherits from the folder.
+    // Inherits the default ACL of the folder.
     file(&at("folder/inherited"), 0o660);
-    // A file of several segments is read elsewhere.
+    // A file of several segments is read by other code.
     fs::write(at("large"), [7; 20_000]).unwrap();
     fs::set_permissions(at("large"), PermissionsExt::from_mode(0o600)).unwrap();
     set(&at("large"), ACCESS, &acl([6, 6, 0, 6, 0])).unwrap();
@@ -101,20 +101,20 @@ fn tree() -> Option<Scratch> {
     set(&at("user"), "user.comment", b"x").unwrap();
     if is_superuser() {
         file(&at("capable"), 0o755);
-        // VFS_CAP_REVISION_2 and no capability (linux/capability.h).
+        // VFS_CAP_REVISION_2 without capabilities (linux/capability.h).
         let mut value = 0x0200_0000_u32.to_le_bytes().to_vec();
         value.resize(20, 0);
         set(&at("capable"), "security.capability", &value).unwrap();
         file(&at("trusted"), 0o640);
         set(&at("trusted"), "trusted.comment", b"x").unwrap();
-        // A file system's own.
+        // An attribute of the file system itself.
         file(&at("own"), 0o640);
         set(&at("own"), "trusted.overlay.opaque", b"y").unwrap();
     }
     Some(scratch)
 }
 
-/// What is stored, and what st_mode says.
+/// The stored mode and `st_mode` of each path.
 const MODES: [(&str, u32, u32); 8] = [
     ("", 0o750, 0o770),
     ("plain", 0o664, 0o664),
@@ -126,7 +126,7 @@ const MODES: [(&str, u32, u32); 8] = [
     ("large", 0o600, 0o660),
 ];
 
-/// What is lost: kind, entries, the first of them.
+/// The losses: kind, number of entries, first entry.
 fn lost() -> Vec<Value> {
     let lost = |kind: &str, entries: u64, path: &str| json!({"kind": kind, "entries": entries, "path": path});
     let mut all = vec![
@@ -155,7 +155,7 @@ fn last_line(text: &str) -> Value {
 }
 
 #[test]
-fn the_group_gets_its_own_permissions_and_what_is_lost_is_counted() {
+fn the_group_gets_its_own_permissions_and_losses_are_counted() {
     let Some(scratch) = tree() else { return };
     for (path, _, st_mode) in MODES {
         assert_eq!(mode(&scratch.source().join(path)), st_mode, "{path}");
@@ -166,7 +166,7 @@ fn the_group_gets_its_own_permissions_and_what_is_lost_is_counted() {
         let found = stored[path.as_bytes()];
         assert_eq!(found, mode, "{path}: {found:o}");
     }
-    for said in [&ran.stdout, &ran.stderr] {
+    for output in [&ran.stdout, &ran.stderr] {
         for line in [
             "1 entry: ACL denies a user or group what the stored mode allows: in the container they may have \
              access (first: denied)",
@@ -175,10 +175,10 @@ fn the_group_gets_its_own_permissions_and_what_is_lost_is_counted() {
             "1 entry: default ACL not stored: new entries in the directory inherit none (first: folder)",
             "1 entry: user extended attributes (user.*) not stored (first: user)",
         ] {
-            assert!(said.contains(line), "no {line:?} in {said}");
+            assert!(output.contains(line), "no {line:?} in {output}");
         }
     }
-    // Every command has the same numbers.
+    // Every command reports the same counts.
     let json = scratch.load("j", &["--output", "json"]).expect(0);
     assert_eq!(last_line(&json.stdout)["not_stored"], json!(lost()));
     let warning = json
@@ -191,27 +191,27 @@ fn the_group_gets_its_own_permissions_and_what_is_lost_is_counted() {
         (&json!("warning"), &json!("not-stored"), &json!(6))
     );
     let state = scratch.path("t");
-    let words = |words: &[&str]| {
+    let arguments = |arguments: &[&str]| {
         let state = state.display().to_string();
-        let words: Vec<String> = words
+        let arguments: Vec<String> = arguments
             .iter()
             .map(|word| word.replace("STATE", &state))
             .collect();
-        run(words).expect(0)
+        run(arguments).expect(0)
     };
-    let status = words(&["status", "--json", "STATE"]);
+    let status = arguments(&["status", "--json", "STATE"]);
     assert_eq!(last_line(&status.stdout)["not_stored"], json!(lost()));
-    let status = words(&["status", "STATE"]).stdout;
+    let status = arguments(&["status", "STATE"]).stdout;
     assert!(
         status.contains("  6 entries: POSIX access ACL not stored"),
         "{status}"
     );
-    let report = words(&["report", "STATE"]).stdout;
+    let report = arguments(&["report", "STATE"]).stdout;
     assert!(
         report.contains("6 entries: POSIX access ACL not stored"),
         "{report}"
     );
-    // Finished before: it says so once more.
+    // The transfer is already complete. The losses are reported once more.
     let again = scratch.resume("t", &[]).expect(0);
     assert!(
         again.stdout.contains("6 entries: POSIX access ACL"),
@@ -236,7 +236,7 @@ fn the_group_gets_its_own_permissions_and_what_is_lost_is_counted() {
         .collect();
     assert_eq!(found, lost());
 
-    // It comes out with the stored modes, and the comparison with the source knows them.
+    // Extraction restores the stored modes, and the comparison with the source accepts them.
     let container = scratch.container("t").display().to_string();
     let out = scratch.path("out");
     run(["extract", &container, &out.display().to_string()]).expect(0);
@@ -246,9 +246,9 @@ fn the_group_gets_its_own_permissions_and_what_is_lost_is_counted() {
     run(["verify", "--source", &source, &container]).expect(0);
 }
 
-/// What earlier versions and the original loader stored.
+/// Earlier versions and the original loader stored such modes.
 #[test]
-fn a_mode_with_the_mask_in_it_is_found_by_a_comparison_with_the_source() {
+fn a_comparison_with_the_source_finds_a_mode_that_includes_the_mask() {
     let scratch = Scratch::new();
     let named = scratch.source().join("named");
     file(&named, 0o660);
@@ -273,9 +273,9 @@ fn a_mode_with_the_mask_in_it_is_found_by_a_comparison_with_the_source() {
     assert!(ran.stdout.contains(text), "{ran:#?}");
 }
 
-/// What a run counted stays counted, and what a later run reads takes the place of what was read before.
+/// Losses are counted once per entry. A later read of an entry replaces its earlier losses.
 #[test]
-fn what_is_lost_counts_once_however_often_a_load_resumes() {
+fn losses_count_once_after_any_number_of_resumes() {
     let Some(fixture) = Fixture::empty() else {
         return;
     };
@@ -294,7 +294,7 @@ fn what_is_lost_counts_once_however_often_a_load_resumes() {
     let json = ["--output", "json"];
     let end = |ran: crate::support::command::Ran| last_line(&ran.stdout)["not_stored"].clone();
     assert_eq!(end(fixture.load("t", &json).expect(3)), json!([kept]));
-    // An ACL that cannot be read, then one that can: the same mode, other losses.
+    // An ACL that cannot be read, and later can: the mode is the same, the losses differ.
     for value in [&b""[..], &acl([6, 4, 0, 4, 4])] {
         source.set_xattr("fails", ACCESS, value);
         for _ in 0..2 {
@@ -307,11 +307,11 @@ fn what_is_lost_counts_once_however_often_a_load_resumes() {
         lost("user-xattr", 2, "fails"),
     ];
     assert_eq!(end(fixture.resume("t", &json).expect(0)), json!(all));
-    // The transfer is finished.
+    // The transfer is complete.
     assert_eq!(end(fixture.resume("t", &json).expect(0)), json!(all));
 }
 
-/// Attributes are read anew where a file changed after the scan.
+/// Attributes are read again if a file changed after the scan.
 #[test]
 fn a_file_that_changed_keeps_its_groups_permissions() {
     for (path, act) in [
@@ -325,7 +325,7 @@ fn a_file_that_changed_keeps_its_groups_permissions() {
         };
         fixture.source.file("small", 100);
         fixture.source.file("large", 100_000);
-        // The source says 0644 of everything: here the group bits are a mask.
+        // st_mode is 0644 for all entries. For this one, the group bits are a mask.
         for path in ["small", "large"] {
             fixture
                 .source
@@ -343,7 +343,7 @@ fn a_file_that_changed_keeps_its_groups_permissions() {
     }
 }
 
-/// A file that failed is looked at again by the next run.
+/// The next run examines a failed file again.
 #[test]
 fn a_file_that_failed_keeps_its_groups_permissions() {
     let Some(fixture) = Fixture::empty() else {
@@ -367,15 +367,15 @@ fn a_file_that_failed_keeps_its_groups_permissions() {
     );
 }
 
-/// All other attributes are as before, so only the losses differ.
+/// All other attributes are unchanged, so only the losses differ.
 #[test]
-fn losses_follow_the_attributes_that_a_later_run_reads() {
+fn losses_are_replaced_when_a_later_run_reads_the_attributes() {
     let Some(fixture) = Fixture::empty() else {
         return;
     };
     for path in ["file", "linked"] {
         fixture.source.file(path, 100);
-        // An ACL that cannot be read: the group gets no permissions.
+        // If an ACL cannot be read, the group gets no permissions.
         fixture.source.set_xattr(path, ACCESS, b"");
         let fault = Fault::new(path, Call::Open, Act::Fail(fuser::Errno::EIO));
         fixture.source.fault(fault);
@@ -393,9 +393,9 @@ fn losses_follow_the_attributes_that_a_later_run_reads() {
     assert_eq!(end(ran), lost);
 }
 
-/// An entry that is not in the container loses nothing there.
+/// Losses are counted only for entries that are in the container.
 #[test]
-fn only_stored_entries_count_as_losing_something() {
+fn losses_are_counted_only_for_stored_entries() {
     let Some(fixture) = Fixture::empty() else {
         return;
     };
@@ -425,7 +425,7 @@ fn only_stored_entries_count_as_losing_something() {
         report.contains("1 entry: POSIX access ACL not stored"),
         "{report}"
     );
-    // A dry run reads no files: only what it cannot list is missing in its figures.
+    // A dry run reads no files. Its figures lack only the directories that it cannot list.
     let source = fixture.scratch.source().display().to_string();
     let dry = run(["--dry-run", "--json", &source]).expect(3);
     let report: Value = serde_json::from_str(&dry.stdout).unwrap();
@@ -442,7 +442,7 @@ fn only_stored_entries_count_as_losing_something() {
 }
 
 #[test]
-fn acls_of_an_nfs4_mount_count_when_they_say_more_than_the_mode() {
+fn acls_of_an_nfs4_mount_are_losses_if_they_differ_from_the_mode() {
     let Some(fixture) = Fixture::empty() else {
         return;
     };
@@ -451,7 +451,7 @@ fn acls_of_an_nfs4_mount_count_when_they_say_more_than_the_mode() {
         (0, 0x40, 1, "GROUP@"),
         (0, 0, 1, "EVERYONE@"),
     ];
-    // As Linux serves `u:33:r--,g::---,m::r--,o::r--`.
+    // The ACL that Linux serves for `u:33:r--,g::---,m::r--,o::r--`.
     let named = [
         (0, 0, 3, "OWNER@"),
         (0, 0, 1, "www-data@example.org"),
@@ -485,19 +485,19 @@ fn acls_of_an_nfs4_mount_count_when_they_say_more_than_the_mode() {
     for (path, mode) in [
         ("classes", 0o644),
         ("denied", 0o644),
-        // An ACL that cannot be understood: what the group has is unknown.
+        // If an ACL cannot be parsed, the group's permissions are unknown.
         ("malformed", 0o604),
         ("named", 0o604),
-        // Such a mount lists an ACL for each file: none is known of this one.
+        // Such a mount lists an ACL for each file. The ACL of this one is unknown.
         ("unreadable", 0o644),
     ] {
         assert_eq!(stored[path.as_bytes()], mode, "{path}");
     }
 }
 
-/// The list of a POSIX ACL shows that there is one, so the group bits are a mask.
+/// The xattr list shows that there is a POSIX ACL, so the group bits are a mask.
 #[test]
-fn an_acl_that_cannot_be_read_leaves_the_group_nothing() {
+fn an_unreadable_acl_leaves_the_group_without_permissions() {
     let Some(fixture) = Fixture::empty() else {
         return;
     };
@@ -512,7 +512,7 @@ fn an_acl_that_cannot_be_read_leaves_the_group_nothing() {
     );
 }
 
-/// States of version 1 resume; entries that they hold were not examined, which is said.
+/// States of version 1 resume. A warning says that their recorded entries were not examined for ACLs.
 #[test]
 fn a_state_of_an_earlier_version_resumes_with_a_warning() {
     let Some(scratch) = tree() else { return };
@@ -548,9 +548,9 @@ fn a_state_of_an_earlier_version_resumes_with_a_warning() {
     assert_eq!(version, 2);
 }
 
-/// chmod(2) sets the mask of an ACL that was inherited: the mode does not show who has access.
+/// chmod(2) sets the mask of an inherited ACL, so the mode does not show who has access.
 #[test]
-fn an_extraction_warns_of_an_acl_that_everything_inherits() {
+fn an_extraction_warns_of_an_inherited_acl() {
     let scratch = Scratch::new();
     file(&scratch.source().join("file"), 0o640);
     scratch.load("t", &[]).expect(0);
@@ -567,10 +567,10 @@ fn an_extraction_warns_of_an_acl_that_everything_inherits() {
         }
         done => done.unwrap(),
     }
-    let said = extract("new").stderr;
-    assert!(said.contains("/new has a default ACL"), "{said}");
+    let output = extract("new").stderr;
+    assert!(output.contains("/new has a default ACL"), "{output}");
     assert_eq!(mode(&folder.join("new/file")), 0o640);
     assert!(extract("").stderr.contains("has a default ACL"));
-    // Extracted before the folder had one.
+    // Extracted before the folder had a default ACL.
     assert!(!extract("before").stderr.contains("default ACL"));
 }

@@ -1,4 +1,4 @@
-//! Files that change between the look and the read, and while they are read.
+//! Files that change between the scan and the read, or during the read.
 
 use fuser::Errno;
 
@@ -7,11 +7,11 @@ use crate::support::command::{clfsload, run};
 use crate::support::faulty_source::{Act, Call, Fault};
 use clfsload_checker::{FolderBlobs, check};
 
-/// Sizes on all sides of the first segment and of the others.
+/// Sizes below, at and above the boundaries of segments.
 const SIZES: [u64; 6] = [0, 16_384, 16_385, 9 << 20, LARGE - 1, LARGE + (9 << 20)];
 
 #[test]
-fn a_file_that_changed_before_the_read_is_taken_with_its_new_size() {
+fn a_file_that_changed_before_the_read_is_stored_with_its_new_size() {
     let Some(fixture) = Fixture::new() else {
         return;
     };
@@ -27,7 +27,7 @@ fn a_file_that_changed_before_the_read_is_taken_with_its_new_size() {
                 .load(&name, &[])
                 .refused(0, "changed since the scan");
             assert!(ran.stderr.contains(path), "{name}: {ran:#?}");
-            fixture.assert_whole(&name);
+            fixture.assert_complete(&name);
         }
     }
 }
@@ -59,13 +59,13 @@ fn a_file_that_changes_during_the_read_is_read_again() {
             fixture
                 .load(&name, &[])
                 .refused(0, "changed since the scan");
-            fixture.assert_whole(&name);
+            fixture.assert_complete(&name);
         }
     }
 }
 
 #[test]
-fn a_file_that_never_stops_changing_is_a_problem_where_that_is_asked_for() {
+fn a_file_that_never_stops_changing_is_a_problem_on_request() {
     for path in ["small/file-09", "large/one"] {
         let Some(fixture) = Fixture::new() else {
             return;
@@ -87,11 +87,11 @@ fn a_file_that_never_stops_changing_is_a_problem_where_that_is_asked_for() {
         assert_eq!(fixture.missing("skip"), paths([path]));
         fixture.source.heal();
         fixture.resume("t", &fail).expect(0);
-        fixture.assert_whole("t");
+        fixture.assert_complete("t");
     }
 }
 
-/// The files that are listed as changed; both lists must agree.
+/// Returns the files that are listed as changed. Both lists must agree.
 fn changed(fixture: &Fixture, name: &str) -> Paths {
     let read =
         |file: &str| std::fs::read(fixture.scratch.path(name).join(file)).unwrap_or_default();
@@ -101,7 +101,7 @@ fn changed(fixture: &Fixture, name: &str) -> Paths {
     paths(text.lines())
 }
 
-/// What the container and the source have at `path`.
+/// Returns the content of `path` in the container and in the source.
 fn contents(fixture: &Fixture, name: &str, path: &str) -> (Vec<u8>, Vec<u8>) {
     let mut cat = clfsload();
     cat.arg("cat").arg(fixture.scratch.container(name));
@@ -112,9 +112,9 @@ fn contents(fixture: &Fixture, name: &str, path: &str) -> (Vec<u8>, Vec<u8>) {
     (output.stdout, source.unwrap())
 }
 
-/// A log that grows with each read: its first bytes are stored, as many as it had before the read.
+/// A log that grows with each read. The bytes that it had before the read are stored.
 #[test]
-fn a_file_that_grows_all_the_time_is_stored_as_it_was_before_the_read() {
+fn a_growing_file_is_stored_with_its_size_before_the_read() {
     for path in ["small/file-09", "large/one"] {
         let Some(fixture) = Fixture::new() else {
             return;
@@ -134,7 +134,7 @@ fn a_file_that_grows_all_the_time_is_stored_as_it_was_before_the_read() {
             let (held, source) = contents(&fixture, name, path);
             assert!(held.len() as u64 > before && held.len() < source.len());
             assert!(source.starts_with(&held), "{path}: not its first bytes");
-            // Kept by the state, whatever displays it.
+            // The state keeps the list for all displays.
             let state = fixture.scratch.path(name);
             let ran = run(["status", "--json", &state.display().to_string()]).expect(0);
             let status: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
@@ -148,9 +148,9 @@ fn a_file_that_grows_all_the_time_is_stored_as_it_was_before_the_read() {
     }
 }
 
-/// The same number of bytes, others each time: stored with a warning, once with those of any moment.
+/// The content changes at each read, the size does not. The file is stored with a warning.
 #[test]
-fn a_file_that_is_written_over_all_the_time_is_stored_with_a_warning() {
+fn a_constantly_overwritten_file_is_stored_with_a_warning() {
     for path in ["small/file-09", "large/one", "links/a/first"] {
         let Some(fixture) = Fixture::new() else {
             return;
@@ -173,9 +173,9 @@ fn a_file_that_is_written_over_all_the_time_is_stored_with_a_warning() {
     }
 }
 
-/// It never has the bytes that it just had: tried a few times, with nothing left of the larger sizes.
+/// The file never has the size that it just had. After a few attempts, nothing remains of the larger sizes.
 #[test]
-fn a_file_that_shrinks_all_the_time_is_a_problem() {
+fn a_constantly_shrinking_file_is_a_problem() {
     for (path, by) in [("small/file-09", 100), ("large/one", 300_000)] {
         let Some(fixture) = Fixture::new() else {
             return;
@@ -192,9 +192,9 @@ fn a_file_that_shrinks_all_the_time_is_a_problem() {
     }
 }
 
-/// Shorter at once, and then no more: what the attempts at the larger sizes put is gone.
+/// The file shrinks once, and its content keeps changing. The uploads of the attempts at the larger size are deleted.
 #[test]
-fn a_file_that_shrinks_and_goes_on_changing_is_stored_with_the_smaller_size() {
+fn a_file_that_shrinks_and_keeps_changing_is_stored_with_the_smaller_size() {
     for to in [100, 16_385, 9 << 20] {
         let Some(fixture) = Fixture::new() else {
             return;
@@ -202,7 +202,7 @@ fn a_file_that_shrinks_and_goes_on_changing_is_stored_with_the_smaller_size() {
         let path = "large/one";
         let changes = Fault::new(path, Call::Read, Act::Change);
         fixture.source.fault(changes);
-        // At the last segment, when the one thread has read and put those before it.
+        // At the last segment, after the only thread has read and uploaded the segments before it.
         let shrinks = Fault::new(path, Call::Read, Act::Resize(to)).at(LARGE);
         fixture.source.fault(shrinks.once());
         fixture
@@ -213,13 +213,13 @@ fn a_file_that_shrinks_and_goes_on_changing_is_stored_with_the_smaller_size() {
     }
 }
 
-/// Segments of `large/one`: nothing else in the tree has as many bytes.
+/// Returns the number of segments of `large/one`. No other entry of the tree has as many bytes.
 fn segments(fixture: &Fixture, name: &str) -> usize {
     let blobs = fixture.blobs(name);
     blobs.values().filter(|blob| blob.len() > 8 << 20).count()
 }
 
-/// A load in which `large/one` fails behind its first segments.
+/// Runs a load in which `large/one` fails after its first segments.
 fn load_a_part(fixture: &Fixture, name: &str) {
     let broken = Fault::new("large/one", Call::Read, Act::Fail(Errno::EIO)).at(15 << 20);
     fixture.source.fault(broken);
@@ -229,7 +229,7 @@ fn load_a_part(fixture: &Fixture, name: &str) {
 }
 
 #[test]
-fn what_an_earlier_attempt_left_of_a_larger_file_is_deleted() {
+fn segments_of_an_earlier_attempt_at_a_larger_file_are_deleted() {
     let Some(fixture) = Fixture::new() else {
         return;
     };
@@ -239,12 +239,12 @@ fn what_an_earlier_attempt_left_of_a_larger_file_is_deleted() {
         load_a_part(&fixture, &name);
         fixture.source.resize("large/one", size);
         fixture.resume(&name, &[]).expect(0);
-        fixture.assert_whole(&name);
+        fixture.assert_complete(&name);
     }
 }
 
 #[test]
-fn what_attempts_left_of_a_file_that_is_given_up_is_deleted() {
+fn segments_of_an_abandoned_file_are_deleted() {
     let Some(fixture) = Fixture::new() else {
         return;
     };
@@ -256,7 +256,7 @@ fn what_attempts_left_of_a_file_that_is_given_up_is_deleted() {
     assert_eq!(fixture.missing("t"), paths(["large/one"]));
 }
 
-/// Some FUSE and network file systems return other times at each call.
+/// Some FUSE and network file systems return different times on each call.
 #[test]
 fn a_symlink_whose_times_differ_at_each_call_is_stored() {
     for changed in ["retry", "store", "fail"] {
@@ -277,28 +277,28 @@ fn a_symlink_whose_times_differ_at_each_call_is_stored() {
     }
 }
 
-/// As a new symlink that gets the inode number of a removed one.
+/// A new symlink may get the inode number of a removed one.
 #[test]
 fn a_symlink_that_is_replaced_during_the_read_gets_the_attributes_of_its_target() {
     for changed in ["retry", "store", "fail"] {
         let Some(fixture) = Fixture::new() else {
             return;
         };
-        // The scan makes the first call, the encoder the second one after it has read the target.
+        // The scan makes the first call; the encoder makes the second one after it has read the target.
         let fault = Fault::new("small/symlink", Call::Stat, Act::Target(b"another"));
         fixture.source.fault(fault.after(1).once());
         fixture.load("t", &["--changed", changed]).expect(0);
-        fixture.assert_whole("t");
+        fixture.assert_complete("t");
         // The symlink is replaced before the encoder reads it.
         let fault = Fault::new("small/symlink", Call::ReadLink, Act::Target(b"third"));
         fixture.source.fault(fault.once());
         fixture.load("u", &["--changed", changed]).expect(0);
-        fixture.assert_whole("u");
+        fixture.assert_complete("u");
     }
 }
 
 #[test]
-fn something_of_another_type_in_its_place_is_a_problem() {
+fn an_entry_replaced_by_another_type_is_a_problem() {
     for path in ["small/file-09", "large/one", "small/symlink"] {
         let Some(fixture) = Fixture::new() else {
             return;

@@ -1,4 +1,4 @@
-//! A faulty source with a tree in it, loads of it, and what they must leave behind.
+//! A faulty source with a tree, loads of it, and checks of their results.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,12 +7,12 @@ use crate::support::faulty_source::FaultySource;
 use crate::support::tree::walk_source;
 use clfsload_checker::{CompareOptions, FolderBlobs, check, compare};
 
-/// Bytes of `large/one`: an inode's first segment and three more, the last of them short.
+/// The size of `large/one`: a first segment in the inode and three more, the last of them short.
 pub(crate) const LARGE: u64 = 16_384 + (16 << 20) + 1000;
-/// Entries of `wide`: more than one read of the directory gives.
+/// The number of entries of `wide`: more than one read of the directory returns.
 pub(crate) const WIDE: u64 = 1500;
 
-/// A problem as `problems.json` has it.
+/// A problem as stored in `problems.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Listed {
     pub(crate) reason: String,
@@ -20,7 +20,7 @@ pub(crate) struct Listed {
     pub(crate) attempt: u64,
 }
 
-/// Paths as a test writes them.
+/// Paths as text.
 pub(crate) type Paths = BTreeSet<String>;
 
 pub(crate) fn paths<'a>(paths: impl IntoIterator<Item = &'a str>) -> Paths {
@@ -28,13 +28,13 @@ pub(crate) fn paths<'a>(paths: impl IntoIterator<Item = &'a str>) -> Paths {
 }
 
 pub(crate) struct Fixture {
-    // Dropped first: the scratch folder cannot be removed while something is mounted in it.
+    // Must be dropped first: the scratch folder cannot be removed while a file system is mounted in it.
     pub(crate) source: FaultySource,
     pub(crate) scratch: Scratch,
 }
 
 impl Fixture {
-    /// A mounted tree without faults; None, and the reason printed, where FUSE cannot be used.
+    /// Mounts a tree without faults. Returns `None` and prints the reason if FUSE is not available.
     pub(crate) fn new() -> Option<Fixture> {
         let fixture = Self::empty()?;
         let source = &fixture.source;
@@ -86,12 +86,12 @@ impl Fixture {
         blobs(&self.scratch.container(name))
     }
 
-    /// The entries that `problems.json` lists; all three lists must agree.
+    /// Returns the entries in `problems.json`. All three lists must agree.
     pub(crate) fn problems(&self, name: &str) -> BTreeMap<String, Listed> {
         listed_problems(&self.scratch, name)
     }
 
-    /// The problems' paths, each with this reason.
+    /// Returns the paths of the problems, which must all have this reason.
     pub(crate) fn failed(&self, name: &str, reason: &str) -> Paths {
         let problems = self.problems(name);
         for (path, problem) in &problems {
@@ -106,14 +106,14 @@ impl Fixture {
         assert!(!there, "the root is written while entries have problems");
     }
 
-    /// Checks that the container is sound and holds the source; returns what is not in it.
+    /// Checks that the container is valid and equals the source, and returns the paths that it lacks.
     pub(crate) fn missing(&self, name: &str) -> Paths {
         self.source
             .without_faults(|| missing(&self.scratch, name, true))
     }
 
-    /// Checks that the container is sound and holds the whole source, and that nothing is listed.
-    pub(crate) fn assert_whole(&self, name: &str) {
+    /// Checks that the container is valid and complete, and that no problems are listed.
+    pub(crate) fn assert_complete(&self, name: &str) {
         assert_eq!(self.missing(name), Paths::new());
         assert_eq!(self.problems(name), BTreeMap::new());
     }
@@ -153,15 +153,15 @@ pub(crate) fn listed_problems(scratch: &Scratch, name: &str) -> BTreeMap<String,
     }
     assert_eq!(shown, String::from_utf8(read("problems.txt")).unwrap());
     assert_eq!(raw, read("problems0.txt"));
-    assert!(lists[0] != found.is_empty(), "empty lists are there");
+    assert!(lists[0] != found.is_empty(), "empty lists exist");
     found
 }
 
 pub(crate) fn missing(scratch: &Scratch, name: &str, hardlinks: bool) -> Paths {
     let checked = check(&FolderBlobs(scratch.container(name)));
     checked.assert_clean();
-    let whole = walk_source(&scratch.source());
-    let (held, missing): (BTreeMap<_, _>, BTreeMap<_, _>) = whole
+    let expected = walk_source(&scratch.source());
+    let (held, missing): (BTreeMap<_, _>, BTreeMap<_, _>) = expected
         .into_iter()
         .partition(|(path, _)| checked.tree.contains_key(path));
     let options = CompareOptions {

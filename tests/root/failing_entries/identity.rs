@@ -1,5 +1,5 @@
-//! Sources whose inode numbers say less than they should: one for several files, others at the next
-//! look, and directories that contain themselves.
+//! Sources with unreliable inode numbers: one number for several files, numbers that change, and directories that
+//! contain themselves.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::support::faulty_source::{Act, Call, Fault, FaultySource};
 use crate::support::tree::walk_source;
 use clfsload_checker::{CompareOptions, FolderBlobs, check, compare};
 
-/// Nothing differs in content or attributes but inode numbers; what shares an object is not looked at.
+/// Checks that content and attributes other than inode numbers match. Shared objects are not compared.
 fn assert_content(fixture: &Fixture, name: &str) {
     let checked = check(&FolderBlobs(fixture.scratch.container(name)));
     checked.assert_clean();
@@ -19,7 +19,7 @@ fn assert_content(fixture: &Fixture, name: &str) {
         .into_iter()
         .filter(|line| {
             let of_numbers = ["objects, not", "shares its object", ": ino: "];
-            !of_numbers.iter().any(|words| line.contains(words))
+            !of_numbers.iter().any(|text| line.contains(text))
         })
         .collect();
     assert!(differences.is_empty(), "{differences:#?}");
@@ -36,7 +36,7 @@ fn files_with_one_inode_number_keep_their_content() {
         source.link(&format!("n/{name}2"), &format!("m/{name}1"));
         source.show_number(&format!("m/{name}1"), 77);
     }
-    let words =
+    let message =
         "names with the inode number of another file, but other attributes: 2 (first: m/b1)";
     let ran = fixture.load("t", &["--output", "json"]).expect(0);
     assert_content(&fixture, "t");
@@ -57,7 +57,7 @@ fn files_with_one_inode_number_keep_their_content() {
         (&last["unlike_names"], &last["links"]),
         (&2.into(), &3.into())
     );
-    let ran = fixture.load("people", &[]).refused(0, words);
+    let ran = fixture.load("people", &[]).refused(0, message);
     let counted = "2 names with the inode number of another file, but other attributes";
     assert!(ran.stdout.contains(counted), "{ran:#?}");
     let state = fixture.scratch.path("t").display().to_string();
@@ -85,7 +85,7 @@ fn a_directory_that_contains_itself_is_a_problem() {
     };
     let source = &fixture.source;
     source.file("x/loop/again/again/file", 10);
-    source.file("x/loop/beside", 10);
+    source.file("x/loop/neighbour", 10);
     source.show_number("x/loop", 5000);
     source.show_number("x/loop/again", 5000);
     source.show_number("x/loop/again/again", 5000);
@@ -94,7 +94,7 @@ fn a_directory_that_contains_itself_is_a_problem() {
         fixture.failed("t", "contains-itself"),
         paths(["x/loop/again"])
     );
-    // Whoever goes on does not walk it either.
+    // A resume does not walk it either.
     fixture.resume("t", &[]).expect(3);
     fixture.resume("t", &["--skip-failed"]).expect(3);
     let missing = [
@@ -103,14 +103,14 @@ fn a_directory_that_contains_itself_is_a_problem() {
         "x/loop/again/again/file",
     ];
     assert_eq!(fixture.missing("t"), paths(missing));
-    // Through the source itself.
+    // A directory that contains the source root.
     source.show_number("x/loop", 1);
     fixture.load("root", &[]).expect(3);
     assert_eq!(fixture.failed("root", "contains-itself"), paths(["x/loop"]));
 }
 
 #[test]
-fn an_inode_number_that_changes_alone_is_no_other_file() {
+fn a_changed_inode_number_alone_does_not_make_another_file() {
     let Some(fixture) = Fixture::new() else {
         return;
     };
@@ -132,15 +132,15 @@ fn an_inode_number_that_changes_alone_is_no_other_file() {
 
 fn crash(fixture: &Fixture, name: &str, at: &str) {
     let mut command = clfsload();
-    command.args(fixture.scratch.words(name, name));
+    command.args(fixture.scratch.arguments(name, name));
     command.args(["--new", "--seed", SEED, "--preserve_hardlinks", "1"]);
     let ran = Ran::from(command.env("CLFSLOAD_CRASH_AT", at).output().unwrap());
     assert_eq!(ran.status, -1, "{at}: {ran:#?}");
 }
 
-/// The number of the source's folder is another after a remount, and those below it are too.
+/// The inode numbers of the source root and of everything below it change with a remount.
 #[test]
-fn a_source_whose_numbers_do_not_last_is_told_by_its_attributes() {
+fn a_source_with_unstable_inode_numbers_is_identified_by_its_attributes() {
     let Some(fixture) = Fixture::new() else {
         return;
     };
@@ -164,7 +164,7 @@ fn a_source_whose_numbers_do_not_last_is_told_by_its_attributes() {
     }
 }
 
-/// The root of every FUSE has the number 1.
+/// The root of every FUSE file system has the inode number 1.
 #[test]
 fn another_source_with_the_same_number_is_refused() {
     for at in ["StatePublished", "ScanCommitted", "SettleCommitted"] {
@@ -174,7 +174,7 @@ fn another_source_with_the_same_number_is_refused() {
         crash(&fixture, at, at);
         drop(fixture.source);
         fixture.source = FaultySource::mount(&fixture.scratch.source());
-        // Names and numbers as of the first one, but later times.
+        // The names and numbers of the first source, with later times.
         fixture.source.touch("");
         for number in 0..20 {
             let path = format!("small/file-{number:02}");
@@ -190,8 +190,8 @@ fn another_source_with_the_same_number_is_refused() {
     }
 }
 
-/// A live tree on a file system without birth times: everything in its root is touched between two
-/// runs. The server and path of the mount, which both have, do not identify it.
+/// A live tree on a file system without birth times: every entry of its root is touched between two runs. The server
+/// and path of the mount, which both sources share, do not identify it.
 #[test]
 fn a_live_source_without_a_birth_time_is_refused_only_until_it_is_accepted() {
     for at in ["ScanCommitted", "SettleCommitted"] {
@@ -210,7 +210,7 @@ fn a_live_source_without_a_birth_time_is_refused_only_until_it_is_accepted() {
         let accept = ["--source-identity", "accept"];
         fixture.resume(at, &accept).expect(0);
         assert_same(&fixture.blobs("undisturbed"), &fixture.blobs(at));
-        // One entry that is unchanged is enough.
+        // One unchanged entry is sufficient.
         fixture.load("touched", &[]).expect(0);
         crash(&fixture, "one", at);
         for path in ["", "small", "large"] {
@@ -221,7 +221,7 @@ fn a_live_source_without_a_birth_time_is_refused_only_until_it_is_accepted() {
     }
 }
 
-/// Nobody can vouch for a source in which nothing of the transfer is.
+/// A source that contains no recorded entry cannot be accepted.
 #[test]
 fn a_source_without_any_recorded_entry_is_not_accepted() {
     let Some(mut fixture) = Fixture::new() else {
@@ -231,8 +231,8 @@ fn a_source_without_any_recorded_entry_is_not_accepted() {
     drop(fixture.source);
     fixture.source = FaultySource::mount(&fixture.scratch.source());
     fixture.source.touch("");
-    for words in ["inodes", "attributes", "accept"] {
-        let ran = fixture.resume("t", &["--source-identity", words]);
+    for choice in ["inodes", "attributes", "accept"] {
+        let ran = fixture.resume("t", &["--source-identity", choice]);
         ran.refused(
             2,
             "none of the recorded entries that were compared is in it",
@@ -240,9 +240,9 @@ fn a_source_without_any_recorded_entry_is_not_accepted() {
     }
 }
 
-/// The error may pass: a service manager must start the command again, which it does not after status 2.
+/// The error may be temporary. A service manager must restart the command, which it does not do after status 2.
 #[test]
-fn a_source_that_answers_with_an_error_is_not_a_wrong_command() {
+fn a_source_that_fails_is_not_a_usage_error() {
     let Some(fixture) = Fixture::new() else {
         return;
     };
@@ -253,7 +253,7 @@ fn a_source_that_answers_with_an_error_is_not_a_wrong_command() {
     fixture.source.fault(failing("large"));
     let place = "ScanListed";
     let mut command = clfsload();
-    command.args(fixture.scratch.words("t", "t"));
+    command.args(fixture.scratch.arguments("t", "t"));
     let ran = Ran::from(command.env("CLFSLOAD_CRASH_AT", place).output().unwrap());
     assert_eq!(ran.status, -1, "{ran:#?}");
     for path in ["small", "links"] {
@@ -261,14 +261,14 @@ fn a_source_that_answers_with_an_error_is_not_a_wrong_command() {
     }
     fixture.resume("t", &[]).refused(1, "cannot be used");
     let fault = Fault::new("", Call::Stat, Act::Fail(fuser::Errno::ENOTCONN));
-    let words = fixture.scratch.words("t", "t");
+    let arguments = fixture.scratch.arguments("t", "t");
     fixture.source.fault(fault);
-    run(words).refused(1, "cannot be used");
+    run(arguments).refused(1, "cannot be used");
     let source = &fixture.source;
     source.without_faults(|| fixture.resume("t", &[]).expect(0));
 }
 
-/// SMB servers list names that they cannot map, and then do not find them.
+/// SMB servers list names that they cannot map, and then report them as not found.
 #[test]
 fn a_name_that_is_listed_but_not_found_is_a_failed_entry() {
     let Some(fixture) = Fixture::new() else {
@@ -279,7 +279,7 @@ fn a_name_that_is_listed_but_not_found_is_a_failed_entry() {
         let fault = Fault::new(path, Call::Lookup, Act::Fail(fuser::Errno::ENOENT));
         fixture.source.fault(fault);
     }
-    // Removed in fact: it is not in the second listing.
+    // This one is removed, so the second listing does not contain it.
     fixture
         .source
         .fault(Fault::new("small/file-19", Call::Lookup, Act::Remove).once());
@@ -290,7 +290,7 @@ fn a_name_that_is_listed_but_not_found_is_a_failed_entry() {
         .without_faults(|| fixture.resume("t", &[]).expect(0));
 }
 
-/// A replica that rsync made has the same times, and may have the same inode numbers, but never ctime.
+/// A replica created by rsync has the same times, and may have the same inode numbers, but never the same ctime.
 #[test]
 fn mtime_and_inode_number_alone_do_not_identify_a_source() {
     let Some(fixture) = Fixture::new() else {

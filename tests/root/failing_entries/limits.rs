@@ -1,11 +1,11 @@
-//! What the format does not hold, how many problems are let pass, and how odd names are listed.
+//! Names that the format cannot store, limits on failed entries, and the display of odd names.
 
 use fuser::Errno;
 
 use super::fixture::{Fixture, paths};
 use crate::support::faulty_source::{Act, Call, Fault};
 
-/// A tree of which `failing` files cannot be read.
+/// Creates a tree in which `failing` files cannot be read.
 fn failing(failing: usize) -> Option<Fixture> {
     let fixture = Fixture::empty()?;
     for number in 0..200 {
@@ -30,16 +30,16 @@ fn too_many_problems_stop_the_run() {
     }
     fixture.source.heal();
     fixture.resume("t", &[]).expect(0);
-    fixture.assert_whole("t");
+    fixture.assert_complete("t");
     fixture.resume("three", &["--max_errors", "3"]).expect(0);
-    fixture.assert_whole("three");
+    fixture.assert_complete("three");
 }
 
-/// Threads that may be in the middle of an entry when the limit is reached.
+/// Threads that may be processing an entry when the limit is reached.
 const THREADS: usize = 64;
 
-/// Files that cannot be read, names that cannot be examined and directories that cannot be listed,
-/// far more of each than the limit.
+/// Files that cannot be read, names that cannot be examined and directories that cannot be listed, each far more
+/// than the limit.
 #[test]
 fn a_run_stops_close_to_the_limit() {
     let trees: [(&str, &[(&str, Call)]); 3] = [
@@ -81,13 +81,13 @@ fn a_run_stops_close_to_the_limit() {
         if name == "both" {
             fixture.source.heal();
             fixture.resume(name, &["--max-errors", "10"]).expect(0);
-            fixture.assert_whole(name);
+            fixture.assert_complete(name);
         }
     }
 }
 
 #[test]
-fn few_lines_are_printed_of_many_failures() {
+fn many_failures_print_few_lines() {
     let Some(fixture) = failing(60) else { return };
     let ran = fixture.load("t", &["--max-errors", "0"]).expect(3);
     let errors = ran
@@ -112,7 +112,7 @@ fn few_lines_are_printed_of_many_failures() {
 }
 
 #[test]
-fn no_limit_and_a_limit_that_is_not_reached() {
+fn a_run_below_its_limit_or_without_limit_finishes() {
     let Some(fixture) = failing(60) else { return };
     for limit in ["0", "61"] {
         fixture.load(limit, &["--max_errors", limit]).expect(3);
@@ -125,7 +125,7 @@ fn no_limit_and_a_limit_that_is_not_reached() {
 }
 
 #[test]
-fn problems_of_an_earlier_run_do_not_stop_one_that_leaves_them() {
+fn problems_of_an_earlier_run_do_not_stop_a_run_that_skips_them() {
     let Some(fixture) = failing(60) else { return };
     fixture.load("t", &["--max_errors", "0"]).expect(3);
     // More problems than the default limit, but no new ones.
@@ -138,12 +138,12 @@ fn problems_of_an_earlier_run_do_not_stop_one_that_leaves_them() {
 }
 
 #[test]
-fn names_and_link_targets_that_the_format_does_not_hold() {
+fn names_and_link_targets_that_the_format_cannot_store_are_problems() {
     let Some(fixture) = Fixture::empty() else {
         return;
     };
     let source = &fixture.source;
-    // No other Linux file system has such names; the kernel passes them on from FUSE.
+    // No other Linux file system has such names. The kernel passes them through from FUSE.
     let long_name = format!("d/{}", "n".repeat(300));
     source.file(&long_name, 10);
     source.file(format!("d/{}", "m".repeat(255)), 10);
@@ -162,7 +162,7 @@ fn names_and_link_targets_that_the_format_does_not_hold() {
 }
 
 #[test]
-fn odd_names_in_the_lists() {
+fn odd_names_are_escaped_in_the_lists() {
     let Some(fixture) = Fixture::empty() else {
         return;
     };
@@ -180,7 +180,7 @@ fn odd_names_in_the_lists() {
     }
     let ran = fixture.load("t", &[]).expect(3);
     assert!(!ran.stderr.contains('\x1b'), "{ran:?}");
-    // That the three lists agree is checked on the way.
+    // `problems` also checks that the three lists agree.
     assert_eq!(fixture.problems("t").len(), 5);
     let read = |file: &str| std::fs::read(fixture.scratch.path("t").join(file)).unwrap();
     let mut raw: Vec<Vec<u8>> = read("problems0.txt")

@@ -1,4 +1,4 @@
-//! Files with several names of which some, or all, fail.
+//! Files with several names, some or all of which fail.
 
 use fuser::Errno;
 
@@ -10,7 +10,7 @@ const LARGE_NAMES: [&str; 3] = ["links/third", "links/a/first", "links/b/second"
 const SMALL_NAMES: [&str; 2] = ["links/a/small-first", "links/b/small-second"];
 
 #[test]
-fn a_file_is_read_by_another_name_when_its_first_is_gone() {
+fn a_file_is_read_by_another_name_if_its_first_is_removed() {
     for path in ["links/a/first", "links/a/small-first", "links/third"] {
         let Some(fixture) = Fixture::new() else {
             return;
@@ -20,12 +20,12 @@ fn a_file_is_read_by_another_name_when_its_first_is_gone() {
         fixture.source.fault(fault);
         fixture.load("t", &[]).expect(0);
         fixture.source.heal();
-        fixture.assert_whole("t");
+        fixture.assert_complete("t");
         assert_same(&fixture.blobs("undisturbed"), &fixture.blobs("t"));
     }
 }
 
-/// All names of the file fail with it, and come back with it.
+/// All names of the file fail together, and are loaded together later.
 fn all_names_fail(names: &[&str], fault: impl Fn(&str) -> Fault, reason: &str) {
     let Some(fixture) = Fixture::new() else {
         return;
@@ -46,32 +46,32 @@ fn all_names_fail(names: &[&str], fault: impl Fn(&str) -> Fault, reason: &str) {
     fixture.source.heal();
     assert_eq!(fixture.missing("skip"), paths(names.iter().copied()));
     fixture.resume("t", &[]).expect(0);
-    fixture.assert_whole("t");
+    fixture.assert_complete("t");
     assert_same(&fixture.blobs("undisturbed"), &fixture.blobs("t"));
 }
 
 #[test]
-fn a_linked_file_that_cannot_be_read() {
+fn all_names_of_an_unreadable_file_fail() {
     let fault = |name: &str| Fault::new(name, Call::Read, Act::Fail(Errno::EIO));
     all_names_fail(&LARGE_NAMES, fault, "input-output");
     all_names_fail(&SMALL_NAMES, fault, "input-output");
 }
 
 #[test]
-fn a_linked_file_without_permission() {
+fn all_names_of_a_file_without_permission_fail() {
     let fault = |name: &str| Fault::new(name, Call::Open, Act::Fail(Errno::EACCES));
     all_names_fail(&LARGE_NAMES, fault, "permission-denied");
 }
 
 #[test]
-fn a_file_of_which_all_names_vanish() {
+fn a_file_whose_names_all_vanish_fails() {
     let fault = |name: &str| Fault::new(name, Call::Lookup, Act::Remove).after(2);
     all_names_fail(&LARGE_NAMES, fault, "vanished");
     all_names_fail(&SMALL_NAMES, fault, "vanished");
 }
 
 #[test]
-fn one_name_that_cannot_be_looked_at() {
+fn one_name_that_cannot_be_examined_fails_alone() {
     for name in LARGE_NAMES.into_iter().chain(SMALL_NAMES) {
         let Some(fixture) = Fixture::new() else {
             return;
@@ -85,12 +85,12 @@ fn one_name_that_cannot_be_looked_at() {
         fixture.source.heal();
         assert_eq!(fixture.missing("skip"), paths([name]));
         fixture.resume("t", &[]).expect(0);
-        fixture.assert_whole("t");
+        fixture.assert_complete("t");
     }
 }
 
 #[test]
-fn names_in_a_directory_that_cannot_be_listed() {
+fn names_in_an_unlistable_directory_are_missing() {
     for directory in ["links/a", "links/b"] {
         let Some(fixture) = Fixture::new() else {
             return;
@@ -110,6 +110,6 @@ fn names_in_a_directory_that_cannot_be_listed() {
         lost.insert(directory.to_owned());
         assert_eq!(fixture.missing("skip"), lost);
         fixture.resume("t", &[]).expect(0);
-        fixture.assert_whole("t");
+        fixture.assert_complete("t");
     }
 }

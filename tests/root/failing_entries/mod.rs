@@ -1,5 +1,5 @@
-//! What the source refuses becomes a stored problem: the other entries are loaded, the lists in the
-//! state folder say what is missing, and a resume or `--skip-failed` leaves nothing behind.
+//! A failure of the source becomes a stored problem: the other entries are loaded, the lists in the state folder
+//! name the missing entries, and a resume or `--skip-failed` completes the container.
 
 mod acls;
 mod automount;

@@ -1,4 +1,4 @@
-//! A load by a user who may not read everything, on a real file system.
+//! A load by a user without permission to read everything, on a real file system.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -11,14 +11,14 @@ use crate::support::skip::needs_root;
 use crate::support::tree::walk_source;
 use clfsload_checker::{CompareOptions, FolderBlobs, check, compare};
 
-/// A user without any rights: nobody.
+/// A user without permissions: nobody.
 const UID: u32 = 65_534;
 
 fn load(scratch: &Scratch, options: &[&str]) -> Output {
-    let mut words = scratch.words("t", "t");
-    words.extend(options.iter().map(|option| (*option).to_owned()));
+    let mut arguments = scratch.arguments("t", "t");
+    arguments.extend(options.iter().map(|option| (*option).to_owned()));
     let mut command = clfsload();
-    command.args(words).uid(UID).gid(UID);
+    command.args(arguments).uid(UID).gid(UID);
     command.output().unwrap()
 }
 
@@ -28,7 +28,7 @@ fn expect(output: &Output, status: i32) {
 }
 
 #[test]
-fn what_the_user_may_not_read() {
+fn entries_without_read_permission_are_failed_entries() {
     if !needs_root("running as another user") {
         return;
     }
@@ -53,7 +53,7 @@ fn what_the_user_may_not_read() {
         write(path);
     }
     mode("open/secret", 0o600);
-    // It has names that can be listed; but it cannot be entered to look at them.
+    // Its names can be listed but not examined.
     mode("listed", 0o744);
     mode("closed", 0o711);
     fs::set_permissions(&top, Permissions::from_mode(0o755)).unwrap();
@@ -86,7 +86,7 @@ fn what_the_user_may_not_read() {
     copy("t", "t-before");
     copy("containers", "containers-before");
 
-    // Without them.
+    // Without these entries.
     expect(&load(&scratch, &["--skip-failed"]), 3);
     let lost = paths([
         "open/secret",
@@ -98,7 +98,7 @@ fn what_the_user_may_not_read() {
     ]);
     assert_eq!(missing(&scratch, "t", false), lost);
 
-    // From the same state, by a user with more rights.
+    // From the same state, by a user with more permissions.
     fs::remove_dir_all(scratch.path("t")).unwrap();
     fs::remove_dir_all(scratch.path("containers")).unwrap();
     fs::rename(scratch.path("t-before"), scratch.path("t")).unwrap();
@@ -113,16 +113,16 @@ fn what_the_user_may_not_read() {
 }
 
 #[test]
-fn what_is_mended_with_chmod_has_its_new_mode() {
+fn an_entry_fixed_with_chmod_is_stored_with_its_new_mode() {
     if !needs_root("running as another user") {
         return;
     }
-    mended_with_chmod(&["file", "closed"]);
-    // Files with several names are read when all directories are listed.
-    mended_with_chmod(&["file", "large"]);
+    fixed_with_chmod(&["file", "closed"]);
+    // Files with several names are read after all directories are listed.
+    fixed_with_chmod(&["file", "large"]);
 }
 
-fn mended_with_chmod(failing: &[&str]) {
+fn fixed_with_chmod(failing: &[&str]) {
     let scratch = Scratch::new();
     let source = scratch.source();
     fs::create_dir(source.join("closed")).unwrap();

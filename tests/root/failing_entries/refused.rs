@@ -1,5 +1,5 @@
-//! Calls that fail, each in turn: at rest with the problem listed, whole again when the fault is
-//! gone, and consistent without the entry when it stays.
+//! Each call fails in turn: the transfer pauses and lists the problem. It completes when the fault is removed, and
+//! the container is consistent without the entry if the fault remains.
 
 use fuser::Errno;
 
@@ -7,16 +7,16 @@ use super::fixture::{Fixture, LARGE, Listed, Paths, paths};
 use crate::support::command::assert_same;
 use crate::support::faulty_source::{Act, Call, Fault};
 
-/// What is refused, and what must become of it.
+/// A failing call and its expected effect.
 struct Case {
     fault: Fault,
     path: &'static str,
     reason: &'static str,
     errno: Option<i64>,
-    /// What is not in the container without it.
+    /// The paths that are missing from the container without the entry.
     lost: Paths,
-    /// Whether ids come out as in an undisturbed run. What is in a directory that is listed only
-    /// on a resume gets higher ids than what was found before.
+    /// Whether ids equal those of an undisturbed run. Entries of a directory that is listed only on a resume get higher
+    /// ids than all entries that were found before.
     same_ids: bool,
 }
 
@@ -40,7 +40,7 @@ fn verify(case: &Case) {
 fn verify_in(fixture: &Fixture, case: &Case) {
     let source = &fixture.source;
     fixture.load("undisturbed", &[]).expect(0);
-    fixture.assert_whole("undisturbed");
+    fixture.assert_complete("undisturbed");
     let undisturbed = fixture.blobs("undisturbed");
     let listed = |attempt| {
         let problem = Listed {
@@ -51,7 +51,7 @@ fn verify_in(fixture: &Fixture, case: &Case) {
         [(case.path.to_owned(), problem)].into()
     };
 
-    // At rest, once more, and left alone.
+    // Paused once more, with an unchanged container.
     source.fault(case.fault.clone());
     let ran = fixture.load("t", &[]).refused(3, case.path);
     assert!(ran.stdout.contains("paused: 1 entry failed"), "{ran:#?}");
@@ -72,18 +72,18 @@ fn verify_in(fixture: &Fixture, case: &Case) {
     assert_eq!(fixture.problems("t"), listed(2));
     fixture.assert_no_root("t");
 
-    // Without it, from there.
-    let at_rest = fixture.blobs("t");
+    // Skips the entry in a resume.
+    let paused = fixture.blobs("t");
     fixture.resume("t", &["--skip-failed"]).expect(3);
     assert_eq!(fixture.missing("t"), case.lost);
     assert_eq!(fixture.problems("t").keys().count(), 1);
-    assert!(at_rest.len() < fixture.blobs("t").len());
+    assert!(paused.len() < fixture.blobs("t").len());
 
-    // Without it, in one go: the same container.
+    // Skips it in a single run. The container is the same.
     source.heal();
     source.fault(case.fault.clone());
     let ran = fixture.load("skip", &["--skip-failed"]).expect(3);
-    // Of a directory and of a name that could not be examined more may be missing.
+    // For a directory, or a name that could not be examined, more may be missing.
     let ends = [
         "complete except for 1 entry that failed",
         "done, but incomplete: 1 ",
@@ -93,20 +93,20 @@ fn verify_in(fixture: &Fixture, case: &Case) {
     assert_eq!(fixture.problems("skip"), listed(1));
     assert_same(&fixture.blobs("skip"), &fixture.blobs("t"));
 
-    // The fault goes away.
+    // The fault is removed.
     source.heal();
     source.fault(case.fault.clone());
     fixture.load("healed", &[]).expect(3);
     source.heal();
     fixture.resume("healed", &[]).expect(0);
-    fixture.assert_whole("healed");
+    fixture.assert_complete("healed");
     if case.same_ids {
         assert_same(&undisturbed, &fixture.blobs("healed"));
     }
 }
 
 #[test]
-fn a_file_without_permission() {
+fn a_file_without_permission_can_be_skipped_or_resumed() {
     verify(&case(
         "small/file-03",
         Call::Open,
@@ -116,7 +116,7 @@ fn a_file_without_permission() {
 }
 
 #[test]
-fn a_small_file_that_cannot_be_read() {
+fn a_small_unreadable_file_can_be_skipped_or_resumed() {
     verify(&case(
         "small/file-03",
         Call::Read,
@@ -126,22 +126,22 @@ fn a_small_file_that_cannot_be_read() {
 }
 
 #[test]
-fn a_large_file_that_cannot_be_read_in_the_middle() {
+fn a_large_file_with_a_read_error_can_be_skipped_or_resumed() {
     let mut case = case("large/one", Call::Read, Errno::EIO, "input-output");
     case.fault = case.fault.at(12 << 20);
     verify(&case);
 }
 
 #[test]
-fn a_file_with_a_stale_handle() {
+fn a_file_with_a_stale_handle_can_be_skipped_or_resumed() {
     verify(&case("large/one", Call::Read, Errno::ESTALE, "vanished"));
 }
 
 #[test]
-fn a_file_that_vanishes_between_look_and_open() {
+fn a_file_that_vanishes_between_stat_and_open_can_be_skipped_or_resumed() {
     for path in ["small/file-07", "large/one", "small/symlink"] {
         let mut case = case(path, Call::Lookup, Errno::ENOENT, "vanished");
-        // The scan asks for attributes and, but for a symlink, for extended ones.
+        // The scan reads attributes and, except for symlinks, extended attributes.
         let looks = if path.ends_with("symlink") { 1 } else { 2 };
         case.fault = Fault::new(path, Call::Lookup, Act::Remove).after(looks);
         verify(&case);
@@ -149,7 +149,7 @@ fn a_file_that_vanishes_between_look_and_open() {
 }
 
 #[test]
-fn a_name_that_cannot_be_looked_at() {
+fn a_name_that_cannot_be_examined_can_be_skipped_or_resumed() {
     verify(&case(
         "small/file-03",
         Call::Lookup,
@@ -165,7 +165,7 @@ fn a_name_that_cannot_be_looked_at() {
 }
 
 #[test]
-fn a_symlink_that_cannot_be_read() {
+fn an_unreadable_symlink_can_be_skipped_or_resumed() {
     verify(&case(
         "small/symlink",
         Call::ReadLink,
@@ -174,7 +174,7 @@ fn a_symlink_that_cannot_be_read() {
     ));
 }
 
-/// The five files of `small/sub` and the directory itself.
+/// The five files of `small/sub` and the directory.
 fn sub() -> Paths {
     let mut lost: Paths = (0..5)
         .map(|number| format!("small/sub/file-{number}"))
@@ -184,7 +184,7 @@ fn sub() -> Paths {
 }
 
 #[test]
-fn a_directory_that_cannot_be_opened() {
+fn a_directory_that_cannot_be_opened_can_be_skipped_or_resumed() {
     let case = case("small/sub", Call::Open, Errno::EACCES, "permission-denied");
     verify(&Case {
         lost: sub(),
@@ -194,7 +194,7 @@ fn a_directory_that_cannot_be_opened() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_listed() {
+fn a_directory_that_cannot_be_listed_can_be_skipped_or_resumed() {
     let case = case("small/sub", Call::List, Errno::EIO, "input-output");
     verify(&Case {
         lost: sub(),
@@ -204,7 +204,7 @@ fn a_directory_that_cannot_be_listed() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_listed_to_its_end() {
+fn a_directory_that_cannot_be_listed_completely_can_be_skipped_or_resumed() {
     let case = case("wide", Call::List, Errno::EIO, "input-output");
     let Some(fixture) = Fixture::new() else {
         return;
@@ -222,7 +222,7 @@ fn a_directory_that_cannot_be_listed_to_its_end() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_looked_at() {
+fn a_directory_that_cannot_be_examined_can_be_skipped_or_resumed() {
     let case = case("small/sub", Call::Lookup, Errno::EIO, "input-output");
     verify(&Case {
         lost: sub(),
@@ -232,7 +232,7 @@ fn a_directory_that_cannot_be_looked_at() {
 }
 
 #[test]
-fn a_name_that_vanishes_between_listing_and_look_is_no_problem() {
+fn a_name_that_vanishes_between_listing_and_stat_is_not_a_problem() {
     let Some(fixture) = Fixture::new() else {
         return;
     };
@@ -244,7 +244,7 @@ fn a_name_that_vanishes_between_listing_and_look_is_no_problem() {
 }
 
 #[test]
-fn a_name_that_fails_again_is_told_again() {
+fn a_name_that_fails_again_is_reported_again() {
     let Some(fixture) = Fixture::new() else {
         return;
     };
@@ -254,7 +254,7 @@ fn a_name_that_fails_again_is_told_again() {
     fixture.resume("t", &[]).refused(3, "small/file-03");
 }
 
-/// Neither an estimate nor a percentage waits for them.
+/// Neither the estimate nor the percentage includes them as remaining.
 #[test]
 fn bytes_of_failed_files_are_counted_once() {
     let Some(fixture) = Fixture::new() else {
@@ -265,7 +265,7 @@ fn bytes_of_failed_files_are_counted_once() {
         let latest: serde_json::Value = serde_json::from_slice(&latest).unwrap();
         let figure = |name: &str| latest["snapshot"][name].as_u64().unwrap();
         assert_eq!(figure("bytes_failed"), bytes);
-        // Targets of symlinks are read too, and are no bytes of files.
+        // Symlink targets are read too, but do not count as bytes of files.
         assert!(figure("bytes_read") + bytes >= figure("bytes_found"));
         assert!(figure("bytes_read") + bytes < figure("bytes_found") + 40);
     };

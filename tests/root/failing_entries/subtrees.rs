@@ -1,4 +1,4 @@
-//! Directories that cannot be listed hide trees of unknown size: each output says so, first.
+//! Directories that cannot be listed hide subtrees of unknown size. Each output reports this first.
 
 use fuser::Errno;
 use serde_json::Value;
@@ -29,10 +29,14 @@ fn json(line: &str) -> Value {
 }
 
 #[test]
-fn what_is_missing_below_directories_is_reported_first() {
+fn unlistable_directories_are_reported_first() {
     let Some(fixture) = closed() else { return };
     let state = fixture.scratch.path("t").display().to_string();
-    let words = |words: &[&str]| run(words.iter().chain(&[state.as_str()])).expect(0).stdout;
+    let arguments = |arguments: &[&str]| {
+        run(arguments.iter().chain(&[state.as_str()]))
+            .expect(0)
+            .stdout
+    };
     for (finished, options) in [(false, &[][..]), (true, &["--skip-failed"])] {
         let ran = match finished {
             false => fixture.load("t", options),
@@ -61,7 +65,7 @@ fn what_is_missing_below_directories_is_reported_first() {
         ];
         assert_eq!(subtrees, expected);
 
-        let status = words(&["status"]);
+        let status = arguments(&["status"]);
         let first = format!("incomplete: {SENTENCE}\nfailed entries, by reason:");
         assert!(status.contains(&first), "{status}");
         assert_eq!(
@@ -69,12 +73,12 @@ fn what_is_missing_below_directories_is_reported_first() {
             finished,
             "{status}"
         );
-        let status = json(&words(&["status", "--json"]));
+        let status = json(&arguments(&["status", "--json"]));
         assert_eq!(status["unlisted_directories"], 1);
         assert_eq!(status["unknown_entries"], 1);
         assert_eq!(status["progress"]["unlisted_directories"], 1);
 
-        let page = words(&["report"]);
+        let page = arguments(&["report"]);
         let first = format!("<strong>Incomplete: {SENTENCE}.</strong></p>");
         assert!(page.contains(&first), "{page}");
         assert_eq!(page.contains("<strong>finished, but incomplete"), finished);
@@ -83,7 +87,7 @@ fn what_is_missing_below_directories_is_reported_first() {
 }
 
 #[test]
-fn json_and_azcopy_say_it_too() {
+fn json_and_azcopy_report_unlistable_directories() {
     let Some(fixture) = closed() else { return };
     let ran = fixture.load("json", &["--output", "json"]).expect(3);
     let last = json(ran.stdout.lines().last().unwrap());
@@ -97,7 +101,7 @@ fn json_and_azcopy_say_it_too() {
 }
 
 #[test]
-fn a_dry_run_says_it() {
+fn a_dry_run_reports_unlistable_directories() {
     let Some(fixture) = closed() else { return };
     let source = fixture.scratch.source().display().to_string();
     let ran = run(["--dry-run", &source]).expect(3);
@@ -107,9 +111,9 @@ fn a_dry_run_says_it() {
     assert_eq!(json(&ran.stdout)["unlisted_directories"], 1);
 }
 
-/// Nothing is said of subtrees where none is missing.
+/// No output mentions subtrees if none is missing.
 #[test]
-fn a_file_that_fails_hides_nothing() {
+fn a_failed_file_hides_no_subtree() {
     let Some(fixture) = Fixture::new() else {
         return;
     };

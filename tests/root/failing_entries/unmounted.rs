@@ -1,4 +1,4 @@
-//! Warnings that a source may not be mounted, before it is loaded.
+//! Warnings before a load that the source may not be mounted.
 
 use std::fs;
 use std::path::Path;
@@ -8,14 +8,14 @@ use crate::support::command::{Ran, Scratch, clfsload};
 use crate::support::mounts;
 use crate::support::skip::skip;
 
-/// Runs the command in a mount namespace of its own, in which /etc/fstab is another.
-fn run_with_fstab(fstab: &Path, words: &[String]) -> Ran {
+/// Runs the command in a separate mount namespace with another /etc/fstab.
+fn run_with_fstab(fstab: &Path, arguments: &[String]) -> Ran {
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c"]);
     command
         .arg("mount --bind \"$0\" /etc/fstab && exec \"$@\"")
         .arg(fstab);
-    command.arg(clfsload().get_program()).args(words);
+    command.arg(clfsload().get_program()).args(arguments);
     Ran::from(command.output().unwrap())
 }
 
@@ -25,7 +25,7 @@ fn survey(fstab: &Path, source: &Path) -> Ran {
 }
 
 #[test]
-fn a_mount_point_of_fstab_that_is_empty_is_told() {
+fn an_empty_mount_point_of_fstab_causes_a_warning() {
     if !mounts::possible() {
         return;
     }
@@ -40,13 +40,13 @@ fn a_mount_point_of_fstab_that_is_empty_is_told() {
     let fstab = scratch.path("fstab");
     let line = format!("server:/x {}/in\\040side nfs ro 0 0\n", source.display());
     fs::write(&fstab, line).unwrap();
-    let told = format!(
+    let warning = format!(
         "nothing is mounted on {}, which is a mount point",
         inside.display()
     );
-    let mut words = scratch.words("t", "t");
-    words.push("--new".to_owned());
-    run_with_fstab(&fstab, &words).refused(0, &told);
+    let mut arguments = scratch.arguments("t", "t");
+    arguments.push("--new".to_owned());
+    run_with_fstab(&fstab, &arguments).refused(0, &warning);
     let ran = survey(&fstab, &source).expect(0);
     assert!(
         ran.stdout
@@ -54,25 +54,25 @@ fn a_mount_point_of_fstab_that_is_empty_is_told() {
         "{ran:#?}"
     );
     assert!(ran.stdout.contains("in side"), "{ran:#?}");
-    // What is mounted, or holds something, is not told.
+    // A mount point that is mounted or not empty causes no warning.
     fs::write(inside.join("file"), "content").unwrap();
-    let mut words = scratch.words("u", "u");
-    words.push("--new".to_owned());
-    let ran = run_with_fstab(&fstab, &words).expect(0);
+    let mut arguments = scratch.arguments("u", "u");
+    arguments.push("--new".to_owned());
+    let ran = run_with_fstab(&fstab, &arguments).expect(0);
     assert!(!ran.stderr.contains("nothing is mounted"), "{ran:#?}");
     let ran = survey(&fstab, &source).expect(0);
     assert!(!ran.stdout.contains("/etc/fstab"), "{ran:#?}");
 }
 
 #[test]
-fn an_empty_source_is_told() {
+fn an_empty_source_causes_a_warning() {
     let scratch = Scratch::new();
     let source = scratch.source().canonicalize().unwrap();
-    let told = format!(
+    let warning = format!(
         "the source {} is empty: is its file system mounted?",
         source.display()
     );
-    scratch.load("t", &[]).refused(0, &told);
+    scratch.load("t", &[]).refused(0, &warning);
     let path = source.display().to_string();
     let ran = crate::support::command::run(["--dry-run", &path]).expect(0);
     assert!(
@@ -80,7 +80,7 @@ fn an_empty_source_is_told() {
             .contains("the source is empty: is its file system mounted?"),
         "{ran:#?}"
     );
-    // A resume that finds no more is not told of it again.
+    // A resume that finds no more entries does not warn again.
     let ran = scratch.resume("t", &[]).expect(0);
     assert!(!ran.stderr.contains("is empty"), "{ran:#?}");
 }

@@ -19,7 +19,7 @@ use super::azurite::{ACCOUNT, Azurite};
 /// A fault that is injected into a request or its response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// Responds with an error in the place of the service.
+    /// Responds with an error instead of forwarding the request.
     Refusal {
         status: u16,
         code: &'static str,
@@ -154,12 +154,12 @@ impl FaultProxy {
         self.shared.record().calls.clone()
     }
 
-    /// Returns the number of puts.
+    /// Returns the number of Put Blob requests.
     pub fn puts(&self) -> usize {
         self.puts_by_blob().values().sum()
     }
 
-    /// Returns the number of puts of each blob.
+    /// Returns the number of Put Blob requests for each blob.
     pub fn puts_by_blob(&self) -> BTreeMap<String, usize> {
         let mut puts = BTreeMap::new();
         for call in self.calls() {
@@ -177,7 +177,7 @@ impl FaultProxy {
         calls
     }
 
-    /// Waits until the proxy has received this many puts.
+    /// Waits until the proxy has received this many Put Blob requests.
     pub fn wait_for_puts(&self, puts: usize) {
         for _ in 0..6000 {
             if self.puts() >= puts {
@@ -185,7 +185,7 @@ impl FaultProxy {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        panic!("only {} puts in a minute", self.puts());
+        panic!("only {} uploads in a minute", self.puts());
     }
 }
 
@@ -258,7 +258,7 @@ fn accept(shared: &Arc<Shared>, listener: TcpListener, port: u16) {
             connections.push(Arc::downgrade(&stream));
             drop(connections);
             let shared = Arc::clone(shared);
-            // Errors of the connection are visible to the client.
+            // The client sees an error of the connection.
             std::thread::spawn(move || drop(serve(&shared, &stream)));
             continue;
         }
@@ -285,7 +285,7 @@ fn serve(shared: &Shared, mut stream: &TcpStream) -> io::Result<()> {
         match &fault {
             Some(Fault::ResetDuringRequest | Fault::ResetBeforeResponse) => return Ok(()),
             Some(Fault::NoResponse) => {
-                // Until the client or the drop of the proxy closes the connection.
+                // Blocks until the client closes the connection or the proxy is dropped.
                 return io::copy(&mut stream, &mut io::sink()).map(drop);
             }
             Some(Fault::Refusal {

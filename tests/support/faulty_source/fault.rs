@@ -1,11 +1,11 @@
-//! What a test asks of the source: the call to meet, and what becomes of it.
+//! Faults that a test injects into the source: the call that triggers a fault and its effect.
 
 use fuser::Errno;
 
-/// What the kernel asks for on behalf of a system call.
+/// A request of the kernel to the file system on behalf of a system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Call {
-    /// Any call that names the entry: one of these for each statx(2), openat(2), readlinkat(2).
+    /// A lookup of the entry's name. Each statx(2), openat(2) and readlinkat(2) causes one.
     Lookup,
     /// statx(2), after the lookup of its name.
     Stat,
@@ -19,30 +19,30 @@ pub enum Call {
     ReadLink,
 }
 
-/// What happens at a call.
+/// The effect of a fault.
 #[derive(Clone, Copy, Debug)]
 pub enum Act {
-    /// It fails.
+    /// The call fails.
     Fail(Errno),
-    /// It does not return until [`super::FaultySource::release`].
+    /// The call does not return until [`super::FaultySource::release`].
     Hang,
-    /// The file has another size first.
+    /// Changes the size of the file before the call.
     Resize(u64),
-    /// The file's content and mtime change first.
+    /// Changes the content and the mtime of the file before the call.
     Change,
-    /// The file has so many bytes more or fewer at its end first, and a later mtime.
+    /// Adds (or, if negative, removes) this many bytes at the end of the file before the call. The mtime changes.
     Append(i64),
-    /// The entry shows another inode number first.
+    /// Shows another inode number for the entry from this call on.
     Renumber(u64),
-    /// The symlink has another target and a later mtime first.
+    /// Changes the target and the mtime of the symlink before the call.
     Target(&'static [u8]),
-    /// The name is gone first.
+    /// Removes the name before the call.
     Remove,
-    /// A directory stands there first.
+    /// Replaces the entry with a directory before the call.
     BecomeDirectory,
 }
 
-/// When something happens.
+/// A fault at a path, with the calls that trigger it.
 #[derive(Clone, Debug)]
 pub struct Fault {
     pub(super) path: Vec<u8>,
@@ -54,12 +54,12 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// At each `call` on `path`.
+    /// Creates a fault at each `call` on `path`.
     pub fn new(path: &str, call: Call, act: Act) -> Self {
         Self::at_bytes(path.as_bytes(), call, act)
     }
 
-    /// The same for a path that is not UTF-8.
+    /// Does the same for a path that is not UTF-8.
     pub fn at_bytes(path: &[u8], call: Call, act: Act) -> Self {
         Fault {
             path: path.to_vec(),
@@ -71,17 +71,17 @@ impl Fault {
         }
     }
 
-    /// Only when a read goes beyond that byte, or a listing reaches that entry.
+    /// Limits the fault to reads beyond this byte, or to listings that reach this entry.
     pub fn at(self, at: u64) -> Self {
         Fault { at, ..self }
     }
 
-    /// Not the first `skip` times.
+    /// Skips the first `skip` calls.
     pub fn after(self, skip: u64) -> Self {
         Fault { skip, ..self }
     }
 
-    /// Only once.
+    /// Limits the fault to one call.
     pub fn once(self) -> Self {
         Fault { times: 1, ..self }
     }

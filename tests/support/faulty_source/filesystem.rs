@@ -1,4 +1,4 @@
-//! The FUSE side of a faulty source: every request is judged, then answered, refused or held.
+//! The FUSE side of a faulty source: applies the faults to every request, then replies, fails or holds it.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -14,13 +14,13 @@ use fuser::{
 use super::tree::Body;
 use super::{Call, Shared};
 
-/// Nothing may be cached: each call of the command must come through.
+/// Disables caching in the kernel, so that each call of the command reaches the file system.
 const NOT_CACHED: Duration = Duration::ZERO;
 
 pub(super) struct Mounted(pub(super) Arc<Shared>);
 
-/// A list or value, or its length if that is what is asked for (getxattr(2)).
-fn answer(bytes: &[u8], size: u32, reply: ReplyXattr) {
+/// Replies with a list or value, or with its length if `size` is 0 (getxattr(2)).
+fn reply_with(bytes: &[u8], size: u32, reply: ReplyXattr) {
     match size as usize {
         0 => reply.size(bytes.len() as u32),
         size if size < bytes.len() => reply.error(Errno::ERANGE),
@@ -30,16 +30,16 @@ fn answer(bytes: &[u8], size: u32, reply: ReplyXattr) {
 
 impl Filesystem for Mounted {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        // Without it the kernel asks for one name of a directory at a time.
+        // Without it the kernel looks up the names of a directory one at a time.
         let _ = config.add_capabilities(InitFlags::FUSE_PARALLEL_DIROPS);
         Ok(())
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let (shared, parent, name) = (Arc::clone(&self.0), parent.0, name.as_bytes().to_vec());
-        self.0.look_up(parent, &name.clone(), move |judged| {
+        self.0.look_up(parent, &name.clone(), move |outcome| {
             let tree = shared.tree();
-            match judged.and(tree.child(parent, &name).ok_or(Errno::ENOENT)) {
+            match outcome.and(tree.child(parent, &name).ok_or(Errno::ENOENT)) {
                 Ok(number) => reply.entry(&NOT_CACHED, &tree.attributes(number), Generation(0)),
                 Err(errno) => reply.error(errno),
             }
@@ -49,7 +49,7 @@ impl Filesystem for Mounted {
     fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         let shared = Arc::clone(&self.0);
         self.0
-            .ask(number.0, Call::Stat, 0, move |judged| match judged {
+            .serve(number.0, Call::Stat, 0, move |outcome| match outcome {
                 Ok(()) => reply.attr(&NOT_CACHED, &shared.tree().shown_attributes(number.0)),
                 Err(errno) => reply.error(errno),
             });
@@ -57,8 +57,8 @@ impl Filesystem for Mounted {
 
     fn readlink(&self, _: &Request, number: INodeNo, reply: ReplyData) {
         let shared = Arc::clone(&self.0);
-        self.0.ask(number.0, Call::ReadLink, 0, move |judged| {
-            match (judged, &shared.tree().node(number.0).body) {
+        self.0.serve(number.0, Call::ReadLink, 0, move |outcome| {
+            match (outcome, &shared.tree().node(number.0).body) {
                 (Ok(()), Body::Symlink(target)) => reply.data(target),
                 (Ok(()), _) => reply.error(Errno::EINVAL),
                 (Err(errno), _) => reply.error(errno),
@@ -68,7 +68,7 @@ impl Filesystem for Mounted {
 
     fn open(&self, _: &Request, number: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         self.0
-            .ask(number.0, Call::Open, 0, move |judged| match judged {
+            .serve(number.0, Call::Open, 0, move |outcome| match outcome {
                 Ok(()) => reply.opened(FileHandle(0), FopenFlags::FOPEN_DIRECT_IO),
                 Err(errno) => reply.error(errno),
             });
@@ -88,7 +88,7 @@ impl Filesystem for Mounted {
         let shared = Arc::clone(&self.0);
         let end = offset + u64::from(size);
         self.0
-            .ask(number.0, Call::Read, end, move |judged| match judged {
+            .serve(number.0, Call::Read, end, move |outcome| match outcome {
                 Ok(()) => {
                     let content = shared.tree().content(number.0, offset, u64::from(size));
                     reply.data(&content);
@@ -100,12 +100,12 @@ impl Filesystem for Mounted {
     fn listxattr(&self, _: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
         let tree = self.0.tree();
         if !tree.has_xattrs() {
-            // The kernel asks no more.
+            // The kernel makes no further xattr requests after ENOSYS.
             return reply.error(Errno::ENOSYS);
         }
         let names = tree.node(number.0).xattrs.keys();
         let list: Vec<u8> = names.flat_map(|name| [name, &b"\0"[..]].concat()).collect();
-        answer(&list, size, reply);
+        reply_with(&list, size, reply);
     }
 
     fn getxattr(&self, _: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
@@ -114,16 +114,16 @@ impl Filesystem for Mounted {
             return reply.error(Errno::ENOSYS);
         }
         match tree.node(number.0).xattrs.get(name.as_bytes()) {
-            // What a server says that lists an ACL and then does not give it.
+            // Some servers list an ACL and then fail to return it, with this error.
             Some(value) if value.is_empty() => reply.error(Errno::EIO),
-            Some(value) => answer(value, size, reply),
+            Some(value) => reply_with(value, size, reply),
             None => reply.error(Errno::ENODATA),
         }
     }
 
     fn opendir(&self, _: &Request, number: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         self.0
-            .ask(number.0, Call::Open, 0, move |judged| match judged {
+            .serve(number.0, Call::Open, 0, move |outcome| match outcome {
                 Ok(()) => reply.opened(FileHandle(0), FopenFlags::empty()),
                 Err(errno) => reply.error(errno),
             });
@@ -138,11 +138,11 @@ impl Filesystem for Mounted {
         mut reply: ReplyDirectory,
     ) {
         let shared = Arc::clone(&self.0);
-        self.0.ask(number.0, Call::List, offset, move |judged| {
-            if let Err(errno) = judged {
+        self.0.serve(number.0, Call::List, offset, move |outcome| {
+            if let Err(errno) = outcome {
                 return reply.error(errno);
             }
-            // A piece ends where the next fault is, so that names before it get through.
+            // A reply ends before the next fault, so that the names before it are delivered.
             let limit = shared.next_fault(number.0, Call::List, offset);
             let tree = shared.tree();
             let Body::Directory(names) = &tree.node(number.0).body else {

@@ -1,7 +1,7 @@
-//! A source that fails on demand: a tree in memory, mounted with FUSE, whose answers rules change.
+//! A source that fails on demand: a tree in memory, mounted with FUSE, with fault rules.
 //!
-//! rustix makes its system calls itself, so a preloaded library would not be asked; the kernel
-//! asks this file system whoever calls.
+//! rustix makes system calls directly, so a preloaded library would not intercept them. A FUSE file system
+//! receives the calls of every process.
 
 mod fault;
 mod filesystem;
@@ -20,31 +20,31 @@ pub use fault::{Act, Call, Fault};
 use filesystem::Mounted;
 use tree::{Body, Tree};
 
-/// A fault with the inode, directory and name that its path led to.
+/// A fault with the inode, directory and name to which its path resolved.
 struct Rule {
     number: u64,
     place: (u64, Vec<u8>),
     fault: Fault,
 }
 
-type Answer = Box<dyn FnOnce(Result<(), Errno>) + Send>;
+type Reply = Box<dyn FnOnce(Result<(), Errno>) + Send>;
 
 #[derive(Default)]
 struct Held {
-    answers: Vec<Answer>,
+    replies: Vec<Reply>,
     ever: usize,
 }
 
-/// Gives an answer.
-type LateAnswer = Box<dyn FnOnce() + Send>;
+/// A delayed reply.
+type DelayedReply = Box<dyn FnOnce() + Send>;
 
-/// Answers to lookups that are given later.
+/// The queue and the counts of delayed replies to lookups.
 #[derive(Default)]
 struct Slow {
-    answers: Option<Sender<(Instant, LateAnswer)>>,
+    replies: Option<Sender<(Instant, DelayedReply)>>,
     delay: Duration,
     inside: usize,
-    most: usize,
+    max_inside: usize,
 }
 
 struct Shared {
@@ -68,65 +68,65 @@ impl Shared {
         self: &Arc<Self>,
         parent: u64,
         name: &[u8],
-        answer: impl FnOnce(Result<(), Errno>) + Send + 'static,
+        reply: impl FnOnce(Result<(), Errno>) + Send + 'static,
     ) {
         let number = self.tree().child(parent, name);
         if let Some(number) = number {
             self.count(number, Call::Lookup);
         }
-        self.judge(Call::Lookup, 0, self.later(answer), |rule| {
+        self.apply_rules(Call::Lookup, 0, self.delayed(reply), |rule| {
             rule.place.0 == parent && rule.place.1 == name
         });
     }
 
-    /// Gives the answer when the source's delay is over; others are asked for meanwhile.
-    fn later(
+    /// Delays the reply by the source's delay. Other requests are served meanwhile.
+    fn delayed(
         self: &Arc<Self>,
-        answer: impl FnOnce(Result<(), Errno>) + Send + 'static,
+        reply: impl FnOnce(Result<(), Errno>) + Send + 'static,
     ) -> impl FnOnce(Result<(), Errno>) + Send + 'static {
         let shared = Arc::clone(self);
-        move |judged| {
+        move |outcome| {
             let mut slow = locked(&shared.slow);
-            let Some(answers) = slow.answers.clone() else {
+            let Some(replies) = slow.replies.clone() else {
                 drop(slow);
-                return answer(judged);
+                return reply(outcome);
             };
             slow.inside += 1;
-            slow.most = slow.most.max(slow.inside);
+            slow.max_inside = slow.max_inside.max(slow.inside);
             let due = Instant::now() + slow.delay;
             drop(slow);
             let counted = Arc::clone(&shared);
-            let answer = move || {
+            let reply = move || {
                 locked(&counted.slow).inside -= 1;
-                answer(judged);
+                reply(outcome);
             };
-            answers.send((due, Box::new(answer))).unwrap();
+            replies.send((due, Box::new(reply))).unwrap();
         }
     }
 
-    fn ask(
+    fn serve(
         &self,
         number: u64,
         call: Call,
         at: u64,
-        answer: impl FnOnce(Result<(), Errno>) + Send + 'static,
+        reply: impl FnOnce(Result<(), Errno>) + Send + 'static,
     ) {
         self.count(number, call);
-        self.judge(call, at, answer, |rule| rule.number == number);
+        self.apply_rules(call, at, reply, |rule| rule.number == number);
     }
 
     fn count(&self, number: u64, call: Call) {
         *locked(&self.calls).entry((number, call)).or_default() += 1;
     }
 
-    fn judge(
+    fn apply_rules(
         &self,
         call: Call,
         at: u64,
-        answer: impl FnOnce(Result<(), Errno>) + Send + 'static,
+        reply: impl FnOnce(Result<(), Errno>) + Send + 'static,
         meant: impl Fn(&Rule) -> bool,
     ) {
-        let mut judged = Ok(());
+        let mut outcome = Ok(());
         for rule in locked(&self.rules).iter_mut() {
             if !(meant(rule) && rule.fault.call == call && at >= rule.fault.at) {
                 continue;
@@ -140,11 +140,11 @@ impl Shared {
             }
             rule.fault.times -= 1;
             match rule.fault.act {
-                Act::Fail(errno) => judged = Err(errno),
+                Act::Fail(errno) => outcome = Err(errno),
                 Act::Hang => {
                     let mut held = locked(&self.held);
                     held.ever += 1;
-                    held.answers.push(Box::new(answer));
+                    held.replies.push(Box::new(reply));
                     return;
                 }
                 Act::Resize(size) => self.tree().resize(rule.number, size),
@@ -156,10 +156,10 @@ impl Shared {
                 Act::BecomeDirectory => self.tree().replace_by_directory(rule.number),
             }
         }
-        answer(judged);
+        reply(outcome);
     }
 
-    /// Where the next fault behind `at` is.
+    /// Returns the position of the next fault after `at`.
     fn next_fault(&self, number: u64, call: Call, at: u64) -> u64 {
         let rules = locked(&self.rules);
         let ahead = rules
@@ -171,7 +171,7 @@ impl Shared {
     }
 }
 
-/// A mounted tree; unmounted when dropped.
+/// A mounted tree. It is unmounted on drop.
 pub struct FaultySource {
     path: PathBuf,
     shared: Arc<Shared>,
@@ -215,7 +215,7 @@ impl FaultySource {
         }
     }
 
-    /// Adds a file, and the directories on the way to it.
+    /// Adds a file and its missing parent directories.
     pub fn file(&self, path: impl AsRef<[u8]>, size: u64) {
         self.shared.tree().add(path.as_ref(), Body::File { size });
     }
@@ -232,19 +232,19 @@ impl FaultySource {
         self.shared.tree().add(path.as_bytes(), body);
     }
 
-    /// Gives the file `to` another name.
+    /// Adds a hard link `to` to the file.
     pub fn link(&self, path: &str, to: &str) {
         self.shared.tree().link(path.as_bytes(), to.as_bytes());
     }
 
-    /// Gives an entry an extended attribute. One without a value is listed, and cannot be read.
+    /// Sets an extended attribute of an entry. An attribute with an empty value is listed but cannot be read.
     pub fn set_xattr(&self, path: &str, name: &str, value: &[u8]) {
         let mut tree = self.shared.tree();
         let (number, ..) = tree.resolve(path.as_bytes()).unwrap();
         tree.set_xattr(number, name, value.to_vec());
     }
 
-    /// Adds a fault on a path that is there.
+    /// Adds a fault on an existing path.
     pub fn fault(&self, fault: Fault) {
         let place = self.shared.tree().resolve(&fault.path);
         let (number, directory, name) = place.expect("a fault on a path that is not there");
@@ -255,34 +255,34 @@ impl FaultySource {
         });
     }
 
-    /// Answers each lookup that late, however many come at the same time.
+    /// Delays the reply to each lookup, however many run concurrently.
     pub fn slow_down(&self, delay: Duration) {
-        let (answers, waiting) = channel::<(Instant, LateAnswer)>();
-        // All wait equally long, so they are due in the order in which they came.
+        let (replies, waiting) = channel::<(Instant, DelayedReply)>();
+        // All have the same delay, so they are due in the order of their arrival.
         std::thread::spawn(move || {
-            for (due, answer) in waiting {
+            for (due, reply) in waiting {
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                answer();
+                reply();
             }
         });
         let mut slow = locked(&self.shared.slow);
-        slow.answers = Some(answers);
+        slow.replies = Some(replies);
         slow.delay = delay;
     }
 
-    /// The most lookups that were inside the source at the same time since it is slow.
-    pub fn most_inside(&self) -> usize {
-        locked(&self.shared.slow).most
+    /// Returns the maximum number of concurrent lookups since [`slow_down`](Self::slow_down).
+    pub fn max_concurrent_lookups(&self) -> usize {
+        locked(&self.shared.slow).max_inside
     }
 
-    /// Ends all faults; names that are gone come back, changed files stay as they are.
+    /// Removes all faults. Removed names reappear; changed files stay changed.
     pub fn heal(&self) {
         locked(&self.shared.rules).clear();
         self.shared.tree().restore();
         self.release();
     }
 
-    /// Looks at the tree without its faults, names that are gone among them.
+    /// Runs `look` on the tree without faults and with all removed names.
     pub fn without_faults<T>(&self, look: impl FnOnce() -> T) -> T {
         let rules = std::mem::take(&mut *locked(&self.shared.rules));
         let removed = self.shared.tree().restore();
@@ -295,33 +295,33 @@ impl FaultySource {
         seen
     }
 
-    /// Takes a name away for good, until [`heal`](Self::heal).
+    /// Removes a name until [`heal`](Self::heal).
     pub fn remove(&self, path: &str) {
         let mut tree = self.shared.tree();
         let (_, directory, name) = tree.resolve(path.as_bytes()).unwrap();
         tree.remove(directory, &name);
     }
 
-    /// Gives a file another size.
+    /// Changes the size of a file.
     pub fn resize(&self, path: &str, to: u64) {
         let mut tree = self.shared.tree();
         let (number, ..) = tree.resolve(path.as_bytes()).unwrap();
         tree.resize(number, to);
     }
 
-    /// The true inode number of what stands at `path`.
+    /// Returns the true inode number of the entry at `path`.
     pub fn number(&self, path: &str) -> u64 {
         self.shared.tree().resolve(path.as_bytes()).unwrap().0
     }
 
-    /// Lets what stands at `path` show an inode number that is not its own.
+    /// Shows a false inode number for the entry at `path`.
     pub fn show_number(&self, path: &str, shown: u64) {
         let mut tree = self.shared.tree();
         let (number, ..) = tree.resolve(path.as_bytes()).unwrap();
         tree.show_number(number, shown);
     }
 
-    /// Gives what stands at `path` later times and, if it is a file, other content.
+    /// Changes the times of the entry at `path` and, for a file, the content.
     pub fn touch(&self, path: &str) {
         let mut tree = self.shared.tree();
         let (number, ..) = tree.resolve(path.as_bytes()).unwrap();
@@ -335,20 +335,20 @@ impl FaultySource {
         tree.change_ctime(number);
     }
 
-    /// Bytes of a file.
+    /// Returns the size of a file in bytes.
     pub fn size(&self, path: &str) -> u64 {
         let tree = self.shared.tree();
         let (number, ..) = tree.resolve(path.as_bytes()).unwrap();
         tree.attributes(number).size
     }
 
-    /// Lets all calls go on that hang.
+    /// Completes all calls that hang.
     pub fn release(&self) {
-        let held = std::mem::take(&mut locked(&self.shared.held).answers);
-        held.into_iter().for_each(|answer| answer(Ok(())));
+        let held = std::mem::take(&mut locked(&self.shared.held).replies);
+        held.into_iter().for_each(|reply| reply(Ok(())));
     }
 
-    /// How often the kernel made `call` on what stands at `path`.
+    /// Returns the number of `call`s on the entry at `path`.
     pub fn calls(&self, path: &str, call: Call) -> u64 {
         let (number, ..) = self.shared.tree().resolve(path.as_bytes()).unwrap();
         let calls = locked(&self.shared.calls);
@@ -368,7 +368,7 @@ impl FaultySource {
 impl Drop for FaultySource {
     fn drop(&mut self) {
         self.heal();
-        // umount(2) is EBUSY while the command of a failed test still ends: detach it instead.
+        // umount(2) fails with EBUSY while the command of a failed test is still running. Detach lazily instead.
         let mut detach = Command::new("umount");
         detach.arg("-l").arg(&self.path).stderr(Stdio::null());
         drop(detach.status());

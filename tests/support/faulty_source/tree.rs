@@ -1,16 +1,16 @@
-//! The tree in memory that a faulty source shows.
+//! The in-memory tree of a faulty source.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{FileAttr, FileType, INodeNo};
 
-/// Number of the root; FUSE fixes it.
+/// The root's inode number, which FUSE defines.
 pub(super) const ROOT: u64 = 1;
-/// Times of everything until it is changed: 2020-09-13, with nanoseconds.
+/// The initial times of every inode: 2020-09-13, with nanoseconds.
 const BEGIN: Duration = Duration::new(1_600_000_000, 123_456_789);
 
-/// What an inode is.
+/// The type of an inode, with its content.
 #[derive(Debug)]
 pub(super) enum Body {
     Directory(BTreeMap<Vec<u8>, u64>),
@@ -22,23 +22,23 @@ pub(super) enum Body {
 pub(super) struct Node {
     pub(super) body: Body,
     links: u32,
-    /// How often the content was changed: each time gives other bytes and a later mtime.
+    /// The number of content changes. Each gives other bytes and a later mtime.
     changes: u32,
-    /// Extended attributes.
+    /// The extended attributes.
     pub(super) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// How often it grew or shrank at its end: each time gives a later mtime.
+    /// The number of size changes at the end. Each gives a later mtime.
     appends: u32,
-    /// How often its ctime alone was changed: each time gives a later one.
+    /// The number of changes of the ctime alone. Each gives a later ctime.
     moves: u32,
 }
 
-/// Inodes by number.
+/// The inodes by number.
 #[derive(Debug)]
 pub(super) struct Tree {
     nodes: Vec<Node>,
-    /// Inode numbers that statx(2) gives instead of the true ones.
+    /// False inode numbers that statx(2) returns, by true number.
     shown: BTreeMap<u64, u64>,
-    /// Names that were removed, to be put back: directory, name, inode.
+    /// Removed names that can be restored: directory, name, inode.
     removed: Vec<(u64, Vec<u8>, u64)>,
 }
 
@@ -70,7 +70,7 @@ impl Tree {
     fn names(&mut self, directory: u64) -> &mut BTreeMap<Vec<u8>, u64> {
         match &mut self.node_mut(directory).body {
             Body::Directory(names) => names,
-            body => panic!("{body:?} is no directory"),
+            body => panic!("{body:?} is not a directory"),
         }
     }
 
@@ -81,7 +81,7 @@ impl Tree {
         }
     }
 
-    /// The inode at a path, and the directory and name that lead to it.
+    /// Returns the inode at a path, with its directory and name.
     pub(super) fn resolve(&self, path: &[u8]) -> Option<(u64, u64, Vec<u8>)> {
         let mut at = (ROOT, ROOT, Vec::new());
         for name in path
@@ -93,7 +93,7 @@ impl Tree {
         Some(at)
     }
 
-    /// Adds an inode, and the directories on the way to it.
+    /// Adds an inode and its missing parent directories.
     pub(super) fn add(&mut self, path: &[u8], body: Body) {
         let (directory, name) = self.parent(path);
         self.nodes.push(Node {
@@ -131,12 +131,12 @@ impl Tree {
         (self.resolve(directory).unwrap().0, name)
     }
 
-    /// Other content of the same size, and a later mtime.
+    /// Changes the content, keeps the size, and sets a later mtime.
     pub(super) fn touch(&mut self, number: u64) {
         self.node_mut(number).changes += 1;
     }
 
-    /// The same content and mtime, and a later ctime.
+    /// Keeps the content and the mtime, and sets a later ctime.
     pub(super) fn change_ctime(&mut self, number: u64) {
         self.node_mut(number).moves += 1;
     }
@@ -156,12 +156,12 @@ impl Tree {
         xattrs.insert(name.as_bytes().to_vec(), value);
     }
 
-    /// Whether any inode has extended attributes.
+    /// Returns whether any inode has extended attributes.
     pub(super) fn has_xattrs(&self) -> bool {
         self.nodes.iter().any(|node| !node.xattrs.is_empty())
     }
 
-    /// More or fewer bytes at its end, the others as they are, and a later mtime.
+    /// Adds or removes bytes at the end, keeps the others, and sets a later mtime.
     pub(super) fn append(&mut self, number: u64, by: i64) {
         let node = self.node_mut(number);
         node.appends += 1;
@@ -170,7 +170,7 @@ impl Tree {
         }
     }
 
-    /// Something of another type under the same name.
+    /// Replaces the inode with a directory.
     pub(super) fn replace_by_directory(&mut self, number: u64) {
         self.node_mut(number).body = Body::Directory(BTreeMap::new());
     }
@@ -179,8 +179,8 @@ impl Tree {
         self.shown.insert(number, shown);
     }
 
-    /// What statx(2) gives: [`attributes`](Self::attributes), whose number the kernel takes for that of
-    /// the node, with the number that is shown.
+    /// Returns the attributes that statx(2) reports: those of [`attributes`](Self::attributes), from which the kernel
+    /// identifies the node, with the inode number that is shown.
     pub(super) fn shown_attributes(&self, number: u64) -> FileAttr {
         let shown = self.shown.get(&number).copied().unwrap_or(number);
         FileAttr {
@@ -189,8 +189,8 @@ impl Tree {
         }
     }
 
-    /// Takes a name away. Its directory and the inode keep their times, so that a comparison
-    /// afterwards shows nothing but the name.
+    /// Removes a name. Its directory and the inode keep their times, so that a later comparison shows only the
+    /// missing name.
     pub(super) fn remove(&mut self, directory: u64, name: &[u8]) {
         if let Some(number) = self.names(directory).remove(name) {
             self.node_mut(number).links -= 1;
@@ -198,7 +198,7 @@ impl Tree {
         }
     }
 
-    /// Puts back what was removed; returns what that was.
+    /// Restores the removed names and returns them.
     pub(super) fn restore(&mut self) -> Vec<(u64, Vec<u8>)> {
         let mut restored = Vec::new();
         for (directory, name, number) in std::mem::take(&mut self.removed) {
@@ -237,7 +237,7 @@ impl Tree {
         }
     }
 
-    /// A piece of a file's content: bytes that do not compress, others after each change.
+    /// Returns a range of a file's content: bytes that do not compress and that differ after each change.
     pub(super) fn content(&self, number: u64, offset: u64, length: u64) -> Vec<u8> {
         let node = self.node(number);
         let Body::File { size } = node.body else {

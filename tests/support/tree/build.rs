@@ -1,4 +1,4 @@
-//! Trees of ordinary entries with extraordinary names, sizes, counts, times and owners.
+//! Trees of ordinary entries with unusual names, sizes, counts, times and owners.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 use super::special::{deep, every_type, is_superuser};
 
-/// Every difficulty in one tree except the [`sparse`] file, each in a directory of its own.
+/// Builds all of these trees except the [`sparse`] file, each in its own directory.
 pub fn full(root: &Path) {
     type Build<'b> = &'b dyn Fn(&Path);
     let builders: [(&str, Build<'_>); 9] = [
@@ -32,7 +32,7 @@ pub fn full(root: &Path) {
     }
 }
 
-/// Names that are not words: a file and a directory of each.
+/// A file and a directory for each unusual name.
 pub fn odd_names(at: &Path) {
     let longest = [b'n'; 255];
     let mut longest_invalid = [0x80; 255];
@@ -73,7 +73,7 @@ pub fn odd_names(at: &Path) {
     }
 }
 
-/// `count` paths of one file over three directories, and a file with two names in one directory.
+/// `count` paths of one file in three directories, and a file with two names in one directory.
 pub fn hard_links(at: &Path, count: usize) {
     let path = |number: usize| {
         at.join(["a", "b", "c"][number % 3])
@@ -93,7 +93,7 @@ pub fn hard_links(at: &Path, count: usize) {
     fs::hard_link(at.join("symlink"), at.join("b/symlink-too")).unwrap();
 }
 
-/// A directory of `count` entries with names of 180 to 230 bytes: 3,000 need several segments.
+/// A directory of `count` entries with names of 180 to 230 bytes. 3,000 entries need several segments.
 pub fn wide(at: &Path, count: usize) {
     for number in 0..count {
         let name = format!("{number:06}-{}", "w".repeat(173 + number % 51));
@@ -105,7 +105,7 @@ pub fn wide(at: &Path, count: usize) {
     }
 }
 
-/// Sizes at every edge of the segmentation, compressible and not.
+/// Files with sizes at every boundary of the segmentation, compressible and not.
 pub fn sizes(at: &Path) {
     const SEGMENT: usize = 8 << 20;
     let edges = [0, 1, 2, 16_383, 16_384, 16_385, 300_000];
@@ -122,7 +122,7 @@ pub fn sizes(at: &Path) {
     }
 }
 
-/// Bytes that do not compress: the same ones for the same length.
+/// Returns bytes that do not compress; the same bytes for the same length.
 fn random(size: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15 ^ size as u64;
     let mut bytes = Vec::with_capacity(size + 8);
@@ -137,8 +137,8 @@ fn random(size: usize) -> Vec<u8> {
     bytes
 }
 
-/// A file beyond the direct blocks (8,573,173,760 bytes): 8.65 GB, islands of data at the start,
-/// on both sides of that border and at the very end.
+/// An 8.65 GB file that needs indirect blocks (those start at 8,573,173,760 bytes), with data at the start,
+/// on both sides of that boundary and at the end.
 pub fn sparse(at: &Path) {
     const DIRECT_BYTES: u64 = 16_384 + 1023 * (8 << 20);
     const SIZE: u64 = 8_650_000_001;
@@ -149,7 +149,7 @@ pub fn sparse(at: &Path) {
     }
 }
 
-/// Mode bits of all sorts, and for the superuser owners of all sorts.
+/// Files with various mode bits and, if run as root, various owners.
 pub fn modes_and_owners(at: &Path) {
     let modes = [0o000, 0o777, 0o4755, 0o2755, 0o1777, 0o7777, 0o6000, 0o001];
     for mode in modes {
@@ -157,7 +157,7 @@ pub fn modes_and_owners(at: &Path) {
         fs::write(&file, b"mode").unwrap();
         let directory = at.join(format!("directory-{mode:04o}"));
         fs::create_dir(&directory).unwrap();
-        // Without the superuser's rights the tree must stay readable.
+        // The tree must remain readable for a user other than root.
         let mode = if is_superuser() { mode } else { mode | 0o500 };
         for path in [file, directory] {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -182,8 +182,8 @@ pub fn modes_and_owners(at: &Path) {
     }
 }
 
-/// Modification times with nanoseconds, before 1970, and after what 32 bits hold. A filesystem that
-/// cannot store one stores what it can; `walk_source` reads what it stored.
+/// Modification times with nanoseconds, before 1970, and beyond 32 bits. A file system that cannot store one
+/// stores the nearest; `walk_source` reads the stored time.
 pub fn times(at: &Path) {
     let times = [
         (0, 0),

@@ -1,4 +1,4 @@
-//! Source trees for tests: builders of everything that is hard, and what `lstat` sees of a tree.
+//! Builders of source trees with edge cases, and `lstat` data of a tree.
 
 mod build;
 mod special;

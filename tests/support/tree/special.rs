@@ -1,4 +1,4 @@
-//! Entries that need system calls of their own: devices, sockets, paths longer than PATH_MAX.
+//! Entries that need special system calls: devices, sockets, paths longer than PATH_MAX.
 
 use std::fs::File;
 use std::io::Write;
@@ -7,16 +7,15 @@ use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags, makedev, mkdirat, mknodat, openat};
 
-/// Levels of [`deep`]: 24 names of 255 bytes make a path of some 6,000, PATH_MAX is 4,096.
+/// The depth of [`deep`]. 24 names of 255 bytes make a path of about 6,000 bytes; PATH_MAX is 4,096.
 pub const DEEP_LEVELS: usize = 24;
 
-/// Whether devices can be made and owners given away.
+/// Returns whether devices can be created and owners changed.
 pub fn is_superuser() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// One of every file type. Block and character devices need the superuser and are left out
-/// otherwise.
+/// One entry of every file type. Block and character devices are skipped unless run as root.
 pub fn every_type(at: &Path) {
     std::fs::create_dir_all(at.join("directory/empty")).unwrap();
     std::fs::write(at.join("regular"), b"regular content\n").unwrap();
@@ -41,8 +40,8 @@ pub fn every_type(at: &Path) {
     }
 }
 
-/// Binds by a relative name in effect: `sun_path` holds only 108 bytes, temporary folders may be
-/// longer, so the path goes through /proc/self/fd.
+/// Binds a socket through /proc/self/fd: `sun_path` holds only 108 bytes, and the paths of temporary folders may
+/// be longer.
 fn socket(at: &Path) -> UnixListener {
     let folder = File::open(at).unwrap();
     let number = std::os::fd::AsRawFd::as_raw_fd(&folder);
@@ -54,7 +53,7 @@ fn node(at: &Path, name: &str, kind: FileType, device: u64) {
     mknodat(&folder, name, kind, Mode::from_raw_mode(0o640), device).unwrap();
 }
 
-/// A chain of directories whose path is longer than PATH_MAX, with a file at each level.
+/// A chain of directories whose path is longer than PATH_MAX, with a file on each level.
 pub fn deep(at: &Path) {
     let name = "d".repeat(255);
     let mut folder = std::os::fd::OwnedFd::from(File::open(at).unwrap());

@@ -26,7 +26,7 @@ fn sample() -> Counted {
 }
 
 #[test]
-fn what_differs_is_replaced_and_what_is_foreign_stays() {
+fn different_entries_are_replaced_and_foreign_ones_are_kept() {
     let (place, sample) = (Place::new(), sample());
     fs::create_dir(place.destination()).unwrap();
     fs::write(place.destination().join("file"), "older, of another size").unwrap();
@@ -38,12 +38,12 @@ fn what_differs_is_replaced_and_what_is_foreign_stays() {
     let found = contents(&place.destination());
     assert_eq!(found["file"], Some(b"content of the file".to_vec()));
     assert_eq!(found["foreign"], Some(b"stays".to_vec()));
-    // The old file was replaced, not written into.
+    // The old file was replaced, not overwritten.
     assert_eq!(fs::read(other_name).unwrap(), b"older, of another size");
 }
 
 #[test]
-fn size_and_time_decide_and_content_on_demand() {
+fn size_and_time_are_compared_and_content_on_request() {
     let (place, sample) = (Place::new(), sample());
     place.extract(&sample).with_problems(&[]);
     let path = place.destination().join("file");
@@ -51,7 +51,7 @@ fn size_and_time_decide_and_content_on_demand() {
     fs::write(&path, b"CONTENT OF THE FILE").unwrap();
     let file = fs::File::options().write(true).open(&path).unwrap();
     file.set_modified(time).unwrap();
-    // Same size and time: not seen without a look at the content.
+    // With the same size and time, the difference is found only with `--checksum`.
     let done = place.extract(&sample).with_problems(&[]);
     assert_eq!((done.summary.files, done.summary.up_to_date), (0, 4));
     assert_eq!(fs::read(&path).unwrap(), b"CONTENT OF THE FILE");
@@ -79,14 +79,14 @@ fn size_and_time_decide_and_content_on_demand() {
         (metadata.ino(), metadata.modified().unwrap()),
         (inode, time)
     );
-    // And without, the file is fetched again.
+    // Without `--checksum`, the file is downloaded again.
     file.set_modified(time + std::time::Duration::from_nanos(1))
         .unwrap();
     assert_eq!(place.extract(&sample).ended().summary.files, 1);
 }
 
 #[test]
-fn permissions_and_owners_are_put_right() {
+fn permissions_and_owners_are_corrected() {
     let (place, sample) = (Place::new(), sample());
     place.extract(&sample).with_problems(&[]);
     let path = place.destination().join("file");
@@ -96,9 +96,9 @@ fn permissions_and_owners_are_put_right() {
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o644);
 }
 
-/// Who owned it may have it open for writing still: it is made anew, not given away.
+/// The old owner may have the file open for writing, so it is replaced, not given to another owner.
 #[test]
-fn what_belongs_to_somebody_else_is_made_anew() {
+fn entries_of_another_owner_are_replaced() {
     if !needs_root("changing owners") {
         return;
     }
@@ -122,7 +122,7 @@ fn what_belongs_to_somebody_else_is_made_anew() {
     }
 }
 
-/// Links that are not the container's: nothing is changed through them, and they are separated.
+/// Links to foreign files: nothing is changed through them, and they are separated.
 #[test]
 fn foreign_links_are_separated() {
     let (place, sample) = (Place::new(), sample());
@@ -148,9 +148,9 @@ fn foreign_links_are_separated() {
     }
 }
 
-/// Two files with two names each, all of the same content.
+/// Two files with two names each, all with the same content.
 #[test]
-fn links_of_several_names() {
+fn links_of_several_names_are_corrected() {
     let mut build = Builder::new();
     let mut root = build.root();
     for names in [["a", "b"], ["c", "d"]] {
@@ -178,7 +178,7 @@ fn links_of_several_names() {
     assert_eq!(run(true), (0, 0, 4));
     let time = stat("a").modified().unwrap();
     for checksum in [false, true] {
-        // Two files with two names each: first across the container's, then as they should be.
+        // Two files with two names each: first linked across files of the container, then correctly.
         for names in [[["a", "c"], ["b", "d"]], [["a", "b"], ["c", "d"]]] {
             for name in ["a", "b", "c", "d"] {
                 fs::remove_file(path(name)).unwrap();
@@ -196,12 +196,12 @@ fn links_of_several_names() {
             let (files, links, _) = run(checksum);
             match names[0] {
                 ["a", "b"] => assert_eq!((files, links), (0, 0)),
-                // Which name of each comes first is not said; only "a" and "d" can both stay.
+                // The order of names is not defined, but only "a" and "d" can both be kept.
                 _ => assert!(files <= 1 && links == 2, "{files} {links}"),
             }
         }
     }
-    // Permissions are not changed through a file of several names: it is made anew.
+    // Permissions are not changed through a file with several names. The file is replaced.
     let before = stat("a").ino();
     fs::set_permissions(path("a"), fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(run(false), (1, 1, 2));
@@ -209,7 +209,7 @@ fn links_of_several_names() {
 }
 
 #[test]
-fn owners_are_left_on_demand() {
+fn owners_are_not_set_on_request() {
     let (place, sample) = (Place::new(), sample());
     let done = place.extract_with(&sample, |options| options.owners = Owners::Mine);
     done.with_problems(&[]);
@@ -220,7 +220,7 @@ fn owners_are_left_on_demand() {
     }
 }
 
-/// Only what the record says that a killed run of ours made goes.
+/// Only files that, according to the record, a killed run created are removed.
 #[test]
 fn leftovers_are_removed() {
     let (place, sample) = (Place::new(), sample());
@@ -237,7 +237,7 @@ fn leftovers_are_removed() {
         fs::write(inside.join(name), "mine").unwrap();
     }
     fs::write(place.destination().join(ours), "half").unwrap();
-    // No run of ours made any of them.
+    // No run created any of them.
     assert_eq!(
         place
             .extract(&sample)
@@ -248,7 +248,7 @@ fn leftovers_are_removed() {
     );
     let names = || contents(&inside).into_keys().collect::<Vec<String>>();
     assert_eq!(names().len(), 6);
-    // As a run leaves it that was killed.
+    // The state that a killed run leaves.
     let record = rusqlite::Connection::open(place.path("record")).unwrap();
     let sql = "INSERT INTO attempt VALUES ('0123456789abcdef')";
     record.execute(sql, []).unwrap();
@@ -261,7 +261,7 @@ fn leftovers_are_removed() {
     expected.extend(stays);
     expected.sort_unstable();
     assert_eq!(names(), expected);
-    // Only a run over everything has seen all that may be left.
+    // Only a run over everything sees all leftovers.
     let left = || {
         let record = rusqlite::Connection::open(place.path("record")).unwrap();
         let count = record.query_row("SELECT count(*) FROM attempt", [], |row| row.get(0));
@@ -280,9 +280,9 @@ fn leftovers_are_removed() {
     assert_eq!(left(), 0);
 }
 
-/// A folder that had something in it belongs to its owner; an empty one becomes the root.
+/// A non-empty folder keeps its owner's attributes; an empty one gets those of the root.
 #[test]
-fn the_destination_itself() {
+fn an_empty_destination_gets_the_attributes_of_the_root() {
     let sample = sample();
     let mode = |place: &Place| fs::metadata(place.destination()).unwrap().mode() & 0o7777;
     let theirs = Place::new();
@@ -294,15 +294,15 @@ fn the_destination_itself() {
     let ours = Place::new();
     ours.extract(&sample).with_problems(&[]);
     assert_eq!(mode(&ours), 0o644);
-    // It is not empty any more, and still ours.
+    // It is not empty any more, but still a destination of the record.
     fs::set_permissions(ours.destination(), fs::Permissions::from_mode(0o700)).unwrap();
     ours.extract(&sample).with_problems(&[]);
     assert_eq!(mode(&ours), 0o644);
 }
 
-/// Removed and made anew by somebody else it is not ours any more.
+/// A destination that another user removed and created again is not a destination of the record any more.
 #[test]
-fn a_destination_that_was_made_anew() {
+fn a_recreated_destination_keeps_its_attributes() {
     let (place, sample) = (Place::new(), sample());
     place.extract(&sample).with_problems(&[]);
     fs::rename(place.destination(), place.path("old")).unwrap();
@@ -341,21 +341,21 @@ fn a_dry_run_changes_nothing() {
 
 /// Without a list of all names, only the names of the given paths are requested.
 #[test]
-fn single_paths_without_a_list_of_names() {
+fn single_paths_request_only_their_names() {
     let (place, sample) = (Place::new(), sample());
     let before = sample.counts();
     let done = place.extract_paths(&sample, &["directory", "symlink", "missing"]);
     done.with_problems(&[("/missing", "no such entry")]);
     let names: Vec<String> = contents(&place.destination()).into_keys().collect();
     assert_eq!(names, ["directory", "directory/file", "symlink"]);
-    // The root at first and for each path; the directory, its file, and the symlink, which was read on the way.
+    // The root at the start and for each path; the directory, its file, and the symlink, which was read on the way.
     let gets = sample.counts().gets.calls - before.gets.calls;
     assert_eq!(gets, 4 + 1 + 1 + 2);
 }
 
-/// Two at once would remove each other's half-written files.
+/// Two concurrent runs would remove each other's temporary files.
 #[test]
-fn one_extraction_at_a_time() {
+fn concurrent_extractions_are_refused() {
     let (place, sample) = (Place::new(), sample());
     fs::create_dir(place.destination()).unwrap();
     let held = fs::File::open(place.destination()).unwrap();

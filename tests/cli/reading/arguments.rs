@@ -1,4 +1,4 @@
-//! Words of the command line, right and wrong.
+//! Valid and invalid arguments.
 
 use std::path::Path;
 
@@ -7,8 +7,8 @@ use crate::support::command::{Scratch, clfsload, run};
 
 const COMMANDS: [&str; 5] = ["ls", "stat", "cat", "du", "find"];
 
-/// The words of a command on a container; stat and cat need a path.
-fn words<'a>(command: &'a str, container: &'a str) -> Vec<&'a str> {
+/// Returns the arguments of a command on a container. stat and cat need a path.
+fn arguments<'a>(command: &'a str, container: &'a str) -> Vec<&'a str> {
     match command {
         "stat" | "cat" => vec![command, container, "/"],
         _ => vec![command, container],
@@ -16,7 +16,7 @@ fn words<'a>(command: &'a str, container: &'a str) -> Vec<&'a str> {
 }
 
 #[test]
-fn help_tells_of_the_commands() {
+fn help_lists_the_commands() {
     let help = run(["--help"]).expect(0).stdout;
     for command in ["ls", "stat", "cat", "du", "find", "extract", "verify"] {
         assert!(
@@ -39,7 +39,7 @@ fn help_tells_of_the_commands() {
 }
 
 #[test]
-fn what_is_no_container_is_told_in_a_sentence() {
+fn a_folder_that_is_not_a_container_is_refused() {
     let scratch = Scratch::new();
     let path = |name: &str| scratch.path(name).to_str().unwrap().to_owned();
     std::fs::write(path("file"), b"").unwrap();
@@ -75,7 +75,7 @@ fn what_is_no_container_is_told_in_a_sentence() {
         ),
     ] {
         for command in COMMANDS {
-            let ran = run(words(command, container)).refused(status, what);
+            let ran = run(arguments(command, container)).refused(status, what);
             assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
             assert!(ran.stdout.is_empty(), "{ran:?}");
             assert!(!ran.stderr.contains("c2VjcmV0"), "{ran:?}");
@@ -84,7 +84,7 @@ fn what_is_no_container_is_told_in_a_sentence() {
 }
 
 #[test]
-fn a_path_that_is_not_there() {
+fn a_missing_path_is_reported() {
     let golden = Golden::unpack(PLAIN);
     let container = golden.path().to_str().unwrap();
     for command in COMMANDS {
@@ -106,7 +106,7 @@ fn a_path_that_is_not_there() {
                 "clfsload: /links/..: there is no such entry in the container",
             ]
         );
-        // The other one is dealt with.
+        // The other path is processed.
         assert!(!ran.stdout.is_empty(), "{command}");
     }
     let ran = run(["ls", "--json", container, "/nope"]).expect(1);
@@ -117,10 +117,10 @@ fn a_path_that_is_not_there() {
 }
 
 #[test]
-fn wrong_options() {
+fn invalid_options_are_refused() {
     let golden = Golden::unpack(PLAIN);
     let container = golden.path().to_str().unwrap();
-    for words in [
+    for arguments in [
         &["ls"][..],
         &["ls", container, "-R", "-0"],
         &["ls", container, "--json", "-0"],
@@ -133,12 +133,12 @@ fn wrong_options() {
         &["find", container, "--size", "many"],
         &["find", container, "--older-than", "yesterday"],
     ] {
-        run(words).expect(2);
+        run(arguments).expect(2);
     }
 }
 
 #[test]
-fn a_state_folder_that_is_called_like_a_command() {
+fn a_state_folder_may_have_the_name_of_a_command() {
     let scratch = Scratch::new();
     let source = scratch.source();
     std::fs::write(source.join("file"), b"content").unwrap();

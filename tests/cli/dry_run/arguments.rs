@@ -1,4 +1,4 @@
-//! The command line, and that nothing is changed.
+//! The arguments, and that a dry run changes nothing.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use crate::support::command::{Ran, Scratch, clfsload};
 use crate::support::faulty_source::FaultySource;
 use crate::support::tree::walk_source;
 
-fn run(scratch: &Scratch, words: &[&str]) -> Ran {
+fn run(scratch: &Scratch, arguments: &[&str]) -> Ran {
     let mut command = clfsload();
     command.env("TMPDIR", temporary(scratch)).arg("--dry-run");
-    Ran::from(command.args(words).output().unwrap())
+    Ran::from(command.args(arguments).output().unwrap())
 }
 
 #[test]
@@ -19,11 +19,11 @@ fn the_arguments_of_a_load_are_accepted_and_nothing_is_written() {
     let scratch = Scratch::new();
     std::fs::write(scratch.source().join("file"), b"content").unwrap();
     let before = walk_source(&scratch.source());
-    let words = scratch.words("t", "t");
-    let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
-    words.extend(["--new", "--memory", "64M", "--max_errors", "3"]);
-    words.extend(["--bandwidth-limit", "1M"]);
-    let ran = run(&scratch, &words).expect(0);
+    let arguments = scratch.arguments("t", "t");
+    let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    arguments.extend(["--new", "--memory", "64M", "--max_errors", "3"]);
+    arguments.extend(["--bandwidth-limit", "1M"]);
+    let ran = run(&scratch, &arguments).expect(0);
     for line in [
         "2 entries: 1 directory, 1 file",
         "  4 Put Blob requests: 1 inode, 1 directory, 1 bucket object, 1 log",
@@ -65,28 +65,28 @@ fn invalid_arguments_are_refused() {
     run(&scratch, &[source, "--no-such-option"]).refused(2, "--no-such-option");
     let help = run(&scratch, &["--help"]).expect(0);
     assert!(help.stdout.contains("--dry_run_gb"), "{}", help.stdout);
-    // Its own files must not be surveyed.
+    // The temporary files of the command must not be surveyed.
     let mut command = clfsload();
     let command = command.env("TMPDIR", source).args(["--dry-run", source]);
     Ran::from(command.output().unwrap()).refused(2, "set TMPDIR");
     assert_eq!(std::fs::read_dir(source).unwrap().count(), 0);
 
-    let words = scratch.words("t", "t");
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let arguments = scratch.arguments("t", "t");
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     scratch.load("t", &[]).expect(0);
-    run(&scratch, &words).expect(0);
-    let new = [&words[..], &["--new"]].concat();
+    run(&scratch, &arguments).expect(0);
+    let new = [&arguments[..], &["--new"]].concat();
     run(&scratch, &new).refused(2, "already holds a transfer");
 }
 
 #[test]
-fn a_signal_stops_it() {
+fn a_signal_stops_a_dry_run() {
     if !FaultySource::is_possible() {
         return;
     }
     let scratch = Scratch::new();
     let source = FaultySource::mount(&scratch.source());
-    // With 64 threads and 100 ms for each, half a minute.
+    // With 64 threads and 100 ms per call, this takes half a minute.
     for file in 0..20_000 {
         source.file(format!("file-{file}"), 10);
     }
@@ -97,7 +97,7 @@ fn a_signal_stops_it() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    while source.most_inside() == 0 {
+    while source.max_concurrent_lookups() == 0 {
         std::thread::sleep(Duration::from_millis(5));
     }
     let signalled = Instant::now();

@@ -22,16 +22,16 @@ fn sample() -> Scratch {
     scratch
 }
 
-/// Runs the command with these arguments after the container; the last is a folder of the scratch.
-fn extract(scratch: &Scratch, words: &[&str]) -> Ran {
-    let (destination, words) = words.split_last().unwrap();
+/// Runs the command with these arguments after the container. The last one is a folder in the scratch folder.
+fn extract(scratch: &Scratch, arguments: &[&str]) -> Ran {
+    let (destination, arguments) = arguments.split_last().unwrap();
     let mut command = clfsload();
     command
         .arg("extract")
         .arg("--record")
         .arg(scratch.path("record"))
         .arg(scratch.container("t"))
-        .args(words)
+        .args(arguments)
         .arg(scratch.path(destination));
     Ran::from(command.output().unwrap())
 }
@@ -43,7 +43,7 @@ fn names(scratch: &Scratch, destination: &str) -> Vec<String> {
 }
 
 #[test]
-fn paths_keep_their_whole_path() {
+fn extracted_paths_keep_their_parent_directories() {
     let scratch = sample();
     extract(
         &scratch,
@@ -52,7 +52,7 @@ fn paths_keep_their_whole_path() {
     .expect(0);
     let expected = ["a/.cache/file", "a/b/file", "a/b/file.tmp", "c/b/file"];
     assert_eq!(names(&scratch, "out"), expected);
-    // Directories on the way get their attributes too, the destination does not.
+    // Parent directories get their attributes too, but the destination does not.
     let source = fs::metadata(scratch.source().join("a")).unwrap();
     let a = fs::metadata(scratch.path("out/a")).unwrap();
     assert_eq!(
@@ -60,7 +60,7 @@ fn paths_keep_their_whole_path() {
         (source.mode(), source.mtime_nsec())
     );
     assert_eq!(a.mode() & 0o7777, 0o750);
-    // It has what any folder has that a user makes here.
+    // The destination has the permissions of any folder that a user creates here.
     let made = scratch.path("made");
     fs::create_dir(&made).unwrap();
     let mode = |path| fs::metadata(path).unwrap().mode() & 0o7777;
@@ -68,14 +68,14 @@ fn paths_keep_their_whole_path() {
 }
 
 #[test]
-fn a_path_that_is_not_there_is_a_problem() {
+fn a_missing_path_is_a_problem() {
     let scratch = sample();
     let ran = extract(
         &scratch,
         &["no/such", "a/b/file/below", "../a", "c/b", "out"],
     )
     .expect(3);
-    for said in [
+    for message in [
         "no: there is no such entry",
         "a/b/file: not a directory",
         "..: there is no such entry",
@@ -83,17 +83,17 @@ fn a_path_that_is_not_there_is_a_problem() {
         "3 problems",
     ] {
         assert!(
-            ran.stderr.contains(said) || ran.stdout.contains(said),
-            "{said}: {ran:#?}"
+            ran.stderr.contains(message) || ran.stdout.contains(message),
+            "{message}: {ran:#?}"
         );
     }
     assert_eq!(names(&scratch, "out"), ["c/b/file", "c/b/file.tmp"]);
 }
 
 #[test]
-fn what_is_excluded_stays() {
+fn excluded_entries_are_not_extracted() {
     let scratch = sample();
-    let words = [
+    let arguments = [
         "--exclude",
         "*.tmp",
         "--exclude",
@@ -102,7 +102,7 @@ fn what_is_excluded_stays() {
         ".cache",
         "out",
     ];
-    let ran = extract(&scratch, &words).expect(0);
+    let ran = extract(&scratch, &arguments).expect(0);
     assert_eq!(names(&scratch, "out"), ["a/b/file"]);
     assert!(!scratch.path("out/c/b").exists() && scratch.path("out/c").is_dir());
     assert!(ran.stdout.contains("3 entries were excluded"), "{ran:#?}");
@@ -114,8 +114,8 @@ fn the_command_line_is_checked() {
     let container = scratch.container("t");
     let container = container.to_str().unwrap();
     run(["extract", container]).refused(2, "DEST");
-    let words = ["--same-owner", "--no-same-owner", "out"];
-    extract(&scratch, &words).refused(2, "cannot be used with");
+    let arguments = ["--same-owner", "--no-same-owner", "out"];
+    extract(&scratch, &arguments).refused(2, "cannot be used with");
     extract(&scratch, &["--exclude", "[a", "out"]).refused(2, "[a");
     let inside = format!("{container}/inside");
     run(["extract", container, &inside]).refused(2, "container's own folder");
@@ -123,7 +123,7 @@ fn the_command_line_is_checked() {
     extract(&scratch, &["no/parent"]).refused(1, "No such file or directory");
     fs::write(scratch.path("file"), "").unwrap();
     extract(&scratch, &["file"]).refused(1, "Not a directory");
-    // The source is not a container.
+    // The source folder is not a container.
     let ran = run([
         "extract".as_ref(),
         scratch.source().as_os_str(),
@@ -148,21 +148,21 @@ fn a_foreign_record_is_refused() {
     assert_eq!(kept, "somebody's notes, which must not be lost");
 }
 
-/// What a record knows of one destination is wrong for another.
+/// The information in a record applies only to one destination.
 #[test]
 fn a_record_of_another_destination_is_refused() {
     let scratch = sample();
     extract(&scratch, &["out"]).expect(0);
     extract(&scratch, &["other"]).refused(2, "it is the record of extracting into /");
     assert_eq!(names(&scratch, "other"), <[String; 0]>::default());
-    // The same by another path.
+    // The same destination by another path.
     std::os::unix::fs::symlink("out", scratch.path("link")).unwrap();
     extract(&scratch, &["link"]).expect(0);
 }
 
-/// The list of names of an earlier run does not show later repairs.
+/// The list of names of an earlier run does not include later repairs.
 #[test]
-fn an_old_index_is_warned_about() {
+fn an_old_index_causes_a_warning() {
     let scratch = sample();
     let index = scratch.path("index");
     let index = index.to_str().unwrap();
@@ -175,15 +175,15 @@ fn an_old_index_is_warned_about() {
     assert!(!warns(&[]));
 }
 
-/// The list has all problems; standard error has the first ones.
+/// The list contains all problems; standard error shows the first ones.
 #[test]
 fn problems_are_listed() {
     let scratch = sample();
     let container = scratch.container("t");
-    let words: Vec<String> = (0..60).map(|number| format!("missing-{number}")).collect();
+    let arguments: Vec<String> = (0..60).map(|number| format!("missing-{number}")).collect();
     let mut all = vec!["--problems".to_owned()];
     all.push(scratch.path("problems").to_str().unwrap().to_owned());
-    all.extend(words);
+    all.extend(arguments);
     all.push("out".to_owned());
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     let ran = extract(&scratch, &all).expect(3);
@@ -194,9 +194,9 @@ fn problems_are_listed() {
     assert!(container.exists());
 }
 
-/// The list cannot be written; the summary is printed nevertheless.
+/// If the list cannot be written, the summary is still printed.
 #[test]
-fn a_list_of_problems_that_cannot_be_written() {
+fn a_list_of_problems_that_cannot_be_written_is_reported() {
     let scratch = sample();
     let ran = extract(
         &scratch,
@@ -206,7 +206,7 @@ fn a_list_of_problems_that_cannot_be_written() {
     assert!(ran.stdout.contains("extracted: 2 files"), "{ran:#?}");
 }
 
-/// SIGINT: incomplete files are removed, and the same command resumes.
+/// On SIGINT, incomplete files are removed, and the same command resumes.
 #[test]
 fn an_interrupted_run_resumes() {
     let scratch = Scratch::in_memory();
@@ -243,9 +243,9 @@ fn an_interrupted_run_resumes() {
         !there.iter().any(|name| name.contains("clfsload")),
         "{there:?}"
     );
-    // The summary counts the files that are there.
-    let said = format!("extracted: {} files", there.len());
-    assert!(ran.stdout.contains(&said), "{said}: {ran:#?}");
+    // The summary counts the existing files.
+    let message = format!("extracted: {} files", there.len());
+    assert!(ran.stdout.contains(&message), "{message}: {ran:#?}");
     let again = extract(&scratch, &["out"]).expect(0);
     assert!(
         again

@@ -93,7 +93,7 @@ fn json_tells_of_problems_and_of_failures() {
     // For whoever looks at the terminal, the same words.
     assert_eq!(
         again.stderr,
-        format!("clfsload: {}\n", lines[0]["message"].as_str().unwrap())
+        format!("error: {}\n", lines[0]["message"].as_str().unwrap())
     );
 }
 

@@ -1,46 +1,21 @@
 //! The command line: arguments to options, events to lines, results to an exit status. Only this module prints.
 
-mod arguments;
-mod cat;
-mod command;
-mod completions;
-mod dry_run;
-mod dry_run_report;
-mod du;
-mod extract;
-mod find;
-mod hint;
-mod load;
-mod log_file;
-mod long_line;
-mod ls;
-mod man;
-mod matching;
-mod metrics;
+mod args;
+mod commands;
 mod output;
-mod overview;
-mod printer;
-mod quoting;
-mod record;
-mod report;
-mod sas_source;
-mod signals;
-mod size;
-mod stat;
-mod status;
-mod terminal;
-mod verify;
-mod version;
-mod visit;
+mod session;
 
 use std::process::ExitCode;
-
-use clap::Parser;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::container::sas::redacted;
 use crate::load::LoadError;
+use crate::read::ReadError;
+use crate::state::StateError;
+use crate::survey::SurveyError;
+use crate::verify::VerifyError;
 
-use arguments::Arguments;
+use output::terminal::{Prefix, message};
 
 /// The exit status: 0 done; 1 failed or stopped (resumable); 2 the command is wrong; 3 done or paused with failed
 /// entries.
@@ -60,37 +35,22 @@ impl From<Status> for ExitCode {
 
 /// Runs the command with the process's arguments.
 pub fn main() -> ExitCode {
-    signals::survive_file_size_limit();
-    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    let status = match arguments.first() {
-        None => {
-            terminal::err(&overview::first());
-            Ok(Status::Usage)
-        }
-        Some(first) if command::is_command(Some(first)) => command::run(),
-        Some(_) if dry_run::is_requested(std::env::args_os()) => dry_run::run(),
-        Some(_) => match Arguments::try_parse() {
-            Ok(arguments) => load::run(&arguments),
-            Err(error) => {
-                let status = arguments::explain(&error);
-                if let Some(hint) = hint::for_arguments(&arguments, error.kind()) {
-                    terminal::err(&redacted(&format!("hint: {hint}")));
-                }
-                Ok(status)
-            }
-        },
+    session::signals::survive_file_size_limit();
+    let status = match args::parse(std::env::args_os()) {
+        Ok(command) => commands::run(&command),
+        Err(status) => Ok(status),
     };
     match status {
         Ok(status) => status.into(),
         Err(failure) => {
             // An error may quote a token that was given in the wrong place, such as that of a path.
-            terminal::err(&format!("clfsload: {}", redacted(&failure.message)));
+            message(Prefix::Error, redacted(&failure.message));
             failure.status.into()
         }
     }
 }
 
-/// Why the command failed, in one sentence, and its exit status.
+/// Why the command failed, in one sentence, and its exit status. Further lines are hints and notes.
 struct Failure {
     message: String,
     status: Status,
@@ -111,29 +71,60 @@ impl Failure {
             status: Status::Failed,
         }
     }
+
+    fn of(error: &dyn std::error::Error, is_usage: bool) -> Self {
+        match is_usage {
+            true => Failure::usage(error),
+            false => Failure::failed(error),
+        }
+    }
+
+    /// A failure to write to standard output.
+    fn not_printed(error: &std::io::Error) -> Self {
+        Failure::failed(format!("standard output: {error}"))
+    }
+
+    /// Adds a line with a prefix.
+    fn with(mut self, prefix: Prefix, text: &str) -> Self {
+        self.message += &format!("\n{prefix}{text}");
+        self
+    }
 }
 
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
-        Failure {
-            message: error.to_string(),
-            status: match error.is_usage() {
-                true => Status::Usage,
-                false => Status::Failed,
-            },
+        Failure::of(&error, error.is_usage())
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        Failure::of(&error, matches!(error, StateError::Nothing(_)))
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        Failure::of(&error, matches!(error, ReadError::Token(_)))
+    }
+}
+
+impl From<SurveyError> for Failure {
+    fn from(error: SurveyError) -> Self {
+        Failure::of(&error, matches!(error, SurveyError::TemporaryInSource(_)))
+    }
+}
+
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Read(error) => error.into(),
+            error => Failure::failed(error),
         }
     }
 }
 
-/// Raises the soft limit of open files to the hard limit (getrlimit(2)). The soft limit is often 1,024 for the sake
-/// of programs that use select(2), which this one does not.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    // If this is not permitted, the limit stays, and the load has fewer concurrent requests.
-    let _: rustix::io::Result<()> = setrlimit(Resource::Nofile, raised);
+/// Locks a mutex. What it guards here is consistent even if another thread panicked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,13 +1,13 @@
 //! The lines that AzCopy's integration with the original loader reads: a keyword and a JSON object.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use super::terminal::out;
 use super::{Ending, Output, figures};
-use crate::cli::terminal::out;
-use crate::cli::{Failure, Status};
+use crate::cli::{Failure, Status, lock};
 use crate::events::{Event, Level};
 use crate::load::End;
 use crate::progress::{Progress, Snapshot};
@@ -16,7 +16,7 @@ use crate::progress::{Progress, Snapshot};
 const EVERY: Duration = Duration::from_secs(2);
 
 /// The output of `--azcopy`.
-pub(in crate::cli) struct Azcopy {
+pub(crate) struct Azcopy {
     /// The time of the last line, and the bytes that had been uploaded by then.
     last: Mutex<(Instant, u64)>,
     /// The last progress, for the final line of a failed run.
@@ -26,7 +26,7 @@ pub(in crate::cli) struct Azcopy {
 }
 
 impl Azcopy {
-    pub(in crate::cli) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Azcopy {
             last: Mutex::new((Instant::now(), 0)),
             reached: Mutex::default(),
@@ -111,7 +111,7 @@ impl Output for Azcopy {
 
     fn snapshot(&self, snapshot: &Snapshot) {
         {
-            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut last = lock(&self.last);
             let (since, before) = *last;
             if since.elapsed() >= EVERY {
                 let put = snapshot.run_bytes_put;
@@ -120,7 +120,7 @@ impl Output for Azcopy {
                 out(&line("AZCOPY", &object));
             }
         }
-        *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = Some(snapshot.clone());
+        *lock(&self.reached) = Some(snapshot.clone());
     }
 
     fn line(&self, text: &str) {
@@ -149,13 +149,13 @@ impl Output for Azcopy {
         );
         match ending.verifies {
             // The last line must be the final one.
-            true => *self.held() = Some(object),
+            true => *lock(&self.held) = Some(object),
             false => out(&line("AZCOPY-FINAL", &object)),
         }
     }
 
     fn verified(&self, found: Status, _: Status) {
-        if let Some(mut object) = self.held().take() {
+        if let Some(mut object) = lock(&self.held).take() {
             if found != Status::Done {
                 object["final_job_status"] = "Failed".into();
             }
@@ -174,14 +174,10 @@ impl Output for Azcopy {
 }
 
 impl Azcopy {
-    fn held(&self) -> MutexGuard<'_, Option<Value>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Prints the final line of a run without a result.
     fn ended(&self, status: &str) {
-        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        let object = match (self.held().take(), reached.as_ref()) {
+        let reached = lock(&self.reached);
+        let object = match (lock(&self.held).take(), reached.as_ref()) {
             (Some(mut loaded), _) => {
                 loaded["final_job_status"] = status.into();
                 loaded

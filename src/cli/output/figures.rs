@@ -7,7 +7,7 @@ use crate::events::Phase;
 use crate::progress::{Bottleneck, Rates, Snapshot};
 
 /// The completed part of the work, 0 to 1. `None` until the scan is complete.
-pub(in crate::cli) fn part_done(snapshot: &Snapshot) -> Option<f64> {
+pub(crate) fn part_done(snapshot: &Snapshot) -> Option<f64> {
     if !snapshot.scan_complete {
         return None;
     }
@@ -25,7 +25,7 @@ pub(in crate::cli) fn part_done(snapshot: &Snapshot) -> Option<f64> {
 }
 
 /// The number of entries that are done, found and failed.
-pub(in crate::cli) fn extent(snapshot: &Snapshot) -> String {
+pub(crate) fn extent(snapshot: &Snapshot) -> String {
     let mut text = match snapshot.scan_complete {
         true => format!(
             "{} of {} entries done",
@@ -43,7 +43,7 @@ pub(in crate::cli) fn extent(snapshot: &Snapshot) -> String {
 }
 
 /// The bytes that were read and uploaded by all runs.
-pub(in crate::cli) fn bytes(snapshot: &Snapshot) -> String {
+pub(crate) fn bytes(snapshot: &Snapshot) -> String {
     let read = size(snapshot.bytes_read);
     let put = size(snapshot.bytes_put);
     match snapshot.scan_complete {
@@ -56,7 +56,7 @@ pub(in crate::cli) fn bytes(snapshot: &Snapshot) -> String {
 }
 
 /// Current rates, or those of the run.
-pub(in crate::cli) fn rates(rates: &Rates) -> String {
+pub(crate) fn rates(rates: &Rates) -> String {
     format!(
         "{} files/s, {}/s",
         rate(rates.entries),
@@ -65,7 +65,7 @@ pub(in crate::cli) fn rates(rates: &Rates) -> String {
 }
 
 /// The requests in flight, their limits, and the calls in backoff.
-pub(in crate::cli) fn requests(snapshot: &Snapshot) -> String {
+pub(crate) fn requests(snapshot: &Snapshot) -> String {
     let mut text = format!(
         "{} of {} requests",
         count(snapshot.in_flight),
@@ -81,7 +81,7 @@ pub(in crate::cli) fn requests(snapshot: &Snapshot) -> String {
 }
 
 /// The current bottleneck.
-pub(in crate::cli) fn slowest(snapshot: &Snapshot) -> Option<String> {
+pub(crate) fn slowest(snapshot: &Snapshot) -> Option<String> {
     Some(match snapshot.limiting? {
         limiting @ (Bottleneck::Container | Bottleneck::Throttling) => limiting.to_string(),
         limiting => format!("slowest: {limiting}"),
@@ -89,7 +89,7 @@ pub(in crate::cli) fn slowest(snapshot: &Snapshot) -> Option<String> {
 }
 
 /// The estimated remaining time.
-pub(in crate::cli) fn left(snapshot: &Snapshot) -> Option<String> {
+pub(crate) fn left(snapshot: &Snapshot) -> Option<String> {
     let seconds = snapshot.eta_seconds?;
     Some(match seconds {
         0 => "almost done".to_owned(),
@@ -112,7 +112,7 @@ fn with<const N: usize>(row: String, more: [Option<String>; N]) -> String {
 
 /// The four rows of the live display, each at most 80 columns wide. The bottleneck is always shown. Rates are
 /// shortened, and those of the run are omitted if the requests need the space.
-pub(in crate::cli) fn rows(snapshot: &Snapshot) -> [String; 4] {
+pub(crate) fn rows(snapshot: &Snapshot) -> [String; 4] {
     let elapsed = span(Duration::from_millis(snapshot.elapsed_ms));
     let first = format!("{} · {elapsed}", snapshot.phase);
     let first = match (left(snapshot), slowest(snapshot)) {
@@ -138,7 +138,7 @@ pub(in crate::cli) fn rows(snapshot: &Snapshot) -> [String; 4] {
 }
 
 /// The progress as one line.
-pub(in crate::cli) fn line(snapshot: &Snapshot) -> String {
+pub(crate) fn line(snapshot: &Snapshot) -> String {
     let mut text = format!(
         "{} after {}: {}; {}; now {}, overall {}; {}",
         snapshot.phase,

@@ -1,14 +1,16 @@
 //! One JSON object per line on standard output. docs/output.md lists the fields, which are stable.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
 use clfs_format::FileType;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::terminal::out;
 use super::{Ending, Output};
-use crate::cli::terminal::out;
-use crate::cli::{Failure, Status, load};
+use crate::cli::commands::exit_status;
+use crate::cli::{Failure, Status, lock};
 use crate::events::{Event, Level};
 use crate::load::{End, Summary};
 use crate::progress::Snapshot;
@@ -18,14 +20,14 @@ use crate::state::Counter;
 const VERSION: u32 = 1;
 
 /// The output of `--output json`.
-pub(in crate::cli) struct Json {
+pub(crate) struct Json {
     /// The interval of progress lines; `None` prints none.
     every: Option<Duration>,
     last: Mutex<Option<Instant>>,
 }
 
 impl Json {
-    pub(in crate::cli) fn new(every: Option<Duration>) -> Self {
+    pub(crate) fn new(every: Option<Duration>) -> Self {
         Json {
             every,
             last: Mutex::default(),
@@ -34,7 +36,8 @@ impl Json {
 }
 
 /// The `type` of a line.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
 enum Kind {
     Start,
     Progress,
@@ -59,26 +62,13 @@ impl Kind {
             },
         })
     }
-
-    fn name(self) -> &'static str {
-        match self {
-            Kind::Start => "start",
-            Kind::Progress => "progress",
-            Kind::Info => "info",
-            Kind::Warning => "warning",
-            Kind::Problem => "problem",
-            Kind::Phase => "phase",
-            Kind::Loaded => "loaded",
-            Kind::Final => "final",
-        }
-    }
 }
 
 fn line(kind: Kind, fields: Map<String, Value>) -> String {
     let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
     let mut object = fields;
     object.insert("v".to_owned(), VERSION.into());
-    object.insert("type".to_owned(), kind.name().into());
+    object.insert("type".to_owned(), json!(kind));
     object.insert("time".to_owned(), time.into());
     Value::Object(object).to_string()
 }
@@ -163,7 +153,7 @@ fn end_line(ending: &Ending<'_>) -> String {
         kind,
         fields(json!({
             "end": end_name(*end),
-            "exit_status": load::status(*end) as u8,
+            "exit_status": exit_status(*end) as u8,
             "elapsed_seconds": elapsed.as_secs_f64(),
             "entries": totals.entries(),
             "types": types,
@@ -191,7 +181,7 @@ impl Output for Json {
 
     fn snapshot(&self, snapshot: &Snapshot) {
         let Some(every) = self.every else { return };
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         if last.is_none_or(|last| last.elapsed() >= every) {
             *last = Some(Instant::now());
             out(&progress_line(snapshot));

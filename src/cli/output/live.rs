@@ -2,14 +2,14 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::sparing::Sparing;
+use super::lines::Sparing;
+use super::terminal::out;
 use super::{Ending, Output, figures, summary};
-use crate::cli::Failure;
-use crate::cli::terminal::out;
+use crate::cli::{Failure, lock};
 use crate::events::{Event, Level};
 use crate::progress::Snapshot;
 
@@ -19,7 +19,7 @@ const REDRAWS_A_SECOND: u8 = 4;
 const BAR_STEPS: f64 = 1000.0;
 
 /// The display. Other lines are printed above it.
-pub(in crate::cli) struct Live {
+pub(crate) struct Live {
     display: MultiProgress,
     rows: Mutex<Option<Rows>>,
     events: Sparing,
@@ -32,12 +32,12 @@ struct Rows {
 
 impl Live {
     /// Whether standard error is a terminal that can be redrawn.
-    pub(in crate::cli) fn is_possible() -> bool {
+    pub(crate) fn is_possible() -> bool {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         std::io::stderr().is_terminal() && !dumb
     }
 
-    pub(in crate::cli) fn new(state: PathBuf) -> Self {
+    pub(crate) fn new(state: PathBuf) -> Self {
         let target = ProgressDrawTarget::stderr_with_hz(REDRAWS_A_SECOND);
         Live {
             display: MultiProgress::with_draw_target(target),
@@ -47,7 +47,7 @@ impl Live {
     }
 
     fn rows(&self) -> MutexGuard<'_, Option<Rows>> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.rows)
     }
 
     fn create_rows(&self) -> Rows {

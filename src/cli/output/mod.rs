@@ -1,31 +1,49 @@
-//! The output of a load: a live display or lines for people, JSON or AzCopy's lines for programs.
+//! The output: messages and records of all commands; of a load, a live display or lines for people, and JSON or AzCopy's
+//! lines for programs.
 
 mod azcopy;
-pub(super) mod figures;
+pub(crate) mod figures;
 mod json;
 mod lines;
 mod live;
-mod sparing;
-mod summary;
+pub(crate) mod log_file;
+pub(crate) mod long_line;
+pub(crate) mod metrics;
+pub(crate) mod printer;
+pub(crate) mod quoting;
+pub(crate) mod record;
+pub(crate) mod summary;
+pub(crate) mod terminal;
 
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::events::Event;
 use crate::load::Summary;
 use crate::progress::Snapshot;
 use crate::state::State;
 
-pub(super) use crate::text::human;
+pub(crate) use crate::text::human;
 
+use super::args::load::{LoadArguments, Target};
 use super::{Failure, Status};
 
+use azcopy::Azcopy;
+use json::Json;
 use lines::Lines;
 use live::Live;
-pub(super) use summary::lines as summary_lines;
+
+/// The format of results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Text.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
 
 /// Presents the events and the progress of a load. Its methods may be called from any thread.
-pub(super) trait Output: Send + Sync {
+pub(crate) trait Output: Send + Sync {
     /// Presents an event.
     fn event(&self, event: &Event<'_>);
     /// Presents the current progress, twice a second.
@@ -43,28 +61,29 @@ pub(super) trait Output: Send + Sync {
 }
 
 /// The result of a run, for its summary.
-pub(super) struct Ending<'a> {
-    pub(super) summary: &'a Summary,
-    pub(super) state: &'a State,
+pub(crate) struct Ending<'a> {
+    pub(crate) summary: &'a Summary,
+    pub(crate) state: &'a State,
     /// The last progress.
-    pub(super) last: Option<&'a Snapshot>,
+    pub(crate) last: Option<&'a Snapshot>,
     /// What to do next, as sentences.
-    pub(super) next: Vec<String>,
+    pub(crate) next: Vec<String>,
     /// Whether `--verify` follows.
-    pub(super) verifies: bool,
+    pub(crate) verifies: bool,
 }
 
-pub(super) use azcopy::Azcopy;
-pub(super) use json::Json;
-
-/// The output for people.
-pub(super) fn for_people(
-    progress: bool,
-    every: std::time::Duration,
-    state: PathBuf,
-) -> Arc<dyn Output> {
-    match progress && Live::is_possible() {
-        true => Arc::new(Live::new(state)),
-        false => Arc::new(Lines::new(progress.then_some(every), state)),
+/// The output of a load.
+pub(crate) fn of_load(arguments: &LoadArguments, target: Target<'_>) -> Arc<dyn Output> {
+    let progress = !arguments.no_progress;
+    let every = |default| {
+        let seconds = arguments.progress_interval.unwrap_or(default);
+        progress.then(|| Duration::from_secs(seconds))
+    };
+    let state = target.state.to_path_buf();
+    match arguments.output {
+        _ if arguments.azcopy => Arc::new(Azcopy::new()),
+        Format::Json => Arc::new(Json::new(every(5))),
+        Format::Text if progress && Live::is_possible() => Arc::new(Live::new(state)),
+        Format::Text => Arc::new(Lines::new(every(30), state)),
     }
 }

@@ -6,17 +6,17 @@ use super::Ending;
 use super::human::{count, counted, rate, size, span, type_names};
 use crate::load::{End, Summary};
 use crate::progress::{Progress, Requests};
-use crate::state::{Counter, State, StateError, Totals};
+use crate::state::{Counter, State, StateError};
 use crate::text::{Escaped, below_source};
 
 /// The maximum number of failed entries that are shown. `problems.txt` lists all.
 const SHOWN_PROBLEMS: u32 = 10;
 
 /// Returns the lines of the summary.
-pub(in crate::cli) fn lines(ending: &Ending<'_>) -> Vec<String> {
+pub(crate) fn lines(ending: &Ending<'_>) -> Vec<String> {
     let Ending { summary, state, .. } = ending;
     let mut lines = vec![entries(summary)];
-    lines.extend(unlike_names(&summary.totals));
+    lines.extend(unlike_names(summary.totals.get(Counter::UnlikeNames)));
     lines.extend([bytes(summary), run(summary)]);
     lines.extend(requests(ending));
     lines.extend(changed(summary, state));
@@ -29,15 +29,8 @@ pub(in crate::cli) fn lines(ending: &Ending<'_>) -> Vec<String> {
 
 fn entries(summary: &Summary) -> String {
     let totals = &summary.totals;
-    let types: Vec<String> = FileType::ALL
-        .into_iter()
-        .map(|file_type| (totals.get(Counter::Found(file_type)), file_type))
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, file_type)| {
-            let (one, several) = type_names(file_type);
-            counted(count, one, several)
-        })
-        .collect();
+    let types = FileType::ALL.map(|file_type| (file_type, totals.get(Counter::Found(file_type))));
+    let types = by_type(types);
     let mut entries = counted(totals.entries(), "entry", "entries");
     entries += &format!(": {}", types.join(", "));
     let links = totals.get(Counter::FoundLinks);
@@ -47,13 +40,32 @@ fn entries(summary: &Summary) -> String {
     entries
 }
 
+/// The number of entries of each type, if it is not 0.
+pub(crate) fn by_type(types: impl IntoIterator<Item = (FileType, u64)>) -> Vec<String> {
+    let types = types.into_iter().filter(|(_, number)| *number > 0);
+    let types = types.map(|(file_type, number)| {
+        let (one, several) = type_names(file_type);
+        counted(number, one, several)
+    });
+    types.collect()
+}
+
+/// The number of failed entries by reason.
+pub(crate) fn by_reason<'a>(reasons: impl Iterator<Item = (&'a str, u64)>) -> Vec<String> {
+    let rows = reasons.map(|(reason, number)| format!("  {:>12}  {reason}", count(number)));
+    let mut lines: Vec<String> = rows.collect();
+    if !lines.is_empty() {
+        lines.insert(0, "failed entries, by reason:".to_owned());
+    }
+    lines
+}
+
 /// The number of names that share an inode number but were loaded as separate files, unless it is 0.
-pub(in crate::cli) fn unlike_names(totals: &Totals) -> Option<String> {
-    let names = totals.get(Counter::UnlikeNames);
-    (names > 0).then(|| {
+pub(crate) fn unlike_names(number: u64) -> Option<String> {
+    (number > 0).then(|| {
         format!(
             "{} with the inode number of another file, but other attributes: loaded as separate files",
-            counted(names, "name", "names")
+            counted(number, "name", "names")
         )
     })
 }
@@ -151,12 +163,10 @@ fn problems(summary: &Summary, state: &State) -> Vec<String> {
         lines.push(format!("incomplete: {}", summary.subtrees));
     }
     let reasons = || state.reader()?.problem_reasons();
-    let reasons = reasons().unwrap_or_default();
     if summary.problems > u64::from(SHOWN_PROBLEMS) {
-        lines.push("failed entries, by reason:".to_owned());
-        for (reason, number) in reasons {
-            lines.push(format!("  {:>12}  {reason}", count(number)));
-        }
+        let reasons = reasons().unwrap_or_default();
+        let reasons = reasons.iter().map(|(reason, number)| (&**reason, *number));
+        lines.extend(by_reason(reasons));
     }
     lines.push(match summary.problems > first.len() as u64 {
         true => format!(

@@ -187,10 +187,7 @@ fn unknown_commands_are_explained() {
         ),
         (&["list", &container], "clfsload ls ..."),
         (&["fsck", &container], "clfsload verify ..."),
-        (
-            &["load", "/s", "/t", "acct", "cont"],
-            "clfsload --new STATE_DIR",
-        ),
+        (&["upload", "/s", "/t", "acct", "cont"], "clfsload load ..."),
         (
             &["--json", "ls", &container],
             "must be the first argument: clfsload ls",

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use crate::support::command::{Scratch, run};
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
+    "load",
     "ls",
     "stat",
     "cat",
@@ -66,20 +67,23 @@ fn the_version_describes_the_build() {
 #[test]
 fn usage_and_short_help_fit_a_screen() {
     let first = run::<&str>([]).expect(2).stderr;
-    let short = run(["-h"]).expect(0).stdout;
+    let (purpose, _) = first.split_once('\n').unwrap();
+    assert!(purpose.starts_with("Loads a folder into"), "{first}");
+    assert_eq!(run(["-h"]).expect(0).stdout, first);
+    for command in COMMANDS {
+        let line = format!("\n  {command} ");
+        assert!(first.contains(&line), "{command}: {first}");
+    }
+    let short = run(["load", "-h"]).expect(0).stdout;
     for (text, lines) in [(&first, 24), (&short, 53)] {
         assert!(text.lines().count() <= lines, "{text}");
-        assert!(text.contains("clfsload --new /var/t1"), "{text}");
-        for command in COMMANDS {
-            assert!(
-                text.contains(&format!("\n  {command} ")),
-                "{command}: {text}"
-            );
-        }
+        assert!(text.contains("clfsload load --new /var/t1"), "{text}");
     }
     let widest = first.lines().map(|line| line.chars().count()).max();
     assert!(widest <= Some(90), "{widest:?}");
-    let long = run(["--help"]).expect(0).stdout;
+    let long = run(["load", "--help"]).expect(0).stdout;
+    assert_eq!(run(["help", "load"]).expect(0).stdout, long);
+    assert_eq!(run(["--new", "--help"]).expect(0).stdout, long);
     for heading in [
         "Transfer:",
         "Failures:",
@@ -103,7 +107,7 @@ fn every_command_has_a_page_with_its_options() {
         std::fs::read_dir(&folder).unwrap().count(),
         COMMANDS.len() + 1
     );
-    let mut pages = vec![("clfsload.1".to_owned(), vec!["--help"])];
+    let mut pages = Vec::new();
     for command in COMMANDS {
         pages.push((format!("clfsload-{command}.1"), vec![command, "--help"]));
     }
@@ -114,6 +118,9 @@ fn every_command_has_a_page_with_its_options() {
         assert!(page.contains(&format!(".TH {name} 1 ")), "{page}");
         let help = run(arguments).expect(0).stdout;
         let options = options(&help);
+        let shown = page.contains("adjusted during the load");
+        // Of an option that -h leaves out, too.
+        assert_eq!(shown, name == "clfsload-load", "{page}");
         assert!(!options.is_empty(), "{help}");
         for option in options {
             let escaped = format!("\\-\\-{}", option.replace('-', "\\-"));
@@ -133,8 +140,6 @@ fn every_command_has_a_page_with_its_options() {
     let printed = run(["man"]).expect(0).stdout;
     let written = std::fs::read_to_string(folder.join("clfsload.1")).unwrap();
     assert_eq!(printed, written);
-    // Also for an option that -h omits.
-    assert!(printed.contains("adjusted during the load"), "{printed}");
     for command in COMMANDS {
         let named = format!("clfsload\\-{command}(1)");
         assert!(printed.contains(&named), "{command}: {printed}");
@@ -174,10 +179,15 @@ fn bash_completes_the_load_and_the_commands() {
     std::fs::write(&script, run(["completions", "bash"]).expect(0).stdout).unwrap();
     let offered = |arguments: &[&str]| completed(&script, arguments);
     assert_eq!(offered(&["clfsload", "ver"]), ["verify"]);
-    assert_eq!(offered(&["clfsload", "--sk"]), ["--skip-failed"]);
-    let late = ["clfsload", "/state", "/source", "account", "name", "--sk"];
+    assert_eq!(offered(&["clfsload", "load", "--sk"]), ["--skip-failed"]);
+    let late = [
+        "clfsload", "load", "/state", "/source", "account", "name", "--sk",
+    ];
     assert_eq!(offered(&late), ["--skip-failed"]);
-    assert_eq!(offered(&["clfsload", "--compression", "L"]), ["LZ4"]);
+    assert_eq!(
+        offered(&["clfsload", "load", "--compression", "L"]),
+        ["LZ4"]
+    );
     assert_eq!(offered(&["clfsload", "verify", "--qu"]), ["--quick"]);
     assert_eq!(offered(&["clfsload", "completions", "z"]), ["zsh"]);
     let all = offered(&["clfsload", ""]);

@@ -93,7 +93,7 @@ fn json_reports_problems_and_failures() {
     // The same message on standard error, for people.
     assert_eq!(
         again.stderr,
-        format!("clfsload: {}\n", lines[0]["message"].as_str().unwrap())
+        format!("error: {}\n", lines[0]["message"].as_str().unwrap())
     );
 }
 

@@ -51,7 +51,7 @@ fn archived_blobs_are_never_reported_as_missing() {
     }
 
     let warning = format!(
-        "clfsload: warning: 2 objects of the container are archived and cannot be read. Rehydrate \
+        "warning: 2 objects of the container are archived and cannot be read. Rehydrate \
          them, which takes up to 15 hours, then run this again. This command also moves blobs of \
          the cool and cold tiers to the hot tier: azcopy set-properties \"{url}\" --block-blob-tier=hot --recursive\n"
     );
@@ -61,7 +61,7 @@ fn archived_blobs_are_never_reported_as_missing() {
              \"{url}/{blob}\" --block-blob-tier=hot\n"
         )
     };
-    let bob = expected_line("clfsload: /bob", &inode);
+    let bob = expected_line("error: /bob", &inode);
     let listed = run("ls", &["-lR"]).expect(3);
     assert_eq!(listed.stderr, format!("{warning}{bob}"));
     assert!(listed.stdout.contains(" large\n") && listed.stdout.contains("? bob\n"));
@@ -70,7 +70,7 @@ fn archived_blobs_are_never_reported_as_missing() {
     // Without a complete listing, there is no warning.
     assert_eq!(run("stat", &["/bob"]).expect(1).stderr, bob);
     assert_eq!(run("cat", &["/bob"]).expect(1).stderr, bob);
-    let large = expected_line("clfsload: /large", segment);
+    let large = expected_line("error: /large", segment);
     assert_eq!(run("cat", &["/large"]).expect(1).stderr, large);
     // The service is queried if the list may be older than the archiving or the rehydration.
     assert_eq!(

@@ -101,9 +101,9 @@ fn a_missing_path_is_reported() {
         assert_eq!(
             lines,
             [
-                "clfsload: /nope: there is no such entry in the container",
-                "clfsload: /hello.txt: not a directory",
-                "clfsload: /links/..: there is no such entry in the container",
+                "error: /nope: there is no such entry in the container",
+                "error: /hello.txt: not a directory",
+                "error: /links/..: there is no such entry in the container",
             ]
         );
         // The other path is processed.

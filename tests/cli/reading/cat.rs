@@ -83,7 +83,7 @@ fn cat_accepts_only_regular_files() {
         assert_eq!(output.stdout, b"hello clfs\nhello clfs\n", "{output:?}");
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(
-            stderr.contains(what) && stderr.starts_with("clfsload: /"),
+            stderr.contains(what) && stderr.starts_with("error: /"),
             "{stderr}"
         );
     }

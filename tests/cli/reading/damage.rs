@@ -33,7 +33,7 @@ fn a_damaged_directory_is_reported() {
             assert_eq!(output.status.code(), Some(3), "{arguments:?} {output:?}");
             let stderr = stderr(&output);
             assert!(
-                stderr.contains("clfsload: /links/a: ") && stderr.contains(name),
+                stderr.contains("error: /links/a: ") && stderr.contains(name),
                 "{stderr}"
             );
             // One message, even if the inode was already read for another entry.
@@ -81,7 +81,7 @@ fn a_damaged_inode_keeps_its_name() {
     let line = "-?????????   ?     ?     ?            ?                    ? hello.txt\n";
     assert!(stdout(&output).contains(line), "{}", stdout(&output));
     assert!(
-        stderr(&output).contains("clfsload: /hello.txt: "),
+        stderr(&output).contains("error: /hello.txt: "),
         "{output:?}"
     );
     assert_eq!(
@@ -170,7 +170,7 @@ fn a_large_directory_with_a_missing_segment_is_listed_in_part() {
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     let kept = stdout(&output).lines().count();
     assert!((100..2500).contains(&kept), "{kept}");
-    assert!(stderr(&output).contains("clfsload: /wide: "), "{output:?}");
+    assert!(stderr(&output).contains("error: /wide: "), "{output:?}");
     // A name that the missing segment may contain is not reported as missing.
     let output = golden.run("stat", &["/wide/no-such-name"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");

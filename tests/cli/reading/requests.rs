@@ -245,6 +245,6 @@ fn a_signal_ends_the_wait_and_leaves_no_files() {
         signalled.elapsed()
     );
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert_eq!(output.stderr, b"clfsload: stopped\n");
+    assert_eq!(output.stderr, b"error: stopped\n");
     assert_eq!(files(), 0);
 }

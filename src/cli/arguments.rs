@@ -10,13 +10,13 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, ValueEnum};
 use clfs_format::Compression;
 
+use super::args::address;
+use super::args::credential::{self, TokenArguments};
 use super::output::{Azcopy, Json, Output};
-use super::sas_source::sas_token;
 use super::verify::Form;
 use super::{Failure, Status, hint, overview};
 use crate::cli::version::version;
-use crate::container::location::ContainerLocation;
-use crate::container::sas::redacted;
+use crate::container::credential::sas::redacted;
 use crate::events::Level;
 use crate::identity::Seed;
 use crate::load::pipeline::WhenChanged;
@@ -59,7 +59,7 @@ pub(super) struct Arguments {
     /// Start a new transfer. Without --new, resume the one in STATE_DIR
     #[arg(long, help_heading = "Transfer")]
     new: bool,
-    /// File whose only line is the SAS token
+    /// File whose only line is the SAS token, "-" for standard input
     ///
     /// Without it and without SAS_TOKEN, the token is read from AZURE_STORAGE_SAS_TOKEN. When the token expires
     /// during the load, the next one is read from the file.
@@ -411,42 +411,22 @@ impl Arguments {
         self.verify
     }
 
-    /// The location of the container after the load, with the token that is in its file now: the first one may have
-    /// expired. A token from a pipe cannot be read again.
-    pub(super) fn location_now(
-        &self,
-        before: ContainerLocation,
-    ) -> Result<ContainerLocation, Failure> {
-        match &self.sas_token_file {
-            Some(file) if file.is_file() => Ok(self.load_options()?.container),
-            _ => Ok(before),
-        }
-    }
-
     pub(super) fn load_options(&self) -> Result<LoadOptions, Failure> {
         // It would be created as a folder of that name in the current one.
         if let Some(hint) = hint::windows_path(&self.state) {
             return Err(Failure::usage(hint));
         }
-        let folder = self.account.starts_with("file:");
-        let sas = match folder {
-            true => None,
-            false => sas_token(self.sas.as_deref(), self.sas_token_file.as_deref())?,
+        let endpoint = self.blob_endpoint.as_deref();
+        let container =
+            address::of_load(&self.account, &self.container, endpoint).map_err(Failure::usage)?;
+        let given = TokenArguments {
+            url: None,
+            argument: self.sas.as_deref(),
+            file: self.sas_token_file.as_deref(),
         };
-        let mut container = ContainerLocation::parse(
-            &self.account,
-            &self.container,
-            sas,
-            self.blob_endpoint.as_deref(),
-        )
-        .map_err(Failure::usage)?;
-        // A pipe can be read only once; only a file can provide the next token.
-        if let Some(file) = &self.sas_token_file
-            && file.is_file()
-        {
-            container = container.with_sas_file(file.clone());
-        }
+        let credential = credential::find(&container, &given)?;
         let mut options = LoadOptions::new(self.state.clone(), self.source.clone(), container);
+        options.credential = credential;
         options.compression = self.compression.map(CompressionKind::compression);
         options.preserve_hardlinks = self.preserve_hardlinks;
         options.seed = self.seed;

@@ -10,15 +10,14 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
+use super::args::credential::{self, TokenArguments};
+use super::args::{address, location_hints as hints};
 use super::printer::Halt;
-use super::sas_source::sas_token;
 use super::signals::on_signals;
 use super::{Failure, Status, arguments, terminal};
 use super::{cat, completions, du, extract, find, ls, man, report, stat, status, verify};
 use crate::cli::version::version;
-use crate::container::address::ContainerAddress;
-use crate::container::hints;
-use crate::container::location::{ContainerLocation, LocationError};
+use crate::container::ContainerLocation;
 use crate::container::notice::Notice;
 use crate::events::{Event, Level};
 use crate::read::index::Offline;
@@ -161,23 +160,13 @@ impl ContainerArguments {
     /// Opens the container. With `whole`, all its names are listed first, for commands that read most of it.
     pub(super) fn open(&self, whole: bool) -> Result<Session, Failure> {
         super::raise_descriptor_limit();
-        let address = ContainerAddress::parse(&self.container).map_err(Failure::usage)?;
-        let token = match (address.needs_token(), &self.sas_token_file) {
-            (false, _) => None,
-            (true, Some(file)) if file.as_os_str() == "-" => sas_token(Some("-"), None)?,
-            (true, file) => sas_token(None, file.as_deref())?,
+        let (location, url) = address::of_argument(&self.container).map_err(Failure::usage)?;
+        let given = TokenArguments {
+            url,
+            argument: None,
+            file: self.sas_token_file.as_deref(),
         };
-        let mut location = address.locate(token).map_err(|error| match error {
-            LocationError::SasMissing(_) => Failure::usage(format!(
-                "{error}: give it with --sas-token-file, in AZURE_STORAGE_SAS_TOKEN, or after a '?' in the URL"
-            )),
-            error => Failure::usage(error),
-        })?;
-        if let Some(file) = &self.sas_token_file
-            && file.is_file()
-        {
-            location = location.with_sas_file(file.clone());
-        }
+        let credential = credential::find(&location, &given)?;
         if let ContainerLocation::Folder { path } = &location {
             check_folder(path, &self.container)?;
         }
@@ -189,6 +178,7 @@ impl ContainerArguments {
                 status: Status::Failed,
             })?;
         let mut options = OpenOptions {
+            credential,
             index: self.index.clone(),
             whole,
             ..OpenOptions::default()

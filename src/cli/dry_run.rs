@@ -7,12 +7,13 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory};
 use clfs_format::Compression;
 
+use super::args::address;
 use super::arguments::{Arguments, CompressionKind, explain};
 use super::command::stop_on_signals;
 use super::dry_run_report::{Report, Tree};
 use super::{Failure, Status, raise_descriptor_limit, terminal};
-use crate::container::location::{ContainerLocation, LocationError};
-use crate::container::sas::SasToken;
+use crate::container::ContainerLocation;
+use crate::container::credential::sas::SasToken;
 use crate::load::{LoadError, check_parents, check_places};
 use crate::state::{State, StateError};
 use crate::survey::{SurveyError, SurveyOptions, Synthetic, survey};
@@ -181,37 +182,24 @@ fn source(arguments: &ArgMatches) -> Result<Option<PathBuf>, Failure> {
     ) {
         (Some(source), None, ..) => Ok(Some(source.to_path_buf())),
         (Some(state), Some(source), Some(account), Some(container)) => {
-            let endpoint = text("blob_endpoint");
-            let sas = text("sas").filter(|word| *word != "-");
             if arguments.get_flag("new") && State::exists(state) {
                 return Err(LoadError::from(StateError::Exists(state.to_path_buf())).into());
             }
-            let location = location(account, container, sas, endpoint)?;
-            check_places(source, state, location.as_ref()).map_err(LoadError::from)?;
+            let endpoint = text("blob_endpoint");
+            let location =
+                address::of_load(account, container, endpoint).map_err(Failure::usage)?;
+            // A dry run needs no token, but reports an error in one that is an argument.
+            let token = text("sas").filter(|token| *token != "-");
+            if let (ContainerLocation::Azure { .. }, Some(token)) = (&location, token) {
+                SasToken::parse(token).map_err(Failure::usage)?;
+            }
+            check_places(source, state, &location).map_err(LoadError::from)?;
             if !State::exists(state) {
-                check_parents(state, location.as_ref()).map_err(LoadError::from)?;
+                check_parents(state, Some(&location)).map_err(LoadError::from)?;
             }
             Ok(Some(source.to_path_buf()))
         }
         _ => Ok(None),
-    }
-}
-
-/// None for a container in Azure without a token: a dry run does not need one.
-fn location(
-    account: &str,
-    container: &str,
-    sas: Option<&str>,
-    endpoint: Option<&str>,
-) -> Result<Option<ContainerLocation>, Failure> {
-    let sas = match (account.starts_with("file:"), sas) {
-        (false, Some(word)) => Some(SasToken::parse(word).map_err(Failure::usage)?),
-        _ => None,
-    };
-    match ContainerLocation::parse(account, container, sas, endpoint) {
-        Ok(location) => Ok(Some(location)),
-        Err(LocationError::SasMissing(_)) => Ok(None),
-        Err(error) => Err(Failure::usage(error)),
     }
 }
 

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::args::location_hints as hints;
 use super::arguments::Arguments;
 use super::command::{self, is_command};
-use crate::container::hints;
 use crate::state::State;
 
 const ORDER: &str = "the order of the arguments is STATE_DIR SOURCE ACCOUNT CONTAINER";

@@ -13,9 +13,8 @@ use super::signals::on_signals;
 use super::{Failure, Status, output, raise_descriptor_limit, terminal, verify};
 use crate::cli::version::version;
 use crate::container::ContainerLocation;
+use crate::container::credential::sas::redacted;
 use crate::container::notice::Notice;
-use crate::container::retry::RetryPolicy;
-use crate::container::sas::redacted;
 use crate::events::{Event, Level, Monitor};
 use crate::load::{End, Load, LoadError, Summary, prepare};
 use crate::process_limits::Explained;
@@ -48,6 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Status, Failure> {
 fn load(arguments: &Arguments, reporter: &Arc<Reporter>) -> Result<Status, Failure> {
     let options = arguments.load_options()?;
     let (location, retry) = (options.container.clone(), options.retry.clone());
+    let credential = options.credential.clone();
     let notices = {
         let reporter = Arc::clone(reporter);
         Arc::new(move |notice: &Notice<'_>| reporter.event(&Event::Container(notice)))
@@ -78,9 +78,16 @@ fn load(arguments: &Arguments, reporter: &Arc<Reporter>) -> Result<Status, Failu
         if !(arguments.verify() && is_attachable(end)) {
             return Ok(status);
         }
-        let location = arguments.location_now(location)?;
+        let options = OpenOptions {
+            // The first token may have expired.
+            credential: credential.reread().map_err(Failure::usage)?,
+            whole: true,
+            retry,
+            stop: Arc::clone(load.stop()),
+            ..OpenOptions::default()
+        };
         let form = arguments.verify_form();
-        let found = verify_loaded(&load, &location, retry, reporter, form)?;
+        let found = verify_loaded(&load, &location, &options, reporter, form)?;
         let status = match found {
             Status::Done => status,
             worse => worse,
@@ -179,16 +186,10 @@ pub(super) fn status(end: End) -> Status {
 fn verify_loaded(
     load: &Load,
     location: &ContainerLocation,
-    retry: RetryPolicy,
+    options: &OpenOptions,
     reporter: &Arc<Reporter>,
     form: verify::Form,
 ) -> Result<Status, Failure> {
-    let options = OpenOptions {
-        whole: true,
-        retry,
-        stop: Arc::clone(load.stop()),
-        ..OpenOptions::default()
-    };
     reporter.output.line("verifying the container");
     let notices = {
         let reporter = Arc::clone(reporter);
@@ -196,7 +197,7 @@ fn verify_loaded(
     };
     load.runtime().block_on(async {
         let checked = async {
-            let reader = Arc::new(Reader::open(location, &options, notices).await?);
+            let reader = Arc::new(Reader::open(location, options, notices).await?);
             verify::check(&reader, &VerifyOptions::default(), form).await
         };
         tokio::select! {

@@ -1,5 +1,6 @@
 //! The command line: arguments to options, events to lines, results to an exit status. Only this module prints.
 
+mod args;
 mod arguments;
 mod cat;
 mod command;
@@ -23,7 +24,6 @@ mod printer;
 mod quoting;
 mod record;
 mod report;
-mod sas_source;
 mod signals;
 mod size;
 mod stat;
@@ -37,7 +37,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::container::sas::redacted;
+use crate::container::credential::sas::redacted;
 use crate::load::LoadError;
 
 use arguments::Arguments;

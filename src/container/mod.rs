@@ -3,13 +3,12 @@
 //! The trait is deliberately narrow, so that another store is one file. Retries, limits and the counting and faults of
 //! tests are wrappers around it.
 
-pub mod address;
 pub mod azure;
 mod blob_failures;
 pub mod counting;
+pub mod credential;
 pub mod error;
 pub mod folder;
-pub(crate) mod hints;
 pub mod limit;
 pub mod location;
 pub mod memory;
@@ -17,9 +16,7 @@ mod name;
 pub mod notice;
 pub mod outage;
 pub mod retry;
-pub mod sas;
 mod stamp;
-pub mod token;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,6 +24,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use credential::Credential;
 pub use error::{ContainerError, ContainerErrorKind, NetworkFailure, Operation};
 pub use location::{ContainerLocation, LocationError};
 pub use name::{BlobName, InvalidBlobName};

@@ -130,11 +130,11 @@ impl fmt::Display for Notice<'_> {
                 match file {
                     Some(file) => write!(
                         f,
-                        "if the transfer takes longer, write a new token to {} before then",
+                        "if the command takes longer, write a new token to {} before then",
                         file.display()
                     ),
                     None => f.write_str(
-                        "if the transfer takes longer, it pauses then and can be resumed with a new token; \
+                        "if the command takes longer, it stops then and can be resumed or repeated with a new token; \
                          with --sas-token-file, a new token can be written to the file while it runs",
                     ),
                 }

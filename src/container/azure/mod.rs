@@ -21,8 +21,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use url::Url;
 
+use super::credential::TokenSource;
 use super::error::ErrorResponse;
-use super::token::TokenSource;
 use super::{
     BlobName, Container, ContainerError, ContainerErrorKind, ListMarker, ListPage, MAX_BLOB_BYTES,
     Operation, PutBody,
@@ -58,7 +58,7 @@ impl Default for Timeouts {
 
 /// A container in a storage account, accessed with a SAS token.
 #[derive(Debug)]
-pub struct Azure {
+pub(crate) struct Azure {
     location: String,
     transport: Transport,
 }
@@ -70,7 +70,7 @@ impl Azure {
     ///
     /// # Errors
     /// If the system's root certificates cannot be loaded, or the environment names a proxy that cannot be used.
-    pub fn new(
+    pub(crate) fn new(
         endpoint: &Url,
         container: &str,
         tokens: TokenSource,

@@ -46,7 +46,7 @@ fn the_unit_begins_a_load_and_goes_on_with_it() {
             .args([&state, &scratch.path("credentials")])
             .env("SOURCE", scratch.source())
             .env("ACCOUNT", account)
-            .env("CONTAINER", "c")
+            .env("CONTAINER", "container")
             .env("OPTIONS", "--preserve-hardlinks 1");
         Ran::from(command.output().unwrap())
     };

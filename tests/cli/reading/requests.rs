@@ -120,8 +120,10 @@ impl OnAzure {
         let mut command = clfsload();
         let url = format!("{}/{}", proxy.endpoint(), self.name);
         command.arg(words[0]).arg(url).args(&words[1..]);
-        // Rights to read and list are enough.
-        command.env("AZURE_STORAGE_SAS_TOKEN", container_sas(&self.name, "rl"));
+        // Permissions to read and list are enough. Commands would report an expiry within a day.
+        let (now, day) = (SystemTime::now(), Duration::from_secs(24 * 3600));
+        let token = container_sas_between(&self.name, "rl", now - day, now + 2 * day);
+        command.env("AZURE_STORAGE_SAS_TOKEN", token);
         command
     }
 }

@@ -1,11 +1,10 @@
 //! Containers of blobs: the trait [`Container`] with four operations, its implementations, and its wrappers.
 //!
-//! The trait is deliberately narrow, so that another store is one file. Retries, limits and the counting and faults of
-//! tests are wrappers around it.
+//! The trait is deliberately narrow, so that another store is one file. Retries, limits and the faults of tests are
+//! wrappers around it.
 
 pub mod azure;
 mod blob_failures;
-pub mod counting;
 pub mod credential;
 pub mod error;
 pub mod folder;
@@ -17,6 +16,7 @@ pub mod notice;
 pub mod outage;
 pub mod retry;
 mod stamp;
+pub mod wrapper;
 
 use std::fmt;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub enum BlobKind {
 
 impl BlobKind {
     /// Returns the Content-Type header of such a blob.
-    pub fn content_type(self) -> &'static str {
+    pub(crate) fn content_type(self) -> &'static str {
         match self {
             Self::Object => "application/octet-stream",
             Self::Log => "text/plain; charset=utf-8",

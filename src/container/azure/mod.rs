@@ -99,11 +99,8 @@ impl Azure {
 
     fn error(&self, failure: CallFailure, call: &Call<'_>) -> ContainerError {
         let error = |kind| {
-            let error = ContainerError::new(kind, call.operation(), &*self.location);
-            match call.blob() {
-                Some(name) => error.with_blob(name.as_str()),
-                None => error,
-            }
+            ContainerError::new(kind, call.operation(), &*self.location)
+                .with_optional_blob(call.blob())
         };
         let CallFailure { reason, response } = failure;
         let error = match reason {

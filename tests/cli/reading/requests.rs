@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use clfsload::container::counting::{Counting, Counts};
 use clfsload::container::memory::InMemory;
 use clfsload::container::{BlobName, Container, Operation, PutBody};
 use clfsload::read::index::ListingPlan;
@@ -12,6 +11,7 @@ use clfsload::read::{OpenOptions, Reader, TreePath};
 use super::golden::{Golden, LARGE, records};
 use crate::support::azurite::{ACCOUNT, Azurite, container_sas, container_sas_between};
 use crate::support::command::{Scratch, clfsload};
+use crate::support::counting::{Counting, Counts};
 use crate::support::fault_proxy::{Fault, FaultProxy};
 
 /// A golden container in memory, counted, read without a list of all names.

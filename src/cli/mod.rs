@@ -8,7 +8,7 @@ mod session;
 use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::container::sas::redacted;
+use crate::container::credential::sas::redacted;
 use crate::load::LoadError;
 use crate::read::ReadError;
 use crate::state::StateError;

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::BlobName;
-use super::notice::span;
+use crate::text::human::span;
 
 /// An operation of [`super::Container`], or opening a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,10 +96,10 @@ pub enum ContainerErrorKind {
 }
 
 /// A failed call: the operation, its target and the reason. Contains no secret.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct ContainerError(Box<Details>);
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Details {
     kind: ContainerErrorKind,
     operation: Operation,
@@ -337,22 +337,6 @@ impl fmt::Display for ContainerError {
             Some(advice) => write!(f, "; {advice}"),
             None => Ok(()),
         }
-    }
-}
-
-impl fmt::Debug for ContainerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let details = &*self.0;
-        f.debug_struct("ContainerError")
-            .field("kind", &details.kind)
-            .field("operation", &details.operation)
-            .field("location", &details.location)
-            .field("blob", &details.blob)
-            .field("response", &details.response)
-            .field("detail", &details.detail)
-            .field("advice", &details.advice)
-            .field("attempts", &details.attempts)
-            .finish()
     }
 }
 

@@ -1,15 +1,13 @@
 //! Containers of blobs: the trait [`Container`] with four operations, its implementations, and its wrappers.
 //!
-//! The trait is deliberately narrow, so that another store is one file. Retries, limits and the counting and faults of
-//! tests are wrappers around it.
+//! The trait is deliberately narrow, so that another store is one file. Retries, limits and the faults of tests are
+//! wrappers around it.
 
-pub mod address;
 pub mod azure;
 mod blob_failures;
-pub mod counting;
+pub mod credential;
 pub mod error;
 pub mod folder;
-pub(crate) mod hints;
 pub mod limit;
 pub mod location;
 pub mod memory;
@@ -17,9 +15,8 @@ mod name;
 pub mod notice;
 pub mod outage;
 pub mod retry;
-pub mod sas;
 mod stamp;
-pub mod token;
+pub mod wrapper;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,6 +24,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use credential::Credential;
 pub use error::{ContainerError, ContainerErrorKind, NetworkFailure, Operation};
 pub use location::{ContainerLocation, LocationError};
 pub use name::{BlobName, InvalidBlobName};
@@ -49,7 +47,7 @@ pub enum BlobKind {
 
 impl BlobKind {
     /// Returns the Content-Type header of such a blob.
-    pub fn content_type(self) -> &'static str {
+    pub(crate) fn content_type(self) -> &'static str {
         match self {
             Self::Object => "application/octet-stream",
             Self::Log => "text/plain; charset=utf-8",

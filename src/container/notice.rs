@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::ContainerError;
+use crate::text::human::{counted, span};
 
 /// An event on the connection to a container. `Display` is the text for people.
 #[derive(Debug)]
@@ -130,11 +131,11 @@ impl fmt::Display for Notice<'_> {
                 match file {
                     Some(file) => write!(
                         f,
-                        "if the transfer takes longer, write a new token to {} before then",
+                        "if the command takes longer, write a new token to {} before then",
                         file.display()
                     ),
                     None => f.write_str(
-                        "if the transfer takes longer, it pauses then and can be resumed with a new token; \
+                        "if the command takes longer, it stops then and can be resumed or repeated with a new token; \
                          with --sas-token-file, a new token can be written to the file while it runs",
                     ),
                 }
@@ -150,20 +151,6 @@ impl fmt::Display for Notice<'_> {
     }
 }
 
-fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
 fn instant(time: SystemTime) -> humantime::Rfc3339Timestamp {
     humantime::format_rfc3339_seconds(time)
-}
-
-/// Formats a duration for people, with fractions of a second only below a minute.
-pub(super) fn span(span: Duration) -> String {
-    let minutes = span.as_secs() / 60;
-    match minutes {
-        0 => format!("{:.1} s", span.as_secs_f64()),
-        1..60 => format!("{minutes} min {} s", span.as_secs() % 60),
-        _ => format!("{} h {} min", minutes / 60, minutes % 60),
-    }
 }

@@ -11,7 +11,7 @@ use super::ContainerError;
 use super::notice::{Notice, NoticeObserver};
 
 /// The min time between two notices about failing calls.
-pub const NOTICE_INTERVAL: Duration = Duration::from_secs(30);
+pub(super) const NOTICE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The calls of one container that failed with a transient error and are retried.
 #[derive(Default)]

@@ -184,13 +184,14 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use super::*;
-    use crate::container::sas::SasToken;
 
-    fn options(account: &str) -> LoadOptions {
-        let token = "sv=2020-12-06&sr=c&sp=rwdl&se=2099-01-01T00:00:00Z&sig=c2ln";
-        let token = (!account.starts_with("file:")).then(|| SasToken::parse(token).unwrap());
-        let container = ContainerLocation::parse(account, "name", token, None).unwrap();
+    fn options(container: ContainerLocation) -> LoadOptions {
         LoadOptions::new("state".into(), "source".into(), container)
+    }
+
+    fn azure() -> LoadOptions {
+        let endpoint = "https://account.blob.core.windows.net";
+        options(ContainerLocation::azure(endpoint, "name").unwrap())
     }
 
     fn max_requests(options: &LoadOptions, open_files: u64) -> usize {
@@ -202,19 +203,21 @@ mod tests {
 
     #[test]
     fn requests_leave_files_for_source_and_state() {
-        let mut options = options("account");
+        let mut options = azure();
         assert_eq!(max_requests(&options, u64::MAX), 1024);
         assert_eq!(max_requests(&options, 1024), 1024 - 688);
         assert_eq!(max_requests(&options, 200), 22);
         // An encoder has three files of the state and one of the source.
         options.encode_threads = 4;
         assert_eq!(max_requests(&options, 1024), 1024 - 688 + 60 * 4);
-        assert_eq!(max_requests(&self::options("file:///containers"), 1024), 64);
+        let path = "/containers/name".into();
+        let folder = self::options(ContainerLocation::Folder { path });
+        assert_eq!(max_requests(&folder, 1024), 64);
     }
 
     #[test]
     fn threads_and_directories_leave_files_for_requests() {
-        let mut options = options("account");
+        let mut options = azure();
         for threads in [1, 3, 64, 300] {
             (options.scan_threads, options.encode_threads) = (threads, threads);
             for open_files in 92..3000 {
@@ -236,7 +239,7 @@ mod tests {
 
     #[test]
     fn requests_that_memory_does_not_allow_are_refused() {
-        let mut options = options("account");
+        let mut options = azure();
         let mut refused = |given, memory| {
             options.limits.concurrency = NonZeroUsize::new(given);
             options.limits.bytes = memory;
@@ -252,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_given_number_is_used_or_refused() {
-        let mut options = options("account");
+        let mut options = azure();
         let mut fixed = |given, open_files| {
             options.limits.concurrency = NonZeroUsize::new(given);
             Bounds::within(&options, open_files).map(|bounds| bounds.concurrency)

@@ -5,8 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use crate::container::ContainerError;
-use crate::container::location::LocationError;
-use crate::container::sas::SasProblem;
+use crate::container::credential::sas::SasProblem;
 use crate::process_limits::Explained;
 use crate::source::{Difference, MountsError};
 use crate::state::StateError;
@@ -18,9 +17,6 @@ pub enum LoadError {
     /// The command was refused before the load started.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// ACCOUNT and CONTAINER are not a valid location.
-    #[error(transparent)]
-    Location(#[from] LocationError),
     /// An error of the state folder.
     #[error(transparent)]
     State(#[from] StateError),
@@ -236,7 +232,7 @@ impl LoadError {
                 source.kind(),
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
             ),
-            LoadError::Refused(_) | LoadError::Location(_) => true,
+            LoadError::Refused(_) => true,
             LoadError::State(error) => matches!(
                 error,
                 StateError::Exists(_) | StateError::Missing(_) | StateError::Foreign { .. }

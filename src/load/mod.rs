@@ -22,11 +22,10 @@ use std::time::{Duration, Instant};
 
 use clfs_format::Compression;
 
-use crate::container::Container;
 use crate::container::azure::Timeouts;
 use crate::container::limit::Limiter;
-use crate::container::location::ContainerLocation;
 use crate::container::retry::RetryPolicy;
+use crate::container::{Container, ContainerLocation, Credential};
 use crate::events::{Event, Monitor};
 use crate::identity::Identity;
 use crate::identity::Seed;
@@ -64,6 +63,8 @@ pub struct LoadOptions {
     pub fstab: PathBuf,
     /// The container.
     pub container: ContainerLocation,
+    /// The credential for the container.
+    pub credential: Credential,
     /// Compression. Default: that of the transfer, or LZ4 for a new one.
     pub compression: Option<Compression>,
     /// Whether several names of one inode become one object. Default: as in the transfer, or false for a new one.
@@ -95,7 +96,7 @@ pub struct LoadOptions {
 }
 
 impl LoadOptions {
-    /// Returns the default options.
+    /// Returns the default options, without a credential, which a container in Azure needs.
     ///
     /// 64 threads list: with an NFS server that responds in a millisecond they examine 64,000 entries a
     /// second, about as many as the database can record. 64 threads read: at three calls a file that is
@@ -107,6 +108,7 @@ impl LoadOptions {
             source_identity: SourceIdentity::default(),
             fstab: PathBuf::from(FSTAB),
             container,
+            credential: Credential::None,
             compression: None,
             preserve_hardlinks: None,
             seed: None,

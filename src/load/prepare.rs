@@ -2,18 +2,16 @@
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use clfs_format::{Compression, FileType};
 
 use super::bounds::{Bounds, FOLDER_REQUESTS, FURTHER_BLOCKING};
 use super::{Load, LoadError, LoadOptions, Refusal};
+use crate::container::credential::sas::Permissions;
 use crate::container::limit::{Limited, Limiter};
 use crate::container::location::ContainerLocation;
 use crate::container::notice::{Notice, NoticeObserver};
 use crate::container::retry::Retrying;
-use crate::container::sas::Permissions;
-use crate::container::token::EXPIRY_NOTICE;
 use crate::container::{Container, ContainerError};
 use crate::entry::NewEntry;
 use crate::identity::{Identity, Seed};
@@ -45,10 +43,13 @@ pub fn prepare(
     if mode == Mode::New && !State::exists(&options.state) {
         check_parents(&options.state, Some(&options.container))?;
     }
-    prepare_limited(options, mode, |options, limiter, progress| {
-        warn_of_end(&options.container, &notices);
+    prepare_limited(options, mode, |options, expiry, limiter, progress| {
+        if let Some(expiry) = expiry {
+            notices(&expiry);
+        }
         limiter.set_notices(Arc::clone(&notices));
         let opened = options.container.open_with(
+            &options.credential,
             mode == Mode::New,
             Permissions::ALL,
             options.request_timeouts.clone(),
@@ -62,23 +63,6 @@ pub fn prepare(
             .with_stop(Arc::clone(&options.stop));
         Ok(Arc::new(patient))
     })
-}
-
-fn warn_of_end(container: &ContainerLocation, notices: &NoticeObserver) {
-    let ContainerLocation::Azure { sas, sas_file, .. } = container else {
-        return;
-    };
-    let now = SystemTime::now();
-    if let Some(at) = sas.expiry()
-        && let Ok(left) = at.duration_since(now)
-        && left < EXPIRY_NOTICE
-    {
-        notices(&Notice::TokenExpires {
-            at,
-            left,
-            file: sas_file.as_deref(),
-        });
-    }
 }
 
 /// [`prepare`] with another container than that of `options.container`, which is recorded in the state all
@@ -96,17 +80,18 @@ pub fn prepare_with(
     mode: Mode,
     open: impl FnOnce(&LoadOptions) -> Result<Arc<dyn Container>, ContainerError>,
 ) -> Result<Load, LoadError> {
-    prepare_limited(options, mode, |options, limiter, _| {
+    prepare_limited(options, mode, |options, _, limiter, _| {
         Ok(Arc::new(Limited::new(open(options)?, limiter)))
     })
 }
 
-/// `open` must apply the limiter to the container that it returns.
+/// `open` must apply the limiter to the container that it returns. It gets the notice about a credential that expires soon.
 fn prepare_limited(
     options: LoadOptions,
     mode: Mode,
     open: impl FnOnce(
         &LoadOptions,
+        Option<Notice<'_>>,
         Arc<Limiter>,
         &Progress,
     ) -> Result<Arc<dyn Container>, ContainerError>,
@@ -123,12 +108,10 @@ fn prepare_limited(
     };
     let source = match is_finished {
         true => real_path(&options.source),
-        false => check_places(&options.source, &options.state, Some(&options.container))?,
+        false => check_places(&options.source, &options.state, &options.container)?,
     };
-    if let ContainerLocation::Azure { sas, .. } = &options.container {
-        sas.check(SystemTime::now(), Permissions::ALL)
-            .map_err(Refusal::Token)?;
-    }
+    let expiry = options.credential.check(Permissions::ALL);
+    let expiry = expiry.map_err(Refusal::Token)?;
     match mode {
         Mode::New if State::exists(&options.state) => {
             return Err(StateError::Exists(options.state).into());
@@ -169,7 +152,7 @@ fn prepare_limited(
     ));
     let container = {
         let _inside = runtime.enter();
-        open(&options, Arc::clone(&limiter), &progress)?
+        open(&options, expiry, Arc::clone(&limiter), &progress)?
     };
     // An earlier version started the transfer.
     let mut inherited = false;
@@ -288,11 +271,11 @@ fn real_path(path: &Path) -> PathBuf {
 pub(crate) fn check_places(
     source: &Path,
     state: &Path,
-    container: Option<&ContainerLocation>,
+    container: &ContainerLocation,
 ) -> Result<PathBuf, Refusal> {
     let source = source_folder(source)?;
     check_overlap("the state folder", state, &source)?;
-    if let Some(ContainerLocation::Folder { path }) = container {
+    if let ContainerLocation::Folder { path } = container {
         check_overlap("the container's folder", path, &source)?;
         let (state, blobs) = (real_path(state), real_path(path));
         if state.starts_with(&blobs) || blobs.starts_with(&state) {

@@ -7,7 +7,7 @@ use clfs_format::{FormatError, ObjectId};
 use super::identity::Mismatch;
 use super::index::IndexError;
 use crate::container::ContainerError;
-use crate::container::sas::SasProblem;
+use crate::container::credential::sas::SasProblem;
 use crate::text::Escaped;
 
 /// Why something could not be read. Contains no secret.

@@ -209,7 +209,8 @@ mod tests {
 
     use super::*;
     use crate::container::memory::InMemory;
-    use crate::container::{Container, ListMarker, ListPage, PutBody};
+    use crate::container::wrapper::Wrapper;
+    use crate::container::{Container, PutBody};
     use crate::read::OpenOptions;
     use crate::read::index::ListingPlan;
 
@@ -222,14 +223,12 @@ mod tests {
     }
 
     #[async_trait]
-    impl Container for Failing {
-        fn location(&self) -> &str {
-            "failing"
+    impl Wrapper for Failing {
+        fn wrapped(&self) -> &dyn Container {
+            &self.inner
         }
-        async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
-            self.inner.put(name, content).await
-        }
-        async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
+
+        async fn on_get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
             let is_root = name.as_str() == root().name.to_string();
             self.root_reads.fetch_add(u32::from(is_root), Relaxed);
             if is_root && self.root_readable.load(Relaxed) {
@@ -237,17 +236,6 @@ mod tests {
             }
             let (kind, operation) = (ContainerErrorKind::Io, Operation::Get);
             Err(ContainerError::new(kind, operation, "failing").with_blob(name.as_str()))
-        }
-        async fn list(
-            &self,
-            prefix: &str,
-            from: Option<ListMarker>,
-            at_most: u32,
-        ) -> Result<ListPage, ContainerError> {
-            self.inner.list(prefix, from, at_most).await
-        }
-        async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
-            self.inner.delete(name).await
         }
     }
 

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 
 use clfs_format::{ObjectId, fnv1};
 use tokio::sync::Semaphore;
@@ -11,11 +10,10 @@ use tokio::sync::Semaphore;
 use super::index::{Index, Listed, ListingPlan, Offline};
 use super::{ReadError, blocking};
 use crate::container::azure::Timeouts;
-use crate::container::location::ContainerLocation;
+use crate::container::credential::sas::Permissions;
 use crate::container::notice::NoticeObserver;
 use crate::container::retry::{RetryPolicy, Retrying};
-use crate::container::sas::Permissions;
-use crate::container::{BlobName, Container};
+use crate::container::{BlobName, Container, ContainerLocation, Credential};
 use crate::stop::StopFlag;
 
 /// Concurrent requests: enough to saturate the network of a machine at the latency of object storage
@@ -35,6 +33,8 @@ const PAGES_OF_ONE_OBJECT: usize = 1000;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct OpenOptions {
+    /// The credential for the container.
+    pub credential: Credential,
     /// An index that is kept: it is used if it exists, and created if not.
     pub index: Option<PathBuf>,
     /// Folder for a temporary index; by default, the system's folder for temporary files.
@@ -75,7 +75,8 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens the container at `location`. Outages and changes of tokens are reported to `notices`.
+    /// Opens the container at `location`. Outages and changes of tokens are reported to `notices`, also,
+    /// with [`OpenOptions::whole`], a token that expires within a day.
     ///
     /// # Errors
     /// If the container or the index cannot be opened, or the token does not permit reading.
@@ -84,11 +85,14 @@ impl Reader {
         options: &OpenOptions,
         notices: NoticeObserver,
     ) -> Result<Self, ReadError> {
-        if let ContainerLocation::Azure { sas, .. } = location {
-            sas.check(SystemTime::now(), Permissions::READ)
-                .map_err(ReadError::Token)?;
+        let expiry = options.credential.check(Permissions::READ);
+        if let Some(notice) = expiry.map_err(ReadError::Token)?
+            && options.whole
+        {
+            notices(&notice);
         }
         let opened = location.open_with(
+            &options.credential,
             false,
             Permissions::READ,
             options.timeouts.clone(),

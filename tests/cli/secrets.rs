@@ -191,21 +191,20 @@ fn unreachable_hosts_do_not_show_the_signature() {
 
 #[test]
 fn debug_output_does_not_show_the_signature() {
-    use clfsload::container::ContainerLocation;
-    use clfsload::container::sas::SasToken;
+    use clfsload::container::credential::sas::SasToken;
+    use clfsload::container::{ContainerLocation, Credential};
     use clfsload::load::LoadOptions;
     // A panic prints at most the Debug output of values.
     let wire = Wire::new();
-    let sas = SasToken::parse(&wire.token).unwrap();
+    let credential = Credential::Sas {
+        token: SasToken::parse(&wire.token).unwrap(),
+        file: Some("/nowhere".into()),
+    };
     let endpoint = wire.server.endpoint();
-    let location =
-        ContainerLocation::parse(ACCOUNT, &wire.container, Some(sas), Some(&endpoint)).unwrap();
-    let container = location
-        .clone()
-        .with_sas_file("/nowhere".into())
-        .open(false)
-        .unwrap();
-    let options = LoadOptions::new("/state".into(), "/source".into(), location);
+    let location = ContainerLocation::azure(&endpoint, &wire.container).unwrap();
+    let container = location.open(&credential, false).unwrap();
+    let mut options = LoadOptions::new("/state".into(), "/source".into(), location);
+    options.credential = credential;
     for shown in [format!("{options:#?}"), format!("{container:#?}")] {
         assert!(shown.contains(&wire.container), "{shown}");
         assert_absent("a panic", shown.as_bytes(), &wire.token);

@@ -1,11 +1,13 @@
 //! Tokens that expire during a transfer.
 //! docs/reliability.md, "Tokens", names these tests.
 
+use std::io::Write;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use crate::support::azurite::{container_sas, container_sas_between};
-use crate::support::command::Ran;
+use crate::support::command::{Ran, clfsload};
 use crate::support::fault_proxy::{Fault, FaultProxy};
 use crate::support::wire::Wire;
 use clfsload::container::Operation;
@@ -174,21 +176,60 @@ fn a_rejected_token_pauses_the_transfer_with_azures_reason() {
     wire.assert_identical();
 }
 
+/// Runs a command with the token on its standard input.
+fn with_standard_input(mut command: Command, token: &str) -> Ran {
+    command.stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    // A refused command does not read it.
+    drop(pipe.write_all(token.as_bytes()));
+    drop(pipe);
+    child.wait_with_output().unwrap().into()
+}
+
 #[test]
 fn a_token_from_a_pipe_is_not_read_again() {
-    use std::io::Write;
     let wire = Wire::new();
     let proxy = wire.proxy(Box::new(|call| {
         (call.number == 60).then(azures_expiry_error)
     }));
-    let mut command = wire.without_token(
+    let command = wire.without_token(
         &proxy.endpoint(),
         &["--new", "--sas-token-file", "/dev/stdin"],
     );
-    let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
-    let mut pipe = child.stdin.take().unwrap();
-    pipe.write_all(wire.token.as_bytes()).unwrap();
-    drop(pipe);
-    let ran: Ran = child.wait_with_output().unwrap().into();
-    ran.refused(1, "run the same command with a new token");
+    with_standard_input(command, &wire.token).refused(1, "run the same command with a new token");
+}
+
+#[test]
+fn loads_and_reading_commands_find_tokens_alike() {
+    let wire = Wire::new();
+    let proxy = wire.proxy(Box::new(|_| None));
+    // A dash is standard input, also where a file is expected.
+    let options = ["--new", "--sas-token-file", "-"];
+    let command = wire.without_token(&proxy.endpoint(), &options);
+    let ran = with_standard_input(command, &wire.token).expect(0);
+    // The token is valid for an hour.
+    let warning = "the SAS token expires at ";
+    assert!(ran.stderr.contains(warning), "{ran:#?}");
+    let url = format!("{}/{}", proxy.endpoint(), wire.container);
+    let read = |command: &str, url: &str, dash: &[&str], environment: Option<&str>| {
+        let mut reader = clfsload();
+        reader.arg(command).arg(url).args(dash);
+        if let Some(token) = environment {
+            reader.env("AZURE_STORAGE_SAS_TOKEN", token);
+        }
+        with_standard_input(reader, &wire.token)
+    };
+    let dash = ["--sas-token-file", "-"];
+    let ran = read("verify", &url, &dash, Some("no token")).expect(0);
+    assert_eq!(ran.stderr.matches(warning).count(), 1, "{ran:#?}");
+    let in_url = format!("{url}?{}", wire.token);
+    // Only commands that read a complete container take long.
+    let ran = read("ls", &in_url, &[], Some("no token")).expect(0);
+    assert!(!ran.stderr.contains(warning), "{ran:#?}");
+    let missing = "give it with --sas-token-file or in AZURE_STORAGE_SAS_TOKEN";
+    read("verify", &url, &[], None).refused(2, missing);
+    let command = wire.without_token(&proxy.endpoint(), &[]);
+    with_standard_input(command, &wire.token).refused(2, missing);
 }

@@ -51,10 +51,7 @@ fn a_temporarily_unavailable_service_delays_the_load() {
     // Many requests failed repeatedly. One line reports the start of the outage, and one its end.
     let warnings = ran.stderr.lines().filter(|line| line.contains("could not"));
     assert_eq!(warnings.count(), 1, "{ran:#?}");
-    assert!(
-        ran.stderr.contains("retrying for up to 10 min 0 s"),
-        "{ran:#?}"
-    );
+    assert!(ran.stderr.contains("retrying for up to 10 min"), "{ran:#?}");
     let end = ran
         .stdout
         .lines()

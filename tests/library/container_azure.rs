@@ -6,8 +6,8 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::support::azurite::{ACCOUNT, Azurite, container_sas, container_sas_between};
-use clfsload::container::sas::{Permissions, SasProblem, SasToken};
+use crate::support::azurite::{Azurite, container_sas, container_sas_between};
+use clfsload::container::credential::sas::{Permissions, SasProblem, SasToken};
 use clfsload::container::{
     BlobName, Container, ContainerError, ContainerErrorKind, ContainerLocation, MAX_BLOB_BYTES,
     PutBody,
@@ -17,9 +17,9 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 fn open(server: &Azurite, container: &str, sas: &str) -> Arc<dyn Container> {
     let sas = SasToken::parse(sas).unwrap();
-    ContainerLocation::parse(ACCOUNT, container, Some(sas), Some(&server.endpoint()))
+    ContainerLocation::azure(&server.endpoint(), container)
         .unwrap()
-        .open(false)
+        .open(&sas.into(), false)
         .unwrap()
 }
 

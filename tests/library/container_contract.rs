@@ -6,12 +6,12 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::support::azurite::{ACCOUNT, Azurite, container_sas};
+use crate::support::azurite::{Azurite, container_sas};
 use bytes::Bytes;
 use clfs_format::{BlockId, FileType, Filehandle, FilehandleFields, ObjectName, ObjectType};
+use clfsload::container::credential::sas::SasToken;
 use clfsload::container::folder::Folder;
 use clfsload::container::memory::InMemory;
-use clfsload::container::sas::SasToken;
 use clfsload::container::{
     Availability, BlobEntry, BlobName, Container, ContainerErrorKind, ContainerLocation, ListPage,
     MAX_BLOB_BYTES, Operation, PutBody,
@@ -51,11 +51,10 @@ impl Subject {
         let name = Azurite::unused_name();
         server.create_container(&name);
         let sas = SasToken::parse(&container_sas(&name, "rwdl")).unwrap();
-        let location =
-            ContainerLocation::parse(ACCOUNT, &name, Some(sas), Some(&server.endpoint())).unwrap();
+        let location = ContainerLocation::azure(&server.endpoint(), &name).unwrap();
         let removing = Arc::clone(&server);
         Self {
-            container: location.open(false).unwrap(),
+            container: location.open(&sas.into(), false).unwrap(),
             remove: Box::new(move || removing.remove_container(&name)),
             _keep: Box::new(server),
         }

@@ -238,7 +238,7 @@ fn executable() -> String {
 
 /// Returns all blobs of a container.
 pub fn blobs(server: &Azurite, container: &str) -> std::collections::BTreeMap<String, Vec<u8>> {
-    use clfsload::container::sas::SasToken;
+    use clfsload::container::credential::sas::SasToken;
     use clfsload::container::{BlobName, ContainerLocation, MAX_BLOB_BYTES};
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -246,11 +246,10 @@ pub fn blobs(server: &Azurite, container: &str) -> std::collections::BTreeMap<St
         .unwrap();
     runtime.block_on(async {
         let sas = SasToken::parse(&container_sas(container, "rl")).unwrap();
-        let opened =
-            ContainerLocation::parse(ACCOUNT, container, Some(sas), Some(&server.endpoint()))
-                .unwrap()
-                .open(false)
-                .unwrap();
+        let opened = ContainerLocation::azure(&server.endpoint(), container)
+            .unwrap()
+            .open(&sas.into(), false)
+            .unwrap();
         let mut blobs = std::collections::BTreeMap::new();
         let mut from = None;
         loop {

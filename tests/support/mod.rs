@@ -4,6 +4,7 @@
 
 pub mod azurite;
 pub mod command;
+pub mod counting;
 pub mod fault_proxy;
 pub mod faulty_source;
 pub mod golden;

@@ -7,8 +7,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 
 use super::load::{LoadArguments, Target};
+use super::location_hints as hints;
 use super::{CommandLine, is_command};
-use crate::container::hints;
 use crate::state::State;
 
 const ORDER: &str = "the order of the arguments is STATE_DIR SOURCE ACCOUNT CONTAINER";

@@ -8,14 +8,14 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 use clfs_format::Compression;
 
+use super::address;
+use super::credential::{self, TokenArguments};
 use super::hint;
 use super::values::{
     gigabytes, name_of, one_of, parse_address, parse_rate, parse_size, parse_switch,
 };
 use crate::cli::Failure;
 use crate::cli::output::Format;
-use crate::cli::session::sas_token;
-use crate::container::location::ContainerLocation;
 use crate::events::Level;
 use crate::identity::Seed;
 use crate::load::LoadOptions;
@@ -95,7 +95,7 @@ pub(crate) struct LoadArguments {
     /// Start a new transfer. Without --new, resume the one in STATE_DIR
     #[arg(long, help_heading = "Transfer")]
     pub(crate) new: bool,
-    /// File whose only line is the SAS token
+    /// File whose only line is the SAS token, "-" for standard input
     ///
     /// Without it and without SAS_TOKEN, the token is read from AZURE_STORAGE_SAS_TOKEN. When the token expires
     /// during the load, the next one is read from the file.
@@ -376,43 +376,23 @@ impl LoadArguments {
         given.collect()
     }
 
-    /// The location of the container after the load, with the token that is in its file now: the first one may have
-    /// expired. A token from a pipe cannot be read again.
-    pub(crate) fn location_now(
-        &self,
-        before: ContainerLocation,
-    ) -> Result<ContainerLocation, Failure> {
-        match &self.sas_token_file {
-            Some(file) if file.is_file() => Ok(self.load_options()?.container),
-            _ => Ok(before),
-        }
-    }
-
     pub(crate) fn load_options(&self) -> Result<LoadOptions, Failure> {
         let target = self.target()?;
         // It would be created as a folder of that name in the current one.
         if let Some(hint) = hint::windows_path(target.state) {
             return Err(Failure::usage(hint));
         }
-        let folder = target.account.starts_with("file:");
-        let sas = match folder {
-            true => None,
-            false => sas_token(self.sas.as_deref(), self.sas_token_file.as_deref())?,
+        let endpoint = self.blob_endpoint.as_deref();
+        let container =
+            address::of_load(target.account, target.container, endpoint).map_err(Failure::usage)?;
+        let given = TokenArguments {
+            url: None,
+            argument: self.sas.as_deref(),
+            file: self.sas_token_file.as_deref(),
         };
-        let mut container = ContainerLocation::parse(
-            target.account,
-            target.container,
-            sas,
-            self.blob_endpoint.as_deref(),
-        )
-        .map_err(Failure::usage)?;
-        // A pipe can be read only once; only a file can provide the next token.
-        if let Some(file) = &self.sas_token_file
-            && file.is_file()
-        {
-            container = container.with_sas_file(file.clone());
-        }
+        let credential = credential::find(&container, &given)?;
         let mut options = LoadOptions::new(target.state.into(), target.source.into(), container);
+        options.credential = credential;
         options.compression = self.compression;
         options.preserve_hardlinks = self.preserve_hardlinks;
         options.seed = self.seed;

@@ -1,7 +1,10 @@
 //! The command line: its definition, values and hints.
 
+pub(crate) mod address;
+pub(crate) mod credential;
 mod hint;
 pub(crate) mod load;
+pub(crate) mod location_hints;
 pub(crate) mod values;
 pub(crate) mod version;
 
@@ -13,7 +16,7 @@ use clap::{CommandFactory, Parser};
 use super::Status;
 use super::commands::Command;
 use super::output::terminal::{Prefix, err, message};
-use crate::container::sas::redacted;
+use crate::container::credential::sas::redacted;
 
 pub(crate) use hint::for_load as hint_for_load;
 

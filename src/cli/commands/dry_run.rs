@@ -6,14 +6,15 @@ use std::path::Path;
 use clfs_format::{Compression, FileType};
 use serde_json::{Map, Value, json};
 
+use crate::cli::args::address;
 use crate::cli::args::load::{LoadArguments, Target};
 use crate::cli::output::human::{count, counted, rate, size, size_class, span};
 use crate::cli::output::summary::by_type;
 use crate::cli::output::terminal::out;
 use crate::cli::session::{raise_descriptor_limit, stop_on_signals};
 use crate::cli::{Failure, Status};
-use crate::container::location::{ContainerLocation, LocationError};
-use crate::container::sas::SasToken;
+use crate::container::ContainerLocation;
+use crate::container::credential::sas::SasToken;
 use crate::load::{LoadError, check_parents, check_places};
 use crate::state::{State, StateError, compression_name};
 use crate::survey::{Estimate, Finding, Large, Puts, Survey, SurveyOptions, Synthetic, survey};
@@ -68,30 +69,19 @@ fn checked(arguments: &LoadArguments) -> Result<&Path, Failure> {
     if arguments.new && State::exists(state) {
         return Err(LoadError::from(StateError::Exists(state.to_path_buf())).into());
     }
-    let location = location(arguments, target)?;
-    check_places(source, state, location.as_ref()).map_err(LoadError::from)?;
+    let endpoint = arguments.blob_endpoint.as_deref();
+    let location =
+        address::of_load(target.account, target.container, endpoint).map_err(Failure::usage)?;
+    // A dry run needs no token, but reports an error in one that is an argument.
+    let token = arguments.sas.as_deref().filter(|token| *token != "-");
+    if let (ContainerLocation::Azure { .. }, Some(token)) = (&location, token) {
+        SasToken::parse(token).map_err(Failure::usage)?;
+    }
+    check_places(source, state, &location).map_err(LoadError::from)?;
     if !State::exists(state) {
-        check_parents(state, location.as_ref()).map_err(LoadError::from)?;
+        check_parents(state, Some(&location)).map_err(LoadError::from)?;
     }
     Ok(source)
-}
-
-/// None for a container in Azure without a token: a dry run does not need one.
-fn location(
-    arguments: &LoadArguments,
-    target: Target<'_>,
-) -> Result<Option<ContainerLocation>, Failure> {
-    let sas = arguments.sas.as_deref().filter(|token| *token != "-");
-    let sas = match (target.account.starts_with("file:"), sas) {
-        (false, Some(token)) => Some(SasToken::parse(token).map_err(Failure::usage)?),
-        _ => None,
-    };
-    let endpoint = arguments.blob_endpoint.as_deref();
-    match ContainerLocation::parse(target.account, target.container, sas, endpoint) {
-        Ok(location) => Ok(Some(location)),
-        Err(LocationError::SasMissing(_)) => Ok(None),
-        Err(error) => Err(Failure::usage(error)),
-    }
 }
 
 /// Without `--bandwidth-limit`, the upload is shown at these rates, in Gbit/s.

@@ -17,9 +17,8 @@ use crate::cli::session::raise_descriptor_limit;
 use crate::cli::session::signals::on_signals;
 use crate::cli::{Failure, Status, lock};
 use crate::container::ContainerLocation;
+use crate::container::credential::sas::redacted;
 use crate::container::notice::Notice;
-use crate::container::retry::RetryPolicy;
-use crate::container::sas::redacted;
 use crate::events::{Event, Level, Monitor};
 use crate::load::{End, Load, LoadError, Mode, Summary, prepare};
 use crate::progress::Snapshot;
@@ -57,6 +56,7 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<Status, Failure> {
 fn load(arguments: &LoadArguments, reporter: &Arc<Reporter>) -> Result<Status, Failure> {
     let options = arguments.load_options()?;
     let (location, retry) = (options.container.clone(), options.retry.clone());
+    let credential = options.credential.clone();
     raise_descriptor_limit();
     let metrics = arguments.metrics_listen.map(metrics::listen).transpose()?;
     let mode = match arguments.new {
@@ -90,8 +90,15 @@ fn load(arguments: &LoadArguments, reporter: &Arc<Reporter>) -> Result<Status, F
         if !(arguments.verify && is_attachable(end)) {
             return Ok(status);
         }
-        let location = arguments.location_now(location)?;
-        let found = verify_loaded(&load, &location, retry, reporter, arguments.output)?;
+        let options = OpenOptions {
+            // The first token may have expired.
+            credential: credential.reread().map_err(Failure::usage)?,
+            whole: true,
+            retry,
+            stop: Arc::clone(load.stop()),
+            ..OpenOptions::default()
+        };
+        let found = verify_loaded(&load, &location, &options, reporter, arguments.output)?;
         let status = match found {
             Status::Done => status,
             worse => worse,
@@ -169,21 +176,15 @@ pub(crate) fn exit_status(end: End) -> Status {
 fn verify_loaded(
     load: &Load,
     location: &ContainerLocation,
-    retry: RetryPolicy,
+    options: &OpenOptions,
     reporter: &Arc<Reporter>,
     format: Format,
 ) -> Result<Status, Failure> {
-    let options = OpenOptions {
-        whole: true,
-        retry,
-        stop: Arc::clone(load.stop()),
-        ..OpenOptions::default()
-    };
     reporter.output.line("verifying the container");
     let notices = notices(reporter);
     load.runtime().block_on(async {
         let checked = async {
-            let reader = Arc::new(Reader::open(location, &options, notices).await?);
+            let reader = Arc::new(Reader::open(location, options, notices).await?);
             verify::check(&reader, &VerifyOptions::default(), format).await
         };
         tokio::select! {

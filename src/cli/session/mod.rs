@@ -3,7 +3,6 @@
 pub(crate) mod signals;
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -15,15 +14,13 @@ use tokio::runtime::Runtime;
 
 use signals::on_signals;
 
+use super::args::credential::{self, TokenArguments};
+use super::args::{address, location_hints as hints};
 use super::output::printer::Halt;
 use super::output::terminal::{Prefix, event_message, message};
 use super::{Failure, Status};
-use crate::container::address::ContainerAddress;
-use crate::container::hints;
-use crate::container::location::{ContainerLocation, LocationError};
+use crate::container::ContainerLocation;
 use crate::container::notice::Notice;
-use crate::container::sas::SasToken;
-use crate::container::token::read_token;
 use crate::events::Event;
 use crate::read::index::Offline;
 use crate::read::{OpenOptions, ReadError, Reader};
@@ -84,23 +81,13 @@ impl ContainerArguments {
     /// Opens the container. With `whole`, all its names are listed first, for commands that read most of it.
     pub(crate) fn open(&self, whole: bool) -> Result<Session, Failure> {
         raise_descriptor_limit();
-        let address = ContainerAddress::parse(&self.container).map_err(Failure::usage)?;
-        let token = match (address.needs_token(), &self.sas_token_file) {
-            (false, _) => None,
-            (true, Some(file)) if file.as_os_str() == "-" => sas_token(Some("-"), None)?,
-            (true, file) => sas_token(None, file.as_deref())?,
+        let (location, url) = address::of_argument(&self.container).map_err(Failure::usage)?;
+        let given = TokenArguments {
+            url,
+            argument: None,
+            file: self.sas_token_file.as_deref(),
         };
-        let mut location = address.locate(token).map_err(|error| match error {
-            LocationError::SasMissing(_) => Failure::usage(format!(
-                "{error}: give it with --sas-token-file, in AZURE_STORAGE_SAS_TOKEN, or after a '?' in the URL"
-            )),
-            error => Failure::usage(error),
-        })?;
-        if let Some(file) = &self.sas_token_file
-            && file.is_file()
-        {
-            location = location.with_sas_file(file.clone());
-        }
+        let credential = credential::find(&location, &given)?;
         if let ContainerLocation::Folder { path } = &location {
             check_folder(path, &self.container)?;
         }
@@ -111,6 +98,7 @@ impl ContainerArguments {
                 Failure::failed(format!("the threads could not be started: {error}"))
             })?;
         let mut options = OpenOptions {
+            credential,
             index: self.index.clone(),
             whole,
             ..OpenOptions::default()
@@ -180,33 +168,6 @@ fn check_folder(path: &Path, argument: &OsStr) -> Result<(), Failure> {
          https://ACCOUNT.blob.core.windows.net/CONTAINER",
         path.display()
     )))
-}
-
-/// The environment variable, which other Azure tools use too.
-const VARIABLE: &str = "AZURE_STORAGE_SAS_TOKEN";
-
-/// Returns the token of the command line ("-" for standard input), of the file, or of the environment: the first that
-/// is given.
-pub(crate) fn sas_token(
-    argument: Option<&str>,
-    file: Option<&Path>,
-) -> Result<Option<SasToken>, Failure> {
-    let token = match (argument, file) {
-        (Some("-"), _) => read_token(std::io::stdin())
-            .map_err(|error| Failure::usage(format!("the SAS token on standard input: {error}")))?,
-        (Some(token), _) => SasToken::parse(token).map_err(Failure::usage)?,
-        (None, Some(path)) => File::open(path)
-            .map_err(Into::into)
-            .and_then(read_token)
-            .map_err(|error| {
-                Failure::usage(format!("the SAS token file {}: {error}", path.display()))
-            })?,
-        (None, None) => match std::env::var(VARIABLE) {
-            Ok(token) => SasToken::parse(&token).map_err(Failure::usage)?,
-            Err(_) => return Ok(None),
-        },
-    };
-    Ok(Some(token))
 }
 
 /// Raises the soft limit of open files to the hard limit (getrlimit(2)). The soft limit is often 1,024 for the sake

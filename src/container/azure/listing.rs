@@ -7,7 +7,7 @@ use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use thiserror::Error;
 
-use super::super::sas::percent_decoded;
+use super::super::credential::sas::percent_decoded;
 use super::super::{Availability, BlobEntry, ListMarker, ListPage, Stamp};
 
 /// The max depth of nested elements; the service uses five or six.

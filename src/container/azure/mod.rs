@@ -21,8 +21,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use url::Url;
 
+use super::credential::TokenSource;
 use super::error::ErrorResponse;
-use super::token::TokenSource;
 use super::{
     BlobName, Container, ContainerError, ContainerErrorKind, ListMarker, ListPage, MAX_BLOB_BYTES,
     Operation, PutBody,
@@ -58,7 +58,7 @@ impl Default for Timeouts {
 
 /// A container in a storage account, accessed with a SAS token.
 #[derive(Debug)]
-pub struct Azure {
+pub(crate) struct Azure {
     location: String,
     transport: Transport,
 }
@@ -70,7 +70,7 @@ impl Azure {
     ///
     /// # Errors
     /// If the system's root certificates cannot be loaded, or the environment names a proxy that cannot be used.
-    pub fn new(
+    pub(crate) fn new(
         endpoint: &Url,
         container: &str,
         tokens: TokenSource,
@@ -99,11 +99,8 @@ impl Azure {
 
     fn error(&self, failure: CallFailure, call: &Call<'_>) -> ContainerError {
         let error = |kind| {
-            let error = ContainerError::new(kind, call.operation(), &*self.location);
-            match call.blob() {
-                Some(name) => error.with_blob(name.as_str()),
-                None => error,
-            }
+            ContainerError::new(kind, call.operation(), &*self.location)
+                .with_optional_blob(call.blob())
         };
         let CallFailure { reason, response } = failure;
         let error = match reason {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 
 use super::super::ContainerErrorKind;
-use super::super::sas::SasToken;
+use super::super::credential::sas::SasToken;
 use super::transport_error::Secrets;
 
 /// The header with the service's id of a request.

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri}
 use http_body_util::Full;
 use url::{Url, form_urlencoded};
 
-use super::super::sas::SasToken;
+use super::super::credential::sas::SasToken;
 use super::super::{BlobKind, BlobName, Operation, PutBody};
 
 /// The version of the REST interface.

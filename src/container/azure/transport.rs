@@ -15,9 +15,9 @@ use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 use url::Url;
 
+use super::super::credential::sas::SasToken;
+use super::super::credential::{Renewal, TokenSource};
 use super::super::error::ErrorResponse;
-use super::super::sas::SasToken;
-use super::super::token::{Renewal, TokenSource};
 use super::super::{ContainerErrorKind, NetworkFailure};
 use super::Timeouts;
 use super::bodies::{BodyBudget, BodyShare};

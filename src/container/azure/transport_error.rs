@@ -8,7 +8,7 @@ use rustls::AlertDescription;
 use url::form_urlencoded;
 
 use super::super::NetworkFailure;
-use super::super::sas::SasToken;
+use super::super::credential::sas::SasToken;
 use super::connect::TunnelError;
 
 /// A failed connection to the service. Its text contains no signature.

@@ -61,7 +61,7 @@ async fn many_failing_calls_are_reported_as_one_outage() {
     }
     assert!(
         last.1
-            .ends_with("64 requests were retried, with 1600 failed attempts in total"),
+            .ends_with("64 requests were retried, with 1,600 failed attempts in total"),
         "{last:?}"
     );
 }

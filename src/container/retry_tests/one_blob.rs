@@ -30,18 +30,17 @@ impl Picky {
 }
 
 #[async_trait]
-impl Container for Picky {
-    fn location(&self) -> &str {
-        "picky"
+impl Wrapper for Picky {
+    fn wrapped(&self) -> &dyn Container {
+        &self.inner
     }
-    async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
-        self.inner.put(name, content).await
-    }
-    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
+
+    async fn on_get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
         self.check(Operation::Get, name.as_str())?;
         self.inner.get(name, at_most).await
     }
-    async fn list(
+
+    async fn on_list(
         &self,
         prefix: &str,
         from: Option<ListMarker>,
@@ -49,9 +48,6 @@ impl Container for Picky {
     ) -> Result<ListPage, ContainerError> {
         self.check(Operation::List, prefix)?;
         self.inner.list(prefix, from, at_most).await
-    }
-    async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
-        self.inner.delete(name).await
     }
 }
 

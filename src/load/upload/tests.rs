@@ -10,41 +10,24 @@ use bytes::Bytes;
 use super::*;
 use crate::container::limit::{Concurrency, Limited, MAX_REQUESTS};
 use crate::container::memory::InMemory;
-use crate::container::{ListMarker, ListPage};
+use crate::container::wrapper::Wrapper;
 
 /// Accepts objects whose name begins with `A`, and panics for others.
 #[derive(Debug)]
 struct Panicking(InMemory);
 
 #[async_trait]
-impl Container for Panicking {
-    fn location(&self) -> &str {
-        self.0.location()
+impl Wrapper for Panicking {
+    fn wrapped(&self) -> &dyn Container {
+        &self.0
     }
 
-    async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
+    async fn on_put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
         assert!(
             name.as_str().starts_with('A'),
             "a panic that the test wants"
         );
         self.0.put(name, content).await
-    }
-
-    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
-        self.0.get(name, at_most).await
-    }
-
-    async fn list(
-        &self,
-        prefix: &str,
-        from: Option<ListMarker>,
-        at_most: u32,
-    ) -> Result<ListPage, ContainerError> {
-        self.0.list(prefix, from, at_most).await
-    }
-
-    async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
-        self.0.delete(name).await
     }
 }
 
@@ -127,35 +110,18 @@ struct FailsOnce {
 }
 
 #[async_trait]
-impl Container for FailsOnce {
-    fn location(&self) -> &str {
-        self.inner.location()
+impl Wrapper for FailsOnce {
+    fn wrapped(&self) -> &dyn Container {
+        &self.inner
     }
 
-    async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
+    async fn on_put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
         if self.puts.fetch_add(1, Ordering::SeqCst) > 0 {
             return self.inner.put(name, content).await;
         }
         let gone = InMemory::new();
         gone.remove_container();
         gone.put(name, content).await
-    }
-
-    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
-        self.inner.get(name, at_most).await
-    }
-
-    async fn list(
-        &self,
-        prefix: &str,
-        from: Option<ListMarker>,
-        at_most: u32,
-    ) -> Result<ListPage, ContainerError> {
-        self.inner.list(prefix, from, at_most).await
-    }
-
-    async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
-        self.inner.delete(name).await
     }
 }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use clfsload::container::location::ContainerLocation;
 use clfsload::container::memory::InMemory;
-use clfsload::container::{BlobName, Container, ContainerError, ListMarker, ListPage, PutBody};
+use clfsload::container::wrapper::Wrapper;
+use clfsload::container::{BlobName, Container, ContainerError};
 use clfsload::events::Silent;
 use clfsload::load::{End, LoadError, LoadOptions, Mode, prepare_with};
 use clfsload::state::Counter;
@@ -24,29 +24,12 @@ struct SlowToDelete {
 }
 
 #[async_trait]
-impl Container for SlowToDelete {
-    fn location(&self) -> &str {
-        self.inner.location()
+impl Wrapper for SlowToDelete {
+    fn wrapped(&self) -> &dyn Container {
+        &self.inner
     }
 
-    async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
-        self.inner.put(name, content).await
-    }
-
-    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
-        self.inner.get(name, at_most).await
-    }
-
-    async fn list(
-        &self,
-        prefix: &str,
-        from: Option<ListMarker>,
-        at_most: u32,
-    ) -> Result<ListPage, ContainerError> {
-        self.inner.list(prefix, from, at_most).await
-    }
-
-    async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
+    async fn on_delete(&self, name: &BlobName) -> Result<(), ContainerError> {
         drop(self.deletions.acquire().await);
         self.inner.delete(name).await
     }

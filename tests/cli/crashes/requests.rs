@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clfsload::container::counting::Counting;
 use clfsload::container::location::ContainerLocation;
 use clfsload::container::memory::InMemory;
 use clfsload::container::{BlobName, Container};
@@ -17,6 +16,7 @@ use clfsload::load::{End, Load, LoadError, LoadOptions, Mode, prepare_with};
 use super::transfer::Undisturbed;
 use super::wrapper::EndsAfter;
 use crate::support::command::{SEED, assert_same};
+use crate::support::counting::Counting;
 
 type Memory = Counting<InMemory>;
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use clfsload::container::memory::InMemory;
-use clfsload::container::{BlobName, Container, ContainerError, ListMarker, ListPage, PutBody};
+use clfsload::container::wrapper::Wrapper;
+use clfsload::container::{BlobName, Container, ContainerError, PutBody};
 
 /// Passes a number of uploads through. The next upload is stored, but its response is lost. All later requests fail.
 #[derive(Debug)]
@@ -30,12 +30,12 @@ impl<C> EndsAfter<C> {
 }
 
 #[async_trait]
-impl<C: Container> Container for EndsAfter<C> {
-    fn location(&self) -> &str {
-        self.inner.location()
+impl<C: Container> Wrapper for EndsAfter<C> {
+    fn wrapped(&self) -> &dyn Container {
+        &self.inner
     }
 
-    async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
+    async fn on_put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
         let take = |left: u64| left.checked_sub(1);
         match self
             .left
@@ -48,22 +48,5 @@ impl<C: Container> Container for EndsAfter<C> {
             Ok(_) => self.inner.put(name, content).await,
             Err(_) => self.failing.put(name, content).await,
         }
-    }
-
-    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
-        self.inner.get(name, at_most).await
-    }
-
-    async fn list(
-        &self,
-        prefix: &str,
-        from: Option<ListMarker>,
-        at_most: u32,
-    ) -> Result<ListPage, ContainerError> {
-        self.inner.list(prefix, from, at_most).await
-    }
-
-    async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
-        self.inner.delete(name).await
     }
 }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use clfs_format::{FileType, Filehandle};
-use clfsload::container::counting::Counting;
 use clfsload::container::memory::InMemory;
 use clfsload::container::{BlobName, Container, PutBody};
 use clfsload::extract::{
@@ -15,6 +14,7 @@ use clfsload::read::index::ListingPlan;
 use clfsload::read::{OpenOptions, Reader, TreePath};
 use clfsload::stop::StopFlag;
 
+use crate::support::counting::Counting;
 use crate::support::synthetic::{Builder, Directory};
 
 pub(crate) type Counted = Arc<Counting<InMemory>>;

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clfs_format::{FileType, Filehandle};
-use clfsload::container::counting::Counting;
 use clfsload::container::folder::Folder;
 use clfsload::read::TreePath;
 
 use super::fixture::{Counted, Place, blob_of, changed, container, entity, file, segments_of};
+use crate::support::counting::Counting;
 use crate::support::synthetic::Builder;
 
 struct Sample {

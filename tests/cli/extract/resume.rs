@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use clfsload::container::memory::InMemory;
-use clfsload::container::{BlobName, Container, ContainerError, ListMarker, ListPage, PutBody};
+use clfsload::container::wrapper::Wrapper;
+use clfsload::container::{BlobName, Container, ContainerError};
 use clfsload::extract::ExtractError;
 use clfsload::stop::StopFlag;
 
@@ -103,16 +104,12 @@ impl Interrupted {
 }
 
 #[async_trait]
-impl Container for Interrupted {
-    fn location(&self) -> &str {
-        "interrupted"
+impl Wrapper for Interrupted {
+    fn wrapped(&self) -> &dyn Container {
+        &self.inner
     }
 
-    async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
-        self.inner.put(name, content).await
-    }
-
-    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
+    async fn on_get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
         if self.gets.fetch_add(1, SeqCst) >= self.at {
             match &self.then {
                 Then::Fail => return self.failing.get(name, at_most).await,
@@ -120,19 +117,6 @@ impl Container for Interrupted {
             }
         }
         self.inner.get(name, at_most).await
-    }
-
-    async fn list(
-        &self,
-        prefix: &str,
-        from: Option<ListMarker>,
-        at_most: u32,
-    ) -> Result<ListPage, ContainerError> {
-        self.inner.list(prefix, from, at_most).await
-    }
-
-    async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
-        self.inner.delete(name).await
     }
 }
 

@@ -46,7 +46,7 @@ fn the_unit_starts_a_load_and_resumes_it() {
             .args([&state, &scratch.path("credentials")])
             .env("SOURCE", scratch.source())
             .env("ACCOUNT", account)
-            .env("CONTAINER", "c")
+            .env("CONTAINER", "container")
             .env("OPTIONS", "--preserve-hardlinks 1");
         Ran::from(command.output().unwrap())
     };

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use clfs_format::{FileType, Filehandle, ObjectId, ObjectName, ObjectType};
 use clfsload::container::folder::Folder;
 use clfsload::container::location::ContainerLocation;
 use clfsload::container::memory::InMemory;
+use clfsload::container::wrapper::Wrapper;
 use clfsload::container::{BlobName, Container, ContainerError, ListMarker, ListPage, PutBody};
 use clfsload::load::{LoadOptions, Mode, prepare_with};
 use clfsload::read::index::ListingPlan;
@@ -22,26 +22,18 @@ use crate::support::synthetic::Builder;
 struct ShortPages(InMemory);
 
 #[async_trait]
-impl Container for ShortPages {
-    fn location(&self) -> &str {
-        self.0.location()
+impl Wrapper for ShortPages {
+    fn wrapped(&self) -> &dyn Container {
+        &self.0
     }
-    async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
-        self.0.put(name, content).await
-    }
-    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
-        self.0.get(name, at_most).await
-    }
-    async fn list(
+
+    async fn on_list(
         &self,
         prefix: &str,
         from: Option<ListMarker>,
         _at_most: u32,
     ) -> Result<ListPage, ContainerError> {
         self.0.list(prefix, from, 1).await
-    }
-    async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
-        self.0.delete(name).await
     }
 }
 
@@ -74,17 +66,12 @@ fn the_highest_version_is_used_from_any_page() {
 struct SamePage(InMemory);
 
 #[async_trait]
-impl Container for SamePage {
-    fn location(&self) -> &str {
-        self.0.location()
+impl Wrapper for SamePage {
+    fn wrapped(&self) -> &dyn Container {
+        &self.0
     }
-    async fn put(&self, name: &BlobName, content: PutBody) -> Result<(), ContainerError> {
-        self.0.put(name, content).await
-    }
-    async fn get(&self, name: &BlobName, at_most: u64) -> Result<Bytes, ContainerError> {
-        self.0.get(name, at_most).await
-    }
-    async fn list(
+
+    async fn on_list(
         &self,
         _prefix: &str,
         _from: Option<ListMarker>,
@@ -95,9 +82,6 @@ impl Container for SamePage {
             blobs: Vec::new(),
             ..page
         })
-    }
-    async fn delete(&self, name: &BlobName) -> Result<(), ContainerError> {
-        self.0.delete(name).await
     }
 }
 

@@ -4,11 +4,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use clfsload::container::counting::Counting;
 use clfsload::container::memory::InMemory;
 use clfsload::container::{BlobName, Container, PutBody};
 use clfsload::read::index::ListingPlan;
 use clfsload::read::{OpenOptions, ReadError, Reader};
+
+use crate::support::counting::Counting;
 
 pub(crate) type Counted = Arc<Counting<InMemory>>;
 

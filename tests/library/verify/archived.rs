@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use clfsload::container::counting::Counting;
 use clfsload::container::memory::InMemory;
 use clfsload::container::{BlobName, Container, PutBody};
 use clfsload::read::index::{ListingPlan, Offline};
 use clfsload::read::{OpenOptions, Reader};
 use clfsload::verify::{Depth, Finding, Rule, Severity, VerifyOptions, verify};
 
+use crate::support::counting::Counting;
 use crate::support::kinds::Kinds;
 
 /// Returns the findings with one archived blob, and the number of requests for that blob.

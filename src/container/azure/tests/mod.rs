@@ -5,11 +5,12 @@ mod responses;
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::*;
 use crate::container::NetworkFailure;
-use crate::container::sas::SasToken;
+use crate::container::credential::sas::{Permissions, SasToken};
 
 /// Base64 with characters that are escaped in a URL.
 const SIGNATURE: &str = "Zm9v+YmFy/c2VjcmV0cw==";
@@ -31,9 +32,14 @@ fn container(endpoint: &str) -> Azure {
 }
 
 fn with_timeouts(endpoint: &str, timeouts: Timeouts) -> Azure {
-    let sas = SasToken::parse(&format!("sr=c&sp=rwdl&sig={SIGNATURE_IN_URL}")).unwrap();
     let endpoint = Url::parse(endpoint).unwrap();
-    Azure::new(&endpoint, "data", TokenSource::fixed(sas), timeouts).unwrap()
+    Azure::new(&endpoint, "data", signed(SIGNATURE_IN_URL), timeouts).unwrap()
+}
+
+/// Returns a token with that signature.
+fn signed(signature: &str) -> TokenSource {
+    let sas = SasToken::parse(&format!("sr=c&sp=rwdl&sig={signature}")).unwrap();
+    TokenSource::new(sas, None, Permissions::ALL, Arc::new(|_| ()))
 }
 
 fn name() -> BlobName {
@@ -251,9 +257,9 @@ async fn the_complete_token_is_sent_once() {
 #[tokio::test]
 async fn a_request_that_cannot_be_built_is_not_retried() {
     // The max length of a URI is 64 KiB.
-    let sas = SasToken::parse(&format!("sr=c&sp=rwdl&sig={}", "A".repeat(70_000))).unwrap();
+    let tokens = signed(&"A".repeat(70_000));
     let endpoint = Url::parse("http://127.0.0.1:1/account").unwrap();
-    let subject = Azure::new(&endpoint, "data", TokenSource::fixed(sas), timeouts()).unwrap();
+    let subject = Azure::new(&endpoint, "data", tokens, timeouts()).unwrap();
     let error = subject.get(&name(), MAX).await.unwrap_err();
     assert_eq!(error.kind(), &ContainerErrorKind::Protocol, "{error}");
     assert!(!error.is_transient());

@@ -1,7 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use crate::container::notice::NoticeObserver;
 
 /// Returns a token that expires in `expires_in` seconds.
 fn token(signature: &str, expires_in: u64) -> String {
@@ -15,14 +14,6 @@ fn parsed(text: &str) -> SasToken {
 }
 
 type Notices = Arc<Mutex<Vec<String>>>;
-
-fn observed(source: TokenSource) -> (TokenSource, Notices) {
-    let notices = Notices::default();
-    let seen = Arc::clone(&notices);
-    let observer: NoticeObserver =
-        Arc::new(move |notice| seen.lock().unwrap().push(notice.to_string()));
-    (source.with_notices(observer), notices)
-}
 
 struct Scene {
     source: TokenSource,
@@ -39,7 +30,12 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
         std::fs::write(&file, first).unwrap();
-        let (source, notices) = observed(TokenSource::from_file(parsed(first), file, needed));
+        let notices = Notices::default();
+        let seen = Arc::clone(&notices);
+        let observer = Arc::new(move |notice: &Notice<'_>| {
+            seen.lock().unwrap().push(notice.to_string());
+        });
+        let source = TokenSource::new(parsed(first), Some(file), needed, observer);
         // As if the token had been valid for longer at the start.
         source.state().is_reported = false;
         Self {
@@ -119,7 +115,8 @@ async fn unusable_tokens_are_reported() {
     std::fs::remove_file(scene.folder.path().join("token")).unwrap();
     let advice = advice_of(scene.source.after_rejection(&used).await);
     assert!(advice.contains("cannot be read"), "{advice}");
-    let fixed = TokenSource::fixed(parsed(&token("one", 3600)));
+    let one = parsed(&token("one", 3600));
+    let fixed = TokenSource::new(one, None, Permissions::ALL, Arc::new(|_| ()));
     let advice = advice_of(fixed.after_rejection(&fixed.current().await).await);
     assert_eq!(advice, "run the same command with a new token");
 }

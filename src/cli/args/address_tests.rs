@@ -2,12 +2,8 @@
 
 use super::*;
 
-fn sas() -> SasToken {
-    SasToken::parse("sr=c&sp=rwdl&sig=sEcReT").unwrap()
-}
-
-fn parse(account: &str, container: &str) -> Result<ContainerLocation, LocationError> {
-    ContainerLocation::parse(account, container, Some(sas()), None)
+fn parse(account: &str, container: &str) -> Result<ContainerLocation, AddressError> {
+    of_load(account, container, None)
 }
 
 fn identity(account: &str, container: &str) -> String {
@@ -26,19 +22,16 @@ fn an_account_is_a_name_or_a_url() {
         identity("http://127.0.0.1:10000/devstoreaccount1", "data"),
         "http://127.0.0.1:10000/devstoreaccount1/data"
     );
-    let ContainerLocation::Azure { account, .. } =
-        parse("http://[::1]:1/devstoreaccount1/", "data").unwrap()
-    else {
-        panic!("not Azure");
-    };
-    assert_eq!(account, "devstoreaccount1");
+    assert_eq!(
+        identity("http://[::1]:1/devstoreaccount1/", "data"),
+        "http://[::1]:1/devstoreaccount1/data"
+    );
 }
 
 #[test]
 fn an_endpoint_replaces_the_public_cloud() {
     let with = |account, endpoint| {
-        ContainerLocation::parse(account, "data", Some(sas()), Some(endpoint))
-            .map(|location| location.identity())
+        of_load(account, "data", Some(endpoint)).map(|location| location.identity())
     };
     assert_eq!(
         with("abc", "https://abc.privatelink.example.com").unwrap(),
@@ -50,7 +43,7 @@ fn an_endpoint_replaces_the_public_cloud() {
     );
     assert_eq!(
         with("file:///tmp", "https://a.example"),
-        Err(LocationError::EndpointForFolder)
+        Err(AddressError::EndpointForFolder)
     );
 }
 
@@ -76,39 +69,11 @@ fn other_accounts_are_rejected_without_showing_the_token() {
             assert!(!shown.contains("sEcReT"), "{shown}");
         }
     }
-    let none = ContainerLocation::parse("abc", "data", None, None);
-    assert_eq!(none, Err(LocationError::SasMissing("abc".into())));
-}
-
-#[test]
-fn container_names_follow_azures_rules() {
-    for name in ["abc", "a-b-c", "123", &"x".repeat(63)] {
-        assert!(parse("abc", name).is_ok(), "{name}");
-    }
-    for name in [
-        "",
-        "ab",
-        &"x".repeat(64),
-        "Abc",
-        "-ab",
-        "ab-",
-        "a--b",
-        "$root",
-        "$web",
-        "a.b",
-        "a/b",
-        "a_b",
-    ] {
-        assert_eq!(
-            parse("abc", name),
-            Err(LocationError::Container(name.into()))
-        );
-    }
 }
 
 #[test]
 fn a_folder_is_a_file_url() {
-    let folder = |account, container| ContainerLocation::parse(account, container, None, None);
+    let folder = parse;
     assert_eq!(
         folder("file:///srv/my%20disk", "Data.1").unwrap(),
         ContainerLocation::Folder {
@@ -122,7 +87,7 @@ fn a_folder_is_a_file_url() {
     for name in ["", ".", "..", ".hidden", "a/b", "a\0b"] {
         assert_eq!(
             folder("file:///srv", name),
-            Err(LocationError::FolderName(name.into()))
+            Err(AddressError::FolderName(name.into()))
         );
     }
     for url in [
@@ -132,20 +97,54 @@ fn a_folder_is_a_file_url() {
         "file:///srv#x",
     ] {
         assert!(
-            matches!(folder(url, "a"), Err(LocationError::FolderUrl(_))),
+            matches!(folder(url, "a"), Err(AddressError::FolderUrl(_))),
             "{url}"
         );
     }
 }
 
+const SAS: &str = "sv=2024-11-04&sp=rl&sr=c&se=2030-01-01T00:00:00Z&sig=c2VjcmV0";
+
+fn identity_of(argument: &str) -> String {
+    of_argument(argument.as_ref()).unwrap().0.identity()
+}
+
 #[test]
-fn no_format_of_a_location_shows_the_signature() {
-    let location = parse("abc", "data").unwrap();
-    for shown in [
-        format!("{location}"),
-        format!("{location:?}"),
-        location.identity(),
+fn urls_and_paths_are_addresses() {
+    let public = "https://account1.blob.core.windows.net/data";
+    assert_eq!(identity_of(public), public);
+    assert_eq!(identity_of(&format!("{public}/?{SAS}")), public);
+    let emulator = "http://127.0.0.1:10000/devstoreaccount1/data";
+    assert_eq!(identity_of(emulator), emulator);
+    assert_eq!(identity_of("file:///a/b%20c"), "file:///a/b c");
+    assert_eq!(identity_of("/a/b?c"), "file:///a/b?c");
+    let here = std::env::current_dir().unwrap();
+    assert_eq!(identity_of("a"), format!("file://{}/a", here.display()));
+    assert_eq!(identity_of("src/../src"), identity_of("./src"));
+    assert_eq!(identity_of("src"), format!("file://{}/src", here.display()));
+}
+
+#[test]
+fn the_token_in_the_url_is_not_in_the_location() {
+    let argument = format!("https://account1.blob.core.windows.net/data?{SAS}");
+    let (location, query) = of_argument(argument.as_ref()).unwrap();
+    assert_eq!(query, Some(SAS));
+    assert!(!format!("{location:?}").contains("c2VjcmV0"));
+}
+
+#[test]
+fn other_urls_are_rejected_without_showing_the_token() {
+    for argument in [
+        "https://account1.blob.core.windows.net",
+        "https://account1.blob.core.windows.net/?sig=c2VjcmV0",
+        "https://account1.blob.core.windows.net/data#x",
+        "file://host/x",
+        "file:///a?b",
     ] {
-        assert!(!shown.contains("sEcReT"), "{shown}");
+        let error = match of_argument(argument.as_ref()) {
+            Err(error) => error.to_string(),
+            Ok(address) => panic!("{argument} is {address:?}"),
+        };
+        assert!(!error.contains("c2VjcmV0"), "{error}");
     }
 }

@@ -2,6 +2,8 @@
 
 use url::{Host, Url};
 
+use crate::container::location::{LocationError, is_container_name};
+
 /// A part of the names of Azure's blob hosts in every cloud: `ACCOUNT.blob.core.…`.
 const BLOB_HOST: &str = ".blob.";
 
@@ -9,7 +11,7 @@ const TOKEN: &str = "give the token (the part after '?') with --sas-token-file o
 
 /// Returns the arguments to give instead of a container's URL, with or without scheme and token, in the place of an
 /// account.
-pub(crate) fn container_url(argument: &str) -> Option<String> {
+pub(in crate::cli) fn container_url(argument: &str) -> Option<String> {
     let (bare, token) = match argument.split_once('?') {
         Some((bare, _)) => (bare, true),
         None => (argument, false),
@@ -50,7 +52,7 @@ pub(super) fn account(argument: &str) -> String {
         );
     }
     let lower = argument.to_ascii_lowercase();
-    if lower != argument && super::location::is_account_name(&lower) {
+    if lower != argument && is_account_name(&lower) {
         return format!("account names are in lower case: {lower}");
     }
     if argument.contains('.') && !argument.contains('/') {
@@ -61,16 +63,25 @@ pub(super) fn account(argument: &str) -> String {
     "give its name (3 to 24 lower-case letters and digits), its URL (https://NAME.blob.core.windows.net), or file:///PATH for a folder".to_owned()
 }
 
-/// Returns a hint about an argument that violates Azure's rules for the names of containers.
-pub(super) fn container(argument: &str) -> Option<String> {
+/// Returns whether this may be the name of an account.
+pub(super) fn is_account_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (3..=24).contains(&name.len()) && name.chars().all(allowed)
+}
+
+/// Returns the end of the message about a location that is not valid; empty without a hint.
+pub(super) fn location(error: &LocationError) -> String {
+    let LocationError::Container(argument) = error else {
+        return String::new();
+    };
     if argument.contains('=') {
-        return Some(
-            "this looks like the SAS token, which follows the container's name".to_owned(),
-        );
+        return "; this looks like the SAS token, which follows the container's name".to_owned();
     }
     let name = argument.to_ascii_lowercase().replace(['_', '.', ' '], "-");
-    let fits = name != argument && super::location::is_container_name(&name);
-    fits.then(|| format!("for example {name:?}"))
+    match name != *argument && is_container_name(&name) {
+        true => format!("; for example {name:?}"),
+        false => String::new(),
+    }
 }
 
 /// Returns a hint about a `file:` URL that is not of the form `file:///PATH`.
@@ -92,7 +103,7 @@ pub(super) fn folder_url(url: &str) -> String {
 }
 
 /// Returns a hint about a Windows path: `C:\data`, `\\server\share`.
-pub(crate) fn windows_path(path: &str) -> Option<String> {
+pub(in crate::cli) fn windows_path(path: &str) -> Option<String> {
     let drive = match path.as_bytes() {
         [b'\\', b'\\', ..] => None,
         [letter, b':', b'\\' | b'/', ..] if letter.is_ascii_alphabetic() => {
@@ -114,7 +125,7 @@ pub(crate) fn windows_path(path: &str) -> Option<String> {
 }
 
 /// Returns the URL that is meant by an argument such as `ACCOUNT.blob.core.windows.net/CONTAINER`, which has no scheme.
-pub(crate) fn url_without_scheme(argument: &str) -> Option<String> {
+pub(in crate::cli) fn url_without_scheme(argument: &str) -> Option<String> {
     let bare = argument.split('?').next().unwrap_or_default();
     let host = bare.split('/').next().unwrap_or_default();
     (host.contains(BLOB_HOST) && !bare.contains(':')).then(|| format!("https://{bare}"))

@@ -90,28 +90,29 @@ impl Permissions {
         delete: false,
         list: true,
     };
-}
 
-/// Formats the permissions as in `read and list (rl)`.
-impl fmt::Display for Permissions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let granted = [
+    /// Returns the names and letters of these permissions.
+    fn names(self) -> impl Iterator<Item = (&'static str, char)> {
+        let all = [
             (self.read, "read", 'r'),
             (self.write, "write", 'w'),
             (self.delete, "delete", 'd'),
             (self.list, "list", 'l'),
         ];
-        let granted: Vec<_> = granted.iter().filter(|(granted, ..)| *granted).collect();
-        let letters: String = granted.iter().map(|(.., letter)| letter).collect();
-        for (number, (_, name, _)) in granted.iter().enumerate() {
-            let before = match number {
-                0 => "",
-                last if last + 1 == granted.len() => " and ",
-                _ => ", ",
-            };
-            write!(f, "{before}{name}")?;
+        all.into_iter()
+            .filter_map(|(is_set, name, letter)| is_set.then_some((name, letter)))
+    }
+}
+
+/// Formats the permissions as in `read and list (rl)`.
+impl fmt::Display for Permissions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (names, letters): (Vec<&str>, String) = self.names().unzip();
+        match names.split_last() {
+            Some((last, [])) => write!(f, "{last} ({letters})"),
+            Some((last, before)) => write!(f, "{} and {last} ({letters})", before.join(", ")),
+            None => Ok(()),
         }
-        write!(f, " ({letters})")
     }
 }
 
@@ -306,23 +307,17 @@ impl fmt::Debug for SasToken {
 }
 
 fn missing(granted: &str, needed: Permissions) -> String {
-    let wanted = [
-        (needed.read, 'r', "read (r)"),
-        (needed.write, 'w', "write (w)"),
-        (needed.delete, 'd', "delete (d)"),
-        (needed.list, 'l', "list (l)"),
-    ];
-    let names: Vec<&str> = wanted
-        .into_iter()
-        .filter(|&(needed, letter, _)| needed && !granted.contains(letter))
-        .map(|(_, _, name)| name)
+    let names: Vec<String> = needed
+        .names()
+        .filter(|&(_, letter)| !granted.contains(letter))
+        .map(|(name, letter)| format!("{name} ({letter})"))
         .collect();
     names.join(", ")
 }
 
 /// Decodes percent-encoded UTF-8. A `+` stays: portals issue signatures whose Base64 `+` may be escaped or not, and that
 /// contain no spaces.
-pub(super) fn percent_decoded(text: &str) -> Option<String> {
+pub(in crate::container) fn percent_decoded(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

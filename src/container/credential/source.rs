@@ -3,64 +3,32 @@
 //! Transfers take days, and tokens are valid for hours. If the token is from a file, the file is read again shortly before
 //! the token expires and whenever the service rejects it.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use thiserror::Error;
 use tokio::time::Instant;
 
-use super::notice::{Notice, NoticeObserver};
-use super::sas::{InvalidSas, Permissions, SasProblem, SasToken};
-
-/// A token that expires within this time is reported when a transfer starts.
-pub const EXPIRY_NOTICE: Duration = Duration::from_secs(24 * 3600);
+use super::sas::{Permissions, SasToken};
+use super::{TokenProblem, read_token_file};
+use crate::container::notice::{Notice, NoticeObserver};
 
 /// The file is read for a new token if the current one expires within this time.
-pub const RENEWAL_WINDOW: Duration = Duration::from_secs(5 * 60);
+const RENEWAL_WINDOW: Duration = Duration::from_secs(5 * 60);
 
 /// The min time between two such reads of the file.
 const READ_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The max length of a token file, far more than any token has.
-const MAX_BYTES: u64 = 64 << 10;
-
-/// Why a file has no usable token. Contains no part of the file's content.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum TokenFileError {
-    /// The file cannot be read.
-    #[error("it cannot be read: {0}")]
-    Io(#[from] io::Error),
-    /// The content is not a token.
-    #[error("{0}")]
-    Invalid(#[from] InvalidSas),
-    /// The service would reject the token.
-    #[error("{0}")]
-    Problem(#[from] SasProblem),
-}
-
-/// Reads and parses a token, with white space around it.
-///
-/// # Errors
-/// If it cannot be read or is not a token.
-pub fn read_token(from: impl Read) -> Result<SasToken, TokenFileError> {
-    let mut text = String::new();
-    from.take(MAX_BYTES).read_to_string(&mut text)?;
-    Ok(SasToken::parse(&text)?)
-}
-
 /// The source of the token that requests are sent with.
-pub struct TokenSource {
+pub(crate) struct TokenSource {
     file: Option<PathBuf>,
     /// The permissions that a token from the file must grant.
     needed: Permissions,
     current: Mutex<Current>,
     /// Held while the file is read, so that one request reads it for all.
     reading: tokio::sync::Mutex<()>,
-    observer: Option<NoticeObserver>,
+    observer: NoticeObserver,
 }
 
 struct Current {
@@ -71,19 +39,9 @@ struct Current {
     is_reported: bool,
 }
 
-impl Current {
-    fn new(token: Arc<SasToken>) -> Self {
-        Self {
-            token,
-            last_read: None,
-            is_reported: false,
-        }
-    }
-}
-
 /// The replacement of a token that the service rejected.
 #[derive(Debug)]
-pub(super) enum Renewal {
+pub(crate) enum Renewal {
     /// The file has another token.
     Renewed(Arc<SasToken>),
     /// No other token is available. The text says what to do, as the end of a sentence.
@@ -91,39 +49,31 @@ pub(super) enum Renewal {
 }
 
 impl TokenSource {
-    /// Creates a source with a single token.
-    pub fn fixed(token: SasToken) -> Self {
+    /// Creates a source with a first token. If it is from `file`, its successors are read from there; one that does not
+    /// grant the `needed` permissions is not used. Reports to `observer` when a token expires soon or is replaced.
+    pub(crate) fn new(
+        token: SasToken,
+        file: Option<PathBuf>,
+        needed: Permissions,
+        observer: NoticeObserver,
+    ) -> Self {
+        // `Credential::check` has already reported such an early expiry.
+        let is_reported = expires_within(&token, RENEWAL_WINDOW);
         Self {
-            file: None,
-            needed: Permissions::ALL,
-            current: Mutex::new(Current::new(Arc::new(token))),
-            reading: tokio::sync::Mutex::default(),
-            observer: None,
-        }
-    }
-
-    /// Creates a source with a token that was read from `file`, from which its successors are read. A successor that
-    /// does not grant the `needed` permissions is not used.
-    pub fn from_file(token: SasToken, file: PathBuf, needed: Permissions) -> Self {
-        let source = Self::fixed(token);
-        // The caller has already reported such an early expiry (`EXPIRY_NOTICE`).
-        let is_reported = expires_within(&source.token(), RENEWAL_WINDOW);
-        source.state().is_reported = is_reported;
-        Self {
-            file: Some(file),
+            file,
             needed,
-            ..source
+            current: Mutex::new(Current {
+                token: Arc::new(token),
+                last_read: None,
+                is_reported,
+            }),
+            reading: tokio::sync::Mutex::default(),
+            observer,
         }
-    }
-
-    /// Also reports to `observer` when a token expires soon or is replaced.
-    pub fn with_notices(mut self, observer: NoticeObserver) -> Self {
-        self.observer = Some(observer);
-        self
     }
 
     /// Returns the token for the next request.
-    pub(super) async fn current(&self) -> Arc<SasToken> {
+    pub(crate) async fn current(&self) -> Arc<SasToken> {
         let token = self.token();
         let Some(file) = &self.file else {
             return token;
@@ -142,7 +92,7 @@ impl TokenSource {
     }
 
     /// Reads the file for another token, because the service rejected this one.
-    pub(super) async fn after_rejection(&self, rejected: &Arc<SasToken>) -> Renewal {
+    pub(crate) async fn after_rejection(&self, rejected: &Arc<SasToken>) -> Renewal {
         let Some(file) = &self.file else {
             return Renewal::Unavailable("run the same command with a new token".to_owned());
         };
@@ -167,16 +117,16 @@ impl TokenSource {
         &self,
         old: &Arc<SasToken>,
         file: &Path,
-    ) -> Result<Arc<SasToken>, Option<TokenFileError>> {
+    ) -> Result<Arc<SasToken>, Option<TokenProblem>> {
         let _reading = self.reading.lock().await;
         let current = self.token();
         if current != *old {
             return Ok(current);
         }
         let path = file.to_path_buf();
-        let read = tokio::task::spawn_blocking(move || read_token(File::open(path)?)).await;
+        let read = tokio::task::spawn_blocking(move || read_token_file(&path)).await;
         let found = match read {
-            Ok(found) => found.map_err(Some)?,
+            Ok(found) => found.map_err(|error| Some(error.problem))?,
             Err(broken) => return Err(Some(io::Error::other(broken).into())),
         };
         if found == **old {
@@ -186,8 +136,12 @@ impl TokenSource {
             .check(SystemTime::now(), self.needed)
             .map_err(|problem| Some(problem.into()))?;
         let token = Arc::new(found);
-        *self.state() = Current::new(Arc::clone(&token));
-        self.notify(&Notice::TokenRenewed {
+        *self.state() = Current {
+            token: Arc::clone(&token),
+            last_read: None,
+            is_reported: false,
+        };
+        (self.observer)(&Notice::TokenRenewed {
             file,
             expiry: token.expiry(),
         });
@@ -211,17 +165,11 @@ impl TokenSource {
             return;
         }
         if let Some(at) = token.expiry() {
-            self.notify(&Notice::TokenExpires {
+            (self.observer)(&Notice::TokenExpires {
                 at,
                 left: at.duration_since(SystemTime::now()).unwrap_or_default(),
                 file: self.file.as_deref(),
             });
-        }
-    }
-
-    fn notify(&self, notice: &Notice<'_>) {
-        if let Some(observer) = &self.observer {
-            observer(notice);
         }
     }
 
@@ -235,7 +183,7 @@ impl TokenSource {
 }
 
 /// Returns whether a token expires within `time`.
-pub fn expires_within(token: &SasToken, time: Duration) -> bool {
+fn expires_within(token: &SasToken, time: Duration) -> bool {
     let left = |expiry: SystemTime| expiry.duration_since(SystemTime::now()).unwrap_or_default();
     token.expiry().is_some_and(|expiry| left(expiry) < time)
 }
@@ -251,5 +199,5 @@ impl std::fmt::Debug for TokenSource {
 }
 
 #[cfg(test)]
-#[path = "token_tests.rs"]
+#[path = "source_tests.rs"]
 mod tests;

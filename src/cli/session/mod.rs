@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 use signals::on_signals;
 
 use super::output::printer::Halt;
-use super::output::terminal::{Prefix, event_message, message};
+use super::output::terminal::{self, event_message};
 use super::{Failure, Status};
 use crate::container::address::ContainerAddress;
 use crate::container::hints;
@@ -124,7 +124,7 @@ impl ContainerArguments {
         let opening = Reader::open(&location, &options, notices);
         let reader = runtime.block_on(until_stopped(&stop, opening))?;
         if let Some(warning) = archived(reader.offline()?, reader.location()) {
-            message(Prefix::Warning, warning);
+            terminal::warning(&warning);
         }
         Ok(Session {
             reader: Arc::new(reader),

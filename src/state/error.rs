@@ -13,7 +13,7 @@ use crate::process_limits::{self, Explained};
 pub enum StateError {
     /// `--new` on a folder that holds a transfer.
     #[error(
-        "{} already holds a transfer: run again without --new to resume it, or choose another state folder",
+        "{} already holds a transfer: resume with the same command without --new, or choose another state folder",
         .0.display()
     )]
     Exists(PathBuf),
@@ -72,13 +72,13 @@ pub enum StateError {
     },
     /// The disk is full.
     #[error(
-        "the disk under the state folder {} is full: free space there, then run the same command without --new",
+        "the disk under the state folder {} is full: free space there, then resume with the same command without --new",
         .0.display()
     )]
     DiskFull(PathBuf),
     /// A resource limit of the process.
     #[error(
-        "this process has reached a resource limit ({0}): {advice}, then run the same command without --new",
+        "this process has reached a resource limit ({0}): {advice}, then resume with the same command without --new",
         advice = process_limits::advice(.0).unwrap_or_else(|| "raise its limits (such as ulimit -n)".to_owned())
     )]
     Exhausted(io::Error),

@@ -392,7 +392,7 @@ impl Checker {
 
 fn unfinished() -> NewFinding {
     let text = "there is no root directory: the load into this container did not finish, or it is \
-                not a CLFS container. Resume the load (clfsload without --new). If the load \
+                not a CLFS container. Resume the load with the same command without --new. If the load \
                 finished, the blob of the root was lost";
     NewFinding::container(Rule::Unfinished, text)
 }

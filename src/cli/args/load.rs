@@ -274,6 +274,7 @@ pub(crate) struct LoadArguments {
 const DRY_RUN: &str = "DryRunArguments";
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Dry run")]
 pub(crate) struct DryRunArguments {
     /// Report the contents of SOURCE, the entries that would fail, and the cost of the load; load nothing
     ///
@@ -281,7 +282,7 @@ pub(crate) struct DryRunArguments {
     /// temporary files are written (in TMPDIR, about 150 bytes for each entry), and no request is sent to a container.
     /// The arguments and options of a load are also accepted: they are checked, and the state folder and the container
     /// are not touched.
-    #[arg(long, alias = "dry_run", help_heading = "Dry run")]
+    #[arg(long, alias = "dry_run")]
     dry_run: bool,
     /// Read no source: estimate for files of GB gigabytes (10^9 bytes) in total; needs --dry_run_count
     #[arg(
@@ -290,7 +291,6 @@ pub(crate) struct DryRunArguments {
         value_name = "GB",
         requires = "files",
         value_parser = gigabytes,
-        help_heading = "Dry run",
         hide_short_help = true
     )]
     bytes: Option<u64>,
@@ -301,7 +301,6 @@ pub(crate) struct DryRunArguments {
         value_name = "N",
         requires = "bytes",
         value_parser = clap::value_parser!(u64).range(1..),
-        help_heading = "Dry run",
         hide_short_help = true
     )]
     files: Option<u64>,

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::cli::output::human::{count, counted, size};
 use crate::cli::output::record::hex;
-use crate::cli::output::terminal::{Prefix, message, out};
+use crate::cli::output::terminal::{Prefix, note, out, warning};
 use crate::cli::session::{ContainerArguments, Session};
 use crate::cli::{Failure, Status, lock};
 use crate::container::location::ContainerLocation;
@@ -90,11 +90,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Failure> {
         None => None,
     };
     // Before it is opened, because a missing one is created.
-    let old_index = arguments
-        .place
-        .index
-        .as_deref()
-        .filter(|path| path.exists());
+    let old_index = arguments.place.index.as_deref();
+    let old_index = old_index.filter(|path| path.exists());
     // For single paths, requesting each name is cheaper than listing all.
     let session = arguments.place.open(paths.is_empty())?;
     if is_in_container(&session.location, &destination) {
@@ -104,25 +101,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Failure> {
         )));
     }
     if let Some(index) = old_index {
-        message(
-            Prefix::Warning,
-            format!(
-                "{}: this list of the container's names is from an earlier run: blobs that were repaired or \
+        warning(&format!(
+            "{}: this list of the container's names is from an earlier run: blobs that were repaired or \
              rewritten since are not noticed. To notice them, remove the file and run the same command again",
-                index.display()
-            ),
-        );
+            index.display()
+        ));
     }
     if inherits_acl(&destination) {
-        message(
-            Prefix::Warning,
-            format!(
-                "{} has a default ACL, or the folder in which it is created has one: extracted entries inherit it, \
+        warning(&format!(
+            "{} has a default ACL, or the folder in which it is created has one: extracted entries inherit it, \
              and users and groups that it names may get access. To extract only the permissions of the container, \
              remove it (setfacl -k) and extract into an empty folder",
-                Escaped(destination.as_os_str().as_bytes())
-            ),
-        );
+            Escaped(destination.as_os_str().as_bytes())
+        ));
     }
     let options = arguments.options(&session, destination, paths);
     print_stop(&session);
@@ -206,36 +197,25 @@ fn default_record(container: &str, destination: &Path) -> Option<PathBuf> {
         path.is_absolute().then_some(path)
     };
     let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
-    let made = match cache {
-        None => Err("HOME is not set".to_owned()),
-        Some(cache) => {
-            let folder = cache.join("clfsload");
-            match std::fs::create_dir_all(&folder) {
-                Ok(()) => Ok(folder),
-                Err(error) => Err(format!("{}: {error}", folder.display())),
-            }
-        }
+    let folder = cache.map(|cache| cache.join("clfsload"));
+    let why = match &folder {
+        None => Some("HOME is not set".to_owned()),
+        Some(folder) => std::fs::create_dir_all(folder)
+            .err()
+            .map(|error| format!("{}: {error}", folder.display())),
     };
-    match made {
-        Ok(folder) => {
-            let mut hash = Sha256::new();
-            hash.update(container.as_bytes());
-            hash.update([0]);
-            hash.update(real_path(destination).as_os_str().as_bytes());
-            let name = hex(&hash.finalize());
-            Some(folder.join(format!("extract-{name}.sqlite")))
-        }
-        Err(why) => {
-            message(
-                Prefix::Warning,
-                format!(
-                    "no record is kept ({why}): the next run will compare all content. \
-                 To keep one, give --record FILE"
-                ),
-            );
-            None
-        }
+    if let Some(why) = why {
+        warning(&format!(
+            "no record is kept ({why}): the next run will compare all content. To keep one, give --record FILE"
+        ));
+        return None;
     }
+    let mut hash = Sha256::new();
+    hash.update(container.as_bytes());
+    hash.update([0]);
+    hash.update(real_path(destination).as_os_str().as_bytes());
+    let name = hex(&hash.finalize());
+    Some(folder?.join(format!("extract-{name}.sqlite")))
 }
 
 /// Prints a message when the command is asked to stop, because stopping takes a moment.
@@ -243,10 +223,7 @@ fn print_stop(session: &Session) {
     let stop = Arc::clone(&session.stop);
     session.runtime.spawn(async move {
         stop.requested(Duration::ZERO).await;
-        message(
-            Prefix::Note,
-            "stopping: incomplete files are removed. Press Ctrl-C again to quit now",
-        );
+        note("stopping: incomplete files are removed. Press Ctrl-C again to quit now");
     });
 }
 
@@ -290,14 +267,10 @@ impl Reporter {
         let more = summary.problems.saturating_sub(PRINTED_PROBLEMS);
         match (more, file) {
             (0, _) => {}
-            (more, Some(file)) => message(
-                Prefix::Note,
-                format!("{more} more problems are in {}", file.display()),
-            ),
-            (more, None) => message(
-                Prefix::Note,
-                format!("{more} more problems were not printed. To list all, give --problems FILE"),
-            ),
+            (more, Some(file)) => note(&format!("{more} more problems are in {}", file.display())),
+            (more, None) => note(&format!(
+                "{more} more problems were not printed. To list all, give --problems FILE"
+            )),
         }
         let (Some(list), Some(file)) = (&self.list, file) else {
             return Ok(());
@@ -320,8 +293,8 @@ impl Observer for Reporter {
     fn problem(&self, problem: &Problem) {
         if self.printed.fetch_add(1, Relaxed) < PRINTED_PROBLEMS {
             match problem.was_extracted() {
-                true => message(Prefix::Warning, format!("{problem}")),
-                false => message(Prefix::Warning, format!("skipped: {problem}")),
+                true => warning(&format!("{problem}")),
+                false => warning(&format!("skipped: {problem}")),
             }
         }
         if let Some(list) = &self.list {
@@ -335,8 +308,7 @@ impl Observer for Reporter {
     }
 
     fn content_in_doubt(&self) {
-        message(
-            Prefix::Note,
+        note(
             "the machine was restarted after an extraction to this destination that had not flushed all files to \
              the disk: the content of existing files is compared",
         );
@@ -344,18 +316,14 @@ impl Observer for Reporter {
 
     fn limited(&self, limits: &[Limit]) {
         let limits: Vec<String> = limits.iter().map(Limit::to_string).collect();
-        message(
-            Prefix::Warning,
-            format!(
-                "the destination's file system cannot store everything: {}",
-                limits.join("; ")
-            ),
-        );
+        warning(&format!(
+            "the destination's file system cannot store everything: {}",
+            limits.join("; ")
+        ));
     }
 
     fn not_synced(&self) {
-        message(
-            Prefix::Note,
+        note(
             "more than 32 file systems are mounted below the destination, and the others were not flushed to the \
              disk: run sync(1). If the machine crashes before that, the next run compares all content",
         );
@@ -421,40 +389,40 @@ fn summary_lines(done: &Summary, dry_run: bool) -> Vec<String> {
         count(done.up_to_date),
         counted(done.inodes_downloaded, "inode", "inodes"),
     ));
-    let mut note = |number: u64, text: &str| {
+    let mut add = |number: u64, text: &str| {
         if number > 0 {
             lines.push(format!("{number} {text}"));
         }
     };
-    note(
+    add(
         done.corrected,
         "up-to-date entries had other permissions or times, which were corrected",
     );
-    note(
+    add(
         done.compared,
         "up-to-date entries were compared with the container, because the record did not show that they were written from its current blobs",
     );
-    note(
+    add(
         done.copies,
         "hard links could not be created: the files were written again",
     );
-    note(
+    add(
         done.excluded,
         "entries were excluded, with everything below them",
     );
-    note(
+    add(
         done.leftovers_removed,
         "incomplete files of an earlier run were removed",
     );
-    note(
+    add(
         done.deviating,
         "inodes break a rule of the format but could be read: clfsload verify lists the rules",
     );
-    note(
+    add(
         done.kept_damaged,
         "damaged files: their readable parts are in files named .damaged",
     );
-    note(
+    add(
         done.problems,
         "problems: entries that were skipped, or lack something that the destination cannot store",
     );

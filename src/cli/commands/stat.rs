@@ -124,7 +124,7 @@ fn fields(resolved: &Resolved) -> Vec<(&'static str, Vec<u8>)> {
         text("accessed", rfc3339(attributes.atime)),
         text("inode", format!("{} in the source", attributes.file_id)),
         text("handle", entity.handle),
-        text("blob", &entity.blob),
+        text("blob", entity.blob),
         text("version", entity.blob.version),
         text("container", container),
         text("segments", segments_text(entity)),

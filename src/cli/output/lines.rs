@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::terminal::{Prefix, event_message, message, out};
+use super::terminal::{event_message, note, out};
 use super::{Ending, Output, figures, summary};
 use crate::cli::{Failure, lock};
 use crate::events::{Event, Level};
@@ -90,13 +90,10 @@ impl Sparing {
         };
         match printed.fetch_add(1, Ordering::Relaxed) {
             before if before < SHOWN => event_message(event),
-            SHOWN => message(
-                Prefix::Note,
-                format!(
-                    "further {what} are not printed; the log has all: {}",
-                    self.state.join(LOG_NAME).display()
-                ),
-            ),
+            SHOWN => note(&format!(
+                "further {what} are not printed; the log has all: {}",
+                self.state.join(LOG_NAME).display()
+            )),
             _ => {}
         }
     }

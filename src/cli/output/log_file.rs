@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use super::terminal::{Prefix, message};
+use super::terminal::warning;
 use crate::cli::lock;
 use crate::events::{Event, Level};
 use crate::process_limits::Explained;
@@ -108,8 +108,9 @@ impl LogFile {
     fn warn(&self, error: &io::Error) {
         let path = self.path.display();
         let error = Explained(error);
-        let text = format!("cannot write the log {path}: {error}; continuing without it");
-        message(Prefix::Warning, text);
+        warning(&format!(
+            "cannot write the log {path}: {error}; continuing without it"
+        ));
     }
 
     fn target(&self) -> MutexGuard<'_, Target> {

@@ -42,6 +42,16 @@ pub(crate) fn message(prefix: Prefix, text: impl Display) {
     err(&format!("{prefix}{text}"));
 }
 
+/// Prints a warning to standard error.
+pub(crate) fn warning(text: &str) {
+    message(Prefix::Warning, text);
+}
+
+/// Prints a note to standard error.
+pub(crate) fn note(text: &str) {
+    message(Prefix::Note, text);
+}
+
 /// Prints an event to standard error, if its level is above debug.
 pub(crate) fn event_message(event: &Event<'_>) {
     match event.level() {

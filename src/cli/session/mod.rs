@@ -17,7 +17,7 @@ use signals::on_signals;
 use super::args::credential::{self, TokenArguments};
 use super::args::{address, location_hints as hints};
 use super::output::printer::Halt;
-use super::output::terminal::{Prefix, event_message, message};
+use super::output::terminal::{self, event_message};
 use super::{Failure, Status};
 use crate::container::ContainerLocation;
 use crate::container::notice::Notice;
@@ -112,7 +112,7 @@ impl ContainerArguments {
         let opening = Reader::open(&location, &options, notices);
         let reader = runtime.block_on(until_stopped(&stop, opening))?;
         if let Some(warning) = archived(reader.offline()?, reader.location()) {
-            message(Prefix::Warning, warning);
+            terminal::warning(&warning);
         }
         Ok(Session {
             reader: Arc::new(reader),

@@ -2,6 +2,25 @@
 //!
 //! The trait is deliberately narrow, so that another store is one file. Retries, limits and the faults of tests are
 //! wrappers around it.
+//!
+//! # Example
+//!
+//! ```
+//! use clfsload::container::{BlobName, ContainerLocation, Credential, PutBody};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let scratch = tempfile::tempdir()?;
+//! # let runtime = tokio::runtime::Runtime::new()?;
+//! # runtime.block_on(async {
+//! let location = ContainerLocation::Folder { path: scratch.path().join("container") };
+//! let container = location.open(&Credential::None, true)?;
+//! container.put(&BlobName::new("name")?, PutBody::object("content")).await?;
+//! let page = container.list("", None, 10).await?;
+//! assert_eq!(page.blobs[0].name, "name");
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! # })
+//! # }
+//! ```
 
 pub mod azure;
 mod blob_failures;

@@ -1,6 +1,37 @@
 //! Events and progress that the library reports to its caller.
 //!
 //! The library never prints. [`Event`]'s `Display` is the only wording of each event; terminal, log and JSON use it.
+//!
+//! # Example
+//!
+//! ```
+//! use std::sync::{Arc, Mutex};
+//!
+//! use clfsload::events::{Event, Monitor};
+//! # use clfsload::container::ContainerLocation;
+//! # use clfsload::load::{LoadOptions, Mode, prepare};
+//!
+//! #[derive(Default)]
+//! struct Messages(Mutex<Vec<String>>);
+//!
+//! impl Monitor for Messages {
+//!     fn event(&self, event: &Event<'_>) {
+//!         let line = format!("{}: {event}", event.level().name());
+//!         self.0.lock().unwrap().push(line);
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let scratch = tempfile::tempdir()?;
+//! # let location = ContainerLocation::Folder { path: scratch.path().join("container") };
+//! # let options = LoadOptions::new(scratch.path().join("state"), "fixtures/tree".into(), location);
+//! # let load = prepare(options, Mode::New, Arc::new(|_| ()))?;
+//! let messages = Messages::default();
+//! load.run(&messages)?;
+//! assert!(!messages.0.into_inner().unwrap().is_empty());
+//! # Ok(())
+//! # }
+//! ```
 
 mod fields;
 

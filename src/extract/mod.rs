@@ -6,6 +6,50 @@
 //! [`folder`] keeps every call below the destination.
 //!
 //! The library prints nothing: an [`Observer`] receives the problems, and [`Counters`] show the progress.
+//!
+//! # Example
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use clfsload::extract::{ExtractOptions, Observer, Problem, extract};
+//! use clfsload::read::{OpenOptions, Reader};
+//! # use clfsload::container::ContainerLocation;
+//! # use clfsload::events::Silent;
+//! # use clfsload::load::{LoadOptions, Mode, prepare};
+//!
+//! struct Lines;
+//!
+//! impl Observer for Lines {
+//!     fn problem(&self, problem: &Problem) {
+//!         eprintln!("{problem}");
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let scratch = tempfile::tempdir()?;
+//! # let location = ContainerLocation::Folder { path: scratch.path().join("container") };
+//! # let options = LoadOptions::new(scratch.path().join("state"), "fixtures/tree".into(), location.clone());
+//! # prepare(options, Mode::New, Arc::new(|_| ()))?.run(&Silent)?;
+//! # let runtime = tokio::runtime::Runtime::new()?;
+//! # runtime.block_on(async {
+//! let reader = Reader::open(&location, &OpenOptions::default(), Arc::new(|_| ())).await?;
+//! let destination = scratch.path().join("tree");
+//! let options = ExtractOptions::new(destination, location.identity());
+//! let outcome = extract(
+//!     &Arc::new(reader),
+//!     &options,
+//!     Arc::default(),
+//!     Arc::default(),
+//!     Arc::new(Lines),
+//! )
+//! .await;
+//! outcome.end?;
+//! assert_eq!(outcome.summary.problems, 0);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! # })
+//! # }
+//! ```
 
 mod attributes;
 mod content;

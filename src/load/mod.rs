@@ -1,4 +1,25 @@
 //! A load: connects scan, passes, encoder, uploader and state. No other module depends on all of them.
+//!
+//! # Example
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use clfsload::container::ContainerLocation;
+//! use clfsload::events::Silent;
+//! use clfsload::load::{End, LoadOptions, Mode, prepare};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let scratch = tempfile::tempdir()?;
+//! # let state = scratch.path().join("state");
+//! let location = ContainerLocation::Folder { path: scratch.path().join("container") };
+//! let options = LoadOptions::new(state, "fixtures/tree".into(), location);
+//! let load = prepare(options, Mode::New, Arc::new(|notice| eprintln!("{notice}")))?;
+//! let summary = load.run(&Silent)?;
+//! assert_eq!(summary.end, End::Finished);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod adaptive_pool;
 mod bounds;

@@ -10,6 +10,33 @@
 //! 5. optionally, a comparison of the tree with its source.
 //!
 //! Damage to an object is a finding and does not end the verification; a failing container does.
+//!
+//! # Example
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use clfsload::read::{OpenOptions, Reader};
+//! use clfsload::verify::{VerifyOptions, verify};
+//! # use clfsload::container::ContainerLocation;
+//! # use clfsload::events::Silent;
+//! # use clfsload::load::{LoadOptions, Mode, prepare};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let scratch = tempfile::tempdir()?;
+//! # let location = ContainerLocation::Folder { path: scratch.path().join("container") };
+//! # let options = LoadOptions::new(scratch.path().join("state"), "fixtures/tree".into(), location.clone());
+//! # prepare(options, Mode::New, Arc::new(|_| ()))?.run(&Silent)?;
+//! # let runtime = tokio::runtime::Runtime::new()?;
+//! # runtime.block_on(async {
+//! let reader = Reader::open(&location, &OpenOptions::default(), Arc::new(|_| ())).await?;
+//! let sink = Box::new(|finding: &clfsload::verify::Finding| println!("{}", finding.text));
+//! let summary = verify(&Arc::new(reader), &VerifyOptions::default(), sink).await?;
+//! assert!(summary.is_clean());
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! # })
+//! # }
+//! ```
 
 mod blocks;
 mod checker;

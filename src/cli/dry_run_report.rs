@@ -2,13 +2,13 @@
 
 use std::num::NonZeroU64;
 
-use clfs_format::{Compression, FileType};
+use clfs_format::Compression;
 use serde_json::{Value, json};
 
 use super::output::human::{count, counted, rate, size, size_class, span, type_names};
 use crate::state::compression_name;
 use crate::survey::{Estimate, Finding, Large, Survey, Synthetic};
-use crate::text::Escaped;
+use crate::text::{Escaped, hex_unless_text};
 
 /// Without `--bandwidth-limit`, the upload is shown at these rates, in Gbit/s.
 const GIGABITS: [u64; 3] = [1, 10, 25];
@@ -170,8 +170,8 @@ fn contents(survey: &Survey, lines: &mut Vec<String>) {
     let types = survey.types.iter().filter(|(_, number)| *number > 0);
     let mut kinds: Vec<String> = types
         .map(|(file_type, number)| {
-            let (one, several) = type_names(*file_type);
-            counted(*number, one, several)
+            let names = type_names(*file_type);
+            counted(*number, names.one, names.several)
         })
         .collect();
     if survey.unseen > 0 {
@@ -272,8 +272,7 @@ fn findings(survey: &Survey, lines: &mut Vec<String>) {
 /// Adds a path to an object; the exact bytes too if the path is not UTF-8.
 fn with_path(path: &[u8], mut fields: Value) -> Value {
     fields["path"] = String::from_utf8_lossy(path).into();
-    if std::str::from_utf8(path).is_err() {
-        let hex: String = path.iter().map(|byte| format!("{byte:02x}")).collect();
+    if let Some(hex) = hex_unless_text(path) {
         fields["path_hex"] = hex.into();
     }
     fields
@@ -282,7 +281,7 @@ fn with_path(path: &[u8], mut fields: Value) -> Value {
 fn survey_json(survey: &Survey) -> Value {
     let types = survey.types.iter();
     let types: serde_json::Map<String, Value> = types
-        .map(|(file_type, number)| (type_code(*file_type).to_owned(), (*number).into()))
+        .map(|(file_type, number)| (type_names(*file_type).code.to_owned(), (*number).into()))
         .collect();
     let (files, bytes) = survey.files();
     let sizes = survey
@@ -337,16 +336,4 @@ fn finding_json(finding: &Finding) -> Value {
         "bytes": finding.bytes,
         "first": first.map(|path| with_path(path, json!({}))).collect::<Vec<Value>>(),
     })
-}
-
-fn type_code(file_type: FileType) -> &'static str {
-    match file_type {
-        FileType::Directory => "directory",
-        FileType::Regular => "file",
-        FileType::Symlink => "symlink",
-        FileType::Block => "block",
-        FileType::Character => "character",
-        FileType::Socket => "socket",
-        FileType::Fifo => "fifo",
-    }
 }

@@ -13,7 +13,6 @@ use sha2::{Digest, Sha256};
 
 use super::command::{ContainerArguments, Session};
 use super::output::human::{count, counted, size};
-use super::record::hex;
 use super::terminal::{err, out};
 use super::{Failure, Status};
 use crate::container::location::ContainerLocation;
@@ -22,7 +21,7 @@ use crate::extract::{
     Summary, extract, inherits_acl, real_path,
 };
 use crate::read::{Pattern, TreePath, unread_directories};
-use crate::text::Escaped;
+use crate::text::{Escaped, Hex};
 
 /// Problems that are printed one by one.
 const PRINTED_PROBLEMS: u64 = 50;
@@ -219,7 +218,7 @@ fn default_record(container: &str, destination: &Path) -> Option<PathBuf> {
             hash.update(container.as_bytes());
             hash.update([0]);
             hash.update(real_path(destination).as_os_str().as_bytes());
-            let name = hex(&hash.finalize());
+            let name = Hex(&hash.finalize()).to_string();
             Some(folder.join(format!("extract-{name}.sqlite")))
         }
         Err(why) => {

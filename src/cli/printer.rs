@@ -9,9 +9,10 @@ use std::os::fd::AsFd;
 use serde::Serialize;
 
 use super::quoting::NameStyle;
-use super::record::{ErrorRecord, hex};
+use super::record::ErrorRecord;
 use super::{Failure, Status, terminal};
 use crate::read::{ReadError, TreePath, UnreadDirectories, WalkProblem};
+use crate::text::Hex;
 
 /// The options of the output.
 #[derive(Debug, Clone, clap::Args)]
@@ -190,7 +191,7 @@ impl Printer {
                     text += &format!("; its name is {:?}", crate::text::Escaped(name).to_string());
                 }
                 if let Some(handle) = &entry.handle {
-                    text += &format!("; it names {}", hex(handle));
+                    text += &format!("; it names {}", Hex(handle));
                 }
                 self.damaged(&path, &text)
             }

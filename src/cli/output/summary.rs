@@ -34,8 +34,8 @@ fn entries(summary: &Summary) -> String {
         .map(|file_type| (totals.get(Counter::Found(file_type)), file_type))
         .filter(|(count, _)| *count > 0)
         .map(|(count, file_type)| {
-            let (one, several) = type_names(file_type);
-            counted(count, one, several)
+            let names = type_names(file_type);
+            counted(count, names.one, names.several)
         })
         .collect();
     let mut entries = counted(totals.entries(), "entry", "entries");
@@ -133,7 +133,7 @@ fn problems(summary: &Summary, state: &State) -> Vec<String> {
         let reader = state.reader()?;
         let mut lines = Vec::new();
         for stored in reader.first_problems(SHOWN_PROBLEMS)? {
-            let path = reader.path(stored.id)?.join(&b'/');
+            let path = reader.path(stored.id)?;
             let mut line = format!("  {}: {}", Escaped(below_source(&path)), stored.problem);
             if let Some(subtree) = stored.subtree {
                 line += &format!(" ({subtree})");

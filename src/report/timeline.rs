@@ -105,14 +105,7 @@ impl Interval {
 
     /// Milliseconds of a bottleneck, or of none.
     pub(super) fn limited_by(&self, limiting: Option<Bottleneck>) -> u64 {
-        let mut times = Bottleneck::ALL
-            .into_iter()
-            .map(Some)
-            .chain([None])
-            .zip(self.limited);
-        times
-            .find(|(known, _)| *known == limiting)
-            .map_or(0, |(_, time)| time)
+        self.limited.get(place(limiting)).copied().unwrap_or(0)
     }
 
     /// The bottleneck for most of the interval.
@@ -124,10 +117,7 @@ impl Interval {
 
     /// Milliseconds in a phase.
     pub(super) fn in_phase(&self, phase: Phase) -> u64 {
-        let mut times = Phase::ALL.into_iter().zip(self.phases);
-        times
-            .find(|(known, _)| *known == phase)
-            .map_or(0, |(_, time)| time)
+        self.phases.get(phase as usize).copied().unwrap_or(0)
     }
 
     /// The phase for most of the interval.
@@ -159,12 +149,11 @@ impl Interval {
             ..Interval::default()
         };
         let length = interval.length();
-        let all = Bottleneck::ALL.into_iter().map(Some).chain([None]);
-        for (time, limiting) in interval.limited.iter_mut().zip(all) {
-            *time = if limiting == now.limiting { length } else { 0 };
+        if let Some(time) = interval.limited.get_mut(place(now.limiting)) {
+            *time = length;
         }
-        for (time, phase) in interval.phases.iter_mut().zip(Phase::ALL) {
-            *time = if phase == now.phase { length } else { 0 };
+        if let Some(time) = interval.phases.get_mut(now.phase as usize) {
+            *time = length;
         }
         interval
     }
@@ -189,6 +178,12 @@ impl Interval {
             add(sum, more);
         }
     }
+}
+
+/// The index of a bottleneck in [`Interval::limited`].
+fn place(limiting: Option<Bottleneck>) -> usize {
+    let of = |limiting| Bottleneck::ALL.iter().position(|known| *known == limiting);
+    limiting.and_then(of).unwrap_or(Bottleneck::ALL.len())
 }
 
 /// Adds an interval to a run: joins it to the last one if the sum is not much longer than `width`. Rates

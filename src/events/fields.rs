@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::Event;
 use crate::container::ContainerError;
 use crate::container::notice::Notice;
-use crate::text::{Escaped, below_source};
+use crate::text::{Escaped, Hex, below_source};
 
 /// Collects the fields of an event.
 #[derive(Debug, Default)]
@@ -36,11 +36,7 @@ impl Fields {
     fn path(self, path: &[u8]) -> Self {
         let path = below_source(path);
         let shown = Escaped(path).to_string();
-        let hex = (shown.as_bytes() != path).then(|| {
-            path.iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>()
-        });
+        let hex = (shown.as_bytes() != path).then(|| Hex(path).to_string());
         self.with("path", shown).some("path_hex", hex)
     }
 

@@ -23,14 +23,13 @@
 
 pub mod adaptive_pool;
 mod bounds;
-mod changed_files;
 pub mod encode;
+mod entry_lists;
 mod error;
 mod finish;
 mod found;
 pub mod pipeline;
 mod prepare;
-mod problem_files;
 mod running;
 pub mod scan;
 mod source;
@@ -221,7 +220,8 @@ impl Load {
         let started = Instant::now();
         let ran = self.run_phases(started, monitor);
         // The lists are written however the run ended.
-        let listed = problem_files::write(&self.state).and(changed_files::write(&self.state));
+        let listed =
+            entry_lists::write_problems(&self.state).and(entry_lists::write_changed(&self.state));
         let end = ran?;
         listed?;
         Summary::read(&self.state, end, started.elapsed(), &self.progress)
@@ -230,7 +230,7 @@ impl Load {
     fn run_phases(&self, started: Instant, monitor: &dyn Monitor) -> Result<End, LoadError> {
         let problems_before = self.state.reader()?.problem_count()?;
         if self.state.is_finished()? {
-            return Ok(match problems_before {
+            return Ok(match self.state.reader()?.unloaded_count()? {
                 0 => End::WasFinished,
                 _ => End::FinishedWithout,
             });

@@ -101,7 +101,7 @@ fn prepare_limited(
         Mode::Resume if State::exists(&options.state) => Some(State::open(&options.state)?),
         Mode::New | Mode::Resume => None,
     };
-    // A finished transfer does not read its source, which may be gone.
+    // A finished transfer does not read its source, which may have been removed.
     let is_finished = match &existing {
         Some(state) => state.is_finished()?,
         None => false,

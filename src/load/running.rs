@@ -44,7 +44,7 @@ impl Running<'_> {
             finished => finished?,
         }
         load.progress.finish();
-        Ok(match reader.problem_count()? {
+        Ok(match reader.unloaded_count()? {
             0 => End::Finished,
             _ => End::FinishedWithout,
         })
@@ -73,7 +73,7 @@ impl Running<'_> {
         if options.stop.is_requested() {
             return self.stopped().map(Some);
         }
-        let left_out = reader.problem_count()?;
+        let left_out = reader.unloaded_count()?;
         // A tree without its root cannot be finished.
         if left_out > 0 && !options.skip_failed || reader.has_problem(EntryId::ROOT)? {
             return Ok(Some(End::Problems));
@@ -86,7 +86,7 @@ impl Running<'_> {
             return self.stopped().map(Some);
         }
         // A directory that failed in this pass is missing in its parent, which may be in the container.
-        Ok((reader.problem_count()? != left_out).then_some(End::Problems))
+        Ok((reader.unloaded_count()? != left_out).then_some(End::Problems))
     }
 
     /// Scans the source, and loads files while it is scanned.
@@ -154,16 +154,16 @@ impl Running<'_> {
         let reader = self.load.state.reader()?;
         let mut after = EntryId::new(0);
         loop {
-            let problems = reader.problems(after, 1024)?;
-            let Some(last) = problems.last() else {
+            let ids = reader.unloaded(after, 1024)?;
+            let Some(last) = ids.last() else {
                 return Ok(());
             };
-            after = last.id;
-            for problem in &problems {
+            after = *last;
+            for id in ids {
                 if self.load.options.stop.is_requested() {
                     return Ok(());
                 }
-                let Some(entry) = reader.entry(problem.id)? else {
+                let Some(entry) = reader.entry(id)? else {
                     continue;
                 };
                 let blobs = encoder.leftovers(&entry).map_err(finish::internal)?;
@@ -187,7 +187,7 @@ impl Running<'_> {
         let every = (patience / 4).max(Duration::from_millis(50));
         while over.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
             for stalled in self.context.source.stalled(patience) {
-                let path = reader.path(stalled.entry).unwrap_or_default().join(&b'/');
+                let path = reader.path(stalled.entry).unwrap_or_default();
                 self.monitor.event(&Event::SourceStalled {
                     path: &path,
                     since: stalled.since,
@@ -220,7 +220,7 @@ impl Running<'_> {
         }
         let names = reader.totals()?.get(Counter::UnlikeNames);
         if let Some(first) = reader.first_unlike_name()? {
-            let path = reader.path(first)?.join(&b'/');
+            let path = reader.path(first)?;
             self.monitor
                 .event(&Event::UnlikeNames { names, path: &path });
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::entry::EntryId;
+use crate::text::Hex;
 
 /// Number of files in each ranking.
 const KEPT: usize = 10;
@@ -38,7 +39,7 @@ pub struct RankedFile {
 impl RankedFile {
     fn new(path: &[u8], extreme: &Extreme) -> Self {
         RankedFile {
-            path_hex: path.iter().map(|byte| format!("{byte:02x}")).collect(),
+            path_hex: Hex(path).to_string(),
             path: String::from_utf8_lossy(path).into_owned(),
             bytes: extreme.bytes,
             milliseconds: extreme.milliseconds,

@@ -164,7 +164,7 @@ impl SampleSeries {
         }
         self.taken = self.taken.wrapping_add(1);
         let snapshot = self.figures(run);
-        let path = |id| Some(run.reader.path(id).ok()?.join(&b'/'));
+        let path = |id| run.reader.path(id).ok();
         let extremes = |before: &_| run.progress.rankings.ranked(before, path);
         self.history.keep(&snapshot, extremes, last);
         self.snapshot.insert(snapshot)

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::text::Escaped;
+use crate::text::{Escaped, write_escaped};
 
 /// Text in an element or in a quoted attribute.
 pub(super) struct Text<T>(pub(super) T);
@@ -29,10 +29,9 @@ impl Write for Escaping<'_, '_> {
             // HTML.
             control if control.is_control() => self.0.write_char('\u{fffd}'),
             '\u{fffe}' | '\u{ffff}' => self.0.write_char('\u{fffd}'),
-            bidi if changes_direction(bidi) => bidi
-                .encode_utf8(&mut [0; 4])
-                .bytes()
-                .try_for_each(|byte| write!(self.0, "\\x{byte:02x}")),
+            bidi if changes_direction(bidi) => {
+                write_escaped(self.0, bidi.encode_utf8(&mut [0; 4]).as_bytes())
+            }
             character => self.0.write_char(character),
         })
     }

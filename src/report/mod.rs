@@ -57,8 +57,8 @@ struct Subject {
     folder: PathBuf,
     /// The time of the report, in milliseconds since 1970.
     at: u64,
-    look: StateView,
-    standing: TransferCounts,
+    view: StateView,
+    counts: TransferCounts,
     /// The number of failed entries for each reason.
     reasons: Vec<(String, u64)>,
     /// ACLs and extended attributes that the format cannot hold.
@@ -74,26 +74,26 @@ struct Subject {
 /// # Errors
 /// When the state cannot be read, or the page cannot be written.
 pub fn write(folder: &Path, out: &mut dyn Write) -> Result<(), ReportError> {
-    let look = State::view(folder)?;
+    let view = State::view(folder)?;
     let mut sizes = SizeHistogram::default();
-    look.reader.visit_sizes(|size| sizes.add(size, 1))?;
+    view.reader.visit_sizes(|size| sizes.add(size, 1))?;
     let subject = Subject {
         folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf()),
         at: history::now(),
-        standing: look.counts()?,
-        reasons: look.reader.problem_reasons()?,
-        lost: look.reader.lost()?,
+        counts: view.counts()?,
+        reasons: view.reader.problem_reasons()?,
+        lost: view.reader.lost()?,
         sizes,
         latest: history::latest(folder).unwrap_or_default(),
         timeline: Timeline::read(folder),
-        look,
+        view,
     };
     for part in TEMPLATE.split("{{") {
         let (name, text) = part.split_once("}}").unwrap_or(("", part));
         match name {
             "hashes" => write!(out, "{SCRIPT_HASHES}")?,
             "source" => {
-                let source = subject.look.settings.source.as_os_str();
+                let source = subject.view.settings.source.as_os_str();
                 write!(out, "{}", Text(Escaped(source.as_bytes())))?;
             }
             "style" => write!(out, "{UPLOT_STYLE}{STYLE}")?,

@@ -8,19 +8,19 @@ use serde_json::{Value, json};
 use super::Subject;
 use super::escape::{Moment, Text};
 use super::table::Table;
-use super::timeline::{STRETCHES, Stretch, Timeline};
+use super::timeline::{INTERVALS, Interval, Timeline};
 use crate::events::Phase;
 use crate::progress::Bottleneck;
 use crate::text::human::{count, rate, size, span};
 
-fn sum(timeline: &Timeline, figure: impl Fn(&Stretch) -> u64) -> u64 {
-    let figures = timeline.stretches().map(figure);
+fn sum(timeline: &Timeline, figure: impl Fn(&Interval) -> u64) -> u64 {
+    let figures = timeline.intervals().map(figure);
     figures.fold(0, u64::saturating_add)
 }
 
 /// Each bottleneck with its time in milliseconds, the longest first.
 fn limit_shares(timeline: &Timeline) -> Vec<(Option<Bottleneck>, u64)> {
-    let time = |limiting| sum(timeline, |stretch| stretch.limited_by(limiting));
+    let time = |limiting| sum(timeline, |interval| interval.limited_by(limiting));
     let all = Bottleneck::ALL.into_iter().map(Some).chain([None]);
     let mut shares: Vec<_> = all.map(|limiting| (limiting, time(limiting))).collect();
     shares.retain(|(_, time)| *time > 0);
@@ -29,32 +29,32 @@ fn limit_shares(timeline: &Timeline) -> Vec<(Option<Bottleneck>, u64)> {
 }
 
 /// The data of the charts, for an element `script`: a list for each figure, with a value for each
-/// stretch.
+/// interval.
 pub(super) fn data(timeline: &Timeline) -> String {
-    let column = |value: &dyn Fn(&Stretch) -> Value| -> Vec<Value> {
-        timeline.stretches().map(value).collect()
+    let column = |value: &dyn Fn(&Interval) -> Value| -> Vec<Value> {
+        timeline.intervals().map(value).collect()
     };
     let rounded = |value: f64| json!((value * 100.0).round() / 100.0);
     let seconds = |milliseconds: u64| milliseconds as f64 / 1000.0;
     let ends = timeline.placed().flat_map(|(before, run)| {
-        let ends = run.stretches.iter().map(|stretch| stretch.to);
+        let ends = run.intervals.iter().map(|interval| interval.to);
         ends.map(move |end| seconds(before.saturating_add(end)))
     });
     let starts = timeline.placed().skip(1).map(|(before, _)| seconds(before));
     script_json(&json!({
-        // When each stretch ends, in seconds of working time.
+        // When each interval ends, in seconds of working time.
         "time": ends.collect::<Vec<f64>>(),
         // When each run but the first starts.
         "runs": starts.collect::<Vec<f64>>(),
         // Per second.
-        "entries": column(&|stretch| rounded(stretch.rate(stretch.entries))),
-        "bytes": column(&|stretch| rounded(stretch.rate(stretch.bytes_put))),
-        "failed": column(&|stretch| rounded(stretch.rate(stretch.failed))),
-        "throttled": column(&|stretch| rounded(stretch.rate(stretch.throttled))),
-        "limit": column(&|stretch| rounded(stretch.concurrency())),
-        "in_flight": column(&|stretch| rounded(stretch.in_flight())),
-        "bottleneck": column(&|stretch| json!(stretch.limiting().map_or("none", Bottleneck::code))),
-        "phase": column(&|stretch| json!(stretch.phase().code())),
+        "entries": column(&|interval| rounded(interval.rate(interval.entries))),
+        "bytes": column(&|interval| rounded(interval.rate(interval.bytes_put))),
+        "failed": column(&|interval| rounded(interval.rate(interval.failed))),
+        "throttled": column(&|interval| rounded(interval.rate(interval.throttled))),
+        "limit": column(&|interval| rounded(interval.concurrency())),
+        "in_flight": column(&|interval| rounded(interval.in_flight())),
+        "bottleneck": column(&|interval| json!(interval.limiting().map_or("none", Bottleneck::code))),
+        "phase": column(&|interval| json!(interval.phase().code())),
     }))
 }
 
@@ -80,8 +80,8 @@ fn script_json(data: &Value) -> String {
 
 pub(super) fn write(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
     let timeline = &subject.timeline;
-    if let Some(trouble) = &timeline.trouble {
-        writeln!(out, "<p>The history cannot be read: {}.</p>", Text(trouble))?;
+    if let Some(error) = &timeline.error {
+        writeln!(out, "<p>The history cannot be read: {}.</p>", Text(error))?;
     }
     if timeline.length() == 0 {
         return writeln!(out, "<p>There are no figures over time.</p>");
@@ -134,7 +134,7 @@ fn shares(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
     rows("Bottlenecks by time", "Bottleneck", limits.collect())?;
     let phases = Phase::ALL.into_iter();
     let phases = phases.map(|phase| {
-        let time = sum(timeline, |stretch| stretch.in_phase(phase));
+        let time = sum(timeline, |interval| interval.in_phase(phase));
         (phase.to_string(), time)
     });
     rows("Phases by time", "Phase", phases.collect())
@@ -142,7 +142,7 @@ fn shares(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
 
 fn numbers(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "<details>\n<summary>Figures of the charts</summary>")?;
-    let caption = format!("At most {STRETCHES} rows, each for the time since the row above");
+    let caption = format!("At most {INTERVALS} rows, each for the time since the row above");
     let columns = [
         ("Until (UTC)", ""),
         ("Run", "n"),
@@ -158,19 +158,19 @@ fn numbers(timeline: &Timeline, out: &mut dyn Write) -> io::Result<()> {
     ];
     let mut table = Table::begin(out, "figures", &caption, &columns)?;
     for (number, run) in (timeline.earlier + 1..).zip(&timeline.runs) {
-        for stretch in &run.stretches {
-            let limiting = stretch.limiting();
+        for interval in &run.intervals {
+            let limiting = interval.limiting();
             table.row(&[
-                Moment(stretch.at).to_string(),
+                Moment(interval.at).to_string(),
                 number.to_string(),
-                stretch.phase().to_string(),
-                rate(stretch.rate(stretch.entries)),
-                format!("{}/s", size(stretch.rate(stretch.bytes_put) as u64)),
-                format!("{:.0}", stretch.concurrency()),
-                format!("{:.0}", stretch.in_flight()),
-                count(stretch.failed),
-                count(stretch.throttled),
-                count(stretch.retrying),
+                interval.phase().to_string(),
+                rate(interval.rate(interval.entries)),
+                format!("{}/s", size(interval.rate(interval.bytes_put) as u64)),
+                format!("{:.0}", interval.concurrency()),
+                format!("{:.0}", interval.in_flight()),
+                count(interval.failed),
+                count(interval.throttled),
+                count(interval.retrying),
                 limiting.map_or("–".to_owned(), |limiting| limiting.to_string()),
             ])?;
         }

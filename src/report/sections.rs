@@ -14,7 +14,7 @@ use crate::entry::EntryId;
 use crate::problem::Reason;
 use crate::progress::extremes::{Extremes, RankedFile};
 use crate::progress::{Requests, Snapshot};
-use crate::state::{Counter, Reader, StateError, compression_name};
+use crate::state::{Counter, compression_name};
 use crate::survey::SizeHistogram;
 use crate::text::Escaped;
 use crate::text::human::{count, counted, rate, size, size_class, span, type_names};
@@ -26,29 +26,29 @@ const PAGE: u32 = 1024;
 
 /// What was transferred, from where to where, and how it stands; failures first.
 pub(super) fn summary(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
-    let settings = &subject.look.settings;
-    let standing = &subject.standing;
+    let settings = &subject.view.settings;
+    let counts = &subject.counts;
     let mut row =
         |name: &str, html: String| writeln!(out, "<div><dt>{name}</dt><dd>{html}</dd></div>");
     row("Status", status(subject))?;
-    if standing.subtrees.any() {
-        let subtrees = Text(standing.subtrees);
+    if counts.subtrees.any() {
+        let subtrees = Text(counts.subtrees);
         row(
             "Incomplete",
             format!("<strong id=\"subtrees\">{subtrees}</strong>"),
         )?;
     }
-    let link = match standing.failed {
+    let link = match counts.failed {
         0 => "",
         _ => " (<a href=\"#failed\">list</a>)",
     };
-    let failed = count(standing.failed);
+    let failed = count(counts.failed);
     row(
         "Failed entries",
         format!("<span id=\"failed-count\">{failed}</span>{link}"),
     )?;
-    if standing.changed > 0 {
-        let changed = counted(standing.changed, "file", "files");
+    if counts.changed > 0 {
+        let changed = counted(counts.changed, "file", "files");
         row(
             "Changed",
             format!(
@@ -71,7 +71,7 @@ pub(super) fn summary(subject: &Subject, out: &mut dyn Write) -> io::Result<()> 
     row("Source", Foreign(source).to_string())?;
     row("Container", Foreign(&settings.container).to_string())?;
     row("Entries", entries(subject))?;
-    let total = |counter| standing.totals.get(counter);
+    let total = |counter| counts.totals.get(counter);
     row(
         "Bytes",
         format!(
@@ -107,14 +107,14 @@ pub(super) fn summary(subject: &Subject, out: &mut dyn Write) -> io::Result<()> 
 
 /// Whether the transfer runs, or how it ended.
 fn status(subject: &Subject) -> String {
-    let look = &subject.look;
-    if look.is_running {
-        let doing = subject.latest.snapshot.as_ref().map(doing);
-        let doing = doing.map_or(String::new(), |doing| format!(": {}", Text(doing)));
-        return format!("<strong>running</strong>{doing}");
+    let view = &subject.view;
+    if view.is_running {
+        let activity = subject.latest.snapshot.as_ref().map(activity);
+        let activity = activity.map_or(String::new(), |activity| format!(": {}", Text(activity)));
+        return format!("<strong>running</strong>{activity}");
     }
-    let status = match look.is_finished {
-        true if subject.standing.subtrees.any() => {
+    let status = match view.is_finished {
+        true if subject.counts.subtrees.any() => {
             "<strong>finished, but incomplete</strong>: the container can be attached, but directories are \
              missing"
         }
@@ -129,7 +129,7 @@ fn status(subject: &Subject) -> String {
     }
 }
 
-fn doing(snapshot: &Snapshot) -> String {
+fn activity(snapshot: &Snapshot) -> String {
     let elapsed = span(Duration::from_millis(snapshot.elapsed_ms));
     let mut text = format!("{} for {elapsed}", snapshot.phase);
     if let Some(seconds) = snapshot.eta_seconds {
@@ -139,20 +139,20 @@ fn doing(snapshot: &Snapshot) -> String {
 }
 
 fn entries(subject: &Subject) -> String {
-    let standing = &subject.standing;
-    let totals = &standing.totals;
+    let counts = &subject.counts;
+    let totals = &counts.totals;
     let types = FileType::ALL.into_iter();
     let types = types.map(|file_type| (totals.get(Counter::Found(file_type)), file_type));
     let types = types
         .filter(|(number, _)| *number > 0)
         .map(|(number, file_type)| {
-            let (one, several) = type_names(file_type);
-            counted(number, one, several)
+            let names = type_names(file_type);
+            counted(number, names.one, names.several)
         });
     let mut text = format!(
         "<span id=\"found\">{}</span> found, <span id=\"done\">{}</span> done<br/>{}",
-        count(standing.entries),
-        count(standing.done),
+        count(counts.entries),
+        count(counts.done),
         types.collect::<Vec<_>>().join(", ")
     );
     let links = totals.get(Counter::FoundLinks);
@@ -273,12 +273,12 @@ pub(super) fn sizes(sizes: &SizeHistogram, out: &mut dyn Write) -> io::Result<()
 
 /// Failed entries: by reason, and the first [`ROWS`].
 pub(super) fn failed(subject: &Subject, out: &mut dyn Write) -> Result<(), ReportError> {
-    let failed = subject.standing.failed;
+    let failed = subject.counts.failed;
     if failed == 0 {
         return Ok(writeln!(out, "<p>No entry failed.</p>")?);
     }
-    if subject.standing.subtrees.any() {
-        let subtrees = Text(subject.standing.subtrees);
+    if subject.counts.subtrees.any() {
+        let subtrees = Text(subject.counts.subtrees);
         writeln!(out, "<p><strong>Incomplete: {subtrees}.</strong></p>")?;
     }
     let columns = [("Reason", "word"), ("Entries", "n"), ("Meaning", "")];
@@ -314,7 +314,7 @@ pub(super) fn failed(subject: &Subject, out: &mut dyn Write) -> Result<(), Repor
     let mut table = Table::begin(out, "problems", caption, &columns)?;
     let mut left = ROWS;
     let mut after = EntryId::new(0);
-    let reader = &subject.look.reader;
+    let reader = &subject.view.reader;
     while left > 0 {
         let problems = reader.problems(after, PAGE)?;
         let Some(last) = problems.last() else { break };
@@ -322,7 +322,7 @@ pub(super) fn failed(subject: &Subject, out: &mut dyn Write) -> Result<(), Repor
         for stored in &problems {
             let subtree = stored.subtree.map(|subtree| format!(" ({subtree})"));
             let message = format!("{}{}", stored.problem, subtree.unwrap_or_default());
-            for path in paths(reader, stored.id)? {
+            for path in reader.paths(stored.id)? {
                 if left > 0 {
                     left -= 1;
                     table.row(&[
@@ -336,17 +336,6 @@ pub(super) fn failed(subject: &Subject, out: &mut dyn Write) -> Result<(), Repor
         }
     }
     Ok(table.end()?)
-}
-
-/// All names of an entry.
-fn paths(reader: &Reader, id: EntryId) -> Result<Vec<Vec<u8>>, StateError> {
-    let mut paths = vec![reader.path(id)?.join(&b'/')];
-    for (parent, name) in reader.link_places(id)? {
-        let mut path = reader.path(parent)?;
-        path.push(name);
-        paths.push(path.join(&b'/'));
-    }
-    Ok(paths)
 }
 
 /// The largest and the slowest files.
@@ -403,8 +392,8 @@ pub(super) fn runs(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
     ];
     let mut table = Table::begin(out, "run-list", "Runs with their options", &columns)?;
     for (at, run) in timeline.runs.iter().enumerate() {
-        let (version, options) = match &run.asked {
-            Some((version, options)) => (version.as_str(), given(options)),
+        let (version, options) = match &run.started_with {
+            Some((version, options)) => (version.as_str(), options_text(options)),
             None => ("unknown", "unknown".to_owned()),
         };
         let mut requests = count(run.requests.all());
@@ -420,7 +409,7 @@ pub(super) fn runs(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
             (timeline.earlier + at as u64 + 1).to_string(),
             Moment(run.at).to_string(),
             span(Duration::from_millis(run.length())),
-            ended(run, subject.look.is_running && at == last),
+            ended(run, subject.view.is_running && at == last),
             count(run.done),
             size(run.bytes_put),
             requests,
@@ -444,7 +433,7 @@ fn ended(run: &Run, is_running: bool) -> String {
 }
 
 /// The options of a run, as HTML.
-fn given(options: &[(String, String)]) -> String {
+fn options_text(options: &[(String, String)]) -> String {
     /// No run of this program has more.
     const SHOWN: usize = 100;
     let shown = options.iter().take(SHOWN).map(|(name, value)| {

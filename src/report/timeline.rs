@@ -1,4 +1,4 @@
-//! The history of a transfer for charts: its runs, and the figures of each over some stretches of time.
+//! The history of a transfer for charts: its runs, and the figures of each over some intervals of time.
 //!
 //! Stretches are joined to longer ones whenever there are too many, while the history is read: the page
 //! and the memory for it are small for a history of any length.
@@ -10,11 +10,11 @@ use crate::events::Phase;
 use crate::progress::history::{self, Record};
 use crate::progress::{Bottleneck, Requests, Snapshot};
 
-/// The max number of stretches of all runs.
-pub(super) const STRETCHES: usize = 600;
+/// The max number of intervals of all runs.
+pub(super) const INTERVALS: usize = 600;
 /// The max number of runs: the last ones.
 pub(super) const RUNS: usize = 100;
-/// The min length of a stretch, in milliseconds.
+/// The min length of an interval, in milliseconds.
 const SHORTEST: u64 = 1000;
 
 /// The runs of a transfer.
@@ -25,7 +25,7 @@ pub(super) struct Timeline {
     /// The number of runs before these.
     pub(super) earlier: u64,
     /// Why the history cannot be read.
-    pub(super) trouble: Option<String>,
+    pub(super) error: Option<String>,
     width: u64,
 }
 
@@ -35,13 +35,13 @@ pub(super) struct Run {
     /// The start, in milliseconds since 1970.
     pub(super) at: u64,
     /// The program's version, and the options; none if the record of the start is lost.
-    pub(super) asked: Option<(String, Vec<(String, String)>)>,
+    pub(super) started_with: Option<(String, Vec<(String, String)>)>,
     /// How it ended, in words.
     pub(super) end: Option<String>,
     /// The end, or the time of the last record.
     pub(super) until: u64,
     /// In the order of time.
-    pub(super) stretches: Vec<Stretch>,
+    pub(super) intervals: Vec<Interval>,
     pub(super) requests: Requests,
     /// Entries done in it.
     pub(super) done: u64,
@@ -52,13 +52,13 @@ pub(super) struct Run {
 impl Run {
     /// The duration in milliseconds.
     pub(super) fn length(&self) -> u64 {
-        self.stretches.last().map_or(0, |stretch| stretch.to)
+        self.intervals.last().map_or(0, |interval| interval.to)
     }
 }
 
-/// The figures of a run over a stretch of time.
+/// The figures of a run over an interval of time.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Stretch {
+pub(super) struct Interval {
     /// Milliseconds since the run began.
     pub(super) from: u64,
     pub(super) to: u64,
@@ -80,12 +80,12 @@ pub(super) struct Stretch {
     phases: [u64; Phase::ALL.len()],
 }
 
-impl Stretch {
+impl Interval {
     fn length(&self) -> u64 {
         self.to.saturating_sub(self.from)
     }
 
-    /// An amount of the stretch per second.
+    /// An amount of the interval per second.
     pub(super) fn rate(&self, amount: u64) -> f64 {
         match self.length() {
             0 => 0.0,
@@ -105,17 +105,10 @@ impl Stretch {
 
     /// Milliseconds of a bottleneck, or of none.
     pub(super) fn limited_by(&self, limiting: Option<Bottleneck>) -> u64 {
-        let mut times = Bottleneck::ALL
-            .into_iter()
-            .map(Some)
-            .chain([None])
-            .zip(self.limited);
-        times
-            .find(|(known, _)| *known == limiting)
-            .map_or(0, |(_, time)| time)
+        self.limited.get(place(limiting)).copied().unwrap_or(0)
     }
 
-    /// The bottleneck for most of the stretch.
+    /// The bottleneck for most of the interval.
     pub(super) fn limiting(&self) -> Option<Bottleneck> {
         let all = Bottleneck::ALL.into_iter().map(Some).chain([None]);
         all.max_by_key(|limiting| self.limited_by(*limiting))
@@ -124,13 +117,10 @@ impl Stretch {
 
     /// Milliseconds in a phase.
     pub(super) fn in_phase(&self, phase: Phase) -> u64 {
-        let mut times = Phase::ALL.into_iter().zip(self.phases);
-        times
-            .find(|(known, _)| *known == phase)
-            .map_or(0, |(_, time)| time)
+        self.phases.get(phase as usize).copied().unwrap_or(0)
     }
 
-    /// The phase for most of the stretch.
+    /// The phase for most of the interval.
     pub(super) fn phase(&self) -> Phase {
         let longest = Phase::ALL
             .into_iter()
@@ -138,13 +128,13 @@ impl Stretch {
         longest.unwrap_or(Phase::Scan)
     }
 
-    /// The stretch from one snapshot of a run, or its start, to the next.
-    fn between(before: Option<&Snapshot>, now: &Snapshot) -> Stretch {
+    /// The interval from one snapshot of a run, or its start, to the next.
+    fn between(before: Option<&Snapshot>, now: &Snapshot) -> Interval {
         let since = |figure: &dyn Fn(&Snapshot) -> u64| {
             figure(now).saturating_sub(before.map_or(0, figure))
         };
         let from = before.map_or(0, |before| before.elapsed_ms);
-        let mut stretch = Stretch {
+        let mut interval = Interval {
             from,
             to: now.elapsed_ms,
             at: now.at,
@@ -156,21 +146,20 @@ impl Stretch {
             snapshots: 1,
             concurrency: now.concurrency,
             in_flight: now.in_flight,
-            ..Stretch::default()
+            ..Interval::default()
         };
-        let length = stretch.length();
-        let all = Bottleneck::ALL.into_iter().map(Some).chain([None]);
-        for (time, limiting) in stretch.limited.iter_mut().zip(all) {
-            *time = if limiting == now.limiting { length } else { 0 };
+        let length = interval.length();
+        if let Some(time) = interval.limited.get_mut(place(now.limiting)) {
+            *time = length;
         }
-        for (time, phase) in stretch.phases.iter_mut().zip(Phase::ALL) {
-            *time = if phase == now.phase { length } else { 0 };
+        if let Some(time) = interval.phases.get_mut(now.phase as usize) {
+            *time = length;
         }
-        stretch
+        interval
     }
 
-    /// Adds the next stretch.
-    fn join(&mut self, next: &Stretch) {
+    /// Adds the next interval.
+    fn join(&mut self, next: &Interval) {
         self.to = next.to;
         self.at = next.at;
         self.retrying = self.retrying.max(next.retrying);
@@ -191,19 +180,25 @@ impl Stretch {
     }
 }
 
-/// Adds a stretch to a run: joins it to the last one if the sum is not much longer than `width`. Rates
+/// The index of a bottleneck in [`Interval::limited`].
+fn place(limiting: Option<Bottleneck>) -> usize {
+    let of = |limiting| Bottleneck::ALL.iter().position(|known| *known == limiting);
+    limiting.and_then(of).unwrap_or(Bottleneck::ALL.len())
+}
+
+/// Adds an interval to a run: joins it to the last one if the sum is not much longer than `width`. Rates
 /// over the tenth of a second before a run's last snapshot would be meaningless.
-fn push(stretches: &mut Vec<Stretch>, next: Stretch, width: u64) {
-    match stretches.last_mut() {
+fn push(intervals: &mut Vec<Interval>, next: Interval, width: u64) {
+    match intervals.last_mut() {
         Some(last) if next.to.saturating_sub(last.from) <= width.saturating_add(width / 2) => {
             last.join(&next);
         }
-        _ => stretches.push(next),
+        _ => intervals.push(next),
     }
 }
 
 /// Reads records in order.
-struct Reading {
+struct HistoryReader {
     timeline: Timeline,
     /// The last snapshot of the current run.
     last: Option<Box<Snapshot>>,
@@ -213,10 +208,10 @@ struct Reading {
 impl Timeline {
     /// The history in a state folder.
     pub(super) fn read(folder: &Path) -> Timeline {
-        let mut reading = Reading::begin();
-        let read = history::visit(folder, |record| reading.add(record));
-        reading.timeline.trouble = read.err().map(|error| error.to_string());
-        reading.timeline
+        let mut history_reader = HistoryReader::begin();
+        let read = history::visit(folder, |record| history_reader.add(record));
+        history_reader.timeline.error = read.err().map(|error| error.to_string());
+        history_reader.timeline
     }
 
     /// Milliseconds of all runs in it.
@@ -234,37 +229,37 @@ impl Timeline {
         })
     }
 
-    /// All stretches.
-    pub(super) fn stretches(&self) -> impl Iterator<Item = &Stretch> {
-        self.runs.iter().flat_map(|run| &run.stretches)
+    /// All intervals.
+    pub(super) fn intervals(&self) -> impl Iterator<Item = &Interval> {
+        self.runs.iter().flat_map(|run| &run.intervals)
     }
 
     fn shorten(&mut self) {
-        let most = STRETCHES.max(self.runs.len());
+        let most = INTERVALS.max(self.runs.len());
         while self
             .runs
             .iter()
-            .map(|run| run.stretches.len())
+            .map(|run| run.intervals.len())
             .sum::<usize>()
             > most
         {
             self.width = self.width.saturating_mul(2);
             for run in &mut self.runs {
-                for stretch in std::mem::take(&mut run.stretches) {
-                    push(&mut run.stretches, stretch, self.width);
+                for interval in std::mem::take(&mut run.intervals) {
+                    push(&mut run.intervals, interval, self.width);
                 }
             }
         }
     }
 }
 
-impl Reading {
+impl HistoryReader {
     fn begin() -> Self {
-        Reading {
+        HistoryReader {
             timeline: Timeline {
                 runs: VecDeque::new(),
                 earlier: 0,
-                trouble: None,
+                error: None,
                 width: SHORTEST,
             },
             last: None,
@@ -281,7 +276,7 @@ impl Reading {
             } => self.open(Run {
                 at,
                 until: at,
-                asked: Some((version, options)),
+                started_with: Some((version, options)),
                 ..Run::default()
             }),
             Record::Snapshot(snapshot) => self.snapshot(snapshot),
@@ -309,21 +304,21 @@ impl Reading {
 
     fn snapshot(&mut self, snapshot: Box<Snapshot>) {
         let elapsed = snapshot.elapsed_ms;
-        let goes_back = |last: &Snapshot| elapsed < last.elapsed_ms;
-        if !self.is_open || self.last.as_deref().is_some_and(goes_back) {
+        let is_earlier = |last: &Snapshot| elapsed < last.elapsed_ms;
+        if !self.is_open || self.last.as_deref().is_some_and(is_earlier) {
             // The record of the start was lost in a crash, or is too old to be read.
             self.open(Run {
                 at: snapshot.at.saturating_sub(elapsed),
                 ..Run::default()
             });
         }
-        let stretch = Stretch::between(self.last.as_deref(), &snapshot);
+        let interval = Interval::between(self.last.as_deref(), &snapshot);
         if let Some(run) = self.timeline.runs.back_mut() {
             run.until = run.until.max(snapshot.at);
             run.requests = snapshot.requests;
             run.done = snapshot.run_done;
             run.bytes_put = snapshot.run_bytes_put;
-            push(&mut run.stretches, stretch, self.timeline.width);
+            push(&mut run.intervals, interval, self.timeline.width);
         }
         self.timeline.shorten();
         self.last = Some(snapshot);

@@ -33,9 +33,11 @@ fn end(at: u64) -> Record {
 }
 
 fn read(records: impl IntoIterator<Item = Record>) -> Timeline {
-    let mut reading = Reading::begin();
-    records.into_iter().for_each(|record| reading.add(record));
-    reading.timeline
+    let mut history_reader = HistoryReader::begin();
+    records
+        .into_iter()
+        .for_each(|record| history_reader.add(record));
+    history_reader.timeline
 }
 
 #[test]
@@ -45,9 +47,9 @@ fn rates_are_those_between_snapshots() {
         panic!("{timeline:?}");
     };
     let rates: Vec<f64> = run
-        .stretches
+        .intervals
         .iter()
-        .map(|stretch| stretch.rate(stretch.entries))
+        .map(|interval| interval.rate(interval.entries))
         .collect();
     assert_eq!(rates, [5.0, 10.0]);
     assert_eq!((run.length(), run.done, run.bytes_put), (6000, 50, 500));
@@ -58,20 +60,25 @@ fn rates_are_those_between_snapshots() {
 fn a_long_history_becomes_few_stretches_and_no_amount_is_lost() {
     let snapshots = (1..=100_000).map(|n| snapshot(n * 1000, n));
     let timeline = read([run(0)].into_iter().chain(snapshots).chain([end(1)]));
-    let stretches: Vec<&Stretch> = timeline.stretches().collect();
-    let number = stretches.len();
-    assert!((STRETCHES / 4..=STRETCHES).contains(&number), "{number}");
-    let sum = |figure: &dyn Fn(&Stretch) -> u64| stretches.iter().copied().map(figure).sum::<u64>();
-    assert_eq!(sum(&|stretch| stretch.entries), 100_000);
-    assert_eq!(sum(&|stretch| stretch.bytes_put), 1_000_000);
-    assert_eq!(sum(&|stretch| stretch.failed), 50_000);
-    assert_eq!(sum(&|stretch| stretch.length()), 100_000_000);
+    let intervals: Vec<&Interval> = timeline.intervals().collect();
+    let number = intervals.len();
+    assert!((INTERVALS / 4..=INTERVALS).contains(&number), "{number}");
+    let sum =
+        |figure: &dyn Fn(&Interval) -> u64| intervals.iter().copied().map(figure).sum::<u64>();
+    assert_eq!(sum(&|interval| interval.entries), 100_000);
+    assert_eq!(sum(&|interval| interval.bytes_put), 1_000_000);
+    assert_eq!(sum(&|interval| interval.failed), 50_000);
+    assert_eq!(sum(&|interval| interval.length()), 100_000_000);
     assert_eq!(
-        sum(&|stretch| stretch.limited_by(Some(Bottleneck::Network))),
+        sum(&|interval| interval.limited_by(Some(Bottleneck::Network))),
         50_000_000
     );
-    assert!(stretches.windows(2).all(|pair| pair[0].to == pair[1].from));
-    assert!(stretches.iter().all(|stretch| stretch.concurrency() == 8.0));
+    assert!(intervals.windows(2).all(|pair| pair[0].to == pair[1].from));
+    assert!(
+        intervals
+            .iter()
+            .all(|interval| interval.concurrency() == 8.0)
+    );
 }
 
 #[test]
@@ -79,7 +86,7 @@ fn the_last_of_many_runs_are_kept() {
     let runs = (0..1000).flat_map(|n| [run(n), snapshot(1500, 3), snapshot(3000, 5), end(n)]);
     let timeline = read(runs);
     assert_eq!((timeline.runs.len(), timeline.earlier), (RUNS, 900));
-    assert!(timeline.stretches().count() <= STRETCHES);
+    assert!(timeline.intervals().count() <= INTERVALS);
     assert_eq!(timeline.length(), 300_000);
     let last = timeline.placed().last().map(|(before, _)| before);
     assert_eq!(last, Some(297_000));
@@ -98,7 +105,7 @@ fn a_run_without_a_start_record_is_a_run() {
     let runs: Vec<(u64, bool, u64)> = timeline
         .runs
         .iter()
-        .map(|run| (run.length(), run.asked.is_some(), run.done))
+        .map(|run| (run.length(), run.started_with.is_some(), run.done))
         .collect();
     assert_eq!(
         runs,

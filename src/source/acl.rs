@@ -54,7 +54,7 @@ impl Acl {
     }
 }
 
-/// The mode to store: the group has no more than its own permissions, and never more than `st_mode` says.
+/// The mode to store: the group gets its own permissions, limited to those in `st_mode`.
 pub(super) fn limit_group(mode: u16, group: u8) -> u16 {
     mode & !GROUP_BITS | mode & GROUP_BITS & u16::from(group & ALL) << 3
 }
@@ -90,7 +90,7 @@ pub(super) fn posix(value: &[u8], mode: u16) -> Option<Acl> {
         return None;
     }
     let (mut owner, mut group, mut mask, mut other) = (None, None, None, None);
-    // The least that any named user has, and any named group.
+    // The permissions that all named users have, and those that all named groups have.
     let (mut users, mut groups): (Option<u8>, Option<u8>) = (None, None);
     while !rest.is_empty() {
         let tag = u16::from_le_bytes(little(&mut rest)?);
@@ -111,8 +111,8 @@ pub(super) fn posix(value: &[u8], mode: u16) -> Option<Acl> {
             _ => return None,
         }
     }
-    // Without these, or with names and no mask, it is not a valid ACL (acl(5)). What it says of owner and
-    // others is what the mode says.
+    // Without these, or with names and no mask, it is not a valid ACL (acl(5)). The permissions of owner and
+    // others are those of the mode.
     let (Some(_), Some(group), Some(_)) = (owner, group, other) else {
         return None;
     };
@@ -140,13 +140,13 @@ pub(super) fn posix(value: &[u8], mode: u16) -> Option<Acl> {
 /// Reads the value of [`NFS4`]: XDR, a number of entries, each type, flags, access mask and "who"
 /// (RFC 7530 section 6.2.1, as nfs4_acl(5) has it). None when it is malformed.
 ///
-/// Its mode is made by the server, and may be that of a POSIX ACL there: group bits that are a mask.
+/// The server computes the mode, possibly from a POSIX ACL: the group bits may be a mask.
 pub(super) fn nfs4(value: &[u8], mode: u16) -> Option<Acl> {
     const ALLOW: u32 = 0;
     const DENY: u32 = 1;
     const INHERITS: u32 = 0x1 | 0x2;
     const INHERIT_ONLY: u32 = 0x8;
-    /// What read, write and execute are in an access mask, and in a mode.
+    /// Read, write and execute in an access mask, and in a mode.
     const BITS: [(u32, u8); 3] = [(0x01, 4), (0x02, 2), (0x20, 1)];
 
     let mut rest = value;
@@ -172,7 +172,7 @@ pub(super) fn nfs4(value: &[u8], mode: u16) -> Option<Acl> {
         }
         match (who, kind) {
             (b"OWNER@", _) => {}
-            // The first entry that speaks of a permission decides. Everybody includes the group.
+            // The first entry with a permission decides. EVERYONE@ includes the group.
             (b"GROUP@" | b"EVERYONE@", ALLOW) => allowed |= bits & !denied,
             (b"GROUP@" | b"EVERYONE@", DENY) => denied |= bits & !allowed,
             (b"GROUP@" | b"EVERYONE@", _) => {}
@@ -195,7 +195,7 @@ pub(super) fn nfs4(value: &[u8], mode: u16) -> Option<Acl> {
             losses = losses.with(Loss::DenyingAcl);
         }
     }
-    // Without further names the mode says it all, however the server made it.
+    // Without further names the mode is complete, whether or not the server derived it from an ACL.
     let group = if says_more { allowed } else { ALL };
     Some(Acl { group, losses })
 }

@@ -1,5 +1,5 @@
-//! Mounts that were below the source when the transfer was started. The scan may come to one of them
-//! in a later run: if nothing, or something else, is mounted there then, it is not what belongs there.
+//! Mounts that were below the source when the transfer was started. If the scan reaches one of them in a later
+//! run, and nothing or something else is mounted there, the directory is not the expected one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Expected {
         let mut at = self;
         for name in path.split(|byte| *byte == b'/') {
             let below = at.below.entry(name.to_vec()).or_default();
-            // Nobody else has it while the tree is built.
+            // It is not shared while the tree is built.
             let Some(next) = Arc::get_mut(below) else {
                 return;
             };

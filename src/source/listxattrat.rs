@@ -9,12 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rustix::io::Errno;
 
-/// The call failed as one that is not there: the kernel is older, or a filter refuses what it does not
-/// know.
+/// Whether the call is unavailable: the kernel is older, or a filter rejects unknown calls.
 static IS_MISSING: AtomicBool = AtomicBool::new(false);
 
-/// The names of the extended attributes of `name` in `directory`, which is not followed if it is a
-/// symlink. None where the system has no such call.
+/// Lists the names of the extended attributes of `name` in `directory`, without following a symlink. None if
+/// the call is unavailable.
 pub(super) fn listxattrat(
     directory: BorrowedFd<'_>,
     name: &CStr,
@@ -24,7 +23,7 @@ pub(super) fn listxattrat(
         return None;
     }
     match call(directory, name, list) {
-        // No file system fails so: the kernel makes ENOSYS of a file system another error (xattr(7)).
+        // Not an error of the file system: the kernel replaces its ENOSYS by another error (xattr(7)).
         Err(Errno::NOSYS | Errno::PERM) => {
             IS_MISSING.store(true, Relaxed);
             None

@@ -1,4 +1,4 @@
-//! Which file systems are mounted where, and their identity.
+//! Mounted file systems: their mount points and their identity.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -20,7 +20,7 @@ const AUTOFS: i64 = 0x0187;
 /// `EXT4_SUPER_MAGIC`, also of ext2 and ext3.
 const EXT: i64 = 0xef53;
 const MOUNTS: &str = "/proc/self/mountinfo";
-/// How long the examination of one mount may take. A file system whose server is gone never answers.
+/// Maximum time to examine one mount. A file system without its server does not respond.
 const EXAMINATION: Duration = Duration::from_secs(5);
 
 /// The identity of the file system whose root is open.
@@ -51,7 +51,7 @@ fn uuid(directory: impl AsFd) -> Option<u64> {
 }
 
 /// The mounts below `folder`, which must not contain symlinks, in the order of their paths. A mount that
-/// cannot be examined, because its server is gone, is in the list without a number. So is an autofs below
+/// cannot be examined, because its server does not respond, is in the list without a number. So is an autofs below
 /// the folder; what it mounts and unmounts is not in the list.
 ///
 /// # Errors
@@ -96,8 +96,7 @@ fn points(table: &[u8]) -> impl Iterator<Item = (Vec<u8>, bool)> {
     })
 }
 
-/// Examines mount points one after the other, each for at most `patience`: the thread that hangs is left
-/// behind.
+/// Examines mount points one after the other, each for at most `patience`. Abandons a thread that hangs.
 fn examine_all(
     folder: &Path,
     points: Vec<Vec<u8>>,
@@ -113,9 +112,9 @@ fn examine_all(
             .map(|path| folder.join(OsStr::from_bytes(path)))
             .collect();
         let (sender, examined) = channel();
-        // Without a thread none answers, as if all of them hung.
+        // If no thread can be started, all mounts time out.
         let _detached = std::thread::Builder::new().spawn(move || {
-            // The receiver is gone if a mount took too long.
+            // Sending fails after a mount timed out.
             ahead
                 .iter()
                 .try_for_each(|path| sender.send(examine(path)))
@@ -143,7 +142,7 @@ enum Examined {
     NotMounted,
     /// `st_ino` of the root, and the identity.
     Mounted(u64, Mount),
-    /// It is mounted, and does not answer.
+    /// It is mounted, and does not respond.
     Failed,
 }
 
@@ -176,7 +175,7 @@ fn points_below(table: &[u8], folder: &[u8]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let mut found: Vec<_> = points(table)
         .filter_map(|(point, is_autofs)| Some((below(&point, folder)?, is_autofs)))
         .collect();
-    // What an autofs at or above the folder mounts is mounted for as long as the folder is in use.
+    // Mounts of an autofs at or above the folder stay as long as the folder is in use.
     let autofs: BTreeSet<Vec<u8>> = found
         .iter()
         .filter(|(_, is_autofs)| *is_autofs)
@@ -260,7 +259,7 @@ mod tests {
         assert_eq!(below(b"/source/auto"), pair("home home/m", ""));
     }
 
-    /// A mount whose server is gone is still expected, and those after it are examined.
+    /// A mount whose server does not respond is still expected, and those after it are examined.
     #[test]
     fn a_mount_that_hangs_or_fails_is_kept_without_a_number() {
         fn examine(path: &Path) -> Examined {

@@ -36,11 +36,9 @@ pub(super) fn settle(
     Ok(())
 }
 
-/// Whether the database has the table. One of schema 1 that is only read has not.
-fn is_there(connection: &Connection) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'changed'")?
-        .exists([])
+/// Whether the database has the table. A database of schema 1 that is only read does not.
+fn has_table(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.table_exists(None, "changed")
 }
 
 impl Reader {
@@ -50,7 +48,7 @@ impl Reader {
     /// When the database cannot be read.
     pub fn changed_count(&self) -> Result<u64, StateError> {
         self.query(|connection| {
-            if !is_there(connection)? {
+            if !has_table(connection)? {
                 return Ok(0);
             }
             connection
@@ -65,14 +63,13 @@ impl Reader {
     /// # Errors
     /// When the database cannot be read.
     pub fn changed(&self, after: EntryId, at_most: u32) -> Result<Vec<EntryId>, StateError> {
-        self.query(|connection| {
-            if !is_there(connection)? {
-                return Ok(Vec::new());
-            }
-            connection
-                .prepare_cached("SELECT id FROM changed WHERE id > ?1 ORDER BY id LIMIT ?2")?
-                .query_map(params![stored(after.get()), at_most], |row| row::id(row, 0))?
-                .collect()
-        })
+        if !self.query(has_table)? {
+            return Ok(Vec::new());
+        }
+        self.rows(
+            "SELECT id FROM changed WHERE id > ?1 ORDER BY id LIMIT ?2",
+            params![stored(after.get()), at_most],
+            |row| row::id(row, 0),
+        )
     }
 }

@@ -132,7 +132,7 @@ impl Reader {
             let entries = totals.get(Counter::Lost(loss)).saturating_sub(failed);
             (entries > 0).then(|| {
                 let first = match self.first_with_loss(loss, 1)?.first() {
-                    Some(id) => self.path(*id)?.join(&b'/'),
+                    Some(id) => self.path(*id)?,
                     None => Vec::new(),
                 };
                 Ok(Lost {

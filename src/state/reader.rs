@@ -143,11 +143,33 @@ impl Reader {
         })
     }
 
-    /// The components of the path of an entry below the source. Empty for the root.
+    /// The path of an entry below the source. Empty for the root.
+    ///
+    /// # Errors
+    /// As [`components`](Self::components).
+    pub fn path(&self, id: EntryId) -> Result<Vec<u8>, StateError> {
+        Ok(self.components(id)?.join(&b'/'))
+    }
+
+    /// The paths of an entry: one, or one for each name of an inode with several names.
+    ///
+    /// # Errors
+    /// As [`components`](Self::components).
+    pub fn paths(&self, id: EntryId) -> Result<Vec<Vec<u8>>, StateError> {
+        let mut paths = vec![self.path(id)?];
+        for (parent, name) in self.link_places(id)? {
+            let mut components = self.components(parent)?;
+            components.push(name);
+            paths.push(components.join(&b'/'));
+        }
+        Ok(paths)
+    }
+
+    /// The components of the path of an entry below the source. None for the root.
     ///
     /// # Errors
     /// If the database cannot be read, or the entry or one of its ancestors is missing.
-    pub fn path(&self, id: EntryId) -> Result<Vec<Vec<u8>>, StateError> {
+    pub fn components(&self, id: EntryId) -> Result<Vec<Vec<u8>>, StateError> {
         let mut components = Vec::new();
         let mut at = id;
         while at != EntryId::ROOT {

@@ -66,9 +66,10 @@ impl Settings {
     }
 
     pub(super) fn load(connection: &Connection, path: &Path) -> Result<Self, StateError> {
+        let failed = |error| StateError::query(path, error);
         let value = |name: &'static str| {
             get(connection, name)
-                .map_err(|error| StateError::query(path, error))?
+                .map_err(failed)?
                 .ok_or_else(|| StateError::corrupt(path, format!("the setting {name} is missing")))
         };
         let wrong = |name| StateError::corrupt(path, format!("the setting {name} cannot be read"));
@@ -89,12 +90,10 @@ impl Settings {
             container: String::from_utf8(value(CONTAINER)?).map_err(|_| wrong(CONTAINER))?,
             compression,
             preserve_hardlinks,
-            examines: get(connection, EXAMINES)
-                .map_err(|error| StateError::query(path, error))?
-                .is_some(),
-            mounts: mounts::below(connection).map_err(|error| StateError::query(path, error))?,
+            examines: get(connection, EXAMINES).map_err(failed)?.is_some(),
+            mounts: mounts::below(connection).map_err(failed)?,
             root: super::recording::load_root(connection)
-                .map_err(|error| StateError::query(path, error))?
+                .map_err(failed)?
                 .ok_or_else(|| StateError::corrupt(path, "the root entry is missing"))?,
         })
     }

@@ -10,13 +10,13 @@ use std::sync::{Mutex, PoisonError};
 use clfs_format::FileType;
 use clfs_format::limits::{LINKS, SYMLINK_TARGET_BYTES};
 
-use super::{SHOWN, SurveyError, path};
+use super::{SHOWN, SurveyError};
 use crate::entry::EntryId;
 use crate::load::scan::EntryVisitor;
 use crate::loss::Loss;
 use crate::problem::Reason;
 use crate::source::{Directory, Doubt, Seen};
-use crate::state::{Counter, LinkGroups, Reader};
+use crate::state::{Counter, LinkGroups, Reader, StateError};
 
 /// The min difference between the size of a sparse file and the space it takes: file systems round up,
 /// and store the ends of small files elsewhere.
@@ -227,8 +227,8 @@ pub(super) fn all(
             });
         }
     };
-    let paths = |ids: Vec<EntryId>| -> Result<Vec<Vec<u8>>, SurveyError> {
-        ids.into_iter().map(|id| path(reader, id)).collect()
+    let paths = |ids: Vec<EntryId>| -> Result<Vec<Vec<u8>>, StateError> {
+        ids.into_iter().map(|id| reader.path(id)).collect()
     };
     for reason in Reason::ALL {
         let (count, first) = reader.problems_of(reason, SHOWN as u32)?;
@@ -242,7 +242,7 @@ pub(super) fn all(
         (Concern::Mounts, notes.mounts),
     ] {
         let first = note.first.into_iter().map(|(directory, name)| {
-            let mut components = reader.path(directory)?;
+            let mut components = reader.components(directory)?;
             components.push(name);
             Ok(components.join(&b'/'))
         });

@@ -255,7 +255,7 @@ pub fn survey(options: &SurveyOptions) -> Result<Survey, SurveyError> {
     let deepest = match reader.last_entry()? {
         None | Some(EntryId::ROOT) => None,
         Some(last) => {
-            let components = reader.path(last)?;
+            let components = reader.components(last)?;
             Some((components.join(&b'/'), components.len() as u64))
         }
     };
@@ -321,14 +321,10 @@ fn scan(
     }
 }
 
-fn path(reader: &Reader, id: EntryId) -> Result<Vec<u8>, SurveyError> {
-    Ok(reader.path(id)?.join(&b'/'))
-}
-
 fn large(reader: &Reader, top: &Top) -> Result<Vec<Large>, SurveyError> {
     top.descending()
         .map(|(size, id, bytes)| {
-            let path = path(reader, id)?;
+            let path = reader.path(id)?;
             Ok(Large { path, size, bytes })
         })
         .collect()

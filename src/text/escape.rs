@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::hex::write_escaped;
+
 /// The path of an entry for messages: "." for the source itself, whose path is empty.
 pub(crate) fn below_source(path: &[u8]) -> &[u8] {
     if path.is_empty() { b"." } else { path }
@@ -27,17 +29,12 @@ impl fmt::Display for Escaped<'_> {
                 match character {
                     '\\' => f.write_str("\\\\")?,
                     character if is_hidden(character) => {
-                        let mut bytes = [0; 4];
-                        for byte in character.encode_utf8(&mut bytes).bytes() {
-                            write!(f, "\\x{byte:02x}")?;
-                        }
+                        write_escaped(f, character.encode_utf8(&mut [0; 4]).as_bytes())?;
                     }
                     character => write!(f, "{character}")?,
                 }
             }
-            for byte in chunk.invalid() {
-                write!(f, "\\x{byte:02x}")?;
-            }
+            write_escaped(f, chunk.invalid())?;
         }
         Ok(())
     }

@@ -52,17 +52,27 @@ pub(crate) fn size_class(up_to: Option<u64>, below: Option<u64>) -> String {
     }
 }
 
-/// The name of a type of entries, singular and plural.
-pub(crate) fn type_names(file_type: FileType) -> (&'static str, &'static str) {
-    match file_type {
-        FileType::Directory => ("directory", "directories"),
-        FileType::Regular => ("file", "files"),
-        FileType::Symlink => ("symlink", "symlinks"),
-        FileType::Block => ("block device", "block devices"),
-        FileType::Character => ("character device", "character devices"),
-        FileType::Socket => ("socket", "sockets"),
-        FileType::Fifo => ("fifo", "fifos"),
-    }
+/// The names of a type of entries.
+pub(crate) struct TypeNames {
+    /// In JSON.
+    pub(crate) code: &'static str,
+    /// In text: singular and plural.
+    pub(crate) one: &'static str,
+    pub(crate) several: &'static str,
+}
+
+/// The names of a type of entries.
+pub(crate) fn type_names(file_type: FileType) -> TypeNames {
+    let (code, one, several) = match file_type {
+        FileType::Directory => ("directory", "directory", "directories"),
+        FileType::Regular => ("file", "file", "files"),
+        FileType::Symlink => ("symlink", "symlink", "symlinks"),
+        FileType::Block => ("block", "block device", "block devices"),
+        FileType::Character => ("character", "character device", "character devices"),
+        FileType::Socket => ("socket", "socket", "sockets"),
+        FileType::Fifo => ("fifo", "fifo", "fifos"),
+    };
+    TypeNames { code, one, several }
 }
 
 /// A rate per second, with one decimal below 10.

@@ -10,7 +10,7 @@ use super::rule::{Rule, Severity};
 use super::scratch::{Scratch, ScratchError};
 use super::summary::Summary;
 use crate::read::ReadError;
-use crate::text::Escaped;
+use crate::text::{Escaped, Hex};
 
 /// A broken rule, with everything that is known about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +52,7 @@ impl Finding {
             section: self.rule.section(),
             blob: self.blob.as_deref(),
             path: path.map(|path| format!("/{}", String::from_utf8_lossy(path))),
-            path_hex: not_utf8.map(|path| {
-                let digits = path.iter().map(|byte| format!("{byte:02x}"));
-                std::iter::once("2f".to_owned()).chain(digits).collect()
-            }),
+            path_hex: not_utf8.map(|path| Hex(&[b"/", path].concat()).to_string()),
             text: &self.text,
         };
         // Strings and numbers always serialize.

@@ -3,12 +3,12 @@
 use std::num::NonZeroU64;
 use std::path::Path;
 
-use clfs_format::{Compression, FileType};
+use clfs_format::Compression;
 use serde_json::{Map, Value, json};
 
 use crate::cli::args::address;
 use crate::cli::args::load::{LoadArguments, Target};
-use crate::cli::output::human::{count, counted, rate, size, size_class, span};
+use crate::cli::output::human::{count, counted, rate, size, size_class, span, type_names};
 use crate::cli::output::summary::by_type;
 use crate::cli::output::terminal::out;
 use crate::cli::session::{raise_descriptor_limit, stop_on_signals};
@@ -18,7 +18,7 @@ use crate::container::credential::sas::SasToken;
 use crate::load::{LoadError, check_parents, check_places};
 use crate::state::{State, StateError, compression_name};
 use crate::survey::{Estimate, Finding, Large, Puts, Survey, SurveyOptions, Synthetic, survey};
-use crate::text::Escaped;
+use crate::text::{Escaped, hex_unless_text};
 
 /// Runs a dry run.
 pub(crate) fn run(arguments: &LoadArguments) -> Result<Status, Failure> {
@@ -351,8 +351,7 @@ fn findings(survey: &Survey, lines: &mut Vec<String>) {
 /// Adds a path to an object; the exact bytes too if the path is not UTF-8.
 fn with_path(path: &[u8], mut fields: Value) -> Value {
     fields["path"] = String::from_utf8_lossy(path).into();
-    if std::str::from_utf8(path).is_err() {
-        let hex: String = path.iter().map(|byte| format!("{byte:02x}")).collect();
+    if let Some(hex) = hex_unless_text(path) {
         fields["path_hex"] = hex.into();
     }
     fields
@@ -361,7 +360,7 @@ fn with_path(path: &[u8], mut fields: Value) -> Value {
 fn survey_json(survey: &Survey) -> Value {
     let types = survey.types.iter();
     let types: Map<String, Value> = types
-        .map(|(file_type, number)| (type_code(*file_type).to_owned(), (*number).into()))
+        .map(|(file_type, number)| (type_names(*file_type).code.to_owned(), (*number).into()))
         .collect();
     let (files, bytes) = survey.files();
     let sizes = survey
@@ -416,16 +415,4 @@ fn finding_json(finding: &Finding) -> Value {
         "bytes": finding.bytes,
         "first": first.map(|path| with_path(path, json!({}))).collect::<Vec<Value>>(),
     })
-}
-
-fn type_code(file_type: FileType) -> &'static str {
-    match file_type {
-        FileType::Directory => "directory",
-        FileType::Regular => "file",
-        FileType::Symlink => "symlink",
-        FileType::Block => "block",
-        FileType::Character => "character",
-        FileType::Socket => "socket",
-        FileType::Fifo => "fifo",
-    }
 }

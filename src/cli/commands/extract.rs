@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use crate::cli::output::human::{count, counted, size};
-use crate::cli::output::record::hex;
 use crate::cli::output::terminal::{Prefix, note, out, warning};
 use crate::cli::session::{ContainerArguments, Session};
 use crate::cli::{Failure, Status, lock};
@@ -22,7 +21,7 @@ use crate::extract::{
     Summary, extract, inherits_acl, real_path,
 };
 use crate::read::{Pattern, TreePath, unread_directories};
-use crate::text::Escaped;
+use crate::text::{Escaped, Hex};
 
 /// Problems that are printed one by one.
 const PRINTED_PROBLEMS: u64 = 50;
@@ -214,7 +213,7 @@ fn default_record(container: &str, destination: &Path) -> Option<PathBuf> {
     hash.update(container.as_bytes());
     hash.update([0]);
     hash.update(real_path(destination).as_os_str().as_bytes());
-    let name = hex(&hash.finalize());
+    let name = Hex(&hash.finalize()).to_string();
     Some(folder?.join(format!("extract-{name}.sqlite")))
 }
 

@@ -13,6 +13,7 @@ use crate::cli::output::record::{StatRecord, rfc3339, trees};
 use crate::cli::session::ContainerArguments;
 use crate::cli::{Failure, Status};
 use crate::read::{Entity, Resolved};
+use crate::text::human::type_names;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -147,12 +148,7 @@ fn fields(resolved: &Resolved) -> Vec<(&'static str, Vec<u8>)> {
 fn type_text(file_type: FileType) -> &'static str {
     match file_type {
         FileType::Regular => "regular file",
-        FileType::Directory => "directory",
-        FileType::Symlink => "symlink",
-        FileType::Block => "block device",
-        FileType::Character => "character device",
-        FileType::Socket => "socket",
-        FileType::Fifo => "fifo",
+        other => type_names(other).one,
     }
 }
 

@@ -15,6 +15,7 @@ use crate::events::{Event, Level};
 use crate::load::{End, Summary};
 use crate::progress::Snapshot;
 use crate::state::Counter;
+use crate::text::human::type_names;
 
 /// The version of the lines. It increases when a field is removed or changes its meaning, not when one is added.
 const VERSION: u32 = 1;
@@ -110,18 +111,6 @@ fn end_name(end: End) -> &'static str {
     }
 }
 
-fn type_name(file_type: FileType) -> &'static str {
-    match file_type {
-        FileType::Directory => "directory",
-        FileType::Regular => "file",
-        FileType::Symlink => "symlink",
-        FileType::Block => "block",
-        FileType::Character => "character",
-        FileType::Socket => "socket",
-        FileType::Fifo => "fifo",
-    }
-}
-
 fn end_line(ending: &Ending<'_>) -> String {
     let Summary {
         end,
@@ -137,7 +126,7 @@ fn end_line(ending: &Ending<'_>) -> String {
         .into_iter()
         .map(|file_type| {
             let found = totals.get(Counter::Found(file_type));
-            (type_name(file_type).to_owned(), found.into())
+            (type_names(file_type).code.to_owned(), found.into())
         })
         .collect();
     let problems_file = (*problems > 0).then(|| {

@@ -9,10 +9,11 @@ use std::os::fd::AsFd;
 use serde::Serialize;
 
 use super::quoting::NameStyle;
-use super::record::{ErrorRecord, hex};
+use super::record::ErrorRecord;
 use super::terminal::{Prefix, message};
 use crate::cli::{Failure, Status};
 use crate::read::{ReadError, TreePath, UnreadDirectories, WalkProblem};
+use crate::text::Hex;
 
 /// The options of the output.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -185,7 +186,7 @@ impl Printer {
                     text += &format!("; its name is {:?}", crate::text::Escaped(name).to_string());
                 }
                 if let Some(handle) = &entry.handle {
-                    text += &format!("; it names {}", hex(handle));
+                    text += &format!("; it names {}", Hex(handle));
                 }
                 self.damaged(&path, &text)
             }

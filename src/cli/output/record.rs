@@ -7,22 +7,12 @@ use clfs_format::{BlockId, FileType, Filehandle, Timestamp};
 use serde::Serialize;
 
 use crate::read::{Entity, TreePath};
+use crate::text::hex_unless_text;
+use crate::text::human::type_names;
 
 /// Bytes as text. Bytes that are not UTF-8 are replaced.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// The bytes in hexadecimal if they are not UTF-8, because the text is not exact then.
-fn hex_unless_text(bytes: &[u8]) -> Option<String> {
-    match std::str::from_utf8(bytes) {
-        Ok(_) => None,
-        Err(_) => Some(hex(bytes)),
-    }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `2026-01-31T12:00:00.000000000Z`. A billion nanoseconds or more in a container are added to the seconds.
@@ -35,18 +25,6 @@ pub(crate) fn system_time(time: Timestamp) -> std::time::SystemTime {
     let since_1970 = std::time::Duration::from_secs(u64::from(time.seconds))
         + std::time::Duration::from_nanos(u64::from(time.nanoseconds));
     std::time::SystemTime::UNIX_EPOCH + since_1970
-}
-
-fn type_name(file_type: FileType) -> &'static str {
-    match file_type {
-        FileType::Regular => "file",
-        FileType::Directory => "directory",
-        FileType::Symlink => "symlink",
-        FileType::Block => "block",
-        FileType::Character => "character",
-        FileType::Socket => "socket",
-        FileType::Fifo => "fifo",
-    }
 }
 
 /// A path.
@@ -105,7 +83,7 @@ impl EntryRecord {
     ) -> Self {
         Self {
             path: PathRecord::new(path),
-            file_type: type_name(file_type),
+            file_type: type_names(file_type).code,
             handle: handle.to_string(),
             inode: inode.map(InodeRecord::new),
         }

@@ -44,8 +44,8 @@ fn entries(summary: &Summary) -> String {
 pub(crate) fn by_type(types: impl IntoIterator<Item = (FileType, u64)>) -> Vec<String> {
     let types = types.into_iter().filter(|(_, number)| *number > 0);
     let types = types.map(|(file_type, number)| {
-        let (one, several) = type_names(file_type);
-        counted(number, one, several)
+        let names = type_names(file_type);
+        counted(number, names.one, names.several)
     });
     types.collect()
 }
@@ -145,7 +145,7 @@ fn problems(summary: &Summary, state: &State) -> Vec<String> {
         let reader = state.reader()?;
         let mut lines = Vec::new();
         for stored in reader.first_problems(SHOWN_PROBLEMS)? {
-            let path = reader.path(stored.id)?.join(&b'/');
+            let path = reader.path(stored.id)?;
             let mut line = format!("  {}: {}", Escaped(below_source(&path)), stored.problem);
             if let Some(subtree) = stored.subtree {
                 line += &format!(" ({subtree})");

@@ -96,7 +96,7 @@ impl From<FormatError> for EncodeError {
     }
 }
 
-/// Refuses a name that belongs to another inode now: that says nothing about the inode of the other names.
+/// Rejects a name that belongs to another inode now. The other names of the entry may still be unchanged.
 fn same_inode(
     entry: &Entry,
     encoded: Result<Encoded, EncodeError>,
@@ -268,7 +268,7 @@ impl Encoder {
         }
         let encoded = self.inode(entry, &back, sink);
         let mut encoded = same_inode(entry, self.same_mount(entry, encoded));
-        // The inode can be read by another name when the first one is gone.
+        // If the first name was removed, the inode can be read by another one.
         let mut names = self.reader.link_places(entry.id)?.into_iter();
         while let Err(EncodeError::Problem(Problem {
             reason: Reason::Vanished | Reason::TypeChanged,
@@ -284,7 +284,7 @@ impl Encoder {
     /// The current attributes and losses of an entry, if they differ from those in the state and the entry
     /// is still the same one. Access times are not compared, because reading changes them.
     ///
-    /// `linked`: the entry has several names, so another inode under this one says nothing about it.
+    /// `linked`: the entry has several names, so another inode under this one does not show that the entry changed.
     ///
     /// # Errors
     /// When the state cannot be read. Errors of the source are left to the encoding, which reports them.

@@ -245,9 +245,11 @@ impl EncoderThread<'_> {
         fatal
     }
 
-    /// Counts a problem before it is stored, so that the limit stops the run without delay.
+    /// Counts a problem before it is stored, so that the limit stops the run without delay. The outcome writer
+    /// counts that of a directory above, which many entries report.
     fn count(&self, outcome: &EncodeOutcome, failed_before: bool) {
-        if matches!(outcome, EncodeOutcome::Problem(_)) && !failed_before && self.run.limit.add() {
+        let is_own = matches!(outcome, EncodeOutcome::Problem(problem) if problem.above.is_none());
+        if is_own && !failed_before && self.run.limit.add() {
             self.run.stop.request();
         }
     }

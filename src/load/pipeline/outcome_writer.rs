@@ -193,7 +193,6 @@ impl OutcomeWriter<'_> {
             }
             EncodeOutcome::Problem(problem) => {
                 self.batch.failed.push((id, problem));
-                Progress::add(&progress.failed, 1);
                 Progress::add(&progress.bytes_failed, task.entry.regular_bytes());
                 self.checkpoint().settle(id);
             }
@@ -251,7 +250,7 @@ impl OutcomeWriter<'_> {
         for (mut task, attributes) in changed {
             task.entry.attributes = attributes;
             if task.attempt == Attempt::Again {
-                let path = self.reader.path(task.entry.id)?.join(&b'/');
+                let path = self.reader.path(task.entry.id)?;
                 self.run.monitor.event(&Event::TakenAgain { path: &path });
             }
             self.queue.push_again(task);
@@ -266,22 +265,29 @@ impl OutcomeWriter<'_> {
     ) -> Result<(), StateError> {
         let changed = done.iter().filter(|settled| settled.changed);
         let changed: Vec<EntryId> = changed.map(|settled| settled.id).collect();
-        let solved = self.run.state.settle(&Settlement {
+        let settling = self.run.state.settle(&Settlement {
             pass: self.run.pass,
             progress: self.checkpoint().progress(),
             done,
             failed: failed.clone(),
             refreshed: Vec::new(),
         })?;
-        self.run.limit.solved(solved);
+        self.run.limit.solved(settling.solved);
+        for _ in &settling.failed_above {
+            if self.run.limit.add() {
+                self.run.stop.request();
+            }
+        }
         for id in changed {
-            let path = self.reader.path(id)?.join(&b'/');
+            let path = self.reader.path(id)?;
             self.run
                 .monitor
                 .event(&Event::StoredChanged { path: &path });
         }
-        for (id, problem) in &failed {
-            let path = self.reader.path(*id)?.join(&b'/');
+        let own = failed.iter().filter(|(_, problem)| problem.above.is_none());
+        for (id, problem) in own.chain(&settling.failed_above) {
+            Progress::add(&self.run.progress.failed, 1);
+            let path = self.reader.path(*id)?;
             self.run.monitor.event(&Event::Problem {
                 path: &path,
                 problem: *problem,

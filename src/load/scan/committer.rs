@@ -167,7 +167,10 @@ impl<'a> Committer<'a> {
 
     fn fail(&mut self, directory: EntryId, problem: Problem) -> Result<(), StateError> {
         let is_new = self.scan.state.listing_failed(directory, &problem)?;
-        self.scan.report(&self.reader.path(directory)?, problem);
+        if is_new || problem.above.is_none() {
+            let failed = problem.above.unwrap_or(directory);
+            self.scan.report(&self.reader.path(failed)?, problem);
+        }
         if is_new {
             self.scan.count_problem();
         }
@@ -215,10 +218,10 @@ impl<'a> Committer<'a> {
         if failed.peek().is_none() {
             return Ok(());
         }
-        let mut path = self.reader.path(chunk.directory)?;
+        let mut path = self.reader.components(chunk.directory)?;
         for (name, problem) in failed {
             path.push(name.to_vec());
-            self.scan.report(&path, problem);
+            self.scan.report(&path.join(&b'/'), problem);
             path.pop();
         }
         Ok(())

@@ -82,7 +82,7 @@ fn recorded(
                     numbers.of_devices.entry(device).or_insert(number);
                     break;
                 }
-                // A name that is gone or has another file proves nothing.
+                // A name that was removed or belongs to another file proves nothing.
                 Ok(None) | Err(OpenError::Problem(_)) => {}
                 Err(OpenError::State(error)) => return Err(error),
             }

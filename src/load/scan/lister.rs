@@ -166,7 +166,7 @@ impl Lister<'_, '_> {
             }
         };
         let directory = Arc::clone(&open.directory);
-        let last = open.names.is_over();
+        let last = open.names.is_finished();
         if last {
             drop(open);
         } else {

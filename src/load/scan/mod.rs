@@ -96,12 +96,9 @@ impl Scan<'_> {
     }
 
     /// Reports a failed entry.
-    fn report(&self, path: &[Vec<u8>], problem: Problem) {
+    fn report(&self, path: &[u8], problem: Problem) {
         Progress::add(&self.progress.failed, 1);
-        self.monitor.event(&Event::Problem {
-            path: &path.join(&b'/'),
-            problem,
-        });
+        self.monitor.event(&Event::Problem { path, problem });
     }
 
     /// Counts an entry that had no problem before. If there are too many, requests a stop and returns true.

@@ -122,7 +122,7 @@ impl Uploader {
         }
     }
 
-    /// Deletes blobs, several concurrently. Returns whether all of them are gone.
+    /// Deletes blobs, several concurrently. Returns whether all of them were deleted.
     ///
     /// Blocks the calling thread.
     pub fn delete_all(self: &Arc<Self>, blobs: impl Iterator<Item = BlobName>) -> bool {

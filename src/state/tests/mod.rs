@@ -163,7 +163,7 @@ fn ids_follow_the_order_of_recording_for_all_batch_sizes() {
         }
         let reader = state.reader().unwrap();
         (1000..1004)
-            .map(|id| reader.path(EntryId::new(id)).unwrap().join(&b'/'))
+            .map(|id| reader.path(EntryId::new(id)).unwrap())
             .collect::<Vec<_>>()
     };
     let folder = || tempfile::tempdir().unwrap();

@@ -226,7 +226,7 @@ fn simulate_worker(ahead: &Ahead, directory: &Arc<Directory>) {
             Work::Examine(open) => open,
         };
         let names = open.names.cut(8).unwrap();
-        let last = open.names.is_over();
+        let last = open.names.is_finished();
         if !last {
             ticket.share(open);
         }

@@ -25,6 +25,10 @@ use crate::read::index::Offline;
 use crate::read::{OpenOptions, ReadError, Reader};
 use crate::stop::StopFlag;
 
+/// The max number of threads that may block: 64 entries of an extraction, 64 reads of a folder container, and a few
+/// others. A busy machine would otherwise start many more than can work, and each keeps a heap.
+const BLOCKING_THREADS: usize = 144;
+
 /// Reads CLFS containers: lists, verifies and extracts them.
 #[derive(Debug, Parser)]
 #[command(name = "clfsload", version = version(), max_term_width = 100)]
@@ -158,8 +162,8 @@ pub(super) fn stop_on_signals(runtime: &Runtime, stop: &Arc<StopFlag>) {
 }
 
 impl ContainerArguments {
-    /// Opens the container. With `whole`, all its names are listed first, for commands that read most of it.
-    pub(super) fn open(&self, whole: bool) -> Result<Session, Failure> {
+    /// Opens the container. With `list_first`, all its names are listed first, for commands that read most of it.
+    pub(super) fn open(&self, list_first: bool) -> Result<Session, Failure> {
         super::raise_descriptor_limit();
         let address = ContainerAddress::parse(&self.container).map_err(Failure::usage)?;
         let token = match (address.needs_token(), &self.sas_token_file) {
@@ -183,6 +187,7 @@ impl ContainerArguments {
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS)
             .build()
             .map_err(|error| Failure {
                 message: format!("the threads could not be started: {error}"),
@@ -190,7 +195,7 @@ impl ContainerArguments {
             })?;
         let mut options = OpenOptions {
             index: self.index.clone(),
-            whole,
+            list_first,
             ..OpenOptions::default()
         };
         options.retry.patience = Duration::from_secs(self.retry_patience);

@@ -184,7 +184,7 @@ fn verify_loaded(
     form: verify::Form,
 ) -> Result<Status, Failure> {
     let options = OpenOptions {
-        whole: true,
+        list_first: true,
         retry,
         stop: Arc::clone(load.stop()),
         ..OpenOptions::default()

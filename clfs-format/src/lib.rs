@@ -4,7 +4,8 @@
 //! An object is one blob: a 4-byte wrapper and a payload. The payload is a sequence of typed
 //! handles, either as it is or as one LZ4 frame. The blob's name contains the object's id and type,
 //! so both the name and the bytes are needed to decode an object. The crate performs no I/O: the
-//! caller downloads and uploads the blobs.
+//! caller downloads and uploads the blobs. The programs in `examples/` decode, inspect and encode
+//! files.
 //!
 //! | layer | decode | encode |
 //! |---|---|---|
@@ -14,7 +15,7 @@
 //! | entries of a directory | [`DirEntries::iter`] | [`DirectorySegmenter`] |
 //! | segments of a file or directory | [`BlockMapReader`] | [`BlockMapBuilder`] |
 //!
-//! The specification is `docs/format.md` of the clfsload project; comments cite its sections as
+//! The specification is `docs/format.md` in the package; comments cite its sections as
 //! "format.md §6".
 //!
 //! # Untrusted input

@@ -1,8 +1,8 @@
 //! The content of regular files: written with holes, or compared with an existing file.
 
 use std::fs::File;
-use std::io::ErrorKind;
 use std::ops::Range;
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -22,9 +22,6 @@ use crate::read::{Chunk, Entity, FileContent, ReadError};
 /// Block size of a file system: zeros that fill a block become a hole.
 const BLOCK: usize = 4096;
 const ZEROS: [u8; BLOCK] = [0; BLOCK];
-
-/// Bytes that are compared at a time.
-const COMPARED: usize = 256 << 10;
 
 /// After so many unreadable segments in a row, the rest of a file is not requested: a block map can have any
 /// number of missing segments.
@@ -247,32 +244,19 @@ fn segment_end(entity: &Entity, at: u64) -> u64 {
 pub(super) fn compare(
     run: &Run,
     entity: &Arc<Entity>,
-    file: &File,
+    file: impl AsFd + Copy,
 ) -> Result<Option<Rules>, Failure> {
     let mut pieces = Pieces::new(run, entity, false);
     while let Some(chunk) = pieces.next()? {
-        if !holds(file, &chunk)? {
+        let difference = chunk.first_difference(file);
+        if difference
+            .map_err(|errno| Action::Read.failed(errno))?
+            .is_some()
+        {
             return Ok(None);
         }
     }
     Ok(Some(pieces.rules()))
-}
-
-/// Whether a file has these bytes at this offset.
-fn holds(file: &File, chunk: &Chunk) -> Result<bool, LocalError> {
-    let mut buffer = vec![0; COMPARED.min(chunk.bytes.len())];
-    let mut at = chunk.offset;
-    for expected in chunk.bytes.chunks(COMPARED) {
-        // A chunk is not longer than the buffer.
-        let found = buffer.get_mut(..expected.len()).unwrap_or_default();
-        match file.read_exact_at(found, at) {
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
-            Err(error) => return Err(Action::Read.failed(errno_of(&error))),
-            Ok(()) if found != expected => return Ok(false),
-            Ok(()) => at += expected.len() as u64,
-        }
-    }
-    Ok(true)
 }
 
 fn errno_of(error: &std::io::Error) -> Errno {

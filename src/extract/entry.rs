@@ -99,11 +99,11 @@ impl Entry {
             }
         }
         let id = ObjectId::Entity(self.handle);
-        let listed = run.read(run.reader.locate(&id))?;
+        let listed = run.locate(&id)?;
         let version = listed.name.version;
         let before = run.record.find(self.handle, version)?;
         let alone = before.is_some_and(|before| before.alone);
-        let stamp = run.read(run.reader.stamp(&listed, alone))?;
+        let stamp = run.reader.stamp(&listed, alone)?;
         if let Some(known) = before
             && exists
             && known.has_stamp(stamp)
@@ -128,7 +128,9 @@ impl Entry {
             return Err(Reason::TypeMismatch.into());
         }
         let stamp = match stamp {
-            None => run.read(run.reader.stamp_of_content(&listed, &entity))?,
+            None if run.reader.index().is_none() => {
+                run.read(run.reader.requested_stamp(&listed, &entity))?
+            }
             stamp => stamp,
         };
         let known = CachedInode {
@@ -278,7 +280,7 @@ impl Entry {
                     Err(Errno::ACCESS) => None,
                     opened => {
                         let file = opened.map_err(|errno| Action::Read.failed(errno))?;
-                        compare(run, entity, &file.into())?
+                        compare(run, entity, &file)?
                     }
                 }
             }

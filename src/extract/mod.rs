@@ -233,7 +233,7 @@ pub struct Outcome {
     pub end: Result<(), ExtractError>,
 }
 
-/// Extracts as `options` say. Must be called on a tokio runtime with several threads and at least 200 blocking
+/// Extracts as `options` say. Must be called on a tokio runtime with several threads and at least 144 blocking
 /// threads (tokio's default is 512): each of up to 64 entries in progress holds one, and folder containers need
 /// further ones for reads.
 ///

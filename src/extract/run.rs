@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use clfs_format::{FileType, Filehandle};
+use clfs_format::{FileType, Filehandle, ObjectId};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, Semaphore, SemaphorePermit};
 
@@ -17,6 +17,7 @@ use super::links::Links;
 use super::problem::{ExtractError, Failure, Problem, Reason};
 use super::tree::{Node, Tree};
 use super::{Counters, Observer, add};
+use crate::read::index::Listed;
 use crate::read::{ReadError, Reader, TreePath};
 use crate::stop::StopFlag;
 
@@ -57,6 +58,16 @@ impl Run {
                 () = self.stop.requested(Duration::ZERO) => Err(ReadError::Stopped),
             }
         })
+    }
+
+    /// Returns the blob with the current version of an object. Looks it up on this thread, which may block.
+    pub(super) fn locate(&self, id: &ObjectId) -> Result<Listed, ReadError> {
+        let Some(index) = self.reader.index() else {
+            return self.read(self.reader.locate(id));
+        };
+        let found = index.find(id);
+        let found = found.map_err(|error| ReadError::index(index.path(), error))?;
+        found.ok_or(ReadError::Missing(*id))
     }
 
     /// Calls `visit` with the names in a directory of the container, until it returns false. Skips damaged

@@ -209,8 +209,8 @@ impl Walker {
                 }
             }
         }
-        add(&run.counters.directories_unread, unread.whole);
-        add(&run.counters.directories_unread_in_part, unread.part);
+        add(&run.counters.directories_unread, unread.unread);
+        add(&run.counters.directories_unread_in_part, unread.partial);
         // Drops the innermost first. After an early end, directories are not finished.
         while inside.pop().is_some() {}
         Ok(())

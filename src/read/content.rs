@@ -16,14 +16,14 @@ use super::{Ahead, Entity, InlineContent, ReadError, Reader};
 /// Segments of a file that are downloaded ahead.
 const READ_AHEAD: usize = 4;
 /// Maximum number of bytes of a local file that are compared at a time.
-const COMPARED_BYTES: usize = 1 << 20;
+const COMPARED_BYTES: usize = 256 << 10;
 
 /// A chunk of a file's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
     /// Offset of the first byte in the file.
     pub offset: u64,
-    /// The bytes; never empty.
+    /// The bytes; not empty in the chunks of [`FileContent`].
     pub bytes: Bytes,
 }
 
@@ -184,7 +184,7 @@ impl FileContent {
 
     async fn next_chunk(&mut self) -> Result<Chunk, ReadError> {
         if self.at < self.entity.first_segment() {
-            return first_chunk(&self.entity);
+            return self.entity.first_chunk();
         }
         while self.ahead.len() < READ_AHEAD && !self.blocks_at_end {
             match self.blocks.next().await {
@@ -217,19 +217,25 @@ impl FileContent {
     }
 }
 
-fn first_chunk(entity: &Entity) -> Result<Chunk, ReadError> {
-    let bytes = match (&entity.inline, entity.file_type) {
-        (InlineContent::Data(data), FileType::Regular) => data.clone(),
-        _ => return Err(entity.misplaced("it is not a regular file".to_owned())),
-    };
-    let expected = entity.attributes.size.min(entity.first_segment());
-    if bytes.len() as u64 != expected {
-        return Err(entity.misplaced(format!(
-            "its DATA holds {} bytes, but its size needs {expected}",
-            bytes.len()
-        )));
+impl Entity {
+    /// Returns the content of a regular file that is in its inode; empty if the file is.
+    ///
+    /// # Errors
+    /// If it is not a regular file, or the inode holds more or fewer bytes than the size needs.
+    pub(crate) fn first_chunk(&self) -> Result<Chunk, ReadError> {
+        let bytes = match (&self.inline, self.file_type) {
+            (InlineContent::Data(data), FileType::Regular) => data.clone(),
+            _ => return Err(self.misplaced("it is not a regular file".to_owned())),
+        };
+        let expected = self.attributes.size.min(self.first_segment());
+        if bytes.len() as u64 != expected {
+            return Err(self.misplaced(format!(
+                "its DATA holds {} bytes, but its size needs {expected}",
+                bytes.len()
+            )));
+        }
+        Ok(Chunk { offset: 0, bytes })
     }
-    Ok(Chunk { offset: 0, bytes })
 }
 
 #[cfg(test)]

@@ -39,9 +39,9 @@ pub struct OpenOptions {
     pub index: Option<PathBuf>,
     /// Folder for a temporary index; by default, the system's folder for temporary files.
     pub temporary: Option<PathBuf>,
-    /// Whether to list all names. Otherwise the name of each object is requested from an Azure
+    /// Whether to list all names first. Otherwise the name of each object is requested from an Azure
     /// container: one more request for each object that is read, none for the others.
-    pub whole: bool,
+    pub list_first: bool,
     /// When to retry, and when to stop retrying.
     pub retry: RetryPolicy,
     /// Timeouts of a request.
@@ -76,7 +76,7 @@ pub struct Reader {
 
 impl Reader {
     /// Opens the container at `location`. Outages and changes of tokens are reported to `notices`, also,
-    /// with [`OpenOptions::whole`], a token that expires within a day.
+    /// with [`OpenOptions::list_first`], a token that expires within a day.
     ///
     /// # Errors
     /// If the container or the index cannot be opened, or the token does not permit reading.
@@ -87,7 +87,7 @@ impl Reader {
     ) -> Result<Self, ReadError> {
         let expiry = options.credential.check(Permissions::READ);
         if let Some(notice) = expiry.map_err(ReadError::Token)?
-            && options.whole
+            && options.list_first
         {
             notices(&notice);
         }
@@ -103,12 +103,12 @@ impl Reader {
             .with_blob_patience(options.retry.patience / BLOB_PATIENCE)
             .with_stop(Arc::clone(&options.stop));
         // A listing of a folder reads and sorts all names, so that it is requested only once.
-        let (plan, whole) = match location {
+        let (plan, list_first) = match location {
             ContainerLocation::Folder { .. } => (ListingPlan::Sequential, true),
-            ContainerLocation::Azure { .. } => (ListingPlan::Prefixes, options.whole),
+            ContainerLocation::Azure { .. } => (ListingPlan::Prefixes, options.list_first),
         };
         let identity = location.identity();
-        Self::with_container(Arc::new(container), &identity, plan, whole, options).await
+        Self::with_container(Arc::new(container), &identity, plan, list_first, options).await
     }
 
     /// Reads `container`, which may be of a kind without a [`ContainerLocation`].
@@ -119,7 +119,7 @@ impl Reader {
         container: Arc<dyn Container>,
         identity: &str,
         plan: ListingPlan,
-        whole: bool,
+        list_first: bool,
         options: &OpenOptions,
     ) -> Result<Self, ReadError> {
         let mut listed_now = true;
@@ -131,7 +131,7 @@ impl Reader {
                 let index = index.map_err(|error| ReadError::index(path, error))?;
                 Names::Listed(Arc::new(index))
             }
-            None if !whole => Names::Requested,
+            None if !list_first => Names::Requested,
             keep => {
                 let folder = options.temporary.clone().unwrap_or_else(std::env::temp_dir);
                 let keep = keep.as_deref();

@@ -14,35 +14,36 @@ const LOCATED: usize = 64;
 
 impl Reader {
     /// Returns the stamp of an inode's blob and its segments and indirect blocks, without a request.
-    /// None if the container does not report enough.
+    /// None if the container does not report enough. Blocks.
     ///
     /// If the container was not listed, its segments are unknown: then only an inode that is known to
     /// be `alone` has a stamp.
     ///
     /// # Errors
     /// If the index cannot be read.
-    pub async fn stamp(&self, inode: &Listed, alone: bool) -> Result<Option<Stamp>, ReadError> {
-        let owner = inode.name.id.hash64();
+    pub fn stamp(&self, inode: &Listed, alone: bool) -> Result<Option<Stamp>, ReadError> {
         let content = match self.index() {
-            Some(index) => index.read(move |index| index.content_stamps(owner)).await?,
+            Some(index) => index
+                .content_stamps(inode.name.id.hash64())
+                .map_err(|error| ReadError::index(index.path(), error))?,
             None if alone => ContentStamps::default(),
             None => return Ok(None),
         };
         Ok(content.with_inode(inode.stamp))
     }
 
-    /// Returns the stamp of an inode that was read. Requests the name of each segment if the container
-    /// was not listed. None if an object is damaged.
+    /// Returns the stamp of an inode that was read, of a container that was not listed: requests the name
+    /// of each segment. None if an object is damaged.
     ///
     /// # Errors
-    /// If the container or the index fails.
-    pub async fn stamp_of_content(
+    /// If the container fails.
+    pub async fn requested_stamp(
         self: &Arc<Self>,
         inode: &Listed,
         entity: &Entity,
     ) -> Result<Option<Stamp>, ReadError> {
-        if self.index().is_some() || entity.is_alone() {
-            return self.stamp(inode, true).await;
+        if entity.is_alone() {
+            return Ok(ContentStamps::default().with_inode(inode.stamp));
         }
         match self.located_content(entity).await {
             Ok(content) => Ok(content.with_inode(inode.stamp)),

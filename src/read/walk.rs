@@ -388,9 +388,9 @@ impl Walk {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnreadDirectories {
     /// Number of directories that could not be read at all.
-    pub whole: u64,
+    pub unread: u64,
     /// Number of directories of which a part could not be read.
-    pub part: u64,
+    pub partial: u64,
     /// The last of them: the problems of one directory follow each other.
     last: Option<Vec<u8>>,
 }
@@ -399,11 +399,11 @@ impl UnreadDirectories {
     /// Counts the directory of a problem.
     pub fn count(&mut self, problem: &WalkProblem) {
         match problem {
-            WalkProblem::Unreadable { .. } => self.whole += 1,
+            WalkProblem::Unreadable { .. } => self.unread += 1,
             WalkProblem::PartUnreadable { path, .. } => {
                 let path = path.to_bytes();
                 if self.last.as_ref() != Some(&path) {
-                    self.part += 1;
+                    self.partial += 1;
                     self.last = Some(path);
                 }
             }
@@ -413,26 +413,26 @@ impl UnreadDirectories {
 
     /// Returns a sentence for each count that is not 0.
     pub fn lines(&self) -> Vec<String> {
-        unread_directories(self.whole, self.part)
+        unread_directories(self.unread, self.partial)
     }
 }
 
 /// Returns a sentence for each count that is not 0: directories that could not be read, at all or in
 /// part.
-pub(crate) fn unread_directories(whole: u64, part: u64) -> Vec<String> {
-    let whole = (whole > 0).then(|| {
+pub(crate) fn unread_directories(unread: u64, partial: u64) -> Vec<String> {
+    let unread = (unread > 0).then(|| {
         format!(
             "{} could not be read: everything below is missing",
-            Directories(whole)
+            Directories(unread)
         )
     });
-    let part = (part > 0).then(|| {
+    let partial = (partial > 0).then(|| {
         format!(
             "{} could be read only in part: entries are missing, with everything below them",
-            Directories(part)
+            Directories(partial)
         )
     });
-    whole.into_iter().chain(part).collect()
+    unread.into_iter().chain(partial).collect()
 }
 
 struct Directories(u64);

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clfs_format::{Filehandle, Inspection, NameKind, Object, ObjectId, ObjectName, ObjectType};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::finding::{NewFinding, unreadable_finding};
 use super::inode::ContainerIds;
+use super::run::PhaseError;
 use super::scratch::Recorder;
 use crate::container::Availability;
 use crate::read::index::{Index, IndexError, Listed};
-use crate::read::{Fetched, ReadError, Reader, joined};
+use crate::read::{Fetched, ReadError, Reader, blocking, joined};
 
 /// Objects that are checked concurrently; the reader limits its requests itself.
 const CONCURRENT_OBJECTS: usize = 64;
@@ -131,41 +133,52 @@ pub(super) fn owner_hash(name: &ObjectName) -> Option<u64> {
     }
 }
 
-/// A bounded number of concurrent tasks; dropping the pool aborts them.
-#[derive(Debug, Default)]
-pub(super) struct TaskPool(JoinSet<Result<(), ReadError>>);
-
-impl TaskPool {
-    /// Starts a task, when there is room for it.
-    ///
-    /// # Errors
-    /// The error of an earlier task.
-    pub(super) async fn start(
-        &mut self,
-        task: impl Future<Output = Result<(), ReadError>> + Send + 'static,
-    ) -> Result<(), ReadError> {
-        while self.0.len() >= CONCURRENT_OBJECTS {
-            self.join_one().await?;
-        }
-        self.0.spawn(task);
-        Ok(())
-    }
-
-    /// Waits for all tasks.
-    ///
-    /// # Errors
-    /// The error of a task.
-    pub(super) async fn finish(mut self) -> Result<(), ReadError> {
-        while !self.0.is_empty() {
-            self.join_one().await?;
+/// Runs a task for each item of the pages that `next_page` returns, some of them concurrently. `next_page`
+/// runs on one thread that may block, at most two pages ahead.
+///
+/// # Errors
+/// The first error of a task, which stops the others, or the error of `next_page`.
+pub(super) async fn for_each_item<T, F>(
+    mut next_page: impl FnMut() -> Result<Option<Vec<T>>, PhaseError> + Send + 'static,
+    task: impl Fn(T) -> F,
+) -> Result<(), PhaseError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<(), ReadError>> + Send + 'static,
+{
+    let (sender, mut pages) = mpsc::channel(1);
+    let producer = blocking(move || {
+        while let Some(page) = next_page()? {
+            // A task has failed.
+            if sender.blocking_send(page).is_err() {
+                break;
+            }
         }
         Ok(())
-    }
-
-    async fn join_one(&mut self) -> Result<(), ReadError> {
-        match self.0.join_next().await {
-            None => Ok(()),
-            Some(ended) => joined(ended)?,
+    });
+    let consumer = async move {
+        let mut tasks = JoinSet::new();
+        while let Some(page) = pages.recv().await {
+            for item in page {
+                if tasks.len() >= CONCURRENT_OBJECTS {
+                    join_one(&mut tasks).await?;
+                }
+                tasks.spawn(task(item));
+            }
         }
+        while !tasks.is_empty() {
+            join_one(&mut tasks).await?;
+        }
+        Ok::<_, ReadError>(())
+    };
+    let (produced, consumed) = tokio::join!(producer, consumer);
+    consumed?;
+    produced?
+}
+
+async fn join_one(tasks: &mut JoinSet<Result<(), ReadError>>) -> Result<(), ReadError> {
+    match tasks.join_next().await {
+        None => Ok(()),
+        Some(ended) => joined(ended)?,
     }
 }

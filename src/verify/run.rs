@@ -8,7 +8,7 @@ use clfs_format::{FileType, Filehandle, Object, ObjectId, ObjectType};
 
 use super::VerifyOptions;
 use super::blocks::decode;
-use super::checker::{Checker, Counters, Depth, TaskPool};
+use super::checker::{Checker, Counters, Depth, for_each_item};
 use super::compare::{Compare, Comparison, Pairs};
 use super::deviation::rule_of;
 use super::entity::{Entries, NamedEntity};
@@ -22,7 +22,7 @@ use crate::read::index::{Index, Listed, ObjectKey};
 use crate::read::{ReadError, Reader, blocking};
 
 /// Objects read from the index at a time.
-const PAGE: usize = 1024;
+const PAGE: usize = 256;
 
 /// Why a phase ended early.
 #[derive(Debug, thiserror::Error)]
@@ -246,20 +246,49 @@ where
 async fn check_directories(checker: Arc<Checker>) -> Result<(), PhaseError> {
     let names = Arc::clone(&checker);
     blocking(move || names.check_names()).await??;
-    let mut tasks = TaskPool::default();
-    tasks.start(Arc::clone(&checker).check_bucket()).await?;
-    let mut after = None;
-    while let Some((page, last)) = next_page(&checker, after).await? {
-        after = Some(last);
-        for listed in page {
-            if let Some((handle, FileType::Directory)) = entity(&listed) {
-                tasks
-                    .start(Arc::clone(&checker).check_directory(listed, handle))
-                    .await?;
-            }
+    Arc::clone(&checker).check_bucket().await?;
+    let mut pages = EntityPages::new(&checker);
+    let next_page = move || Ok(pages.next(|file_type| file_type == FileType::Directory)?);
+    for_each_item(next_page, |(listed, handle, _)| {
+        Arc::clone(&checker).check_directory(listed, handle)
+    })
+    .await
+}
+
+/// The blob of an inode, with the filehandle and the type in its name.
+type ListedEntity = (Listed, Filehandle, FileType);
+
+/// Reads the inodes in the index, page by page. Blocks.
+struct EntityPages {
+    checker: Arc<Checker>,
+    after: Option<ObjectKey>,
+}
+
+impl EntityPages {
+    fn new(checker: &Arc<Checker>) -> Self {
+        Self {
+            checker: Arc::clone(checker),
+            after: None,
         }
     }
-    Ok(tasks.finish().await?)
+
+    /// Returns the inodes of the next page whose type is wanted; none at the end.
+    fn next(
+        &mut self,
+        is_wanted: impl Fn(FileType) -> bool,
+    ) -> Result<Option<Vec<ListedEntity>>, ReadError> {
+        let page = self.checker.index.after(self.after.as_ref(), PAGE);
+        let page = page.map_err(|error| self.checker.index_error(error))?;
+        let Some(last) = page.last() else {
+            return Ok(None);
+        };
+        self.after = Some(ObjectKey::new(&last.name.id));
+        let wanted = page.into_iter().filter_map(|listed| {
+            let (handle, file_type) = entity(&listed)?;
+            is_wanted(file_type).then_some((listed, handle, file_type))
+        });
+        Ok(Some(wanted.collect()))
+    }
 }
 
 /// Returns the filehandle and type of an inode; none for other objects.
@@ -272,82 +301,49 @@ fn entity(listed: &Listed) -> Option<(Filehandle, FileType)> {
     }
 }
 
-async fn next_page(
-    checker: &Arc<Checker>,
-    after: Option<ObjectKey>,
-) -> Result<Option<(Vec<Listed>, ObjectKey)>, ReadError> {
-    let checker = Arc::clone(checker);
-    blocking(move || {
-        let page = checker.index.after(after.as_ref(), PAGE);
-        let page = page.map_err(|error| checker.index_error(error))?;
-        let last = page.last().map(|listed| ObjectKey::new(&listed.name.id));
-        Ok(last.map(|last| (page, last)))
-    })
-    .await?
-}
-
 /// The second phase: all entities that are not directories.
 async fn check_entities(
     checker: Arc<Checker>,
-    mut parents: EntryReader,
+    parents: EntryReader,
     entries: Entries,
 ) -> Result<(), PhaseError> {
-    let mut tasks = TaskPool::default();
-    let mut after = None;
-    while let Some((page, last)) = next_page(&checker, after).await? {
-        after = Some(last);
-        let named;
-        (parents, named) = blocking(move || {
-            let named: Result<Vec<NamedEntity>, ScratchError> = page
-                .into_iter()
-                .filter_map(|listed| Some((entity(&listed)?, listed)))
-                .filter(|((_, file_type), _)| *file_type != FileType::Directory)
-                .map(|((handle, file_type), listed)| {
-                    Ok(NamedEntity {
-                        parents: parents.parents(handle)?,
-                        listed,
-                        handle,
-                        file_type,
-                    })
-                })
-                .collect();
-            (parents, named)
-        })
-        .await?;
-        for named in named? {
-            tasks
-                .start(Arc::clone(&checker).check_entity(named, entries))
-                .await?;
-        }
-    }
-    Ok(tasks.finish().await?)
+    let mut pages = EntityPages::new(&checker);
+    let next_page = move || {
+        let Some(page) = pages.next(|file_type| file_type != FileType::Directory)? else {
+            return Ok(None);
+        };
+        let named = page.into_iter().map(|(listed, handle, file_type)| {
+            Ok(NamedEntity {
+                parents: parents.parents(handle)?,
+                listed,
+                handle,
+                file_type,
+            })
+        });
+        Ok(Some(named.collect::<Result<_, ScratchError>>()?))
+    };
+    for_each_item(next_page, |named| {
+        Arc::clone(&checker).check_entity(named, entries)
+    })
+    .await
 }
 
 /// The last phase: blocks that no entity uses, which may be damaged as well.
 async fn check_unused_blocks(
     checker: Arc<Checker>,
-    mut unused: UnusedBlocks,
+    unused: UnusedBlocks,
     are_orphans: bool,
 ) -> Result<(), PhaseError> {
-    let mut tasks = TaskPool::default();
     let mut after: Option<ObjectKey> = None;
-    loop {
-        let page;
-        (unused, page) = blocking(move || {
-            let page = unused.after(after.as_ref(), PAGE);
-            (unused, page)
-        })
-        .await?;
-        let page = page?;
-        let Some(last) = page.last() else { break };
-        after = Some(ObjectKey::new(last));
-        for id in page {
-            tasks
-                .start(Arc::clone(&checker).check_unused_block(id, are_orphans))
-                .await?;
-        }
-    }
-    Ok(tasks.finish().await?)
+    let next_page = move || {
+        let page = unused.after(after.as_ref(), PAGE)?;
+        after = page.last().map(ObjectKey::new);
+        Ok((!page.is_empty()).then_some(page))
+    };
+    for_each_item(next_page, |id| {
+        Arc::clone(&checker).check_unused_block(id, are_orphans)
+    })
+    .await
 }
 
 impl Checker {

@@ -9,6 +9,7 @@ mod block_map_start;
 mod block_maps;
 mod containers;
 mod corpus;
+mod examples;
 mod inspection;
 mod inspection_entries;
 mod inspection_handles;

@@ -93,7 +93,7 @@ fn load(arguments: &LoadArguments, reporter: &Arc<Reporter>) -> Result<Status, F
         let options = OpenOptions {
             // The first token may have expired.
             credential: credential.reread().map_err(Failure::usage)?,
-            whole: true,
+            list_first: true,
             retry,
             stop: Arc::clone(load.stop()),
             ..OpenOptions::default()

@@ -26,6 +26,10 @@ use crate::read::index::Offline;
 use crate::read::{OpenOptions, ReadError, Reader};
 use crate::stop::StopFlag;
 
+/// The max number of threads that may block: 64 entries of an extraction, 64 reads of a folder container, and a few
+/// others. A busy machine would otherwise start many more than can work, and each keeps a heap.
+const BLOCKING_THREADS: usize = 144;
+
 /// The container and how it is read.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ContainerArguments {
@@ -78,8 +82,8 @@ pub(crate) fn stop_on_signals(runtime: &Runtime, stop: &Arc<StopFlag>) {
 }
 
 impl ContainerArguments {
-    /// Opens the container. With `whole`, all its names are listed first, for commands that read most of it.
-    pub(crate) fn open(&self, whole: bool) -> Result<Session, Failure> {
+    /// Opens the container. With `list_first`, all its names are listed first, for commands that read most of it.
+    pub(crate) fn open(&self, list_first: bool) -> Result<Session, Failure> {
         raise_descriptor_limit();
         let (location, url) = address::of_argument(&self.container).map_err(Failure::usage)?;
         let given = TokenArguments {
@@ -93,6 +97,7 @@ impl ContainerArguments {
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS)
             .build()
             .map_err(|error| {
                 Failure::failed(format!("the threads could not be started: {error}"))
@@ -100,7 +105,7 @@ impl ContainerArguments {
         let mut options = OpenOptions {
             credential,
             index: self.index.clone(),
-            whole,
+            list_first,
             ..OpenOptions::default()
         };
         options.retry.patience = Duration::from_secs(self.retry_patience);

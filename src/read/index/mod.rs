@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use clfs_format::{ObjectId, ObjectName, ObjectType};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use tempfile::TempPath;
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 
 use super::{ReadError, blocking};
 use crate::container::{Availability, Stamp};
@@ -117,12 +117,19 @@ pub enum IndexError {
     Row,
 }
 
+/// A lookup that waits, and where its result goes.
+type Waiting = (
+    ObjectId,
+    oneshot::Sender<Result<Option<Listed>, IndexError>>,
+);
+
 /// The index of one container. Its methods block, except [`Index::lookup`].
 #[derive(Debug)]
 pub struct Index {
     connection: Mutex<Connection>,
-    /// One permit: asynchronous lookups queue here, not as blocked threads on the mutex.
-    lookups: Semaphore,
+    /// Asynchronous lookups until a thread that may block takes all of them at once: a thread switch for each
+    /// lookup would cost several times as much as the lookup.
+    waiting: Mutex<Vec<Waiting>>,
     path: PathBuf,
     /// Set when the temporary table of content stamps was created.
     content_stamps: OnceLock<()>,
@@ -152,7 +159,7 @@ impl Index {
     fn new(connection: Connection, path: PathBuf, temporary: Option<TempPath>) -> Self {
         Self {
             connection: Mutex::new(connection),
-            lookups: Semaphore::new(1),
+            waiting: Mutex::default(),
             path,
             content_stamps: OnceLock::new(),
             temporary,
@@ -182,16 +189,7 @@ impl Index {
     /// # Errors
     /// If the database fails or a row is damaged.
     pub fn find(&self, id: &ObjectId) -> Result<Option<Listed>, IndexError> {
-        let connection = self.lock();
-        let mut statement = connection.prepare_cached(
-            "SELECT key, type, owner, version, size, offline, stamp FROM object WHERE key = ?1",
-        )?;
-        let found = statement
-            .query_row(params![ObjectKey::new(id).as_bytes()], |row| {
-                Ok(schema::listed(row))
-            })
-            .optional()?;
-        found.transpose()
+        find(&self.lock(), id)
     }
 
     /// Returns the next `limit` objects after a key, in the order of keys.
@@ -264,19 +262,31 @@ impl Index {
     /// # Errors
     /// If the database fails or a row is damaged.
     pub async fn lookup(self: &Arc<Self>, id: ObjectId) -> Result<Option<Listed>, ReadError> {
-        self.read(move |index| index.find(&id)).await
+        let (sender, result) = oneshot::channel();
+        let is_first = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.push((id, sender));
+            waiting.len() == 1
+        };
+        if is_first {
+            let index = Arc::clone(self);
+            blocking(move || index.find_waiting()).await?;
+        }
+        // Without a result, the runtime is being shut down.
+        let found = result.await.map_err(|_| ReadError::Stopped)?;
+        found.map_err(|error| ReadError::index(&self.path, error))
     }
 
-    /// Runs a read of the database on a thread for work that blocks.
-    pub(super) async fn read<T: Send + 'static>(
-        self: &Arc<Self>,
-        read: impl FnOnce(&Self) -> Result<T, IndexError> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let _turn = self.lookups.acquire().await;
-        let index = Arc::clone(self);
-        blocking(move || read(&index))
-            .await?
-            .map_err(|error| ReadError::index(&self.path, error))
+    /// Performs the lookups that wait.
+    fn find_waiting(&self) {
+        // While an earlier call has the connection, further lookups join these.
+        let connection = self.lock();
+        let waiting =
+            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        for (id, result) in waiting {
+            // An abandoned lookup has no receiver.
+            drop(result.send(find(&connection, &id)));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -284,6 +294,18 @@ impl Index {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn find(connection: &Connection, id: &ObjectId) -> Result<Option<Listed>, IndexError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT key, type, owner, version, size, offline, stamp FROM object WHERE key = ?1",
+    )?;
+    let found = statement
+        .query_row(params![ObjectKey::new(id).as_bytes()], |row| {
+            Ok(schema::listed(row))
+        })
+        .optional()?;
+    found.transpose()
 }
 
 /// Begins the only read transaction; without it, every lookup would lock and unlock the file.

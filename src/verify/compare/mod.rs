@@ -6,14 +6,15 @@
 
 mod pairs;
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use clfs_format::{FIRST_SEGMENT_BYTES, FileType, Timestamp};
+use clfs_format::{FileType, Timestamp};
 use tokio::sync::Semaphore;
 
-use super::checker::{Depth, TaskPool};
+use super::checker::{Depth, for_each_item};
 use super::finding::NewFinding;
 use super::rule::Rule;
 use super::run::PhaseError;
@@ -21,7 +22,7 @@ use super::scratch::{Record, Recorder};
 use super::summary::Compared;
 use crate::loss::Loss;
 use crate::problem::Problem;
-use crate::read::{Entity, ReadError, Reader, blocking};
+use crate::read::{Chunk, Entity, ReadError, Reader, blocking};
 use crate::source::{OpenError, Seen};
 use crate::text::Escaped;
 
@@ -92,114 +93,116 @@ impl Compare {
     /// # Errors
     /// If the container, the database or this machine fails.
     pub(super) async fn run(self, mut pairs: Pairs) -> Result<(), PhaseError> {
+        let recorder = self.recorder.clone();
+        let next_page = move || {
+            let Some(batch) = pairs.next_batch()? else {
+                return Ok(None);
+            };
+            let findings = batch.findings.into_iter().map(Record::from);
+            recorder.blocking_send(findings.collect())?;
+            Ok(Some(batch.pairs))
+        };
         let compare = Arc::new(self);
-        let mut tasks = TaskPool::default();
-        loop {
-            let next;
-            (pairs, next) = blocking(move || {
-                let next = pairs.next_batch();
-                (pairs, next)
-            })
-            .await?;
-            let Some(batch) = next? else { break };
-            let findings = batch.findings.into_iter().map(Record::from).collect();
-            compare.recorder.send(findings).await?;
-            for pair in batch.pairs {
-                let compare = Arc::clone(&compare);
-                tasks
-                    .start(async move { compare.pair(Arc::new(pair)).await })
-                    .await?;
-            }
-        }
-        Ok(tasks.finish().await?)
+        for_each_item(next_page, |pair| Arc::clone(&compare).pair(pair)).await
     }
 
     /// Compares an entry that both sides have.
-    async fn pair(&self, pair: Arc<Pair>) -> Result<(), ReadError> {
-        let seen = {
-            let pair = Arc::clone(&pair);
-            blocking(move || pair.stat()).await?
-        };
-        let seen = match seen {
-            Ok(seen) => seen,
-            Err(OpenError::Problem(problem)) => return self.send(pair.unread(&problem)).await,
-            Err(OpenError::State(error)) => return self.send(pair.unread(&error)).await,
-        };
+    async fn pair(self: Arc<Self>, pair: Pair) -> Result<(), ReadError> {
         let entity = match self.reader.entity(pair.handle).await {
-            Ok(entity) => Arc::new(entity),
-            Err(error) if error.is_damage() => return self.send(pair.unread(&error)).await,
-            Err(error) => return Err(error),
+            Err(error) if !error.is_damage() => return Err(error),
+            entity => entity,
         };
+        let compare = Arc::clone(&self);
+        // All calls on the source in one switch of threads.
+        let (pair, records, large) = blocking(move || {
+            let mut records = Vec::new();
+            let large = compare.examine(&pair, entity, &mut records);
+            let large = large.unwrap_or_else(|found| {
+                records.push(found.into());
+                None
+            });
+            (pair, records, large)
+        })
+        .await?;
+        self.recorder.send(records).await?;
+        match large {
+            Some(entity) => self.content(Arc::new(pair), &Arc::new(entity)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Compares everything except the content of a file with several segments, which is returned if its
+    /// content is to be compared. Blocks.
+    ///
+    /// # Errors
+    /// The finding that ends the comparison of the entry.
+    fn examine(
+        &self,
+        pair: &Pair,
+        entity: Result<Entity, ReadError>,
+        records: &mut Vec<Record>,
+    ) -> Result<Option<Entity>, NewFinding> {
+        let seen = pair.stat().map_err(|error| match error {
+            OpenError::Problem(problem) => pair.unread(&problem),
+            OpenError::State(error) => pair.unread(&error),
+        })?;
+        let entity = entity.map_err(|error| pair.unread(&error))?;
         self.comparison.entries.fetch_add(1, Ordering::Relaxed);
-        let mut records = Vec::new();
         compare_attributes(&seen, &entity, |rule, text| {
             records.push(pair.finding(rule, text).into());
         });
-        records.extend(link(&pair, &seen, &entity));
-        self.recorder.send(records).await?;
+        records.extend(link(pair, &seen, &entity));
         if seen.attributes.file_type != entity.file_type {
-            return Ok(());
+            return Ok(None);
         }
+        let size = entity.attributes.size;
         match entity.file_type {
-            FileType::Symlink => self.target(&pair, &entity).await,
-            FileType::Regular if self.depth == Depth::Full => {
-                self.content(&pair, &seen, &entity).await
+            FileType::Symlink => compare_targets(pair, &entity)?,
+            // If the sizes differ, this has been reported.
+            FileType::Regular if self.depth == Depth::Full && seen.attributes.size == size => {
+                if !entity.is_alone() {
+                    return Ok(Some(entity));
+                }
+                let file = pair.open_file()?;
+                if size > 0 {
+                    let chunk = entity.first_chunk().map_err(|error| pair.unread(&error))?;
+                    self.chunk(pair, &file, &chunk)?;
+                }
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(None)
     }
 
-    async fn send(&self, found: NewFinding) -> Result<(), ReadError> {
-        self.recorder.send(vec![found.into()]).await
+    /// Compares a chunk of a file. Blocks.
+    fn chunk(&self, pair: &Pair, file: &OwnedFd, chunk: &Chunk) -> Result<(), NewFinding> {
+        let difference = chunk.first_difference(file);
+        if let Some(at) = difference.map_err(|errno| pair.unread(&Problem::from_errno(errno)))? {
+            let text = format!("the content differs from byte {at} on");
+            return Err(pair.finding(Rule::SourceContent, text));
+        }
+        let length = chunk.bytes.len() as u64;
+        self.comparison.bytes.fetch_add(length, Ordering::Relaxed);
+        Ok(())
     }
 
-    async fn target(&self, pair: &Arc<Pair>, entity: &Entity) -> Result<(), ReadError> {
-        let read = {
-            let pair = Arc::clone(pair);
-            blocking(move || pair.directory.read_link(&pair.name)).await?
-        };
-        let found = match (read, entity.target()) {
-            (Ok(source), Some(target)) if source == **target => return Ok(()),
-            (Ok(source), target) => {
-                let text = format!(
-                    "the target is \"{}\" in the source, \"{}\" in the container",
-                    Escaped(&source),
-                    Escaped(target.map_or(&[][..], |target| target))
-                );
-                pair.finding(Rule::SourceTarget, text)
-            }
-            (Err(errno), _) => pair.unread(&Problem::from_errno(errno)),
-        };
-        self.send(found).await
-    }
-
-    /// Compares the content of a regular file. If the sizes differ, this has been reported.
+    /// Compares the content of a file with several segments.
     async fn content(
-        &self,
-        pair: &Arc<Pair>,
-        seen: &Seen,
+        self: &Arc<Self>,
+        pair: Arc<Pair>,
         entity: &Arc<Entity>,
     ) -> Result<(), ReadError> {
-        let size = entity.attributes.size;
-        if seen.attributes.size != size {
-            return Ok(());
-        }
-        let _permit = match size > FIRST_SEGMENT_BYTES {
-            true => {
-                let permit = self.large_files.acquire().await;
-                Some(permit.map_err(|_| ReadError::Stopped)?)
-            }
-            false => None,
-        };
+        let permit = self.large_files.acquire().await;
+        let _permit = permit.map_err(|_| ReadError::Stopped)?;
         let opened = {
-            let pair = Arc::clone(pair);
-            blocking(move || pair.directory.open_file(&pair.name)).await?
+            let pair = Arc::clone(&pair);
+            blocking(move || pair.open_file()).await?
         };
         let file = match opened {
             Ok(descriptor) => Arc::new(descriptor),
-            Err(errno) => return self.send(pair.unread(&Problem::from_errno(errno))).await,
+            Err(found) => return self.send(found).await,
         };
-        let mut content = self.reader.content(entity, 0..size);
+        let mut content = self.reader.content(entity, 0..u64::MAX);
         loop {
             let chunk = match content.next().await {
                 Ok(Some(chunk)) => chunk,
@@ -207,19 +210,33 @@ impl Compare {
                 Err(error) if error.is_damage() => return self.send(pair.unread(&error)).await,
                 Err(error) => return Err(error),
             };
-            let length = chunk.bytes.len() as u64;
-            let file = Arc::clone(&file);
-            match blocking(move || chunk.first_difference(&file)).await? {
-                Ok(None) => {}
-                Ok(Some(at)) => {
-                    let text = format!("the content differs from byte {at} on");
-                    return self.send(pair.finding(Rule::SourceContent, text)).await;
-                }
-                Err(errno) => return self.send(pair.unread(&Problem::from_errno(errno))).await,
+            let (compare, pair, file) = (Arc::clone(self), Arc::clone(&pair), Arc::clone(&file));
+            let compared = blocking(move || compare.chunk(&pair, &file, &chunk)).await?;
+            if let Err(found) = compared {
+                return self.send(found).await;
             }
-            self.comparison.bytes.fetch_add(length, Ordering::Relaxed);
         }
     }
+
+    async fn send(&self, found: NewFinding) -> Result<(), ReadError> {
+        self.recorder.send(vec![found.into()]).await
+    }
+}
+
+/// Compares the targets of a symlink. Blocks.
+fn compare_targets(pair: &Pair, entity: &Entity) -> Result<(), NewFinding> {
+    let source = pair.directory.read_link(&pair.name);
+    let source = source.map_err(|errno| pair.unread(&Problem::from_errno(errno)))?;
+    let target = entity.target();
+    if target.is_some_and(|target| source == **target) {
+        return Ok(());
+    }
+    let text = format!(
+        "the target is \"{}\" in the source, \"{}\" in the container",
+        Escaped(&source),
+        Escaped(target.map_or(&[][..], |target| target))
+    );
+    Err(pair.finding(Rule::SourceTarget, text))
 }
 
 /// Reports how the attributes of an entity differ from those in the source.

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use crate::verify::rule::Rule;
 use crate::verify::scratch::{EntryReader, ScratchError, entity_key, entity_of};
 
 /// Steps in a batch.
-const BATCH: usize = 512;
+const BATCH: usize = 256;
 /// Entries of the container's directory read at a time.
 const PAGE: usize = 1024;
 /// The id of the first queued directory; every directory has a greater id than its parent.
@@ -47,6 +48,12 @@ impl Pair {
             true => self.directory.look_at(b"."),
             false => self.directory.look_at(&self.name),
         }
+    }
+
+    /// Opens the file in the source.
+    pub(super) fn open_file(&self) -> Result<OwnedFd, NewFinding> {
+        let opened = self.directory.open_file(&self.name);
+        opened.map_err(|errno| self.unread(&Problem::from_errno(errno)))
     }
 
     pub(super) fn finding(&self, rule: Rule, text: impl Into<String>) -> NewFinding {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// Returns true if file systems can be mounted here; skips the test otherwise.
 #[track_caller]
@@ -51,9 +52,19 @@ impl Mounted {
         }
     }
 
-    /// Unmounts it. Panics if that fails.
+    /// Unmounts it. Panics if that fails for five seconds: the kernel may close the files of a killed process after its
+    /// exit was reported, and umount(2) fails with EBUSY until then.
     pub fn unmount(self) {
-        run(Command::new("umount").arg(&self.at));
+        let umount = || Command::new("umount").arg(&self.at).output().unwrap();
+        let mut output = umount();
+        for _ in 0..50 {
+            if output.status.success() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+            output = umount();
+        }
+        assert!(output.status.success(), "{output:?}");
         std::mem::forget(self);
     }
 }

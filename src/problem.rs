@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use clfs_format::limits::{NAME_BYTES, SYMLINK_TARGET_BYTES};
 
-use crate::entry::EntryId;
-
 /// The reason of a problem. It is stored with the entry, counted and printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -24,8 +22,6 @@ pub enum Reason {
     Replaced,
     /// A directory or file on which something was mounted at the time of the scan.
     NotMounted,
-    /// An entry below a directory that was replaced or is not mounted.
-    Unreachable,
     /// A directory that is one of those above it.
     ContainsItself,
     /// A symlink whose target is longer than the format can store.
@@ -40,14 +36,13 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Reason; 12] = [
+    pub const ALL: [Reason; 11] = [
         Reason::PermissionDenied,
         Reason::Vanished,
         Reason::Changed,
         Reason::TypeChanged,
         Reason::Replaced,
         Reason::NotMounted,
-        Reason::Unreachable,
         Reason::ContainsItself,
         Reason::LinkTargetTooLong,
         Reason::NameTooLong,
@@ -64,7 +59,6 @@ impl Reason {
             Reason::TypeChanged => "type-changed",
             Reason::Replaced => "replaced",
             Reason::NotMounted => "not-mounted",
-            Reason::Unreachable => "unreachable",
             Reason::ContainsItself => "contains-itself",
             Reason::LinkTargetTooLong => "link-target-too-long",
             Reason::NameTooLong => "name-too-long",
@@ -95,10 +89,6 @@ impl fmt::Display for Reason {
                 f,
                 "the file system that belongs here is not mounted: mount it again"
             ),
-            Reason::Unreachable => write!(
-                f,
-                "a directory above it is missing or was replaced: restore that directory"
-            ),
             Reason::ContainsItself => write!(
                 f,
                 "it contains itself: it is the same directory as one above it"
@@ -123,8 +113,6 @@ pub struct Problem {
     pub reason: Reason,
     /// `errno` of the call that failed.
     pub errno: Option<i32>,
-    /// The directory above that has the problem, if it is not the entry itself.
-    pub above: Option<EntryId>,
 }
 
 impl Problem {
@@ -133,7 +121,6 @@ impl Problem {
         Problem {
             reason,
             errno: None,
-            above: None,
         }
     }
 
@@ -142,7 +129,6 @@ impl Problem {
         Problem {
             reason: Reason::InputOutput,
             errno: Some(rustix::io::Errno::NOENT.raw_os_error()),
-            above: None,
         }
     }
 
@@ -160,19 +146,6 @@ impl Problem {
         Problem {
             reason,
             errno: Some(errno.raw_os_error()),
-            above: None,
-        }
-    }
-
-    /// The problem of an entry below `directory`, which has this problem. A directory that was replaced or is not
-    /// mounted is the only failed entry, however many entries are below it.
-    pub(crate) fn below(self, directory: EntryId) -> Self {
-        match self.reason {
-            Reason::Replaced | Reason::NotMounted => Problem {
-                above: Some(directory),
-                ..self
-            },
-            _ => self,
         }
     }
 }

@@ -230,7 +230,7 @@ impl Load {
     fn run_phases(&self, started: Instant, monitor: &dyn Monitor) -> Result<End, LoadError> {
         let problems_before = self.state.reader()?.problem_count()?;
         if self.state.is_finished()? {
-            return Ok(match self.state.reader()?.unloaded_count()? {
+            return Ok(match problems_before {
                 0 => End::WasFinished,
                 _ => End::FinishedWithout,
             });

@@ -44,7 +44,7 @@ impl Running<'_> {
             finished => finished?,
         }
         load.progress.finish();
-        Ok(match reader.unloaded_count()? {
+        Ok(match reader.problem_count()? {
             0 => End::Finished,
             _ => End::FinishedWithout,
         })
@@ -73,7 +73,7 @@ impl Running<'_> {
         if options.stop.is_requested() {
             return self.stopped().map(Some);
         }
-        let left_out = reader.unloaded_count()?;
+        let left_out = reader.problem_count()?;
         // A tree without its root cannot be finished.
         if left_out > 0 && !options.skip_failed || reader.has_problem(EntryId::ROOT)? {
             return Ok(Some(End::Problems));
@@ -86,7 +86,7 @@ impl Running<'_> {
             return self.stopped().map(Some);
         }
         // A directory that failed in this pass is missing in its parent, which may be in the container.
-        Ok((reader.unloaded_count()? != left_out).then_some(End::Problems))
+        Ok((reader.problem_count()? != left_out).then_some(End::Problems))
     }
 
     /// Scans the source, and loads files while it is scanned.
@@ -154,16 +154,16 @@ impl Running<'_> {
         let reader = self.load.state.reader()?;
         let mut after = EntryId::new(0);
         loop {
-            let ids = reader.unloaded(after, 1024)?;
-            let Some(last) = ids.last() else {
+            let problems = reader.problems(after, 1024)?;
+            let Some(last) = problems.last() else {
                 return Ok(());
             };
-            after = *last;
-            for id in ids {
+            after = last.id;
+            for problem in &problems {
                 if self.load.options.stop.is_requested() {
                     return Ok(());
                 }
-                let Some(entry) = reader.entry(id)? else {
+                let Some(entry) = reader.entry(problem.id)? else {
                     continue;
                 };
                 let blobs = encoder.leftovers(&entry).map_err(finish::internal)?;

@@ -369,11 +369,10 @@ impl SourceTree {
         stalled
     }
 
-    /// The directory `id`, for entries in it.
+    /// The directory `id`.
     ///
     /// # Errors
-    /// When it or a directory above it cannot be opened, or is not in the state. [`Problem::above`] is the
-    /// directory that was replaced or is not mounted.
+    /// When it or a directory above it cannot be opened, or is not in the state.
     pub fn directory(&self, id: EntryId) -> Result<Arc<Directory>, OpenError> {
         // Ascend to a directory that is open, then descend and open one after the other.
         let mut below = Vec::new();
@@ -393,30 +392,14 @@ impl SourceTree {
             at = parent;
         };
         while let Some((id, place)) = below.pop() {
-            directory = self
-                .open_in(&directory, id, &place)
-                .map_err(|error| match error {
-                    OpenError::Problem(problem) => problem.below(id).into(),
-                    error => error,
-                })?;
+            let flags = DIRECTORY | OFlags::NOFOLLOW;
+            let descriptor = directory
+                .open(&component(place.name.clone())?, flags)
+                .map_err(|errno| missing(&place, errno))?;
+            let seen = Seen::open(&descriptor)?;
+            directory = self.enter(&directory, id, &place, descriptor, &seen)?;
         }
         Ok(directory)
-    }
-
-    fn open_in(
-        &self,
-        above: &Arc<Directory>,
-        id: EntryId,
-        place: &Place,
-    ) -> Result<Arc<Directory>, OpenError> {
-        let descriptor = above
-            .open(
-                &component(place.name.clone())?,
-                DIRECTORY | OFlags::NOFOLLOW,
-            )
-            .map_err(|errno| missing(place, errno))?;
-        let seen = Seen::open(&descriptor)?;
-        self.enter(above, id, place, descriptor, &seen)
     }
 
     /// Opens the directory `id` for listing.

@@ -40,26 +40,17 @@ pub struct Settlement {
     pub refreshed: Vec<(EntryId, SourceAttributes)>,
 }
 
-/// The effect of a batch of outcomes on other entries.
-#[derive(Debug, Default)]
-pub struct Settling {
-    /// Number of failed entries that were loaded.
-    pub solved: u64,
-    /// Directories that failed because entries below them were unreachable for the first time.
-    pub failed_above: Vec<(EntryId, Problem)>,
-}
-
 impl State {
-    /// Stores a batch of outcomes.
+    /// Stores a batch of outcomes and returns the number of problems that it solved.
     ///
     /// The container must have confirmed all uploads of the batch, so that no stored outcome precedes its
     /// upload.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn settle(&self, settlement: &Settlement) -> Result<Settling, StateError> {
-        let settling = self.write(|transaction| {
-            let mut settling = Settling::default();
+    pub fn settle(&self, settlement: &Settlement) -> Result<u64, StateError> {
+        let solved = self.write(|transaction| {
+            let mut solved = 0;
             let mut increments = Increments::default();
             for settled in &settlement.done {
                 increments.add(Counter::Done, 1);
@@ -70,18 +61,11 @@ impl State {
             increments.store(transaction)?;
             if problems::any(transaction)? {
                 for settled in &settlement.done {
-                    settling.solved += problems::solved(transaction, settled.id)?;
+                    solved += problems::solved(transaction, settled.id)?;
                 }
             }
             for (id, problem) in &settlement.failed {
-                let is_new = problems::store(transaction, *id, problem)?;
-                if let Some(above) = problem.above.filter(|_| is_new) {
-                    let problem = Problem {
-                        above: None,
-                        ..*problem
-                    };
-                    settling.failed_above.push((above, problem));
-                }
+                problems::store(transaction, *id, problem)?;
             }
             for (id, attributes) in &settlement.refreshed {
                 refresh(transaction, *id, attributes)?;
@@ -89,10 +73,10 @@ impl State {
             changed::settle(transaction, settlement)?;
             settlement.progress.store(transaction, settlement.pass)?;
             crash_point(CrashPoint::SettleUncommitted);
-            Ok(settling)
+            Ok(solved)
         })?;
         crash_point(CrashPoint::SettleCommitted);
-        Ok(settling)
+        Ok(solved)
     }
 
     /// Stores the current attributes of an entry that will be tried again, and what is mounted on it.

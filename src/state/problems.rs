@@ -1,6 +1,6 @@
 //! Failed entries, with the reasons.
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, Row, Transaction, params};
 use sha2::{Digest, Sha256};
 
 use super::row::{self, stored};
@@ -37,7 +37,6 @@ impl StoredProblem {
             problem: Problem {
                 reason,
                 errno: row.get(2)?,
-                above: None,
             },
             attempt: row.get(3)?,
             subtree: Subtree::from_column(row.get(4)?),
@@ -52,44 +51,8 @@ fn stored_columns() -> String {
     )
 }
 
-/// A condition on rows of `problem`: the entries that count as failed. An entry below a failed directory does not,
-/// because the directory does. It counts if the directory is fixed, and it was not retried yet.
-pub(super) const COUNTED: &str = "(reason <> 'unreachable' OR NOT EXISTS
-     (SELECT 1 FROM problem above JOIN directory USING (id)
-      WHERE listed = 0 AND above.reason <> 'unreachable'))";
-
-/// Records a problem, or updates the reason and the number of attempts. Returns whether another entry counts as
-/// failed.
-///
-/// If a directory above has the problem, that directory gets it, and is listed again by the next run: this shows
-/// whether it was fixed. The entry itself is unreachable.
+/// Records a problem, or updates the reason and the number of attempts. Returns whether the entry had none.
 pub(super) fn store(
-    transaction: &Transaction<'_>,
-    id: EntryId,
-    problem: &Problem,
-) -> rusqlite::Result<bool> {
-    let Some(above) = problem.above else {
-        return store_one(transaction, id, problem);
-    };
-    store_one(transaction, id, &Problem::new(Reason::Unreachable))?;
-    // The number of attempts is that of the listings.
-    let stored = transaction
-        .prepare_cached(
-            "INSERT INTO problem (id, reason, errno, attempt) VALUES (?1, ?2, ?3, 1)
-             ON CONFLICT (id) DO NOTHING",
-        )?
-        .execute(params![
-            stored(above.get()),
-            problem.reason.code(),
-            problem.errno
-        ])?;
-    transaction
-        .prepare_cached("UPDATE directory SET listed = 0 WHERE id = ?1")?
-        .execute([self::stored(above.get())])?;
-    Ok(stored > 0)
-}
-
-fn store_one(
     transaction: &Transaction<'_>,
     id: EntryId,
     problem: &Problem,
@@ -108,18 +71,16 @@ fn store_one(
         .map(|attempt: u32| attempt == 1)
 }
 
-/// Deletes the problem of an entry that was loaded, and returns how many fewer count as failed (0 or 1). Keeps
+/// Deletes the problem of an entry that was loaded, and returns the number of deleted problems (0 or 1). Keeps
 /// that of a directory that is not listed completely, even if the listed part is in the container.
 pub(super) fn solved(connection: &Connection, id: EntryId) -> rusqlite::Result<u64> {
     connection
         .prepare_cached(
             "DELETE FROM problem WHERE id = ?1
-             AND NOT EXISTS (SELECT 1 FROM directory WHERE id = ?1 AND listed = 0)
-             RETURNING reason <> 'unreachable'",
+             AND NOT EXISTS (SELECT 1 FROM directory WHERE id = ?1 AND listed = 0)",
         )?
-        .query_row([stored(id.get())], |row| row.get::<_, bool>(0))
-        .optional()
-        .map(|counted| u64::from(counted == Some(true)))
+        .execute([stored(id.get())])
+        .map(|deleted| deleted as u64)
 }
 
 /// Whether any problem is recorded. Usually none is, which saves the search for each entry.
@@ -130,7 +91,7 @@ pub(super) fn any(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 impl State {
-    /// Records that a directory could not be listed. Returns whether another entry counts as failed.
+    /// Records that a directory could not be listed. Returns whether it had no problem before.
     ///
     /// # Errors
     /// If the database cannot be written.
@@ -177,22 +138,9 @@ impl Reader {
     /// # Errors
     /// If the database cannot be read.
     pub fn problem_count(&self) -> Result<u64, StateError> {
-        self.count_problems(COUNTED)
-    }
-
-    /// The number of recorded entries that are not loaded: failed ones, and those that are unreachable because a
-    /// directory above failed.
-    ///
-    /// # Errors
-    /// If the database cannot be read.
-    pub fn unloaded_count(&self) -> Result<u64, StateError> {
-        self.count_problems("true")
-    }
-
-    fn count_problems(&self, condition: &str) -> Result<u64, StateError> {
         self.query(|connection| {
             connection
-                .prepare_cached(&format!("SELECT count(*) FROM problem WHERE {condition}"))?
+                .prepare_cached("SELECT count(*) FROM problem")?
                 .query_row([], |row| row.get(0))
                 .map(row::loaded)
         })
@@ -259,39 +207,24 @@ impl Reader {
     /// If the database cannot be read.
     pub fn problem_reasons(&self) -> Result<Vec<(String, u64)>, StateError> {
         self.rows(
-            &format!(
-                "SELECT reason, count(*) FROM problem WHERE {COUNTED}
-                 GROUP BY reason ORDER BY 2 DESC, 1"
-            ),
+            "SELECT reason, count(*) FROM problem GROUP BY reason ORDER BY 2 DESC, 1",
             [],
             |row| Ok((row.get(0)?, row::loaded(row.get(1)?))),
         )
     }
 
-    /// The next failed entries after the entry `after`, by id.
+    /// The next problems after the entry `after`, by id.
     ///
     /// # Errors
     /// If the database cannot be read or contains an unknown reason.
     pub fn problems(&self, after: EntryId, at_most: u32) -> Result<Vec<StoredProblem>, StateError> {
         self.rows(
             &format!(
-                "SELECT {} FROM problem WHERE id > ?1 AND {COUNTED} ORDER BY id LIMIT ?2",
+                "SELECT {} FROM problem WHERE id > ?1 ORDER BY id LIMIT ?2",
                 stored_columns()
             ),
             params![stored(after.get()), at_most],
             StoredProblem::from_row,
-        )
-    }
-
-    /// The next entries after `after` that are not loaded, as [`unloaded_count`](Self::unloaded_count) counts them.
-    ///
-    /// # Errors
-    /// If the database cannot be read.
-    pub fn unloaded(&self, after: EntryId, at_most: u32) -> Result<Vec<EntryId>, StateError> {
-        self.rows(
-            "SELECT id FROM problem WHERE id > ?1 ORDER BY id LIMIT ?2",
-            params![stored(after.get()), at_most],
-            |row| row::id(row, 0),
         )
     }
 
@@ -303,7 +236,7 @@ impl Reader {
     pub fn first_problems(&self, at_most: u32) -> Result<Vec<StoredProblem>, StateError> {
         self.rows(
             &format!(
-                "SELECT {} FROM problem WHERE {COUNTED}
+                "SELECT {} FROM problem
                  ORDER BY CASE subtree WHEN 0 THEN 2 WHEN 3 THEN 1 ELSE 0 END, id LIMIT ?1",
                 stored_columns()
             ),

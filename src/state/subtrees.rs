@@ -4,7 +4,6 @@ use std::fmt;
 
 use rusqlite::params;
 
-use super::problems::COUNTED;
 use super::row;
 use super::{Reader, StateError};
 use crate::text::human::counted;
@@ -121,9 +120,7 @@ impl Reader {
     /// If the database cannot be read.
     pub fn subtrees(&self) -> Result<Subtrees, StateError> {
         let kinds = self.rows(
-            &format!(
-                "SELECT {COLUMN} AS subtree, count(*) FROM problem WHERE {COUNTED} GROUP BY subtree"
-            ),
+            &format!("SELECT {COLUMN} AS subtree, count(*) FROM problem GROUP BY subtree"),
             params![],
             |row| Ok((Subtree::from_column(row.get(0)?), row::loaded(row.get(1)?))),
         )?;

@@ -48,7 +48,7 @@ impl StateView {
         let totals = self.reader.totals()?;
         let entries = totals.entries() + self.reader.unknown_count()?;
         let failed = self.reader.problem_count()?;
-        let max_done = entries.saturating_sub(self.reader.unloaded_count()?);
+        let max_done = entries.saturating_sub(failed);
         Ok(TransferCounts {
             done: match self.is_finished {
                 true => max_done,

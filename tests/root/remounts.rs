@@ -487,56 +487,6 @@ fn missing_or_exchanged_file_systems_below_the_source_are_problems() {
     }
 }
 
-/// However many entries below a mount are left to load, only its directory fails, so that the run does not stop at
-/// `--max-errors`, and loads everything else.
-#[test]
-fn a_mount_that_was_replaced_is_one_failed_entry() {
-    let Some(setup) = Setup::new() else {
-        return;
-    };
-    let Setup {
-        scratch,
-        data,
-        other,
-        source,
-    } = &setup;
-    let at = source.join("mnt");
-    fs::create_dir(&at).unwrap();
-    fs::create_dir(source.join("zz")).unwrap();
-    fs::write(source.join("zz/file"), "neighbour of the mount").unwrap();
-    // With directories left to list, files left to load, and hard links left to load.
-    for place in ["ScanCommitted:3", "SettleUncommitted", "LinkedInode:3"] {
-        for is_restored in [false, true] {
-            let name = format!("{}-{is_restored}", place.replace(':', "-"));
-            let mounted = Mounted::folder(data, &at);
-            new(scratch, &name, Some(place));
-            mounted.unmount();
-            let mounted = Mounted::folder(other, &at);
-            for _ in 0..2 {
-                let ran = scratch.resume(&name, &["--max-errors", "3"]).expect(3);
-                let failed = [("mnt".to_owned(), "replaced".to_owned())];
-                assert_eq!(problems(scratch, &name), failed.into(), "{name}: {ran:#?}");
-                let shown = ran.stderr.matches("error: mnt: ").count();
-                assert_eq!(shown, 1, "{name}: {ran:#?}");
-            }
-            if !is_restored {
-                let ran = scratch.resume(&name, &["--skip-failed"]).expect(3);
-                assert!(ran.stdout.contains("incomplete"), "{name}: {ran:#?}");
-                let checked = check(&FolderBlobs(scratch.container(&name)));
-                checked.assert_clean();
-                assert!(checked.tree.contains_key(&b"zz/file"[..]), "{name}");
-            }
-            mounted.unmount();
-            if is_restored {
-                let mounted = Mounted::folder(data, &at);
-                scratch.resume(&name, &[]).expect(0);
-                assert_complete(scratch, &name);
-                mounted.unmount();
-            }
-        }
-    }
-}
-
 /// Resumes the existing state and crashes at `place`.
 fn crash_again(scratch: &Scratch, name: &str, place: &str) -> Ran {
     let mut command = clfsload();

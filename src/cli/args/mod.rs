@@ -44,6 +44,7 @@ Commands:
 #[command(
     name = "clfsload",
     version = version::version(),
+    propagate_version = true,
     max_term_width = 100,
     override_usage = USAGE,
     help_template = TEMPLATE,

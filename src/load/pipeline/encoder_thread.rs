@@ -245,11 +245,9 @@ impl EncoderThread<'_> {
         fatal
     }
 
-    /// Counts a problem before it is stored, so that the limit stops the run without delay. The outcome writer
-    /// counts that of a directory above, which many entries report.
+    /// Counts a problem before it is stored, so that the limit stops the run without delay.
     fn count(&self, outcome: &EncodeOutcome, failed_before: bool) {
-        let is_own = matches!(outcome, EncodeOutcome::Problem(problem) if problem.above.is_none());
-        if is_own && !failed_before && self.run.limit.add() {
+        if matches!(outcome, EncodeOutcome::Problem(_)) && !failed_before && self.run.limit.add() {
             self.run.stop.request();
         }
     }

@@ -193,6 +193,7 @@ impl OutcomeWriter<'_> {
             }
             EncodeOutcome::Problem(problem) => {
                 self.batch.failed.push((id, problem));
+                Progress::add(&progress.failed, 1);
                 Progress::add(&progress.bytes_failed, task.entry.regular_bytes());
                 self.checkpoint().settle(id);
             }
@@ -265,28 +266,21 @@ impl OutcomeWriter<'_> {
     ) -> Result<(), StateError> {
         let changed = done.iter().filter(|settled| settled.changed);
         let changed: Vec<EntryId> = changed.map(|settled| settled.id).collect();
-        let settling = self.run.state.settle(&Settlement {
+        let solved = self.run.state.settle(&Settlement {
             pass: self.run.pass,
             progress: self.checkpoint().progress(),
             done,
             failed: failed.clone(),
             refreshed: Vec::new(),
         })?;
-        self.run.limit.solved(settling.solved);
-        for _ in &settling.failed_above {
-            if self.run.limit.add() {
-                self.run.stop.request();
-            }
-        }
+        self.run.limit.solved(solved);
         for id in changed {
             let path = self.reader.path(id)?;
             self.run
                 .monitor
                 .event(&Event::StoredChanged { path: &path });
         }
-        let own = failed.iter().filter(|(_, problem)| problem.above.is_none());
-        for (id, problem) in own.chain(&settling.failed_above) {
-            Progress::add(&self.run.progress.failed, 1);
+        for (id, problem) in &failed {
             let path = self.reader.path(*id)?;
             self.run.monitor.event(&Event::Problem {
                 path: &path,

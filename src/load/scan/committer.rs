@@ -167,10 +167,7 @@ impl<'a> Committer<'a> {
 
     fn fail(&mut self, directory: EntryId, problem: Problem) -> Result<(), StateError> {
         let is_new = self.scan.state.listing_failed(directory, &problem)?;
-        if is_new || problem.above.is_none() {
-            let failed = problem.above.unwrap_or(directory);
-            self.scan.report(&self.reader.path(failed)?, problem);
-        }
+        self.scan.report(&self.reader.path(directory)?, problem);
         if is_new {
             self.scan.count_problem();
         }

@@ -166,7 +166,7 @@ impl Lister<'_, '_> {
             }
         };
         let directory = Arc::clone(&open.directory);
-        let last = open.names.is_finished();
+        let last = open.names.is_over();
         if last {
             drop(open);
         } else {

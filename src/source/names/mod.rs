@@ -1,9 +1,13 @@
 //! The names of one directory, sorted by their bytes.
 //!
 //! The order of the names determines the order of the ids (docs/design.md, Order), so a listing is read
-//! completely before its first name is used. Names beyond a memory limit are sorted in a file.
+//! completely before its first name is used. Names beyond a memory limit are written to an unlinked file
+//! in sorted runs, which are merged when the names are returned.
 
-use std::collections::{BTreeSet, VecDeque};
+mod run;
+mod spool;
+
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
@@ -15,13 +19,11 @@ use rustix::fs::RawDir;
 use rustix::io::Errno;
 
 use super::tree::Listable;
-use crate::state::NameSorter;
+use run::Run;
+use spool::{Merge, Spool};
 
-/// Maximum size of the names that are spooled at a time, including bookkeeping. They are sorted first: many
-/// names in ascending order are added to a table faster.
+/// Maximum size of a run that is spooled, including bookkeeping.
 const RUN_BYTES: usize = 8 << 20;
-/// Names that are read from the spool at a time.
-const PAGE_NAMES: u32 = 1024;
 /// Memory that each listing may use before it spools. For more it needs a share of [`NAMES_BYTES`].
 const FREE_BYTES: usize = 64 << 10;
 /// A share of [`NAMES_BYTES`].
@@ -123,105 +125,59 @@ impl Default for DirentBuffer {
     }
 }
 
-/// Bytes of bookkeeping a name: its start and length.
-const PER_NAME: usize = 8;
-
-/// Names in one buffer, from which the first ones may have been taken.
+/// Names in one buffer.
 #[derive(Debug, Default)]
 pub struct Names {
     /// Each name with its NUL.
     bytes: Vec<u8>,
-    /// The start and length of each name that is left.
-    places: VecDeque<(u32, u16)>,
+    ends: Vec<u32>,
 }
 
 impl Names {
-    /// Adds a name with its NUL.
     fn push(&mut self, name: &[u8]) {
-        // RUN_BYTES and NAME_MAX bound both numbers far below their types.
-        let place = (self.bytes.len() as u32, name.len() as u16);
-        self.places.push_back(place);
         self.bytes.extend_from_slice(name);
+        // A batch has some hundred names of at most 255 bytes.
+        self.ends.push(self.bytes.len() as u32);
     }
 
     fn clear(&mut self) {
         self.bytes.clear();
-        self.places.clear();
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.bytes.len() + self.places.len() * PER_NAME
+        self.ends.clear();
     }
 
     /// The number of names.
     pub fn len(&self) -> usize {
-        self.places.len()
+        self.ends.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.ends.is_empty()
     }
 
     /// The names, ascending.
     pub fn iter(&self) -> impl Iterator<Item = &CStr> {
-        let names = self.places.iter();
-        names.filter_map(|place| CStr::from_bytes_with_nul(self.name(*place)).ok())
-    }
-
-    fn name(&self, (start, length): (u32, u16)) -> &[u8] {
-        let start = start as usize;
-        self.bytes
-            .get(start..start + usize::from(length))
-            .unwrap_or_default()
-    }
-
-    /// Sorts the names and removes duplicates: readdir(3) may return a name twice if the directory
-    /// changes meanwhile.
-    fn sort(&mut self) {
-        let mut places = Vec::from(std::mem::take(&mut self.places));
-        places.sort_unstable_by(|a, b| self.name(*a).cmp(self.name(*b)));
-        places.dedup_by(|a, b| self.name(*a) == self.name(*b));
-        self.places = places.into();
-    }
-
-    /// Frees the memory that was allocated for further names.
-    fn shrink(&mut self) {
-        self.bytes.shrink_to_fit();
-        self.places.shrink_to_fit();
-    }
-
-    /// Moves the names to the spool.
-    fn move_to(&mut self, spool: &NameSorter) -> io::Result<()> {
-        self.sort();
-        spool.add(self.places.iter().map(|place| self.name(*place)))?;
-        self.clear();
-        Ok(())
-    }
-
-    /// Takes the first names.
-    fn take(&mut self, count: usize) -> Names {
-        let mut taken = Names::default();
-        taken.places.reserve_exact(count);
-        for _ in 0..count {
-            let Some(place) = self.places.pop_front() else {
-                break;
-            };
-            taken.push(self.name(place));
-        }
-        taken
+        let mut start = 0;
+        self.ends.iter().filter_map(move |&end| {
+            let name = self.bytes.get(start..end as usize)?;
+            start = end as usize;
+            CStr::from_bytes_with_nul(name).ok()
+        })
     }
 }
 
 /// The names of a directory in ascending order, without `.`, `..` and duplicates.
 #[derive(Debug)]
 pub struct NameList {
-    /// The next names. Empty only at the end.
-    next: Names,
-    /// All names, if they did not fit in memory.
-    spool: Option<NameSorter>,
+    rest: Rest,
     /// Returned when this is dropped.
     _shares: Shares,
+}
+
+#[derive(Debug)]
+enum Rest {
+    Memory(Run),
+    Spooled(Merge),
 }
 
 impl NameList {
@@ -241,8 +197,8 @@ impl NameList {
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Self, SpoolError> {
         let mut entries = RawDir::new(directory.descriptor(), &mut buffer.0);
-        let mut run = Names::default();
-        let mut spool: Option<NameSorter> = None;
+        let mut run = Run::default();
+        let mut spool: Option<Spool> = None;
         let mut shares = Shares {
             left: Arc::clone(&store.left),
             taken: 0,
@@ -259,14 +215,14 @@ impl NameList {
             if entries.is_buffer_empty() && !go_on() {
                 return Err(SpoolError::Stopped);
             }
-            let bytes = run.memory_bytes();
+            let bytes = run.bytes();
             if bytes >= store.run_bytes || bytes >= FREE_BYTES + shares.taken && !shares.take_one()
             {
                 let spool = match &mut spool {
                     Some(spool) => spool,
-                    none => none.insert(NameSorter::create(&store.folder)?),
+                    none => none.insert(Spool::create(&store.folder)?),
                 };
-                run.move_to(spool)?;
+                spool.write(&mut run)?;
             }
         }
         // A mount point that was removed is missed when its name is examined.
@@ -276,37 +232,29 @@ impl NameList {
                 run.push(&name);
             }
         }
-        match &spool {
-            None => {
-                run.sort();
-                run.shrink();
-            }
-            Some(spool) => {
-                run.move_to(spool)?;
-                spool.all_added()?;
-                run = Names::default();
-            }
-        }
-        shares.keep(run.memory_bytes());
-        let mut list = NameList {
-            next: run,
-            spool,
-            _shares: shares,
+        run.sort();
+        run.shrink();
+        let bytes = run.bytes();
+        let rest = match spool {
+            None => Rest::Memory(run),
+            Some(spool) => Rest::Spooled(Merge::new(run, spool)?),
         };
-        list.refill()?;
-        Ok(list)
+        shares.keep(bytes);
+        Ok(NameList {
+            rest,
+            _shares: shares,
+        })
     }
 
     /// A list of these names, which must be in ascending order.
     #[cfg(test)]
     pub(crate) fn of(names: &[Vec<u8>]) -> Self {
-        let mut next = Names::default();
+        let mut run = Run::default();
         for name in names {
-            next.push(&[name, b"\0".as_slice()].concat());
+            run.push(&[name, b"\0".as_slice()].concat());
         }
         NameList {
-            next,
-            spool: None,
+            rest: Rest::Memory(run),
             _shares: Shares {
                 left: Arc::default(),
                 taken: 0,
@@ -315,8 +263,11 @@ impl NameList {
     }
 
     /// Whether all names were returned.
-    pub fn is_finished(&self) -> bool {
-        self.next.is_empty()
+    pub fn is_over(&self) -> bool {
+        match &self.rest {
+            Rest::Memory(run) => run.left() == 0,
+            Rest::Spooled(merge) => merge.is_over(),
+        }
     }
 
     /// The next name.
@@ -324,7 +275,13 @@ impl NameList {
     /// # Errors
     /// When the spool cannot be read.
     pub fn next_name(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let names = self.take(1)?;
+        let mut names = Names::default();
+        while names.is_empty() && !self.is_over() {
+            match &mut self.rest {
+                Rest::Memory(run) => drop(run.next(|name| names.push(name))),
+                Rest::Spooled(merge) => merge.next(&mut names)?,
+            }
+        }
         Ok(names.iter().next().map(|name| name.to_bytes().to_vec()))
     }
 
@@ -333,28 +290,26 @@ impl NameList {
     /// # Errors
     /// When the spool cannot be read.
     pub fn cut(&mut self, count: usize) -> io::Result<Names> {
-        // The remainder would be too small for a batch of its own.
-        self.take(match self.next.len() {
-            left if left <= 2 * count => left,
-            _ => count,
-        })
-    }
-
-    fn take(&mut self, count: usize) -> io::Result<Names> {
-        let names = self.next.take(count);
-        self.refill()?;
-        Ok(names)
-    }
-
-    /// Reads the next names from the spool if none are left in memory.
-    fn refill(&mut self) -> io::Result<()> {
-        if let Some(spool) = &mut self.spool
-            && self.next.is_empty()
-        {
-            self.next.clear();
-            spool.next(PAGE_NAMES, |name| self.next.push(name))?;
+        let mut names = Names::default();
+        match &mut self.rest {
+            Rest::Memory(run) => {
+                // The remainder would be too small for a batch of its own.
+                let count = match run.left() {
+                    left if left <= 2 * count => left,
+                    _ => count,
+                };
+                names.ends.reserve_exact(count);
+                for _ in 0..count {
+                    run.next(|name| names.push(name));
+                }
+            }
+            Rest::Spooled(merge) => {
+                while names.len() < count && !merge.is_over() {
+                    merge.next(&mut names)?;
+                }
+            }
         }
-        Ok(())
+        Ok(names)
     }
 }
 

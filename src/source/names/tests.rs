@@ -1,4 +1,4 @@
-//! Names of test directories, in memory and spooled.
+//! Names of made-up directories, in memory and in runs.
 
 use super::*;
 use crate::entry::EntryId;
@@ -54,7 +54,7 @@ impl Fixture {
 
 fn rest(list: &mut NameList) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
-    while !list.is_finished() {
+    while !list.is_over() {
         let names = list.cut(30).unwrap();
         assert!(names.len() <= 60);
         all.extend(names.iter().map(|name| name.to_bytes().to_vec()));
@@ -68,7 +68,7 @@ fn names_come_sorted_whether_spooled_or_not() {
     let fixture = Fixture::new(500);
     for run_bytes in [64, 1000, RUN_BYTES] {
         let mut list = fixture.read(&fixture.store(run_bytes), None);
-        let in_memory = list.spool.is_none();
+        let in_memory = matches!(list.rest, Rest::Memory(_));
         assert_eq!(in_memory, run_bytes == RUN_BYTES);
         assert_eq!(rest(&mut list), fixture.names, "runs of {run_bytes} bytes");
     }
@@ -76,43 +76,59 @@ fn names_come_sorted_whether_spooled_or_not() {
 }
 
 #[test]
-fn recorded_names_are_skipped() {
+fn names_that_are_recorded_are_left_out() {
     let fixture = Fixture::new(500);
     for run_bytes in [64, RUN_BYTES] {
         let store = fixture.store(run_bytes);
         let mut list = fixture.read(&store, fixture.names.get(99).map(Vec::as_slice));
         assert_eq!(rest(&mut list), fixture.names.split_at(100).1);
         let mut list = fixture.read(&store, fixture.names.last().map(Vec::as_slice));
-        assert!(list.is_finished() && list.cut(9).unwrap().is_empty());
+        assert!(list.is_over() && list.cut(9).unwrap().is_empty());
     }
 }
 
-/// A listing without a share spools early, and a dropped list returns its shares.
+/// Whoever has no share spools early, and shares come back with the list.
 #[test]
 fn the_memory_for_names_is_shared() {
     let fixture = Fixture::new(8000);
     let store = fixture.store(RUN_BYTES);
     store.left.store(SHARE_BYTES, Ordering::Relaxed);
     let first = fixture.read(&store, None);
-    assert!(first.spool.is_none());
+    assert!(matches!(first.rest, Rest::Memory(_)));
     assert_eq!(store.left.load(Ordering::Relaxed), 0);
     let mut second = fixture.read(&store, None);
-    assert!(second.spool.is_some());
+    assert!(matches!(second.rest, Rest::Spooled(_)));
     assert_eq!(rest(&mut second), fixture.names);
     drop(first);
     assert_eq!(store.left.load(Ordering::Relaxed), SHARE_BYTES);
 }
 
-/// Spooled names take no share of the memory.
+/// What is in the spool needs no memory until the last name was handed out.
 #[test]
-fn shares_are_returned_when_names_are_spooled() {
+fn shares_come_back_when_names_are_spooled() {
     let fixture = Fixture::new(18_000);
     let store = fixture.store(280 << 10);
     let mut list = fixture.read(&store, None);
-    assert!(list.spool.is_some());
-    assert!(list.next.memory_bytes() < FREE_BYTES);
+    let Rest::Spooled(merge) = &list.rest else {
+        panic!("all names of {} bytes in memory", store.run_bytes);
+    };
+    assert!(merge.memory_bytes() < FREE_BYTES);
     assert_eq!(store.left.load(Ordering::Relaxed), NAMES_BYTES);
     assert_eq!(rest(&mut list), fixture.names);
     drop(list);
     assert_eq!(store.left.load(Ordering::Relaxed), NAMES_BYTES);
+}
+
+/// However small its runs, a listing reads few of them at the same time.
+#[test]
+fn runs_are_merged_when_they_are_many() {
+    let fixture = Fixture::new(8000);
+    let mut list = fixture.read(&fixture.store(64), None);
+    let Rest::Spooled(merge) = &list.rest else {
+        panic!("names in memory");
+    };
+    // About four names in each: 2,000 runs, and 7 of merged ones.
+    let runs = merge.runs();
+    assert!((7..spool::MERGED_RUNS + 10).contains(&runs), "{runs}");
+    assert_eq!(rest(&mut list), fixture.names);
 }

@@ -38,7 +38,6 @@ fn problems_are_recorded_counted_and_solved() {
             Problem {
                 reason: Reason::InputOutput,
                 errno: Some(5),
-                above: None,
             },
         )],
     );
@@ -251,68 +250,4 @@ fn a_state_of_schema_1_resumes() {
     drop(state);
     assert_eq!(version(), schema::VERSION);
     State::open(&folder).unwrap().upgrade(None, &[]).unwrap();
-}
-
-/// Entries below a directory that was replaced: the directory is the only failed entry until it is listed again.
-/// Those that were not retried by then count themselves.
-#[test]
-fn a_directory_fails_for_the_entries_below_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let state = new_state(folder.path());
-    let directory = vec![entry("mount", FileType::Directory)];
-    state.record(&[chunk(ROOT, directory, true)]).unwrap();
-    let files = ["a", "b", "c"].map(|name| entry(name, FileType::Regular));
-    state.record(&[chunk(1000, files.to_vec(), true)]).unwrap();
-    let reader = state.reader().unwrap();
-    let [mount, a, b, c] = [1000, 1001, 1002, 1003].map(EntryId::new);
-    let replaced = Problem::new(Reason::Replaced);
-    let settle = |done: &[EntryId], failed: &[EntryId]| {
-        let done = done.iter().map(|&id| Settled {
-            id,
-            changed: false,
-            bytes_read: 1,
-            bytes_put: 2,
-            objects: 3,
-        });
-        let failed = failed.iter().map(|id| (*id, replaced.below(mount)));
-        let settlement = Settlement {
-            pass: Pass::Files,
-            progress: PassProgress {
-                cursor: 1003,
-                outstanding: vec![],
-            },
-            done: done.collect(),
-            failed: failed.collect(),
-            refreshed: vec![],
-        };
-        state.settle(&settlement).unwrap()
-    };
-    let listed = || {
-        let problems = reader.problems(EntryId::new(0), 9).unwrap();
-        assert_eq!(problems.len() as u64, reader.problem_count().unwrap());
-        let listed = problems.iter().map(|p| (p.id, p.problem.reason, p.attempt));
-        listed.collect::<Vec<_>>()
-    };
-    let unloaded = || reader.unloaded(EntryId::new(0), 9).unwrap();
-    assert_eq!(settle(&[c], &[a]).failed_above, [(mount, replaced)]);
-    assert_eq!(settle(&[], &[b]).failed_above, []);
-    assert_eq!(listed(), [(mount, Reason::Replaced, 1)]);
-    assert_eq!(unloaded(), [mount, a, b]);
-    assert_eq!(reader.subtrees().unwrap().partial, 1);
-    assert_eq!(
-        reader.problem_reasons().unwrap(),
-        [("replaced".to_owned(), 1)]
-    );
-    // The next run lists the directory again. Without --retry-errors it does not.
-    assert_eq!(reader.next_unlisted(0, 9, true).unwrap()[0].id, mount);
-    assert_eq!(reader.next_unlisted(0, 9, false).unwrap(), []);
-    assert!(!state.listing_failed(mount, &replaced).unwrap());
-    assert_eq!(listed(), [(mount, Reason::Replaced, 2)]);
-    let recorded = state.record(&[chunk(1000, vec![], true)]).unwrap();
-    assert_eq!(recorded.solved, 1);
-    let unreachable = [a, b].map(|id| (id, Reason::Unreachable, 1));
-    assert_eq!(listed(), unreachable);
-    assert_eq!(settle(&[a], &[]).solved, 0);
-    settle(&[b], &[]);
-    assert_eq!((listed(), unloaded()), (vec![], vec![]));
 }

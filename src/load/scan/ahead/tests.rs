@@ -226,7 +226,7 @@ fn simulate_worker(ahead: &Ahead, directory: &Arc<Directory>) {
             Work::Examine(open) => open,
         };
         let names = open.names.cut(8).unwrap();
-        let last = open.names.is_finished();
+        let last = open.names.is_over();
         if !last {
             ticket.share(open);
         }

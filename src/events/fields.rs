@@ -66,7 +66,7 @@ impl Event<'_> {
             Event::Started { .. } => "started",
             Event::Phase(_) => "phase",
             Event::Problem { .. } => "problem",
-            Event::TakenAgain { .. } => "taken-again",
+            Event::Reread { .. } => "taken-again",
             Event::StoredChanged { .. } => "stored-changed",
             Event::ClampedTimes { .. } => "clamped-times",
             Event::Lost(_) => "not-stored",
@@ -110,7 +110,7 @@ impl Event<'_> {
                 .path(path)
                 .with("reason", problem.reason.code())
                 .some("errno", problem.errno),
-            Event::TakenAgain { path } | Event::StoredChanged { path } => fields.path(path),
+            Event::Reread { path } | Event::StoredChanged { path } => fields.path(path),
             Event::ClampedTimes { entries } => fields.with("entries", *entries),
             Event::Lost(lost) => fields
                 .path(&lost.first)

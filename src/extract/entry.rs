@@ -15,7 +15,7 @@ use super::add;
 use super::attributes::{Missing, TargetAttributes, may_create, mtime_of};
 use super::content::{FileWriter, Gaps, Pieces, Rules, compare};
 use super::folder::{Component, FileId, Folder, is_type};
-use super::inode_cache::CachedInode;
+use super::record::RecordedInode;
 use super::links::FirstPath;
 use super::problem::{Action, Failure, Reason};
 use super::run::Run;
@@ -133,7 +133,7 @@ impl Entry {
             }
             stamp => stamp,
         };
-        let known = CachedInode {
+        let known = RecordedInode {
             target: TargetAttributes::of(&entity),
             kept: before.and_then(|before| before.kept),
             stamp: None,
@@ -148,7 +148,7 @@ impl Entry {
                 return self.up_to_date(run, &known.target, in_place);
             }
             if let Some((in_place, rules)) = self.same_content(run, &entity, known)? {
-                let compared = CachedInode {
+                let compared = RecordedInode {
                     stamp: stamp.filter(|_| rules == Rules::Kept),
                     local: Some(in_place.stat.st_ino),
                     ..known
@@ -169,7 +169,7 @@ impl Entry {
             let (in_place, rules) = self.create(run, &entity, known.target, exists)?;
             let stat = in_place.stat;
             run.missing(&self.path, self.file_type, in_place.missing);
-            let created = CachedInode {
+            let created = RecordedInode {
                 kept: mtime_of(&stat).filter(|mtime| *mtime != known.target.mtime),
                 stamp: stamp.filter(|_| rules == Rules::Kept),
                 local: Some(stat.st_ino),
@@ -225,7 +225,7 @@ impl Entry {
 
     /// The existing entry, if it is the one that was written or compared, with the right attributes. Corrects
     /// its permissions.
-    fn unchanged(&self, run: &Run, known: CachedInode) -> Result<Option<InPlace>, Failure> {
+    fn unchanged(&self, run: &Run, known: RecordedInode) -> Result<Option<InPlace>, Failure> {
         let Some(folder) = self.folder(run)? else {
             return Ok(None);
         };
@@ -256,7 +256,7 @@ impl Entry {
         &self,
         run: &Run,
         entity: &Arc<Entity>,
-        known: CachedInode,
+        known: RecordedInode,
     ) -> Result<Option<(InPlace, Rules)>, Failure> {
         let target = &known.target;
         let Some(folder) = self.folder(run)? else {

@@ -55,7 +55,7 @@ mod attributes;
 mod content;
 mod entry;
 mod folder;
-mod inode_cache;
+mod record;
 mod limits;
 mod links;
 mod problem;
@@ -76,11 +76,11 @@ use crate::read::{Entity, Pattern, Reader, TreePath};
 use crate::stop::StopFlag;
 
 pub use attributes::Owners;
-pub use inode_cache::RecordError;
+pub use record::RecordError;
 pub use limits::{Limit, inherits_acl};
 pub use problem::{Action, ExtractError, LocalError, Problem, Reason};
 
-use inode_cache::InodeCache;
+use record::ExtractionRecord;
 use links::Links;
 use run::Run;
 use tree::{Tree, WritePolicy};
@@ -299,8 +299,8 @@ impl Prepared {
         let temporary = options.temporary.clone();
         let temporary = temporary.unwrap_or_else(std::env::temp_dir);
         let record = match &options.record {
-            Some(path) => InodeCache::open(path, &options.container)?,
-            None => InodeCache::temporary(&temporary, &options.container)?,
+            Some(path) => ExtractionRecord::open(path, &options.container)?,
+            None => ExtractionRecord::temporary(&temporary, &options.container)?,
         };
         let real_path = real_path(&options.destination);
         let real_path = real_path.as_os_str().as_encoded_bytes().escape_ascii();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clfs_format::{FileType, ObjectName};
 use rustix::io::Errno;
 
-use super::inode_cache::RecordError;
+use super::record::RecordError;
 use crate::problem::is_exhaustion;
 use crate::read::{BadEntry, ReadError, TreePath};
 use crate::text::Escaped;

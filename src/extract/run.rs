@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, Semaphore, SemaphorePermit};
 
 use super::attributes::Missing;
-use super::inode_cache::InodeCache;
+use super::record::ExtractionRecord;
 use super::links::Links;
 use super::problem::{ExtractError, Failure, Problem, Reason};
 use super::tree::{Node, Tree};
@@ -24,7 +24,7 @@ use crate::stop::StopFlag;
 pub(super) struct Run {
     pub(super) reader: Arc<Reader>,
     pub(super) tree: Tree,
-    pub(super) record: InodeCache,
+    pub(super) record: ExtractionRecord,
     pub(super) links: Links,
     pub(super) checksum: bool,
     pub(super) keep_damaged: bool,

@@ -54,7 +54,7 @@ use crate::load::pipeline::WhenChanged;
 use crate::load::upload::{UploadLimits, Uploader};
 use crate::problem::ProblemLimit;
 use crate::progress::{Progress, ProgressSampler};
-use crate::source::{Doubt, SourceIdentity};
+use crate::source::{MissingMountSign, SourceIdentity};
 use crate::state::{Settings, State};
 use crate::stop::StopFlag;
 
@@ -154,7 +154,7 @@ pub struct Load {
     holders: Holders,
     state: State,
     settings: Settings,
-    doubts: Vec<Doubt>,
+    missing_mount_signs: Vec<MissingMountSign>,
     /// The mounts below the source were recorded by this run, not by the one that started the transfer.
     has_inherited_mounts: bool,
     container: Arc<dyn Container>,
@@ -194,17 +194,17 @@ impl Load {
     }
 
     /// Warnings that the source, or a file system below it, may not be mounted.
-    pub fn doubts(&self) -> impl Iterator<Item = Event<'_>> {
+    pub fn missing_mount_signs(&self) -> impl Iterator<Item = Event<'_>> {
         let inherited = self
             .has_inherited_mounts
             .then_some(Event::MountsNotRecorded {
                 mounts: &self.settings.mounts,
             });
-        let doubts = self.doubts.iter().map(|doubt| match doubt {
-            Doubt::Empty(path) => Event::SourceEmpty { path },
-            Doubt::NotMounted(path) => Event::SourceNotMounted { path },
+        let missing_mount_signs = self.missing_mount_signs.iter().map(|sign| match sign {
+            MissingMountSign::Empty(path) => Event::SourceEmpty { path },
+            MissingMountSign::NotMounted(path) => Event::SourceNotMounted { path },
         });
-        inherited.into_iter().chain(doubts)
+        inherited.into_iter().chain(missing_mount_signs)
     }
 
     /// The flag that stops the run, for a signal handler's thread.

@@ -17,7 +17,7 @@ use crate::entry::NewEntry;
 use crate::identity::{Identity, Seed};
 use crate::load::encode::{EncodeContext, bucket_name};
 use crate::progress::Progress;
-use crate::source::{doubts, mounts_below, see_root};
+use crate::source::{missing_mount_signs, mounts_below, examine_root};
 use crate::state::{Settings, State, StateError, compression_name};
 
 /// Whether a transfer starts or resumes.
@@ -174,13 +174,13 @@ fn prepare_limited(
     };
     let settings = state.settings()?;
     progress.begin(&state.reader()?)?;
-    let doubts = match mode {
+    let missing_mount_signs = match mode {
         Mode::Resume if !inherited => Vec::new(),
-        Mode::New | Mode::Resume => doubts(&settings.source, &options.fstab),
+        Mode::New | Mode::Resume => missing_mount_signs(&settings.source, &options.fstab),
     };
     let load = Load {
         options,
-        doubts,
+        missing_mount_signs,
         has_inherited_mounts: inherited,
         holders: bounds.holders,
         state,
@@ -245,16 +245,16 @@ fn real_path(path: &Path) -> PathBuf {
     let mut there = absolute.as_path();
     loop {
         if let Ok(real) = there.canonicalize() {
-            let mut whole = real;
+            let mut path = real;
             for component in missing.iter().rev() {
                 match component {
                     Component::ParentDir => {
-                        whole.pop();
+                        path.pop();
                     }
-                    component => whole.push(component),
+                    component => path.push(component),
                 }
             }
-            return whole;
+            return path;
         }
         match (there.parent(), there.components().next_back()) {
             (Some(parent), Some(last)) => {
@@ -377,7 +377,7 @@ pub(crate) fn root_entry(source: &Path) -> Result<NewEntry, Refusal> {
         rustix::fs::Mode::empty(),
     )
     .map_err(failed)?;
-    let seen = see_root(&root).map_err(failed)?;
+    let seen = examine_root(&root).map_err(failed)?;
     if seen.attributes.file_type != FileType::Directory {
         return Err(Refusal::SourceNotDirectory(source.to_path_buf()));
     }

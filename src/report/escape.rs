@@ -48,9 +48,9 @@ fn changes_direction(character: char) -> bool {
 
 /// Untrusted text inside a line. Letters that are written from right to left do not affect the rest of
 /// the line.
-pub(super) struct Foreign<T>(pub(super) T);
+pub(super) struct IsolatedText<T>(pub(super) T);
 
-impl<T: Display> Display for Foreign<T> {
+impl<T: Display> Display for IsolatedText<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<bdi>{}</bdi>", Text(&self.0))
     }
@@ -67,14 +67,14 @@ const SHOWN_OF_PATH: usize = 400;
 impl Display for TreePath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            b"" => Foreign(".").fmt(f),
-            path if path.len() <= LONGEST_PATH => Foreign(Escaped(path)).fmt(f),
+            b"" => IsolatedText(".").fmt(f),
+            path if path.len() <= LONGEST_PATH => IsolatedText(Escaped(path)).fmt(f),
             path => {
                 let (first, rest) = path.split_at(SHOWN_OF_PATH);
                 let (omitted, last) = rest.split_at(rest.len() - SHOWN_OF_PATH);
-                Foreign(Escaped(first)).fmt(f)?;
+                IsolatedText(Escaped(first)).fmt(f)?;
                 write!(f, " <em>… {} bytes …</em> ", omitted.len())?;
-                Foreign(Escaped(last)).fmt(f)
+                IsolatedText(Escaped(last)).fmt(f)
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clfs_format::FileType;
 
-use super::escape::{Foreign, Moment, Text, TreePath};
+use super::escape::{IsolatedText, Moment, Text, TreePath};
 use super::table::Table;
 use super::timeline::{RUNS, Run, Timeline};
 use super::{ReportError, Subject};
@@ -68,8 +68,8 @@ pub(super) fn summary(subject: &Subject, out: &mut dyn Write) -> io::Result<()> 
         row("Not stored", lost.collect::<Vec<_>>().join("<br/>"))?;
     }
     let source = Escaped(settings.source.as_os_str().as_bytes());
-    row("Source", Foreign(source).to_string())?;
-    row("Container", Foreign(&settings.container).to_string())?;
+    row("Source", IsolatedText(source).to_string())?;
+    row("Container", IsolatedText(&settings.container).to_string())?;
     row("Entries", entries(subject))?;
     let total = |counter| counts.totals.get(counter);
     row(
@@ -97,7 +97,7 @@ pub(super) fn summary(subject: &Subject, out: &mut dyn Write) -> io::Result<()> 
     let compression = compression_name(settings.compression);
     row("Settings", format!("compression {compression}; {links}"))?;
     let folder = Escaped(subject.folder.as_os_str().as_bytes());
-    row("State folder", Foreign(folder).to_string())?;
+    row("State folder", IsolatedText(folder).to_string())?;
     let (at, version) = (Moment(subject.at), env!("CARGO_PKG_VERSION"));
     row(
         "This report",
@@ -290,7 +290,7 @@ pub(super) fn failed(subject: &Subject, out: &mut dyn Write) -> Result<(), Repor
     }
     table.end()?;
     let all = subject.folder.join("problems.txt");
-    let all = Foreign(Escaped(all.as_os_str().as_bytes()));
+    let all = IsolatedText(Escaped(all.as_os_str().as_bytes()));
     let shown = match failed > ROWS {
         true => format!("The first {} of {}", count(ROWS), count(failed)),
         false => counted(failed, "failed entry", "failed entries"),
@@ -423,7 +423,7 @@ pub(super) fn runs(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
 /// How a run ended, as HTML.
 fn ended(run: &Run, is_running: bool) -> String {
     match &run.end {
-        Some(end) => format!("{} {}", Foreign(end), Moment(run.until)),
+        Some(end) => format!("{} {}", IsolatedText(end), Moment(run.until)),
         None if is_running => "running".to_owned(),
         None => format!(
             "without a record (killed, or the machine stopped), last seen {}",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clfs_format::FileType;
 
-use super::Seen;
+use super::EntryStat;
 use crate::entry::{MountBelow, MountComparison};
 use crate::problem::Reason;
 
@@ -52,7 +52,7 @@ impl Expected {
 
     /// Compares the mounted object itself: [`Reason::NotMounted`] if nothing is mounted, or if a mount point
     /// below it cannot exist; [`Reason::Replaced`] if something else is mounted.
-    pub(super) fn check(&self, seen: &Seen, device_above: u64) -> Result<(), Reason> {
+    pub(super) fn check(&self, seen: &EntryStat, device_above: u64) -> Result<(), Reason> {
         if !self.below.is_empty() && seen.attributes.file_type != FileType::Directory {
             return Err(Reason::NotMounted);
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, fstatfs, fstatvfs, open, statx};
 use rustix::io::Errno;
 
-use super::Seen;
+use super::EntryStat;
 use super::unmounted::without_escapes;
 use crate::entry::{Mount, MountBelow};
 
@@ -148,8 +148,8 @@ enum Examined {
 
 fn examine(point: &Path) -> Examined {
     let above = point.parent();
-    let above = above.and_then(|above| Seen::of(CWD, above, AtFlags::NO_AUTOMOUNT).ok());
-    let seen = match Seen::of(CWD, point, AtFlags::NO_AUTOMOUNT) {
+    let above = above.and_then(|above| EntryStat::of(CWD, above, AtFlags::NO_AUTOMOUNT).ok());
+    let seen = match EntryStat::of(CWD, point, AtFlags::NO_AUTOMOUNT) {
         Err(Errno::NOENT | Errno::NOTDIR) => return Examined::NotMounted,
         Err(_) => return Examined::Failed,
         Ok(seen) => seen,
@@ -159,7 +159,7 @@ fn examine(point: &Path) -> Examined {
         return Examined::NotMounted;
     }
     let root = open(point, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-    match root.and_then(|root| Ok((Seen::open(&root)?.attributes.inode, of(&root, true)))) {
+    match root.and_then(|root| Ok((EntryStat::open(&root)?.attributes.inode, of(&root, true)))) {
         Ok((inode, mount)) => Examined::Mounted(inode, mount),
         Err(_) => Examined::Failed,
     }
@@ -201,8 +201,8 @@ fn points_below(table: &[u8], folder: &[u8]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
 ///
 /// # Errors
 /// The error of statx(2).
-pub fn see_root(root: impl AsFd) -> Result<Seen, Errno> {
-    let mut seen = Seen::examined_open(&root)?;
+pub fn examine_root(root: impl AsFd) -> Result<EntryStat, Errno> {
+    let mut seen = EntryStat::examined_open(&root)?;
     seen.mount = Some(of(&root, true));
     Ok(seen)
 }

@@ -13,7 +13,7 @@ use super::expected::Expected;
 use super::identity::{self, Children, Mismatch, SourceIdentity};
 use super::lineage::Lineage;
 use super::mounts;
-use super::stat::Seen;
+use super::stat::EntryStat;
 use clfs_format::FileType;
 use lru::LruCache;
 use rustix::fs::{Access, AtFlags, Mode, OFlags, accessat, open, openat};
@@ -34,7 +34,7 @@ pub const OPEN_DIRECTORIES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 const COMPARED_CHILDREN: u32 = 64;
 
 /// Where directories are, and what was recorded of them.
-pub trait Places: Send {
+pub trait DirectoryLookup: Send {
     /// The place of directory `id`.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ pub trait Places: Send {
     }
 }
 
-impl Places for crate::state::Reader {
+impl DirectoryLookup for crate::state::Reader {
     fn place(&self, id: EntryId) -> Result<Option<Place>, StateError> {
         self.directory_place(id)
     }
@@ -152,7 +152,7 @@ impl Listable {
 pub struct SourceTree {
     root: Arc<Directory>,
     identity: SourceIdentity,
-    places: Mutex<Box<dyn Places>>,
+    places: Mutex<Box<dyn DirectoryLookup>>,
     /// Calls of the scan.
     scanning: Activity,
     /// Calls of encoders.
@@ -170,9 +170,9 @@ impl SourceTree {
     ///
     /// # Errors
     /// When it does not exist or is not a directory.
-    pub fn open(path: &Path, places: Box<dyn Places>) -> Result<Self, Errno> {
+    pub fn open(path: &Path, places: Box<dyn DirectoryLookup>) -> Result<Self, Errno> {
         let descriptor = open(path, DIRECTORY, Mode::empty())?;
-        let seen = Seen::open(&descriptor)?;
+        let seen = EntryStat::open(&descriptor)?;
         let root = Directory {
             id: EntryId::ROOT,
             parent: EntryId::ROOT,
@@ -212,7 +212,7 @@ impl SourceTree {
     /// # Errors
     /// When the state cannot be read, or the source does not respond.
     pub fn check_root(&self, known: &KnownDirectory) -> Result<Result<(), Mismatch>, OpenError> {
-        let seen = Seen::open(&self.root.descriptor)?;
+        let seen = EntryStat::open(&self.root.descriptor)?;
         let Mounted::This(recorded) = &known.mounted else {
             return self.check_mount(EntryId::ROOT, known, None, &self.root.descriptor, &seen);
         };
@@ -231,7 +231,7 @@ impl SourceTree {
         known: &KnownDirectory,
         recorded: Option<&Mount>,
         descriptor: &OwnedFd,
-        seen: &Seen,
+        seen: &EntryStat,
     ) -> Result<Result<(), Mismatch>, OpenError> {
         let now = mounts::of(descriptor, true);
         let mut failed = None;
@@ -268,7 +268,7 @@ impl SourceTree {
             if compared == Children::None {
                 compared = Children::Gone;
             }
-            match Seen::at(descriptor, &component(name)?) {
+            match EntryStat::at(descriptor, &component(name)?) {
                 Ok(seen) if identity::shows_mount(&known, &seen.attributes, is_supported) => {
                     return Ok(Children::Found);
                 }
@@ -294,7 +294,7 @@ impl SourceTree {
         id: EntryId,
         place: &Place,
         descriptor: OwnedFd,
-        seen: &Seen,
+        seen: &EntryStat,
     ) -> Result<Arc<Directory>, OpenError> {
         let device_above = above.lineage.device;
         if let Some(known) = &place.known {
@@ -415,7 +415,7 @@ impl SourceTree {
                 DIRECTORY | OFlags::NOFOLLOW,
             )
             .map_err(|errno| missing(place, errno))?;
-        let seen = Seen::open(&descriptor)?;
+        let seen = EntryStat::open(&descriptor)?;
         self.enter(above, id, place, descriptor, &seen)
     }
 
@@ -438,7 +438,7 @@ impl SourceTree {
             .map_err(|errno| missing(place, errno))?;
         // If the directory may be read but not searched, none of its names can be examined. That is one
         // problem of the directory. Examining "." needs the same permission.
-        let seen = Seen::at(&descriptor, c".")?;
+        let seen = EntryStat::at(&descriptor, c".")?;
         Ok(Listable {
             directory: self.enter(&above, id, place, descriptor, &seen)?,
             names: None,
@@ -456,7 +456,7 @@ impl SourceTree {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn places(&self) -> std::sync::MutexGuard<'_, Box<dyn Places>> {
+    fn places(&self) -> std::sync::MutexGuard<'_, Box<dyn DirectoryLookup>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -516,12 +516,12 @@ impl Directory {
     /// Examines an entry in it, with its ACL and extended attributes.
     ///
     /// # Errors
-    /// As [`look`](Self::look).
-    pub fn look_at(&self, name: &[u8]) -> Result<Seen, OpenError> {
-        self.look(&component(name.to_vec())?)
+    /// As [`examine_cstr`](Self::examine_cstr).
+    pub fn examine(&self, name: &[u8]) -> Result<EntryStat, OpenError> {
+        self.examine_cstr(&component(name.to_vec())?)
     }
 
-    /// [`look_at`](Self::look_at) for a C string.
+    /// [`examine`](Self::examine) for a C string.
     ///
     /// A directory on which something is, or may be, mounted is opened, so that the attributes are those of
     /// the mounted directory, not those of an automount trigger.
@@ -529,11 +529,11 @@ impl Directory {
     /// # Errors
     /// The error of statx(2) or openat(2); [`Reason::NotMounted`] if an expected file system is not mounted,
     /// [`Reason::Replaced`] if another one is.
-    pub fn look(&self, name: &CStr) -> Result<Seen, OpenError> {
+    pub fn examine_cstr(&self, name: &CStr) -> Result<EntryStat, OpenError> {
         let Some(expected) = self.expected_at(name.to_bytes()) else {
-            return self.look_and_mount(name);
+            return self.examine_mounting(name);
         };
-        let seen = match self.look_and_mount(name) {
+        let seen = match self.examine_mounting(name) {
             // The mount point was removed together with the mount.
             Err(error) if error.is_not_found() => {
                 return Err(Problem::new(Reason::NotMounted).into());
@@ -555,8 +555,8 @@ impl Directory {
         self.expected.as_ref()?.at(name)
     }
 
-    fn look_and_mount(&self, name: &CStr) -> Result<Seen, OpenError> {
-        let mut seen = Seen::examined_at(&self.descriptor, name)?;
+    fn examine_mounting(&self, name: &CStr) -> Result<EntryStat, OpenError> {
+        let mut seen = EntryStat::examined_at(&self.descriptor, name)?;
         let is_directory = seen.attributes.file_type == FileType::Directory;
         let may_be_mount = seen.device != self.lineage.device
             || seen.is_mount
@@ -576,7 +576,7 @@ impl Directory {
             Err(Errno::NOENT) => return Err(Problem::new(Reason::NotMounted).into()),
             opened => opened?,
         };
-        let mut seen = Seen::examined_open(&descriptor)?;
+        let mut seen = EntryStat::examined_open(&descriptor)?;
         let is_other_device = seen.device != self.lineage.device;
         if is_other_device || seen.is_mount {
             seen.mount = Some(mounts::of(&descriptor, is_other_device));
@@ -590,7 +590,7 @@ impl Directory {
     }
 
     /// The entry to record for what was seen under `name` in it.
-    pub fn entry(&self, seen: Seen, name: Vec<u8>, preserve_hardlinks: bool) -> NewEntry {
+    pub fn entry(&self, seen: EntryStat, name: Vec<u8>, preserve_hardlinks: bool) -> NewEntry {
         let several = seen.links > 1 && seen.attributes.file_type != FileType::Directory;
         let key = LinkKey {
             file_system: self.lineage.file_system,
@@ -656,7 +656,7 @@ mod tests {
 
     struct NoPlaces;
 
-    impl Places for NoPlaces {
+    impl DirectoryLookup for NoPlaces {
         fn place(&self, _: EntryId) -> Result<Option<Place>, StateError> {
             Ok(None)
         }

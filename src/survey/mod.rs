@@ -24,7 +24,7 @@ use crate::load::scan::{Scan, ScanEnd};
 use crate::load::{FSTAB, Refusal, root_entry, source_folder};
 use crate::problem::{Problem, ProblemLimit};
 use crate::progress::Progress;
-use crate::source::{SourceTree, doubts};
+use crate::source::{SourceTree, missing_mount_signs};
 use crate::state::{Counter, LinkGroups, Reader, Settings, State, StateError, Subtrees};
 use crate::stop::StopFlag;
 
@@ -239,7 +239,7 @@ pub fn survey(options: &SurveyOptions) -> Result<Survey, SurveyError> {
         &reader,
         visitor.into_notes(),
         &links,
-        (&source, &doubts(&source, &options.fstab)),
+        (&source, &missing_mount_signs(&source, &options.fstab)),
     )?;
     let database = reader.database_size()?;
     let mut estimate = tally.estimate(

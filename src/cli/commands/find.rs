@@ -9,7 +9,7 @@ use clfs_format::{Attributes, FileType};
 use super::visit::{Event, SORTED_UP_TO, Visited, resolve, tree_paths, visit};
 use crate::cli::args::values::{Bound, one_of, parse_time};
 use crate::cli::output::long_line::LongStyle;
-use crate::cli::output::printer::{Halt, OutputArguments, Printer};
+use crate::cli::output::printer::{EarlyExit, OutputArguments, Printer};
 use crate::cli::output::record::system_time;
 use crate::cli::session::ContainerArguments;
 use crate::cli::{Failure, Status};
@@ -74,7 +74,7 @@ async fn search(
     reader: &Arc<Reader>,
     paths: &[TreePath],
     printer: &mut Printer,
-) -> Result<(), Halt> {
+) -> Result<(), EarlyExit> {
     let filter = &arguments.filter;
     let needs_inode = arguments.long || filter.needs_inode();
     let long = arguments.long.then(LongStyle::default);

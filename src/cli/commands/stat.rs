@@ -7,7 +7,7 @@ use clfs_format::FileType;
 
 use super::visit::{resolve, tree_paths};
 use crate::cli::output::long_line::mode_text;
-use crate::cli::output::printer::{Halt, OutputArguments, Printer};
+use crate::cli::output::printer::{EarlyExit, OutputArguments, Printer};
 use crate::cli::output::quoting::NameStyle;
 use crate::cli::output::record::{StatRecord, rfc3339, trees};
 use crate::cli::session::ContainerArguments;
@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Failure> {
     printer.end_of_named(outcome)
 }
 
-fn show(resolved: &Resolved, first: bool, printer: &mut Printer) -> Result<(), Halt> {
+fn show(resolved: &Resolved, first: bool, printer: &mut Printer) -> Result<(), EarlyExit> {
     if printer.json() {
         return printer.record(&StatRecord::new(&resolved.path, &resolved.entity));
     }

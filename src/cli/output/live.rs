@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::lines::Sparing;
+use super::lines::LimitedPrinter;
 use super::terminal::out;
 use super::{Ending, Output, figures, summary};
 use crate::cli::{Failure, lock};
@@ -22,7 +22,7 @@ const BAR_STEPS: f64 = 1000.0;
 pub(crate) struct Live {
     display: MultiProgress,
     rows: Mutex<Option<Rows>>,
-    events: Sparing,
+    events: LimitedPrinter,
 }
 
 struct Rows {
@@ -42,7 +42,7 @@ impl Live {
         Live {
             display: MultiProgress::with_draw_target(target),
             rows: Mutex::new(None),
-            events: Sparing::new(state),
+            events: LimitedPrinter::new(state),
         }
     }
 

@@ -16,7 +16,7 @@ use signals::on_signals;
 
 use super::args::credential::{self, TokenArguments};
 use super::args::{address, location_hints as hints};
-use super::output::printer::Halt;
+use super::output::printer::EarlyExit;
 use super::output::terminal::{self, event_message};
 use super::{Failure, Status};
 use crate::container::ContainerLocation;
@@ -58,7 +58,7 @@ pub(crate) struct Session {
 
 impl Session {
     /// Runs work that only reads until it ends or a stop is requested.
-    pub(crate) fn wait<T>(&self, work: impl Future<Output = Result<T, Halt>>) -> Result<T, Halt> {
+    pub(crate) fn wait<T>(&self, work: impl Future<Output = Result<T, EarlyExit>>) -> Result<T, EarlyExit> {
         self.runtime.block_on(until_stopped(&self.stop, work))
     }
 }

@@ -19,7 +19,7 @@ use super::{
     EncodeContext, EncodeError, Encoder, ObjectSink, ReadContent, ReadPolicy, entity_name,
 };
 use crate::entry::Entry;
-use crate::source::{CallKind, Seen};
+use crate::source::{CallKind, EntryStat};
 
 /// Room for an inode: the max direct list of a block map, and the rest.
 const INODE_BYTES: u64 = FIRST_SEGMENT_BYTES + 24 * 1024;
@@ -65,7 +65,7 @@ impl LargeFile {
         check_read(&file, &entry.attributes, read_policy)?;
         let mut first = vec![0; FIRST_SEGMENT_BYTES as usize];
         if read_at(&file, &mut first, 0)? != first.len() {
-            return Err(EncodeError::Changed(Seen::examined_open(&file)?.attributes));
+            return Err(EncodeError::Changed(EntryStat::examined_open(&file)?.attributes));
         }
         Ok(LargeFile {
             handle: context
@@ -161,7 +161,7 @@ impl Encoder {
         let call = context.source.begin_call(CallKind::Encoder, file.entry.id);
         if read_at(&file.file, data, range.start)? != data.len() {
             return Err(EncodeError::Changed(
-                Seen::examined_open(&file.file)?.attributes,
+                EntryStat::examined_open(&file.file)?.attributes,
             ));
         }
         self.add_source_time(call, length);

@@ -25,7 +25,7 @@ use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::{Entry, EntryId, SourceAttributes};
 use crate::identity::Identity;
 use crate::problem::{Problem, Reason};
-use crate::source::{CallKind, OpenCall, OpenError, Seen, SourceTree};
+use crate::source::{CallKind, OpenCall, OpenError, EntryStat, SourceTree};
 use crate::state::{Reader, StateError};
 
 pub use large_file::{LargeFile, Remaining};
@@ -111,7 +111,7 @@ fn same_inode(
 
 /// Why the file that is `seen` under the name of an entry is not that of the entry, if a mount on the name
 /// shows it. `was_mount`: a file was mounted there when the entry was recorded.
-fn mount_problem(entry: &Entry, was_mount: bool, seen: &Seen) -> Option<Reason> {
+fn mount_problem(entry: &Entry, was_mount: bool, seen: &EntryStat) -> Option<Reason> {
     match seen.mount.is_some() {
         false => was_mount.then_some(Reason::NotMounted),
         true => (!entry.attributes.same_inode(&seen.attributes)).then_some(Reason::Replaced),
@@ -246,7 +246,7 @@ impl Encoder {
             return encoded;
         }
         let directory = self.context.source.directory(entry.parent)?;
-        match mount_problem(entry, was_mount, &directory.look_at(&entry.name)?) {
+        match mount_problem(entry, was_mount, &directory.examine(&entry.name)?) {
             Some(reason) => Err(EncodeError::Problem(Problem::new(reason))),
             None => encoded,
         }
@@ -297,7 +297,7 @@ impl Encoder {
         let _call = source.begin_call(CallKind::Encoder, entry.id);
         let seen = source
             .directory(entry.parent)
-            .and_then(|directory| directory.look_at(&entry.name));
+            .and_then(|directory| directory.examine(&entry.name));
         let seen = match seen {
             Ok(seen) => seen,
             Err(OpenError::Problem(_)) => return Ok(None),

@@ -251,7 +251,7 @@ impl OutcomeWriter<'_> {
             task.entry.attributes = attributes;
             if task.attempt == Attempt::Again {
                 let path = self.reader.path(task.entry.id)?;
-                self.run.monitor.event(&Event::TakenAgain { path: &path });
+                self.run.monitor.event(&Event::Reread { path: &path });
             }
             self.queue.push_again(task);
         }

@@ -95,7 +95,7 @@ fn recorded(
 fn device_of(source: &SourceTree, name: &Entry) -> Result<Option<u64>, OpenError> {
     let _call = source.begin_call(CallKind::Scan, name.id);
     let directory = source.directory(name.parent)?;
-    let seen = directory.look_at(&name.name)?;
+    let seen = directory.examine(&name.name)?;
     let known = &name.attributes;
     let is_same = seen.attributes.file_type == known.file_type
         && seen.attributes.inode == known.inode

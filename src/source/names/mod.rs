@@ -228,7 +228,7 @@ impl NameList {
     /// Reads the complete directory, and keeps the names behind `after`. Names at or below which
     /// something should be mounted are added if they do not exist.
     ///
-    /// `go_on` is called after each response of the source. If it returns false, the listing ends with
+    /// `should_continue` is called after each response of the source. If it returns false, the listing ends with
     /// [`SpoolError::Stopped`].
     ///
     /// # Errors
@@ -238,7 +238,7 @@ impl NameList {
         after: Option<&[u8]>,
         store: &NameStore,
         buffer: &mut DirentBuffer,
-        go_on: &mut dyn FnMut() -> bool,
+        should_continue: &mut dyn FnMut() -> bool,
     ) -> Result<Self, SpoolError> {
         let mut entries = RawDir::new(directory.descriptor(), &mut buffer.0);
         let mut run = Names::default();
@@ -256,7 +256,7 @@ impl NameList {
             if name != b".\0" && name != b"..\0" && is_behind(name, after) {
                 run.push(name);
             }
-            if entries.is_buffer_empty() && !go_on() {
+            if entries.is_buffer_empty() && !should_continue() {
                 return Err(SpoolError::Stopped);
             }
             let bytes = run.memory_bytes();

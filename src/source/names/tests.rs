@@ -6,7 +6,7 @@ use crate::source::SourceTree;
 use crate::state::StateError;
 
 struct NoPlaces;
-impl crate::source::Places for NoPlaces {
+impl crate::source::DirectoryLookup for NoPlaces {
     fn place(&self, _: EntryId) -> Result<Option<crate::entry::Place>, StateError> {
         Ok(None)
     }

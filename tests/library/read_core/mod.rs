@@ -1,6 +1,6 @@
 //! The reading core on containers in memory: the index of names, content of files, walks.
 
-mod awkward;
+mod unusual_listings;
 mod content;
 mod fixture;
 mod identity;

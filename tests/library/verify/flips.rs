@@ -120,7 +120,7 @@ fn container_with_an_indirect_block() -> (Container, Vec<Victim>) {
             wide.add(number.to_string(), file);
         }
     }
-    build.finish_directory_thinly(&wide);
+    build.finish_directory_one_entry_per_segment(&wide);
     build.finish_directory(&root);
     build.finish_bucket();
     let container = Container { blobs: build.blobs };

@@ -11,7 +11,7 @@ mod harmless;
 mod interrupted;
 mod memory;
 mod orphans;
-mod others;
+mod cache_objects_and_cycles;
 mod run;
 mod source;
 mod swapped;

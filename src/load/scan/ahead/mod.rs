@@ -43,7 +43,7 @@ pub(super) enum Work {
 }
 
 /// The result of waiting for pieces.
-pub(super) enum Turn {
+pub(super) enum PieceWait {
     /// Pieces are ready.
     Ready,
     /// No piece is ready: the wait timed out, or workers are idle.
@@ -275,10 +275,10 @@ impl Ahead {
         timeout: Duration,
         wants_busy: bool,
         ready: &mut Vec<(EntryId, Piece)>,
-    ) -> Turn {
+    ) -> PieceWait {
         let mut state = self.lock();
         if state.listings.is_empty() {
-            return Turn::Empty;
+            return PieceWait::Empty;
         }
         if !state.is_ready() {
             if !(wants_busy && state.idle > 0) {
@@ -288,7 +288,7 @@ impl Ahead {
                 state.committer_waits = false;
             }
             if !state.is_ready() {
-                return Turn::Later;
+                return PieceWait::Later;
             }
         }
         let mut taken = 0;
@@ -313,7 +313,7 @@ impl Ahead {
         }
         // Workers may continue with directories that had too many pieces.
         self.wake_worker(&state);
-        Turn::Ready
+        PieceWait::Ready
     }
 
     /// Ends the workers.

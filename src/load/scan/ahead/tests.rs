@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::problem::{Problem, Reason};
-use crate::source::{Places, SourceTree};
+use crate::source::{DirectoryLookup, SourceTree};
 use crate::state::{FoundEntry, StateError};
 
 const LONG: Duration = Duration::from_secs(30);
 
 struct NoPlaces;
 
-impl Places for NoPlaces {
+impl DirectoryLookup for NoPlaces {
     fn place(&self, _: EntryId) -> Result<Option<crate::entry::Place>, StateError> {
         Ok(None)
     }
@@ -119,7 +119,7 @@ fn pieces_are_ordered_regardless_of_their_delivery() {
     assert_eq!(taken(&turn(&ahead)), names);
     assert!(matches!(
         ahead.turn(1, LONG, false, &mut Vec::new()),
-        Turn::Empty
+        PieceWait::Empty
     ));
 }
 
@@ -255,7 +255,7 @@ fn two_thousand_directories_by_eight_workers() {
                 next = end;
             }
             let mut pieces = Vec::new();
-            if let Turn::Empty = ahead.turn(100, LONG, false, &mut pieces) {
+            if let PieceWait::Empty = ahead.turn(100, LONG, false, &mut pieces) {
                 break;
             }
             assert!(!pieces.is_empty(), "no piece was delivered in time");

@@ -4,7 +4,7 @@
 //! An SQLite file with a row of about 75 bytes for each inode. A row holds the stamp of the blobs from which an
 //! entry was written, or with which it was compared. Entries without a stamp are compared with the container,
 //! so that losing the file only costs downloads. The file also stores whether a crash of the machine may have
-//! lost data ([`InodeCache::begin`]), and the tokens of temporary names ([`InodeCache::unfinished`]).
+//! lost data ([`ExtractionRecord::begin`]), and the tokens of temporary names ([`ExtractionRecord::unfinished`]).
 //!
 //! One process at a time can use it: it holds SQLite's lock until it closes the file.
 
@@ -81,7 +81,7 @@ ALTER TABLE inode ADD COLUMN local INTEGER;
 
 /// The cached attributes of an inode, and how its entry was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CachedInode {
+pub(super) struct RecordedInode {
     pub(super) target: TargetAttributes,
     /// The modification time that the destination's file system stored instead of the target's.
     pub(super) kept: Option<Timestamp>,
@@ -96,7 +96,7 @@ pub(super) struct CachedInode {
     pub(super) local: Option<u64>,
 }
 
-impl CachedInode {
+impl RecordedInode {
     /// Whether the entry was written from the blobs that now have this stamp.
     pub(super) fn has_stamp(&self, stamp: Option<Stamp>) -> bool {
         self.stamp.is_some() && self.stamp == stamp
@@ -145,7 +145,7 @@ fn advice(error: &rusqlite::Error) -> &'static str {
     }
 }
 
-pub(super) struct InodeCache {
+pub(super) struct ExtractionRecord {
     database: Mutex<Database>,
     path: PathBuf,
     /// Whether the file existed and was empty.
@@ -161,7 +161,7 @@ struct Database {
     committed: Instant,
 }
 
-impl InodeCache {
+impl ExtractionRecord {
     /// Opens the file of `container` at `path`, or creates it.
     pub(super) fn open(path: &Path, container: &str) -> Result<Self, ExtractError> {
         let existed = path.exists();
@@ -236,7 +236,7 @@ impl InodeCache {
         &self,
         handle: Filehandle,
         version: u64,
-    ) -> Result<Option<CachedInode>, ExtractError> {
+    ) -> Result<Option<RecordedInode>, ExtractError> {
         self.with(|database| {
             let mut statement = database.connection.prepare_cached(
                 "SELECT type, size, mtime, mode, uid, gid, nlink, major, minor, kept, stamp, alone, local
@@ -253,7 +253,7 @@ impl InodeCache {
     pub(super) fn is_local(
         &self,
         handle: Filehandle,
-        known: &CachedInode,
+        known: &RecordedInode,
         local: u64,
     ) -> Result<bool, ExtractError> {
         if known.local == Some(local) {
@@ -275,7 +275,7 @@ impl InodeCache {
         &self,
         handle: Filehandle,
         version: u64,
-        known: &CachedInode,
+        known: &RecordedInode,
     ) -> Result<(), ExtractError> {
         let target = &known.target;
         self.with(|database| {
@@ -512,7 +512,7 @@ impl Database {
         &self,
         handle: Filehandle,
         version: u64,
-        known: &CachedInode,
+        known: &RecordedInode,
     ) -> Result<(), RecordError> {
         let stamp = known.stamp.map(|stamp| stamp.to_bits() as i64);
         let row = params![handle.as_bytes(), version as i64, stamp];
@@ -553,11 +553,11 @@ impl Database {
     }
 }
 
-fn known(row: &Row<'_>) -> Result<CachedInode, RecordError> {
+fn known(row: &Row<'_>) -> Result<RecordedInode, RecordError> {
     let file_type = FileType::from_ftype(row.get(0)?).ok_or(RecordError::Row)?;
     let kept: Option<i64> = row.get(9)?;
     let stamp: Option<i64> = row.get(10)?;
-    Ok(CachedInode {
+    Ok(RecordedInode {
         target: TargetAttributes {
             file_type,
             size: row.get::<_, i64>(1)? as u64,
@@ -591,5 +591,5 @@ fn timestamp(nanoseconds: i64) -> Result<Timestamp, RecordError> {
 }
 
 #[cfg(test)]
-#[path = "inode_cache_tests.rs"]
+#[path = "record_tests.rs"]
 mod tests;

@@ -145,7 +145,7 @@ pub enum Event<'a> {
         /// The reason.
         problem: Problem,
     },
-    /// A file changed between the scan and the read, and is read again.
+    /// A file changed between the scan and the read, and is reread.
     Reread {
         /// Its path below the source, raw bytes.
         path: &'a [u8],

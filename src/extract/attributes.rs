@@ -82,7 +82,7 @@ impl TargetAttributes {
             file_type: entity.file_type,
             size: match entity.file_type {
                 FileType::Regular => attributes.size,
-                // Some loaders count characters (docs/format.md section 7).
+                // Some loaders count characters (format.md §7).
                 _ => entity.target().map_or(0, |target| target.len() as u64),
             },
             mtime: settable(attributes.mtime),

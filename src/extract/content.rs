@@ -226,7 +226,7 @@ impl<'a> Pieces<'a> {
     }
 }
 
-/// The end of the segment that holds the byte at `at` (docs/format.md section 6).
+/// The end of the segment that holds the byte at `at` (format.md §6).
 fn segment_end(entity: &Entity, at: u64) -> u64 {
     let first = u64::from(entity.block_map.first_segment);
     let other = u64::from(entity.block_map.other_segment).max(1);

@@ -391,8 +391,7 @@ fn boot_id() -> String {
     id.map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
-/// The path without symlinks, also of a folder that is missing: which destination it is, whatever path leads
-/// to it.
+/// Returns the canonical path of a folder that may be missing; it identifies the destination.
 pub(crate) fn real_path(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());

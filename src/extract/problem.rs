@@ -212,7 +212,7 @@ impl fmt::Display for Reason {
                 }
             }
             Self::TypeMismatch => {
-                f.write_str("its directory and its inode disagree about its type")
+                f.write_str("the types in its directory entry and its inode differ")
             }
             Self::Target => f.write_str("its content cannot be the target of a symlink"),
             Self::Device => f.write_str("only the superuser can create devices"),
@@ -334,7 +334,7 @@ pub enum ExtractError {
     /// A thread of this program panicked.
     #[error("a thread of this program ended unexpectedly: run the same command again")]
     Thread,
-    /// The run was asked to stop.
+    /// A stop was requested.
     #[error("stopped: run the same command again to resume")]
     Stopped,
 }

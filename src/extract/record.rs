@@ -1,5 +1,5 @@
-//! A cache of the container's inodes that stays between runs, so that a further run need not download the
-//! inodes of complete entries. Messages and documentation call the file the *record* (`--record`).
+//! The record of an extraction (`--record`): a cache of the container's inodes that stays between runs, so that
+//! a further run need not download the inodes of complete entries.
 //!
 //! An SQLite file with a row of about 75 bytes for each inode. A row holds the stamp of the blobs from which an
 //! entry was written, or with which it was compared. Entries without a stamp are compared with the container,
@@ -79,7 +79,7 @@ ALTER TABLE inode ADD COLUMN alone INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE inode ADD COLUMN local INTEGER;
 ";
 
-/// The cached attributes of an inode, and how its entry was written.
+/// The recorded attributes of an inode, and how its entry was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RecordedInode {
     pub(super) target: TargetAttributes,

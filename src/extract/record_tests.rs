@@ -1,4 +1,4 @@
-//! Tests of the inode cache, the record.
+//! Tests of the extraction record.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -27,7 +27,7 @@ fn content_is_in_doubt_after_a_reboot_until_everything_is_synced() {
     assert!(!record(&path).begin("boot 3", false, token()).unwrap());
 }
 
-/// Content stays in doubt after further kills until a run is complete.
+/// The mark of unflushed content survives further kills until a run is complete.
 #[test]
 fn unflushed_mark_survives_kills() {
     let folder = tempfile::tempdir().unwrap();

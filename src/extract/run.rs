@@ -45,7 +45,7 @@ impl Run {
         self.tree.policy().dry_run
     }
 
-    /// Waits for a read from the container, unless the run is asked to stop first.
+    /// Waits for a read from the container, unless a stop is requested first.
     pub(super) fn read<T>(
         &self,
         read: impl Future<Output = Result<T, ReadError>>,

@@ -50,7 +50,7 @@ pub struct Worker<'a> {
     calls: u32,
 }
 
-/// How the pool should change, by the latency of a worker's calls.
+/// The change of the pool's size that results from the latency of a worker's calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resize {
     /// It keeps its size.

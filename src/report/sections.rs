@@ -24,7 +24,7 @@ const ROWS: u64 = 10_000;
 /// Failed entries that are read at a time.
 const PAGE: u32 = 1024;
 
-/// What was transferred, from where to where, and how it stands; failures first.
+/// Writes the summary: status, failures, source, container and totals.
 pub(super) fn summary(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
     let settings = &subject.view.settings;
     let counts = &subject.counts;

@@ -18,8 +18,8 @@ pub enum SourceIdentity {
     Inodes,
     /// By mode, owner, `mtime` and `ctime`, for file systems with unstable inode numbers.
     Attributes,
-    /// The user vouches for a source that cannot be identified. One that is shown to be another file
-    /// system is still refused.
+    /// Accepts a source that cannot be identified. One that is shown to be another file system is still
+    /// refused.
     Accept,
 }
 

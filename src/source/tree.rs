@@ -33,7 +33,7 @@ pub const OPEN_DIRECTORIES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 /// Maximum number of recorded entries that are compared to identify the root of a mount.
 const COMPARED_CHILDREN: u32 = 64;
 
-/// Where directories are, and what was recorded of them.
+/// The locations and recorded attributes of directories.
 pub trait DirectoryLookup: Send {
     /// The place of directory `id`.
     ///
@@ -243,7 +243,7 @@ impl SourceTree {
             }
         };
         let by = match self.identity {
-            // The user vouches for the source, not for what is mounted below it.
+            // Accepts a source that cannot be identified, but no mount below it.
             SourceIdentity::Accept if id != EntryId::ROOT => SourceIdentity::Inodes,
             by => by,
         };

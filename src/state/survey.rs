@@ -49,7 +49,7 @@ pub struct LinkGroups {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DatabaseSize {
     /// The database without its write-ahead log.
-    pub whole: u64,
+    pub total_bytes: u64,
     /// The tables that are only needed to preserve hard links.
     pub links: u64,
 }
@@ -175,7 +175,7 @@ impl Reader {
                 let number = connection.pragma_query_value(None, pragma, |row| row.get(0))?;
                 Ok(row::loaded(number))
             };
-            let whole = number("page_count")?.saturating_mul(number("page_size")?);
+            let total_bytes = number("page_count")?.saturating_mul(number("page_size")?);
             let links: Option<i64> = connection
                 .prepare_cached(
                     "SELECT sum(pgsize) FROM dbstat WHERE name IN ('inode', 'inode_key', 'link')",
@@ -184,7 +184,7 @@ impl Reader {
                 .optional()?
                 .flatten();
             Ok(DatabaseSize {
-                whole,
+                total_bytes,
                 links: links.map_or(0, row::loaded),
             })
         })

@@ -249,8 +249,8 @@ pub fn survey(options: &SurveyOptions) -> Result<Survey, SurveyError> {
         &options.stop,
     )?;
     estimate.database = match options.preserve_hardlinks {
-        true => database.whole,
-        false => database.whole.saturating_sub(database.links),
+        true => database.total_bytes,
+        false => database.total_bytes.saturating_sub(database.links),
     };
     let deepest = match reader.last_entry()? {
         None | Some(EntryId::ROOT) => None,

@@ -30,7 +30,7 @@ pub(super) enum PhaseError {
     /// The container or the index failed.
     #[error("{0}")]
     Read(#[from] ReadError),
-    /// The scratch database failed.
+    /// The temporary database failed.
     #[error("{0}")]
     Scratch(#[from] ScratchError),
 }

@@ -44,18 +44,18 @@ fn nested_folders_are_refused() {
     let scratch = scratch();
     let inside = scratch.source().join("state").display().to_string();
     with_arguments(&scratch, |arguments| arguments[0] = inside)
-        .refused(2, "are one inside the other");
+        .refused(2, "overlap: one contains the other");
     let around = scratch.path("").display().to_string();
     with_arguments(&scratch, |arguments| arguments[0] = around)
-        .refused(2, "are one inside the other");
+        .refused(2, "overlap: one contains the other");
     // Neither a symlink nor ".." hides it.
     std::os::unix::fs::symlink(scratch.source(), scratch.path("link")).unwrap();
     let hidden = scratch.path("link/../source/state").display().to_string();
     with_arguments(&scratch, |arguments| arguments[0] = hidden)
-        .refused(2, "are one inside the other");
+        .refused(2, "overlap: one contains the other");
     let container = format!("file://{}", scratch.source().display());
     with_arguments(&scratch, |arguments| arguments[2] = container)
-        .refused(2, "are one inside the other");
+        .refused(2, "overlap: one contains the other");
     // A sibling whose name has the same prefix is not inside.
     let sibling = scratch.path("source-state").display().to_string();
     with_arguments(&scratch, |arguments| arguments[0] = sibling).expect(0);

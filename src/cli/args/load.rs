@@ -284,7 +284,7 @@ pub(crate) struct DryRunArguments {
     /// are not touched.
     #[arg(long, alias = "dry_run")]
     dry_run: bool,
-    /// Read no source: estimate for files of GB gigabytes (10^9 bytes) in total; needs --dry_run_count
+    /// Read no source: estimate for files of GB gigabytes (10^9 bytes) in total; requires --dry-run-count
     #[arg(
         long = "dry-run-gb",
         visible_alias = "dry_run_gb",
@@ -294,7 +294,7 @@ pub(crate) struct DryRunArguments {
         hide_short_help = true
     )]
     bytes: Option<u64>,
-    /// The number of these files, each of GB / N gigabytes, in directories of 1,000; needs --dry_run_gb
+    /// The number of these files, each of GB / N gigabytes, in directories of 1,000; requires --dry-run-gb
     #[arg(
         long = "dry-run-count",
         visible_alias = "dry_run_count",

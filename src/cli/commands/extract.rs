@@ -50,8 +50,8 @@ pub(crate) struct Arguments {
     /// in full below that folder
     #[arg(value_name = "[PATH]... DEST", num_args = 1.., required = true)]
     paths: Vec<OsString>,
-    /// Skip entries that match, with everything below them; can be repeated. Without a "/", GLOB is
-    /// compared with the last component of a path, with one, with the path from the container's root
+    /// Skip entries that match, with everything below them; can be repeated. A GLOB without "/" matches the last
+    /// component of a path; one with "/" matches the path from the container's root
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<Pattern>,
     /// Give every entry the owner that it has in the container (default for the superuser)
@@ -217,7 +217,7 @@ fn default_record(container: &str, destination: &Path) -> Option<PathBuf> {
     Some(folder?.join(format!("extract-{name}.sqlite")))
 }
 
-/// Prints a message when the command is asked to stop, because stopping takes a moment.
+/// Prints a message when a stop is requested, because stopping takes a moment.
 fn print_stop(session: &Session) {
     let stop = Arc::clone(&session.stop);
     session.runtime.spawn(async move {

@@ -20,7 +20,7 @@ Examples:
   clfsload stat /mnt/disk/mycontainer /home/anna/data.csv
   clfsload stat --json /mnt/disk/mycontainer / /home
 
-Symlinks are not followed. Lines \"unusual\" are rules of the format that an inode breaks.
+Symlinks are not followed. Lines that begin with \"unusual\" show rules of the format that the inode breaks.
 Exit status: 0 all printed; 1 a PATH does not exist, is damaged or unreadable, or the container failed.";
 
 /// Prints the inodes of entries

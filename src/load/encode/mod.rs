@@ -109,8 +109,8 @@ fn same_inode(
     }
 }
 
-/// Why the file that is `seen` under the name of an entry is not that of the entry, if a mount on the name
-/// shows it. `was_mount`: a file was mounted there when the entry was recorded.
+/// Returns the problem if a mount replaced the recorded file of an entry. `was_mount`: a file was mounted there
+/// when the entry was recorded.
 fn mount_problem(entry: &Entry, was_mount: bool, seen: &EntryStat) -> Option<Reason> {
     match seen.mount.is_some() {
         false => was_mount.then_some(Reason::NotMounted),

@@ -185,7 +185,7 @@ fn another_source_with_the_same_number_is_refused() {
         for options in [&[][..], &["--source-identity", "attributes"]] {
             fixture
                 .resume(at, options)
-                .refused(2, "another folder or file system is at");
+                .refused(2, "cannot identify the source");
         }
     }
 }

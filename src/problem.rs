@@ -73,7 +73,7 @@ impl Reason {
         }
     }
 
-    /// The reason with that code.
+    /// Returns the reason with that code.
     pub fn from_code(code: &str) -> Option<Reason> {
         Reason::ALL.into_iter().find(|reason| reason.code() == code)
     }
@@ -128,7 +128,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem without a failed system call.
+    /// Creates a problem without a failed system call.
     pub fn new(reason: Reason) -> Self {
         Problem {
             reason,
@@ -137,7 +137,7 @@ impl Problem {
         }
     }
 
-    /// The problem of a name that the source lists but does not find.
+    /// Returns the problem of a name that the source lists but does not find.
     pub fn listed_but_missing() -> Self {
         Problem {
             reason: Reason::InputOutput,
@@ -146,7 +146,7 @@ impl Problem {
         }
     }
 
-    /// The problem that a failed system call on a scanned entry means.
+    /// Returns the problem that results from a failed system call on a scanned entry.
     pub fn from_errno(errno: rustix::io::Errno) -> Self {
         use rustix::io::Errno;
         let reason = match errno {
@@ -164,8 +164,8 @@ impl Problem {
         }
     }
 
-    /// The problem of an entry below `directory`, which has this problem. A directory that was replaced or is not
-    /// mounted is the only failed entry, however many entries are below it.
+    /// Returns the problem of an entry below `directory`, which has this problem. A directory that was replaced
+    /// or is not mounted is the only failed entry, however many entries are below it.
     pub(crate) fn below(self, directory: EntryId) -> Self {
         match self.reason {
             Reason::Replaced | Reason::NotMounted => Problem {
@@ -177,7 +177,8 @@ impl Problem {
     }
 }
 
-/// Whether an error comes from a limit of this process rather than from the entry: any other entry would fail too.
+/// Returns whether an error comes from a limit of this process rather than from the entry: any other entry
+/// would fail too.
 pub fn is_exhaustion(errno: rustix::io::Errno) -> bool {
     use rustix::io::Errno;
     matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
@@ -227,7 +228,7 @@ impl ProblemLimit {
                 });
     }
 
-    /// Whether the limit has been reached.
+    /// Returns whether the limit has been reached.
     pub fn was_reached(&self) -> bool {
         self.reached.load(Ordering::Acquire)
     }

@@ -22,7 +22,7 @@ impl StopFlag {
         self.stop_requested.notify_waiters();
     }
 
-    /// Whether the stop was requested.
+    /// Returns whether the stop was requested.
     pub fn is_requested(&self) -> bool {
         self.since.get().is_some()
     }

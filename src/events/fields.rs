@@ -60,7 +60,7 @@ impl Fields {
 }
 
 impl Event<'_> {
-    /// The name of this kind of event, in kebab case. It is stable.
+    /// Returns the name of this kind of event, in kebab case. It is stable.
     pub fn name(&self) -> &'static str {
         match self {
             Event::Started { .. } => "started",
@@ -93,7 +93,7 @@ impl Event<'_> {
         }
     }
 
-    /// The fields of the event. They contain no secrets, because events have none.
+    /// Returns the fields of the event. They contain no secrets, because events have none.
     pub fn fields(&self) -> Map<String, Value> {
         let fields = Fields::default();
         let fields = match self {

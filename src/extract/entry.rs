@@ -189,7 +189,7 @@ impl Entry {
         Ok(())
     }
 
-    /// The directory of the entry; none in a dry run if it does not exist.
+    /// Returns the directory of the entry; none in a dry run if it does not exist.
     fn folder(&self, run: &Run) -> Result<Option<Arc<Folder>>, Failure> {
         match self.parent.exists() {
             true => Ok(Some(run.tree.folder(&self.parent)?)),
@@ -223,7 +223,7 @@ impl Entry {
         Ok(())
     }
 
-    /// The existing entry, if it is the one that was written or compared, with the right attributes. Corrects
+    /// Returns the existing entry, if it is the one that was written or compared, with the right attributes. Corrects
     /// its permissions.
     fn unchanged(&self, run: &Run, known: RecordedInode) -> Result<Option<InPlace>, Failure> {
         let Some(folder) = self.folder(run)? else {
@@ -250,8 +250,8 @@ impl Entry {
         Ok(Some(InPlace { stat, missing }))
     }
 
-    /// The existing entry, if it has the content of `entity`. Corrects its attributes. Without `--checksum`, an
-    /// entry of another size or time is not compared.
+    /// Returns the existing entry, if it has the content of `entity`. Corrects its attributes. Without
+    /// `--checksum`, an entry of another size or time is not compared.
     fn same_content(
         &self,
         run: &Run,
@@ -315,9 +315,9 @@ impl Entry {
         Ok(Some((InPlace { stat, missing }, rules)))
     }
 
-    /// Whether an existing entry can become this one: it has the right owner, and its links are further names of
-    /// this inode. Otherwise it is replaced, which separates it from its other links. `has_time`: its times
-    /// need no change.
+    /// Returns whether an existing entry can become this one: it has the right owner, and its links are further
+    /// names of this inode. Otherwise it is replaced, which separates it from its other links. `has_time`: its
+    /// times need no change.
     fn may_keep(
         &self,
         run: &Run,
@@ -530,7 +530,7 @@ fn rules_of(entity: &Entity) -> Rules {
     }
 }
 
-/// The existing entry; a directory is a problem, because it is not replaced.
+/// Returns the existing entry; a directory is a problem, because it is not replaced.
 fn existing(folder: &Folder, name: &Component) -> Result<Option<Stat>, Failure> {
     let stat = folder.stat_of(name);
     match stat.map_err(|errno| Action::Stat.failed(errno))? {
@@ -539,7 +539,7 @@ fn existing(folder: &Folder, name: &Component) -> Result<Option<Stat>, Failure> 
     }
 }
 
-/// Whether an existing entry has the right owner or can get it: a file of this user, for example because an
+/// Returns whether an existing entry has the right owner or can get it: a file of this user, for example because an
 /// earlier run was not permitted to give it away, that gets no set-user-ID or set-group-ID.
 fn has_owner(run: &Run, target: &TargetAttributes, stat: &Stat) -> bool {
     let is_mine = stat.st_uid == geteuid().as_raw();

@@ -45,7 +45,7 @@ impl Component {
         CString::new(name).ok().map(Self)
     }
 
-    /// A temporary name, cut at 255 bytes. It does not contain the entry's own name, which may have 255
+    /// Creates a temporary name, cut at 255 bytes. It does not contain the entry's own name, which may have 255
     /// bytes already. `end` has no NUL and no `/`.
     pub(super) fn temporary(token: Token, number: u64, end: &[u8]) -> Self {
         let middle = format!("{token}-{number:x}");
@@ -54,7 +54,7 @@ impl Component {
         Self(CString::new(name).unwrap_or_default())
     }
 
-    /// The token of a temporary name.
+    /// Returns the token of a temporary name.
     pub(super) fn token(&self) -> Option<Token> {
         let rest = self.as_bytes().strip_prefix(TEMPORARY_PREFIX)?;
         let (token, number) = rest.split_at_checked(Token::DIGITS)?;
@@ -69,7 +69,7 @@ impl Component {
         Self::new(&[kept, suffix.as_bytes()].concat())
     }
 
-    /// Whether any file system accepts the name: letters, digits, `.`, `-` and `_`, no dot at the end, not
+    /// Returns whether any file system accepts the name: letters, digits, `.`, `-` and `_`, no dot at the end, not
     /// long.
     pub(super) fn is_plain(&self) -> bool {
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
@@ -192,7 +192,7 @@ impl Folder {
         retry_on_intr(|| openat(&self.descriptor, name, flags, mode))
     }
 
-    /// The attributes of an entry; none if the name is free.
+    /// Returns the attributes of an entry; none if the name is free.
     pub(super) fn stat_of(&self, name: &Component) -> Result<Option<Stat>, Errno> {
         let flags = AtFlags::SYMLINK_NOFOLLOW;
         match retry_on_intr(|| statat(&self.descriptor, name.as_c_str(), flags)) {
@@ -298,7 +298,7 @@ impl Folder {
         Ok(removed)
     }
 
-    /// The name under which the directory lists the entry that a lookup of `name` returned.
+    /// Returns the name under which the directory lists the entry that a lookup of `name` returned.
     pub(super) fn stored(&self, name: &Component, stat: &Stat) -> Result<Stored, Errno> {
         let mut other = None;
         for entry in Dir::read_from(&self.descriptor)? {
@@ -336,7 +336,7 @@ impl Folder {
         let _: Result<(), Errno> = futimens(&self.descriptor, &times);
     }
 
-    /// Whether the directory is empty.
+    /// Returns whether the directory is empty.
     pub(super) fn is_empty(&self) -> Result<bool, Errno> {
         for entry in Dir::read_from(&self.descriptor)? {
             if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {

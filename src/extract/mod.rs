@@ -171,7 +171,7 @@ macro_rules! counters {
         }
 
         impl Counters {
-            /// The current figures.
+            /// Returns the current figures.
             pub fn summary(&self) -> Summary {
                 Summary { $($name: self.$name.load(Relaxed),)* }
             }
@@ -385,7 +385,7 @@ fn finish(run: &Run, saw_everything: bool, may_clear: bool) -> Result<(), Extrac
     }
 }
 
-/// The id of this boot of the machine (proc(5)); a constant where the system has none.
+/// Returns the id of this boot of the machine (proc(5)); a constant where the system has none.
 fn boot_id() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
     id.map(|id| id.trim().to_owned()).unwrap_or_default()

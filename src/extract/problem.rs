@@ -78,7 +78,7 @@ pub struct LocalError {
 }
 
 impl LocalError {
-    /// Whether every other entry would fail with the same error.
+    /// Returns whether every other entry would fail with the same error.
     fn ends_the_run(&self) -> bool {
         matches!(self.errno, Errno::NOSPC | Errno::DQUOT | Errno::ROFS) || is_exhaustion(self.errno)
     }
@@ -116,7 +116,7 @@ pub enum Reason {
         errno: Errno,
         /// Bytes of the name.
         bytes: usize,
-        /// The max length of a name in bytes, by what the file system says.
+        /// The maximum length of a name in bytes, as the file system reports it.
         max: u64,
     },
     /// The destination's file system would store another name.
@@ -248,7 +248,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// Whether the entry was extracted nevertheless.
+    /// Returns whether the entry was extracted nevertheless.
     pub fn was_extracted(&self) -> bool {
         matches!(
             self.reason,

@@ -28,7 +28,7 @@ const APPLICATION_ID: i64 = 0x434c_4658;
 const VERSION: i64 = 2;
 /// Rows in a transaction: a killed run may lose so many.
 const ROWS_OF_A_COMMIT: u32 = 200;
-/// The max time between two commits while rows are written.
+/// The maximum time between two commits while rows are written.
 const COMMIT_AFTER: Duration = Duration::from_secs(1);
 /// Size of files whose rows are committed at once: comparing such a file again would take long.
 const LARGE: u64 = 1 << 20;
@@ -97,7 +97,7 @@ pub(super) struct RecordedInode {
 }
 
 impl RecordedInode {
-    /// Whether the entry was written from the blobs that now have this stamp.
+    /// Returns whether the entry was written from the blobs that now have this stamp.
     pub(super) fn has_stamp(&self, stamp: Option<Stamp>) -> bool {
         self.stamp.is_some() && self.stamp == stamp
     }
@@ -130,7 +130,7 @@ pub enum RecordError {
     Row,
 }
 
-/// What to do about a database that failed. Only a damaged database should be removed: the record may store
+/// Returns the remedy for a database that failed. Only a damaged database should be removed: the record may store
 /// that data was lost.
 fn advice(error: &rusqlite::Error) -> &'static str {
     match error.sqlite_error_code() {
@@ -198,7 +198,7 @@ impl ExtractionRecord {
         })
     }
 
-    /// Whether the file was empty, because a run was killed while it created it: the work of that run and of
+    /// Returns whether the file was empty, because a run was killed while it created it: the work of that run and of
     /// those before it is not known.
     pub(super) fn was_empty(&self) -> bool {
         self.was_empty
@@ -231,7 +231,7 @@ impl ExtractionRecord {
         })
     }
 
-    /// The row of an inode, if it has this version.
+    /// Returns the row of an inode, if it has this version.
     pub(super) fn find(
         &self,
         handle: Filehandle,
@@ -249,7 +249,7 @@ impl ExtractionRecord {
         })
     }
 
-    /// Whether a local file was written from, or compared with, the blobs of which the row has the stamp.
+    /// Returns whether a local file was written from, or compared with, the blobs of which the row has the stamp.
     pub(super) fn is_local(
         &self,
         handle: Filehandle,
@@ -350,7 +350,7 @@ impl ExtractionRecord {
         })
     }
 
-    /// The tokens of runs that may have left temporary files.
+    /// Returns the tokens of runs that may have left temporary files.
     pub(super) fn unfinished(&self) -> Result<Vec<Token>, ExtractError> {
         self.with(|database| {
             let mut statement = database.connection.prepare("SELECT token FROM attempt")?;
@@ -383,8 +383,8 @@ impl ExtractionRecord {
         })
     }
 
-    /// Whether the destination gets the root's attributes. The first run decides: if the destination is `fresh`,
-    /// it does. A dry run stores no decision.
+    /// Returns whether the destination gets the root's attributes. The first run decides: if the destination is
+    /// `fresh`, it does. A dry run stores no decision.
     pub(super) fn owns_destination(
         &self,
         fresh: bool,

@@ -156,12 +156,12 @@ impl Run {
         self.first_error().get_or_insert(error);
     }
 
-    /// Whether the run is ending early.
+    /// Returns whether the run is ending early.
     pub(super) fn halted(&self) -> bool {
         self.first_error().is_some() || self.stop.is_requested()
     }
 
-    /// How the run ended.
+    /// Returns how the run ended.
     pub(super) fn end(&self, walked: Result<(), ExtractError>) -> Result<(), ExtractError> {
         if let Err(error) = walked {
             self.halt(error);
@@ -207,7 +207,7 @@ impl Run {
 const UNIT: u64 = 64 << 10;
 /// Bytes of segments that are downloaded, waiting or being written: room for 20 segments.
 const BYTES: u64 = 160 << 20;
-/// The max share of one file: four segments of 8 MiB read ahead, and one being written.
+/// The maximum share of one file: four segments of 8 MiB read ahead, and one being written.
 const BYTES_OF_A_FILE: u64 = 40 << 20;
 
 /// Limits the bytes of files in flight from the container to the disk. Files wait in turn.

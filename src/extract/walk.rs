@@ -321,7 +321,7 @@ fn presence(parent: &Node, exists: bool) -> Presence {
     }
 }
 
-/// The paths without duplicates and without those that lie below another.
+/// Returns the paths without duplicates and without those that lie below another.
 fn disjoint(paths: &[TreePath]) -> Vec<&TreePath> {
     let mut sorted: Vec<(Vec<&[u8]>, &TreePath)> =
         paths.iter().map(|path| (path.components(), path)).collect();

@@ -62,7 +62,7 @@ pub enum Resize {
 }
 
 impl AdaptivePool {
-    /// An empty pool for at most `max` workers. At least one is allowed.
+    /// Creates an empty pool for at most `max` workers. At least one is allowed.
     pub fn new(max: usize) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         AdaptivePool::between(cores.clamp(2, 8), max)
@@ -86,17 +86,17 @@ impl AdaptivePool {
         self.max.fetch_min(max, Ordering::Relaxed);
     }
 
-    /// The number of workers to start with, which is also the minimum: one for each core, from two to eight.
+    /// Returns the number of workers to start with, which is also the minimum: one for each core, from two to eight.
     pub fn min(&self) -> usize {
         self.min
     }
 
-    /// The maximum number of workers.
+    /// Returns the maximum number of workers.
     pub fn max(&self) -> usize {
         self.max.load(Ordering::Relaxed)
     }
 
-    /// The current number of workers.
+    /// Returns the current number of workers.
     pub fn workers(&self) -> usize {
         self.workers.load(Ordering::Relaxed)
     }

@@ -226,7 +226,7 @@ pub enum Refusal {
 }
 
 impl LoadError {
-    /// Whether the command itself is wrong: nothing was started, and the same command fails again.
+    /// Returns whether the command itself is wrong: nothing was started, and the same command fails again.
     pub fn is_usage(&self) -> bool {
         match self {
             // Other errors may be transient: a server that does not respond, an expired ticket.

@@ -164,12 +164,12 @@ pub struct Load {
 }
 
 impl Load {
-    /// The state of the transfer.
+    /// Returns the state of the transfer.
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// The figures of the run, for a display.
+    /// Returns the figures of the run, for a display.
     pub fn progress(&self) -> &Arc<Progress> {
         &self.progress
     }
@@ -179,12 +179,12 @@ impl Load {
         self.runtime.shutdown_background();
     }
 
-    /// The runtime of the requests.
+    /// Returns the runtime of the requests.
     pub fn runtime(&self) -> &tokio::runtime::Runtime {
         &self.runtime
     }
 
-    /// The event of the start.
+    /// Returns the event of the start.
     pub fn started_event(&self, mode: Mode) -> Event<'_> {
         Event::Started {
             source: &self.settings.source,
@@ -207,7 +207,7 @@ impl Load {
         inherited.into_iter().chain(missing_mount_signs)
     }
 
-    /// The flag that stops the run, for a signal handler's thread.
+    /// Returns the flag that stops the run, for a signal handler's thread.
     pub fn stop(&self) -> &Arc<StopFlag> {
         &self.options.stop
     }

@@ -238,7 +238,7 @@ pub(crate) fn source_folder(path: &Path) -> Result<PathBuf, Refusal> {
     }
 }
 
-/// The real path of a folder that need not exist yet: that of its existing part, and the rest.
+/// Returns the real path of a folder that need not exist yet: that of its existing part, and the rest.
 fn real_path(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let mut missing = Vec::new();
@@ -368,7 +368,7 @@ fn check_empty(
     }
 }
 
-/// The source's folder itself, as the first entry of a state.
+/// Returns the source's folder itself, as the first entry of a state.
 pub(crate) fn root_entry(source: &Path) -> Result<NewEntry, Refusal> {
     let failed = |error: rustix::io::Errno| source_error(source, error.into());
     let root = rustix::fs::open(

@@ -227,7 +227,7 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Why the run stopped.
+    /// Returns why the run stopped.
     fn stopped(&self) -> Result<End, LoadError> {
         if let Some(error) = self.uploader.take_failure() {
             return Err(error.into());

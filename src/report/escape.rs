@@ -37,7 +37,7 @@ impl Write for Escaping<'_, '_> {
     }
 }
 
-/// Whether a character changes the direction of writing (Unicode's annex 9, section 2): with it a name
+/// Returns whether a character changes the direction of writing (Unicode's annex 9, section 2): with it a name
 /// that ends in `gpj.exe` looks like one that ends in `exe.jpg`.
 fn changes_direction(character: char) -> bool {
     matches!(
@@ -59,7 +59,7 @@ impl<T: Display> Display for IsolatedText<T> {
 /// A path below the source. The middle of a very long path is omitted.
 pub(super) struct TreePath<'a>(pub(super) &'a [u8]);
 
-/// The max bytes of a path that is shown completely.
+/// The maximum bytes of a path that is shown completely.
 const LONGEST_PATH: usize = 1000;
 /// Bytes that are shown of the beginning of a long path, and of its end.
 const SHOWN_OF_PATH: usize = 400;

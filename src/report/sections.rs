@@ -19,7 +19,7 @@ use crate::survey::SizeHistogram;
 use crate::text::Escaped;
 use crate::text::human::{count, counted, rate, size, size_class, span, type_names};
 
-/// Max rows in the table of failed entries: a page with more is slow to open.
+/// Maximum rows in the table of failed entries: a page with more is slow to open.
 const ROWS: u64 = 10_000;
 /// Failed entries that are read at a time.
 const PAGE: u32 = 1024;
@@ -105,7 +105,7 @@ pub(super) fn summary(subject: &Subject, out: &mut dyn Write) -> io::Result<()> 
     )
 }
 
-/// Whether the transfer runs, or how it ended.
+/// Returns whether the transfer runs, or how it ended.
 fn status(subject: &Subject) -> String {
     let view = &subject.view;
     if view.is_running {
@@ -217,7 +217,7 @@ fn requests(timeline: &Timeline) -> String {
     )
 }
 
-/// A share in percent.
+/// Returns a share in percent.
 fn percent(part: u64, of: u64) -> f64 {
     part as f64 * 100.0 / of.max(1) as f64
 }
@@ -271,7 +271,7 @@ pub(super) fn sizes(sizes: &SizeHistogram, out: &mut dyn Write) -> io::Result<()
     table.end()
 }
 
-/// Failed entries: by reason, and the first [`ROWS`].
+/// Writes the failed entries: by reason, and the first [`ROWS`].
 pub(super) fn failed(subject: &Subject, out: &mut dyn Write) -> Result<(), ReportError> {
     let failed = subject.counts.failed;
     if failed == 0 {
@@ -420,7 +420,7 @@ pub(super) fn runs(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
     table.end()
 }
 
-/// How a run ended, as HTML.
+/// Returns how a run ended, as HTML.
 fn ended(run: &Run, is_running: bool) -> String {
     match &run.end {
         Some(end) => format!("{} {}", IsolatedText(end), Moment(run.until)),
@@ -432,7 +432,7 @@ fn ended(run: &Run, is_running: bool) -> String {
     }
 }
 
-/// The options of a run, as HTML.
+/// Returns the options of a run, as HTML.
 fn options_text(options: &[(String, String)]) -> String {
     /// No run of this program has more.
     const SHOWN: usize = 100;

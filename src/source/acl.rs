@@ -36,7 +36,7 @@ impl Acl {
         losses: Losses::NONE,
     };
 
-    /// An ACL that cannot be read. The group bits of `st_mode` are its mask, so the permissions of the
+    /// Returns an ACL that cannot be read. The group bits of `st_mode` are its mask, so the permissions of the
     /// group are unknown, and it is given none.
     pub(super) fn unreadable() -> Acl {
         Acl {
@@ -54,7 +54,7 @@ impl Acl {
     }
 }
 
-/// The mode to store: the group gets its own permissions, limited to those in `st_mode`.
+/// Returns the mode to store: the group gets its own permissions, limited to those in `st_mode`.
 pub(super) fn limit_group(mode: u16, group: u8) -> u16 {
     mode & !GROUP_BITS | mode & GROUP_BITS & u16::from(group & ALL) << 3
 }

@@ -40,12 +40,12 @@ impl Expected {
         at.mount = Some(mount.clone());
     }
 
-    /// The mounts at and below a name in the directory.
+    /// Returns the mounts at and below a name in the directory.
     pub(super) fn at(&self, name: &[u8]) -> Option<&Arc<Expected>> {
         self.below.get(name)
     }
 
-    /// The names in the directory at or below which something is mounted, in no particular order.
+    /// Returns the names in the directory at or below which something is mounted, in no particular order.
     pub(super) fn names(&self) -> impl Iterator<Item = &[u8]> {
         self.below.keys().map(Vec::as_slice)
     }

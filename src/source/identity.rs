@@ -69,7 +69,7 @@ pub(super) enum Children {
     Gone,
 }
 
-/// Whether an entry in the root of a mount shows that the mount is the recorded one.
+/// Returns whether an entry in the root of a mount shows that the mount is the recorded one.
 ///
 /// Name and inode number alone do not, since FUSE may count from 1 at each mount, unless
 /// `is_supported`: the root itself is unchanged. Times that a file system does not record prove nothing.
@@ -162,7 +162,7 @@ pub(super) fn check_directory(
     })
 }
 
-/// Whether a directory that failed may be recorded again with its present attributes. Its parent must have
+/// Returns whether a directory that failed may be recorded again with its present attributes. Its parent must have
 /// been compared.
 ///
 /// `is_unread`: no entry in it was recorded. A directory that was removed and created again, or on which a

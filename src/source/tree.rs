@@ -35,13 +35,13 @@ const COMPARED_CHILDREN: u32 = 64;
 
 /// The locations and recorded attributes of directories.
 pub trait DirectoryLookup: Send {
-    /// The place of directory `id`.
+    /// Returns the place of directory `id`.
     ///
     /// # Errors
     /// When the state cannot be read.
     fn place(&self, id: EntryId) -> Result<Option<Place>, StateError>;
 
-    /// Up to `at_most` recorded entries of directory `id` on which nothing is mounted: names and
+    /// Returns up to `at_most` recorded entries of directory `id` on which nothing is mounted: names and
     /// attributes.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether the name does not exist.
+    /// Returns whether the name does not exist.
     pub fn is_not_found(&self) -> bool {
         let not_found = Some(Errno::NOENT.raw_os_error());
         matches!(self, OpenError::Problem(problem) if problem.errno == not_found)
@@ -138,7 +138,7 @@ impl Listable {
         Ok(Listable { directory, names })
     }
 
-    /// The directory.
+    /// Returns the directory.
     pub fn directory(&self) -> &Arc<Directory> {
         &self.directory
     }
@@ -207,7 +207,7 @@ impl SourceTree {
         self
     }
 
-    /// Whether the source is the one of which `known` was recorded.
+    /// Returns whether the source is the one of which `known` was recorded.
     ///
     /// # Errors
     /// When the state cannot be read, or the source does not respond.
@@ -286,7 +286,7 @@ impl SourceTree {
         }
     }
 
-    /// The directory `id` that was opened in `above`, if it is the recorded one and not one of its own
+    /// Returns the directory `id` that was opened in `above`, if it is the recorded one and not one of its own
     /// ancestors.
     fn enter(
         &self,
@@ -345,12 +345,12 @@ impl SourceTree {
         self.activity(kind).begin_call(entry)
     }
 
-    /// The number of calls that take longer than that.
+    /// Returns the number of calls that take longer than that.
     pub fn slow_calls(&self, longer_than: Duration) -> usize {
         self.scanning.slow_calls(longer_than) + self.encoding.slow_calls(longer_than)
     }
 
-    /// The number of calls of that kind that take longer than that.
+    /// Returns the number of calls of that kind that take longer than that.
     pub fn slow_calls_of(&self, kind: CallKind, longer_than: Duration) -> usize {
         self.activity(kind).slow_calls(longer_than)
     }
@@ -369,7 +369,7 @@ impl SourceTree {
         stalled
     }
 
-    /// The directory `id`, for entries in it.
+    /// Returns the directory `id`, for entries in it.
     ///
     /// # Errors
     /// When it or a directory above it cannot be opened, or is not in the state. [`Problem::above`] is the
@@ -475,7 +475,7 @@ impl std::fmt::Debug for SourceTree {
     }
 }
 
-/// The error of a recorded directory that cannot be opened. A mount point may have been removed together with
+/// Returns the error of a recorded directory that cannot be opened. A mount point may have been removed together with
 /// the mount.
 fn missing(place: &Place, errno: Errno) -> OpenError {
     let mounted = place.known.as_ref().map(|known| &known.mounted);
@@ -485,13 +485,13 @@ fn missing(place: &Place, errno: Errno) -> OpenError {
     }
 }
 
-/// A name as a C string.
+/// Returns a name as a C string.
 pub(super) fn component(name: Vec<u8>) -> Result<CString, Errno> {
     CString::new(name).map_err(|_| Errno::INVAL)
 }
 
 impl Directory {
-    /// Whether the directory may be listed again because names in it vanished. The number is limited, because
+    /// Returns whether the directory may be listed again because names in it vanished. The number is limited, because
     /// many entries of a large directory may be deleted during the scan.
     pub fn may_be_listed_again(&self) -> bool {
         self.listed_again.fetch_add(1, Ordering::Relaxed) < LISTED_AGAIN
@@ -516,12 +516,12 @@ impl Directory {
     /// Examines an entry in it, with its ACL and extended attributes.
     ///
     /// # Errors
-    /// As [`examine_cstr`](Self::examine_cstr).
+    /// See [`examine_cstr`](Self::examine_cstr).
     pub fn examine(&self, name: &[u8]) -> Result<EntryStat, OpenError> {
         self.examine_cstr(&component(name.to_vec())?)
     }
 
-    /// [`examine`](Self::examine) for a C string.
+    /// Does the same as [`examine`](Self::examine) for a C string.
     ///
     /// A directory on which something is, or may be, mounted is opened, so that the attributes are those of
     /// the mounted directory, not those of an automount trigger.
@@ -546,7 +546,7 @@ impl Directory {
         Ok(seen)
     }
 
-    /// The names in it at or below which something should be mounted.
+    /// Returns the names in it at or below which something should be mounted.
     pub(super) fn expected_names(&self) -> impl Iterator<Item = &[u8]> {
         self.expected.iter().flat_map(|expected| expected.names())
     }
@@ -584,12 +584,12 @@ impl Directory {
         Ok(seen)
     }
 
-    /// The device of the directory, within this run.
+    /// Returns the device of the directory, within this run.
     pub fn device(&self) -> u64 {
         self.lineage.device
     }
 
-    /// The entry to record for what was seen under `name` in it.
+    /// Returns the entry to record for what was seen under `name` in it.
     pub fn entry(&self, seen: EntryStat, name: Vec<u8>, preserve_hardlinks: bool) -> NewEntry {
         let several = seen.links > 1 && seen.attributes.file_type != FileType::Directory;
         let key = LinkKey {
@@ -617,7 +617,7 @@ impl Directory {
         accessat(&self.descriptor, name, Access::READ_OK, AtFlags::EACCESS)
     }
 
-    /// The target of a symlink in it.
+    /// Returns the target of a symlink in it.
     ///
     /// # Errors
     /// The error of readlinkat(2).

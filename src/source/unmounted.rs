@@ -38,7 +38,7 @@ pub fn missing_mount_signs(source: &Path, fstab: &Path) -> Vec<MissingMountSign>
         .collect()
 }
 
-/// The second fields of fstab(5), where spaces, tabs, newlines and backslashes are `\040` and so on.
+/// Returns the second fields of fstab(5), where spaces, tabs, newlines and backslashes are `\040` and so on.
 fn mount_points(table: &[u8]) -> impl Iterator<Item = PathBuf> {
     table.split(|byte| *byte == b'\n').filter_map(|line| {
         let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
@@ -71,7 +71,7 @@ pub(super) fn without_escapes(field: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Whether a folder is empty. Does not change its access time, which a load stores, if that is allowed.
+/// Returns whether a folder is empty. Does not change its access time, which a load stores, if that is allowed.
 fn is_empty(folder: &Path) -> bool {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = open(folder, flags | OFlags::NOATIME, Mode::empty())
@@ -84,7 +84,7 @@ fn is_empty(folder: &Path) -> bool {
         .is_ok_and(|mut entries| !entries.any(is_name))
 }
 
-/// Whether something is mounted there: `STATX_ATTR_MOUNT_ROOT` is set, or its device differs from that of
+/// Returns whether something is mounted there: `STATX_ATTR_MOUNT_ROOT` is set, or its device differs from that of
 /// the directory above.
 pub(super) fn is_mounted(folder: &Path) -> bool {
     let seen = |path: &Path| {

@@ -122,7 +122,7 @@ pub(super) fn solved(connection: &Connection, id: EntryId) -> rusqlite::Result<u
         .map(|counted| u64::from(counted == Some(true)))
 }
 
-/// Whether any problem is recorded. Usually none is, which saves the search for each entry.
+/// Returns whether any problem is recorded. Usually none is, which saves the search for each entry.
 pub(super) fn any(connection: &Connection) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT 1 FROM problem LIMIT 1")?
@@ -172,7 +172,7 @@ impl State {
 }
 
 impl Reader {
-    /// The number of failed entries.
+    /// Returns the number of failed entries.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -180,8 +180,8 @@ impl Reader {
         self.count_problems(COUNTED)
     }
 
-    /// The number of recorded entries that are not loaded: failed ones, and those that are unreachable because a
-    /// directory above failed.
+    /// Returns the number of recorded entries that are not loaded: failed ones, and those that are unreachable
+    /// because a directory above failed.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -216,7 +216,7 @@ impl Reader {
         })
     }
 
-    /// The number of further names whose inodes are in the container. Excludes inodes in flight.
+    /// Returns the number of further names whose inodes are in the container. Excludes inodes in flight.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -253,7 +253,7 @@ impl Reader {
         })
     }
 
-    /// The number of failed entries for each reason, the most frequent first.
+    /// Returns the number of failed entries for each reason, the most frequent first.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -268,7 +268,7 @@ impl Reader {
         )
     }
 
-    /// The next failed entries after the entry `after`, by id.
+    /// Returns the next failed entries after the entry `after`, by id.
     ///
     /// # Errors
     /// If the database cannot be read or contains an unknown reason.
@@ -283,7 +283,8 @@ impl Reader {
         )
     }
 
-    /// The next entries after `after` that are not loaded, as [`unloaded_count`](Self::unloaded_count) counts them.
+    /// Returns the next entries after `after` that are not loaded, as [`unloaded_count`](Self::unloaded_count)
+    /// counts them.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -295,7 +296,7 @@ impl Reader {
         )
     }
 
-    /// The problems in the order of their effect: directories that could not be listed, then names that could
+    /// Returns the problems in the order of their effect: directories that could not be listed, then names that could
     /// not be examined, then the others, each by id.
     ///
     /// # Errors

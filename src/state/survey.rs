@@ -55,7 +55,7 @@ pub struct DatabaseSize {
 }
 
 impl Reader {
-    /// The next entries after `after` whose attributes are known, in the order of their ids. The entries of a
+    /// Returns the next entries after `after` whose attributes are known, in the order of their ids. The entries of a
     /// directory that was listed without interruption are consecutive.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl Reader {
         )
     }
 
-    /// The next directories after `after` without entries whose attributes are known.
+    /// Returns the next directories after `after` without entries whose attributes are known.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -94,7 +94,7 @@ impl Reader {
         )
     }
 
-    /// The entry with the highest id. After an uninterrupted scan, it is one of the deepest.
+    /// Returns the entry with the highest id. After an uninterrupted scan, it is one of the deepest.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -142,7 +142,7 @@ impl Reader {
         })
     }
 
-    /// The number of entries that failed for a reason, and the first of them.
+    /// Returns the number of entries that failed for a reason, and the first of them.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -165,7 +165,7 @@ impl Reader {
         Ok((count, first))
     }
 
-    /// The size of the database.
+    /// Returns the size of the database.
     ///
     /// # Errors
     /// If the database cannot be read.

@@ -18,7 +18,7 @@ use crate::problem::Reason;
 use crate::source::{Directory, MissingMountSign, EntryStat};
 use crate::state::{Counter, LinkGroups, Reader, StateError};
 
-/// The min difference between the size of a sparse file and the space it takes: file systems round up,
+/// The minimum difference between the size of a sparse file and the space it takes: file systems round up,
 /// and store the ends of small files elsewhere.
 const HOLE_BYTES: u64 = 4096;
 
@@ -51,7 +51,7 @@ pub enum Concern {
 }
 
 impl Concern {
-    /// Whether a load would end with failed entries.
+    /// Returns whether a load would end with failed entries.
     pub fn fails(self) -> bool {
         matches!(
             self,
@@ -59,7 +59,7 @@ impl Concern {
         )
     }
 
-    /// The `kind` in JSON.
+    /// Returns the `kind` in JSON.
     pub fn code(self) -> &'static str {
         match self {
             Concern::Unseen(reason) => reason.code(),
@@ -209,7 +209,7 @@ impl EntryVisitor for SurveyVisitor {
     }
 }
 
-/// All findings, those that would fail first. `missing_mount_signs` are those about the source `root`.
+/// Returns all findings, those that would fail first. `missing_mount_signs` are those about the source `root`.
 pub(super) fn all(
     reader: &Reader,
     notes: SurveyNotes,

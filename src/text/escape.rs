@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::hex::write_escaped;
 
-/// The path of an entry for messages: "." for the source itself, whose path is empty.
+/// Returns the path of an entry for messages: "." for the source itself, whose path is empty.
 pub(crate) fn below_source(path: &[u8]) -> &[u8] {
     if path.is_empty() { b"." } else { path }
 }

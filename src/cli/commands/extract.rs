@@ -143,7 +143,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Failure> {
 }
 
 impl Arguments {
-    /// The destination, and the paths in the container.
+    /// Returns the destination, and the paths in the container.
     fn paths(&self) -> Result<(PathBuf, Vec<TreePath>), Failure> {
         let Some((destination, paths)) = self.paths.split_last() else {
             return Err(Failure::usage("the destination is missing"));
@@ -179,7 +179,7 @@ impl Arguments {
     }
 }
 
-/// Whether the destination is in a container that is a folder.
+/// Returns whether the destination is in a container that is a folder.
 fn is_in_container(location: &ContainerLocation, destination: &Path) -> bool {
     let ContainerLocation::Folder { path } = location else {
         return false;
@@ -188,8 +188,8 @@ fn is_in_container(location: &ContainerLocation, destination: &Path) -> bool {
         .is_ok_and(|container| real_path(destination).starts_with(container))
 }
 
-/// One file for each container and destination, in the user's cache folder (XDG Base Directory
-/// Specification).
+/// Returns the path of the record: one file for each container and destination, in the user's cache folder (XDG
+/// Base Directory Specification).
 fn default_record(container: &str, destination: &Path) -> Option<PathBuf> {
     let absolute = |name: &str| {
         let path = PathBuf::from(std::env::var_os(name)?);

@@ -159,7 +159,7 @@ fn end(
     }
 }
 
-/// Whether the container can be attached.
+/// Returns whether the container can be attached.
 fn is_attachable(end: End) -> bool {
     matches!(end, End::Finished | End::WasFinished | End::FinishedWithout)
 }

@@ -31,7 +31,7 @@ struct Rows {
 }
 
 impl Live {
-    /// Whether standard error is a terminal that can be redrawn.
+    /// Returns whether standard error is a terminal that can be redrawn.
     pub(crate) fn is_possible() -> bool {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         std::io::stderr().is_terminal() && !dumb
@@ -123,7 +123,7 @@ impl Output for Live {
     }
 }
 
-/// The templates are constants, and a test parses them.
+/// Parses a template. Templates are constants, and a test parses them.
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())

@@ -72,7 +72,7 @@ pub(crate) struct Ending<'a> {
     pub(crate) verifies: bool,
 }
 
-/// The output of a load.
+/// Returns the output of a load.
 pub(crate) fn of_load(arguments: &LoadArguments, target: Target<'_>) -> Arc<dyn Output> {
     let progress = !arguments.no_progress;
     let every = |default| {

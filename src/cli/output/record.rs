@@ -194,7 +194,7 @@ impl StatRecord {
     }
 }
 
-/// The number of trees of indirect blocks of an entity (format.md §6 "BMAP").
+/// Returns the number of trees of indirect blocks of an entity (format.md §6 "BMAP").
 pub(crate) fn trees(entity: &Entity) -> usize {
     let roots = entity.block_map.roots.iter();
     roots.filter(|root| **root != BlockId::NONE).count()

@@ -57,7 +57,7 @@ async fn received(signal: &mut Option<Signal>) {
     }
 }
 
-/// Whether SIGHUP is ignored, according to proc(5). `None` if that cannot be read.
+/// Returns whether SIGHUP is ignored, according to proc(5). `None` if that cannot be read.
 fn is_hangup_ignored() -> Option<bool> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     ignores(&status, SignalKind::hangup().as_raw_value())

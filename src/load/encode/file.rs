@@ -238,7 +238,7 @@ fn same(known: &SourceAttributes, seen: SourceAttributes) -> Result<(), EncodeEr
     }
 }
 
-/// The attributes to store for a symlink whose target was read just before its attributes were `seen`.
+/// Returns the attributes to store for a symlink whose target was read just before its attributes were `seen`.
 ///
 /// A target cannot change in place, so type and inode number decide. Times do not, because some file
 /// systems return other ones at each call. If they differ, what was seen is stored: it belongs to the

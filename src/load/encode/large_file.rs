@@ -21,7 +21,7 @@ use super::{
 use crate::entry::Entry;
 use crate::source::{CallKind, EntryStat};
 
-/// Room for an inode: the max direct list of a block map, and the rest.
+/// Room for an inode: the maximum direct list of a block map, and the rest.
 const INODE_BYTES: u64 = FIRST_SEGMENT_BYTES + 24 * 1024;
 /// Room for a full indirect block.
 const INDIRECT_BYTES: u64 = 80 * 1024;
@@ -81,12 +81,12 @@ impl LargeFile {
         })
     }
 
-    /// The number of segments without the one in the inode; their indexes begin at 1.
+    /// Returns the number of segments without the one in the inode; their indexes begin at 1.
     pub fn segments(&self) -> u64 {
         file_segment_count(self.entry.attributes.size)
     }
 
-    /// The file's entry.
+    /// Returns the file's entry.
     pub fn entry(&self) -> &Entry {
         &self.entry
     }
@@ -96,7 +96,7 @@ impl LargeFile {
         self.abandoned.store(true, Ordering::Release);
     }
 
-    /// Whether a segment could not be read.
+    /// Returns whether a segment could not be read.
     pub fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Acquire)
     }
@@ -120,7 +120,7 @@ impl LargeFile {
 }
 
 impl Encoder {
-    /// The bytes of memory that segment `index` needs while it is read and compressed.
+    /// Returns the bytes of memory that segment `index` needs while it is read and compressed.
     pub fn segment_room(&self, file: &LargeFile, index: u64) -> u64 {
         let range = file_segment_range(index, file.entry.attributes.size);
         let memory = match range.end - range.start {

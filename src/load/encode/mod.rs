@@ -89,8 +89,8 @@ impl From<rustix::io::Errno> for EncodeError {
 }
 
 impl From<FormatError> for EncodeError {
-    /// The scan and the encoder check lengths and names before. Whatever they miss is a problem of its
-    /// entry, and must not stop the others.
+    /// Converts an error that the earlier checks of lengths and names missed: a problem of the entry, which must not
+    /// stop the others.
     fn from(_: FormatError) -> Self {
         EncodeError::Problem(Problem::new(Reason::NotRepresentable))
     }
@@ -198,7 +198,7 @@ impl Encoder {
         self.read_policy = read_policy;
     }
 
-    /// The time that calls to the source took since the last call of this function. More threads would
+    /// Returns the time that calls to the source took since the last call of this function. More threads would
     /// spend this time in parallel.
     pub fn take_source_time(&mut self) -> Duration {
         std::mem::take(&mut self.source_time)
@@ -281,7 +281,7 @@ impl Encoder {
         encoded
     }
 
-    /// The current attributes and losses of an entry, if they differ from those in the state and the entry
+    /// Returns the current attributes and losses of an entry, if they differ from those in the state and the entry
     /// is still the same one. Access times are not compared, because reading changes them.
     ///
     /// `linked`: the entry has several names, so another inode under this one does not show that the entry changed.

@@ -254,7 +254,7 @@ impl EncoderThread<'_> {
         }
     }
 
-    /// The outcome of an entry that could not be encoded, and the error that ends the run, if any.
+    /// Returns the outcome of an entry that could not be encoded, and the error that ends the run, if any.
     fn outcome_of(
         &self,
         error: EncodeError,

@@ -142,7 +142,7 @@ impl OutcomeWriter<'_> {
         }
     }
 
-    /// Whether another thread would only wait for room.
+    /// Returns whether another thread would only wait for room.
     fn is_short_of_room(&self) -> bool {
         let next = match self.queue.has_entries() {
             true => ENTRY_ROOM,

@@ -72,7 +72,7 @@ impl NameStore {
         }
     }
 
-    /// The folder of the spools.
+    /// Returns the folder of the spools.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -153,17 +153,17 @@ impl Names {
         self.bytes.len() + self.places.len() * PER_NAME
     }
 
-    /// The number of names.
+    /// Returns the number of names.
     pub fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 
-    /// The names, ascending.
+    /// Returns the names, ascending.
     pub fn iter(&self) -> impl Iterator<Item = &CStr> {
         let names = self.places.iter();
         names.filter_map(|place| CStr::from_bytes_with_nul(self.name(*place)).ok())
@@ -297,7 +297,7 @@ impl NameList {
         Ok(list)
     }
 
-    /// A list of these names, which must be in ascending order.
+    /// Creates a list of these names, which must be in ascending order.
     #[cfg(test)]
     pub(crate) fn of(names: &[Vec<u8>]) -> Self {
         let mut next = Names::default();
@@ -314,12 +314,12 @@ impl NameList {
         }
     }
 
-    /// Whether all names were returned.
+    /// Returns whether all names were returned.
     pub fn is_finished(&self) -> bool {
         self.next.is_empty()
     }
 
-    /// The next name.
+    /// Returns the next name.
     ///
     /// # Errors
     /// When the spool cannot be read.
@@ -328,7 +328,7 @@ impl NameList {
         Ok(names.iter().next().map(|name| name.to_bytes().to_vec()))
     }
 
-    /// The next names: about `count`; none at the end.
+    /// Returns the next names: about `count`; none at the end.
     ///
     /// # Errors
     /// When the spool cannot be read.
@@ -381,7 +381,7 @@ pub fn listed_among(
     Ok(listed)
 }
 
-/// Whether a name with its NUL comes after `after`, or there is none.
+/// Returns whether a name with its NUL comes after `after`, or there is none.
 fn is_behind(name: &[u8], after: Option<&[u8]>) -> bool {
     let name = name.strip_suffix(b"\0").unwrap_or(name);
     after.is_none_or(|after| name > after)

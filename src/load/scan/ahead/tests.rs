@@ -15,7 +15,7 @@ impl DirectoryLookup for NoPlaces {
     }
 }
 
-/// An open directory. Its real name and content do not matter.
+/// Returns an open directory. Its real name and content do not matter.
 fn directory() -> Arc<Directory> {
     let source = SourceTree::open(&std::env::temp_dir(), Box::new(NoPlaces)).unwrap();
     source.directory(EntryId::ROOT).unwrap()
@@ -52,7 +52,7 @@ fn chunk(names: &[&[u8]], last: bool) -> Piece {
     }
 }
 
-/// The ids of the directories with the names of their pieces.
+/// Returns the ids of the directories with the names of their pieces.
 fn taken(pieces: &[(EntryId, Piece)]) -> Vec<(u64, Vec<Vec<u8>>)> {
     let names = |piece: &Piece| match piece {
         Piece::Chunk { entries, .. } => entries
@@ -75,7 +75,7 @@ fn has_work(ahead: &Ahead) -> bool {
     ahead.lock().has_work(ahead.open)
 }
 
-/// The next work, which must be available.
+/// Returns the next work, which must be available.
 fn work(ahead: &Ahead) -> (Ticket<'_>, Work) {
     assert!(has_work(ahead));
     ahead.work().unwrap()

@@ -24,7 +24,7 @@ pub struct Seed([u8; 16]);
 pub struct InvalidSeed;
 
 impl Seed {
-    /// A seed from its bytes.
+    /// Creates a seed from its bytes.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Seed(bytes)
     }

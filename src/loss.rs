@@ -103,7 +103,7 @@ impl Losses {
     /// The empty set.
     pub const NONE: Losses = Losses(0);
 
-    /// This set with one more kind.
+    /// Returns this set with one more kind.
     pub fn with(self, loss: Loss) -> Self {
         Losses(self.0 | loss.bit())
     }

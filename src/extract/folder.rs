@@ -62,7 +62,7 @@ impl Component {
         Token::parse(token)
     }
 
-    /// This name with a suffix; cut before the suffix if both together are too long.
+    /// Returns this name with a suffix; cut before the suffix if both together are too long.
     pub(super) fn with_suffix(&self, suffix: &str) -> Option<Self> {
         let keep = NAME_BYTES.saturating_sub(suffix.len());
         let kept = self.as_bytes().get(..keep).unwrap_or(self.as_bytes());
@@ -248,7 +248,7 @@ impl Folder {
         renameat(here, from.as_c_str(), here, to.as_c_str())
     }
 
-    /// The same; `EEXIST` if the name is in use.
+    /// Does the same, but fails with `EEXIST` if the name is in use.
     pub(super) fn rename_if_free(&self, from: &Component, to: &Component) -> Result<(), Errno> {
         let (here, from, to) = (&self.descriptor, from.as_c_str(), to.as_c_str());
         renameat_with(here, from, here, to, RenameFlags::NOREPLACE)

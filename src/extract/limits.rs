@@ -198,7 +198,7 @@ fn is_filled(stat: &Stat) -> bool {
     u64::try_from(stat.st_blocks).is_ok_and(|blocks| blocks.saturating_mul(512) >= HOLE)
 }
 
-/// Some file systems store even seconds only.
+/// Returns whether the times agree to two seconds: some file systems store even seconds only.
 fn is_close(stat: &Stat) -> bool {
     (TIME.tv_sec - 2..=TIME.tv_sec + 2).contains(&stat.st_mtime)
 }

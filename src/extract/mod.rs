@@ -55,10 +55,10 @@ mod attributes;
 mod content;
 mod entry;
 mod folder;
-mod record;
 mod limits;
 mod links;
 mod problem;
+mod record;
 mod run;
 mod temporary;
 mod tree;
@@ -76,12 +76,12 @@ use crate::read::{Entity, Pattern, Reader, TreePath};
 use crate::stop::StopFlag;
 
 pub use attributes::Owners;
-pub use record::RecordError;
 pub use limits::{Limit, inherits_acl};
 pub use problem::{Action, ExtractError, LocalError, Problem, Reason};
+pub use record::RecordError;
 
-use record::ExtractionRecord;
 use links::Links;
+use record::ExtractionRecord;
 use run::Run;
 use tree::{Tree, WritePolicy};
 use walk::Walker;
@@ -140,18 +140,18 @@ impl ExtractOptions {
 
 /// Receives events. Calls come from several threads.
 pub trait Observer: Send + Sync {
-    /// An entry was skipped, or lacks an attribute.
+    /// Reports that an entry was skipped, or lacks an attribute.
     fn problem(&self, problem: &Problem);
 
-    /// The machine was restarted after a run that had not flushed everything to the disk: the content of
+    /// Reports that the machine was restarted after a run that had not flushed everything to the disk: the content of
     /// existing files is compared.
     fn content_in_doubt(&self) {}
 
-    /// The destination cannot store everything.
+    /// Reports that the destination cannot store everything.
     fn limited(&self, _limits: &[Limit]) {}
 
-    /// More file systems are mounted below the destination than are flushed: on some of them, files may not
-    /// be on the disk yet.
+    /// Reports that more file systems are mounted below the destination than are flushed: on some of them, files
+    /// may not be on the disk yet.
     fn not_synced(&self) {}
 }
 

@@ -12,9 +12,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, Semaphore, SemaphorePermit};
 
 use super::attributes::Missing;
-use super::record::ExtractionRecord;
 use super::links::Links;
 use super::problem::{ExtractError, Failure, Problem, Reason};
+use super::record::ExtractionRecord;
 use super::tree::{Node, Tree};
 use super::{Counters, Observer, add};
 use crate::read::index::Listed;

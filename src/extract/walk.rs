@@ -313,7 +313,7 @@ impl Walker {
     }
 }
 
-/// `exists`: whether the destination's directory had the entry's name when it was entered.
+/// Returns the presence of an entry. `exists`: the destination had its name when its directory was entered.
 fn presence(parent: &Node, exists: bool) -> Presence {
     match exists && !parent.is_new() {
         true => Presence::Exists,

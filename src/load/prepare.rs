@@ -17,7 +17,7 @@ use crate::entry::NewEntry;
 use crate::identity::{Identity, Seed};
 use crate::load::encode::{EncodeContext, bucket_name};
 use crate::progress::Progress;
-use crate::source::{missing_mount_signs, mounts_below, examine_root};
+use crate::source::{examine_root, missing_mount_signs, mounts_below};
 use crate::state::{Settings, State, StateError, compression_name};
 
 /// Whether a transfer starts or resumes.
@@ -65,8 +65,8 @@ pub fn prepare(
     })
 }
 
-/// [`prepare`] with another container than that of `options.container`, which is recorded in the state all
-/// the same. For wrappers, and for containers that [`ContainerLocation`] does not know.
+/// Does the same as [`prepare`] with another container than that of `options.container`, which is recorded in
+/// the state all the same. For wrappers, and for containers that [`ContainerLocation`] does not know.
 ///
 /// The limits of requests and bandwidth wrap the container that `open` returns. If it retries calls itself, a
 /// call in backoff holds its slot; [`prepare`] applies them below its retries.

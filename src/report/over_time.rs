@@ -58,7 +58,7 @@ pub(super) fn data(timeline: &Timeline) -> String {
     }))
 }
 
-/// JSON in which `<`, `>` and `&` are escaped, so that no text can end the element, whether the page is
+/// Returns JSON in which `<`, `>` and `&` are escaped, so that no text can end the element, whether the page is
 /// read as HTML or as XML.
 fn script_json(data: &Value) -> String {
     let mut escaped = String::new();

@@ -222,7 +222,7 @@ fn percent(part: u64, of: u64) -> f64 {
     part as f64 * 100.0 / of.max(1) as f64
 }
 
-/// Files by size.
+/// Writes the number of files by size.
 pub(super) fn sizes(sizes: &SizeHistogram, out: &mut dyn Write) -> io::Result<()> {
     let all = sizes.classes().fold((0u64, 0u64), |(files, bytes), class| {
         (
@@ -338,7 +338,7 @@ pub(super) fn failed(subject: &Subject, out: &mut dyn Write) -> Result<(), Repor
     Ok(table.end()?)
 }
 
-/// The largest and the slowest files.
+/// Writes the largest and the slowest files.
 pub(super) fn extremes(extremes: &Extremes, out: &mut dyn Write) -> io::Result<()> {
     if extremes.largest.is_empty() && extremes.slowest.is_empty() {
         return writeln!(out, "<p>No file is known.</p>");
@@ -369,7 +369,7 @@ fn files(id: &str, caption: &str, files: &[RankedFile], out: &mut dyn Write) -> 
     table.end()
 }
 
-/// The runs with their options.
+/// Writes the runs with their options.
 pub(super) fn runs(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
     let timeline = &subject.timeline;
     let Some(last) = timeline.runs.len().checked_sub(1) else {

@@ -18,7 +18,7 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// None without any.
+    /// Returns the tree of expected mounts. None without any.
     pub(super) fn of(mounts: &[MountBelow]) -> Option<Arc<Self>> {
         let mut root = Expected::default();
         for mount in mounts {

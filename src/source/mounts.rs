@@ -41,7 +41,7 @@ pub(super) fn of(directory: impl AsFd, is_other_device: bool) -> Mount {
     }
 }
 
-/// `f_fsid` of ext2, ext3 and ext4, which is derived from the UUID. Others derive it from the device
+/// Returns `f_fsid` of ext2, ext3 and ext4, which is derived from the UUID. Others derive it from the device
 /// number, or give each subvolume its own, as btrfs.
 fn uuid(directory: impl AsFd) -> Option<u64> {
     if kind(&directory)? != EXT {

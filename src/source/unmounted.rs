@@ -31,7 +31,8 @@ pub fn missing_mount_signs(source: &Path, fstab: &Path) -> Vec<MissingMountSign>
     points.sort();
     points.dedup();
     let is_listed = points.iter().any(|point| point == source);
-    let empty = (!is_listed && is_empty(source)).then(|| MissingMountSign::Empty(source.to_path_buf()));
+    let empty =
+        (!is_listed && is_empty(source)).then(|| MissingMountSign::Empty(source.to_path_buf()));
     empty
         .into_iter()
         .chain(points.into_iter().map(MissingMountSign::NotMounted))
@@ -117,7 +118,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let source = folder.path().canonicalize().unwrap();
         let fstab = source.with_extension("fstab");
-        assert_eq!(missing_mount_signs(&source, &fstab), [MissingMountSign::Empty(source.clone())]);
+        assert_eq!(
+            missing_mount_signs(&source, &fstab),
+            [MissingMountSign::Empty(source.clone())]
+        );
         let [full, empty, beside] = ["full", "em pty", "beside"].map(|name| source.join(name));
         for path in [&full, &empty, &beside] {
             std::fs::create_dir(path).unwrap();
@@ -130,11 +134,17 @@ mod tests {
             source = source.display(),
         );
         std::fs::write(&fstab, lines).unwrap();
-        assert_eq!(missing_mount_signs(&source, &fstab), [MissingMountSign::NotMounted(empty.clone())]);
+        assert_eq!(
+            missing_mount_signs(&source, &fstab),
+            [MissingMountSign::NotMounted(empty.clone())]
+        );
         // An empty source that is a mount point is one sign, not two.
         let lines = format!("a {}/em\\040pty ext4\n", source.display());
         std::fs::write(&fstab, lines).unwrap();
-        assert_eq!(missing_mount_signs(&empty, &fstab), [MissingMountSign::NotMounted(empty.clone())]);
+        assert_eq!(
+            missing_mount_signs(&empty, &fstab),
+            [MissingMountSign::NotMounted(empty.clone())]
+        );
         std::fs::remove_file(&fstab).unwrap();
     }
 }

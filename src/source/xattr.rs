@@ -154,7 +154,9 @@ impl EntryStat {
     /// As [`at`](Self::at).
     pub fn examined_at(directory: impl AsFd, name: &CStr) -> Result<EntryStat, Errno> {
         let directory = directory.as_fd();
-        examined(Target::In(directory, name), || EntryStat::at(directory, name))
+        examined(Target::In(directory, name), || {
+            EntryStat::at(directory, name)
+        })
     }
 
     /// Examines an open file as [`open`](Self::open) does, and its ACL and extended attributes.
@@ -167,7 +169,10 @@ impl EntryStat {
     }
 }
 
-fn examined(target: Target<'_>, stat: impl Fn() -> Result<EntryStat, Errno>) -> Result<EntryStat, Errno> {
+fn examined(
+    target: Target<'_>,
+    stat: impl Fn() -> Result<EntryStat, Errno>,
+) -> Result<EntryStat, Errno> {
     let mut seen = stat()?;
     for _ in 0..TRIES {
         let attributes = &mut seen.attributes;

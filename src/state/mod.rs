@@ -224,7 +224,7 @@ impl State {
         Ok(result)
     }
 
-    /// [`transact`](Self::transact) for work that only SQLite can fail.
+    /// Does the same as [`transact`](Self::transact) for work that only SQLite can fail.
     fn write<T>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,

@@ -118,7 +118,7 @@ impl Top {
         }
     }
 
-    /// In descending order; of equal figures, the entry that was found first.
+    /// Returns them in descending order; of equal figures, the entry that was found first.
     pub(super) fn descending(&self) -> impl Iterator<Item = (u64, EntryId, u64)> {
         self.0
             .iter()
@@ -471,7 +471,7 @@ struct Sampler {
 }
 
 impl Sampler {
-    /// About [`SAMPLE`] picks from about `bytes` bytes.
+    /// Creates a sampler of about [`SAMPLE`] picks from about `bytes` bytes.
     fn new(bytes: u64) -> Self {
         let step = (bytes / SAMPLE).max(1);
         Sampler {

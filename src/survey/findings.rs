@@ -15,7 +15,7 @@ use crate::entry::EntryId;
 use crate::load::scan::EntryVisitor;
 use crate::loss::Loss;
 use crate::problem::Reason;
-use crate::source::{Directory, MissingMountSign, EntryStat};
+use crate::source::{Directory, EntryStat, MissingMountSign};
 use crate::state::{Counter, LinkGroups, Reader, StateError};
 
 /// The minimum difference between the size of a sparse file and the space it takes: file systems round up,

@@ -31,7 +31,7 @@ const fn handle(content: u64) -> u64 {
     (HEADER + content).next_multiple_of(8)
 }
 
-/// VATTR, BMAP and NAME of an inode with `segments` segments besides the first, and its wrapper.
+/// Returns the bytes of VATTR, BMAP and NAME of an inode with `segments` segments besides the first, and its wrapper.
 fn inode_base(own: u64, name: u64, segments: u64) -> u64 {
     let direct = segments.min(DIRECT_BLOCKS as u64 - 1);
     let block_map = 12 + own + 4 + (direct + TREES as u64) * BLOCK_ID;
@@ -210,7 +210,7 @@ mod tests {
 
     const PARENT: EntryId = EntryId::new(1234);
 
-    /// Indirect blocks and pointers as the format's own builder makes them.
+    /// Returns the indirect blocks and pointers as the format's own builder makes them.
     fn built(segments: u64) -> (u64, u64) {
         let (mut blocks, mut pointers) = (0, 0);
         let mut emit = |block: clfs_format::FinishedIndirect| {

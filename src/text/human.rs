@@ -17,7 +17,7 @@ pub(crate) fn count(number: u64) -> String {
     shown
 }
 
-/// "1 entry", "2 entries".
+/// Returns a number with its noun: "1 entry", "2 entries".
 pub(crate) fn counted(number: u64, one: &str, several: &str) -> String {
     let noun = if number == 1 { one } else { several };
     format!("{} {noun}", count(number))

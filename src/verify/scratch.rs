@@ -139,7 +139,7 @@ impl Recorder {
         self.0.send(batch).await.map_err(|_| ReadError::Stopped)
     }
 
-    /// As [`Recorder::send`], from a thread that may block.
+    /// Does the same as [`Recorder::send`], from a thread that may block.
     pub(super) fn blocking_send(&self, batch: Vec<Record>) -> Result<(), ReadError> {
         if batch.is_empty() {
             return Ok(());

@@ -8,7 +8,7 @@ use crate::support::command::{CommandOutput, Scratch, clfsload, run};
 use clfsload_checker::{FolderBlobs, check};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A scratch folder with a source of one file.
+/// Returns a scratch folder with a source of one file.
 fn scratch() -> Scratch {
     let scratch = Scratch::new();
     std::fs::write(scratch.source().join("file"), "content").unwrap();

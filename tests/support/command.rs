@@ -42,7 +42,7 @@ impl CommandOutput {
     }
 }
 
-/// The command, without a token or a proxy in its environment. Its cache folder is below the build's
+/// Returns the command, without a token or a proxy in its environment. Its cache folder is below the build's
 /// target folder.
 pub fn clfsload() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clfsload"));

@@ -76,7 +76,8 @@ fn load(arguments: &LoadArguments, reporter: &Arc<Reporter>) -> Result<Status, F
         options: arguments.recorded(),
     });
     reporter.event(&load.started_event(mode));
-    load.missing_mount_signs().for_each(|sign| reporter.event(&sign));
+    load.missing_mount_signs()
+        .for_each(|sign| reporter.event(&sign));
     stop_on_signals(&load, reporter);
     let watchdog = exit_when_stuck(&load, reporter);
     let summary = load.run(reporter.as_ref());

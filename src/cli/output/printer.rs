@@ -123,12 +123,20 @@ impl Printer {
     }
 
     /// Reports that something at `path` was skipped because of damage.
-    pub(crate) fn damaged(&mut self, path: &TreePath, problem: &dyn Display) -> Result<(), EarlyExit> {
+    pub(crate) fn damaged(
+        &mut self,
+        path: &TreePath,
+        problem: &dyn Display,
+    ) -> Result<(), EarlyExit> {
         self.problem(Status::Problems, path, problem)
     }
 
     /// Reports that a requested operation on `path` is not possible.
-    pub(crate) fn refused(&mut self, path: &TreePath, problem: &dyn Display) -> Result<(), EarlyExit> {
+    pub(crate) fn refused(
+        &mut self,
+        path: &TreePath,
+        problem: &dyn Display,
+    ) -> Result<(), EarlyExit> {
         self.problem(Status::Failed, path, problem)
     }
 
@@ -157,7 +165,11 @@ impl Printer {
     }
 
     /// Reports that the entry at `path` could not be read. An error that is not damage ends the command.
-    pub(crate) fn unreadable(&mut self, path: &TreePath, error: ReadError) -> Result<(), EarlyExit> {
+    pub(crate) fn unreadable(
+        &mut self,
+        path: &TreePath,
+        error: ReadError,
+    ) -> Result<(), EarlyExit> {
         match error {
             // These messages contain the path.
             ReadError::NoEntry { .. } | ReadError::NotADirectory { .. } => {
@@ -201,8 +213,8 @@ impl Printer {
         }
     }
 
-    /// As [`Printer::end`], for entries that were requested by name: an incomplete file or inode is a failure, other
-    /// than an incomplete list.
+    /// Does the same as [`Printer::end`], for entries that were requested by name: an incomplete file or inode
+    /// is a failure, other than an incomplete list.
     pub(crate) fn end_of_named(self, outcome: Result<(), EarlyExit>) -> Result<Status, Failure> {
         Ok(match self.end(outcome)? {
             Status::Problems => Status::Failed,

@@ -15,7 +15,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// `2026-01-31T12:00:00.000000000Z`. A billion nanoseconds or more in a container are added to the seconds.
+/// Formats a time as `2026-01-31T12:00:00.000000000Z`. A billion nanoseconds or more in a container are added to
+/// the seconds.
 pub(crate) fn rfc3339(time: Timestamp) -> String {
     humantime::format_rfc3339_nanos(system_time(time)).to_string()
 }

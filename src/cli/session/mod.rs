@@ -58,7 +58,10 @@ pub(crate) struct Session {
 
 impl Session {
     /// Runs work that only reads until it ends or a stop is requested.
-    pub(crate) fn wait<T>(&self, work: impl Future<Output = Result<T, EarlyExit>>) -> Result<T, EarlyExit> {
+    pub(crate) fn wait<T>(
+        &self,
+        work: impl Future<Output = Result<T, EarlyExit>>,
+    ) -> Result<T, EarlyExit> {
         self.runtime.block_on(until_stopped(&self.stop, work))
     }
 }

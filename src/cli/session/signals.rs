@@ -63,7 +63,7 @@ fn is_hangup_ignored() -> Option<bool> {
     ignores(&status, SignalKind::hangup().as_raw_value())
 }
 
-/// `SigIgn` is a mask in hexadecimal: bit 0 is signal 1.
+/// Returns whether a signal is ignored. `SigIgn` is a mask in hexadecimal: bit 0 is signal 1.
 fn ignores(status: &str, signal: i32) -> Option<bool> {
     let mask = status
         .lines()

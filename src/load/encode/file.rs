@@ -47,7 +47,7 @@ impl Encoder {
         self.inode_at(entry, entry.parent, &entry.name, back, sink)
     }
 
-    /// [`inode`](Self::inode), read by the given name, which may be a further one.
+    /// Does the same as [`inode`](Self::inode), but reads by the given name, which may be a further one.
     pub(super) fn inode_at<S: ObjectSink>(
         &mut self,
         entry: &Entry,
@@ -100,7 +100,9 @@ impl Encoder {
         let changed = check_read(&file, &entry.attributes, self.read_policy)?;
         if (count as u64) < size || count as u64 != size && !changed {
             // The length of the content is not the size, although the attributes did not change.
-            return Err(EncodeError::Changed(EntryStat::examined_open(&file)?.attributes));
+            return Err(EncodeError::Changed(
+                EntryStat::examined_open(&file)?.attributes,
+            ));
         }
         drop(file);
         self.add_source_time(call, size);
@@ -219,9 +221,9 @@ pub(super) fn check_unchanged(
 ) -> Result<(), EncodeError> {
     match same(attributes, EntryStat::open(file)?.attributes) {
         // These are stored next, so the mode must be the one that the ACL allows.
-        Err(EncodeError::Changed(_)) => {
-            Err(EncodeError::Changed(EntryStat::examined_open(file)?.attributes))
-        }
+        Err(EncodeError::Changed(_)) => Err(EncodeError::Changed(
+            EntryStat::examined_open(file)?.attributes,
+        )),
         checked => checked,
     }
 }

@@ -65,7 +65,9 @@ impl LargeFile {
         check_read(&file, &entry.attributes, read_policy)?;
         let mut first = vec![0; FIRST_SEGMENT_BYTES as usize];
         if read_at(&file, &mut first, 0)? != first.len() {
-            return Err(EncodeError::Changed(EntryStat::examined_open(&file)?.attributes));
+            return Err(EncodeError::Changed(
+                EntryStat::examined_open(&file)?.attributes,
+            ));
         }
         Ok(LargeFile {
             handle: context

@@ -25,7 +25,7 @@ use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::{Entry, EntryId, SourceAttributes};
 use crate::identity::Identity;
 use crate::problem::{Problem, Reason};
-use crate::source::{CallKind, OpenCall, OpenError, EntryStat, SourceTree};
+use crate::source::{CallKind, EntryStat, OpenCall, OpenError, SourceTree};
 use crate::state::{Reader, StateError};
 
 pub use large_file::{LargeFile, Remaining};
@@ -371,7 +371,7 @@ impl Encoder {
         sink.put(object, room);
     }
 
-    /// [`put`](Self::put) for a segment in a buffer of the pool.
+    /// Does the same as [`put`](Self::put) for a segment in a buffer of the pool.
     fn put_segment<S: ObjectSink>(
         &mut self,
         name: &ObjectName,

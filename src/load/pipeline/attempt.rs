@@ -52,7 +52,7 @@ impl Attempt {
         }
     }
 
-    /// Which reads of the file are accepted.
+    /// Returns which reads of the file are accepted.
     pub(super) fn read_policy(self) -> ReadPolicy {
         match self {
             Attempt::AfterFailure | Attempt::First | Attempt::Again => ReadPolicy::Unchanged,

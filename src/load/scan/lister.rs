@@ -146,7 +146,13 @@ impl Lister<'_, '_> {
         };
         // The entries of a large directory that an earlier run recorded are kept.
         let after = unlisted.after.as_deref();
-        let names = NameList::read(&listable, after, &listers.names, buffer, &mut should_continue);
+        let names = NameList::read(
+            &listable,
+            after,
+            &listers.names,
+            buffer,
+            &mut should_continue,
+        );
         Ok(Box::new(OpenListing {
             directory: Arc::clone(listable.directory()),
             names: names.map_err(|error| listers.name_list_failed(error))?,

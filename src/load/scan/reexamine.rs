@@ -8,7 +8,7 @@ use super::Scan;
 use super::device_numbers::DeviceNumbers;
 use crate::entry::EntryId;
 use crate::problem::{Problem, Reason};
-use crate::source::{CallKind, Directory, OpenError, EntryStat, may_be_recorded_anew};
+use crate::source::{CallKind, Directory, EntryStat, OpenError, may_be_recorded_anew};
 use crate::state::{Reader, StateError};
 
 /// Rows in one query.

@@ -38,7 +38,7 @@ impl UploadLimits {
 }
 
 impl Default for UploadLimits {
-    /// 64 MiB: enough for three file segments with their compressed forms, or thousands of small objects.
+    /// Returns 64 MiB: enough for three file segments with their compressed forms, or thousands of small objects.
     fn default() -> Self {
         UploadLimits {
             concurrency: None,

@@ -23,7 +23,7 @@ use super::summary::Compared;
 use crate::loss::Loss;
 use crate::problem::Problem;
 use crate::read::{Chunk, Entity, ReadError, Reader, blocking};
-use crate::source::{OpenError, EntryStat};
+use crate::source::{EntryStat, OpenError};
 use crate::text::Escaped;
 
 use pairs::Pair;

@@ -14,8 +14,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::entry::{EntryId, Place};
 use crate::problem::Problem;
 use crate::source::{
-    Directory, DirentBuffer, Listable, NameList, NameStore, OpenError, DirectoryLookup, EntryStat, SourceTree,
-    SpoolError,
+    Directory, DirectoryLookup, DirentBuffer, EntryStat, Listable, NameList, NameStore, OpenError,
+    SourceTree, SpoolError,
 };
 use crate::state::StateError;
 use crate::verify::finding::NewFinding;

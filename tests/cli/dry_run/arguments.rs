@@ -58,7 +58,8 @@ fn invalid_arguments_are_refused() {
     let inside = format!("{source}/state");
     run(&scratch, &[]).refused(2, "a dry run needs SOURCE");
     run(&scratch, &[source, source]).refused(2, "a dry run needs SOURCE");
-    run(&scratch, &[&inside, source, "file:///tmp/x", "c"]).refused(2, "overlap: one contains the other");
+    run(&scratch, &[&inside, source, "file:///tmp/x", "c"])
+        .refused(2, "overlap: one contains the other");
     run(&scratch, &["/does/not/exist"]).refused(1, "cannot be used");
     run(&scratch, &["--dry_run_gb", "5"]).refused(2, "--dry-run-count");
     run(&scratch, &["--dry_run_gb", "5", "--dry_run_count", "0"]).refused(2, "0 is not in 1..");

@@ -27,7 +27,7 @@ fn path(bytes: &[u8]) -> PathBuf {
     OsStr::from_bytes(bytes).into()
 }
 
-/// A tree with odd names, and three entries that cannot be loaded.
+/// Returns a tree with odd names, and three entries that cannot be loaded.
 fn scratch() -> Scratch {
     let scratch = Scratch::new();
     let source = scratch.source();

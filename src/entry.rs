@@ -14,12 +14,12 @@ impl EntryId {
     /// The root directory. Its filehandle has no sequence number; 0x64 is its well-known id.
     pub const ROOT: EntryId = EntryId(0x64);
 
-    /// The id with this number.
+    /// Creates the id with this number.
     pub const fn new(number: u64) -> Self {
         EntryId(number)
     }
 
-    /// The number.
+    /// Returns the number.
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -61,13 +61,13 @@ pub struct SourceAttributes {
 }
 
 impl SourceAttributes {
-    /// Whether content that was read with the attributes `self` still matches the `later` ones.
+    /// Returns whether content that was read with the attributes `self` still matches the `later` ones.
     pub fn same_content(&self, later: &SourceAttributes) -> bool {
         self.file_type == later.file_type && self.size == later.size && self.mtime == later.mtime
     }
 
-    /// Whether all attributes but the inode number indicate the same inode: type, mode, owner, `mtime`, `ctime`
-    /// (which users cannot set), and for files and symlinks the size.
+    /// Returns whether all attributes but the inode number indicate the same inode: type, mode, owner, `mtime`,
+    /// `ctime` (which users cannot set), and for files and symlinks the size.
     pub fn agrees(&self, other: &SourceAttributes) -> bool {
         let size_counts = matches!(self.file_type, FileType::Regular | FileType::Symlink);
         // The group bits are ignored: with an ACL, `st_mode` has its mask there, which is not recorded.
@@ -78,7 +78,7 @@ impl SourceAttributes {
             && (!size_counts || self.size == other.size)
     }
 
-    /// Whether both were read from the same inode: by its number or, because some file systems do not keep
+    /// Returns whether both were read from the same inode: by its number or, because some file systems do not keep
     /// numbers, by the other attributes ([`agrees`](Self::agrees)). Only valid for the same name in the same
     /// directory.
     pub fn same_inode(&self, other: &SourceAttributes) -> bool {
@@ -86,7 +86,7 @@ impl SourceAttributes {
             && (self.inode == other.inode || self.has_ctime() && self.agrees(other))
     }
 
-    /// Whether the file system records when inodes change. If not, equal attributes prove nothing.
+    /// Returns whether the file system records when inodes change. If not, equal attributes prove nothing.
     pub fn has_ctime(&self) -> bool {
         self.ctime.seconds != 0
     }
@@ -247,7 +247,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The size of a regular file, 0 for other entries.
+    /// Returns the size of a regular file, 0 for other entries.
     pub(crate) fn regular_bytes(&self) -> u64 {
         match self.attributes.file_type {
             FileType::Regular => self.attributes.size,

@@ -24,17 +24,17 @@ pub struct Seed([u8; 16]);
 pub struct InvalidSeed;
 
 impl Seed {
-    /// A seed from its bytes.
+    /// Creates a seed from its bytes.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Seed(bytes)
     }
 
-    /// The bytes, as the state database stores them.
+    /// Returns the bytes, as the state database stores them.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 
-    /// A new seed from the kernel's random source.
+    /// Returns a new seed from the kernel's random source.
     ///
     /// # Errors
     /// If `getrandom(2)` fails.
@@ -64,7 +64,7 @@ impl Seed {
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
-    /// A number of 32 bits whose lower 27 are not all zero, because a filehandle only stores these of a
+    /// Returns a number of 32 bits whose lower 27 are not all zero, because a filehandle only stores these of a
     /// container id (format.md §2).
     fn nonzero_u32(&self, label: &str) -> u32 {
         let mut attempt = 0;
@@ -77,7 +77,7 @@ impl Seed {
         }
     }
 
-    /// Sixteen bytes in the form of a random (version 4) UUID.
+    /// Returns sixteen bytes in the form of a random (version 4) UUID.
     fn uuid(&self, label: &str, numbers: &[u64]) -> [u8; 16] {
         let digest = self.derive(label, numbers);
         let mut bytes = [0; 16];
@@ -116,7 +116,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// A generator of the ids that follow from `seed`.
+    /// Creates a generator of the ids that follow from `seed`.
     pub fn new(seed: Seed) -> Self {
         Identity {
             seed,
@@ -125,32 +125,32 @@ impl Identity {
         }
     }
 
-    /// The container id in attributes (format.md §5).
+    /// Returns the container id in attributes (format.md §5).
     pub fn container_id(&self) -> u32 {
         self.container_id
     }
 
-    /// The file system id in attributes.
+    /// Returns the file system id in attributes.
     pub fn fsid(&self) -> u32 {
         self.fsid
     }
 
-    /// `bucketUUID`, which distinguishes this container from all others.
+    /// Returns `bucketUUID`, which distinguishes this container from all others.
     pub fn bucket_uuid(&self) -> String {
         hyphenated(self.seed.uuid("bucketUUID", &[]))
     }
 
-    /// `massUUID` in the attributes of the root.
+    /// Returns `massUUID` in the attributes of the root.
     pub fn mass_uuid(&self) -> String {
         hyphenated(self.seed.uuid("massUUID", &[]))
     }
 
-    /// `wipeEpoch` in the attributes of the root.
+    /// Returns `wipeEpoch` in the attributes of the root.
     pub fn wipe_epoch(&self) -> String {
         hyphenated(self.seed.uuid("wipeEpoch", &[]))
     }
 
-    /// The directory manager of a directory.
+    /// Returns the directory manager of a directory.
     ///
     /// Chosen by hash rather than round robin: needs no stored counter to be the same after a restart, and is
     /// independent of patterns in the tree.
@@ -162,7 +162,7 @@ impl Identity {
         (number % u64::from(DIRECTORY_MANAGERS)) as u8
     }
 
-    /// The filehandle of the entity whose sequence number is `id`, found in directory `parent`.
+    /// Returns the filehandle of the entity whose sequence number is `id`, found in directory `parent`.
     pub fn filehandle(&self, id: EntryId, parent: EntryId, file_type: FileType) -> Filehandle {
         if id == EntryId::ROOT {
             return Filehandle::ROOT;
@@ -190,12 +190,12 @@ impl Identity {
         }
     }
 
-    /// The id of segment `block` of entity `id`. 1 is the first segment that is not in the inode's object.
+    /// Returns the id of segment `block` of entity `id`. 1 is the first segment that is not in the inode's object.
     pub fn segment(&self, id: EntryId, block: u64) -> BlockId {
         BlockId(self.seed.uuid("segment", &[id.get(), block]))
     }
 
-    /// The id of an indirect block of entity `id`.
+    /// Returns the id of an indirect block of entity `id`.
     pub fn indirect(&self, id: EntryId, position: IndirectPosition) -> BlockId {
         let numbers = [
             id.get(),

@@ -103,37 +103,37 @@ impl Losses {
     /// The empty set.
     pub const NONE: Losses = Losses(0);
 
-    /// This set with one more kind.
+    /// Returns this set with one more kind.
     pub fn with(self, loss: Loss) -> Self {
         Losses(self.0 | loss.bit())
     }
 
-    /// The union of two sets.
+    /// Returns the union of two sets.
     pub fn and(self, others: Losses) -> Self {
         Losses(self.0 | others.0)
     }
 
-    /// Whether the set contains `loss`.
+    /// Returns whether the set contains `loss`.
     pub fn has(self, loss: Loss) -> bool {
         self.0 & loss.bit() != 0
     }
 
-    /// Whether the set is empty.
+    /// Returns whether the set is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// The kinds in the set, in the order of [`Loss::ALL`].
+    /// Returns the kinds in the set, in the order of [`Loss::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Loss> {
         Loss::ALL.into_iter().filter(move |loss| self.has(*loss))
     }
 
-    /// The set as it is stored in a state database.
+    /// Returns the set as it is stored in a state database.
     pub(crate) fn bits(self) -> u16 {
         self.0
     }
 
-    /// A set from a state database. Bits of later versions are ignored.
+    /// Reads a set from a state database. Bits of later versions are ignored.
     pub(crate) fn from_bits(bits: u16) -> Self {
         let known = Loss::ALL.iter().fold(0, |known, loss| known | loss.bit());
         Losses(bits & known)

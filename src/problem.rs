@@ -67,7 +67,7 @@ impl Reason {
         }
     }
 
-    /// The reason with that code.
+    /// Returns the reason with that code.
     pub fn from_code(code: &str) -> Option<Reason> {
         Reason::ALL.into_iter().find(|reason| reason.code() == code)
     }
@@ -116,7 +116,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem without a failed system call.
+    /// Creates a problem without a failed system call.
     pub fn new(reason: Reason) -> Self {
         Problem {
             reason,
@@ -124,7 +124,7 @@ impl Problem {
         }
     }
 
-    /// The problem of a name that the source lists but does not find.
+    /// Returns the problem of a name that the source lists but does not find.
     pub fn listed_but_missing() -> Self {
         Problem {
             reason: Reason::InputOutput,
@@ -132,7 +132,7 @@ impl Problem {
         }
     }
 
-    /// The problem that a failed system call on a scanned entry means.
+    /// Returns the problem that results from a failed system call on a scanned entry.
     pub fn from_errno(errno: rustix::io::Errno) -> Self {
         use rustix::io::Errno;
         let reason = match errno {
@@ -150,7 +150,8 @@ impl Problem {
     }
 }
 
-/// Whether an error comes from a limit of this process rather than from the entry: any other entry would fail too.
+/// Returns whether an error comes from a limit of this process rather than from the entry: any other entry
+/// would fail too.
 pub fn is_exhaustion(errno: rustix::io::Errno) -> bool {
     use rustix::io::Errno;
     matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
@@ -200,7 +201,7 @@ impl ProblemLimit {
                 });
     }
 
-    /// Whether the limit has been reached.
+    /// Returns whether the limit has been reached.
     pub fn was_reached(&self) -> bool {
         self.reached.load(Ordering::Acquire)
     }

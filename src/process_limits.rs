@@ -11,7 +11,7 @@ use rustix::process::{Resource, getrlimit};
 /// The maximum size of SQLite's writes. A file that is closer to the limit has reached it.
 const LARGEST_WRITE: u64 = 64 << 10;
 
-/// The maximum size of a file that this process may write (`RLIMIT_FSIZE`), if there is a limit.
+/// Returns the maximum size of a file that this process may write (`RLIMIT_FSIZE`), if there is a limit.
 fn largest_file() -> Option<u64> {
     getrlimit(Resource::Fsize).current
 }
@@ -54,8 +54,8 @@ impl fmt::Display for Explained<'_> {
     }
 }
 
-/// Whether the database at `path` or its log has reached the maximum size of a file. SQLite reports `EFBIG` as a general
-/// I/O error.
+/// Returns whether the database at `path` or its log has reached the maximum size of a file. SQLite reports
+/// `EFBIG` as a general I/O error.
 pub(crate) fn database_at_size_limit(path: &Path) -> bool {
     let Some(limit) = largest_file() else {
         return false;

@@ -12,31 +12,31 @@ use tokio::time::Instant;
 pub struct StopFlag {
     /// The time of the first request.
     since: OnceLock<Instant>,
-    asked: Notify,
+    stop_requested: Notify,
 }
 
 impl StopFlag {
     /// Requests the stop.
     pub fn request(&self) {
         self.since.get_or_init(Instant::now);
-        self.asked.notify_waiters();
+        self.stop_requested.notify_waiters();
     }
 
-    /// Whether the stop was requested.
+    /// Returns whether the stop was requested.
     pub fn is_requested(&self) -> bool {
         self.since.get().is_some()
     }
 
     /// Waits until `grace` after the stop was first requested.
     pub async fn requested(&self, grace: Duration) {
-        let asked = self.asked.notified();
-        tokio::pin!(asked);
+        let stop_requested = self.stop_requested.notified();
+        tokio::pin!(stop_requested);
         // Registers before the check, so that a request between the two is not missed.
-        asked.as_mut().enable();
+        stop_requested.as_mut().enable();
         let since = match self.since.get() {
             Some(since) => *since,
             None => {
-                asked.await;
+                stop_requested.await;
                 self.since.get().copied().unwrap_or_else(Instant::now)
             }
         };
@@ -75,12 +75,12 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(100)).await;
         assert!(!waiting.is_finished() && !stop.is_requested());
         stop.request();
-        let asked = Instant::now();
+        let stop_requested = Instant::now();
         tokio::time::sleep(Duration::from_secs(3)).await;
         // A further request does not extend the grace.
         stop.request();
         let ended = waiting.await.unwrap();
-        assert_eq!(ended.duration_since(asked).as_secs(), 5);
+        assert_eq!(ended.duration_since(stop_requested).as_secs(), 5);
         // Long after, nothing is waited for.
         tokio::time::sleep(Duration::from_secs(60)).await;
         let late = Instant::now();

@@ -111,7 +111,7 @@ fn cpu(usage: &libc::rusage) -> Duration {
         .sum()
 }
 
-/// Raises the limit of open files to the max, because each connection is one.
+/// Raises the limit of open files to the maximum, because each connection is one.
 pub(crate) fn raise_open_files() -> io::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

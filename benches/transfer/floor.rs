@@ -23,7 +23,7 @@ use crate::trees::{Shape, TreeKind};
 /// The first argument of the process that runs the floor.
 pub(crate) const ROLE: &str = "as-floor";
 
-/// The max bytes of a request: those of a segment.
+/// The maximum bytes of a request: those of a segment.
 const PIECE_BYTES: u64 = clfs_format::FILE_SEGMENT_BYTES;
 /// Bodies are slices of this many bytes: more than the CPU caches hold, less than a tree.
 const POOL_BYTES: u64 = 32 << 20;

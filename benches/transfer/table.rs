@@ -26,7 +26,7 @@ impl Figure {
         }
     }
 
-    /// Formats the median, min and max: `12.3 (11.9–12.8)`.
+    /// Formats the median, minimum and maximum: `12.3 (11.9–12.8)`.
     pub(crate) fn shown(&self, digits: usize) -> String {
         let median = self.median();
         match (self.runs.first(), self.runs.last()) {

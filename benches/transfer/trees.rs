@@ -48,7 +48,7 @@ pub(crate) enum TreeKind {
 pub(crate) struct Shape {
     folders: u64,
     files_per_folder: u64,
-    /// The min and max size of a file.
+    /// The minimum and maximum size of a file.
     min_bytes: u64,
     max_bytes: u64,
     content_kind: ContentKind,

@@ -1,4 +1,4 @@
-//! What an object says it is, whatever its blob's name says (docs/format.md section 6).
+//! The identity stored in an object's payload, independent of the blob name (format.md §6).
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ use crate::handle::{Handle, HandleType, Handles};
 /// u32 first segment, u32 other segments, u32 count: what precedes block 0 in BMAP.
 const BEFORE_BLOCK_0: usize = 12;
 
-/// Which object a payload says it is. A name says the same of a sound object; where both differ, the
-/// blob holds another object.
+/// The identity stored in a payload. If the blob name of an undamaged payload differs from it, the blob
+/// holds another object.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Claim {
@@ -29,7 +29,7 @@ pub enum Claim {
 }
 
 impl Claim {
-    /// Reads the claim of a payload. None when the payload is too damaged to make one.
+    /// Reads the identity stored in a payload. Returns None if the payload is too damaged.
     pub fn of(payload: &[u8]) -> Option<Self> {
         let mut deviations = Deviations::collected();
         let mut handles = Handles::read(payload, &mut Vec::new(), &mut deviations).ok()?;

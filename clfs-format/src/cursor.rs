@@ -12,7 +12,7 @@ pub(crate) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// `offset` is the offset of `bytes` in the blob, payload or value from which `part` counts.
+    /// Creates a cursor. `offset` is the offset of `bytes` in the blob, payload or value from which `part` counts.
     pub(crate) fn new(bytes: &'a [u8], part: Part, offset: usize) -> Self {
         Self {
             rest: bytes,

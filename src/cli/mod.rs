@@ -64,7 +64,7 @@ impl Failure {
         }
     }
 
-    /// A failure of a correct command.
+    /// Creates a failure of a correct command.
     fn failed(message: impl ToString) -> Self {
         Failure {
             message: message.to_string(),
@@ -79,7 +79,7 @@ impl Failure {
         }
     }
 
-    /// A failure to write to standard output.
+    /// Creates a failure to write to standard output.
     fn not_printed(error: &std::io::Error) -> Self {
         Failure::failed(format!("standard output: {error}"))
     }

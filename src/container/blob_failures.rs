@@ -11,16 +11,16 @@ use tokio::time::Instant;
 use super::limit::is_throttled;
 use super::{BlobName, Container, ContainerError, ContainerErrorKind, NetworkFailure, Operation};
 
-/// The max size of a blob that is read again to probe the service.
+/// The maximum size of a blob that is read again to probe the service.
 const MAX_PROBE_BYTES: u64 = 64 << 10;
 /// The timeout of a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The min time from a failed probe to the next one.
+/// The minimum time from a failed probe to the next one.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 /// A listing with a longer prefix is for the names of one object: the listings of a complete container have prefixes of
 /// at most one character.
 const MAX_CONTAINER_PREFIX: usize = 1;
-/// The min number of attempts of one request that must fail while other requests succeed.
+/// The minimum number of attempts of one request that must fail while other requests succeed.
 const MIN_ATTEMPTS: u32 = 5;
 
 /// After this many abandoned blobs, each further one gets only a part of the time: if the cause were a storage server

@@ -1,4 +1,4 @@
-//! Errors of containers, by what helps against them.
+//! Errors of containers, classified by remedy.
 //!
 //! An error contains no secret: code that builds one from foreign text redacts the signature first.
 
@@ -53,7 +53,7 @@ pub enum NetworkFailure {
     Other,
 }
 
-/// The kinds of [`ContainerError`], by what helps against them.
+/// The kinds of [`ContainerError`], classified by remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ContainerErrorKind {

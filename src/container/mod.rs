@@ -49,7 +49,7 @@ pub use location::{ContainerLocation, LocationError};
 pub use name::{BlobName, InvalidBlobName};
 pub use stamp::Stamp;
 
-/// The max size in bytes of a blob that [`Container::put`] accepts and [`Container::get`] returns.
+/// The maximum size in bytes of a blob that [`Container::put`] accepts and [`Container::get`] returns.
 ///
 /// Objects have less than 9 MiB (format.md §6: a segment of 8 MiB and its headers); the rest is for log blobs. The limit
 /// keeps a foreign blob from exhausting the memory.

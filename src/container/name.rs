@@ -5,7 +5,7 @@ use std::fmt;
 use clfs_format::ObjectName;
 use thiserror::Error;
 
-/// The max length of a blob name in Azure, in characters.
+/// The maximum length of a blob name in Azure, in characters.
 const MAX_NAME_BYTES: usize = 1024;
 
 /// A blob name that is safe on every backend.

@@ -25,7 +25,7 @@ pub enum Notice<'a> {
     OutageBegins {
         /// The error of the first of them.
         error: &'a ContainerError,
-        /// The max time for which a call is retried.
+        /// The maximum time for which a call is retried.
         patience: Duration,
     },
     /// Calls still fail.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::ContainerError;
 use super::notice::{Notice, NoticeObserver};
 
-/// The min time between two notices about failing calls.
+/// The minimum time between two notices about failing calls.
 pub(super) const NOTICE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The calls of one container that failed with a transient error and are retried.

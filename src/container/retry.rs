@@ -23,15 +23,15 @@ use crate::stop::StopFlag;
 /// When to retry a call, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// The max time from the first failure to the last attempt, which may then still wait for its permit
+    /// The maximum time from the first failure to the last attempt, which may then still wait for its permit
     /// (`super::limit`). Each call has at least three attempts, or one if this is zero. 10 minutes, which is longer than
     /// Azure's fail-over of a storage node.
     pub patience: Duration,
-    /// The max backoff before the second attempt; it doubles with each further attempt. 200 ms.
+    /// The maximum backoff before the second attempt; it doubles with each further attempt. 200 ms.
     pub first_delay: Duration,
-    /// The max backoff before any attempt. 30 s.
+    /// The maximum backoff before any attempt. 30 s.
     pub max_delay: Duration,
-    /// The max wait for a service's `Retry-After`. 2 minutes.
+    /// The maximum wait for a service's `Retry-After`. 2 minutes.
     pub max_retry_after: Duration,
     /// The patience if the host is not found or refuses connections before the service has ever responded, so that a
     /// mistyped account is reported soon. 30 s.
@@ -55,7 +55,7 @@ impl Default for RetryPolicy {
 
 impl RetryPolicy {
     /// Returns the backoff before the next attempt; `None` if nothing is `left` of the patience, or less than the
-    /// service's `Retry-After`, which is the min backoff.
+    /// service's `Retry-After`, which is the minimum backoff.
     ///
     /// Full jitter: a random time up to the doubling bound, so that clients that failed together do not retry together.
     /// The last attempt is at the end of the patience.
@@ -70,8 +70,8 @@ impl RetryPolicy {
     }
 }
 
-/// The min number of attempts of a call, however short the patience: an attempt may wait for a long time until the
-/// limiter (`super::limit`) lets it start.
+/// The minimum number of attempts of a call, however short the patience: an attempt may wait for a long time
+/// until the limiter (`super::limit`) lets it start.
 const MIN_ATTEMPTS: u32 = 3;
 /// The number of throttled attempts of one call that count as an outage.
 const THROTTLED_ATTEMPTS: u32 = 6;

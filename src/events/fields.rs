@@ -60,13 +60,13 @@ impl Fields {
 }
 
 impl Event<'_> {
-    /// The name of this kind of event, in kebab case. It is stable.
+    /// Returns the name of this kind of event, in kebab case. It is stable.
     pub fn name(&self) -> &'static str {
         match self {
             Event::Started { .. } => "started",
             Event::Phase(_) => "phase",
             Event::Problem { .. } => "problem",
-            Event::TakenAgain { .. } => "taken-again",
+            Event::Reread { .. } => "taken-again",
             Event::StoredChanged { .. } => "stored-changed",
             Event::ClampedTimes { .. } => "clamped-times",
             Event::Lost(_) => "not-stored",
@@ -93,7 +93,7 @@ impl Event<'_> {
         }
     }
 
-    /// The fields of the event. They contain no secrets, because events have none.
+    /// Returns the fields of the event. They contain no secrets, because events have none.
     pub fn fields(&self) -> Map<String, Value> {
         let fields = Fields::default();
         let fields = match self {
@@ -110,7 +110,7 @@ impl Event<'_> {
                 .path(path)
                 .with("reason", problem.reason.code())
                 .some("errno", problem.errno),
-            Event::TakenAgain { path } | Event::StoredChanged { path } => fields.path(path),
+            Event::Reread { path } | Event::StoredChanged { path } => fields.path(path),
             Event::ClampedTimes { entries } => fields.with("entries", *entries),
             Event::Lost(lost) => fields
                 .path(&lost.first)

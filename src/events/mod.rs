@@ -145,8 +145,8 @@ pub enum Event<'a> {
         /// The reason.
         problem: Problem,
     },
-    /// A file changed between the scan and the read, and is read again.
-    TakenAgain {
+    /// A file changed between the scan and the read, and is reread.
+    Reread {
         /// Its path below the source, raw bytes.
         path: &'a [u8],
     },
@@ -220,7 +220,7 @@ impl Event<'_> {
             Event::Container(notice) => notice_level(notice),
             Event::Started { .. } | Event::Phase(_) | Event::Stopping => Level::Info,
             Event::Problem { .. } => Level::Error,
-            Event::TakenAgain { .. }
+            Event::Reread { .. }
             | Event::StoredChanged { .. }
             | Event::ClampedTimes { .. }
             | Event::Lost(_)
@@ -266,7 +266,7 @@ impl fmt::Display for Event<'_> {
             Event::Problem { path, problem } => {
                 write!(f, "{}: {problem}", Escaped(below_source(path)))
             }
-            Event::TakenAgain { path } => write!(
+            Event::Reread { path } => write!(
                 f,
                 "{}: changed since the scan; reading it again",
                 Escaped(below_source(path))

@@ -82,7 +82,7 @@ impl TargetAttributes {
             file_type: entity.file_type,
             size: match entity.file_type {
                 FileType::Regular => attributes.size,
-                // Some loaders count characters (docs/format.md section 7).
+                // Some loaders count characters (format.md §7).
                 _ => entity.target().map_or(0, |target| target.len() as u64),
             },
             mtime: settable(attributes.mtime),
@@ -95,7 +95,7 @@ impl TargetAttributes {
         }
     }
 
-    /// Whether an existing entry has this type, size, modification time and device number. `kept`: the time
+    /// Returns whether an existing entry has this type, size, modification time and device number. `kept`: the time
     /// that the file system stored instead of this one, for example rounded.
     pub(super) fn matches(&self, stat: &Stat, kept: Option<Timestamp>) -> bool {
         let mtime = mtime_of(stat);
@@ -103,7 +103,7 @@ impl TargetAttributes {
         self.matches_size(stat) && same_time
     }
 
-    /// Whether an existing entry has this type, size and device number.
+    /// Returns whether an existing entry has this type, size and device number.
     pub(super) fn matches_size(&self, stat: &Stat) -> bool {
         let same_size = match self.file_type {
             FileType::Regular | FileType::Symlink => u64::try_from(stat.st_size) == Ok(self.size),
@@ -120,19 +120,19 @@ impl TargetAttributes {
         rustix::fs::makedev(self.major, self.minor)
     }
 
-    /// Whether an existing entry has other permissions.
+    /// Returns whether an existing entry has other permissions.
     pub(super) fn has_other_mode(&self, stat: &Stat, policy: WritePolicy) -> bool {
         self.file_type != FileType::Symlink
             && policy.permissions
             && stat.st_mode & 0o7777 != u32::from(self.mode_bits(policy.owners))
     }
 
-    /// Whether the entry gets set-user-ID or set-group-ID, which grant the owner's rights to others.
+    /// Returns whether the entry gets set-user-ID or set-group-ID, which grant the owner's rights to others.
     pub(super) fn grants_rights(&self) -> bool {
         self.mode & SET_ID != 0
     }
 
-    /// Whether an existing entry has the right owner. Another owner may have the file open for writing, and
+    /// Returns whether an existing entry has the right owner. Another owner may have the file open for writing, and
     /// could change it after it was given away with set-user-ID.
     pub(super) fn has_owner(&self, stat: &Stat, owners: Owners) -> bool {
         owners == Owners::Mine || (stat.st_uid, stat.st_gid) == (self.uid, self.gid)
@@ -190,7 +190,7 @@ impl TargetAttributes {
         Ok(missing)
     }
 
-    /// The mode of an entry; without set-user-ID and set-group-ID if its owner was refused.
+    /// Returns the mode of an entry; without set-user-ID and set-group-ID if its owner was refused.
     fn mode_without(&self, missing: Missing, owners: Owners) -> Mode {
         match missing.0 {
             None => self.file_mode(owners),
@@ -198,7 +198,7 @@ impl TargetAttributes {
         }
     }
 
-    /// The same for an entry that cannot or need not be opened.
+    /// Does the same for an entry that cannot or need not be opened.
     pub(super) fn set_at(
         &self,
         folder: &Folder,
@@ -246,7 +246,7 @@ impl TargetAttributes {
     }
 }
 
-/// The time without nanoseconds that utimensat(2) would refuse, or take for `UTIME_NOW` and `UTIME_OMIT`.
+/// Returns the time without nanoseconds that utimensat(2) would refuse, or take for `UTIME_NOW` and `UTIME_OMIT`.
 fn settable(time: Timestamp) -> Timestamp {
     Timestamp {
         seconds: time.seconds,
@@ -262,7 +262,7 @@ pub(super) fn mtime_of(stat: &Stat) -> Option<Timestamp> {
     (!clamped).then_some(time)
 }
 
-/// Whether the user may create entries of this type: only the superuser may create devices (mknod(2)).
+/// Returns whether the user may create entries of this type: only the superuser may create devices (mknod(2)).
 pub(super) fn may_create(file_type: FileType, superuser: bool) -> bool {
     superuser || !matches!(file_type, FileType::Block | FileType::Character)
 }

@@ -88,7 +88,7 @@ impl FileWriter {
     }
 }
 
-/// The parts of a chunk that are not zero, cut at the file's blocks.
+/// Returns the parts of a chunk that are not zero, cut at the file's blocks.
 fn data(offset: u64, bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
     // Less than a block.
     let until_block = BLOCK - (offset % BLOCK as u64) as usize;
@@ -184,7 +184,7 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    /// Whether the objects that were read so far keep the rules.
+    /// Returns whether the objects that were read so far keep the rules.
     pub(super) fn rules(&self) -> Rules {
         match self.content.deviates() || !self.entity.deviations.is_empty() {
             true => Rules::Broken,
@@ -226,7 +226,7 @@ impl<'a> Pieces<'a> {
     }
 }
 
-/// The end of the segment that holds the byte at `at` (docs/format.md section 6).
+/// Returns the end of the segment that holds the byte at `at` (format.md §6).
 fn segment_end(entity: &Entity, at: u64) -> u64 {
     let first = u64::from(entity.block_map.first_segment);
     let other = u64::from(entity.block_map.other_segment).max(1);

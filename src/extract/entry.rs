@@ -15,9 +15,9 @@ use super::add;
 use super::attributes::{Missing, TargetAttributes, may_create, mtime_of};
 use super::content::{FileWriter, Gaps, Pieces, Rules, compare};
 use super::folder::{Component, FileId, Folder, is_type};
-use super::inode_cache::CachedInode;
 use super::links::FirstPath;
 use super::problem::{Action, Failure, Reason};
+use super::record::RecordedInode;
 use super::run::Run;
 use super::temporary::Temporary;
 use super::tree::{Node, Presence, in_the_way, name_error, name_in_use};
@@ -133,7 +133,7 @@ impl Entry {
             }
             stamp => stamp,
         };
-        let known = CachedInode {
+        let known = RecordedInode {
             target: TargetAttributes::of(&entity),
             kept: before.and_then(|before| before.kept),
             stamp: None,
@@ -148,7 +148,7 @@ impl Entry {
                 return self.up_to_date(run, &known.target, in_place);
             }
             if let Some((in_place, rules)) = self.same_content(run, &entity, known)? {
-                let compared = CachedInode {
+                let compared = RecordedInode {
                     stamp: stamp.filter(|_| rules == Rules::Kept),
                     local: Some(in_place.stat.st_ino),
                     ..known
@@ -169,7 +169,7 @@ impl Entry {
             let (in_place, rules) = self.create(run, &entity, known.target, exists)?;
             let stat = in_place.stat;
             run.missing(&self.path, self.file_type, in_place.missing);
-            let created = CachedInode {
+            let created = RecordedInode {
                 kept: mtime_of(&stat).filter(|mtime| *mtime != known.target.mtime),
                 stamp: stamp.filter(|_| rules == Rules::Kept),
                 local: Some(stat.st_ino),
@@ -189,7 +189,7 @@ impl Entry {
         Ok(())
     }
 
-    /// The directory of the entry; none in a dry run if it does not exist.
+    /// Returns the directory of the entry; none in a dry run if it does not exist.
     fn folder(&self, run: &Run) -> Result<Option<Arc<Folder>>, Failure> {
         match self.parent.exists() {
             true => Ok(Some(run.tree.folder(&self.parent)?)),
@@ -223,9 +223,9 @@ impl Entry {
         Ok(())
     }
 
-    /// The existing entry, if it is the one that was written or compared, with the right attributes. Corrects
+    /// Returns the existing entry, if it is the one that was written or compared, with the right attributes. Corrects
     /// its permissions.
-    fn unchanged(&self, run: &Run, known: CachedInode) -> Result<Option<InPlace>, Failure> {
+    fn unchanged(&self, run: &Run, known: RecordedInode) -> Result<Option<InPlace>, Failure> {
         let Some(folder) = self.folder(run)? else {
             return Ok(None);
         };
@@ -250,13 +250,13 @@ impl Entry {
         Ok(Some(InPlace { stat, missing }))
     }
 
-    /// The existing entry, if it has the content of `entity`. Corrects its attributes. Without `--checksum`, an
-    /// entry of another size or time is not compared.
+    /// Returns the existing entry, if it has the content of `entity`. Corrects its attributes. Without
+    /// `--checksum`, an entry of another size or time is not compared.
     fn same_content(
         &self,
         run: &Run,
         entity: &Arc<Entity>,
-        known: CachedInode,
+        known: RecordedInode,
     ) -> Result<Option<(InPlace, Rules)>, Failure> {
         let target = &known.target;
         let Some(folder) = self.folder(run)? else {
@@ -315,9 +315,9 @@ impl Entry {
         Ok(Some((InPlace { stat, missing }, rules)))
     }
 
-    /// Whether an existing entry can become this one: it has the right owner, and its links are further names of
-    /// this inode. Otherwise it is replaced, which separates it from its other links. `has_time`: its times
-    /// need no change.
+    /// Returns whether an existing entry can become this one: it has the right owner, and its links are further
+    /// names of this inode. Otherwise it is replaced, which separates it from its other links. `has_time`: its
+    /// times need no change.
     fn may_keep(
         &self,
         run: &Run,
@@ -530,7 +530,7 @@ fn rules_of(entity: &Entity) -> Rules {
     }
 }
 
-/// The existing entry; a directory is a problem, because it is not replaced.
+/// Returns the existing entry; a directory is a problem, because it is not replaced.
 fn existing(folder: &Folder, name: &Component) -> Result<Option<Stat>, Failure> {
     let stat = folder.stat_of(name);
     match stat.map_err(|errno| Action::Stat.failed(errno))? {
@@ -539,7 +539,7 @@ fn existing(folder: &Folder, name: &Component) -> Result<Option<Stat>, Failure> 
     }
 }
 
-/// Whether an existing entry has the right owner or can get it: a file of this user, for example because an
+/// Returns whether an existing entry has the right owner or can get it: a file of this user, for example because an
 /// earlier run was not permitted to give it away, that gets no set-user-ID or set-group-ID.
 fn has_owner(run: &Run, target: &TargetAttributes, stat: &Stat) -> bool {
     let is_mine = stat.st_uid == geteuid().as_raw();

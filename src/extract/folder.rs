@@ -45,7 +45,7 @@ impl Component {
         CString::new(name).ok().map(Self)
     }
 
-    /// A temporary name, cut at 255 bytes. It does not contain the entry's own name, which may have 255
+    /// Creates a temporary name, cut at 255 bytes. It does not contain the entry's own name, which may have 255
     /// bytes already. `end` has no NUL and no `/`.
     pub(super) fn temporary(token: Token, number: u64, end: &[u8]) -> Self {
         let middle = format!("{token}-{number:x}");
@@ -54,7 +54,7 @@ impl Component {
         Self(CString::new(name).unwrap_or_default())
     }
 
-    /// The token of a temporary name.
+    /// Returns the token of a temporary name.
     pub(super) fn token(&self) -> Option<Token> {
         let rest = self.as_bytes().strip_prefix(TEMPORARY_PREFIX)?;
         let (token, number) = rest.split_at_checked(Token::DIGITS)?;
@@ -62,14 +62,14 @@ impl Component {
         Token::parse(token)
     }
 
-    /// This name with a suffix; cut before the suffix if both together are too long.
+    /// Returns this name with a suffix; cut before the suffix if both together are too long.
     pub(super) fn with_suffix(&self, suffix: &str) -> Option<Self> {
         let keep = NAME_BYTES.saturating_sub(suffix.len());
         let kept = self.as_bytes().get(..keep).unwrap_or(self.as_bytes());
         Self::new(&[kept, suffix.as_bytes()].concat())
     }
 
-    /// Whether any file system accepts the name: letters, digits, `.`, `-` and `_`, no dot at the end, not
+    /// Returns whether any file system accepts the name: letters, digits, `.`, `-` and `_`, no dot at the end, not
     /// long.
     pub(super) fn is_plain(&self) -> bool {
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
@@ -192,7 +192,7 @@ impl Folder {
         retry_on_intr(|| openat(&self.descriptor, name, flags, mode))
     }
 
-    /// The attributes of an entry; none if the name is free.
+    /// Returns the attributes of an entry; none if the name is free.
     pub(super) fn stat_of(&self, name: &Component) -> Result<Option<Stat>, Errno> {
         let flags = AtFlags::SYMLINK_NOFOLLOW;
         match retry_on_intr(|| statat(&self.descriptor, name.as_c_str(), flags)) {
@@ -248,7 +248,7 @@ impl Folder {
         renameat(here, from.as_c_str(), here, to.as_c_str())
     }
 
-    /// The same; `EEXIST` if the name is in use.
+    /// Does the same, but fails with `EEXIST` if the name is in use.
     pub(super) fn rename_if_free(&self, from: &Component, to: &Component) -> Result<(), Errno> {
         let (here, from, to) = (&self.descriptor, from.as_c_str(), to.as_c_str());
         renameat_with(here, from, here, to, RenameFlags::NOREPLACE)
@@ -298,7 +298,7 @@ impl Folder {
         Ok(removed)
     }
 
-    /// The name under which the directory lists the entry that a lookup of `name` returned.
+    /// Returns the name under which the directory lists the entry that a lookup of `name` returned.
     pub(super) fn stored(&self, name: &Component, stat: &Stat) -> Result<Stored, Errno> {
         let mut other = None;
         for entry in Dir::read_from(&self.descriptor)? {
@@ -336,7 +336,7 @@ impl Folder {
         let _: Result<(), Errno> = futimens(&self.descriptor, &times);
     }
 
-    /// Whether the directory is empty.
+    /// Returns whether the directory is empty.
     pub(super) fn is_empty(&self) -> Result<bool, Errno> {
         for entry in Dir::read_from(&self.descriptor)? {
             if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {

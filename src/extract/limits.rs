@@ -180,13 +180,13 @@ impl Limits {
         !self.0.contains(&Limit::Permissions)
     }
 
-    /// Whether some names are rejected, so that unusual names are probed before their content is downloaded.
+    /// Returns whether some names are rejected, so that unusual names are probed before their content is downloaded.
     pub(super) fn rejects_names(&self) -> bool {
         self.0.iter().any(|limit| limit.is_about_names())
     }
 }
 
-/// An owner to try: that of the container's root, or one that is not this user.
+/// Returns an owner to try: that of the container's root, or one that is not this user.
 pub(super) fn another_owner(root: (u32, u32)) -> (u32, u32) {
     match root {
         (uid, gid) if uid != geteuid().as_raw() && uid != u32::MAX && gid != u32::MAX => (uid, gid),
@@ -198,7 +198,7 @@ fn is_filled(stat: &Stat) -> bool {
     u64::try_from(stat.st_blocks).is_ok_and(|blocks| blocks.saturating_mul(512) >= HOLE)
 }
 
-/// Some file systems store even seconds only.
+/// Returns whether the times agree to two seconds: some file systems store even seconds only.
 fn is_close(stat: &Stat) -> bool {
     (TIME.tv_sec - 2..=TIME.tv_sec + 2).contains(&stat.st_mtime)
 }
@@ -214,7 +214,7 @@ fn is_free(folder: &Folder, name: &[u8]) -> bool {
     name.is_some_and(|name| folder.stat_of(&name).is_ok_and(|found| found.is_none()))
 }
 
-/// Whether a name with this ending is accepted and stored unchanged.
+/// Returns whether a name with this ending is accepted and stored unchanged.
 fn accepts(folder: &Arc<Folder>, names: &Arc<Temporaries>, end: &[u8]) -> bool {
     let made = names.create_ending(folder, end, |name| folder.create_file(name));
     let Ok((file, open)) = made else {
@@ -236,7 +236,7 @@ fn distinguishes_forms(folder: &Arc<Folder>, names: &Arc<Temporaries>) -> bool {
     is_free(folder, other.as_bytes())
 }
 
-/// Whether entries that are created at `destination` inherit an ACL: a default ACL of it, or of the folder in
+/// Returns whether entries that are created at `destination` inherit an ACL: a default ACL of it, or of the folder in
 /// which it will be created. chmod(2) then sets the ACL's mask: the modes look like those of the container, and
 /// users and groups that the ACL names have access.
 pub fn inherits_acl(destination: &Path) -> bool {

@@ -76,7 +76,7 @@ impl Links {
         })
     }
 
-    /// The first path of a file.
+    /// Returns the first path of a file.
     pub(super) fn first_path(&self, handle: Filehandle) -> Result<Option<FirstPath>, ExtractError> {
         self.with(|connection| {
             let mut statement = connection

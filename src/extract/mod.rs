@@ -55,10 +55,10 @@ mod attributes;
 mod content;
 mod entry;
 mod folder;
-mod inode_cache;
 mod limits;
 mod links;
 mod problem;
+mod record;
 mod run;
 mod temporary;
 mod tree;
@@ -76,12 +76,12 @@ use crate::read::{Entity, Pattern, Reader, TreePath};
 use crate::stop::StopFlag;
 
 pub use attributes::Owners;
-pub use inode_cache::RecordError;
 pub use limits::{Limit, inherits_acl};
 pub use problem::{Action, ExtractError, LocalError, Problem, Reason};
+pub use record::RecordError;
 
-use inode_cache::InodeCache;
 use links::Links;
+use record::ExtractionRecord;
 use run::Run;
 use tree::{Tree, WritePolicy};
 use walk::Walker;
@@ -140,18 +140,18 @@ impl ExtractOptions {
 
 /// Receives events. Calls come from several threads.
 pub trait Observer: Send + Sync {
-    /// An entry was skipped, or lacks an attribute.
+    /// Reports that an entry was skipped, or lacks an attribute.
     fn problem(&self, problem: &Problem);
 
-    /// The machine was restarted after a run that had not flushed everything to the disk: the content of
+    /// Reports that the machine was restarted after a run that had not flushed everything to the disk: the content of
     /// existing files is compared.
     fn content_in_doubt(&self) {}
 
-    /// The destination cannot store everything.
+    /// Reports that the destination cannot store everything.
     fn limited(&self, _limits: &[Limit]) {}
 
-    /// More file systems are mounted below the destination than are flushed: on some of them, files may not
-    /// be on the disk yet.
+    /// Reports that more file systems are mounted below the destination than are flushed: on some of them, files
+    /// may not be on the disk yet.
     fn not_synced(&self) {}
 }
 
@@ -171,7 +171,7 @@ macro_rules! counters {
         }
 
         impl Counters {
-            /// The current figures.
+            /// Returns the current figures.
             pub fn summary(&self) -> Summary {
                 Summary { $($name: self.$name.load(Relaxed),)* }
             }
@@ -299,8 +299,8 @@ impl Prepared {
         let temporary = options.temporary.clone();
         let temporary = temporary.unwrap_or_else(std::env::temp_dir);
         let record = match &options.record {
-            Some(path) => InodeCache::open(path, &options.container)?,
-            None => InodeCache::temporary(&temporary, &options.container)?,
+            Some(path) => ExtractionRecord::open(path, &options.container)?,
+            None => ExtractionRecord::temporary(&temporary, &options.container)?,
         };
         let real_path = real_path(&options.destination);
         let real_path = real_path.as_os_str().as_encoded_bytes().escape_ascii();
@@ -385,14 +385,13 @@ fn finish(run: &Run, saw_everything: bool, may_clear: bool) -> Result<(), Extrac
     }
 }
 
-/// The id of this boot of the machine (proc(5)); a constant where the system has none.
+/// Returns the id of this boot of the machine (proc(5)); a constant where the system has none.
 fn boot_id() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
     id.map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
-/// The path without symlinks, also of a folder that is missing: which destination it is, whatever path leads
-/// to it.
+/// Returns the canonical path of a folder that may be missing; it identifies the destination.
 pub(crate) fn real_path(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());

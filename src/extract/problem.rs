@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clfs_format::{FileType, ObjectName};
 use rustix::io::Errno;
 
-use super::inode_cache::RecordError;
+use super::record::RecordError;
 use crate::problem::is_exhaustion;
 use crate::read::{BadEntry, ReadError, TreePath};
 use crate::text::Escaped;
@@ -78,7 +78,7 @@ pub struct LocalError {
 }
 
 impl LocalError {
-    /// Whether every other entry would fail with the same error.
+    /// Returns whether every other entry would fail with the same error.
     fn ends_the_run(&self) -> bool {
         matches!(self.errno, Errno::NOSPC | Errno::DQUOT | Errno::ROFS) || is_exhaustion(self.errno)
     }
@@ -116,7 +116,7 @@ pub enum Reason {
         errno: Errno,
         /// Bytes of the name.
         bytes: usize,
-        /// The max length of a name in bytes, by what the file system says.
+        /// The maximum length of a name in bytes, as the file system reports it.
         max: u64,
     },
     /// The destination's file system would store another name.
@@ -212,7 +212,7 @@ impl fmt::Display for Reason {
                 }
             }
             Self::TypeMismatch => {
-                f.write_str("its directory and its inode disagree about its type")
+                f.write_str("the types in its directory entry and its inode differ")
             }
             Self::Target => f.write_str("its content cannot be the target of a symlink"),
             Self::Device => f.write_str("only the superuser can create devices"),
@@ -248,7 +248,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// Whether the entry was extracted nevertheless.
+    /// Returns whether the entry was extracted nevertheless.
     pub fn was_extracted(&self) -> bool {
         matches!(
             self.reason,
@@ -334,7 +334,7 @@ pub enum ExtractError {
     /// A thread of this program panicked.
     #[error("a thread of this program ended unexpectedly: run the same command again")]
     Thread,
-    /// The run was asked to stop.
+    /// A stop was requested.
     #[error("stopped: run the same command again to resume")]
     Stopped,
 }

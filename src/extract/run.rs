@@ -12,9 +12,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, Semaphore, SemaphorePermit};
 
 use super::attributes::Missing;
-use super::inode_cache::InodeCache;
 use super::links::Links;
 use super::problem::{ExtractError, Failure, Problem, Reason};
+use super::record::ExtractionRecord;
 use super::tree::{Node, Tree};
 use super::{Counters, Observer, add};
 use crate::read::index::Listed;
@@ -24,7 +24,7 @@ use crate::stop::StopFlag;
 pub(super) struct Run {
     pub(super) reader: Arc<Reader>,
     pub(super) tree: Tree,
-    pub(super) record: InodeCache,
+    pub(super) record: ExtractionRecord,
     pub(super) links: Links,
     pub(super) checksum: bool,
     pub(super) keep_damaged: bool,
@@ -45,7 +45,7 @@ impl Run {
         self.tree.policy().dry_run
     }
 
-    /// Waits for a read from the container, unless the run is asked to stop first.
+    /// Waits for a read from the container, unless a stop is requested first.
     pub(super) fn read<T>(
         &self,
         read: impl Future<Output = Result<T, ReadError>>,
@@ -156,12 +156,12 @@ impl Run {
         self.first_error().get_or_insert(error);
     }
 
-    /// Whether the run is ending early.
+    /// Returns whether the run is ending early.
     pub(super) fn halted(&self) -> bool {
         self.first_error().is_some() || self.stop.is_requested()
     }
 
-    /// How the run ended.
+    /// Returns how the run ended.
     pub(super) fn end(&self, walked: Result<(), ExtractError>) -> Result<(), ExtractError> {
         if let Err(error) = walked {
             self.halt(error);
@@ -207,7 +207,7 @@ impl Run {
 const UNIT: u64 = 64 << 10;
 /// Bytes of segments that are downloaded, waiting or being written: room for 20 segments.
 const BYTES: u64 = 160 << 20;
-/// The max share of one file: four segments of 8 MiB read ahead, and one being written.
+/// The maximum share of one file: four segments of 8 MiB read ahead, and one being written.
 const BYTES_OF_A_FILE: u64 = 40 << 20;
 
 /// Limits the bytes of files in flight from the container to the disk. Files wait in turn.

@@ -70,7 +70,7 @@ impl Temporaries {
         self.token
     }
 
-    /// Whether a temporary file could not be removed.
+    /// Returns whether a temporary file could not be removed.
     pub(super) fn has_leftovers(&self) -> bool {
         self.leftovers.load(Relaxed)
     }
@@ -102,7 +102,7 @@ impl Temporaries {
         self.create_ending(folder, end, |name| folder.create_file(name))
     }
 
-    /// The same as [`Temporaries::create`], with this ending.
+    /// Does the same as [`Temporaries::create`], with this ending.
     pub(super) fn create_ending<T>(
         self: &Arc<Self>,
         folder: &Arc<Folder>,

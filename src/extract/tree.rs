@@ -68,12 +68,12 @@ impl Node {
         &self.path
     }
 
-    /// Whether the directory exists; it always does except in a dry run.
+    /// Returns whether the directory exists; it always does except in a dry run.
     pub(super) fn exists(&self) -> bool {
         self.id.is_some()
     }
 
-    /// Whether this run created it, so that it holds only entries of this run.
+    /// Returns whether this run created it, so that it holds only entries of this run.
     pub(super) fn is_new(&self) -> bool {
         self.is_new
     }
@@ -129,7 +129,7 @@ pub(super) struct WritePolicy {
 /// The permissions that an owner needs to fill a directory.
 const OWNER_ALL: Mode = Mode::RWXU;
 
-/// Whether a directory of this user denies the user access.
+/// Returns whether a directory of this user denies the user access.
 fn locks_owner_out(stat: &Stat) -> bool {
     let user = geteuid();
     let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
@@ -261,7 +261,7 @@ impl Tree {
         Ok((tree, fresh))
     }
 
-    /// The identity of the destination; none in a dry run if it does not exist.
+    /// Returns the identity of the destination; none in a dry run if it does not exist.
     pub(super) fn id(&self) -> Result<Option<FileId>, ExtractError> {
         let stat = self.root.as_ref().map(|root| root.stat()).transpose();
         let stat = stat.map_err(|errno| ExtractError::Destination {
@@ -288,7 +288,7 @@ impl Tree {
         &self.limits
     }
 
-    /// Whether an entry exists under exactly this name. Fails if another entry has the name in this file
+    /// Returns whether an entry exists under exactly this name. Fails if another entry has the name in this file
     /// system, or if the file system rejects the name.
     pub(super) fn entry_exists(
         &self,
@@ -365,7 +365,7 @@ impl Tree {
         &self.temporaries
     }
 
-    /// The tokens of which no temporary file is left, when no work is in progress any more. `saw_everything`:
+    /// Returns the tokens of which no temporary file is left, when no work is in progress any more. `saw_everything`:
     /// every directory was entered.
     pub(super) fn tokens_without_leftovers(&self, saw_everything: bool) -> Vec<Token> {
         let mut tokens = match saw_everything {
@@ -382,8 +382,8 @@ impl Tree {
         self.policy
     }
 
-    /// The node of the destination, and the number of leftovers that were removed from it. It gets `attributes`
-    /// at the end, if there are any.
+    /// Returns the node of the destination, and the number of leftovers that were removed from it. It gets
+    /// `attributes` at the end, if there are any.
     pub(super) fn root_node(
         &self,
         attributes: Option<FinalAttributes>,
@@ -617,18 +617,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Why an entry of another type exists under a name.
+/// Returns why an entry of another type exists under a name.
 pub(super) fn in_the_way(folder: &Folder, name: &Component) -> Failure {
     same_name(folder, name).unwrap_or(Reason::InTheWay.into())
 }
 
-/// Why a name is in use although its directory did not have it.
+/// Returns why a name is in use although its directory did not have it.
 pub(super) fn name_in_use(folder: &Folder, name: &Component) -> Failure {
     // Otherwise another program created it meanwhile.
     same_name(folder, name).unwrap_or(Action::Rename.failed(Errno::EXIST).into())
 }
 
-/// The failure if the existing entry has another name, which is the same in this file system. It may have
+/// Returns the failure if the existing entry has another name, which is the same in this file system. It may have
 /// been created since the name was checked.
 fn same_name(folder: &Folder, name: &Component) -> Option<Failure> {
     let stat = folder.stat_of(name).ok()??;
@@ -638,7 +638,7 @@ fn same_name(folder: &Folder, name: &Component) -> Option<Failure> {
     }
 }
 
-/// Why an entry did not get its name.
+/// Returns why an entry did not get its name.
 pub(super) fn name_error(
     errno: Errno,
     name: &Component,
@@ -654,7 +654,7 @@ pub(super) fn name_error(
     }
 }
 
-/// The max length of a name, by what the file system says.
+/// Returns the maximum length of a name, as the file system reports it.
 fn max_name_bytes(folder: &Folder) -> u64 {
     let answer = rustix::fs::fstatvfs(folder.descriptor());
     answer.map_or(255, |answer| answer.f_namemax)

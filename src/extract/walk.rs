@@ -313,7 +313,7 @@ impl Walker {
     }
 }
 
-/// `exists`: whether the destination's directory had the entry's name when it was entered.
+/// Returns the presence of an entry. `exists`: the destination had its name when its directory was entered.
 fn presence(parent: &Node, exists: bool) -> Presence {
     match exists && !parent.is_new() {
         true => Presence::Exists,
@@ -321,7 +321,7 @@ fn presence(parent: &Node, exists: bool) -> Presence {
     }
 }
 
-/// The paths without duplicates and without those that lie below another.
+/// Returns the paths without duplicates and without those that lie below another.
 fn disjoint(paths: &[TreePath]) -> Vec<&TreePath> {
     let mut sorted: Vec<(Vec<&[u8]>, &TreePath)> =
         paths.iter().map(|path| (path.components(), path)).collect();

@@ -20,7 +20,7 @@ const SLOW: Duration = Duration::from_micros(50);
 /// A call that takes longer is treated as stalled: its thread may never return.
 pub const STALL_THRESHOLD: Duration = Duration::from_millis(100);
 
-/// Calls between two advices. At 1 ms each, a pool doubles in 32 ms.
+/// Calls between two evaluations. At 1 ms each, a pool doubles in 32 ms.
 const CALLS: u32 = 32;
 
 /// Slow calls of [`CALLS`] from which on the pool grows.
@@ -39,7 +39,7 @@ pub struct AdaptivePool {
     max: AtomicUsize,
 }
 
-/// Threads that the pool gives up for requests if the system has no more.
+/// Threads that the pool releases for requests if the system has no more.
 const THREADS_FOR_REQUESTS: usize = 8;
 
 /// A worker of a pool. It leaves the pool when it is dropped.
@@ -50,9 +50,9 @@ pub struct Worker<'a> {
     calls: u32,
 }
 
-/// How the pool should change, by the latency of a worker's calls.
+/// The change of the pool's size that results from the latency of a worker's calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Advice {
+pub enum Resize {
     /// It keeps its size.
     Stay,
     /// Another worker should start, if work is queued and no worker is idle.
@@ -62,7 +62,7 @@ pub enum Advice {
 }
 
 impl AdaptivePool {
-    /// An empty pool for at most `max` workers. At least one is allowed.
+    /// Creates an empty pool for at most `max` workers. At least one is allowed.
     pub fn new(max: usize) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         AdaptivePool::between(cores.clamp(2, 8), max)
@@ -86,17 +86,17 @@ impl AdaptivePool {
         self.max.fetch_min(max, Ordering::Relaxed);
     }
 
-    /// The number of workers to start with, which is also the minimum: one for each core, from two to eight.
+    /// Returns the number of workers to start with, which is also the minimum: one for each core, from two to eight.
     pub fn min(&self) -> usize {
         self.min
     }
 
-    /// The maximum number of workers.
+    /// Returns the maximum number of workers.
     pub fn max(&self) -> usize {
         self.max.load(Ordering::Relaxed)
     }
 
-    /// The current number of workers.
+    /// Returns the current number of workers.
     pub fn workers(&self) -> usize {
         self.workers.load(Ordering::Relaxed)
     }
@@ -124,20 +124,20 @@ impl Worker<'_> {
     }
 
     /// Evaluates the recorded calls once there are [`CALLS`] of them, and starts over.
-    pub fn advice(&mut self) -> Advice {
+    pub fn resize(&mut self) -> Resize {
         if self.calls < CALLS {
-            return Advice::Stay;
+            return Resize::Stay;
         }
-        // Scaled, because there may be more than CALLS calls between two advices.
+        // Scaled, because there may be more than CALLS calls between two evaluations.
         let of_calls = u64::from(CALLS) * u64::from(self.slow) / u64::from(self.calls);
         (self.calls, self.slow) = (0, 0);
         match of_calls {
-            _ if self.pool.workers() > self.pool.max() => Advice::Leave,
-            slow if slow >= u64::from(GROW_AT) => Advice::Grow,
+            _ if self.pool.workers() > self.pool.max() => Resize::Leave,
+            slow if slow >= u64::from(GROW_AT) => Resize::Grow,
             slow if slow < u64::from(SHRINK_BELOW) && self.pool.workers() > self.pool.min => {
-                Advice::Leave
+                Resize::Leave
             }
-            _ => Advice::Stay,
+            _ => Resize::Stay,
         }
     }
 
@@ -174,11 +174,11 @@ mod tests {
     const FAST_CALL: Duration = Duration::from_micros(3);
     const SLOW_CALL: Duration = Duration::from_millis(1);
 
-    fn advice(worker: &mut Worker<'_>, calls: &[(u32, Duration)]) -> Advice {
+    fn resize(worker: &mut Worker<'_>, calls: &[(u32, Duration)]) -> Resize {
         for (count, took) in calls {
             (0..*count).for_each(|_| worker.count(*took));
         }
-        worker.advice()
+        worker.resize()
     }
 
     #[test]
@@ -188,8 +188,8 @@ mod tests {
             .map(|_| pool.add_worker().unwrap())
             .collect();
         for _ in 0..3 {
-            let grow = advice(workers.last_mut().unwrap(), &[(CALLS, SLOW_CALL)]);
-            assert_eq!(grow, Advice::Grow);
+            let grow = resize(workers.last_mut().unwrap(), &[(CALLS, SLOW_CALL)]);
+            assert_eq!(grow, Resize::Grow);
             workers.push(pool.add_worker().unwrap());
         }
         assert_eq!(pool.workers(), 5);
@@ -204,7 +204,7 @@ mod tests {
         let mut worker = pool.add_worker().unwrap();
         // Preempted for 60 ms of 63.
         let calls = [(999, FAST_CALL), (1, Duration::from_millis(60))];
-        assert_eq!(advice(&mut worker, &calls), Advice::Stay);
+        assert_eq!(resize(&mut worker, &calls), Resize::Stay);
     }
 
     #[test]
@@ -213,10 +213,10 @@ mod tests {
         let mut workers: Vec<_> = (0..4).map(|_| pool.add_worker().unwrap()).collect();
         let mut stayed = Vec::new();
         while let Some(mut worker) = workers.pop() {
-            match advice(&mut worker, &[(CALLS, FAST_CALL)]) {
-                Advice::Leave => assert!(worker.leave(0).is_ok()),
+            match resize(&mut worker, &[(CALLS, FAST_CALL)]) {
+                Resize::Leave => assert!(worker.leave(0).is_ok()),
                 other => {
-                    assert_eq!(other, Advice::Stay);
+                    assert_eq!(other, Resize::Stay);
                     stayed.push(worker);
                 }
             }
@@ -241,8 +241,8 @@ mod tests {
         pool.set_exhausted();
         assert_eq!((pool.max(), pool.add_worker().is_none()), (12, true));
         assert_eq!(
-            advice(&mut workers[0], &[(CALLS, SLOW_CALL)]),
-            Advice::Leave
+            resize(&mut workers[0], &[(CALLS, SLOW_CALL)]),
+            Resize::Leave
         );
     }
 
@@ -250,11 +250,11 @@ mod tests {
     fn too_few_calls_give_no_advice() {
         let pool = AdaptivePool::between(1, 64);
         let mut worker = pool.add_worker().unwrap();
-        assert_eq!(advice(&mut worker, &[(CALLS - 1, SLOW_CALL)]), Advice::Stay);
-        assert_eq!(advice(&mut worker, &[(1, SLOW_CALL)]), Advice::Grow);
+        assert_eq!(resize(&mut worker, &[(CALLS - 1, SLOW_CALL)]), Resize::Stay);
+        assert_eq!(resize(&mut worker, &[(1, SLOW_CALL)]), Resize::Grow);
         // A third is between the thresholds.
         let calls = [(CALLS / 3, SLOW_CALL), (CALLS - CALLS / 3, FAST_CALL)];
-        assert_eq!(advice(&mut worker, &calls), Advice::Stay);
+        assert_eq!(resize(&mut worker, &calls), Resize::Stay);
     }
 
     #[test]

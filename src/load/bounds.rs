@@ -55,7 +55,7 @@ pub(super) struct Holders {
 }
 
 impl Holders {
-    /// The numbers that the options request.
+    /// Creates the numbers that the options request.
     fn requested(options: &LoadOptions) -> Self {
         Holders {
             scan_threads: options.scan_threads.max(1),
@@ -64,7 +64,7 @@ impl Holders {
         }
     }
 
-    /// The files that they may have open: 640 by default.
+    /// Returns the files that they may have open: 640 by default.
     fn files(&self) -> u64 {
         // Each scan thread lists one directory, and as many wait. Each encoder has one file.
         let listings = self.scan_threads + self.scan_threads.min(OPEN_AHEAD);
@@ -73,7 +73,7 @@ impl Holders {
         directories + listings as u64 + (FILES_OF_A_READER + 1) * encoders
     }
 
-    /// All files that a load may have open besides its connections: 688 by default.
+    /// Returns all files that a load may have open besides its connections: 688 by default.
     fn all_files(&self) -> u64 {
         self.files() + OPEN_FILES as u64 + FURTHER_FILES
     }
@@ -142,7 +142,7 @@ impl Bounds {
     }
 }
 
-/// The requests that may be in flight while `others` files are open.
+/// Returns the requests that may be in flight while `others` files are open.
 fn concurrency(
     options: &LoadOptions,
     open_files: u64,

@@ -98,17 +98,17 @@ pub enum Refusal {
     SourceRenumbered(PathBuf),
     /// A source that cannot be identified.
     #[error(
-        "another folder or file system is at {}, or the recorded one was changed since: its mode, owner and times \
-         do not show that it is the same, and none of the recorded entries that were compared does. Mount the right one. If you \
-         are sure that it is mounted, add --source-identity accept. Nothing was written",
+        "cannot identify the source {}: its mode, owner and times differ from the recorded ones, and no recorded \
+         entry that was compared matches. Mount the recorded source. If it is mounted, add \
+         --source-identity accept. Nothing was written",
         .0.display()
     )]
     SourceUnproven(PathBuf),
     /// A source of which nothing was recorded that identifies it.
     #[error(
-        "another folder or file system is at {}, or the recorded one was changed since: its mode, owner and times \
-         do not show that it is the same, and no entry in it was recorded yet. Mount the right one. If it is mounted, start again with \
-         --new, a new state folder and an empty container. Nothing was written",
+        "cannot identify the source {}: its mode, owner and times differ from the recorded ones, and no entry in it \
+         was recorded yet. Mount the recorded source. If it is mounted, start again with --new, a new state folder \
+         and an empty container. Nothing was written",
         .0.display()
     )]
     SourceUnrecorded(PathBuf),
@@ -120,9 +120,10 @@ pub enum Refusal {
         .0.display()
     )]
     SourceEmptied(PathBuf),
-    /// The source contains the other folder, or the other folder contains the source.
+    /// The source and the other folder overlap.
     #[error(
-        "{what} {} and the source {} are one inside the other: the transfer would load its own files. Choose another folder",
+        "{what} {} and the source {} overlap: one contains the other, and the transfer would load its own files. \
+         Choose another folder",
         .folder.display(), .tree.display()
     )]
     Overlap {
@@ -133,9 +134,10 @@ pub enum Refusal {
         /// The source.
         tree: PathBuf,
     },
-    /// The container's folder contains the state folder, or the state folder contains it.
+    /// The container's folder and the state folder overlap.
     #[error(
-        "the state folder {} and the container's folder {} are one inside the other: a container holds only blobs. Choose another folder",
+        "the state folder {} and the container's folder {} overlap: one contains the other, and a container holds \
+         only blobs. Choose another folder",
         .state.display(), .blobs.display()
     )]
     StateInContainer {
@@ -224,7 +226,7 @@ pub enum Refusal {
 }
 
 impl LoadError {
-    /// Whether the command itself is wrong: nothing was started, and the same command fails again.
+    /// Returns whether the command itself is wrong: nothing was started, and the same command fails again.
     pub fn is_usage(&self) -> bool {
         match self {
             // Other errors may be transient: a server that does not respond, an expired ticket.

@@ -161,7 +161,7 @@ impl Load {
     }
 }
 
-/// `bucketUUID` of a bucket object.
+/// Returns `bucketUUID` of a bucket object.
 fn bucket_uuid(blob: &[u8]) -> Option<String> {
     let payload = clfs_format::unwrap(blob, PAYLOAD_BYTES).ok()?;
     match clfs_format::Object::decode(&clfs_format::ObjectName::bucket(), &payload).ok()? {

@@ -54,7 +54,7 @@ use crate::load::pipeline::WhenChanged;
 use crate::load::upload::{UploadLimits, Uploader};
 use crate::problem::ProblemLimit;
 use crate::progress::{Progress, ProgressSampler};
-use crate::source::{Doubt, SourceIdentity};
+use crate::source::{MissingMountSign, SourceIdentity};
 use crate::state::{Settings, State};
 use crate::stop::StopFlag;
 
@@ -154,7 +154,7 @@ pub struct Load {
     holders: Holders,
     state: State,
     settings: Settings,
-    doubts: Vec<Doubt>,
+    missing_mount_signs: Vec<MissingMountSign>,
     /// The mounts below the source were recorded by this run, not by the one that started the transfer.
     has_inherited_mounts: bool,
     container: Arc<dyn Container>,
@@ -164,12 +164,12 @@ pub struct Load {
 }
 
 impl Load {
-    /// The state of the transfer.
+    /// Returns the state of the transfer.
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// The figures of the run, for a display.
+    /// Returns the figures of the run, for a display.
     pub fn progress(&self) -> &Arc<Progress> {
         &self.progress
     }
@@ -179,12 +179,12 @@ impl Load {
         self.runtime.shutdown_background();
     }
 
-    /// The runtime of the requests.
+    /// Returns the runtime of the requests.
     pub fn runtime(&self) -> &tokio::runtime::Runtime {
         &self.runtime
     }
 
-    /// The event of the start.
+    /// Returns the event of the start.
     pub fn started_event(&self, mode: Mode) -> Event<'_> {
         Event::Started {
             source: &self.settings.source,
@@ -194,20 +194,20 @@ impl Load {
     }
 
     /// Warnings that the source, or a file system below it, may not be mounted.
-    pub fn doubts(&self) -> impl Iterator<Item = Event<'_>> {
+    pub fn missing_mount_signs(&self) -> impl Iterator<Item = Event<'_>> {
         let inherited = self
             .has_inherited_mounts
             .then_some(Event::MountsNotRecorded {
                 mounts: &self.settings.mounts,
             });
-        let doubts = self.doubts.iter().map(|doubt| match doubt {
-            Doubt::Empty(path) => Event::SourceEmpty { path },
-            Doubt::NotMounted(path) => Event::SourceNotMounted { path },
+        let missing_mount_signs = self.missing_mount_signs.iter().map(|sign| match sign {
+            MissingMountSign::Empty(path) => Event::SourceEmpty { path },
+            MissingMountSign::NotMounted(path) => Event::SourceNotMounted { path },
         });
-        inherited.into_iter().chain(doubts)
+        inherited.into_iter().chain(missing_mount_signs)
     }
 
-    /// The flag that stops the run, for a signal handler's thread.
+    /// Returns the flag that stops the run, for a signal handler's thread.
     pub fn stop(&self) -> &Arc<StopFlag> {
         &self.options.stop
     }

@@ -17,7 +17,7 @@ use crate::entry::NewEntry;
 use crate::identity::{Identity, Seed};
 use crate::load::encode::{EncodeContext, bucket_name};
 use crate::progress::Progress;
-use crate::source::{doubts, mounts_below, see_root};
+use crate::source::{examine_root, missing_mount_signs, mounts_below};
 use crate::state::{Settings, State, StateError, compression_name};
 
 /// Whether a transfer starts or resumes.
@@ -65,8 +65,8 @@ pub fn prepare(
     })
 }
 
-/// [`prepare`] with another container than that of `options.container`, which is recorded in the state all
-/// the same. For wrappers, and for containers that [`ContainerLocation`] does not know.
+/// Does the same as [`prepare`] with another container than that of `options.container`, which is recorded in
+/// the state all the same. For wrappers, and for containers that [`ContainerLocation`] does not know.
 ///
 /// The limits of requests and bandwidth wrap the container that `open` returns. If it retries calls itself, a
 /// call in backoff holds its slot; [`prepare`] applies them below its retries.
@@ -174,13 +174,13 @@ fn prepare_limited(
     };
     let settings = state.settings()?;
     progress.begin(&state.reader()?)?;
-    let doubts = match mode {
+    let missing_mount_signs = match mode {
         Mode::Resume if !inherited => Vec::new(),
-        Mode::New | Mode::Resume => doubts(&settings.source, &options.fstab),
+        Mode::New | Mode::Resume => missing_mount_signs(&settings.source, &options.fstab),
     };
     let load = Load {
         options,
-        doubts,
+        missing_mount_signs,
         has_inherited_mounts: inherited,
         holders: bounds.holders,
         state,
@@ -238,23 +238,23 @@ pub(crate) fn source_folder(path: &Path) -> Result<PathBuf, Refusal> {
     }
 }
 
-/// The real path of a folder that need not exist yet: that of its existing part, and the rest.
+/// Returns the real path of a folder that need not exist yet: that of its existing part, and the rest.
 fn real_path(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let mut missing = Vec::new();
     let mut there = absolute.as_path();
     loop {
         if let Ok(real) = there.canonicalize() {
-            let mut whole = real;
+            let mut path = real;
             for component in missing.iter().rev() {
                 match component {
                     Component::ParentDir => {
-                        whole.pop();
+                        path.pop();
                     }
-                    component => whole.push(component),
+                    component => path.push(component),
                 }
             }
-            return whole;
+            return path;
         }
         match (there.parent(), there.components().next_back()) {
             (Some(parent), Some(last)) => {
@@ -368,7 +368,7 @@ fn check_empty(
     }
 }
 
-/// The source's folder itself, as the first entry of a state.
+/// Returns the source's folder itself, as the first entry of a state.
 pub(crate) fn root_entry(source: &Path) -> Result<NewEntry, Refusal> {
     let failed = |error: rustix::io::Errno| source_error(source, error.into());
     let root = rustix::fs::open(
@@ -377,7 +377,7 @@ pub(crate) fn root_entry(source: &Path) -> Result<NewEntry, Refusal> {
         rustix::fs::Mode::empty(),
     )
     .map_err(failed)?;
-    let seen = see_root(&root).map_err(failed)?;
+    let seen = examine_root(&root).map_err(failed)?;
     if seen.attributes.file_type != FileType::Directory {
         return Err(Refusal::SourceNotDirectory(source.to_path_buf()));
     }

@@ -73,9 +73,9 @@ impl Running<'_> {
         if options.stop.is_requested() {
             return self.stopped().map(Some);
         }
-        let left_out = reader.problem_count()?;
+        let unloaded = reader.problem_count()?;
         // A tree without its root cannot be finished.
-        if left_out > 0 && !options.skip_failed || reader.has_problem(EntryId::ROOT)? {
+        if unloaded > 0 && !options.skip_failed || reader.has_problem(EntryId::ROOT)? {
             return Ok(Some(End::Problems));
         }
         self.enter(Phase::Directories);
@@ -86,7 +86,7 @@ impl Running<'_> {
             return self.stopped().map(Some);
         }
         // A directory that failed in this pass is missing in its parent, which may be in the container.
-        Ok((reader.problem_count()? != left_out).then_some(End::Problems))
+        Ok((reader.problem_count()? != unloaded).then_some(End::Problems))
     }
 
     /// Scans the source, and loads files while it is scanned.
@@ -177,15 +177,15 @@ impl Running<'_> {
         }
     }
 
-    /// Reports entries for which the source does not respond, until `over` is closed.
-    pub(super) fn watch_source(&self, over: &std::sync::mpsc::Receiver<()>) {
+    /// Reports entries for which the source does not respond, until `finished` is closed.
+    pub(super) fn watch_source(&self, finished: &std::sync::mpsc::Receiver<()>) {
         use std::sync::mpsc::RecvTimeoutError;
         let patience = self.load.options.source_patience;
         let Ok(reader) = self.load.state.reader() else {
             return;
         };
         let every = (patience / 4).max(Duration::from_millis(50));
-        while over.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+        while finished.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
             for stalled in self.context.source.stalled(patience) {
                 let path = reader.path(stalled.entry).unwrap_or_default();
                 self.monitor.event(&Event::SourceStalled {
@@ -227,7 +227,7 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Why the run stopped.
+    /// Returns why the run stopped.
     fn stopped(&self) -> Result<End, LoadError> {
         if let Some(error) = self.uploader.take_failure() {
             return Err(error.into());

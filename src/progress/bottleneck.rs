@@ -67,7 +67,7 @@ impl BottleneckDetector {
         self.samples.push_back(sample.bottleneck());
     }
 
-    /// The bottleneck of at least half of the samples.
+    /// Returns the bottleneck of at least half of the samples.
     pub(super) fn bottleneck(&self) -> Option<Bottleneck> {
         Bottleneck::ALL.into_iter().find(|bottleneck| {
             let samples = self.samples.iter();

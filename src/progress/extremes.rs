@@ -46,7 +46,7 @@ impl RankedFile {
         }
     }
 
-    /// The bytes of the path.
+    /// Returns the bytes of the path.
     pub fn path(&self) -> Vec<u8> {
         let digits: Vec<u8> = self.path_hex.bytes().collect();
         let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
@@ -110,7 +110,7 @@ impl Rankings {
         self.slowest.offer(extreme, |extreme| extreme.milliseconds);
     }
 
-    /// The rankings with paths, merged with those of earlier runs.
+    /// Returns the rankings with paths, merged with those of earlier runs.
     pub(super) fn ranked(
         &self,
         before: &Extremes,

@@ -114,7 +114,7 @@ impl History {
     }
 }
 
-/// Time between two stored snapshots: a second at first, a minute after about three hours. A day has 1,900
+/// Returns the time between two stored snapshots: a second at first, a minute after about three hours. A day has 1,900
 /// of them, which take 1 MiB.
 fn interval(elapsed: Duration) -> Duration {
     (elapsed / 200).clamp(Duration::from_secs(1), Duration::from_secs(60))
@@ -142,7 +142,7 @@ pub fn append(folder: &Path, record: &Record) -> io::Result<()> {
     file.write_all(&line)
 }
 
-/// Whether a crash cut off the last line. A line appended to it would be lost.
+/// Returns whether a crash cut off the last line. A line appended to it would be lost.
 fn is_cut_off(file: &mut File) -> io::Result<bool> {
     if file.seek(SeekFrom::End(0))? == 0 {
         return Ok(false);
@@ -187,7 +187,7 @@ fn visit_end(folder: &Path, at_most: u64, mut seen: impl FnMut(Record)) -> io::R
     Ok(())
 }
 
-/// How the last run ended, as text. None if it was killed.
+/// Returns how the last run ended, as text. None if it was killed.
 pub fn last_end(folder: &Path) -> Option<String> {
     let mut last = None;
     visit_end(folder, END_BYTES, |record| last = Some(record)).ok()?;
@@ -197,7 +197,7 @@ pub fn last_end(folder: &Path) -> Option<String> {
     }
 }
 
-/// The start of the last run in milliseconds since 1970. None if that was many lines ago.
+/// Returns the start of the last run in milliseconds since 1970. None if that was many lines ago.
 pub fn last_begin(folder: &Path) -> Option<u64> {
     let mut last = None;
     let see = |record| {
@@ -209,7 +209,7 @@ pub fn last_begin(folder: &Path) -> Option<u64> {
     last
 }
 
-/// The latest figures of a transfer, if they exist and can be read.
+/// Returns the latest figures of a transfer, if they exist and can be read.
 pub fn latest(folder: &Path) -> Option<Latest> {
     /// Enough for twenty paths of 4 KiB, each as text and in hexadecimal.
     const MAX_BYTES: u64 = 1 << 20;

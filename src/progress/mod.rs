@@ -144,7 +144,7 @@ impl Progress {
         self.before.get().copied().unwrap_or_default()
     }
 
-    /// The phase that the run is in.
+    /// Returns the phase that the run is in.
     pub fn phase(&self) -> Phase {
         Phase::ALL
             .into_iter()
@@ -169,12 +169,12 @@ impl Progress {
         self.finished.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the root is in the container, which is uploaded last.
+    /// Returns whether the root is in the container, which is uploaded last.
     pub fn is_finished(&self) -> bool {
         self.finished.load(Ordering::Relaxed)
     }
 
-    /// Whether all entries of the source are known.
+    /// Returns whether all entries of the source are known.
     pub fn is_scan_complete(&self) -> bool {
         self.scan_complete.load(Ordering::Relaxed)
     }

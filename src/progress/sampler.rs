@@ -222,7 +222,7 @@ impl SampleSeries {
     }
 }
 
-/// The processor time of this process (clock_gettime(2), `CLOCK_PROCESS_CPUTIME_ID`).
+/// Returns the processor time of this process (clock_gettime(2), `CLOCK_PROCESS_CPUTIME_ID`).
 fn processor_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }

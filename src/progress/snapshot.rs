@@ -105,7 +105,7 @@ pub enum Bottleneck {
 }
 
 impl Bottleneck {
-    /// The name in JSON.
+    /// Returns the name in JSON.
     pub fn code(self) -> &'static str {
         match self {
             Bottleneck::Container => "container",
@@ -165,7 +165,7 @@ impl Snapshot {
     }
 }
 
-/// The figures of a run that has not started.
+/// Returns the figures of a run that has not started.
 #[cfg(test)]
 pub(crate) fn blank() -> Snapshot {
     Snapshot {

@@ -18,7 +18,7 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// The rates since an earlier mark.
+    /// Returns the rates since an earlier mark.
     pub(super) fn rates_since(&self, before: &Mark) -> Rates {
         let seconds = self.elapsed.saturating_sub(before.elapsed).as_secs_f64();
         let rate = |now: u64, before: u64| match seconds > 0.0 {
@@ -32,7 +32,7 @@ impl Mark {
         }
     }
 
-    /// The processors used on average since an earlier mark.
+    /// Returns the processors used on average since an earlier mark.
     pub(super) fn processors_since(&self, before: &Mark) -> f64 {
         let seconds = self.elapsed.saturating_sub(before.elapsed).as_secs_f64();
         match seconds > 0.0 {

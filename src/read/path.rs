@@ -126,7 +126,7 @@ impl Reader {
         self.resolve_through(path, |_| ()).await
     }
 
-    /// As [`Reader::resolve`]; calls `passed` for each directory on the path, from the root on.
+    /// Does the same as [`Reader::resolve`]; calls `passed` for each directory on the path, from the root on.
     ///
     /// # Errors
     /// As [`Reader::resolve`].

@@ -37,7 +37,7 @@ impl Write for Escaping<'_, '_> {
     }
 }
 
-/// Whether a character changes the direction of writing (Unicode's annex 9, section 2): with it a name
+/// Returns whether a character changes the direction of writing (Unicode's annex 9, section 2): with it a name
 /// that ends in `gpj.exe` looks like one that ends in `exe.jpg`.
 fn changes_direction(character: char) -> bool {
     matches!(
@@ -48,9 +48,9 @@ fn changes_direction(character: char) -> bool {
 
 /// Untrusted text inside a line. Letters that are written from right to left do not affect the rest of
 /// the line.
-pub(super) struct Foreign<T>(pub(super) T);
+pub(super) struct IsolatedText<T>(pub(super) T);
 
-impl<T: Display> Display for Foreign<T> {
+impl<T: Display> Display for IsolatedText<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<bdi>{}</bdi>", Text(&self.0))
     }
@@ -59,7 +59,7 @@ impl<T: Display> Display for Foreign<T> {
 /// A path below the source. The middle of a very long path is omitted.
 pub(super) struct TreePath<'a>(pub(super) &'a [u8]);
 
-/// The max bytes of a path that is shown completely.
+/// The maximum bytes of a path that is shown completely.
 const LONGEST_PATH: usize = 1000;
 /// Bytes that are shown of the beginning of a long path, and of its end.
 const SHOWN_OF_PATH: usize = 400;
@@ -67,14 +67,14 @@ const SHOWN_OF_PATH: usize = 400;
 impl Display for TreePath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            b"" => Foreign(".").fmt(f),
-            path if path.len() <= LONGEST_PATH => Foreign(Escaped(path)).fmt(f),
+            b"" => IsolatedText(".").fmt(f),
+            path if path.len() <= LONGEST_PATH => IsolatedText(Escaped(path)).fmt(f),
             path => {
                 let (first, rest) = path.split_at(SHOWN_OF_PATH);
                 let (omitted, last) = rest.split_at(rest.len() - SHOWN_OF_PATH);
-                Foreign(Escaped(first)).fmt(f)?;
+                IsolatedText(Escaped(first)).fmt(f)?;
                 write!(f, " <em>… {} bytes …</em> ", omitted.len())?;
-                Foreign(Escaped(last)).fmt(f)
+                IsolatedText(Escaped(last)).fmt(f)
             }
         }
     }

@@ -113,7 +113,7 @@ pub fn write(folder: &Path, out: &mut dyn Write) -> Result<(), ReportError> {
     Ok(out.flush()?)
 }
 
-/// uPlot as an element of the page, marked as CDATA as [`SCRIPT`] is.
+/// Returns uPlot as an element of the page, marked as CDATA as [`SCRIPT`] is.
 fn uplot() -> String {
     format!("/*<![CDATA[*/\n{UPLOT}\n/*]]>*/")
 }

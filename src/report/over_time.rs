@@ -18,7 +18,7 @@ fn sum(timeline: &Timeline, figure: impl Fn(&Interval) -> u64) -> u64 {
     figures.fold(0, u64::saturating_add)
 }
 
-/// Each bottleneck with its time in milliseconds, the longest first.
+/// Returns each bottleneck with its time in milliseconds, the longest first.
 fn limit_shares(timeline: &Timeline) -> Vec<(Option<Bottleneck>, u64)> {
     let time = |limiting| sum(timeline, |interval| interval.limited_by(limiting));
     let all = Bottleneck::ALL.into_iter().map(Some).chain([None]);
@@ -28,7 +28,7 @@ fn limit_shares(timeline: &Timeline) -> Vec<(Option<Bottleneck>, u64)> {
     shares
 }
 
-/// The data of the charts, for an element `script`: a list for each figure, with a value for each
+/// Returns the data of the charts, for an element `script`: a list for each figure, with a value for each
 /// interval.
 pub(super) fn data(timeline: &Timeline) -> String {
     let column = |value: &dyn Fn(&Interval) -> Value| -> Vec<Value> {
@@ -58,7 +58,7 @@ pub(super) fn data(timeline: &Timeline) -> String {
     }))
 }
 
-/// JSON in which `<`, `>` and `&` are escaped, so that no text can end the element, whether the page is
+/// Returns JSON in which `<`, `>` and `&` are escaped, so that no text can end the element, whether the page is
 /// read as HTML or as XML.
 fn script_json(data: &Value) -> String {
     let mut escaped = String::new();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clfs_format::FileType;
 
-use super::escape::{Foreign, Moment, Text, TreePath};
+use super::escape::{IsolatedText, Moment, Text, TreePath};
 use super::table::Table;
 use super::timeline::{RUNS, Run, Timeline};
 use super::{ReportError, Subject};
@@ -19,12 +19,12 @@ use crate::survey::SizeHistogram;
 use crate::text::Escaped;
 use crate::text::human::{count, counted, rate, size, size_class, span, type_names};
 
-/// Max rows in the table of failed entries: a page with more is slow to open.
+/// Maximum rows in the table of failed entries: a page with more is slow to open.
 const ROWS: u64 = 10_000;
 /// Failed entries that are read at a time.
 const PAGE: u32 = 1024;
 
-/// What was transferred, from where to where, and how it stands; failures first.
+/// Writes the summary: status, failures, source, container and totals.
 pub(super) fn summary(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
     let settings = &subject.view.settings;
     let counts = &subject.counts;
@@ -68,8 +68,8 @@ pub(super) fn summary(subject: &Subject, out: &mut dyn Write) -> io::Result<()> 
         row("Not stored", lost.collect::<Vec<_>>().join("<br/>"))?;
     }
     let source = Escaped(settings.source.as_os_str().as_bytes());
-    row("Source", Foreign(source).to_string())?;
-    row("Container", Foreign(&settings.container).to_string())?;
+    row("Source", IsolatedText(source).to_string())?;
+    row("Container", IsolatedText(&settings.container).to_string())?;
     row("Entries", entries(subject))?;
     let total = |counter| counts.totals.get(counter);
     row(
@@ -97,7 +97,7 @@ pub(super) fn summary(subject: &Subject, out: &mut dyn Write) -> io::Result<()> 
     let compression = compression_name(settings.compression);
     row("Settings", format!("compression {compression}; {links}"))?;
     let folder = Escaped(subject.folder.as_os_str().as_bytes());
-    row("State folder", Foreign(folder).to_string())?;
+    row("State folder", IsolatedText(folder).to_string())?;
     let (at, version) = (Moment(subject.at), env!("CARGO_PKG_VERSION"));
     row(
         "This report",
@@ -105,7 +105,7 @@ pub(super) fn summary(subject: &Subject, out: &mut dyn Write) -> io::Result<()> 
     )
 }
 
-/// Whether the transfer runs, or how it ended.
+/// Returns whether the transfer runs, or how it ended.
 fn status(subject: &Subject) -> String {
     let view = &subject.view;
     if view.is_running {
@@ -217,12 +217,12 @@ fn requests(timeline: &Timeline) -> String {
     )
 }
 
-/// A share in percent.
+/// Returns a share in percent.
 fn percent(part: u64, of: u64) -> f64 {
     part as f64 * 100.0 / of.max(1) as f64
 }
 
-/// Files by size.
+/// Writes the number of files by size.
 pub(super) fn sizes(sizes: &SizeHistogram, out: &mut dyn Write) -> io::Result<()> {
     let all = sizes.classes().fold((0u64, 0u64), |(files, bytes), class| {
         (
@@ -271,7 +271,7 @@ pub(super) fn sizes(sizes: &SizeHistogram, out: &mut dyn Write) -> io::Result<()
     table.end()
 }
 
-/// Failed entries: by reason, and the first [`ROWS`].
+/// Writes the failed entries: by reason, and the first [`ROWS`].
 pub(super) fn failed(subject: &Subject, out: &mut dyn Write) -> Result<(), ReportError> {
     let failed = subject.counts.failed;
     if failed == 0 {
@@ -290,7 +290,7 @@ pub(super) fn failed(subject: &Subject, out: &mut dyn Write) -> Result<(), Repor
     }
     table.end()?;
     let all = subject.folder.join("problems.txt");
-    let all = Foreign(Escaped(all.as_os_str().as_bytes()));
+    let all = IsolatedText(Escaped(all.as_os_str().as_bytes()));
     let shown = match failed > ROWS {
         true => format!("The first {} of {}", count(ROWS), count(failed)),
         false => counted(failed, "failed entry", "failed entries"),
@@ -338,7 +338,7 @@ pub(super) fn failed(subject: &Subject, out: &mut dyn Write) -> Result<(), Repor
     Ok(table.end()?)
 }
 
-/// The largest and the slowest files.
+/// Writes the largest and the slowest files.
 pub(super) fn extremes(extremes: &Extremes, out: &mut dyn Write) -> io::Result<()> {
     if extremes.largest.is_empty() && extremes.slowest.is_empty() {
         return writeln!(out, "<p>No file is known.</p>");
@@ -369,7 +369,7 @@ fn files(id: &str, caption: &str, files: &[RankedFile], out: &mut dyn Write) -> 
     table.end()
 }
 
-/// The runs with their options.
+/// Writes the runs with their options.
 pub(super) fn runs(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
     let timeline = &subject.timeline;
     let Some(last) = timeline.runs.len().checked_sub(1) else {
@@ -420,10 +420,10 @@ pub(super) fn runs(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
     table.end()
 }
 
-/// How a run ended, as HTML.
+/// Returns how a run ended, as HTML.
 fn ended(run: &Run, is_running: bool) -> String {
     match &run.end {
-        Some(end) => format!("{} {}", Foreign(end), Moment(run.until)),
+        Some(end) => format!("{} {}", IsolatedText(end), Moment(run.until)),
         None if is_running => "running".to_owned(),
         None => format!(
             "without a record (killed, or the machine stopped), last seen {}",
@@ -432,7 +432,7 @@ fn ended(run: &Run, is_running: bool) -> String {
     }
 }
 
-/// The options of a run, as HTML.
+/// Returns the options of a run, as HTML.
 fn options_text(options: &[(String, String)]) -> String {
     /// No run of this program has more.
     const SHOWN: usize = 100;

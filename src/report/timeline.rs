@@ -10,11 +10,11 @@ use crate::events::Phase;
 use crate::progress::history::{self, Record};
 use crate::progress::{Bottleneck, Requests, Snapshot};
 
-/// The max number of intervals of all runs.
+/// The maximum number of intervals of all runs.
 pub(super) const INTERVALS: usize = 600;
-/// The max number of runs: the last ones.
+/// The maximum number of runs: the last ones.
 pub(super) const RUNS: usize = 100;
-/// The min length of an interval, in milliseconds.
+/// The minimum length of an interval, in milliseconds.
 const SHORTEST: u64 = 1000;
 
 /// The runs of a transfer.
@@ -50,7 +50,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// The duration in milliseconds.
+    /// Returns the duration in milliseconds.
     pub(super) fn length(&self) -> u64 {
         self.intervals.last().map_or(0, |interval| interval.to)
     }
@@ -69,7 +69,7 @@ pub(super) struct Interval {
     /// Requests that failed, including those that were throttled.
     pub(super) failed: u64,
     pub(super) throttled: u64,
-    /// The max number of calls in backoff.
+    /// The maximum number of calls in backoff.
     pub(super) retrying: u64,
     snapshots: u64,
     concurrency: u64,
@@ -85,7 +85,7 @@ impl Interval {
         self.to.saturating_sub(self.from)
     }
 
-    /// An amount of the interval per second.
+    /// Returns an amount of the interval per second.
     pub(super) fn rate(&self, amount: u64) -> f64 {
         match self.length() {
             0 => 0.0,
@@ -93,12 +93,12 @@ impl Interval {
         }
     }
 
-    /// The average limit on concurrent requests.
+    /// Returns the average limit on concurrent requests.
     pub(super) fn concurrency(&self) -> f64 {
         self.concurrency as f64 / self.snapshots.max(1) as f64
     }
 
-    /// The average number of requests in flight.
+    /// Returns the average number of requests in flight.
     pub(super) fn in_flight(&self) -> f64 {
         self.in_flight as f64 / self.snapshots.max(1) as f64
     }
@@ -108,7 +108,7 @@ impl Interval {
         self.limited.get(place(limiting)).copied().unwrap_or(0)
     }
 
-    /// The bottleneck for most of the interval.
+    /// Returns the bottleneck for most of the interval.
     pub(super) fn limiting(&self) -> Option<Bottleneck> {
         let all = Bottleneck::ALL.into_iter().map(Some).chain([None]);
         all.max_by_key(|limiting| self.limited_by(*limiting))
@@ -120,7 +120,7 @@ impl Interval {
         self.phases.get(phase as usize).copied().unwrap_or(0)
     }
 
-    /// The phase for most of the interval.
+    /// Returns the phase for most of the interval.
     pub(super) fn phase(&self) -> Phase {
         let longest = Phase::ALL
             .into_iter()
@@ -128,7 +128,7 @@ impl Interval {
         longest.unwrap_or(Phase::Scan)
     }
 
-    /// The interval from one snapshot of a run, or its start, to the next.
+    /// Returns the interval from one snapshot of a run, or its start, to the next.
     fn between(before: Option<&Snapshot>, now: &Snapshot) -> Interval {
         let since = |figure: &dyn Fn(&Snapshot) -> u64| {
             figure(now).saturating_sub(before.map_or(0, figure))
@@ -180,7 +180,7 @@ impl Interval {
     }
 }
 
-/// The index of a bottleneck in [`Interval::limited`].
+/// Returns the index of a bottleneck in [`Interval::limited`].
 fn place(limiting: Option<Bottleneck>) -> usize {
     let of = |limiting| Bottleneck::ALL.iter().position(|known| *known == limiting);
     limiting.and_then(of).unwrap_or(Bottleneck::ALL.len())
@@ -206,7 +206,7 @@ struct HistoryReader {
 }
 
 impl Timeline {
-    /// The history in a state folder.
+    /// Returns the history in a state folder.
     pub(super) fn read(folder: &Path) -> Timeline {
         let mut history_reader = HistoryReader::begin();
         let read = history::visit(folder, |record| history_reader.add(record));
@@ -220,7 +220,7 @@ impl Timeline {
         lengths.fold(0, u64::saturating_add)
     }
 
-    /// The runs, each with the duration of those before it in milliseconds.
+    /// Returns the runs, each with the duration of those before it in milliseconds.
     pub(super) fn placed(&self) -> impl Iterator<Item = (u64, &Run)> {
         self.runs.iter().scan(0_u64, |before, run| {
             let at = *before;
@@ -229,7 +229,7 @@ impl Timeline {
         })
     }
 
-    /// All intervals.
+    /// Returns all intervals.
     pub(super) fn intervals(&self) -> impl Iterator<Item = &Interval> {
         self.runs.iter().flat_map(|run| &run.intervals)
     }

@@ -36,7 +36,7 @@ impl Acl {
         losses: Losses::NONE,
     };
 
-    /// An ACL that cannot be read. The group bits of `st_mode` are its mask, so the permissions of the
+    /// Returns an ACL that cannot be read. The group bits of `st_mode` are its mask, so the permissions of the
     /// group are unknown, and it is given none.
     pub(super) fn unreadable() -> Acl {
         Acl {
@@ -54,7 +54,7 @@ impl Acl {
     }
 }
 
-/// The mode to store: the group gets its own permissions, limited to those in `st_mode`.
+/// Returns the mode to store: the group gets its own permissions, limited to those in `st_mode`.
 pub(super) fn limit_group(mode: u16, group: u8) -> u16 {
     mode & !GROUP_BITS | mode & GROUP_BITS & u16::from(group & ALL) << 3
 }
@@ -240,7 +240,7 @@ mod tests {
         ]);
         let acl = posix(&value, 0o102_750).unwrap();
         assert_eq!(limit_group(0o102_750, acl.group), 0o102_750);
-        // A mask without names: everybody's permissions are in the mode, and nothing is lost.
+        // A mask without named entries: the mode contains all permissions, and nothing is lost.
         let value = posix_value(&[
             (1, 7, NOBODY),
             (4, 5, NOBODY),
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_who_is_denied_is_noticed() {
+    fn acls_that_deny_access_are_counted() {
         let value = |tag, named, group, mask, other| {
             posix_value(&[
                 (1, 7, NOBODY),
@@ -278,11 +278,11 @@ mod tests {
             (USER, 0, 5, 7, 0, true),
             (USER, 5, 5, 7, 5, false),
             (USER, 7, 5, 7, 5, false),
-            // The mask takes from eve what others have.
+            // The mask denies eve a permission that others have.
             (USER, 7, 5, 4, 5, true),
             (USER, 0, 0, 7, 0, false),
             (USER, 0, 7, 0, 0, false),
-            // A group's members have what any of their groups has.
+            // A member has the permissions of any of its groups.
             (GROUP, 0, 5, 7, 0, false),
             (GROUP, 0, 5, 7, 5, true),
         ] {
@@ -371,7 +371,7 @@ mod tests {
         let acl = nfs4(&value, 0o100_660).unwrap();
         assert_eq!(limit_group(0o100_660, acl.group), 0o100_600);
         assert_eq!(acl.losses, Loss::Nfs4Acl.into());
-        // The group is one of everybody, unless it was denied before.
+        // EVERYONE@ includes the group unless an earlier entry denies it.
         let value = nfs4_value(&[
             (1, 0, READ | RUN, "eve@example.org"),
             (1, 0x40, RUN, "GROUP@"),
@@ -380,7 +380,7 @@ mod tests {
         let acl = nfs4(&value, 0o100_775).unwrap();
         assert_eq!(limit_group(0o100_775, acl.group), 0o100_745);
         assert!(acl.losses.has(Loss::DenyingAcl));
-        // Inheritance is more than a mode says; what is only inherited gives nothing here.
+        // A mode cannot express inheritance. Inherit-only entries grant nothing on the directory itself.
         let value = nfs4_value(&[(0, 0x3 | 0x8, READ, "GROUP@"), (0, 0, READ, "EVERYONE@")]);
         let acl = nfs4(&value, 0o040_775).unwrap();
         assert_eq!((acl.group, acl.losses), (4, Loss::Nfs4Acl.into()));

@@ -104,7 +104,7 @@ impl Slots {
     }
 }
 
-/// The slot that this thread tries first: usually another one than other threads.
+/// Returns the slot that this thread tries first: usually another one than other threads.
 fn first_slot() -> usize {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
@@ -123,7 +123,7 @@ impl Slot {
                 .is_ok()
     }
 
-    /// The entry and the duration of the call so far.
+    /// Returns the entry and the duration of the call so far.
     fn open(&self, now: u64) -> Option<(EntryId, Duration)> {
         // Acquire: `since` is that of this call, or of a later one, which has not stalled.
         let entry = self.entry.load(Ordering::Acquire);
@@ -135,7 +135,7 @@ impl Slot {
         Some((EntryId::new(entry), open))
     }
 
-    /// The call, if it takes longer than `patience` and was not reported yet.
+    /// Returns the call, if it takes longer than `patience` and was not reported yet.
     fn stalled(&self, now: u64, patience: Duration) -> Option<Stalled> {
         let (entry, open) = self.open(now)?;
         let since = self.since.load(Ordering::Relaxed);
@@ -162,7 +162,7 @@ impl Activity {
         }
     }
 
-    /// The number of calls that take longer than that.
+    /// Returns the number of calls that take longer than that.
     pub(super) fn slow_calls(&self, longer_than: Duration) -> usize {
         let now = nanoseconds(self.begin);
         self.slots()
@@ -170,7 +170,7 @@ impl Activity {
             .count()
     }
 
-    /// The calls that take longer than `patience` and were not reported yet.
+    /// Returns the calls that take longer than `patience` and were not reported yet.
     pub(super) fn stalled(&self, patience: Duration) -> Vec<Stalled> {
         let now = nanoseconds(self.begin);
         self.slots()

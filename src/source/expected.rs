@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clfs_format::FileType;
 
-use super::Seen;
+use super::EntryStat;
 use crate::entry::{MountBelow, MountComparison};
 use crate::problem::Reason;
 
@@ -18,7 +18,7 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// None without any.
+    /// Returns the tree of expected mounts. None without any.
     pub(super) fn of(mounts: &[MountBelow]) -> Option<Arc<Self>> {
         let mut root = Expected::default();
         for mount in mounts {
@@ -40,19 +40,19 @@ impl Expected {
         at.mount = Some(mount.clone());
     }
 
-    /// The mounts at and below a name in the directory.
+    /// Returns the mounts at and below a name in the directory.
     pub(super) fn at(&self, name: &[u8]) -> Option<&Arc<Expected>> {
         self.below.get(name)
     }
 
-    /// The names in the directory at or below which something is mounted, in no particular order.
+    /// Returns the names in the directory at or below which something is mounted, in no particular order.
     pub(super) fn names(&self) -> impl Iterator<Item = &[u8]> {
         self.below.keys().map(Vec::as_slice)
     }
 
     /// Compares the mounted object itself: [`Reason::NotMounted`] if nothing is mounted, or if a mount point
     /// below it cannot exist; [`Reason::Replaced`] if something else is mounted.
-    pub(super) fn check(&self, seen: &Seen, device_above: u64) -> Result<(), Reason> {
+    pub(super) fn check(&self, seen: &EntryStat, device_above: u64) -> Result<(), Reason> {
         if !self.below.is_empty() && seen.attributes.file_type != FileType::Directory {
             return Err(Reason::NotMounted);
         }

@@ -7,7 +7,7 @@ use crate::entry::{
 };
 use crate::problem::Reason;
 
-use super::Seen;
+use super::EntryStat;
 
 /// How the source and the file systems below it are identified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,8 +18,8 @@ pub enum SourceIdentity {
     Inodes,
     /// By mode, owner, `mtime` and `ctime`, for file systems with unstable inode numbers.
     Attributes,
-    /// The user vouches for a source that cannot be identified. One that is shown to be another file
-    /// system is still refused.
+    /// Accepts a source that cannot be identified. One that is shown to be another file system is still
+    /// refused.
     Accept,
 }
 
@@ -69,7 +69,7 @@ pub(super) enum Children {
     Gone,
 }
 
-/// Whether an entry in the root of a mount shows that the mount is the recorded one.
+/// Returns whether an entry in the root of a mount shows that the mount is the recorded one.
 ///
 /// Name and inode number alone do not, since FUSE may count from 1 at each mount, unless
 /// `is_supported`: the root itself is unchanged. Times that a file system does not record prove nothing.
@@ -91,7 +91,7 @@ pub(super) fn shows_mount(
 pub(super) fn check_mount(
     known: &SourceAttributes,
     recorded: Option<&Mount>,
-    seen: &Seen,
+    seen: &EntryStat,
     now: &Mount,
     by: SourceIdentity,
     children: impl FnOnce(bool) -> Children,
@@ -132,7 +132,7 @@ pub(super) fn check_mount(
 /// None where `check_mount` must decide.
 pub(super) fn check_directory(
     known: &KnownDirectory,
-    seen: &Seen,
+    seen: &EntryStat,
     device_above: u64,
     is_in_autofs: bool,
 ) -> Option<Result<(), Reason>> {
@@ -162,7 +162,7 @@ pub(super) fn check_directory(
     })
 }
 
-/// Whether a directory that failed may be recorded again with its present attributes. Its parent must have
+/// Returns whether a directory that failed may be recorded again with its present attributes. Its parent must have
 /// been compared.
 ///
 /// `is_unread`: no entry in it was recorded. A directory that was removed and created again, or on which a
@@ -170,7 +170,7 @@ pub(super) fn check_directory(
 /// which a file system is missing is not.
 pub fn may_be_recorded_anew(
     known: &KnownDirectory,
-    seen: &Seen,
+    seen: &EntryStat,
     device_above: u64,
     is_unread: bool,
 ) -> bool {
@@ -204,12 +204,12 @@ mod tests {
 
     const SECOND: i64 = 1_000_000_000;
 
-    fn seen(inode: u64, mtime: u32) -> Seen {
+    fn seen(inode: u64, mtime: u32) -> EntryStat {
         let time = |seconds| Timestamp {
             seconds,
             nanoseconds: 0,
         };
-        Seen {
+        EntryStat {
             attributes: SourceAttributes {
                 file_type: FileType::Directory,
                 mode: 0o40755,
@@ -249,7 +249,7 @@ mod tests {
         use SourceIdentity::{Accept, Attributes, Inodes};
         let other = |difference| Err(Mismatch::Other(Difference::Mount(difference)));
         let renumbered = Mismatch::Other(Difference::InodeNumber);
-        let check = |recorded: Option<Mount>, now: &Mount, seen: &Seen, by, children| {
+        let check = |recorded: Option<Mount>, now: &Mount, seen: &EntryStat, by, children| {
             let known = self::seen(2, 5).attributes;
             check_mount(&known, recorded.as_ref(), seen, now, by, |_| children)
         };

@@ -25,7 +25,7 @@ impl Lineage {
         })
     }
 
-    /// The directory `id` in this one. None if it is this one or one above it.
+    /// Returns the directory `id` in this one. None if it is this one or one above it.
     ///
     /// A device that also belongs to a directory above is the same file system, mounted again.
     pub(super) fn below(

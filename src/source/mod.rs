@@ -19,8 +19,8 @@ mod xattr;
 
 pub use activity::{CallKind, OpenCall, Stalled};
 pub use identity::{Difference, Mismatch, SourceIdentity, may_be_recorded_anew};
-pub use mounts::{MountsError, mounts_below, see_root};
+pub use mounts::{MountsError, examine_root, mounts_below};
 pub use names::{DirentBuffer, NameList, NameStore, Names, SpoolError, listed_among};
-pub use stat::Seen;
-pub use tree::{Directory, Listable, OPEN_DIRECTORIES, OpenError, Places, SourceTree};
-pub use unmounted::{Doubt, doubts};
+pub use stat::EntryStat;
+pub use tree::{Directory, DirectoryLookup, Listable, OPEN_DIRECTORIES, OpenError, SourceTree};
+pub use unmounted::{MissingMountSign, missing_mount_signs};

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, fstatfs, fstatvfs, open, statx};
 use rustix::io::Errno;
 
-use super::Seen;
+use super::EntryStat;
 use super::unmounted::without_escapes;
 use crate::entry::{Mount, MountBelow};
 
@@ -23,7 +23,7 @@ const MOUNTS: &str = "/proc/self/mountinfo";
 /// Maximum time to examine one mount. A file system without its server does not respond.
 const EXAMINATION: Duration = Duration::from_secs(5);
 
-/// The identity of the file system whose root is open.
+/// Returns the identity of the file system whose root is open.
 pub(super) fn of(directory: impl AsFd, is_other_device: bool) -> Mount {
     let found = statx(&directory, c"", AtFlags::EMPTY_PATH, StatxFlags::BTIME).ok();
     let found = found.filter(|found| found.stx_mask & StatxFlags::BTIME.bits() != 0);
@@ -41,7 +41,7 @@ pub(super) fn of(directory: impl AsFd, is_other_device: bool) -> Mount {
     }
 }
 
-/// `f_fsid` of ext2, ext3 and ext4, which is derived from the UUID. Others derive it from the device
+/// Returns `f_fsid` of ext2, ext3 and ext4, which is derived from the UUID. Others derive it from the device
 /// number, or give each subvolume its own, as btrfs.
 fn uuid(directory: impl AsFd) -> Option<u64> {
     if kind(&directory)? != EXT {
@@ -50,7 +50,7 @@ fn uuid(directory: impl AsFd) -> Option<u64> {
     fstatvfs(&directory).ok().map(|found| found.f_fsid)
 }
 
-/// The mounts below `folder`, which must not contain symlinks, in the order of their paths. A mount that
+/// Returns the mounts below `folder`, which must not contain symlinks, in the order of their paths. A mount that
 /// cannot be examined, because its server does not respond, is in the list without a number. So is an autofs below
 /// the folder; what it mounts and unmounts is not in the list.
 ///
@@ -80,13 +80,13 @@ fn mount_table() -> Result<Vec<u8>, MountsError> {
     std::fs::read(MOUNTS).map_err(MountsError)
 }
 
-/// Whether the table of mounts has this path. Does not access the file system that is mounted there, which
+/// Returns whether the table of mounts has this path. Does not access the file system that is mounted there, which
 /// may not respond.
 pub(super) fn is_in_mount_table(path: &[u8]) -> bool {
     mount_table().is_ok_and(|table| points(&table).any(|(point, _)| point == path))
 }
 
-/// Each mount point, and whether an autofs is mounted there.
+/// Returns each mount point, and whether an autofs is mounted there.
 fn points(table: &[u8]) -> impl Iterator<Item = (Vec<u8>, bool)> {
     table.split(|byte| *byte == b'\n').filter_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ');
@@ -148,8 +148,8 @@ enum Examined {
 
 fn examine(point: &Path) -> Examined {
     let above = point.parent();
-    let above = above.and_then(|above| Seen::of(CWD, above, AtFlags::NO_AUTOMOUNT).ok());
-    let seen = match Seen::of(CWD, point, AtFlags::NO_AUTOMOUNT) {
+    let above = above.and_then(|above| EntryStat::of(CWD, above, AtFlags::NO_AUTOMOUNT).ok());
+    let seen = match EntryStat::of(CWD, point, AtFlags::NO_AUTOMOUNT) {
         Err(Errno::NOENT | Errno::NOTDIR) => return Examined::NotMounted,
         Err(_) => return Examined::Failed,
         Ok(seen) => seen,
@@ -159,7 +159,7 @@ fn examine(point: &Path) -> Examined {
         return Examined::NotMounted;
     }
     let root = open(point, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-    match root.and_then(|root| Ok((Seen::open(&root)?.attributes.inode, of(&root, true)))) {
+    match root.and_then(|root| Ok((EntryStat::open(&root)?.attributes.inode, of(&root, true)))) {
         Ok((inode, mount)) => Examined::Mounted(inode, mount),
         Err(_) => Examined::Failed,
     }
@@ -201,18 +201,18 @@ fn points_below(table: &[u8], folder: &[u8]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
 ///
 /// # Errors
 /// The error of statx(2).
-pub fn see_root(root: impl AsFd) -> Result<Seen, Errno> {
-    let mut seen = Seen::examined_open(&root)?;
+pub fn examine_root(root: impl AsFd) -> Result<EntryStat, Errno> {
+    let mut seen = EntryStat::examined_open(&root)?;
     seen.mount = Some(of(&root, true));
     Ok(seen)
 }
 
-/// Whether an open directory belongs to an autofs, where each name may be a trigger.
+/// Returns whether an open directory belongs to an autofs, where each name may be a trigger.
 pub(super) fn is_autofs(directory: impl AsFd) -> bool {
     kind(directory) == Some(AUTOFS)
 }
 
-/// `f_type` of statfs(2), whose width depends on the processor.
+/// Returns `f_type` of statfs(2), whose width depends on the processor.
 #[allow(clippy::useless_conversion)]
 fn kind(directory: impl AsFd) -> Option<i64> {
     fstatfs(directory).ok().map(|found| i64::from(found.f_type))

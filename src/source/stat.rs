@@ -16,7 +16,7 @@ const REQUESTED: StatxFlags = StatxFlags::BASIC_STATS.difference(StatxFlags::BLO
 
 /// The result of one `statx(2)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct EntryStat {
     /// The attributes, as the format can hold them.
     pub attributes: SourceAttributes,
     /// `st_nlink`.
@@ -35,13 +35,13 @@ pub struct Seen {
     pub mount: Option<Mount>,
 }
 
-impl Seen {
+impl EntryStat {
     /// Examines `name` in `directory` without following a symlink or triggering a mount. Mode and losses
     /// are not yet those to store: see [`examined_at`](Self::examined_at).
     ///
     /// # Errors
     /// The error of the call; `EINVAL` for a type that no POSIX tree holds.
-    pub fn at(directory: impl AsFd, name: &CStr) -> Result<Seen, Errno> {
+    pub fn at(directory: impl AsFd, name: &CStr) -> Result<EntryStat, Errno> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         Self::of(directory, name, flags)
     }
@@ -50,7 +50,7 @@ impl Seen {
         directory: impl AsFd,
         path: impl rustix::path::Arg,
         flags: AtFlags,
-    ) -> Result<Seen, Errno> {
+    ) -> Result<EntryStat, Errno> {
         Self::from_statx(&statx(directory, path, flags, REQUESTED)?)
     }
 
@@ -59,12 +59,12 @@ impl Seen {
     ///
     /// # Errors
     /// As [`at`](Self::at).
-    pub fn open(file: impl AsFd) -> Result<Seen, Errno> {
+    pub fn open(file: impl AsFd) -> Result<EntryStat, Errno> {
         let flags = AtFlags::EMPTY_PATH;
         Self::from_statx(&statx(file, c"", flags, REQUESTED)?)
     }
 
-    fn from_statx(found: &Statx) -> Result<Seen, Errno> {
+    fn from_statx(found: &Statx) -> Result<EntryStat, Errno> {
         let file_type = FileType::from_mode(u32::from(found.stx_mode)).ok_or(Errno::INVAL)?;
         let mut clamped_times = 0;
         let mut time = |time: rustix::fs::StatxTimestamp| {
@@ -91,7 +91,7 @@ impl Seen {
             },
             losses: Loss::Unexamined.into(),
         };
-        Ok(Seen {
+        Ok(EntryStat {
             attributes,
             links: found.stx_nlink,
             device: u64::from(found.stx_dev_major) << 32 | u64::from(found.stx_dev_minor),

@@ -13,7 +13,7 @@ use super::expected::Expected;
 use super::identity::{self, Children, Mismatch, SourceIdentity};
 use super::lineage::Lineage;
 use super::mounts;
-use super::stat::Seen;
+use super::stat::EntryStat;
 use clfs_format::FileType;
 use lru::LruCache;
 use rustix::fs::{Access, AtFlags, Mode, OFlags, accessat, open, openat};
@@ -33,15 +33,15 @@ pub const OPEN_DIRECTORIES: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 /// Maximum number of recorded entries that are compared to identify the root of a mount.
 const COMPARED_CHILDREN: u32 = 64;
 
-/// Where directories are, and what was recorded of them.
-pub trait Places: Send {
-    /// The place of directory `id`.
+/// The locations and recorded attributes of directories.
+pub trait DirectoryLookup: Send {
+    /// Returns the place of directory `id`.
     ///
     /// # Errors
     /// When the state cannot be read.
     fn place(&self, id: EntryId) -> Result<Option<Place>, StateError>;
 
-    /// Up to `at_most` recorded entries of directory `id` on which nothing is mounted: names and
+    /// Returns up to `at_most` recorded entries of directory `id` on which nothing is mounted: names and
     /// attributes.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ pub trait Places: Send {
     }
 }
 
-impl Places for crate::state::Reader {
+impl DirectoryLookup for crate::state::Reader {
     fn place(&self, id: EntryId) -> Result<Option<Place>, StateError> {
         self.directory_place(id)
     }
@@ -79,7 +79,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether the name does not exist.
+    /// Returns whether the name does not exist.
     pub fn is_not_found(&self) -> bool {
         let not_found = Some(Errno::NOENT.raw_os_error());
         matches!(self, OpenError::Problem(problem) if problem.errno == not_found)
@@ -138,7 +138,7 @@ impl Listable {
         Ok(Listable { directory, names })
     }
 
-    /// The directory.
+    /// Returns the directory.
     pub fn directory(&self) -> &Arc<Directory> {
         &self.directory
     }
@@ -152,7 +152,7 @@ impl Listable {
 pub struct SourceTree {
     root: Arc<Directory>,
     identity: SourceIdentity,
-    places: Mutex<Box<dyn Places>>,
+    places: Mutex<Box<dyn DirectoryLookup>>,
     /// Calls of the scan.
     scanning: Activity,
     /// Calls of encoders.
@@ -170,9 +170,9 @@ impl SourceTree {
     ///
     /// # Errors
     /// When it does not exist or is not a directory.
-    pub fn open(path: &Path, places: Box<dyn Places>) -> Result<Self, Errno> {
+    pub fn open(path: &Path, places: Box<dyn DirectoryLookup>) -> Result<Self, Errno> {
         let descriptor = open(path, DIRECTORY, Mode::empty())?;
-        let seen = Seen::open(&descriptor)?;
+        let seen = EntryStat::open(&descriptor)?;
         let root = Directory {
             id: EntryId::ROOT,
             parent: EntryId::ROOT,
@@ -207,12 +207,12 @@ impl SourceTree {
         self
     }
 
-    /// Whether the source is the one of which `known` was recorded.
+    /// Returns whether the source is the one of which `known` was recorded.
     ///
     /// # Errors
     /// When the state cannot be read, or the source does not respond.
     pub fn check_root(&self, known: &KnownDirectory) -> Result<Result<(), Mismatch>, OpenError> {
-        let seen = Seen::open(&self.root.descriptor)?;
+        let seen = EntryStat::open(&self.root.descriptor)?;
         let Mounted::This(recorded) = &known.mounted else {
             return self.check_mount(EntryId::ROOT, known, None, &self.root.descriptor, &seen);
         };
@@ -231,7 +231,7 @@ impl SourceTree {
         known: &KnownDirectory,
         recorded: Option<&Mount>,
         descriptor: &OwnedFd,
-        seen: &Seen,
+        seen: &EntryStat,
     ) -> Result<Result<(), Mismatch>, OpenError> {
         let now = mounts::of(descriptor, true);
         let mut failed = None;
@@ -243,7 +243,7 @@ impl SourceTree {
             }
         };
         let by = match self.identity {
-            // The user vouches for the source, not for what is mounted below it.
+            // Accepts a source that cannot be identified, but no mount below it.
             SourceIdentity::Accept if id != EntryId::ROOT => SourceIdentity::Inodes,
             by => by,
         };
@@ -268,7 +268,7 @@ impl SourceTree {
             if compared == Children::None {
                 compared = Children::Gone;
             }
-            match Seen::at(descriptor, &component(name)?) {
+            match EntryStat::at(descriptor, &component(name)?) {
                 Ok(seen) if identity::shows_mount(&known, &seen.attributes, is_supported) => {
                     return Ok(Children::Found);
                 }
@@ -286,7 +286,7 @@ impl SourceTree {
         }
     }
 
-    /// The directory `id` that was opened in `above`, if it is the recorded one and not one of its own
+    /// Returns the directory `id` that was opened in `above`, if it is the recorded one and not one of its own
     /// ancestors.
     fn enter(
         &self,
@@ -294,7 +294,7 @@ impl SourceTree {
         id: EntryId,
         place: &Place,
         descriptor: OwnedFd,
-        seen: &Seen,
+        seen: &EntryStat,
     ) -> Result<Arc<Directory>, OpenError> {
         let device_above = above.lineage.device;
         if let Some(known) = &place.known {
@@ -345,12 +345,12 @@ impl SourceTree {
         self.activity(kind).begin_call(entry)
     }
 
-    /// The number of calls that take longer than that.
+    /// Returns the number of calls that take longer than that.
     pub fn slow_calls(&self, longer_than: Duration) -> usize {
         self.scanning.slow_calls(longer_than) + self.encoding.slow_calls(longer_than)
     }
 
-    /// The number of calls of that kind that take longer than that.
+    /// Returns the number of calls of that kind that take longer than that.
     pub fn slow_calls_of(&self, kind: CallKind, longer_than: Duration) -> usize {
         self.activity(kind).slow_calls(longer_than)
     }
@@ -369,7 +369,7 @@ impl SourceTree {
         stalled
     }
 
-    /// The directory `id`.
+    /// Returns the directory `id`.
     ///
     /// # Errors
     /// When it or a directory above it cannot be opened, or is not in the state.
@@ -396,7 +396,7 @@ impl SourceTree {
             let descriptor = directory
                 .open(&component(place.name.clone())?, flags)
                 .map_err(|errno| missing(&place, errno))?;
-            let seen = Seen::open(&descriptor)?;
+            let seen = EntryStat::open(&descriptor)?;
             directory = self.enter(&directory, id, &place, descriptor, &seen)?;
         }
         Ok(directory)
@@ -421,7 +421,7 @@ impl SourceTree {
             .map_err(|errno| missing(place, errno))?;
         // If the directory may be read but not searched, none of its names can be examined. That is one
         // problem of the directory. Examining "." needs the same permission.
-        let seen = Seen::at(&descriptor, c".")?;
+        let seen = EntryStat::at(&descriptor, c".")?;
         Ok(Listable {
             directory: self.enter(&above, id, place, descriptor, &seen)?,
             names: None,
@@ -439,7 +439,7 @@ impl SourceTree {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn places(&self) -> std::sync::MutexGuard<'_, Box<dyn Places>> {
+    fn places(&self) -> std::sync::MutexGuard<'_, Box<dyn DirectoryLookup>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -458,7 +458,7 @@ impl std::fmt::Debug for SourceTree {
     }
 }
 
-/// The error of a recorded directory that cannot be opened. A mount point may have been removed together with
+/// Returns the error of a recorded directory that cannot be opened. A mount point may have been removed together with
 /// the mount.
 fn missing(place: &Place, errno: Errno) -> OpenError {
     let mounted = place.known.as_ref().map(|known| &known.mounted);
@@ -468,13 +468,13 @@ fn missing(place: &Place, errno: Errno) -> OpenError {
     }
 }
 
-/// A name as a C string.
+/// Returns a name as a C string.
 pub(super) fn component(name: Vec<u8>) -> Result<CString, Errno> {
     CString::new(name).map_err(|_| Errno::INVAL)
 }
 
 impl Directory {
-    /// Whether the directory may be listed again because names in it vanished. The number is limited, because
+    /// Returns whether the directory may be listed again because names in it vanished. The number is limited, because
     /// many entries of a large directory may be deleted during the scan.
     pub fn may_be_listed_again(&self) -> bool {
         self.listed_again.fetch_add(1, Ordering::Relaxed) < LISTED_AGAIN
@@ -499,12 +499,12 @@ impl Directory {
     /// Examines an entry in it, with its ACL and extended attributes.
     ///
     /// # Errors
-    /// As [`look`](Self::look).
-    pub fn look_at(&self, name: &[u8]) -> Result<Seen, OpenError> {
-        self.look(&component(name.to_vec())?)
+    /// See [`examine_cstr`](Self::examine_cstr).
+    pub fn examine(&self, name: &[u8]) -> Result<EntryStat, OpenError> {
+        self.examine_cstr(&component(name.to_vec())?)
     }
 
-    /// [`look_at`](Self::look_at) for a C string.
+    /// Does the same as [`examine`](Self::examine) for a C string.
     ///
     /// A directory on which something is, or may be, mounted is opened, so that the attributes are those of
     /// the mounted directory, not those of an automount trigger.
@@ -512,11 +512,11 @@ impl Directory {
     /// # Errors
     /// The error of statx(2) or openat(2); [`Reason::NotMounted`] if an expected file system is not mounted,
     /// [`Reason::Replaced`] if another one is.
-    pub fn look(&self, name: &CStr) -> Result<Seen, OpenError> {
+    pub fn examine_cstr(&self, name: &CStr) -> Result<EntryStat, OpenError> {
         let Some(expected) = self.expected_at(name.to_bytes()) else {
-            return self.look_and_mount(name);
+            return self.examine_mounting(name);
         };
-        let seen = match self.look_and_mount(name) {
+        let seen = match self.examine_mounting(name) {
             // The mount point was removed together with the mount.
             Err(error) if error.is_not_found() => {
                 return Err(Problem::new(Reason::NotMounted).into());
@@ -529,7 +529,7 @@ impl Directory {
         Ok(seen)
     }
 
-    /// The names in it at or below which something should be mounted.
+    /// Returns the names in it at or below which something should be mounted.
     pub(super) fn expected_names(&self) -> impl Iterator<Item = &[u8]> {
         self.expected.iter().flat_map(|expected| expected.names())
     }
@@ -538,8 +538,8 @@ impl Directory {
         self.expected.as_ref()?.at(name)
     }
 
-    fn look_and_mount(&self, name: &CStr) -> Result<Seen, OpenError> {
-        let mut seen = Seen::examined_at(&self.descriptor, name)?;
+    fn examine_mounting(&self, name: &CStr) -> Result<EntryStat, OpenError> {
+        let mut seen = EntryStat::examined_at(&self.descriptor, name)?;
         let is_directory = seen.attributes.file_type == FileType::Directory;
         let may_be_mount = seen.device != self.lineage.device
             || seen.is_mount
@@ -559,7 +559,7 @@ impl Directory {
             Err(Errno::NOENT) => return Err(Problem::new(Reason::NotMounted).into()),
             opened => opened?,
         };
-        let mut seen = Seen::examined_open(&descriptor)?;
+        let mut seen = EntryStat::examined_open(&descriptor)?;
         let is_other_device = seen.device != self.lineage.device;
         if is_other_device || seen.is_mount {
             seen.mount = Some(mounts::of(&descriptor, is_other_device));
@@ -567,13 +567,13 @@ impl Directory {
         Ok(seen)
     }
 
-    /// The device of the directory, within this run.
+    /// Returns the device of the directory, within this run.
     pub fn device(&self) -> u64 {
         self.lineage.device
     }
 
-    /// The entry to record for what was seen under `name` in it.
-    pub fn entry(&self, seen: Seen, name: Vec<u8>, preserve_hardlinks: bool) -> NewEntry {
+    /// Returns the entry to record for what was seen under `name` in it.
+    pub fn entry(&self, seen: EntryStat, name: Vec<u8>, preserve_hardlinks: bool) -> NewEntry {
         let several = seen.links > 1 && seen.attributes.file_type != FileType::Directory;
         let key = LinkKey {
             file_system: self.lineage.file_system,
@@ -600,7 +600,7 @@ impl Directory {
         accessat(&self.descriptor, name, Access::READ_OK, AtFlags::EACCESS)
     }
 
-    /// The target of a symlink in it.
+    /// Returns the target of a symlink in it.
     ///
     /// # Errors
     /// The error of readlinkat(2).
@@ -639,7 +639,7 @@ mod tests {
 
     struct NoPlaces;
 
-    impl Places for NoPlaces {
+    impl DirectoryLookup for NoPlaces {
         fn place(&self, _: EntryId) -> Result<Option<Place>, StateError> {
             Ok(None)
         }

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, DirEntry, Mode, OFlags, open};
 
 use super::mounts::is_in_mount_table;
-use super::stat::Seen;
+use super::stat::EntryStat;
 
 /// A sign that the source, or a file system below it, is not mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Doubt {
+pub enum MissingMountSign {
     /// The source is empty.
     Empty(PathBuf),
     /// A mount point of `/etc/fstab`, at or below the source, that is empty and has nothing mounted on it.
@@ -20,7 +20,7 @@ pub enum Doubt {
 
 /// Returns the signs that the source, or a file system below it, is not mounted. `source` must not contain
 /// symlinks. A directory that cannot be read is not a sign: the scan reports it.
-pub fn doubts(source: &Path, fstab: &Path) -> Vec<Doubt> {
+pub fn missing_mount_signs(source: &Path, fstab: &Path) -> Vec<MissingMountSign> {
     let table = std::fs::read(fstab).unwrap_or_default();
     let mut points: Vec<PathBuf> = mount_points(&table)
         // First, since a mounted file system may not respond.
@@ -31,14 +31,15 @@ pub fn doubts(source: &Path, fstab: &Path) -> Vec<Doubt> {
     points.sort();
     points.dedup();
     let is_listed = points.iter().any(|point| point == source);
-    let empty = (!is_listed && is_empty(source)).then(|| Doubt::Empty(source.to_path_buf()));
+    let empty =
+        (!is_listed && is_empty(source)).then(|| MissingMountSign::Empty(source.to_path_buf()));
     empty
         .into_iter()
-        .chain(points.into_iter().map(Doubt::NotMounted))
+        .chain(points.into_iter().map(MissingMountSign::NotMounted))
         .collect()
 }
 
-/// The second fields of fstab(5), where spaces, tabs, newlines and backslashes are `\040` and so on.
+/// Returns the second fields of fstab(5), where spaces, tabs, newlines and backslashes are `\040` and so on.
 fn mount_points(table: &[u8]) -> impl Iterator<Item = PathBuf> {
     table.split(|byte| *byte == b'\n').filter_map(|line| {
         let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
@@ -71,7 +72,7 @@ pub(super) fn without_escapes(field: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Whether a folder is empty. Does not change its access time, which a load stores, if that is allowed.
+/// Returns whether a folder is empty. Does not change its access time, which a load stores, if that is allowed.
 fn is_empty(folder: &Path) -> bool {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = open(folder, flags | OFlags::NOATIME, Mode::empty())
@@ -84,12 +85,12 @@ fn is_empty(folder: &Path) -> bool {
         .is_ok_and(|mut entries| !entries.any(is_name))
 }
 
-/// Whether something is mounted there: `STATX_ATTR_MOUNT_ROOT` is set, or its device differs from that of
+/// Returns whether something is mounted there: `STATX_ATTR_MOUNT_ROOT` is set, or its device differs from that of
 /// the directory above.
 pub(super) fn is_mounted(folder: &Path) -> bool {
     let seen = |path: &Path| {
         let flags = AtFlags::NO_AUTOMOUNT;
-        Seen::of(CWD, path, flags).ok()
+        EntryStat::of(CWD, path, flags).ok()
     };
     let above = folder.parent().and_then(seen);
     seen(folder)
@@ -117,24 +118,33 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let source = folder.path().canonicalize().unwrap();
         let fstab = source.with_extension("fstab");
-        assert_eq!(doubts(&source, &fstab), [Doubt::Empty(source.clone())]);
+        assert_eq!(
+            missing_mount_signs(&source, &fstab),
+            [MissingMountSign::Empty(source.clone())]
+        );
         let [full, empty, beside] = ["full", "em pty", "beside"].map(|name| source.join(name));
         for path in [&full, &empty, &beside] {
             std::fs::create_dir(path).unwrap();
         }
         std::fs::write(full.join("file"), "").unwrap();
-        assert_eq!(doubts(&source, &fstab), []);
+        assert_eq!(missing_mount_signs(&source, &fstab), []);
         let lines = format!(
             "a {} ext4\nb {source}/em\\040pty nfs\nb {source}/em\\040pty/ nfs\nc {source}/none x\n",
             full.display(),
             source = source.display(),
         );
         std::fs::write(&fstab, lines).unwrap();
-        assert_eq!(doubts(&source, &fstab), [Doubt::NotMounted(empty.clone())]);
+        assert_eq!(
+            missing_mount_signs(&source, &fstab),
+            [MissingMountSign::NotMounted(empty.clone())]
+        );
         // An empty source that is a mount point is one sign, not two.
         let lines = format!("a {}/em\\040pty ext4\n", source.display());
         std::fs::write(&fstab, lines).unwrap();
-        assert_eq!(doubts(&empty, &fstab), [Doubt::NotMounted(empty.clone())]);
+        assert_eq!(
+            missing_mount_signs(&empty, &fstab),
+            [MissingMountSign::NotMounted(empty.clone())]
+        );
         std::fs::remove_file(&fstab).unwrap();
     }
 }

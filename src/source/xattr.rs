@@ -14,7 +14,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::acl::{self, Acl};
 use super::listxattrat::listxattrat;
-use super::stat::Seen;
+use super::stat::EntryStat;
 use crate::loss::{Loss, Losses};
 
 /// Maximum size of a list or a value (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
@@ -147,28 +147,33 @@ fn read<'b>(
     Ok(buffer.get(..length).unwrap_or_default())
 }
 
-impl Seen {
+impl EntryStat {
     /// Examines `name` in `directory` as [`at`](Self::at) does, and its ACL and extended attributes.
     ///
     /// # Errors
     /// As [`at`](Self::at).
-    pub fn examined_at(directory: impl AsFd, name: &CStr) -> Result<Seen, Errno> {
+    pub fn examined_at(directory: impl AsFd, name: &CStr) -> Result<EntryStat, Errno> {
         let directory = directory.as_fd();
-        examined(Target::In(directory, name), || Seen::at(directory, name))
+        examined(Target::In(directory, name), || {
+            EntryStat::at(directory, name)
+        })
     }
 
     /// Examines an open file as [`open`](Self::open) does, and its ACL and extended attributes.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn examined_open(file: impl AsFd) -> Result<Seen, Errno> {
+    pub fn examined_open(file: impl AsFd) -> Result<EntryStat, Errno> {
         let file = file.as_fd();
-        examined(Target::Open(file), || Seen::open(file))
+        examined(Target::Open(file), || EntryStat::open(file))
     }
 }
 
-fn examined(target: Target<'_>, look: impl Fn() -> Result<Seen, Errno>) -> Result<Seen, Errno> {
-    let mut seen = look()?;
+fn examined(
+    target: Target<'_>,
+    stat: impl Fn() -> Result<EntryStat, Errno>,
+) -> Result<EntryStat, Errno> {
+    let mut seen = stat()?;
     for _ in 0..TRIES {
         let attributes = &mut seen.attributes;
         if attributes.file_type == FileType::Symlink {
@@ -182,10 +187,10 @@ fn examined(target: Target<'_>, look: impl Fn() -> Result<Seen, Errno>) -> Resul
                 attributes.losses = losses;
                 return Ok(seen);
             }
-            Examined::Changed => seen = look()?,
+            Examined::Changed => seen = stat()?,
             Examined::NotFound => {
                 // Either the entry vanished, or there is no /proc.
-                look()?;
+                stat()?;
                 attributes.losses = Loss::Unexamined.into();
                 return Ok(seen);
             }
@@ -359,10 +364,10 @@ mod tests {
         let mut list = vec![0; MAX_BYTES];
         let length = llistxattr(target.path(&mut path).unwrap(), list.as_mut_slice()).unwrap();
         assert_eq!(named, list[..length]);
-        let seen = Seen::examined_at(&directory, c"file").unwrap();
+        let seen = EntryStat::examined_at(&directory, c"file").unwrap();
         assert_eq!(seen.attributes.losses, Loss::UserAttributes.into());
         assert_eq!(
-            Seen::examined_at(&directory, c"no-such-file"),
+            EntryStat::examined_at(&directory, c"no-such-file"),
             Err(Errno::NOENT)
         );
     }

@@ -36,13 +36,13 @@ pub(super) fn settle(
     Ok(())
 }
 
-/// Whether the database has the table. A database of schema 1 that is only read does not.
+/// Returns whether the database has the table. A database of schema 1 that is only read does not.
 fn has_table(connection: &Connection) -> rusqlite::Result<bool> {
     connection.table_exists(None, "changed")
 }
 
 impl Reader {
-    /// The number of files that changed while they were read and are stored.
+    /// Returns the number of files that changed while they were read and are stored.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -58,7 +58,7 @@ impl Reader {
         })
     }
 
-    /// The next of these files after `after`, in the order of their ids.
+    /// Returns the next of these files after `after`, in the order of their ids.
     ///
     /// # Errors
     /// When the database cannot be read.

@@ -112,7 +112,7 @@ impl Increments {
 pub struct Totals(Vec<(String, u64)>);
 
 impl Totals {
-    /// The value of one counter.
+    /// Returns the value of one counter.
     pub fn get(&self, counter: Counter) -> u64 {
         let name = counter.name();
         self.0
@@ -121,7 +121,7 @@ impl Totals {
             .map_or(0, |(_, value)| *value)
     }
 
-    /// Recorded entries of all types, including the root.
+    /// Returns the number of recorded entries of all types, including the root.
     pub fn entries(&self) -> u64 {
         FileType::ALL
             .into_iter()

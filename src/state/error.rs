@@ -103,7 +103,7 @@ pub enum StateError {
 }
 
 impl StateError {
-    /// The error of a query on the database at `path`.
+    /// Creates the error of a query on the database at `path`.
     pub(super) fn query(path: &std::path::Path, error: rusqlite::Error) -> Self {
         use rusqlite::Error;
         let path = path.to_path_buf();
@@ -135,7 +135,7 @@ impl StateError {
         }
     }
 
-    /// The error of a row that no version writes.
+    /// Creates the error of a row that no version writes.
     pub(super) fn corrupt(path: &std::path::Path, what: impl Into<String>) -> Self {
         StateError::Corrupt {
             path: path.to_path_buf(),
@@ -143,7 +143,7 @@ impl StateError {
         }
     }
 
-    /// The error of the spool file for the names of a large directory.
+    /// Creates the error of the spool file for the names of a large directory.
     pub(crate) fn spool(folder: &std::path::Path, source: io::Error) -> Self {
         StateError::io("spool names in", folder, source)
     }

@@ -112,7 +112,7 @@ impl StateFolder {
         self.path.join(DATABASE)
     }
 
-    /// The kind of a database, by the header of the file alone.
+    /// Returns the kind of a database, by the header of the file alone.
     pub(super) fn kind_of(database: &Path) -> Result<schema::Kind, StateError> {
         let mut header = Vec::new();
         File::open(database)

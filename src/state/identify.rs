@@ -20,7 +20,7 @@ pub struct UnknownEntry {
 }
 
 impl Reader {
-    /// The next entries after `after` of which only the name is known.
+    /// Returns the next entries after `after` of which only the name is known.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -45,7 +45,7 @@ impl Reader {
 }
 
 impl Reader {
-    /// The number of entries of which only the name is known.
+    /// Returns the number of entries of which only the name is known.
     ///
     /// # Errors
     /// When the database cannot be read.

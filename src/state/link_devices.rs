@@ -7,7 +7,7 @@ use super::{Reader, StateError};
 use crate::entry::{Entry, EntryId};
 
 impl Reader {
-    /// The numbers of the devices of `file_system` that have recorded links, without 0, which is the
+    /// Returns the numbers of the devices of `file_system` that have recorded links, without 0, which is the
     /// device of its directories.
     ///
     /// # Errors
@@ -27,7 +27,7 @@ impl Reader {
         )
     }
 
-    /// The first names of files on one of these devices.
+    /// Returns the first names of files on one of these devices.
     ///
     /// # Errors
     /// When the database cannot be read.

@@ -84,7 +84,7 @@ fn load(connection: &Connection, id: EntryId) -> rusqlite::Result<Losses> {
 /// what was listed (see [`Reader::directory_entries`]).
 const NOT_STORED: &str = "NOT EXISTS (SELECT 1 FROM extent WHERE extent.directory = problem.id)";
 
-/// The sets of losses of entries that are not in the container, each with the number of these entries.
+/// Returns the sets of losses of entries that are not in the container, each with the number of these entries.
 fn not_stored(connection: &Connection) -> rusqlite::Result<Vec<(Losses, u64)>> {
     // A problem of an inode with several names belongs to its owner, and concerns all names.
     let query = format!(
@@ -106,7 +106,7 @@ fn not_stored(connection: &Connection) -> rusqlite::Result<Vec<(Losses, u64)>> {
 }
 
 impl Reader {
-    /// The losses of an entry.
+    /// Returns the losses of an entry.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -114,8 +114,8 @@ impl Reader {
         self.query(|connection| load(connection, id))
     }
 
-    /// What entries lose, each kind with the path of the first entry. Entries with a problem do not count,
-    /// because they are not stored. Kinds that no entry loses are absent.
+    /// Returns the losses of the entries, each kind with the path of the first entry. Entries with a problem do not
+    /// count, because they are not stored. Kinds that no entry loses are absent.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -145,7 +145,7 @@ impl Reader {
         lost.collect()
     }
 
-    /// The first entries with this loss that have no problem, in the order of their ids.
+    /// Returns the first entries with this loss that have no problem, in the order of their ids.
     ///
     /// # Errors
     /// When the database cannot be read.

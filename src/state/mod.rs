@@ -68,7 +68,7 @@ pub struct State {
 }
 
 impl State {
-    /// Whether the folder contains a transfer.
+    /// Returns whether the folder contains a transfer.
     pub fn exists(folder: &Path) -> bool {
         folder.join(folder::DATABASE).exists()
     }
@@ -124,7 +124,7 @@ impl State {
         })
     }
 
-    /// Whether the database has the schema of an earlier version, which did not record mounts.
+    /// Returns whether the database has the schema of an earlier version, which did not record mounts.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -134,7 +134,7 @@ impl State {
             .map_err(|error| StateError::query(&self.folder.database(), error))
     }
 
-    /// Whether the mounts below the source were recorded by a later run than the one that started the
+    /// Returns whether the mounts below the source were recorded by a later run than the one that started the
     /// transfer.
     ///
     /// # Errors
@@ -168,17 +168,17 @@ impl State {
         })
     }
 
-    /// The state folder.
+    /// Returns the state folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The path of the log in the state folder.
+    /// Returns the path of the log in the state folder.
     pub fn log_path(&self) -> PathBuf {
         self.folder.path().join(LOG_NAME)
     }
 
-    /// The settings that the transfer was started with.
+    /// Returns the settings that the transfer was started with.
     ///
     /// # Errors
     /// If the database cannot be read or is damaged.
@@ -194,7 +194,7 @@ impl State {
         Reader::open(self.folder.database())
     }
 
-    /// The total time in transactions, including their waits for the disk.
+    /// Returns the total time in transactions, including their waits for the disk.
     pub fn busy(&self) -> Duration {
         Duration::from_micros(self.busy.load(Ordering::Relaxed))
     }
@@ -222,7 +222,7 @@ impl State {
         Ok(result)
     }
 
-    /// [`transact`](Self::transact) for work that only SQLite can fail.
+    /// Does the same as [`transact`](Self::transact) for work that only SQLite can fail.
     fn write<T>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,

@@ -12,7 +12,7 @@ pub(super) const MOUNT_COLUMNS: &str = "mount.other_device, mount.birth, mount.o
 /// The inode of a mount that could not be examined. No file system has an inode 0.
 const NO_INODE: u64 = 0;
 
-/// The value of the column `origin` for a file system with a UUID.
+/// Returns the value of the column `origin` for a file system with a UUID.
 fn uuid_text(uuid: u64) -> Vec<u8> {
     format!("uuid {uuid:016x}").into_bytes()
 }
@@ -100,13 +100,13 @@ pub(super) fn mount(
 }
 
 impl Reader {
-    /// The first entry whose mount is known. An earlier version, which did not record mounts, may have recorded
-    /// the entries before it.
+    /// Returns the first entry whose mount is known. An earlier version, which did not record mounts, may have
+    /// recorded the entries before it.
     pub(super) fn mounts_known_from(&self) -> Result<EntryId, StateError> {
         self.query(settings::mounts_known_from)
     }
 
-    /// The location and the recorded identity of a directory. Needs a database of this version.
+    /// Returns the location and the recorded identity of a directory. Needs a database of this version.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -136,7 +136,7 @@ impl Reader {
         })
     }
 
-    /// The recorded identity of the source folder itself. The database may be one of an earlier version.
+    /// Returns the recorded identity of the source folder itself. The database may be one of an earlier version.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -184,7 +184,7 @@ impl Reader {
         Ok(children)
     }
 
-    /// Whether an entry was a mount point when it was recorded.
+    /// Returns whether an entry was a mount point when it was recorded.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -196,7 +196,7 @@ impl Reader {
         })
     }
 
-    /// Whether no entry of a directory is recorded.
+    /// Returns whether no entry of a directory is recorded.
     ///
     /// # Errors
     /// If the database cannot be read.

@@ -83,7 +83,7 @@ pub(super) fn solved(connection: &Connection, id: EntryId) -> rusqlite::Result<u
         .map(|deleted| deleted as u64)
 }
 
-/// Whether any problem is recorded. Usually none is, which saves the search for each entry.
+/// Returns whether any problem is recorded. Usually none is, which saves the search for each entry.
 pub(super) fn any(connection: &Connection) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT 1 FROM problem LIMIT 1")?
@@ -133,7 +133,7 @@ impl State {
 }
 
 impl Reader {
-    /// The number of failed entries.
+    /// Returns the number of failed entries.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -164,7 +164,7 @@ impl Reader {
         })
     }
 
-    /// The number of further names whose inodes are in the container. Excludes inodes in flight.
+    /// Returns the number of further names whose inodes are in the container. Excludes inodes in flight.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -201,7 +201,7 @@ impl Reader {
         })
     }
 
-    /// The number of failed entries for each reason, the most frequent first.
+    /// Returns the number of failed entries for each reason, the most frequent first.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -213,7 +213,7 @@ impl Reader {
         )
     }
 
-    /// The next problems after the entry `after`, by id.
+    /// Returns the next problems after the entry `after`, by id.
     ///
     /// # Errors
     /// If the database cannot be read or contains an unknown reason.
@@ -228,7 +228,7 @@ impl Reader {
         )
     }
 
-    /// The problems in the order of their effect: directories that could not be listed, then names that could
+    /// Returns the problems in the order of their effect: directories that could not be listed, then names that could
     /// not be examined, then the others, each by id.
     ///
     /// # Errors

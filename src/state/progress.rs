@@ -84,7 +84,7 @@ impl PassProgress {
 }
 
 impl Reader {
-    /// The progress of a pass as of the last commit.
+    /// Returns the progress of a pass as of the last commit.
     ///
     /// # Errors
     /// If the database cannot be read.

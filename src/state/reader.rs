@@ -102,7 +102,7 @@ impl Reader {
         })
     }
 
-    /// Whether an entry has a problem.
+    /// Returns whether an entry has a problem.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -128,7 +128,7 @@ impl Reader {
         })
     }
 
-    /// The parent directory and the name of an entry.
+    /// Returns the parent directory and the name of an entry.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -143,7 +143,7 @@ impl Reader {
         })
     }
 
-    /// The path of an entry below the source. Empty for the root.
+    /// Returns the path of an entry below the source. Empty for the root.
     ///
     /// # Errors
     /// As [`components`](Self::components).
@@ -151,7 +151,7 @@ impl Reader {
         Ok(self.components(id)?.join(&b'/'))
     }
 
-    /// The paths of an entry: one, or one for each name of an inode with several names.
+    /// Returns the paths of an entry: one, or one for each name of an inode with several names.
     ///
     /// # Errors
     /// As [`components`](Self::components).
@@ -165,7 +165,7 @@ impl Reader {
         Ok(paths)
     }
 
-    /// The components of the path of an entry below the source. None for the root.
+    /// Returns the components of the path of an entry below the source. None for the root.
     ///
     /// # Errors
     /// If the database cannot be read, or the entry or one of its ancestors is missing.
@@ -189,7 +189,7 @@ impl Reader {
         Ok(components)
     }
 
-    /// The next entries of a directory, without failed ones, in the order of their ids, which is the order of
+    /// Returns the next entries of a directory, without failed ones, in the order of their ids, which is the order of
     /// their names.
     ///
     /// # Errors
@@ -232,7 +232,7 @@ impl Reader {
         )
     }
 
-    /// The parent directory of each name of the inode of `owner`. That of the owner is first, the others are
+    /// Returns the parent directory of each name of the inode of `owner`. That of the owner is first, the others are
     /// in the order of the names' ids.
     ///
     /// # Errors
@@ -246,7 +246,7 @@ impl Reader {
         )
     }
 
-    /// The parent directories and names of the further names of the inode of `owner`.
+    /// Returns the parent directories and names of the further names of the inode of `owner`.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -259,7 +259,7 @@ impl Reader {
         )
     }
 
-    /// The first name with the inode number of another file and other attributes.
+    /// Returns the first name with the inode number of another file and other attributes.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -267,7 +267,7 @@ impl Reader {
         self.query(super::settings::first_unlike)
     }
 
-    /// The number of inodes that became several objects, because they have more names than the format allows.
+    /// Returns the number of inodes that became several objects, because they have more names than the format allows.
     ///
     /// # Errors
     /// If the database cannot be read.

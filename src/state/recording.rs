@@ -26,7 +26,7 @@ pub enum FoundEntry {
 }
 
 impl FoundEntry {
-    /// Whether it is a directory.
+    /// Returns whether it is a directory.
     pub fn is_directory(&self) -> bool {
         match self {
             FoundEntry::Known(entry) => entry.attributes.file_type == FileType::Directory,
@@ -34,7 +34,7 @@ impl FoundEntry {
         }
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &[u8] {
         match self {
             FoundEntry::Known(entry) => &entry.name,
@@ -42,7 +42,7 @@ impl FoundEntry {
         }
     }
 
-    /// The name and the problem, if the attributes could not be read.
+    /// Returns the name and the problem, if the attributes could not be read.
     pub fn failure(&self) -> Option<(&[u8], Problem)> {
         match self {
             FoundEntry::Known(_) => None,
@@ -385,7 +385,7 @@ impl<'a> Recording<'a> {
         Ok(EntryId::new(row::loaded(owner)))
     }
 
-    /// Whether a name with this inode number is recorded.
+    /// Returns whether a name with this inode number is recorded.
     fn is_number_known(&self, key: LinkKey) -> rusqlite::Result<bool> {
         self.transaction
             .prepare_cached(

@@ -11,7 +11,7 @@ use crate::loss::Losses;
 pub(super) const ENTRY_COLUMNS: &str =
     "id, parent, name, mode, uid, gid, size, mtime, ctime, atime, inode, device";
 
-/// [`ENTRY_COLUMNS`] for queries in which other tables have columns of the same names.
+/// Returns [`ENTRY_COLUMNS`] for queries in which other tables have columns of the same names.
 pub(super) fn columns_of_entry() -> String {
     let columns: Vec<String> = ENTRY_COLUMNS
         .split(", ")
@@ -22,7 +22,7 @@ pub(super) fn columns_of_entry() -> String {
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
-/// SQLite stores signed integers of 64 bits; inode and device numbers are unsigned.
+/// Converts a number for SQLite, which stores signed integers of 64 bits; inode and device numbers are unsigned.
 pub(super) fn stored(number: u64) -> i64 {
     number.cast_signed()
 }

@@ -142,7 +142,7 @@ pub(super) fn migrate(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(is_old)
 }
 
-/// The version of the tables.
+/// Returns the version of the tables.
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }

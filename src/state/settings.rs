@@ -144,12 +144,12 @@ fn id(connection: &Connection, name: &str) -> rusqlite::Result<Option<EntryId>> 
     number.map(EntryId::new).map(Some).ok_or_else(wrong)
 }
 
-/// Whether the root is in the container.
+/// Returns whether the root is in the container.
 pub(super) fn is_finished(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(get(connection, FINISHED)?.is_some())
 }
 
-/// The name of a compression as a value of the option `--compression`.
+/// Returns the name of a compression as a value of the option `--compression`.
 pub fn compression_name(compression: Compression) -> &'static str {
     match compression {
         Compression::Lz4 => "LZ4",
@@ -158,7 +158,7 @@ pub fn compression_name(compression: Compression) -> &'static str {
 }
 
 impl State {
-    /// Whether the bucket object was uploaded.
+    /// Returns whether the bucket object was uploaded.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -174,7 +174,7 @@ impl State {
         self.write(|transaction| put(transaction, BEGUN, &[1]))
     }
 
-    /// Whether everything except log and root is in the container.
+    /// Returns whether everything except log and root is in the container.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -190,7 +190,7 @@ impl State {
         self.write(|transaction| put(transaction, FINISHING, &[1]))
     }
 
-    /// Whether the transfer is finished.
+    /// Returns whether the transfer is finished.
     ///
     /// # Errors
     /// If the database cannot be read.

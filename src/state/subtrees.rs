@@ -21,7 +21,7 @@ pub enum Subtree {
 }
 
 impl Subtree {
-    /// The name in JSON.
+    /// Returns the name in JSON.
     pub fn code(self) -> &'static str {
         match self {
             Subtree::Missing => "missing",
@@ -73,7 +73,7 @@ pub struct Subtrees {
 }
 
 impl Subtrees {
-    /// Whether more entries may be missing than the failed ones.
+    /// Returns whether more entries may be missing than the failed ones.
     pub fn any(&self) -> bool {
         self.unlisted > 0 || self.unknown > 0
     }

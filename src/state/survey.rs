@@ -49,13 +49,13 @@ pub struct LinkGroups {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DatabaseSize {
     /// The database without its write-ahead log.
-    pub whole: u64,
+    pub total_bytes: u64,
     /// The tables that are only needed to preserve hard links.
     pub links: u64,
 }
 
 impl Reader {
-    /// The next entries after `after` whose attributes are known, in the order of their ids. The entries of a
+    /// Returns the next entries after `after` whose attributes are known, in the order of their ids. The entries of a
     /// directory that was listed without interruption are consecutive.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl Reader {
         )
     }
 
-    /// The next directories after `after` without entries whose attributes are known.
+    /// Returns the next directories after `after` without entries whose attributes are known.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -94,7 +94,7 @@ impl Reader {
         )
     }
 
-    /// The entry with the highest id. After an uninterrupted scan, it is one of the deepest.
+    /// Returns the entry with the highest id. After an uninterrupted scan, it is one of the deepest.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -142,7 +142,7 @@ impl Reader {
         })
     }
 
-    /// The number of entries that failed for a reason, and the first of them.
+    /// Returns the number of entries that failed for a reason, and the first of them.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -165,7 +165,7 @@ impl Reader {
         Ok((count, first))
     }
 
-    /// The size of the database.
+    /// Returns the size of the database.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -175,7 +175,7 @@ impl Reader {
                 let number = connection.pragma_query_value(None, pragma, |row| row.get(0))?;
                 Ok(row::loaded(number))
             };
-            let whole = number("page_count")?.saturating_mul(number("page_size")?);
+            let total_bytes = number("page_count")?.saturating_mul(number("page_size")?);
             let links: Option<i64> = connection
                 .prepare_cached(
                     "SELECT sum(pgsize) FROM dbstat WHERE name IN ('inode', 'inode_key', 'link')",
@@ -184,7 +184,7 @@ impl Reader {
                 .optional()?
                 .flatten();
             Ok(DatabaseSize {
-                whole,
+                total_bytes,
                 links: links.map_or(0, row::loaded),
             })
         })

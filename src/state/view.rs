@@ -87,7 +87,7 @@ impl State {
     }
 }
 
-/// Whether a process holds the lock. False if the lock cannot be opened.
+/// Returns whether a process holds the lock. False if the lock cannot be opened.
 fn is_locked(folder: &Path) -> bool {
     File::open(folder.join(folder::LOCK)).is_ok_and(|lock| {
         // Released at once, when the file is closed (flock(2)). A load that starts in these microseconds

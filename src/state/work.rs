@@ -32,7 +32,7 @@ pub struct FileBatch {
 const IS_DIRECTORY: &str = "(mode & 0xf000) = 0x4000";
 
 impl Reader {
-    /// The next directories to list, by ascending id. Includes failed ones only with `retry`.
+    /// Returns the next directories to list, by ascending id. Includes failed ones only with `retry`.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -77,7 +77,7 @@ impl Reader {
         )
     }
 
-    /// The number of entries that may hide further names: directories that are not listed, and entries that
+    /// Returns the number of entries that may hide further names: directories that are not listed, and entries that
     /// were never examined.
     ///
     /// # Errors
@@ -92,7 +92,7 @@ impl Reader {
         .and_then(|unlisted| Ok(unlisted + self.unknown_count()?))
     }
 
-    /// The next entries for [`Pass::Files`](super::Pass::Files).
+    /// Returns the next entries for [`Pass::Files`](super::Pass::Files).
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -108,7 +108,7 @@ impl Reader {
         )
     }
 
-    /// The next entries for [`Pass::Links`](super::Pass::Links).
+    /// Returns the next entries for [`Pass::Links`](super::Pass::Links).
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -124,7 +124,7 @@ impl Reader {
         )
     }
 
-    /// The next entries for [`Pass::Directories`](super::Pass::Directories): directories that are listed at
+    /// Returns the next entries for [`Pass::Directories`](super::Pass::Directories): directories that are listed at
     /// least in part.
     ///
     /// # Errors
@@ -172,7 +172,7 @@ impl Reader {
         )
     }
 
-    /// Failed directories that are not listed.
+    /// Returns the failed directories that are not listed.
     ///
     /// # Errors
     /// If the database cannot be read.

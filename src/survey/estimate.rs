@@ -50,7 +50,7 @@ pub struct Puts {
 }
 
 impl Puts {
-    /// The sum of all kinds.
+    /// Returns the sum of all kinds.
     pub fn total(&self) -> u64 {
         let kinds = [
             self.inodes,
@@ -99,7 +99,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// The duration of the upload at a number of bytes per second.
+    /// Returns the duration of the upload at a number of bytes per second.
     pub fn upload_time(&self, bytes_per_second: u64) -> Duration {
         let seconds = self.bytes as f64 / bytes_per_second.max(1) as f64;
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
@@ -118,7 +118,7 @@ impl Top {
         }
     }
 
-    /// In descending order; of equal figures, the entry that was found first.
+    /// Returns them in descending order; of equal figures, the entry that was found first.
     pub(super) fn descending(&self) -> impl Iterator<Item = (u64, EntryId, u64)> {
         self.0
             .iter()
@@ -325,7 +325,7 @@ fn check(stop: &StopFlag) -> Result<(), SurveyError> {
     }
 }
 
-/// The mean of the ratios and its standard error. Without a ratio, nothing counts as compressed.
+/// Returns the mean of the ratios and its standard error. Without a ratio, nothing counts as compressed.
 fn mean_and_error(ratios: &[f64]) -> (f64, f64) {
     let count = ratios.len() as f64;
     if ratios.len() < 2 {
@@ -347,7 +347,7 @@ enum Object {
 }
 
 impl Object {
-    /// The object with byte `at` of the entity's objects.
+    /// Creates the object with byte `at` of the entity's objects.
     fn at(entry: &Entry, at: u64) -> Self {
         let size = entry.attributes.size;
         if entry.attributes.file_type != FileType::Regular || size <= FIRST_SEGMENT_BYTES {
@@ -390,7 +390,7 @@ struct Measure {
 }
 
 impl Measure {
-    /// The bytes of an object as it is stored, divided by its bytes before compression. None if the
+    /// Returns the bytes of an object as it is stored, divided by its bytes before compression. None if the
     /// source does not return it or returns something else: the rest of the sample represents it.
     fn ratio(
         &mut self,
@@ -471,7 +471,7 @@ struct Sampler {
 }
 
 impl Sampler {
-    /// About [`SAMPLE`] picks from about `bytes` bytes.
+    /// Creates a sampler of about [`SAMPLE`] picks from about `bytes` bytes.
     fn new(bytes: u64) -> Self {
         let step = (bytes / SAMPLE).max(1);
         Sampler {
@@ -492,7 +492,7 @@ impl Sampler {
         }
     }
 
-    /// The picks in a random order, which is the same each time: any part of them is a sample.
+    /// Returns the picks in a random order, which is the same each time: any part of them is a sample.
     fn shuffled(&self) -> Vec<Pick> {
         let mut picks = self.picks.clone();
         fastrand::Rng::with_seed(SEED).shuffle(&mut picks);
@@ -522,7 +522,7 @@ impl Synthetic {
         self.bytes / self.files.max(1)
     }
 
-    /// The cost of a load of the tree. There is no content to compress: bytes are those without
+    /// Returns the cost of a load of the tree. There is no content to compress: bytes are those without
     /// compression.
     pub fn estimate(&self) -> Estimate {
         // Any directory other than the root.

@@ -15,10 +15,10 @@ use crate::entry::EntryId;
 use crate::load::scan::EntryVisitor;
 use crate::loss::Loss;
 use crate::problem::Reason;
-use crate::source::{Directory, Doubt, Seen};
+use crate::source::{Directory, EntryStat, MissingMountSign};
 use crate::state::{Counter, LinkGroups, Reader, StateError};
 
-/// The min difference between the size of a sparse file and the space it takes: file systems round up,
+/// The minimum difference between the size of a sparse file and the space it takes: file systems round up,
 /// and store the ends of small files elsewhere.
 const HOLE_BYTES: u64 = 4096;
 
@@ -51,7 +51,7 @@ pub enum Concern {
 }
 
 impl Concern {
-    /// Whether a load would end with failed entries.
+    /// Returns whether a load would end with failed entries.
     pub fn fails(self) -> bool {
         matches!(
             self,
@@ -59,7 +59,7 @@ impl Concern {
         )
     }
 
-    /// The `kind` in JSON.
+    /// Returns the `kind` in JSON.
     pub fn code(self) -> &'static str {
         match self {
             Concern::Unseen(reason) => reason.code(),
@@ -170,7 +170,7 @@ impl SurveyVisitor {
 }
 
 impl EntryVisitor for SurveyVisitor {
-    fn visit(&self, directory: &Directory, name: &CStr, seen: &Seen) {
+    fn visit(&self, directory: &Directory, name: &CStr, seen: &EntryStat) {
         let add = |note: fn(&mut SurveyNotes) -> &mut Note, bytes: u64| {
             let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let note = note(&mut notes);
@@ -209,12 +209,12 @@ impl EntryVisitor for SurveyVisitor {
     }
 }
 
-/// All findings, those that would fail first. `doubts` are those about the source `root`.
+/// Returns all findings, those that would fail first. `missing_mount_signs` are those about the source `root`.
 pub(super) fn all(
     reader: &Reader,
     notes: SurveyNotes,
     links: &LinkGroups,
-    (root, doubts): (&Path, &[Doubt]),
+    (root, missing_mount_signs): (&Path, &[MissingMountSign]),
 ) -> Result<Vec<Finding>, SurveyError> {
     let mut findings = Vec::new();
     let mut push = |concern, count, bytes, first| {
@@ -256,10 +256,10 @@ pub(super) fn all(
     let over_limit = paths(links.first_over_limit.clone())?;
     push(Concern::ManyNames, links.over_limit, 0, over_limit);
     let (mut empty, mut not_mounted) = (Vec::new(), Vec::new());
-    for doubt in doubts {
-        let (paths, path) = match doubt {
-            Doubt::Empty(path) => (&mut empty, path),
-            Doubt::NotMounted(path) => (&mut not_mounted, path),
+    for sign in missing_mount_signs {
+        let (paths, path) = match sign {
+            MissingMountSign::Empty(path) => (&mut empty, path),
+            MissingMountSign::NotMounted(path) => (&mut not_mounted, path),
         };
         let below = path.strip_prefix(root).unwrap_or(path);
         paths.push(below.as_os_str().as_bytes().to_vec());

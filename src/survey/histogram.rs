@@ -1,6 +1,6 @@
 //! Files by size.
 
-/// The max size of each class except the last, in bytes. A file of up to 16 KiB is one object; a segment
+/// The maximum size of each class except the last, in bytes. A file of up to 16 KiB is one object; a segment
 /// has 8 MiB (format.md §6).
 const BOUNDS: [u64; SizeHistogram::CLASSES - 1] = [
     0,
@@ -25,7 +25,7 @@ pub struct SizeHistogram {
 /// Files of one class of sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SizeClass {
-    /// The max size in bytes; none for the last class.
+    /// The maximum size in bytes; none for the last class.
     pub up_to: Option<u64>,
     /// Files.
     pub files: u64,
@@ -45,7 +45,7 @@ impl SizeHistogram {
         }
     }
 
-    /// All classes, the smallest sizes first.
+    /// Returns all classes, the smallest sizes first.
     pub fn classes(&self) -> impl Iterator<Item = SizeClass> {
         let bounds = BOUNDS.into_iter().map(Some).chain([None]);
         bounds

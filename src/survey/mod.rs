@@ -24,7 +24,7 @@ use crate::load::scan::{Scan, ScanEnd};
 use crate::load::{FSTAB, Refusal, root_entry, source_folder};
 use crate::problem::{Problem, ProblemLimit};
 use crate::progress::Progress;
-use crate::source::{SourceTree, doubts};
+use crate::source::{SourceTree, missing_mount_signs};
 use crate::state::{Counter, LinkGroups, Reader, Settings, State, StateError, Subtrees};
 use crate::stop::StopFlag;
 
@@ -35,7 +35,7 @@ pub use histogram::{SizeClass, SizeHistogram};
 use estimate::{Tally, Top};
 use findings::SurveyVisitor;
 
-/// The max number of paths in each list.
+/// The maximum number of paths in each list.
 const SHOWN: usize = 10;
 
 /// The source of a survey, and the options of its load.
@@ -50,7 +50,7 @@ pub struct SurveyOptions {
     pub preserve_hardlinks: bool,
     /// As in a load.
     pub compression: Compression,
-    /// The max number of threads that list directories.
+    /// The maximum number of threads that list directories.
     pub threads: usize,
     /// The folder for temporary files: about 150 bytes for each entry.
     pub temporary: PathBuf,
@@ -61,7 +61,7 @@ pub struct SurveyOptions {
 }
 
 impl SurveyOptions {
-    /// The defaults, which are those of a load.
+    /// Creates the defaults, which are those of a load.
     pub fn new(source: PathBuf) -> Self {
         SurveyOptions {
             source,
@@ -163,7 +163,7 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// All entries, including the source folder and names without known attributes.
+    /// Returns all entries, including the source folder and names without known attributes.
     pub fn entries(&self) -> u64 {
         let known: u64 = self.types.iter().map(|(_, count)| count).sum();
         known + self.unseen
@@ -182,7 +182,7 @@ impl Survey {
         self.entries() as f64 / self.scanned_in.as_secs_f64().max(0.001)
     }
 
-    /// Whether a load would end with failed entries.
+    /// Returns whether a load would end with failed entries.
     pub fn fails(&self) -> bool {
         self.findings.iter().any(|finding| finding.concern.fails())
     }
@@ -239,7 +239,7 @@ pub fn survey(options: &SurveyOptions) -> Result<Survey, SurveyError> {
         &reader,
         visitor.into_notes(),
         &links,
-        (&source, &doubts(&source, &options.fstab)),
+        (&source, &missing_mount_signs(&source, &options.fstab)),
     )?;
     let database = reader.database_size()?;
     let mut estimate = tally.estimate(
@@ -249,8 +249,8 @@ pub fn survey(options: &SurveyOptions) -> Result<Survey, SurveyError> {
         &options.stop,
     )?;
     estimate.database = match options.preserve_hardlinks {
-        true => database.whole,
-        false => database.whole.saturating_sub(database.links),
+        true => database.total_bytes,
+        false => database.total_bytes.saturating_sub(database.links),
     };
     let deepest = match reader.last_entry()? {
         None | Some(EntryId::ROOT) => None,

@@ -18,7 +18,7 @@ const BLOCK_ID: u64 = 18;
 /// The root's EXTATTRS: u32 count, and three pairs with u32 lengths (format.md §6).
 const ROOT_ATTRIBUTES: u64 = 4 + (4 + 16 + 4 + 1) + (4 + 8 + 4 + 36) + (4 + 9 + 4 + 36);
 
-/// The filehandle of a directory with its u16 length (format.md §1 and §2).
+/// Returns the filehandle of a directory with its u16 length (format.md §1 and §2).
 pub(super) fn filehandle(directory: EntryId) -> u64 {
     if directory == EntryId::ROOT { 18 } else { 26 }
 }
@@ -26,12 +26,12 @@ pub(super) fn filehandle(directory: EntryId) -> u64 {
 /// The filehandle of any other entity with its u16 length.
 pub(super) const FILEHANDLE: u64 = 26;
 
-/// A handle with `content` bytes of content, padded to a multiple of 8.
+/// Returns a handle with `content` bytes of content, padded to a multiple of 8.
 const fn handle(content: u64) -> u64 {
     (HEADER + content).next_multiple_of(8)
 }
 
-/// VATTR, BMAP and NAME of an inode with `segments` segments besides the first, and its wrapper.
+/// Returns the bytes of VATTR, BMAP and NAME of an inode with `segments` segments besides the first, and its wrapper.
 fn inode_base(own: u64, name: u64, segments: u64) -> u64 {
     let direct = segments.min(DIRECT_BLOCKS as u64 - 1);
     let block_map = 12 + own + 4 + (direct + TREES as u64) * BLOCK_ID;
@@ -45,7 +45,7 @@ pub(super) fn inode_bytes(parent: EntryId, name: u64, data: Option<u64>, segment
     inode_base(FILEHANDLE, name, segments) + handle(4 + filehandle(parent)) + data
 }
 
-/// The DATABACK handle of a segment or an indirect block.
+/// Returns the DATABACK handle of a segment or an indirect block.
 fn data_back(owner: u64) -> u64 {
     handle(4 + 8 + owner)
 }
@@ -55,7 +55,7 @@ pub(super) fn file_segment_bytes(data: u64) -> u64 {
     WRAPPER + handle(4 + data) + data_back(FILEHANDLE)
 }
 
-/// The number of indirect blocks that hold the segments beyond an inode's direct list, and their
+/// Returns the number of indirect blocks that hold the segments beyond an inode's direct list, and their
 /// pointers. Tree t has t + 1 levels of blocks with 4096 pointers, and is used when the trees before
 /// it are full (format.md §6 "BMAP").
 fn indirect_blocks(segments: u64) -> (u64, u64) {
@@ -96,7 +96,7 @@ pub(super) struct Objects {
 }
 
 impl Objects {
-    /// The objects of a regular file of `size` bytes.
+    /// Creates the objects of a regular file of `size` bytes.
     pub(super) fn of_file(size: u64, parent: EntryId, name: u64) -> Self {
         let segments = file_segment_count(size);
         let indirect = indirect_blocks(segments);
@@ -136,7 +136,7 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// The listing of the directory `id` in `parent`, with the entries `.` and `..`.
+    /// Creates the listing of the directory `id` in `parent`, with the entries `.` and `..`.
     pub(super) fn new(id: EntryId, parent: EntryId) -> Self {
         let own = filehandle(id);
         Listing {
@@ -175,7 +175,7 @@ impl Listing {
         WRAPPER + handle(entries) + handle(4) + data_back(self.own)
     }
 
-    /// The objects of the directory, whose own name has `name` bytes.
+    /// Returns the objects of the directory, whose own name has `name` bytes.
     pub(super) fn objects(&self, name: u64) -> Objects {
         let (first, segments, segment_bytes) = match self.first {
             None => (self.last, 0, 0),
@@ -210,7 +210,7 @@ mod tests {
 
     const PARENT: EntryId = EntryId::new(1234);
 
-    /// Indirect blocks and pointers as the format's own builder makes them.
+    /// Returns the indirect blocks and pointers as the format's own builder makes them.
     fn built(segments: u64) -> (u64, u64) {
         let (mut blocks, mut pointers) = (0, 0);
         let mut emit = |block: clfs_format::FinishedIndirect| {

@@ -4,13 +4,13 @@ use std::fmt;
 
 use super::hex::write_escaped;
 
-/// The path of an entry for messages: "." for the source itself, whose path is empty.
+/// Returns the path of an entry for messages: "." for the source itself, whose path is empty.
 pub(crate) fn below_source(path: &[u8]) -> &[u8] {
     if path.is_empty() { b"." } else { path }
 }
 
-/// Control characters, line separators, and marks that change the direction of writing, which can make a name look
-/// like another.
+/// Returns whether a character is a control character, a line separator, or one of the marks that change the
+/// direction of writing, which can make a name look like another.
 pub(crate) fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clfs_format::FileType;
 
-/// A number with thousands separators.
+/// Returns a number with thousands separators.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::with_capacity(digits.len() * 4 / 3);
@@ -17,13 +17,13 @@ pub(crate) fn count(number: u64) -> String {
     shown
 }
 
-/// "1 entry", "2 entries".
+/// Returns a number with its noun: "1 entry", "2 entries".
 pub(crate) fn counted(number: u64, one: &str, several: &str) -> String {
     let noun = if number == 1 { one } else { several };
     format!("{} {noun}", count(number))
 }
 
-/// A size in the largest unit that fits, with one decimal.
+/// Returns a size in the largest unit that fits, with one decimal.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut value = bytes as f64;
@@ -41,7 +41,7 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
-/// The name of a class of file sizes with the maximum `up_to`; `below` is that of the previous class.
+/// Returns the name of a class of file sizes with the maximum `up_to`; `below` is that of the previous class.
 pub(crate) fn size_class(up_to: Option<u64>, below: Option<u64>) -> String {
     // The bounds are integers in their units.
     let rounded = |bytes| size(bytes).replace(".0 ", " ");
@@ -61,7 +61,7 @@ pub(crate) struct TypeNames {
     pub(crate) several: &'static str,
 }
 
-/// The names of a type of entries.
+/// Returns the names of a type of entries.
 pub(crate) fn type_names(file_type: FileType) -> TypeNames {
     let (code, one, several) = match file_type {
         FileType::Directory => ("directory", "directory", "directories"),
@@ -75,7 +75,7 @@ pub(crate) fn type_names(file_type: FileType) -> TypeNames {
     TypeNames { code, one, several }
 }
 
-/// A rate per second, with one decimal below 10.
+/// Returns a rate per second, with one decimal below 10.
 pub(crate) fn rate(per_second: f64) -> String {
     match per_second {
         rate if rate > 0.0 && rate < 9.95 => format!("{rate:.1}"),
@@ -83,7 +83,7 @@ pub(crate) fn rate(per_second: f64) -> String {
     }
 }
 
-/// A time span in its two largest units.
+/// Returns a time span in its two largest units.
 pub(crate) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);

@@ -109,7 +109,7 @@ impl NewFinding {
         }
     }
 
-    /// A finding about a blob of `entity`: its inode or one of its blocks.
+    /// Creates a finding about a blob of `entity`: its inode or one of its blocks.
     pub(super) fn entity(
         rule: Rule,
         blob: &ObjectName,
@@ -120,12 +120,12 @@ impl NewFinding {
         Self::new(rule, Some(blob.to_string()), path, text)
     }
 
-    /// A finding about a blob of an unknown entity, or of none.
+    /// Creates a finding about a blob of an unknown entity, or of none.
     pub(super) fn blob(rule: Rule, blob: impl ToString, text: impl Into<String>) -> Self {
         Self::new(rule, Some(blob.to_string()), PathOf::Nothing, text)
     }
 
-    /// A finding about a blob, and the entity that it belongs to, if that is known.
+    /// Creates a finding about a blob, and the entity that it belongs to, if that is known.
     pub(super) fn object(
         rule: Rule,
         blob: &ObjectName,
@@ -136,7 +136,7 @@ impl NewFinding {
         Self::new(rule, Some(blob.to_string()), path, text)
     }
 
-    /// A finding about an entry of `directory`, whose blob is given, if it is listed.
+    /// Creates a finding about an entry of `directory`, whose blob is given, if it is listed.
     pub(super) fn entry(
         rule: Rule,
         blob: Option<String>,
@@ -147,17 +147,17 @@ impl NewFinding {
         Self::new(rule, blob, PathOf::Entry(directory, name), text)
     }
 
-    /// A finding about the container.
+    /// Creates a finding about the container.
     pub(super) fn container(rule: Rule, text: impl Into<String>) -> Self {
         Self::new(rule, None, PathOf::Nothing, text)
     }
 
-    /// A finding about a path.
+    /// Creates a finding about a path.
     pub(super) fn path(rule: Rule, path: Vec<u8>, text: impl Into<String>) -> Self {
         Self::new(rule, None, PathOf::Exactly(path), text)
     }
 
-    /// The same finding with another severity.
+    /// Returns the same finding with another severity.
     pub(super) fn with_severity(self, severity: Severity) -> Self {
         Self { severity, ..self }
     }

@@ -86,8 +86,8 @@ pub enum VerifyError {
     /// The container or the index failed.
     #[error("{0}")]
     Read(#[from] ReadError),
-    /// The scratch database failed.
-    #[error("the scratch database in {}: {error}", folder.display())]
+    /// The temporary database failed.
+    #[error("the temporary database in {}: {error}", folder.display())]
     Scratch {
         /// The folder of the database.
         folder: PathBuf,

@@ -1,4 +1,4 @@
-//! The rules of findings, by the section of docs/format.md that states them.
+//! The rules of findings, by the section of format.md that states them.
 
 use std::fmt;
 
@@ -32,7 +32,7 @@ impl fmt::Display for Severity {
 
 macro_rules! rules {
     ($($section:tt { $($(#[$doc:meta])* $rule:ident $severity:ident $name:literal,)* })*) => {
-        /// A rule of docs/format.md, of the comparison with a source, or of reading.
+        /// A rule of format.md, of the comparison with a source, or of reading.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum Rule {
@@ -50,7 +50,7 @@ macro_rules! rules {
                 }
             }
 
-            /// Returns the section of docs/format.md that states the rule; none for the rules of the
+            /// Returns the section of format.md that states the rule; none for the rules of the
             /// comparison with a source and of reading.
             pub fn section(self) -> Option<u8> {
                 match self {

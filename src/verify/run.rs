@@ -30,7 +30,7 @@ pub(super) enum PhaseError {
     /// The container or the index failed.
     #[error("{0}")]
     Read(#[from] ReadError),
-    /// The scratch database failed.
+    /// The temporary database failed.
     #[error("{0}")]
     Scratch(#[from] ScratchError),
 }
@@ -242,7 +242,7 @@ where
     Ok(state)
 }
 
-/// The first phase: names, the bucket object, and all directories.
+/// Runs the first phase: names, the bucket object, and all directories.
 async fn check_directories(checker: Arc<Checker>) -> Result<(), PhaseError> {
     let names = Arc::clone(&checker);
     blocking(move || names.check_names()).await??;
@@ -301,7 +301,7 @@ fn entity(listed: &Listed) -> Option<(Filehandle, FileType)> {
     }
 }
 
-/// The second phase: all entities that are not directories.
+/// Runs the second phase: all entities that are not directories.
 async fn check_entities(
     checker: Arc<Checker>,
     parents: EntryReader,
@@ -328,7 +328,7 @@ async fn check_entities(
     .await
 }
 
-/// The last phase: blocks that no entity uses, which may be damaged as well.
+/// Runs the last phase: blocks that no entity uses, which may be damaged as well.
 async fn check_unused_blocks(
     checker: Arc<Checker>,
     unused: UnusedBlocks,

@@ -1,4 +1,4 @@
-//! The scratch database: what a verification knows so far, such as which entry names what, and which
+//! The temporary database: what a verification knows so far, such as which entry names what, and which
 //! block belongs to which entity.
 //!
 //! Ten million names do not fit in memory, so they are rows of an SQLite database in a folder next to
@@ -61,7 +61,7 @@ CREATE TABLE finding (
 ) STRICT;
 ";
 
-/// Why the scratch database cannot be used.
+/// Why the temporary database cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScratchError {
@@ -139,7 +139,7 @@ impl Recorder {
         self.0.send(batch).await.map_err(|_| ReadError::Stopped)
     }
 
-    /// As [`Recorder::send`], from a thread that may block.
+    /// Does the same as [`Recorder::send`], from a thread that may block.
     pub(super) fn blocking_send(&self, batch: Vec<Record>) -> Result<(), ReadError> {
         if batch.is_empty() {
             return Ok(());
@@ -151,7 +151,7 @@ impl Recorder {
 /// Receives findings with the database in which their paths can be looked up.
 type OnFinding<'f> = &'f mut dyn FnMut(&Scratch, NewFinding) -> Result<(), ScratchError>;
 
-/// The scratch database.
+/// The temporary database.
 #[derive(Debug)]
 pub(super) struct Scratch {
     pub(super) connection: Connection,

@@ -21,7 +21,7 @@ pub struct Summary {
     pub file_bytes: u64,
     /// How much of the container was read.
     pub depth: Depth,
-    /// Number of segments of files that were not read, only looked up.
+    /// Number of file segments whose existence was checked, but not their content.
     pub segments_unread: u64,
     /// What was compared with the source, if there was one.
     pub compared: Option<Compared>,
@@ -99,8 +99,8 @@ impl Summary {
         ));
         if self.depth == Depth::Quick {
             lines.push(format!(
-                "not read (--quick): the content of {} of files, which exist",
-                counted(self.segments_unread, "segment", "segments")
+                "not read (--quick): {}; only their existence was checked",
+                counted(self.segments_unread, "file segment", "file segments")
             ));
         }
         if let Some(compared) = &self.compared {

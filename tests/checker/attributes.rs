@@ -1,4 +1,4 @@
-//! VATTR (docs/format.md section 5).
+//! VATTR (format.md §5).
 
 use super::handles::Cursor;
 use super::{Kind, Rule, Time};

@@ -13,7 +13,7 @@ const LINKS: usize = 1023;
 pub struct CompareOptions {
     /// Whether the load preserved hard links. If not, every path is a separate object.
     pub hardlinks: bool,
-    /// Whether nanoseconds are compared. The original stores times as floats (section 7).
+    /// Whether nanoseconds are compared. The original stores times as floats (format.md §7).
     pub nanoseconds: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Reads a complete container and checks every rule of docs/format.md.
+//! Reads a complete container and checks every rule of format.md.
 //!
 //! The checker decodes names, wrappers and handles itself and does not call `clfs-format`. A defect that the
 //! encoder and the decoder of that crate share would otherwise not be detected.

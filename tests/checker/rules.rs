@@ -1,8 +1,8 @@
-//! The rules that findings name, by the section of docs/format.md that defines them.
+//! The rules that findings name, by the section of format.md that defines them.
 
 macro_rules! rules {
     ($($section:literal { $($(#[$doc:meta])* $rule:ident,)* })*) => {
-        /// A rule of docs/format.md.
+        /// A rule of format.md.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Rule {
             $($($(#[$doc])* $rule,)*)*
@@ -12,7 +12,7 @@ macro_rules! rules {
             /// All rules.
             pub const ALL: &[Rule] = &[$($(Rule::$rule,)*)*];
 
-            /// Returns the section of docs/format.md that defines the rule.
+            /// Returns the section of format.md that defines the rule.
             pub fn section(self) -> u8 {
                 match self {
                     $($(Rule::$rule => $section,)*)*

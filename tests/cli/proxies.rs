@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use crate::support::azurite::{ACCOUNT, Azurite, container_sas};
-use crate::support::command::{Ran, Scratch, clfsload};
+use crate::support::command::{CommandOutput, Scratch, clfsload};
 
 /// A proxy that connects all clients to one port of this host, whatever target they request.
 struct Proxy {
@@ -81,7 +81,7 @@ fn port(server: &Azurite) -> u16 {
 }
 
 /// Runs a load into a host that only a proxy can reach.
-fn load(environment: &[(&str, &str)]) -> Ran {
+fn load(environment: &[(&str, &str)]) -> CommandOutput {
     let scratch = Scratch::new();
     std::fs::write(scratch.source().join("file"), "content").unwrap();
     let mut arguments = scratch.arguments("state", "a-container");

@@ -4,11 +4,11 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use crate::support::azurite::{ACCOUNT, Azurite, container_sas, container_sas_between};
-use crate::support::command::{Ran, Scratch, clfsload, run};
+use crate::support::command::{CommandOutput, Scratch, clfsload, run};
 use clfsload_checker::{FolderBlobs, check};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A scratch folder with a source of one file.
+/// Returns a scratch folder with a source of one file.
 fn scratch() -> Scratch {
     let scratch = Scratch::new();
     std::fs::write(scratch.source().join("file"), "content").unwrap();
@@ -16,7 +16,7 @@ fn scratch() -> Scratch {
 }
 
 /// Runs a load with some of its arguments replaced.
-fn with_arguments(scratch: &Scratch, change: impl FnOnce(&mut Vec<String>)) -> Ran {
+fn with_arguments(scratch: &Scratch, change: impl FnOnce(&mut Vec<String>)) -> CommandOutput {
     let mut arguments = scratch.arguments("state", "container");
     arguments.push("--new".to_owned());
     change(&mut arguments);
@@ -44,18 +44,18 @@ fn nested_folders_are_refused() {
     let scratch = scratch();
     let inside = scratch.source().join("state").display().to_string();
     with_arguments(&scratch, |arguments| arguments[0] = inside)
-        .refused(2, "are one inside the other");
+        .refused(2, "overlap: one contains the other");
     let around = scratch.path("").display().to_string();
     with_arguments(&scratch, |arguments| arguments[0] = around)
-        .refused(2, "are one inside the other");
+        .refused(2, "overlap: one contains the other");
     // Neither a symlink nor ".." hides it.
     std::os::unix::fs::symlink(scratch.source(), scratch.path("link")).unwrap();
     let hidden = scratch.path("link/../source/state").display().to_string();
     with_arguments(&scratch, |arguments| arguments[0] = hidden)
-        .refused(2, "are one inside the other");
+        .refused(2, "overlap: one contains the other");
     let container = format!("file://{}", scratch.source().display());
     with_arguments(&scratch, |arguments| arguments[2] = container)
-        .refused(2, "are one inside the other");
+        .refused(2, "overlap: one contains the other");
     // A sibling whose name has the same prefix is not inside.
     let sibling = scratch.path("source-state").display().to_string();
     with_arguments(&scratch, |arguments| arguments[0] = sibling).expect(0);
@@ -223,7 +223,7 @@ fn invalid_accounts_containers_and_options_are_refused() {
 }
 
 /// Runs a load into Azurite with a token.
-fn azure(scratch: &Scratch, server: &Azurite, container: &str, sas: &str) -> Ran {
+fn azure(scratch: &Scratch, server: &Azurite, container: &str, sas: &str) -> CommandOutput {
     with_arguments(scratch, |arguments| {
         arguments[2] = ACCOUNT.to_owned();
         arguments[3] = container.to_owned();
@@ -340,7 +340,7 @@ fn limits_may_change_between_runs() {
         std::thread::sleep(Duration::from_millis(10));
     }
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    Ran::from(child.wait_with_output().unwrap()).expect(1);
+    CommandOutput::from(child.wait_with_output().unwrap()).expect(1);
     assert!(blobs() < FILES, "{} blobs", blobs());
     let wide = [
         "--memory",

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use crate::support::azurite::{ACCOUNT, blobs, container_sas_between};
-use crate::support::command::{Ran, clfsload};
+use crate::support::command::{CommandOutput, clfsload};
 use crate::support::fault_proxy::{Fault, FaultProxy};
 use crate::support::wire::Wire;
 
@@ -60,8 +60,8 @@ fn assert_absent_below(folder: &Path, token: &str) -> usize {
 }
 
 /// Runs the command and searches its output, its state folder and its container for the signature.
-fn assert_no_trace(wire: &Wire, mut command: Command, token: &str, status: i32) -> Ran {
-    let ran: Ran = command
+fn assert_no_trace(wire: &Wire, mut command: Command, token: &str, status: i32) -> CommandOutput {
+    let ran: CommandOutput = command
         // Includes the output of a panic.
         .env("RUST_BACKTRACE", "full")
         .output()
@@ -170,7 +170,7 @@ fn rejected_tokens_are_not_shown() {
     }
     let mut command = wire.without_token(&proxy.endpoint(), &["--new"]);
     command.arg(format!("--sas-token-file=/nowhere/{token}"));
-    let ran: Ran = command.output().unwrap().into();
+    let ran: CommandOutput = command.output().unwrap().into();
     // The option takes a path, but a token may be given by mistake.
     assert_absent("standard error", ran.expect(2).stderr.as_bytes(), token);
 }

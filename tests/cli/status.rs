@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::command::{Ran, Scratch, clfsload, run};
+use crate::support::command::{CommandOutput, Scratch, clfsload, run};
 
 const FILES: usize = 300;
 
@@ -22,7 +22,7 @@ fn scratch() -> Scratch {
     scratch
 }
 
-fn status(scratch: &Scratch, options: &[&str]) -> Ran {
+fn status(scratch: &Scratch, options: &[&str]) -> CommandOutput {
     let state = scratch.path("t").display().to_string();
     let mut arguments = vec!["status", &state];
     arguments.extend(options);

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use crate::support::azurite::{container_sas, container_sas_between};
-use crate::support::command::{Ran, clfsload};
+use crate::support::command::{CommandOutput, clfsload};
 use crate::support::fault_proxy::{Fault, FaultProxy};
 use crate::support::wire::Wire;
 use clfsload::container::Operation;
@@ -25,7 +25,7 @@ fn token_file(wire: &Wire, token: &str) -> PathBuf {
     file
 }
 
-fn with_file(wire: &Wire, proxy: &FaultProxy, options: &[&str]) -> Ran {
+fn with_file(wire: &Wire, proxy: &FaultProxy, options: &[&str]) -> CommandOutput {
     let file = wire.scratch.path("token").display().to_string();
     let mut command = wire.without_token(&proxy.endpoint(), options);
     command.args(["--sas-token-file", &file]);
@@ -111,7 +111,7 @@ fn an_expired_token_from_the_environment_pauses_the_transfer() {
     let proxy = outlast(&wire, expiry, || ());
     let mut command = wire.without_token(&proxy.endpoint(), &["--new"]);
     command.env("AZURE_STORAGE_SAS_TOKEN", expiring_at(&wire, expiry));
-    let ran: Ran = command.output().unwrap().into();
+    let ran: CommandOutput = command.output().unwrap().into();
     let ran = ran.refused(1, "the SAS token has expired");
     assert!(
         ran.stderr.contains("run the same command with a new token"),
@@ -177,7 +177,7 @@ fn a_rejected_token_pauses_the_transfer_with_azures_reason() {
 }
 
 /// Runs a command with the token on its standard input.
-fn with_standard_input(mut command: Command, token: &str) -> Ran {
+fn with_standard_input(mut command: Command, token: &str) -> CommandOutput {
     command.stdin(Stdio::piped());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();

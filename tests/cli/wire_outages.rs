@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::azurite::{ACCOUNT, Azurite, container_sas};
-use crate::support::command::{Ran, clfsload};
+use crate::support::command::{CommandOutput, clfsload};
 use crate::support::fault_proxy::Fault;
 use crate::support::wire::Wire;
 use clfsload::container::Operation;
 use rustix::process::{Pid, Signal, kill_process};
 
-fn finished(child: Child) -> Ran {
+fn finished(child: Child) -> CommandOutput {
     child.wait_with_output().unwrap().into()
 }
 
@@ -167,7 +167,7 @@ fn without_network(command: &Command) -> Command {
 }
 
 /// Runs a load over TLS. Returns its result and duration.
-fn over_tls(endpoint: &str, trusted: Option<&Path>, options: &[&str]) -> (Ran, Duration) {
+fn over_tls(endpoint: &str, trusted: Option<&Path>, options: &[&str]) -> (CommandOutput, Duration) {
     let scratch = crate::support::command::Scratch::new();
     std::fs::write(scratch.source().join("file"), "content").unwrap();
     let mut arguments = scratch.arguments("state", "tls-container");

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::command::{Ran, SEED, Scratch, assert_same, blobs};
+use crate::support::command::{CommandOutput, SEED, Scratch, assert_same, blobs};
 use crate::support::mounts;
 use crate::support::tree::walk_source;
 use clfsload_checker::{CompareOptions, FolderBlobs, check, compare};
@@ -133,7 +133,7 @@ fn a_limit_on_file_sizes_pauses_the_transfer() {
             .args(scratch.arguments(&name, &name))
             .arg("--new")
             .args(options);
-        let ran = Ran::from(limited.output().unwrap());
+        let ran = CommandOutput::from(limited.output().unwrap());
         let sentence = format!(
             "this process may write files of at most {bytes} bytes: raise the limit (ulimit -f)"
         );

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::command::{Ran, SEED, Scratch, clfsload, run};
+use crate::support::command::{CommandOutput, SEED, Scratch, clfsload, run};
 use crate::support::mounts::{self, Loop, Mounted, image};
 use clfsload_checker::{FolderBlobs, check};
 
@@ -94,7 +94,7 @@ impl Layers {
         let mut command = clfsload();
         command.args(self.scratch.arguments(name, name));
         command.args(["--new", "--seed", SEED, "--preserve_hardlinks", "1"]);
-        let ran = Ran::from(command.env("CLFSLOAD_CRASH_AT", place).output().unwrap());
+        let ran = CommandOutput::from(command.env("CLFSLOAD_CRASH_AT", place).output().unwrap());
         assert_eq!(ran.status, -1, "{place}: {ran:#?}");
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::command::{Ran, SEED, Scratch, assert_same, blobs, clfsload};
+use crate::support::command::{CommandOutput, SEED, Scratch, assert_same, blobs, clfsload};
 use crate::support::mounts::{self, Loop, Mounted, image};
 use crate::support::tree::walk_source;
 use clfsload_checker::{CompareOptions, FolderBlobs, check, compare};
@@ -14,7 +14,7 @@ use clfsload_checker::{CompareOptions, FolderBlobs, check, compare};
 const OPTIONS: [&str; 5] = ["--seed", SEED, "--preserve_hardlinks", "1", "--no-progress"];
 const REFUSED: &str = "another folder or file system is at";
 
-fn new(scratch: &Scratch, name: &str, crash: Option<&str>) -> Ran {
+fn new(scratch: &Scratch, name: &str, crash: Option<&str>) -> CommandOutput {
     let mut command = clfsload();
     command
         .args(scratch.arguments(name, name))
@@ -23,7 +23,7 @@ fn new(scratch: &Scratch, name: &str, crash: Option<&str>) -> Ran {
     if let Some(place) = crash {
         command.env("CLFSLOAD_CRASH_AT", place);
     }
-    let ran = Ran::from(command.output().unwrap());
+    let ran = CommandOutput::from(command.output().unwrap());
     assert_eq!(ran.status == -1, crash.is_some(), "{crash:?}: {ran:#?}");
     ran
 }
@@ -488,12 +488,12 @@ fn missing_or_exchanged_file_systems_below_the_source_are_problems() {
 }
 
 /// Resumes the existing state and crashes at `place`.
-fn crash_again(scratch: &Scratch, name: &str, place: &str) -> Ran {
+fn crash_again(scratch: &Scratch, name: &str, place: &str) -> CommandOutput {
     let mut command = clfsload();
     command
         .args(scratch.arguments(name, name))
         .arg("--no-progress");
-    let ran = Ran::from(command.env("CLFSLOAD_CRASH_AT", place).output().unwrap());
+    let ran = CommandOutput::from(command.env("CLFSLOAD_CRASH_AT", place).output().unwrap());
     assert_eq!(ran.status, -1, "{ran:#?}");
     ran
 }
@@ -574,7 +574,7 @@ fn a_mount_that_is_unresponsive_at_the_start_is_a_problem_after_it_is_unmounted(
         .args(scratch.arguments("t", "t"))
         .arg("--new")
         .args(OPTIONS);
-    Ran::from(command.output().unwrap()).expect(3);
+    CommandOutput::from(command.output().unwrap()).expect(3);
     assert_eq!(problems(scratch, "t")["mnt"], "input-output");
     dead.unmount();
     assert_eq!(failed_on_resume(scratch, "t"), not_mounted(&["mnt"]));
@@ -703,7 +703,7 @@ fn a_source_whose_mounts_cannot_be_read_is_refused() {
         .arg(clfsload().get_program())
         .args(scratch.arguments("t", "t"))
         .arg("--new");
-    let ran = Ran::from(command.output().unwrap());
+    let ran = CommandOutput::from(command.output().unwrap());
     ran.refused(1, "cannot read /proc/self/mountinfo");
     assert!(!scratch.path("t").join("state.db").exists());
 }

@@ -10,15 +10,15 @@ pub const SEED: &str = "00112233445566778899aabbccddeeff";
 
 /// The exit status and the output of one run of the command.
 #[derive(Debug)]
-pub struct Ran {
+pub struct CommandOutput {
     pub status: i32,
     pub stdout: String,
     pub stderr: String,
 }
 
-impl From<Output> for Ran {
+impl From<Output> for CommandOutput {
     fn from(output: Output) -> Self {
-        Ran {
+        CommandOutput {
             // A process that was ended by a signal has no status.
             status: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -27,7 +27,7 @@ impl From<Output> for Ran {
     }
 }
 
-impl Ran {
+impl CommandOutput {
     /// Asserts the exit status. On failure, shows the output.
     pub fn expect(self, status: i32) -> Self {
         assert_eq!(self.status, status, "{self:#?}");
@@ -42,7 +42,7 @@ impl Ran {
     }
 }
 
-/// The command, without a token or a proxy in its environment. Its cache folder is below the build's
+/// Returns the command, without a token or a proxy in its environment. Its cache folder is below the build's
 /// target folder.
 pub fn clfsload() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clfsload"));
@@ -56,8 +56,8 @@ pub fn clfsload() -> Command {
 }
 
 /// Runs the command with these arguments.
-pub fn run<W: AsRef<OsStr>>(arguments: impl IntoIterator<Item = W>) -> Ran {
-    Ran::from(clfsload().args(arguments).output().unwrap())
+pub fn run<W: AsRef<OsStr>>(arguments: impl IntoIterator<Item = W>) -> CommandOutput {
+    CommandOutput::from(clfsload().args(arguments).output().unwrap())
 }
 
 /// A temporary folder for a source, a state folder and a folder container.
@@ -104,7 +104,7 @@ impl Scratch {
     }
 
     /// Loads the source into the folder container that has the same name as the state folder.
-    pub fn load(&self, name: &str, options: &[&str]) -> Ran {
+    pub fn load(&self, name: &str, options: &[&str]) -> CommandOutput {
         let mut arguments = self.arguments(name, name);
         arguments.push("--new".to_owned());
         arguments.extend(options.iter().map(|option| (*option).to_owned()));
@@ -112,7 +112,7 @@ impl Scratch {
     }
 
     /// Resumes that load.
-    pub fn resume(&self, name: &str, options: &[&str]) -> Ran {
+    pub fn resume(&self, name: &str, options: &[&str]) -> CommandOutput {
         let mut arguments = self.arguments(name, name);
         arguments.extend(options.iter().map(|option| (*option).to_owned()));
         run(arguments)

@@ -96,7 +96,7 @@ impl Kinds {
         });
         for folder in &folders {
             match folder.name.starts_with(b"many") {
-                true => build.finish_directory_thinly(folder),
+                true => build.finish_directory_one_entry_per_segment(folder),
                 false => build.finish_directory(folder),
             }
         }
@@ -231,7 +231,7 @@ pub(crate) fn two_wide_directories() -> (HashMap<String, Vec<u8>>, [String; 2]) 
             wide.add(number.to_string(), file);
         }
         add(&mut build, &mut wide, "last", FileType::Regular, b"last");
-        build.finish_directory_thinly(&wide);
+        build.finish_directory_one_entry_per_segment(&wide);
         let owner = format!(".0009.{:016X}.", wide.handle.hash64());
         let mut names = build.blobs.keys();
         names.find(|name| name.contains(&owner)).unwrap().clone()

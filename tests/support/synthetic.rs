@@ -198,7 +198,7 @@ impl Builder {
     }
 
     /// Writes one entry per segment, so that few entries need many blocks.
-    pub(crate) fn finish_directory_thinly(&mut self, directory: &Directory) {
+    pub(crate) fn finish_directory_one_entry_per_segment(&mut self, directory: &Directory) {
         let segmenter = DirectorySegmenter::new(directory.handle, directory.parent);
         let mut segments = vec![segmenter.finish().last];
         for (name, handle) in &directory.entries {

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use super::azurite::{ACCOUNT, Azurite, blobs as azure_blobs, container_sas};
-use super::command::{Ran, SEED, Scratch, assert_same, blobs, clfsload};
+use super::command::{CommandOutput, SEED, Scratch, assert_same, blobs, clfsload};
 use super::fault_proxy::{FaultProxy, Script};
 use super::tree::{self, walk_source};
 
@@ -99,13 +99,13 @@ impl Wire {
         command
     }
 
-    pub fn start(&self, proxy: &FaultProxy, options: &[&str]) -> Ran {
+    pub fn start(&self, proxy: &FaultProxy, options: &[&str]) -> CommandOutput {
         let mut all = vec!["--new"];
         all.extend(options);
         self.resume(proxy, &all)
     }
 
-    pub fn resume(&self, proxy: &FaultProxy, options: &[&str]) -> Ran {
+    pub fn resume(&self, proxy: &FaultProxy, options: &[&str]) -> CommandOutput {
         self.command(&proxy.endpoint(), options)
             .output()
             .unwrap()

@@ -49,7 +49,7 @@ pub(crate) struct Report {
     pub(crate) throttled: u64,
     /// Bytes of request bodies.
     pub(crate) bytes: u64,
-    /// The max number of requests in flight.
+    /// The maximum number of requests in flight.
     pub(crate) max_in_flight: u64,
     /// The arrival of the first upload, in microseconds since the reset.
     pub(crate) first_put_micros: Option<u64>,

@@ -29,7 +29,7 @@ const RESET_PATH: &str = "/-/reset";
 pub(crate) struct ResponsePolicy {
     /// The time from the last byte of a request to its response.
     pub(crate) delay: Duration,
-    /// Max requests per second; the sink responds 503 to those above it.
+    /// Maximum requests per second; the sink responds 503 to those above it.
     pub(crate) rate: Option<u32>,
 }
 

@@ -13,7 +13,8 @@ use crate::state::State;
 
 const ORDER: &str = "the order of the arguments is STATE_DIR SOURCE ACCOUNT CONTAINER";
 
-/// A suggestion for arguments of a load, after the program's name, that the parser refused with an error of this kind.
+/// Returns a suggestion for arguments of a load, after the program's name, that the parser refused with an
+/// error of this kind.
 pub(super) fn for_arguments(arguments: &[OsString], kind: ErrorKind) -> Option<String> {
     if !matches!(
         kind,
@@ -68,7 +69,7 @@ pub(super) fn for_arguments(arguments: &[OsString], kind: ErrorKind) -> Option<S
     }
 }
 
-/// A suggestion for a load whose arguments were parsed, but that was refused.
+/// Returns a suggestion for a load whose arguments were parsed, but that was refused.
 pub(crate) fn for_load(arguments: &LoadArguments) -> Option<String> {
     let new = arguments.new;
     let Target {
@@ -108,13 +109,13 @@ pub(crate) fn for_load(arguments: &LoadArguments) -> Option<String> {
     })
 }
 
-/// A suggestion for a Windows path that does not exist.
+/// Returns a suggestion for a Windows path that does not exist.
 pub(crate) fn windows_path(path: &Path) -> Option<String> {
     let text = path.to_str().filter(|_| !path.exists())?;
     hints::windows_path(text)
 }
 
-/// A suggestion for a word that is similar to a command.
+/// Returns a suggestion for a word that is similar to a command.
 fn command_meant(word: &str) -> Option<String> {
     if word.contains(['/', '.', '\\']) || Path::new(word).exists() {
         return None;
@@ -135,7 +136,7 @@ fn command_meant(word: &str) -> Option<String> {
     ))
 }
 
-/// The command that has this name in other tools.
+/// Returns the command that has this name in other tools.
 fn synonym(word: &str) -> Option<&'static str> {
     Some(match word {
         "list" | "dir" | "tree" => "ls",

@@ -284,7 +284,7 @@ pub(crate) struct DryRunArguments {
     /// are not touched.
     #[arg(long, alias = "dry_run")]
     dry_run: bool,
-    /// Read no source: estimate for files of GB gigabytes (10^9 bytes) in total; needs --dry_run_count
+    /// Read no source: estimate for files of GB gigabytes (10^9 bytes) in total; requires --dry-run-count
     #[arg(
         long = "dry-run-gb",
         visible_alias = "dry_run_gb",
@@ -294,7 +294,7 @@ pub(crate) struct DryRunArguments {
         hide_short_help = true
     )]
     bytes: Option<u64>,
-    /// The number of these files, each of GB / N gigabytes, in directories of 1,000; needs --dry_run_gb
+    /// The number of these files, each of GB / N gigabytes, in directories of 1,000; requires --dry-run-gb
     #[arg(
         long = "dry-run-count",
         visible_alias = "dry_run_count",
@@ -311,7 +311,7 @@ impl DryRunArguments {
         self.dry_run || self.synthetic().is_some()
     }
 
-    /// The described tree, if no source is to be read.
+    /// Returns the described tree, if no source is to be read.
     pub(crate) fn synthetic(&self) -> Option<Synthetic> {
         let (bytes, files) = self.bytes.zip(self.files)?;
         Some(Synthetic { bytes, files })
@@ -328,7 +328,7 @@ pub(crate) struct Target<'a> {
 }
 
 impl LoadArguments {
-    /// The positional arguments. Only those of a dry run can be incomplete.
+    /// Returns the positional arguments. Only those of a dry run can be incomplete.
     pub(crate) fn target(&self) -> Result<Target<'_>, Failure> {
         match (&self.state, &self.source, &self.account, &self.container) {
             (Some(state), Some(source), Some(account), Some(container)) => Ok(Target {
@@ -343,12 +343,12 @@ impl LoadArguments {
         }
     }
 
-    /// The source of a dry run, if it is the only argument.
+    /// Returns the source of a dry run, if it is the only argument.
     pub(crate) fn only_source(&self) -> Option<&Path> {
         self.state.as_deref().filter(|_| self.source.is_none())
     }
 
-    /// The options that are recorded in the history, without secrets.
+    /// Returns the options that are recorded in the history, without secrets.
     pub(crate) fn recorded(&self) -> Vec<(String, String)> {
         let flag = |given: bool| given.then(String::new);
         let identity =

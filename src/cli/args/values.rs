@@ -27,7 +27,7 @@ pub(crate) fn one_of<T: Clone + Send + Sync>(
     })
 }
 
-/// The name of a value.
+/// Returns the name of a value.
 pub(crate) fn name_of<T: PartialEq>(values: &[(&str, T)], value: Option<T>) -> Option<String> {
     let (name, _) = values
         .iter()

@@ -7,7 +7,7 @@ use clfs_format::FileType;
 
 use super::visit::{resolve, tree_paths};
 use crate::cli::args::values::parse_size;
-use crate::cli::output::printer::{Halt, OutputArguments, Printer};
+use crate::cli::output::printer::{EarlyExit, OutputArguments, Printer};
 use crate::cli::session::ContainerArguments;
 use crate::cli::{Failure, Status};
 use crate::read::{Reader, Resolved};
@@ -63,7 +63,7 @@ async fn write(
     arguments: &Arguments,
     resolved: &Resolved,
     printer: &mut Printer,
-) -> Result<(), Halt> {
+) -> Result<(), EarlyExit> {
     let Resolved { path, entity } = resolved;
     let refusal = match (entity.file_type, entity.target()) {
         (FileType::Regular, _) => None,

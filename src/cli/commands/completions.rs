@@ -33,7 +33,7 @@ fn script(shell: Shell) -> Vec<u8> {
     script
 }
 
-/// The command without hidden options, which clap_complete would offer.
+/// Returns the command without hidden options, which clap_complete would offer.
 fn visible(command: &Command) -> Command {
     let options = command
         .get_arguments()

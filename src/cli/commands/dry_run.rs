@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<Status, Failure> {
     Ok(status)
 }
 
-/// The source of a load, whose other arguments are checked.
+/// Returns the source of a load, whose other arguments are checked.
 fn checked(arguments: &LoadArguments) -> Result<&Path, Failure> {
     let target = arguments.target()?;
     let Target { state, source, .. } = target;
@@ -168,7 +168,7 @@ impl Report {
         }
     }
 
-    /// The rates of the upload: a description, and bytes per second.
+    /// Returns the rates of the upload: a description, and bytes per second.
     fn rates(&self) -> Vec<(String, u64)> {
         match self.bandwidth {
             Some(bytes) => {
@@ -215,7 +215,7 @@ impl Report {
     }
 }
 
-/// The requests of each kind: the name in JSON, the number, and the singular and plural in lines.
+/// Returns the requests of each kind: the name in JSON, the number, and the singular and plural in lines.
 fn by_kind(puts: &Puts) -> [(&'static str, u64, &'static str, &'static str); 7] {
     [
         ("inodes", puts.inodes, "inode", "inodes"),
@@ -243,7 +243,7 @@ fn by_kind(puts: &Puts) -> [(&'static str, u64, &'static str, &'static str); 7] 
     ]
 }
 
-/// A path below the source in a line.
+/// Returns a path below the source in a line.
 fn shown(path: &[u8]) -> String {
     match path {
         b"" => ".".to_owned(),

@@ -9,7 +9,7 @@ use clfs_format::{FileType, Filehandle};
 
 use super::visit::{Event, SORTED_UP_TO, Visited, resolve, tree_paths, visit};
 use crate::cli::output::long_line::short_size;
-use crate::cli::output::printer::{Halt, OutputArguments, Printer};
+use crate::cli::output::printer::{EarlyExit, OutputArguments, Printer};
 use crate::cli::output::record::UsageRecord;
 use crate::cli::session::ContainerArguments;
 use crate::cli::{Failure, Status};
@@ -64,7 +64,7 @@ async fn sum_all(
     reader: &Arc<Reader>,
     paths: &[TreePath],
     printer: &mut Printer,
-) -> Result<(), Halt> {
+) -> Result<(), EarlyExit> {
     let mut sums = Sums {
         arguments,
         open: Vec::new(),
@@ -124,7 +124,7 @@ struct Sums<'a> {
 }
 
 impl Sums<'_> {
-    fn take(&mut self, event: Event, printer: &mut Printer) -> Result<(), Halt> {
+    fn take(&mut self, event: Event, printer: &mut Printer) -> Result<(), EarlyExit> {
         match event {
             Event::Enter(_) => self.open.push(Sum::default()),
             Event::Entry(entry) => {
@@ -165,7 +165,7 @@ impl Sums<'_> {
         }
     }
 
-    fn print(&self, path: &TreePath, sum: Sum, printer: &mut Printer) -> Result<(), Halt> {
+    fn print(&self, path: &TreePath, sum: Sum, printer: &mut Printer) -> Result<(), EarlyExit> {
         if printer.json() {
             return printer.record(&UsageRecord::new(path, sum.bytes, sum.entries));
         }

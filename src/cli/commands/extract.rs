@@ -50,8 +50,8 @@ pub(crate) struct Arguments {
     /// in full below that folder
     #[arg(value_name = "[PATH]... DEST", num_args = 1.., required = true)]
     paths: Vec<OsString>,
-    /// Skip entries that match, with everything below them; can be repeated. Without a "/", GLOB is
-    /// compared with the last component of a path, with one, with the path from the container's root
+    /// Skip entries that match, with everything below them; can be repeated. A GLOB without "/" matches the last
+    /// component of a path; one with "/" matches the path from the container's root
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<Pattern>,
     /// Give every entry the owner that it has in the container (default for the superuser)
@@ -143,7 +143,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Failure> {
 }
 
 impl Arguments {
-    /// The destination, and the paths in the container.
+    /// Returns the destination, and the paths in the container.
     fn paths(&self) -> Result<(PathBuf, Vec<TreePath>), Failure> {
         let Some((destination, paths)) = self.paths.split_last() else {
             return Err(Failure::usage("the destination is missing"));
@@ -179,7 +179,7 @@ impl Arguments {
     }
 }
 
-/// Whether the destination is in a container that is a folder.
+/// Returns whether the destination is in a container that is a folder.
 fn is_in_container(location: &ContainerLocation, destination: &Path) -> bool {
     let ContainerLocation::Folder { path } = location else {
         return false;
@@ -188,8 +188,8 @@ fn is_in_container(location: &ContainerLocation, destination: &Path) -> bool {
         .is_ok_and(|container| real_path(destination).starts_with(container))
 }
 
-/// One file for each container and destination, in the user's cache folder (XDG Base Directory
-/// Specification).
+/// Returns the path of the record: one file for each container and destination, in the user's cache folder (XDG
+/// Base Directory Specification).
 fn default_record(container: &str, destination: &Path) -> Option<PathBuf> {
     let absolute = |name: &str| {
         let path = PathBuf::from(std::env::var_os(name)?);
@@ -217,7 +217,7 @@ fn default_record(container: &str, destination: &Path) -> Option<PathBuf> {
     Some(folder?.join(format!("extract-{name}.sqlite")))
 }
 
-/// Prints a message when the command is asked to stop, because stopping takes a moment.
+/// Prints a message when a stop is requested, because stopping takes a moment.
 fn print_stop(session: &Session) {
     let stop = Arc::clone(&session.stop);
     session.runtime.spawn(async move {

@@ -9,7 +9,7 @@ use clfs_format::{Attributes, FileType};
 use super::visit::{Event, SORTED_UP_TO, Visited, resolve, tree_paths, visit};
 use crate::cli::args::values::{Bound, one_of, parse_time};
 use crate::cli::output::long_line::LongStyle;
-use crate::cli::output::printer::{Halt, OutputArguments, Printer};
+use crate::cli::output::printer::{EarlyExit, OutputArguments, Printer};
 use crate::cli::output::record::system_time;
 use crate::cli::session::ContainerArguments;
 use crate::cli::{Failure, Status};
@@ -74,7 +74,7 @@ async fn search(
     reader: &Arc<Reader>,
     paths: &[TreePath],
     printer: &mut Printer,
-) -> Result<(), Halt> {
+) -> Result<(), EarlyExit> {
     let filter = &arguments.filter;
     let needs_inode = arguments.long || filter.needs_inode();
     let long = arguments.long.then(LongStyle::default);
@@ -155,13 +155,13 @@ struct Filter {
 }
 
 impl Filter {
-    /// Whether the name and the type meet the conditions. They are known from the directory.
+    /// Returns whether the name and the type meet the conditions. They are known from the directory.
     fn accepts_entry(&self, path: &TreePath, file_type: FileType) -> bool {
         (self.types.is_empty() || self.types.contains(&file_type))
             && (self.names.is_empty() || self.names.iter().any(|name| name.matches(path)))
     }
 
-    /// Whether the inode is needed for [`Filter::accepts_inode`].
+    /// Returns whether the inode is needed for [`Filter::accepts_inode`].
     fn needs_inode(&self) -> bool {
         let Self {
             names: _,
@@ -181,7 +181,7 @@ impl Filter {
             || links.is_some()
     }
 
-    /// Whether the attributes meet the conditions.
+    /// Returns whether the attributes meet the conditions.
     fn accepts_inode(&self, attributes: &Attributes) -> bool {
         let mtime = system_time(attributes.mtime);
         self.size.is_none_or(|size| size.holds(attributes.size))

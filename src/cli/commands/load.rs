@@ -76,7 +76,8 @@ fn load(arguments: &LoadArguments, reporter: &Arc<Reporter>) -> Result<Status, F
         options: arguments.recorded(),
     });
     reporter.event(&load.started_event(mode));
-    load.doubts().for_each(|doubt| reporter.event(&doubt));
+    load.missing_mount_signs()
+        .for_each(|sign| reporter.event(&sign));
     stop_on_signals(&load, reporter);
     let watchdog = exit_when_stuck(&load, reporter);
     let summary = load.run(reporter.as_ref());
@@ -159,7 +160,7 @@ fn end(
     }
 }
 
-/// Whether the container can be attached.
+/// Returns whether the container can be attached.
 fn is_attachable(end: End) -> bool {
     matches!(end, End::Finished | End::WasFinished | End::FinishedWithout)
 }

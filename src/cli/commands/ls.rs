@@ -8,7 +8,7 @@ use clfs_format::FileType;
 
 use super::visit::{Event, SORTED_UP_TO, Visited, resolve, tree_paths, visit};
 use crate::cli::output::long_line::LongStyle;
-use crate::cli::output::printer::{Halt, OutputArguments, Printer};
+use crate::cli::output::printer::{EarlyExit, OutputArguments, Printer};
 use crate::cli::session::ContainerArguments;
 use crate::cli::{Failure, Status};
 use crate::read::{Reader, Resolved, TreePath, WalkOptions};
@@ -85,7 +85,7 @@ async fn list(
     reader: &Arc<Reader>,
     paths: &[TreePath],
     printer: &mut Printer,
-) -> Result<(), Halt> {
+) -> Result<(), EarlyExit> {
     let mut directories = Vec::new();
     let mut lines = Lines {
         arguments,
@@ -121,7 +121,7 @@ impl Lines<'_> {
         reader: &Arc<Reader>,
         start: Resolved,
         printer: &mut Printer,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), EarlyExit> {
         let options = WalkOptions {
             depth: (!self.arguments.recursive).then_some(0),
             sorted_up_to: match self.arguments.unsorted {
@@ -146,7 +146,7 @@ impl Lines<'_> {
         .await
     }
 
-    fn heading(&mut self, path: &TreePath, printer: &mut Printer) -> Result<(), Halt> {
+    fn heading(&mut self, path: &TreePath, printer: &mut Printer) -> Result<(), EarlyExit> {
         if !self.headings || printer.json() || self.arguments.output.zero {
             return Ok(());
         }
@@ -165,7 +165,7 @@ impl Lines<'_> {
         entry: &Visited,
         full_path: bool,
         printer: &mut Printer,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), EarlyExit> {
         self.printed = true;
         let style = LongStyle {
             full_time: self.arguments.full_time,

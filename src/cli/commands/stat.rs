@@ -7,7 +7,7 @@ use clfs_format::FileType;
 
 use super::visit::{resolve, tree_paths};
 use crate::cli::output::long_line::mode_text;
-use crate::cli::output::printer::{Halt, OutputArguments, Printer};
+use crate::cli::output::printer::{EarlyExit, OutputArguments, Printer};
 use crate::cli::output::quoting::NameStyle;
 use crate::cli::output::record::{StatRecord, rfc3339, trees};
 use crate::cli::session::ContainerArguments;
@@ -20,7 +20,7 @@ Examples:
   clfsload stat /mnt/disk/mycontainer /home/anna/data.csv
   clfsload stat --json /mnt/disk/mycontainer / /home
 
-Symlinks are not followed. Lines \"unusual\" are rules of the format that an inode breaks.
+Symlinks are not followed. Lines that begin with \"unusual\" show rules of the format that the inode breaks.
 Exit status: 0 all printed; 1 a PATH does not exist, is damaged or unreadable, or the container failed.";
 
 /// Prints the inodes of entries
@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Failure> {
     printer.end_of_named(outcome)
 }
 
-fn show(resolved: &Resolved, first: bool, printer: &mut Printer) -> Result<(), Halt> {
+fn show(resolved: &Resolved, first: bool, printer: &mut Printer) -> Result<(), EarlyExit> {
     if printer.json() {
         return printer.record(&StatRecord::new(&resolved.path, &resolved.entity));
     }

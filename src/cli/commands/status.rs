@@ -260,7 +260,7 @@ impl Report {
         lines
     }
 
-    /// Whether a run is in progress, and how far it is.
+    /// Returns whether a run is in progress, and how far it is.
     fn standing(&self, now: u64) -> String {
         let after = |snapshot: &Snapshot| span(Duration::from_millis(snapshot.elapsed_ms));
         match (self.running, &self.progress) {

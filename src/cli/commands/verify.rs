@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use clap::Args;
 
 use crate::cli::output::Format;
-use crate::cli::output::printer::Halt;
+use crate::cli::output::printer::EarlyExit;
 use crate::cli::output::quoting::NameStyle;
 use crate::cli::session::ContainerArguments;
 use crate::cli::{Failure, Status, lock};
@@ -58,11 +58,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Failure> {
     let session = arguments.place.open(true)?;
     let checked = session.wait(async {
         let checked = check(&session.reader, &options, format).await;
-        checked.map_err(Halt::Failed)
+        checked.map_err(EarlyExit::Failed)
     });
     checked.map_err(|halt| match halt {
-        Halt::Failed(failure) => failure,
-        Halt::Closed => Failure::not_printed(&ErrorKind::BrokenPipe.into()),
+        EarlyExit::Failed(failure) => failure,
+        EarlyExit::Closed => Failure::not_printed(&ErrorKind::BrokenPipe.into()),
     })
 }
 

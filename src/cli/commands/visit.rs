@@ -10,7 +10,7 @@ use clfs_format::{FileType, Filehandle};
 use futures::stream::{self, Stream, StreamExt};
 
 use crate::cli::output::long_line::{self, LongStyle};
-use crate::cli::output::printer::{Halt, Printer};
+use crate::cli::output::printer::{EarlyExit, Printer};
 use crate::cli::output::record::EntryRecord;
 use crate::read::{
     Entity, ReadError, Reader, Resolved, Step, TreePath, Walk, WalkOptions, WalkProblem,
@@ -39,7 +39,7 @@ pub(crate) async fn resolve(
     reader: &Arc<Reader>,
     path: &TreePath,
     printer: &mut Printer,
-) -> Result<Option<Resolved>, Halt> {
+) -> Result<Option<Resolved>, EarlyExit> {
     match reader.resolve(path).await {
         Ok(resolved) => Ok(Some(resolved)),
         Err(error) => {
@@ -77,7 +77,7 @@ impl Visited {
         full_path: bool,
         mark: Option<u8>,
         printer: &mut Printer,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), EarlyExit> {
         let inode = self.inode.as_deref().filter(|_| long.is_some());
         if printer.json() {
             let record = EntryRecord::new(&self.path, self.file_type, self.handle, inode);
@@ -129,8 +129,8 @@ pub(crate) async fn visit(
     options: WalkOptions,
     needs_inode: impl Fn(&TreePath, FileType) -> bool,
     printer: &mut Printer,
-    mut each: impl FnMut(Event, &mut Printer) -> Result<(), Halt>,
-) -> Result<(), Halt> {
+    mut each: impl FnMut(Event, &mut Printer) -> Result<(), EarlyExit>,
+) -> Result<(), EarlyExit> {
     let walk = Walk::new(reader, start, options);
     let mut steps = std::pin::pin!(fetched(reader, walk, &needs_inode));
     // Directories that were reported as entries; they are not reported again when they are entered.
@@ -160,7 +160,7 @@ pub(crate) async fn visit(
                     WalkProblem::Unreadable { path, .. } if reported.remove(&path.to_bytes()) => {
                         printer.count_unread(&problem);
                     }
-                    _ => printer.left_out(problem)?,
+                    _ => printer.report_skipped(problem)?,
                 }
                 if let Some(entry) = again {
                     each(Event::Entry(entry), printer)?;

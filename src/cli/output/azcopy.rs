@@ -44,7 +44,7 @@ fn epoch() -> f64 {
     since.unwrap_or_default().as_secs_f64()
 }
 
-/// The upload rate in megabits (10^6 bits) per second.
+/// Returns the upload rate in megabits (10^6 bits) per second.
 fn megabits(bytes: u64, seconds: f64) -> f64 {
     match seconds > 0.0 {
         true => bytes as f64 * 8.0 / 1e6 / seconds,
@@ -85,7 +85,7 @@ fn final_object(status: &str, elapsed: f64, files: [u64; 3], bytes: u64) -> Valu
     })
 }
 
-/// The job status: AzCopy has three.
+/// Returns the job status: AzCopy has three.
 fn job_status(end: End) -> &'static str {
     match end {
         End::Finished | End::WasFinished | End::FinishedWithout => "Completed",

@@ -6,7 +6,7 @@ use super::human::{count, rate, size, span};
 use crate::events::Phase;
 use crate::progress::{Bottleneck, Rates, Snapshot};
 
-/// The completed part of the work, 0 to 1. `None` until the scan is complete.
+/// Returns the completed part of the work, 0 to 1. `None` until the scan is complete.
 pub(crate) fn part_done(snapshot: &Snapshot) -> Option<f64> {
     if !snapshot.scan_complete {
         return None;
@@ -24,7 +24,7 @@ pub(crate) fn part_done(snapshot: &Snapshot) -> Option<f64> {
     })
 }
 
-/// The number of entries that are done, found and failed.
+/// Returns the number of entries that are done, found and failed.
 pub(crate) fn extent(snapshot: &Snapshot) -> String {
     let mut text = match snapshot.scan_complete {
         true => format!(
@@ -42,7 +42,7 @@ pub(crate) fn extent(snapshot: &Snapshot) -> String {
     text
 }
 
-/// The bytes that were read and uploaded by all runs.
+/// Returns the bytes that were read and uploaded by all runs.
 pub(crate) fn bytes(snapshot: &Snapshot) -> String {
     let read = size(snapshot.bytes_read);
     let put = size(snapshot.bytes_put);
@@ -55,7 +55,7 @@ pub(crate) fn bytes(snapshot: &Snapshot) -> String {
     }
 }
 
-/// Current rates, or those of the run.
+/// Returns the current rates, or those of the run.
 pub(crate) fn rates(rates: &Rates) -> String {
     format!(
         "{} files/s, {}/s",
@@ -64,7 +64,7 @@ pub(crate) fn rates(rates: &Rates) -> String {
     )
 }
 
-/// The requests in flight, their limits, and the calls in backoff.
+/// Returns the requests in flight, their limits, and the calls in backoff.
 pub(crate) fn requests(snapshot: &Snapshot) -> String {
     let mut text = format!(
         "{} of {} requests",
@@ -80,7 +80,7 @@ pub(crate) fn requests(snapshot: &Snapshot) -> String {
     text
 }
 
-/// The current bottleneck.
+/// Returns the current bottleneck.
 pub(crate) fn slowest(snapshot: &Snapshot) -> Option<String> {
     Some(match snapshot.limiting? {
         limiting @ (Bottleneck::Container | Bottleneck::Throttling) => limiting.to_string(),
@@ -88,7 +88,7 @@ pub(crate) fn slowest(snapshot: &Snapshot) -> Option<String> {
     })
 }
 
-/// The estimated remaining time.
+/// Returns the estimated remaining time.
 pub(crate) fn left(snapshot: &Snapshot) -> Option<String> {
     let seconds = snapshot.eta_seconds?;
     Some(match seconds {
@@ -110,7 +110,7 @@ fn with<const N: usize>(row: String, more: [Option<String>; N]) -> String {
     fitting.unwrap_or(row)
 }
 
-/// The four rows of the live display, each at most 80 columns wide. The bottleneck is always shown. Rates are
+/// Returns the four rows of the live display, each at most 80 columns wide. The bottleneck is always shown. Rates are
 /// shortened, and those of the run are omitted if the requests need the space.
 pub(crate) fn rows(snapshot: &Snapshot) -> [String; 4] {
     let elapsed = span(Duration::from_millis(snapshot.elapsed_ms));
@@ -137,7 +137,7 @@ pub(crate) fn rows(snapshot: &Snapshot) -> [String; 4] {
     ]
 }
 
-/// The progress as one line.
+/// Returns the progress as one line.
 pub(crate) fn line(snapshot: &Snapshot) -> String {
     let mut text = format!(
         "{} after {}: {}; {}; now {}, overall {}; {}",

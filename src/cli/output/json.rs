@@ -74,7 +74,7 @@ fn line(kind: Kind, fields: Map<String, Value>) -> String {
     Value::Object(object).to_string()
 }
 
-/// The fields of a JSON object; none for any other value.
+/// Returns the fields of a JSON object; none for any other value.
 fn fields(object: Value) -> Map<String, Value> {
     match object {
         Value::Object(fields) => fields,
@@ -99,7 +99,7 @@ fn progress_line(snapshot: &Snapshot) -> String {
     line(Kind::Progress, fields)
 }
 
-/// The `end` of a run.
+/// Returns the `end` of a run.
 fn end_name(end: End) -> &'static str {
     match end {
         End::Finished => "finished",

@@ -17,14 +17,14 @@ pub(crate) struct Lines {
     /// The interval of progress lines; `None` prints none.
     every: Option<Duration>,
     last: Mutex<Instant>,
-    events: Sparing,
+    events: LimitedPrinter,
 }
 
 impl Lines {
     pub(crate) fn new(every: Option<Duration>, state: PathBuf) -> Self {
         Lines {
             every,
-            events: Sparing::new(state),
+            events: LimitedPrinter::new(state),
             last: Mutex::new(Instant::now()),
         }
     }
@@ -59,7 +59,7 @@ const SHOWN: u64 = 10;
 
 /// Prints events for people. Only the first ones about single entries are printed: there may be thousands, and the log
 /// has all.
-pub(crate) struct Sparing {
+pub(crate) struct LimitedPrinter {
     /// The state folder.
     state: PathBuf,
     problems: AtomicU64,
@@ -67,9 +67,9 @@ pub(crate) struct Sparing {
     stored: AtomicU64,
 }
 
-impl Sparing {
+impl LimitedPrinter {
     pub(crate) fn new(state: PathBuf) -> Self {
-        Sparing {
+        LimitedPrinter {
             state,
             problems: AtomicU64::new(0),
             again: AtomicU64::new(0),
@@ -81,7 +81,7 @@ impl Sparing {
     pub(crate) fn print(&self, event: &Event<'_>) {
         let (printed, what) = match event {
             Event::Problem { .. } => (&self.problems, "failed entries"),
-            Event::TakenAgain { .. } => (&self.again, "files that changed since the scan"),
+            Event::Reread { .. } => (&self.again, "files that changed since the scan"),
             Event::StoredChanged { .. } => {
                 (&self.stored, "files that changed while they were read")
             }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::lines::Sparing;
+use super::lines::LimitedPrinter;
 use super::terminal::out;
 use super::{Ending, Output, figures, summary};
 use crate::cli::{Failure, lock};
@@ -22,7 +22,7 @@ const BAR_STEPS: f64 = 1000.0;
 pub(crate) struct Live {
     display: MultiProgress,
     rows: Mutex<Option<Rows>>,
-    events: Sparing,
+    events: LimitedPrinter,
 }
 
 struct Rows {
@@ -31,7 +31,7 @@ struct Rows {
 }
 
 impl Live {
-    /// Whether standard error is a terminal that can be redrawn.
+    /// Returns whether standard error is a terminal that can be redrawn.
     pub(crate) fn is_possible() -> bool {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         std::io::stderr().is_terminal() && !dumb
@@ -42,7 +42,7 @@ impl Live {
         Live {
             display: MultiProgress::with_draw_target(target),
             rows: Mutex::new(None),
-            events: Sparing::new(state),
+            events: LimitedPrinter::new(state),
         }
     }
 
@@ -123,7 +123,7 @@ impl Output for Live {
     }
 }
 
-/// The templates are constants, and a test parses them.
+/// Parses a template. Templates are constants, and a test parses them.
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())

@@ -163,7 +163,7 @@ fn rotate(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A value, in quotes unless it is one word.
+/// Returns a value, in quotes unless it is one word.
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) if is_word(text) => text.clone(),
@@ -178,7 +178,7 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.contains(odd)
 }
 
-/// A text in quotes, on one line.
+/// Returns a text in quotes, on one line.
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }

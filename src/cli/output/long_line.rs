@@ -71,7 +71,8 @@ fn type_letter(file_type: FileType) -> char {
     }
 }
 
-/// `drwxr-xr-x`. The type is that of the object; the type bits of the mode may differ from it, and stat prints them.
+/// Formats a mode as `drwxr-xr-x`. The type is that of the object; the type bits of the mode may differ from it,
+/// and stat prints them.
 pub(crate) fn mode_text(file_type: FileType, mode: u16) -> String {
     let mut text = String::from(type_letter(file_type));
     // For owner, group and others: the shift of the three bits, and the bit and letters that replace x: set-user-ID,
@@ -94,7 +95,8 @@ pub(crate) fn mode_text(file_type: FileType, mode: u16) -> String {
     text
 }
 
-/// `999`, `1.5K`, `20M`: rounded up, as du(1) does, so that a size never appears smaller than it is.
+/// Formats a size as `999`, `1.5K`, `20M`: rounded up, as du(1) does, so that a size never appears smaller than
+/// it is.
 pub(crate) fn short_size(bytes: u64) -> String {
     let mut unit = 1u64;
     let mut shown = None;

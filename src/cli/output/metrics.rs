@@ -91,7 +91,7 @@ fn respond(request: &Request<Incoming>, latest: &Latest) -> Response<Full<Bytes>
     response
 }
 
-/// The metrics in Prometheus's text format. Names of counters end in `_total`.
+/// Returns the metrics in Prometheus's text format. Names of counters end in `_total`.
 fn text(snapshot: &Snapshot) -> String {
     let Snapshot {
         found,

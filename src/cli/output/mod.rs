@@ -54,9 +54,9 @@ pub(crate) trait Output: Send + Sync {
     fn end(&self, ending: &Ending<'_>);
     /// Presents the result of `--verify` and the exit status of the command.
     fn verified(&self, _found: Status, _exit: Status) {}
-    /// The process exits now, before the run has ended.
+    /// Reports an exit of the process before the run has ended.
     fn stopped(&self) {}
-    /// The command failed. The caller prints the message to standard error.
+    /// Reports that the command failed. The caller prints the message to standard error.
     fn failure(&self, failure: &Failure);
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct Ending<'a> {
     pub(crate) verifies: bool,
 }
 
-/// The output of a load.
+/// Returns the output of a load.
 pub(crate) fn of_load(arguments: &LoadArguments, target: Target<'_>) -> Arc<dyn Output> {
     let progress = !arguments.no_progress;
     let every = |default| {

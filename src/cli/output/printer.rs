@@ -30,14 +30,14 @@ pub(crate) struct OutputArguments {
 }
 
 /// Why a command ends early.
-pub(crate) enum Halt {
+pub(crate) enum EarlyExit {
     /// Standard output was closed (`| head`).
     Closed,
     /// An error that does not concern a single entry.
     Failed(Failure),
 }
 
-impl From<io::Error> for Halt {
+impl From<io::Error> for EarlyExit {
     /// Converts an error of standard output.
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -47,7 +47,7 @@ impl From<io::Error> for Halt {
     }
 }
 
-impl From<ReadError> for Halt {
+impl From<ReadError> for EarlyExit {
     fn from(error: ReadError) -> Self {
         Self::Failed(error.into())
     }
@@ -96,26 +96,26 @@ impl Printer {
     }
 
     /// Prints a line; the terminator is added.
-    pub(crate) fn line(&mut self, line: &[u8]) -> Result<(), Halt> {
+    pub(crate) fn line(&mut self, line: &[u8]) -> Result<(), EarlyExit> {
         self.out.write_all(line)?;
         self.out.write_all(&[self.end])?;
         self.flush_terminal()
     }
 
     /// Prints bytes as they are.
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Halt> {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), EarlyExit> {
         Ok(self.out.write_all(bytes)?)
     }
 
     /// Prints a record as a line of JSON.
-    pub(crate) fn record(&mut self, record: &impl Serialize) -> Result<(), Halt> {
+    pub(crate) fn record(&mut self, record: &impl Serialize) -> Result<(), EarlyExit> {
         serde_json::to_writer(&mut self.out, record).map_err(io::Error::from)?;
         self.out.write_all(b"\n")?;
         self.flush_terminal()
     }
 
     /// Flushes on a terminal, so that a line appears immediately.
-    fn flush_terminal(&mut self) -> Result<(), Halt> {
+    fn flush_terminal(&mut self) -> Result<(), EarlyExit> {
         if self.terminal {
             self.out.flush()?;
         }
@@ -123,12 +123,20 @@ impl Printer {
     }
 
     /// Reports that something at `path` was skipped because of damage.
-    pub(crate) fn damaged(&mut self, path: &TreePath, problem: &dyn Display) -> Result<(), Halt> {
+    pub(crate) fn damaged(
+        &mut self,
+        path: &TreePath,
+        problem: &dyn Display,
+    ) -> Result<(), EarlyExit> {
         self.problem(Status::Problems, path, problem)
     }
 
     /// Reports that a requested operation on `path` is not possible.
-    pub(crate) fn refused(&mut self, path: &TreePath, problem: &dyn Display) -> Result<(), Halt> {
+    pub(crate) fn refused(
+        &mut self,
+        path: &TreePath,
+        problem: &dyn Display,
+    ) -> Result<(), EarlyExit> {
         self.problem(Status::Failed, path, problem)
     }
 
@@ -137,12 +145,12 @@ impl Printer {
         status: Status,
         path: &TreePath,
         problem: &dyn Display,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), EarlyExit> {
         self.report(status, &format!("{path}: {problem}"));
         self.problem_record(path, problem)
     }
 
-    fn problem_record(&mut self, path: &TreePath, problem: &dyn Display) -> Result<(), Halt> {
+    fn problem_record(&mut self, path: &TreePath, problem: &dyn Display) -> Result<(), EarlyExit> {
         match self.json {
             true => self.record(&ErrorRecord::new(path, problem)),
             false => Ok(()),
@@ -157,7 +165,11 @@ impl Printer {
     }
 
     /// Reports that the entry at `path` could not be read. An error that is not damage ends the command.
-    pub(crate) fn unreadable(&mut self, path: &TreePath, error: ReadError) -> Result<(), Halt> {
+    pub(crate) fn unreadable(
+        &mut self,
+        path: &TreePath,
+        error: ReadError,
+    ) -> Result<(), EarlyExit> {
         match error {
             // These messages contain the path.
             ReadError::NoEntry { .. } | ReadError::NotADirectory { .. } => {
@@ -175,7 +187,7 @@ impl Printer {
     }
 
     /// Reports what a walk skipped.
-    pub(crate) fn left_out(&mut self, problem: WalkProblem) -> Result<(), Halt> {
+    pub(crate) fn report_skipped(&mut self, problem: WalkProblem) -> Result<(), EarlyExit> {
         self.unread.count(&problem);
         match problem {
             WalkProblem::Unreadable { path, error }
@@ -201,9 +213,9 @@ impl Printer {
         }
     }
 
-    /// As [`Printer::end`], for entries that were requested by name: an incomplete file or inode is a failure, other
-    /// than an incomplete list.
-    pub(crate) fn end_of_named(self, outcome: Result<(), Halt>) -> Result<Status, Failure> {
+    /// Does the same as [`Printer::end`], for entries that were requested by name: an incomplete file or inode
+    /// is a failure, other than an incomplete list.
+    pub(crate) fn end_of_named(self, outcome: Result<(), EarlyExit>) -> Result<Status, Failure> {
         Ok(match self.end(outcome)? {
             Status::Problems => Status::Failed,
             status => status,
@@ -211,14 +223,14 @@ impl Printer {
     }
 
     /// Flushes the output, reports unread directories, and returns the exit status.
-    pub(crate) fn end(mut self, outcome: Result<(), Halt>) -> Result<Status, Failure> {
-        let flushed = self.out.flush().map_err(Halt::from);
+    pub(crate) fn end(mut self, outcome: Result<(), EarlyExit>) -> Result<Status, Failure> {
+        let flushed = self.out.flush().map_err(EarlyExit::from);
         for line in self.unread.lines() {
             message(Prefix::Error, line);
         }
         match outcome.and(flushed) {
-            Ok(()) | Err(Halt::Closed) => Ok(self.status),
-            Err(Halt::Failed(failure)) => Err(failure),
+            Ok(()) | Err(EarlyExit::Closed) => Ok(self.status),
+            Err(EarlyExit::Failed(failure)) => Err(failure),
         }
     }
 }

@@ -127,7 +127,7 @@ fn escape(line: &mut Vec<u8>, byte: u8) {
     line.extend_from_slice(&[b'\\', letter]);
 }
 
-/// Whether a shell would interpret characters of a name that has no control characters.
+/// Returns whether a shell would interpret characters of a name that has no control characters.
 fn needs_quotes(name: &[u8]) -> bool {
     match name {
         [] | [b'#' | b'~', ..] | [b'{'] | [b'}'] => true,
@@ -137,7 +137,7 @@ fn needs_quotes(name: &[u8]) -> bool {
     }
 }
 
-/// Whether a byte has no special meaning in double quotes, in which an apostrophe needs no escape.
+/// Returns whether a byte has no special meaning in double quotes, in which an apostrophe needs no escape.
 fn harmless(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte >= 0x80 || b" '%+,-./:@]_".contains(&byte)
 }

@@ -15,7 +15,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// `2026-01-31T12:00:00.000000000Z`. A billion nanoseconds or more in a container are added to the seconds.
+/// Formats a time as `2026-01-31T12:00:00.000000000Z`. A billion nanoseconds or more in a container are added to
+/// the seconds.
 pub(crate) fn rfc3339(time: Timestamp) -> String {
     humantime::format_rfc3339_nanos(system_time(time)).to_string()
 }
@@ -194,7 +195,7 @@ impl StatRecord {
     }
 }
 
-/// The number of trees of indirect blocks of an entity (format.md §6 "BMAP").
+/// Returns the number of trees of indirect blocks of an entity (format.md §6 "BMAP").
 pub(crate) fn trees(entity: &Entity) -> usize {
     let roots = entity.block_map.roots.iter();
     roots.filter(|root| **root != BlockId::NONE).count()

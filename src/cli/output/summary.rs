@@ -40,7 +40,7 @@ fn entries(summary: &Summary) -> String {
     entries
 }
 
-/// The number of entries of each type, if it is not 0.
+/// Returns the number of entries of each type, if it is not 0.
 pub(crate) fn by_type(types: impl IntoIterator<Item = (FileType, u64)>) -> Vec<String> {
     let types = types.into_iter().filter(|(_, number)| *number > 0);
     let types = types.map(|(file_type, number)| {
@@ -50,7 +50,7 @@ pub(crate) fn by_type(types: impl IntoIterator<Item = (FileType, u64)>) -> Vec<S
     types.collect()
 }
 
-/// The number of failed entries by reason.
+/// Returns the number of failed entries by reason.
 pub(crate) fn by_reason<'a>(reasons: impl Iterator<Item = (&'a str, u64)>) -> Vec<String> {
     let rows = reasons.map(|(reason, number)| format!("  {:>12}  {reason}", count(number)));
     let mut lines: Vec<String> = rows.collect();
@@ -60,7 +60,7 @@ pub(crate) fn by_reason<'a>(reasons: impl Iterator<Item = (&'a str, u64)>) -> Ve
     lines
 }
 
-/// The number of names that share an inode number but were loaded as separate files, unless it is 0.
+/// Returns the number of names that share an inode number but were loaded as separate files, unless it is 0.
 pub(crate) fn unlike_names(number: u64) -> Option<String> {
     (number > 0).then(|| {
         format!(
@@ -92,7 +92,7 @@ fn run(summary: &Summary) -> String {
     )
 }
 
-/// The requests of the run, because each is charged.
+/// Returns the requests of the run, because each is charged.
 fn requests(ending: &Ending<'_>) -> Option<String> {
     let requests = ending.last?.requests;
     if requests.all() == 0 {
@@ -139,7 +139,7 @@ fn changed(summary: &Summary, state: &State) -> Option<String> {
     })
 }
 
-/// The missing subtrees, then the number of failed entries by reason, then the first ones with their paths.
+/// Returns the missing subtrees, then the number of failed entries by reason, then the first ones with their paths.
 fn problems(summary: &Summary, state: &State) -> Vec<String> {
     let shown = || -> Result<Vec<String>, StateError> {
         let reader = state.reader()?;

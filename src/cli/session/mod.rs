@@ -16,7 +16,7 @@ use signals::on_signals;
 
 use super::args::credential::{self, TokenArguments};
 use super::args::{address, location_hints as hints};
-use super::output::printer::Halt;
+use super::output::printer::EarlyExit;
 use super::output::terminal::{self, event_message};
 use super::{Failure, Status};
 use crate::container::ContainerLocation;
@@ -26,8 +26,8 @@ use crate::read::index::Offline;
 use crate::read::{OpenOptions, ReadError, Reader};
 use crate::stop::StopFlag;
 
-/// The max number of threads that may block: 64 entries of an extraction, 64 reads of a folder container, and a few
-/// others. A busy machine would otherwise start many more than can work, and each keeps a heap.
+/// The maximum number of threads that may block: 64 entries of an extraction, 64 reads of a folder container,
+/// and a few others. A busy machine would otherwise start many more than can work, and each keeps a heap.
 const BLOCKING_THREADS: usize = 144;
 
 /// The container and how it is read.
@@ -58,12 +58,15 @@ pub(crate) struct Session {
 
 impl Session {
     /// Runs work that only reads until it ends or a stop is requested.
-    pub(crate) fn wait<T>(&self, work: impl Future<Output = Result<T, Halt>>) -> Result<T, Halt> {
+    pub(crate) fn wait<T>(
+        &self,
+        work: impl Future<Output = Result<T, EarlyExit>>,
+    ) -> Result<T, EarlyExit> {
         self.runtime.block_on(until_stopped(&self.stop, work))
     }
 }
 
-/// The result of `work`, or [`ReadError::Stopped`] if a stop is requested first.
+/// Returns the result of `work`, or [`ReadError::Stopped`] if a stop is requested first.
 async fn until_stopped<T, E: From<ReadError>>(
     stop: &StopFlag,
     work: impl Future<Output = Result<T, E>>,
@@ -128,7 +131,7 @@ impl ContainerArguments {
     }
 }
 
-/// The warning about archived objects, after the container was listed.
+/// Returns the warning about archived objects, after the container was listed.
 fn archived(offline: Offline, location: &str) -> Option<String> {
     let Offline {
         archived,

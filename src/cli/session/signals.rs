@@ -57,13 +57,13 @@ async fn received(signal: &mut Option<Signal>) {
     }
 }
 
-/// Whether SIGHUP is ignored, according to proc(5). `None` if that cannot be read.
+/// Returns whether SIGHUP is ignored, according to proc(5). `None` if that cannot be read.
 fn is_hangup_ignored() -> Option<bool> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     ignores(&status, SignalKind::hangup().as_raw_value())
 }
 
-/// `SigIgn` is a mask in hexadecimal: bit 0 is signal 1.
+/// Returns whether a signal is ignored. `SigIgn` is a mask in hexadecimal: bit 0 is signal 1.
 fn ignores(status: &str, signal: i32) -> Option<bool> {
     let mask = status
         .lines()

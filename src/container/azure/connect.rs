@@ -25,8 +25,8 @@ use url::Url;
 use super::resolve::Resolver;
 use super::{Timeouts, proxy};
 
-/// The max number of idle connections: more than there are ever requests in flight, because a new TLS connection costs
-/// more than a small put.
+/// The maximum number of idle connections: more than there are ever requests in flight, because a new TLS
+/// connection costs more than a small put.
 const IDLE_CONNECTIONS: usize = 4096;
 
 /// The time after which an idle connection is closed, before load balancers drop it (Azure's do after four minutes).

@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::super::credential::sas::percent_decoded;
 use super::super::{Availability, BlobEntry, ListMarker, ListPage, Stamp};
 
-/// The max depth of nested elements; the service uses five or six.
+/// The maximum depth of nested elements; the service uses five or six.
 const MAX_DEPTH: usize = 32;
 
 /// Why a text is not a page of a listing.

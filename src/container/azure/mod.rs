@@ -30,7 +30,7 @@ use super::{
 use request::Call;
 use transport::{CallFailure, FailureReason, Response, Transport};
 
-/// The max number of blobs in one page of the service's listings.
+/// The maximum number of blobs in one page of the service's listings.
 const MAX_PAGE: u32 = 5000;
 
 /// The timeouts of one request.
@@ -41,7 +41,7 @@ pub struct Timeouts {
     /// For the next bytes of a response. The timeout for the first bytes is longer by the time that the request's content
     /// takes at `min_rate`, and the timeout for the complete response by the time that the response takes. 60 s.
     pub response: Duration,
-    /// The min rate at which content must be sent and received, in bytes per second. 64 KiB.
+    /// The minimum rate at which content must be sent and received, in bytes per second. 64 KiB.
     pub min_rate: u64,
 }
 

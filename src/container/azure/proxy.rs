@@ -92,7 +92,7 @@ fn has_valid_port(proxy: &Intercept) -> bool {
     !after_host.contains(':') || proxy.uri().port_u16().is_some()
 }
 
-/// The error does not contain the value, which may have a password.
+/// Returns the error of an unusable value, without the value: it may contain a password.
 fn unusable(name: &str, why: &str) -> io::Error {
     let text = format!("the proxy of the environment variable {name} {why}");
     io::Error::new(io::ErrorKind::Unsupported, text)

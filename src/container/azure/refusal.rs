@@ -13,7 +13,7 @@ use super::transport_error::Secrets;
 /// The header with the service's id of a request.
 pub(super) const REQUEST_ID: &str = "x-ms-request-id";
 
-/// The max length of a text of the service that is shown.
+/// The maximum length of a text of the service that is shown.
 const MAX_DETAIL_CHARS: usize = 300;
 
 /// A response with an error status. Its texts contain no signature.

@@ -42,7 +42,7 @@ pub(super) enum Call<'a> {
     },
     Get {
         name: &'a BlobName,
-        /// The max size of the blob in bytes.
+        /// The maximum size of the blob in bytes.
         at_most: u64,
     },
     List {

@@ -14,7 +14,7 @@ use hyper_util::client::legacy::connect::dns::Name;
 use tokio::sync::Semaphore;
 use tower_service::Service;
 
-/// The max number of concurrent lookups, far more than a transfer to one host needs while names resolve.
+/// The maximum number of concurrent lookups, far more than a transfer to one host needs while names resolve.
 const MAX_LOOKUPS: usize = 16;
 
 type Addresses = std::vec::IntoIter<SocketAddr>;

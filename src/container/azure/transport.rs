@@ -26,16 +26,17 @@ use super::refusal::{REQUEST_ID, Refusal, header};
 use super::request::{Call, RequestBase};
 use super::transport_error::{Secrets, TransportError};
 
-/// The max size of one blob in a listing: a name of 1,024 characters, each escaped, and two kilobytes of properties.
+/// The maximum size of one blob in a listing: a name of 1,024 characters, each escaped, and two kilobytes of
+/// properties.
 const MAX_LISTED_BLOB_BYTES: u64 = 8 << 10;
 
-/// The max size of a listing without its blobs.
+/// The maximum size of a listing without its blobs.
 const LISTING_OVERHEAD: u64 = 64 << 10;
 
-/// The max number of bytes that are read of the body of an error response.
+/// The maximum number of bytes that are read of the body of an error response.
 const MAX_REFUSAL_BYTES: u64 = 64 << 10;
 
-/// The max number of bytes that are read of a body that is not needed, in order to reuse its connection.
+/// The maximum number of bytes that are read of a body that is not needed, in order to reuse its connection.
 const MAX_IGNORED_BYTES: u64 = 64 << 10;
 
 /// The timeout for such a body. A new connection takes no longer, so waiting more would save nothing.
@@ -258,7 +259,7 @@ impl Transport {
     /// Reads a complete body; returns it with its share of the budget.
     ///
     /// It fails if no bytes arrive for the response timeout, or if the body takes longer than that timeout plus its time at
-    /// the min rate. The time that it waits for the budget does not count.
+    /// the minimum rate. The time that it waits for the budget does not count.
     async fn read(
         &self,
         mut body: Incoming,

@@ -45,7 +45,7 @@ impl TransportError {
         }
     }
 
-    /// `what` lasted for `timeout`.
+    /// Returns the error of a step `what` that was not finished within `timeout`.
     pub(super) fn timed_out(what: &str, timeout: Duration) -> Self {
         Self {
             failure: NetworkFailure::Timeout,

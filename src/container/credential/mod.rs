@@ -20,7 +20,7 @@ pub(super) use source::{Renewal, TokenSource};
 /// A credential that expires within this time is reported before the first request.
 const EXPIRY_NOTICE: Duration = Duration::from_secs(24 * 3600);
 
-/// The max length of a token file, far more than any token has.
+/// The maximum length of a token file, far more than any token has.
 const MAX_BYTES: u64 = 64 << 10;
 
 /// What authorizes the requests to a container. `Debug` shows no secret.

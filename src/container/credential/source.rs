@@ -17,7 +17,7 @@ use crate::container::notice::{Notice, NoticeObserver};
 /// The file is read for a new token if the current one expires within this time.
 const RENEWAL_WINDOW: Duration = Duration::from_secs(5 * 60);
 
-/// The min time between two such reads of the file.
+/// The minimum time between two such reads of the file.
 const READ_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The source of the token that requests are sent with.

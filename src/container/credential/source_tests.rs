@@ -126,11 +126,12 @@ async fn reading_needs_only_its_permissions() {
     let reading = |signature| token(signature, 3600).replace("sp=rwdl", "sp=rl");
     let scene = Scene::needing(&reading("one"), Permissions::READ);
     let used = scene.source.current().await;
-    scene.write(&reading("two"));
+    let second = reading("two");
+    scene.write(&second);
     let Renewal::Renewed(other) = scene.source.after_rejection(&used).await else {
         panic!("not replaced");
     };
-    assert_eq!(*other, parsed(&reading("two")));
+    assert_eq!(*other, parsed(&second));
     scene.write(&token("three", 3600).replace("sp=rwdl", "sp=l"));
     let advice = advice_of(scene.source.after_rejection(&other).await);
     let lacks = "lacks the permissions read (r): get one with read and list (rl)";

@@ -12,10 +12,11 @@ use rustix::io::Errno;
 
 use super::super::{Availability, BlobEntry, ListMarker, ListPage, Stamp};
 
-/// The max number of names in a snapshot: about 100 MB at the length of our names.
+/// The maximum number of names in a snapshot: about 100 MB at the length of our names.
 const SNAPSHOT_NAMES: usize = 1_000_000;
 
-/// The max number of snapshots for listings in progress. A listing whose snapshot was dropped reads the folder again.
+/// The maximum number of snapshots for listings in progress. A listing whose snapshot was dropped reads the
+/// folder again.
 const SNAPSHOTS: usize = 2;
 
 /// The listings of one folder that are in progress.

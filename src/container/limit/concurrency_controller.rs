@@ -24,7 +24,7 @@ const MIN_EPOCHS: u32 = 2;
 const UNLIMITED_TIME: Duration = Duration::from_secs(5);
 /// The wait after a successful trial; it doubles with each unsuccessful one.
 const MIN_HOLD: Duration = Duration::from_secs(1);
-/// The max wait between trials. New connections cost handshakes, so trials become rare.
+/// The maximum wait between trials. New connections cost handshakes, so trials become rare.
 const MAX_HOLD: Duration = Duration::from_secs(60);
 /// The content bytes that cost as much as one request. Measured in CPU time: 50 µs per Put Blob
 /// request and 0.2 s per GB.
@@ -33,11 +33,11 @@ const BYTES_PER_REQUEST: f64 = 256.0 * 1024.0;
 /// The range of the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bounds {
-    /// The min limit, reached only when requests time out.
+    /// The minimum limit, reached only when requests time out.
     pub(super) min: usize,
-    /// The initial limit and the min of trials: a lower limit would save nothing.
+    /// The initial limit and the minimum of trials: a lower limit would save nothing.
     pub(super) start: usize,
-    /// The max limit.
+    /// The maximum limit.
     pub(super) max: usize,
 }
 

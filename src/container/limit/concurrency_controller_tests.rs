@@ -8,7 +8,7 @@ const BOUNDS: Bounds = Bounds {
     max: 1024,
 };
 
-/// A measurement over half a second in which all requests waited for a permit.
+/// Returns a measurement over half a second in which all requests waited for a permit.
 fn limited(limit: usize, throughput: f64) -> Measurement {
     let seconds = 0.5;
     let count = (throughput * seconds) as u64;

@@ -8,12 +8,12 @@ use std::time::Duration;
 use super::concurrency_controller::{Bounds, ConcurrencyController};
 use super::rate_controller::RateController;
 
-/// The min epoch without a rate limit: longer than most commits of the state and pauses of the scan.
+/// The minimum epoch without a rate limit: longer than most commits of the state and pauses of the scan.
 const MIN_EPOCH: Duration = Duration::from_millis(200);
-/// The min epoch with a rate limit. Services count requests per second, so a shorter epoch would see
+/// The minimum epoch with a rate limit. Services count requests per second, so a shorter epoch would see
 /// either a second's complete allowance or none of it.
 const MIN_RATE_LIMITED_EPOCH: Duration = Duration::from_secs(1);
-/// The max epoch, however long responses take on a slow line.
+/// The maximum epoch, however long responses take on a slow line.
 const MAX_EPOCH: Duration = Duration::from_secs(5);
 /// The length of an epoch, in response times.
 const EPOCH_RESPONSE_TIMES: u32 = 4;
@@ -80,13 +80,13 @@ impl Measurement {
 /// The limits of the next epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Settings {
-    /// Max concurrent requests.
+    /// Maximum concurrent requests.
     pub(super) concurrency: usize,
-    /// Max requests per second; `None` is unlimited.
+    /// Maximum requests per second; `None` is unlimited.
     pub(super) rate: Option<f64>,
     /// The wait before the next epoch begins.
     pub(super) settle: Duration,
-    /// The min length of the next epoch.
+    /// The minimum length of the next epoch.
     pub(super) epoch: Duration,
 }
 

@@ -18,17 +18,17 @@ use super::figures::LimiterFigures;
 use super::throttle_notifier::{PendingNotice, ThrottleNotifier};
 use super::token_bucket::{Refill, TokenBucket};
 
-/// The max number of concurrent requests that the limiter tries. At the 50 ms of a distant region,
+/// The maximum number of concurrent requests that the limiter tries. At the 50 ms of a distant region,
 /// 1,024 make 20,000 requests per second, the limit of a storage account. Each request has a connection
 /// with about 30 KiB of buffers, in addition to the memory for objects.
 pub const MAX_REQUESTS: usize = 1024;
 /// The initial number of concurrent requests: enough for 6,400 requests per second at 10 ms each.
 const START_REQUESTS: usize = 64;
-/// The min number of concurrent requests, on a line so slow that requests time out.
+/// The minimum number of concurrent requests, on a line so slow that requests time out.
 const MIN_REQUESTS: usize = 4;
 /// Objects in memory per permit: one in flight, and one that is read, compressed, or queued.
 const OBJECTS_PER_REQUEST: usize = 2;
-/// The min number of objects in memory, so that threads read ahead also with few permits.
+/// The minimum number of objects in memory, so that threads read ahead also with few permits.
 const MIN_OBJECTS: usize = 32;
 /// The interval between refills of the token buckets.
 const TICK: Duration = Duration::from_millis(10);
@@ -36,7 +36,7 @@ const TICK: Duration = Duration::from_millis(10);
 const EPOCH_RESPONSES: u64 = 200;
 /// See [`EPOCH_RESPONSES`].
 const SLOW_EPOCH: Duration = Duration::from_secs(2);
-/// The max burst on an idle line, in bytes, unless the bandwidth limit allows more than that within
+/// The maximum burst on an idle line, in bytes, unless the bandwidth limit allows more than that within
 /// the time that a refill may be late.
 const BURST_BYTES: f64 = (8 << 20) as f64;
 
@@ -46,7 +46,7 @@ const BURST_BYTES: f64 = (8 << 20) as f64;
 pub enum Concurrency {
     /// Follows the measured throughput.
     Adaptive {
-        /// The max limit: [`MAX_REQUESTS`], or less where connections or descriptors are scarce.
+        /// The maximum limit: [`MAX_REQUESTS`], or less where connections or descriptors are scarce.
         max: usize,
     },
     /// A fixed number.
@@ -152,7 +152,7 @@ impl Limiter {
         self.driver().notifier.set_observer(observer);
     }
 
-    /// Returns the max number of objects in memory, in flight or waiting. It changes with the limit on
+    /// Returns the maximum number of objects in memory, in flight or waiting. It changes with the limit on
     /// concurrent requests.
     pub fn object_limit(&self) -> &Arc<AtomicUsize> {
         &self.object_limit

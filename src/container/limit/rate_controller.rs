@@ -12,14 +12,14 @@ use super::controller::{Measurement, THROTTLED_SHARE};
 
 /// The rate during a plateau, as a share of the ceiling.
 const PLATEAU_SHARE: f64 = 0.98;
-/// The min and max share of the ceiling by which the rate drops when it meets the ceiling. Between
+/// The minimum and maximum share of the ceiling by which the rate drops when it meets the ceiling. Between
 /// them, the drop is twice the share of throttled requests.
 const CUT: (f64, f64) = (0.04, 0.10);
-/// The min share of the rate that one epoch may leave, because a single epoch may be an outlier.
+/// The minimum share of the rate that one epoch may leave, because a single epoch may be an outlier.
 const MIN_LEFT: f64 = 1.0 / 8.0;
 /// The completed share below which the throughput says nothing about the ceiling.
 const MIN_COMPLETED_SHARE: f64 = 0.05;
-/// The min rate, in requests per second. A storage account, and each of its blobs, allows 500
+/// The minimum rate, in requests per second. A storage account, and each of its blobs, allows 500
 /// ("Scalability and performance targets for Blob storage"); below this the backoff of retries is enough.
 const MIN_RATE: f64 = 50.0;
 /// The plateau at a ceiling that was met for the first time, which is also the time to return to it.
@@ -33,7 +33,7 @@ const GROWTH: f64 = 0.02;
 /// The growth per second beyond a ceiling that was met again, and the seconds for which it applies:
 /// services that allow bursts need time to reject.
 const SLOW_GROWTH: (f64, f64) = (0.01, 15.0);
-/// The max growth from one epoch to the next.
+/// The maximum growth from one epoch to the next.
 const MAX_GROWTH: f64 = 1.25;
 /// The share of the rate from which on requests use it.
 const USED_SHARE: f64 = 0.8;

@@ -8,7 +8,7 @@ use super::controller::{Controller, Measurement};
 /// The length of a step, in seconds.
 const STEP: f64 = 0.01;
 
-/// The max limit of the simulated controller.
+/// The maximum limit of the simulated controller.
 pub(super) const MAX_CONCURRENCY: usize = 1024;
 
 /// A fluid model of a service, the line to it, and the client.
@@ -35,7 +35,7 @@ pub(super) struct Scenario {
     pub(super) stray_share: f64,
     /// The interval of one additional stray, in seconds.
     pub(super) stray_interval: Option<f64>,
-    /// The max relative deviation of the capacity, drawn every 0.1 s.
+    /// The maximum relative deviation of the capacity, drawn every 0.1 s.
     pub(super) noise: f64,
 }
 

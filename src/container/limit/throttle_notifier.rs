@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::super::notice::{Notice, NoticeObserver};
 
-/// The min time from one notice to the next reported start of throttling.
+/// The minimum time from one notice to the next reported start of throttling.
 const MIN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Decides which changes of the rate limit are reported.

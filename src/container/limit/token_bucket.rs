@@ -142,7 +142,7 @@ mod tests {
                 assert!(error < 0.01, "{rate} with {tick:?}: {refilled}");
             }
         }
-        // The max value of the option must not overflow the semaphore.
+        // The maximum value of the option must not overflow the semaphore.
         refilled(u64::MAX as f64, 0.0, Duration::from_millis(100));
     }
 }

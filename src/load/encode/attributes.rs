@@ -6,7 +6,7 @@ use crate::entry::SourceAttributes;
 use crate::identity::Identity;
 
 /// Returns the attributes of an entity with `size` bytes of content and `nlink` names
-/// (docs/format.md section 5, VATTR).
+/// (format.md §5, VATTR).
 pub(crate) fn attributes(
     identity: &Identity,
     source: &SourceAttributes,

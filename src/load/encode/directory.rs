@@ -165,7 +165,7 @@ impl Encoder {
         sink: &S,
     ) -> Result<(), EncodeError> {
         let room = sink.room(INODE_BYTES);
-        // docs/format.md section 6: nlink is 2, plus one for the ".." of each child directory.
+        // format.md §6: nlink is 2, plus one for the ".." of each child directory.
         let nlink = parts.directories.saturating_add(2);
         let identity = &self.context.identity;
         let inode = Inode {

@@ -15,7 +15,7 @@ use super::large_file::LargeFile;
 use super::{EncodeError, Encoded, Encoder, ObjectSink, ReadContent, ReadPolicy, entity_name};
 use crate::entry::{Entry, EntryId, SourceAttributes};
 use crate::problem::{Problem, Reason};
-use crate::source::{CallKind, Seen, SourceTree};
+use crate::source::{CallKind, EntryStat, SourceTree};
 
 /// Room for an inode without content, name and back pointers: handles, attributes, block map.
 const INODE_BYTES: u64 = 1024;
@@ -47,7 +47,7 @@ impl Encoder {
         self.inode_at(entry, entry.parent, &entry.name, back, sink)
     }
 
-    /// [`inode`](Self::inode), read by the given name, which may be a further one.
+    /// Does the same as [`inode`](Self::inode), but reads by the given name, which may be a further one.
     pub(super) fn inode_at<S: ObjectSink>(
         &mut self,
         entry: &Entry,
@@ -100,7 +100,9 @@ impl Encoder {
         let changed = check_read(&file, &entry.attributes, self.read_policy)?;
         if (count as u64) < size || count as u64 != size && !changed {
             // The length of the content is not the size, although the attributes did not change.
-            return Err(EncodeError::Changed(Seen::examined_open(&file)?.attributes));
+            return Err(EncodeError::Changed(
+                EntryStat::examined_open(&file)?.attributes,
+            ));
         }
         drop(file);
         self.add_source_time(call, size);
@@ -134,7 +136,7 @@ impl Encoder {
             }
             Err(errno) => return Err(errno.into()),
         };
-        let seen = directory.look_at(name.name)?.attributes;
+        let seen = directory.examine(name.name)?.attributes;
         let attributes = symlink_attributes(&entry.attributes, seen)?;
         // Another symlink may have taken name and inode number between the two calls.
         if attributes != entry.attributes && directory.read_link(name.name)? != target {
@@ -217,11 +219,11 @@ pub(super) fn check_unchanged(
     file: &OwnedFd,
     attributes: &SourceAttributes,
 ) -> Result<(), EncodeError> {
-    match same(attributes, Seen::open(file)?.attributes) {
+    match same(attributes, EntryStat::open(file)?.attributes) {
         // These are stored next, so the mode must be the one that the ACL allows.
-        Err(EncodeError::Changed(_)) => {
-            Err(EncodeError::Changed(Seen::examined_open(file)?.attributes))
-        }
+        Err(EncodeError::Changed(_)) => Err(EncodeError::Changed(
+            EntryStat::examined_open(file)?.attributes,
+        )),
         checked => checked,
     }
 }
@@ -238,7 +240,7 @@ fn same(known: &SourceAttributes, seen: SourceAttributes) -> Result<(), EncodeEr
     }
 }
 
-/// The attributes to store for a symlink whose target was read just before its attributes were `seen`.
+/// Returns the attributes to store for a symlink whose target was read just before its attributes were `seen`.
 ///
 /// A target cannot change in place, so type and inode number decide. Times do not, because some file
 /// systems return other ones at each call. If they differ, what was seen is stored: it belongs to the
@@ -282,7 +284,7 @@ mod tests {
         let file = OwnedFd::from(tempfile::tempfile().unwrap());
         let known = SourceAttributes {
             file_type: FileType::Symlink,
-            ..Seen::open(&file).unwrap().attributes
+            ..EntryStat::open(&file).unwrap().attributes
         };
         let stored = |seen| symlink_attributes(&known, seen).ok();
         // The access time differs because the target was read.
@@ -322,7 +324,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         std::io::Write::write_all(&mut file, b"content").unwrap();
         let file = OwnedFd::from(file);
-        let seen = Seen::open(&file).unwrap().attributes;
+        let seen = EntryStat::open(&file).unwrap().attributes;
         let shorter = SourceAttributes {
             size: seen.size - 1,
             ..seen

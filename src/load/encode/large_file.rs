@@ -19,9 +19,9 @@ use super::{
     EncodeContext, EncodeError, Encoder, ObjectSink, ReadContent, ReadPolicy, entity_name,
 };
 use crate::entry::Entry;
-use crate::source::{CallKind, Seen};
+use crate::source::{CallKind, EntryStat};
 
-/// Room for an inode: the max direct list of a block map, and the rest.
+/// Room for an inode: the maximum direct list of a block map, and the rest.
 const INODE_BYTES: u64 = FIRST_SEGMENT_BYTES + 24 * 1024;
 /// Room for a full indirect block.
 const INDIRECT_BYTES: u64 = 80 * 1024;
@@ -65,7 +65,9 @@ impl LargeFile {
         check_read(&file, &entry.attributes, read_policy)?;
         let mut first = vec![0; FIRST_SEGMENT_BYTES as usize];
         if read_at(&file, &mut first, 0)? != first.len() {
-            return Err(EncodeError::Changed(Seen::examined_open(&file)?.attributes));
+            return Err(EncodeError::Changed(
+                EntryStat::examined_open(&file)?.attributes,
+            ));
         }
         Ok(LargeFile {
             handle: context
@@ -81,12 +83,12 @@ impl LargeFile {
         })
     }
 
-    /// The number of segments without the one in the inode; their indexes begin at 1.
+    /// Returns the number of segments without the one in the inode; their indexes begin at 1.
     pub fn segments(&self) -> u64 {
         file_segment_count(self.entry.attributes.size)
     }
 
-    /// The file's entry.
+    /// Returns the file's entry.
     pub fn entry(&self) -> &Entry {
         &self.entry
     }
@@ -96,7 +98,7 @@ impl LargeFile {
         self.abandoned.store(true, Ordering::Release);
     }
 
-    /// Whether a segment could not be read.
+    /// Returns whether a segment could not be read.
     pub fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Acquire)
     }
@@ -120,7 +122,7 @@ impl LargeFile {
 }
 
 impl Encoder {
-    /// The bytes of memory that segment `index` needs while it is read and compressed.
+    /// Returns the bytes of memory that segment `index` needs while it is read and compressed.
     pub fn segment_room(&self, file: &LargeFile, index: u64) -> u64 {
         let range = file_segment_range(index, file.entry.attributes.size);
         let memory = match range.end - range.start {
@@ -161,7 +163,7 @@ impl Encoder {
         let call = context.source.begin_call(CallKind::Encoder, file.entry.id);
         if read_at(&file.file, data, range.start)? != data.len() {
             return Err(EncodeError::Changed(
-                Seen::examined_open(&file.file)?.attributes,
+                EntryStat::examined_open(&file.file)?.attributes,
             ));
         }
         self.add_source_time(call, length);

@@ -20,7 +20,7 @@ pub struct SegmentMemory(Mutex<Spare>);
 #[derive(Debug, Default)]
 struct Spare {
     memory: Vec<Vec<u8>>,
-    /// The min number of unused buffers since the last trim: these were not needed.
+    /// The minimum number of unused buffers since the last trim: these were not needed.
     min: usize,
 }
 

@@ -25,7 +25,7 @@ use crate::crash_point::{CrashPoint, crash_point};
 use crate::entry::{Entry, EntryId, SourceAttributes};
 use crate::identity::Identity;
 use crate::problem::{Problem, Reason};
-use crate::source::{CallKind, OpenCall, OpenError, Seen, SourceTree};
+use crate::source::{CallKind, EntryStat, OpenCall, OpenError, SourceTree};
 use crate::state::{Reader, StateError};
 
 pub use large_file::{LargeFile, Remaining};
@@ -89,8 +89,8 @@ impl From<rustix::io::Errno> for EncodeError {
 }
 
 impl From<FormatError> for EncodeError {
-    /// The scan and the encoder check lengths and names before. Whatever they miss is a problem of its
-    /// entry, and must not stop the others.
+    /// Converts an error that the earlier checks of lengths and names missed: a problem of the entry, which must not
+    /// stop the others.
     fn from(_: FormatError) -> Self {
         EncodeError::Problem(Problem::new(Reason::NotRepresentable))
     }
@@ -109,9 +109,9 @@ fn same_inode(
     }
 }
 
-/// Why the file that is `seen` under the name of an entry is not that of the entry, if a mount on the name
-/// shows it. `was_mount`: a file was mounted there when the entry was recorded.
-fn mount_problem(entry: &Entry, was_mount: bool, seen: &Seen) -> Option<Reason> {
+/// Returns the problem if a mount replaced the recorded file of an entry. `was_mount`: a file was mounted there
+/// when the entry was recorded.
+fn mount_problem(entry: &Entry, was_mount: bool, seen: &EntryStat) -> Option<Reason> {
     match seen.mount.is_some() {
         false => was_mount.then_some(Reason::NotMounted),
         true => (!entry.attributes.same_inode(&seen.attributes)).then_some(Reason::Replaced),
@@ -198,7 +198,7 @@ impl Encoder {
         self.read_policy = read_policy;
     }
 
-    /// The time that calls to the source took since the last call of this function. More threads would
+    /// Returns the time that calls to the source took since the last call of this function. More threads would
     /// spend this time in parallel.
     pub fn take_source_time(&mut self) -> Duration {
         std::mem::take(&mut self.source_time)
@@ -246,7 +246,7 @@ impl Encoder {
             return encoded;
         }
         let directory = self.context.source.directory(entry.parent)?;
-        match mount_problem(entry, was_mount, &directory.look_at(&entry.name)?) {
+        match mount_problem(entry, was_mount, &directory.examine(&entry.name)?) {
             Some(reason) => Err(EncodeError::Problem(Problem::new(reason))),
             None => encoded,
         }
@@ -281,7 +281,7 @@ impl Encoder {
         encoded
     }
 
-    /// The current attributes and losses of an entry, if they differ from those in the state and the entry
+    /// Returns the current attributes and losses of an entry, if they differ from those in the state and the entry
     /// is still the same one. Access times are not compared, because reading changes them.
     ///
     /// `linked`: the entry has several names, so another inode under this one does not show that the entry changed.
@@ -297,7 +297,7 @@ impl Encoder {
         let _call = source.begin_call(CallKind::Encoder, entry.id);
         let seen = source
             .directory(entry.parent)
-            .and_then(|directory| directory.look_at(&entry.name));
+            .and_then(|directory| directory.examine(&entry.name));
         let seen = match seen {
             Ok(seen) => seen,
             Err(OpenError::Problem(_)) => return Ok(None),
@@ -371,7 +371,7 @@ impl Encoder {
         sink.put(object, room);
     }
 
-    /// [`put`](Self::put) for a segment in a buffer of the pool.
+    /// Does the same as [`put`](Self::put) for a segment in a buffer of the pool.
     fn put_segment<S: ObjectSink>(
         &mut self,
         name: &ObjectName,

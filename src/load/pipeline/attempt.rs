@@ -35,7 +35,7 @@ pub(super) enum Attempt {
 }
 
 impl Attempt {
-    /// The attempt that follows this one at a file that changed; none if the entry fails.
+    /// Returns the attempt that follows this one at a file that changed; none if the entry fails.
     pub(super) fn next(self, when_changed: WhenChanged) -> Option<Attempt> {
         let changing = Attempt::Changing { left: SHORTER };
         match (self, when_changed) {
@@ -52,7 +52,7 @@ impl Attempt {
         }
     }
 
-    /// Which reads of the file are accepted.
+    /// Returns which reads of the file are accepted.
     pub(super) fn read_policy(self) -> ReadPolicy {
         match self {
             Attempt::AfterFailure | Attempt::First | Attempt::Again => ReadPolicy::Unchanged,
@@ -65,7 +65,7 @@ impl Attempt {
 mod tests {
     use super::*;
 
-    /// The attempts at a file that never stops changing.
+    /// Returns the attempts at a file that never stops changing.
     fn attempts(when_changed: WhenChanged) -> Vec<Attempt> {
         std::iter::successors(Some(Attempt::First), |at| at.next(when_changed)).collect()
     }

@@ -49,7 +49,7 @@ impl Checkpoint {
         self.complete = true;
     }
 
-    /// Whether all entries were taken and settled.
+    /// Returns whether all entries were taken and settled.
     pub(super) fn is_finished(&self) -> bool {
         self.complete && self.outstanding.is_empty()
     }

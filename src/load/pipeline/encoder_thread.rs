@@ -14,7 +14,7 @@ use super::{
     EncodeOutcome, EncodeResult, Failure, LargeTask, Message, OutcomeSender, PassRun, Task,
 };
 use crate::crash_point::{CrashPoint, crash_point};
-use crate::load::adaptive_pool::{AdaptivePool, Advice, STALL_THRESHOLD, Worker};
+use crate::load::adaptive_pool::{AdaptivePool, Resize, STALL_THRESHOLD, Worker};
 use crate::load::encode::{EncodeError, Encoded, Encoder, Remaining};
 use crate::load::upload::Completion;
 use crate::problem::{Problem, Reason};
@@ -114,21 +114,21 @@ impl EncoderThread<'_> {
             if !took.is_zero() {
                 worker.count(took);
             }
-            let advice = match worker.advice() {
+            let resize = match worker.resize() {
                 // The container limits the throughput, so another thread would only wait. Room is managed
                 // separately for small and large objects.
-                Advice::Grow if self.run.uploader.is_short_of_room(room) => Advice::Leave,
-                advice => advice,
+                Resize::Grow if self.run.uploader.is_short_of_room(room) => Resize::Leave,
+                resize => resize,
             };
-            match advice {
-                Advice::Stay => {}
-                Advice::Grow => {
+            match resize {
+                Resize::Stay => {}
+                Resize::Grow => {
                     if self.queue.is_short_of_threads() {
                         // If no thread can be started, the pass continues with the existing ones.
                         drop(start_worker(threads, encoders, self.messages.clone()));
                     }
                 }
-                Advice::Leave => {
+                Resize::Leave => {
                     let stalled = self
                         .run
                         .context
@@ -252,7 +252,7 @@ impl EncoderThread<'_> {
         }
     }
 
-    /// The outcome of an entry that could not be encoded, and the error that ends the run, if any.
+    /// Returns the outcome of an entry that could not be encoded, and the error that ends the run, if any.
     fn outcome_of(
         &self,
         error: EncodeError,

@@ -142,7 +142,7 @@ impl OutcomeWriter<'_> {
         }
     }
 
-    /// Whether another thread would only wait for room.
+    /// Returns whether another thread would only wait for room.
     fn is_short_of_room(&self) -> bool {
         let next = match self.queue.has_entries() {
             true => ENTRY_ROOM,
@@ -252,7 +252,7 @@ impl OutcomeWriter<'_> {
             task.entry.attributes = attributes;
             if task.attempt == Attempt::Again {
                 let path = self.reader.path(task.entry.id)?;
-                self.run.monitor.event(&Event::TakenAgain { path: &path });
+                self.run.monitor.event(&Event::Reread { path: &path });
             }
             self.queue.push_again(task);
         }

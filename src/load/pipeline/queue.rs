@@ -119,18 +119,18 @@ impl WorkQueue {
         }
     }
 
-    /// Total number of pieces of work that were taken.
+    /// Returns the total number of pieces of work that were taken.
     pub(super) fn taken(&self) -> u64 {
         self.inner().taken
     }
 
-    /// Whether work is queued and no thread is idle.
+    /// Returns whether work is queued and no thread is idle.
     pub(super) fn is_short_of_threads(&self) -> bool {
         let inner = self.inner();
         inner.idle == 0 && !(inner.entries.is_empty() && inner.large.is_empty())
     }
 
-    /// Whether entries are queued, which need less memory than segments.
+    /// Returns whether entries are queued, which need less memory than segments.
     pub(super) fn has_entries(&self) -> bool {
         !self.inner().entries.is_empty()
     }

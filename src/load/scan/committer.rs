@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::ahead::{Ahead, LISTED_AHEAD, Turn};
+use super::ahead::{Ahead, LISTED_AHEAD, PieceWait};
 use super::device_numbers::DeviceNumbers;
 use super::piece::Piece;
 use super::{Scan, ScanEnd};
@@ -79,13 +79,13 @@ impl<'a> Committer<'a> {
             let room = BATCH_ENTRIES.saturating_sub(self.batch_entries);
             let wants_busy = self.batch_has_directories;
             match self.ahead.turn(room, timeout, wants_busy, &mut pieces) {
-                Turn::Ready => {}
-                Turn::Later => {
+                PieceWait::Ready => {}
+                PieceWait::Later => {
                     self.commit()?;
                     self.replace_stalled();
                 }
-                Turn::Empty if self.batch.is_empty() => return Ok(ScanEnd::Complete),
-                Turn::Empty => self.commit()?,
+                PieceWait::Empty if self.batch.is_empty() => return Ok(ScanEnd::Complete),
+                PieceWait::Empty => self.commit()?,
             }
             for (directory, piece) in pieces.drain(..) {
                 if self.scan.stop.is_requested() {

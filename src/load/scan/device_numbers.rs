@@ -25,7 +25,7 @@ struct Numbers {
 }
 
 impl Numbers {
-    /// The number of a device; a new one if the device has none.
+    /// Returns the number of a device; a new one if the device has none.
     fn of(&mut self, device: u64) -> u64 {
         let Numbers { of_devices, used } = self;
         *of_devices.entry(device).or_insert_with(|| {
@@ -91,11 +91,11 @@ fn recorded(
     Ok(numbers)
 }
 
-/// The device of a recorded name in this mount, if the name still has the recorded file.
+/// Returns the device of a recorded name in this mount, if the name still has the recorded file.
 fn device_of(source: &SourceTree, name: &Entry) -> Result<Option<u64>, OpenError> {
     let _call = source.begin_call(CallKind::Scan, name.id);
     let directory = source.directory(name.parent)?;
-    let seen = directory.look_at(&name.name)?;
+    let seen = directory.examine(&name.name)?;
     let known = &name.attributes;
     let is_same = seen.attributes.file_type == known.file_type
         && seen.attributes.inode == known.inode

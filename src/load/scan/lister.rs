@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Scan;
 use super::ahead::{Ahead, OpenListing, Ticket, Work};
 use super::piece::Piece;
-use crate::load::adaptive_pool::{AdaptivePool, Advice, STALL_THRESHOLD, Worker};
+use crate::load::adaptive_pool::{AdaptivePool, Resize, STALL_THRESHOLD, Worker};
 use crate::problem::{Problem, Reason};
 use crate::source::{
     CallKind, Directory, DirentBuffer, Listable, NameList, NameStore, Names, OpenError, SpoolError,
@@ -93,16 +93,16 @@ struct CallMonitor<'scope, 'env> {
 impl CallMonitor<'_, '_> {
     fn count(&mut self, took: Duration) {
         self.worker.count(took);
-        match self.worker.advice() {
-            Advice::Stay => {}
-            Advice::Grow => {
+        match self.worker.resize() {
+            Resize::Stay => {}
+            Resize::Grow => {
                 self.should_leave = false;
                 if self.listers.ahead.is_short_of_workers() {
                     // If no thread can be started, the scan continues with the existing ones.
                     drop(start_worker(self.threads, self.listers));
                 }
             }
-            Advice::Leave => self.should_leave = true,
+            Resize::Leave => self.should_leave = true,
         }
     }
 }
@@ -140,13 +140,19 @@ impl Lister<'_, '_> {
         let source = listers.scan.source;
         let call = source.begin_call(CallKind::Scan, unlisted.id);
         let listable = source.listable(unlisted.id, &unlisted.place)?;
-        let mut go_on = || {
+        let mut should_continue = || {
             calls.count(call.renew());
             !listers.scan.stop.is_requested()
         };
         // The entries of a large directory that an earlier run recorded are kept.
         let after = unlisted.after.as_deref();
-        let names = NameList::read(&listable, after, &listers.names, buffer, &mut go_on);
+        let names = NameList::read(
+            &listable,
+            after,
+            &listers.names,
+            buffer,
+            &mut should_continue,
+        );
         Ok(Box::new(OpenListing {
             directory: Arc::clone(listable.directory()),
             names: names.map_err(|error| listers.name_list_failed(error))?,
@@ -166,7 +172,7 @@ impl Lister<'_, '_> {
             }
         };
         let directory = Arc::clone(&open.directory);
-        let last = open.names.is_over();
+        let last = open.names.is_finished();
         if last {
             drop(open);
         } else {
@@ -250,7 +256,7 @@ fn examine(
     if name.count_bytes() > clfs_format::limits::NAME_BYTES {
         return failed(Problem::new(Reason::NameTooLong));
     }
-    match directory.look(name) {
+    match directory.examine_cstr(name) {
         Ok(seen) => {
             if let Some(visitor) = scan.visitor {
                 visitor.visit(directory, name, &seen);

@@ -21,7 +21,7 @@ pub(super) enum Piece {
 }
 
 impl Piece {
-    /// The number of entries.
+    /// Returns the number of entries.
     pub(super) fn len(&self) -> usize {
         match self {
             Piece::Chunk { entries, .. } => entries.len(),
@@ -29,7 +29,7 @@ impl Piece {
         }
     }
 
-    /// Whether it is the last piece of its directory.
+    /// Returns whether it is the last piece of its directory.
     pub(super) fn is_last(&self) -> bool {
         match self {
             Piece::Chunk { last, .. } => *last,

@@ -8,7 +8,7 @@ use super::Scan;
 use super::device_numbers::DeviceNumbers;
 use crate::entry::EntryId;
 use crate::problem::{Problem, Reason};
-use crate::source::{CallKind, Directory, OpenError, Seen, may_be_recorded_anew};
+use crate::source::{CallKind, Directory, EntryStat, OpenError, may_be_recorded_anew};
 use crate::state::{Reader, StateError};
 
 /// Rows in one query.
@@ -99,13 +99,13 @@ impl Scan<'_> {
         id: EntryId,
         parent: EntryId,
         name: &[u8],
-    ) -> Result<(Arc<Directory>, Seen), OpenError> {
+    ) -> Result<(Arc<Directory>, EntryStat), OpenError> {
         if name.len() > NAME_BYTES {
             return Err(Problem::new(Reason::NameTooLong).into());
         }
         let _call = self.source.begin_call(CallKind::Scan, id);
         let directory = self.source.directory(parent)?;
-        let seen = directory.look_at(name)?;
+        let seen = directory.examine(name)?;
         Ok((directory, seen))
     }
 }

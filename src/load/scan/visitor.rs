@@ -2,11 +2,11 @@
 
 use std::ffi::CStr;
 
-use crate::source::{Directory, Seen};
+use crate::source::{Directory, EntryStat};
 
 /// Receives each entry when it is examined, on any thread and in any order, with the facts that the
 /// state does not store.
 pub trait EntryVisitor: Sync {
-    /// `name` in `directory` was examined. The visitor may send further calls to the source.
-    fn visit(&self, directory: &Directory, name: &CStr, seen: &Seen);
+    /// Receives an examined `name` in `directory`. The visitor may send further calls to the source.
+    fn visit(&self, directory: &Directory, name: &CStr, seen: &EntryStat);
 }

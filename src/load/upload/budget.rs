@@ -48,7 +48,7 @@ struct Waiting {
 }
 
 impl Budget {
-    /// A budget of `bytes` and of the current value of `objects`. One object is always allowed.
+    /// Creates a budget of `bytes` and of the current value of `objects`. One object is always allowed.
     pub fn new(bytes: u64, objects: Arc<AtomicUsize>) -> Self {
         Budget {
             bytes,
@@ -102,7 +102,7 @@ impl Budget {
         }
     }
 
-    /// Whether a thread waits for room for an object of the same size class. Another one would wait, too.
+    /// Returns whether a thread waits for room for an object of the same size class. Another one would wait, too.
     pub fn is_short(&self, bytes: u64) -> bool {
         !self.used().waiting(self.size(bytes)).is_empty()
     }

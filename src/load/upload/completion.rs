@@ -36,7 +36,7 @@ struct Pending<H: CompletionHandler> {
 }
 
 impl<H: CompletionHandler> Completion<H> {
-    /// A completion of an entity that has no objects yet.
+    /// Creates a completion of an entity that has no objects yet.
     pub fn new(handler: H) -> Self {
         Completion(Mutex::new(Pending {
             handler: Some(handler),

@@ -38,7 +38,7 @@ impl UploadLimits {
 }
 
 impl Default for UploadLimits {
-    /// 64 MiB: enough for three file segments with their compressed forms, or thousands of small objects.
+    /// Returns 64 MiB: enough for three file segments with their compressed forms, or thousands of small objects.
     fn default() -> Self {
         UploadLimits {
             concurrency: None,
@@ -71,7 +71,7 @@ pub struct Uploader {
 }
 
 impl Uploader {
-    /// An uploader on the threads of `runtime`, with a budget of `bytes`. `limiter` is the one below
+    /// Creates an uploader on the threads of `runtime`, with a budget of `bytes`. `limiter` is the one below
     /// `container`. An upload that fails permanently requests a stop of the run.
     pub fn new(
         container: Arc<dyn Container>,
@@ -105,7 +105,7 @@ impl Uploader {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether encoders wait for room for objects of about this many bytes. Another encoder would only wait,
+    /// Returns whether encoders wait for room for objects of about this many bytes. Another encoder would only wait,
     /// too.
     pub fn is_short_of_room(&self, bytes: u64) -> bool {
         self.budget.is_short(bytes + OBJECT_OVERHEAD)

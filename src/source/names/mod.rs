@@ -74,7 +74,7 @@ impl NameStore {
         }
     }
 
-    /// The folder of the spools.
+    /// Returns the folder of the spools.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -145,17 +145,17 @@ impl Names {
         self.ends.clear();
     }
 
-    /// The number of names.
+    /// Returns the number of names.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// The names, ascending.
+    /// Returns the names, ascending.
     pub fn iter(&self) -> impl Iterator<Item = &CStr> {
         let mut start = 0;
         self.ends.iter().filter_map(move |&end| {
@@ -184,7 +184,7 @@ impl NameList {
     /// Reads the complete directory, and keeps the names behind `after`. Names at or below which
     /// something should be mounted are added if they do not exist.
     ///
-    /// `go_on` is called after each response of the source. If it returns false, the listing ends with
+    /// `should_continue` is called after each response of the source. If it returns false, the listing ends with
     /// [`SpoolError::Stopped`].
     ///
     /// # Errors
@@ -194,7 +194,7 @@ impl NameList {
         after: Option<&[u8]>,
         store: &NameStore,
         buffer: &mut DirentBuffer,
-        go_on: &mut dyn FnMut() -> bool,
+        should_continue: &mut dyn FnMut() -> bool,
     ) -> Result<Self, SpoolError> {
         let mut entries = RawDir::new(directory.descriptor(), &mut buffer.0);
         let mut run = Run::default();
@@ -212,7 +212,7 @@ impl NameList {
             if name != b".\0" && name != b"..\0" && is_behind(name, after) {
                 run.push(name);
             }
-            if entries.is_buffer_empty() && !go_on() {
+            if entries.is_buffer_empty() && !should_continue() {
                 return Err(SpoolError::Stopped);
             }
             let bytes = run.bytes();
@@ -246,7 +246,7 @@ impl NameList {
         })
     }
 
-    /// A list of these names, which must be in ascending order.
+    /// Creates a list of these names, which must be in ascending order.
     #[cfg(test)]
     pub(crate) fn of(names: &[Vec<u8>]) -> Self {
         let mut run = Run::default();
@@ -262,21 +262,21 @@ impl NameList {
         }
     }
 
-    /// Whether all names were returned.
-    pub fn is_over(&self) -> bool {
+    /// Returns whether all names were returned.
+    pub fn is_finished(&self) -> bool {
         match &self.rest {
             Rest::Memory(run) => run.left() == 0,
-            Rest::Spooled(merge) => merge.is_over(),
+            Rest::Spooled(merge) => merge.is_finished(),
         }
     }
 
-    /// The next name.
+    /// Returns the next name.
     ///
     /// # Errors
     /// When the spool cannot be read.
     pub fn next_name(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut names = Names::default();
-        while names.is_empty() && !self.is_over() {
+        while names.is_empty() && !self.is_finished() {
             match &mut self.rest {
                 Rest::Memory(run) => drop(run.next(|name| names.push(name))),
                 Rest::Spooled(merge) => merge.next(&mut names)?,
@@ -285,7 +285,7 @@ impl NameList {
         Ok(names.iter().next().map(|name| name.to_bytes().to_vec()))
     }
 
-    /// The next names: about `count`; none at the end.
+    /// Returns the next names: about `count`; none at the end.
     ///
     /// # Errors
     /// When the spool cannot be read.
@@ -304,7 +304,7 @@ impl NameList {
                 }
             }
             Rest::Spooled(merge) => {
-                while names.len() < count && !merge.is_over() {
+                while names.len() < count && !merge.is_finished() {
                     merge.next(&mut names)?;
                 }
             }
@@ -336,7 +336,7 @@ pub fn listed_among(
     Ok(listed)
 }
 
-/// Whether a name with its NUL comes after `after`, or there is none.
+/// Returns whether a name with its NUL comes after `after`, or there is none.
 fn is_behind(name: &[u8], after: Option<&[u8]>) -> bool {
     let name = name.strip_suffix(b"\0").unwrap_or(name);
     after.is_none_or(|after| name > after)

@@ -95,7 +95,7 @@ impl Spool {
             let mut merge = Merge::of(Run::default(), &self.file, &many)?;
             self.append(level + 1, |writer| {
                 let mut names = Names::default();
-                while !merge.is_over() {
+                while !merge.is_finished() {
                     names.clear();
                     merge.next(&mut names)?;
                     let mut names = names.iter().map(CStr::to_bytes_with_nul);
@@ -219,7 +219,7 @@ impl Merge {
     }
 
     /// Whether all names were returned.
-    pub(super) fn is_over(&self) -> bool {
+    pub(super) fn is_finished(&self) -> bool {
         self.heads.is_empty()
     }
 
@@ -275,7 +275,7 @@ mod tests {
         memory.sort();
         let mut merge = Merge::new(memory, file).unwrap();
         let mut names = Names::default();
-        while !merge.is_over() {
+        while !merge.is_finished() {
             merge.next(&mut names).unwrap();
         }
         assert_eq!(names.iter().collect::<Vec<_>>(), [c"a", c"b", c"c"]);

@@ -6,7 +6,7 @@ use crate::source::SourceTree;
 use crate::state::StateError;
 
 struct NoPlaces;
-impl crate::source::Places for NoPlaces {
+impl crate::source::DirectoryLookup for NoPlaces {
     fn place(&self, _: EntryId) -> Result<Option<crate::entry::Place>, StateError> {
         Ok(None)
     }
@@ -54,7 +54,7 @@ impl Fixture {
 
 fn rest(list: &mut NameList) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
-    while !list.is_over() {
+    while !list.is_finished() {
         let names = list.cut(30).unwrap();
         assert!(names.len() <= 60);
         all.extend(names.iter().map(|name| name.to_bytes().to_vec()));
@@ -83,7 +83,7 @@ fn names_that_are_recorded_are_left_out() {
         let mut list = fixture.read(&store, fixture.names.get(99).map(Vec::as_slice));
         assert_eq!(rest(&mut list), fixture.names.split_at(100).1);
         let mut list = fixture.read(&store, fixture.names.last().map(Vec::as_slice));
-        assert!(list.is_over() && list.cut(9).unwrap().is_empty());
+        assert!(list.is_finished() && list.cut(9).unwrap().is_empty());
     }
 }
 

@@ -1,4 +1,4 @@
-//! Files with several names: whose inode it is, and what a later name changes.
+//! The owner of an inode with several names, and the effect of names recorded later.
 
 use super::*;
 

@@ -57,7 +57,7 @@ fn old_links_are_joined_on_the_root_s_file_system_only() {
     let folder = tempfile::tempdir().unwrap();
     let state = old_state(folder.path());
     state.upgrade(None, &[]).unwrap();
-    // Twice is once.
+    // A second migration changes nothing.
     state.upgrade(None, &[]).unwrap();
     let link = |name, file_system, device, inode| NewEntry {
         link: Some(LinkKey {
@@ -82,7 +82,7 @@ fn old_links_are_joined_on_the_root_s_file_system_only() {
 }
 
 #[test]
-fn what_an_old_state_does_not_know_of_mounts_stays_unknown() {
+fn mounts_missing_from_an_old_state_stay_unrecorded() {
     let folder = tempfile::tempdir().unwrap();
     let state = old_state(folder.path());
     state.upgrade(None, &[]).unwrap();

@@ -23,7 +23,7 @@ use super::summary::Compared;
 use crate::loss::Loss;
 use crate::problem::Problem;
 use crate::read::{Chunk, Entity, ReadError, Reader, blocking};
-use crate::source::{OpenError, Seen};
+use crate::source::{EntryStat, OpenError};
 use crate::text::Escaped;
 
 use pairs::Pair;
@@ -240,7 +240,7 @@ fn compare_targets(pair: &Pair, entity: &Entity) -> Result<(), NewFinding> {
 }
 
 /// Reports how the attributes of an entity differ from those in the source.
-fn compare_attributes(seen: &Seen, entity: &Entity, mut report: impl FnMut(Rule, String)) {
+fn compare_attributes(seen: &EntryStat, entity: &Entity, mut report: impl FnMut(Rule, String)) {
     let (source, stored) = (&seen.attributes, &entity.attributes);
     if source.file_type != entity.file_type {
         let text = format!(
@@ -310,7 +310,7 @@ fn type_name(file_type: FileType) -> &'static str {
 }
 
 /// Returns the record of an entry that shares its inode, or its object, with others.
-fn link(pair: &Pair, seen: &Seen, entity: &Entity) -> Option<Record> {
+fn link(pair: &Pair, seen: &EntryStat, entity: &Entity) -> Option<Record> {
     let is_directory = entity.file_type == FileType::Directory;
     let is_shared = seen.links > 1 || entity.attributes.nlink > 1;
     (is_shared && !is_directory).then(|| Record::Link {

@@ -14,8 +14,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::entry::{EntryId, Place};
 use crate::problem::Problem;
 use crate::source::{
-    Directory, DirentBuffer, Listable, NameList, NameStore, OpenError, Places, Seen, SourceTree,
-    SpoolError,
+    Directory, DirectoryLookup, DirentBuffer, EntryStat, Listable, NameList, NameStore, OpenError,
+    SourceTree, SpoolError,
 };
 use crate::state::StateError;
 use crate::verify::finding::NewFinding;
@@ -43,10 +43,10 @@ pub(super) struct Pair {
 
 impl Pair {
     /// Reads the attributes of the entry in the source.
-    pub(super) fn stat(&self) -> Result<Seen, OpenError> {
+    pub(super) fn stat(&self) -> Result<EntryStat, OpenError> {
         match self.name.is_empty() {
-            true => self.directory.look_at(b"."),
-            false => self.directory.look_at(&self.name),
+            true => self.directory.examine(b"."),
+            false => self.directory.examine(&self.name),
         }
     }
 
@@ -409,7 +409,7 @@ fn parent_and_name(
         .optional()
 }
 
-impl Places for QueueReader {
+impl DirectoryLookup for QueueReader {
     fn place(&self, id: EntryId) -> Result<Option<Place>, StateError> {
         let found = parent_and_name(&self.connection, id).map_err(|error| StateError::Io {
             action: "read",

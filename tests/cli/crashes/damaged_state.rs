@@ -10,7 +10,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::transfer::{Transfer, Undisturbed};
-use crate::support::command::{Ran, blobs, clfsload};
+use crate::support::command::{CommandOutput, blobs, clfsload};
 use crate::support::skip::skip;
 use crate::support::tree::is_superuser;
 
@@ -159,7 +159,7 @@ fn a_read_only_state_is_refused() {
         )
         .unwrap();
     }
-    let ran = Ran::from(command.output().unwrap()).refused(1, "Permission denied");
+    let ran = CommandOutput::from(command.output().unwrap()).refused(1, "Permission denied");
     assert!(ran.stderr.contains("lock"), "{ran:#?}");
     fs::set_permissions(transfer.state(), fs::Permissions::from_mode(0o700)).unwrap();
     fs::set_permissions(
@@ -263,11 +263,11 @@ impl Transfer<'_> {
         command
     }
 
-    fn resume(&self) -> Ran {
-        Ran::from(self.resume_command().output().unwrap())
+    fn resume(&self) -> CommandOutput {
+        CommandOutput::from(self.resume_command().output().unwrap())
     }
 
-    fn start(&self) -> Ran {
-        Ran::from(self.resume_command().arg("--new").output().unwrap())
+    fn start(&self) -> CommandOutput {
+        CommandOutput::from(self.resume_command().arg("--new").output().unwrap())
     }
 }

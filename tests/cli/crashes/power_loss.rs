@@ -14,7 +14,7 @@ use clfsload::state::{Pass, Reader, State};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::transfer::Undisturbed;
-use crate::support::command::{Ran, clfsload};
+use crate::support::command::{CommandOutput, clfsload};
 
 /// Crashes right after commits, and checks that every object of every settled entry exists.
 #[test]
@@ -125,7 +125,7 @@ fn a_state_older_than_the_container_produces_the_same_container() {
         transfer.assert_undisturbed();
         let mut arguments = transfer.arguments();
         arguments[0] = copy.display().to_string();
-        let ran = Ran::from(clfsload().args(arguments).output().unwrap()).expect(0);
+        let ran = CommandOutput::from(clfsload().args(arguments).output().unwrap()).expect(0);
         let already_finished = ran.stdout.contains("already finished");
         println!(
             "a copy of {bytes} bytes after {share} of the time: already finished: {already_finished}"

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::transfer::{Transfer, Undisturbed};
-use crate::support::command::{Ran, Scratch, clfsload};
+use crate::support::command::{CommandOutput, Scratch, clfsload};
 use crate::support::sink::{Pace, Sink};
 
 /// Far more time than needed, far less than a user waits.
@@ -33,8 +33,8 @@ fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
-fn ended(child: Child) -> Ran {
-    Ran::from(child.wait_with_output().unwrap())
+fn ended(child: Child) -> CommandOutput {
+    CommandOutput::from(child.wait_with_output().unwrap())
 }
 
 /// Returns how many phases have begun in all runs of the transfer.

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use crate::support::command::{Ran, SEED, Scratch, assert_same, blobs, clfsload};
+use crate::support::command::{CommandOutput, SEED, Scratch, assert_same, blobs, clfsload};
 use crate::support::tree::{self, walk_source};
 use clfsload_checker::{CompareOptions, FolderBlobs, check, compare};
 
@@ -147,8 +147,8 @@ impl Transfer<'_> {
         command
     }
 
-    pub(crate) fn run(&self) -> Ran {
-        Ran::from(self.command().output().unwrap())
+    pub(crate) fn run(&self) -> CommandOutput {
+        CommandOutput::from(self.command().output().unwrap())
     }
 
     /// Runs with an armed crash point. Returns true if the process crashed there.

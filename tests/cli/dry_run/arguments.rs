@@ -4,14 +4,14 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::surveyed::{assert_left_nothing, command, temporary};
-use crate::support::command::{Ran, Scratch, clfsload};
+use crate::support::command::{CommandOutput, Scratch, clfsload};
 use crate::support::faulty_source::FaultySource;
 use crate::support::tree::walk_source;
 
-fn run(scratch: &Scratch, arguments: &[&str]) -> Ran {
+fn run(scratch: &Scratch, arguments: &[&str]) -> CommandOutput {
     let mut command = clfsload();
     command.env("TMPDIR", temporary(scratch)).arg("--dry-run");
-    Ran::from(command.args(arguments).output().unwrap())
+    CommandOutput::from(command.args(arguments).output().unwrap())
 }
 
 #[test]
@@ -58,7 +58,8 @@ fn invalid_arguments_are_refused() {
     let inside = format!("{source}/state");
     run(&scratch, &[]).refused(2, "a dry run needs SOURCE");
     run(&scratch, &[source, source]).refused(2, "a dry run needs SOURCE");
-    run(&scratch, &[&inside, source, "file:///tmp/x", "c"]).refused(2, "are one inside the other");
+    run(&scratch, &[&inside, source, "file:///tmp/x", "c"])
+        .refused(2, "overlap: one contains the other");
     run(&scratch, &["/does/not/exist"]).refused(1, "cannot be used");
     run(&scratch, &["--dry_run_gb", "5"]).refused(2, "--dry-run-count");
     run(&scratch, &["--dry_run_gb", "5", "--dry_run_count", "0"]).refused(2, "0 is not in 1..");
@@ -68,7 +69,7 @@ fn invalid_arguments_are_refused() {
     // The temporary files of the command must not be surveyed.
     let mut command = clfsload();
     let command = command.env("TMPDIR", source).args(["--dry-run", source]);
-    Ran::from(command.output().unwrap()).refused(2, "set TMPDIR");
+    CommandOutput::from(command.output().unwrap()).refused(2, "set TMPDIR");
     assert_eq!(std::fs::read_dir(source).unwrap().count(), 0);
 
     let arguments = scratch.arguments("t", "t");
@@ -103,7 +104,7 @@ fn a_signal_stops_a_dry_run() {
     let signalled = Instant::now();
     let process = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
-    let ran = Ran::from(child.wait_with_output().unwrap()).refused(1, "stopped");
+    let ran = CommandOutput::from(child.wait_with_output().unwrap()).refused(1, "stopped");
     let took = signalled.elapsed();
     assert!(took < Duration::from_secs(10), "it took {took:?} to stop");
     assert!(ran.stdout.is_empty(), "{}", ran.stdout);

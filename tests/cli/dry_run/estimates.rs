@@ -6,7 +6,7 @@ use clfsload::survey::{self, SurveyOptions};
 use serde_json::Value;
 
 use super::surveyed::{number, survey as surveyed};
-use crate::support::command::{Ran, Scratch, clfsload};
+use crate::support::command::{CommandOutput, Scratch, clfsload};
 use crate::support::tree;
 
 /// Returns the number of blobs of the container, and their bytes except those of the log, which grows with every run.
@@ -234,7 +234,7 @@ fn a_synthetic_tree_is_estimated_accurately() {
         }
     }
     let real = surveyed(&scratch, &["--compression", "DISABLED"], 0);
-    let ran = Ran::from(
+    let ran = CommandOutput::from(
         clfsload()
             .args([
                 "--dry_run",

@@ -8,7 +8,7 @@ use fuser::Errno;
 use serde_json::Value;
 
 use super::surveyed::{assert_left_nothing, command, finding, number, survey, temporary};
-use crate::support::command::{Ran, Scratch};
+use crate::support::command::{CommandOutput, Scratch};
 use crate::support::faulty_source::{Act, Call, Fault, FaultySource};
 use crate::support::skip::needs_root;
 
@@ -45,7 +45,7 @@ fn unreadable_files_and_directories_are_found() {
     assert_eq!(survey(&scratch, &[], 0)["findings"], Value::Array(vec![]));
     let mut command = command(&scratch);
     let ran = command.arg(&source).uid(UID).gid(UID).output().unwrap();
-    let ran = Ran::from(ran).expect(3);
+    let ran = CommandOutput::from(ran).expect(3);
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(report["fails"], true);
     assert_eq!(finding(&report, "file-unreadable"), one("open/secret"));
@@ -55,7 +55,7 @@ fn unreadable_files_and_directories_are_found() {
     mode("source", 0o711);
     let mut command = self::command(&scratch);
     let ran = command.arg(&source).uid(UID).gid(UID).output().unwrap();
-    Ran::from(ran).refused(1, "cannot be listed: no permission to read it");
+    CommandOutput::from(ran).refused(1, "cannot be listed: no permission to read it");
     assert_left_nothing(&scratch);
 }
 

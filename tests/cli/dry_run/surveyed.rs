@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::command::{Ran, Scratch, clfsload};
+use crate::support::command::{CommandOutput, Scratch, clfsload};
 
 /// Returns the folder for its temporary files.
 pub(crate) fn temporary(scratch: &Scratch) -> PathBuf {
@@ -28,7 +28,7 @@ pub(crate) fn command(scratch: &Scratch) -> Command {
 #[track_caller]
 pub(crate) fn survey(scratch: &Scratch, options: &[&str], status: i32) -> Value {
     let mut command = command(scratch);
-    let ran = Ran::from(
+    let ran = CommandOutput::from(
         command
             .arg(scratch.source())
             .args(options)

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::fixture::contents;
-use crate::support::command::{Ran, Scratch, clfsload, run};
+use crate::support::command::{CommandOutput, Scratch, clfsload, run};
 
 fn sample() -> Scratch {
     let scratch = Scratch::new();
@@ -23,7 +23,7 @@ fn sample() -> Scratch {
 }
 
 /// Runs the command with these arguments after the container. The last one is a folder in the scratch folder.
-fn extract(scratch: &Scratch, arguments: &[&str]) -> Ran {
+fn extract(scratch: &Scratch, arguments: &[&str]) -> CommandOutput {
     let (destination, arguments) = arguments.split_last().unwrap();
     let mut command = clfsload();
     command
@@ -33,7 +33,7 @@ fn extract(scratch: &Scratch, arguments: &[&str]) -> Ran {
         .arg(scratch.container("t"))
         .args(arguments)
         .arg(scratch.path(destination));
-    Ran::from(command.output().unwrap())
+    CommandOutput::from(command.output().unwrap())
 }
 
 fn names(scratch: &Scratch, destination: &str) -> Vec<String> {
@@ -233,7 +233,7 @@ fn an_interrupted_run_resumes() {
     }
     let id = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
-    let ran = Ran::from(child.wait_with_output().unwrap());
+    let ran = CommandOutput::from(child.wait_with_output().unwrap());
     let ran = ran
         .refused(1, "stopping")
         .refused(1, "run the same command again");

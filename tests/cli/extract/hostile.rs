@@ -55,7 +55,7 @@ fn names(place: &Place) -> Vec<String> {
     contents(&place.destination()).into_keys().collect()
 }
 
-/// Adds an entry with any name. `finish_directory_thinly` does not check names.
+/// Adds an entry with any name. `finish_directory_one_entry_per_segment` does not check names.
 fn raw(build: &mut Builder, directory: &mut Directory, name: &[u8]) -> Filehandle {
     let handle = build.handle(directory.handle, FileType::Regular);
     directory.add(name, handle);
@@ -95,7 +95,7 @@ fn names_outside_the_destination_are_rejected() {
     file(&mut build, &mut inside, "escaped", b"hostile");
     build.finish_directory(&inside);
     file(&mut build, &mut root, "good", b"good");
-    build.finish_directory_thinly(&root);
+    build.finish_directory_one_entry_per_segment(&root);
     let done = extract(&place, &build).ended();
     assert_eq!(names(&place), ["good"]);
     // Each of them is reported.

@@ -11,7 +11,7 @@ use clfsload::extract::{ExtractError, Owners};
 
 use super::fixture::{Counted, Place, container, contents, entity, file};
 use super::limited_disk::{LimitedDisk, Limits};
-use crate::support::command::{Ran, Scratch, clfsload};
+use crate::support::command::{CommandOutput, Scratch, clfsload};
 use crate::support::faulty_source::FaultySource;
 use crate::support::synthetic::Builder;
 
@@ -204,7 +204,7 @@ fn rejected_names_are_problems_without_a_download() {
     file(&mut build, &mut directory, "below", b"below");
     file(&mut build, &mut root, "good, with a space", b"good");
     build.finish_directory(&directory);
-    build.finish_directory_thinly(&root);
+    build.finish_directory_one_entry_per_segment(&root);
     let (place, sample) = (Place::new(), container(build.blobs));
     let limits = Limits {
         refuses_names: true,
@@ -332,7 +332,7 @@ fn a_simple_file_system_causes_one_warning() {
             .args(["extract", "--record"])
             .arg(scratch.path("record"));
         command.arg(scratch.container("t")).arg(&out);
-        Ran::from(command.output().unwrap())
+        CommandOutput::from(command.output().unwrap())
     };
     for _ in 0..2 {
         let ran = extract().expect(0);

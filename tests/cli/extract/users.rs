@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::command::{Ran, Scratch};
+use crate::support::command::{CommandOutput, Scratch};
 use crate::support::skip::needs_root;
 use crate::support::tree::{full, walk_source};
 
@@ -57,7 +57,7 @@ fn owners_are_not_set_and_devices_are_skipped() {
             .args(options)
             .arg(scratch.container("t"))
             .arg("out");
-        Ran::from(command.output().unwrap())
+        CommandOutput::from(command.output().unwrap())
     };
     let ran = extract(&[]).expect(3);
     let problems = fs::read_to_string(home.join("problems")).unwrap();
@@ -152,7 +152,7 @@ fn a_destination_without_write_permission_is_resumed() {
                 .arg(scratch.container(&name))
                 .args(arguments)
                 .arg("out");
-            Ran::from(command.output().unwrap())
+            CommandOutput::from(command.output().unwrap())
         };
         let is = || fs::metadata(&out).unwrap().mode() & 0o7777;
         extract(&[]).expect(0);
@@ -196,7 +196,7 @@ fn files_without_read_permission_are_replaced() {
             .args(["extract", "--record", "record"])
             .args(arguments);
         command.arg(scratch.container("t")).arg("out");
-        Ran::from(command.output().unwrap())
+        CommandOutput::from(command.output().unwrap())
     };
     extract(&[]).expect(0);
     let closed = scratch.path("out/closed");

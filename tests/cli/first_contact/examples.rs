@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::command::{Ran, Scratch, clfsload};
+use crate::support::command::{CommandOutput, Scratch, clfsload};
 
 fn example(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples");
@@ -48,7 +48,7 @@ fn the_unit_starts_a_load_and_resumes_it() {
             .env("ACCOUNT", account)
             .env("CONTAINER", "container")
             .env("OPTIONS", "--preserve-hardlinks 1");
-        Ran::from(command.output().unwrap())
+        CommandOutput::from(command.output().unwrap())
     };
     let unit = std::fs::read_to_string(example("clfsload.service")).unwrap();
     assert!(unit.contains("\nRestartPreventExitStatus=2 3\n"), "{unit}");
@@ -112,13 +112,13 @@ fn the_job_is_requeued_until_it_is_complete() {
         std::thread::sleep(Duration::from_millis(20));
     }
     kill_process(Pid::from_child(&job), Signal::TERM).unwrap();
-    Ran::from(job.wait_with_output().unwrap()).expect(1);
+    CommandOutput::from(job.wait_with_output().unwrap()).expect(1);
     assert!(blobs() < FILES, "{} blobs", blobs());
     assert_eq!(std::fs::read_to_string(&queued).unwrap(), "requeue 42\n");
-    Ran::from(load("").wait_with_output().unwrap()).expect(0);
+    CommandOutput::from(load("").wait_with_output().unwrap()).expect(0);
     assert!(blobs() > FILES);
     assert_eq!(std::fs::read_to_string(&queued).unwrap(), "requeue 42\n");
     let state = scratch.path("state");
     let status = clfsload().arg("status").arg(state).output().unwrap();
-    Ran::from(status).expect(0);
+    CommandOutput::from(status).expect(0);
 }

@@ -2,13 +2,13 @@
 
 use std::process::Command;
 
-use crate::support::command::{Ran, Scratch, clfsload, run};
+use crate::support::command::{CommandOutput, Scratch, clfsload, run};
 
 const TOKEN: &str = "sv=2024-11-04&sp=rwdl&sr=c&se=2099-01-01T00:00:00Z&sig=c2VjcmV0";
 const URL: &str = "https://acct.blob.core.windows.net/cont";
 
 /// Asserts a refusal with a hint and without the signature.
-fn refused_with_hint(ran: Ran, hint: &str) {
+fn refused_with_hint(ran: CommandOutput, hint: &str) {
     let ran = ran.refused(2, hint);
     for shown in [&ran.stdout, &ran.stderr] {
         assert!(!shown.contains("c2VjcmV0"), "{shown}");
@@ -16,7 +16,7 @@ fn refused_with_hint(ran: Ran, hint: &str) {
 }
 
 /// Runs a new load of a source with the arguments in `place` for the container.
-fn load_into(scratch: &Scratch, place: &[&str]) -> Ran {
+fn load_into(scratch: &Scratch, place: &[&str]) -> CommandOutput {
     let mut arguments = scratch.arguments("state", "container");
     arguments.truncate(2);
     arguments.extend(place.iter().map(|word| (*word).to_owned()));
@@ -131,7 +131,7 @@ fn windows_paths_are_explained() {
         // Where a folder of that name would appear.
         load.current_dir(scratch.path(""))
             .args(["--new", state, source, account, container]);
-        Ran::from(load.output().unwrap())
+        CommandOutput::from(load.output().unwrap())
     };
     refused_with_hint(load("C:\\state", source), "under WSL it is /mnt/c/state");
     assert!(!scratch.path("C:\\state").exists());

@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::{FILES, SLOWLY, scratch};
-use crate::support::command::Ran;
+use crate::support::command::CommandOutput;
 
 /// Returns the objects after `word`.
-fn azcopy(ran: &Ran, word: &str) -> Vec<Value> {
+fn azcopy(ran: &CommandOutput, word: &str) -> Vec<Value> {
     let lines = ran.stdout.lines();
     lines
         .filter_map(|line| line.strip_prefix(word)?.strip_prefix(": "))

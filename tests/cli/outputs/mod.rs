@@ -1,10 +1,10 @@
 //! The outputs of a load: lines, the display of a terminal, JSON, AzCopy's lines, metrics, log and history.
 
 mod azcopy;
-mod ends;
 mod json;
-mod kept;
-mod people;
+mod log_and_history;
+mod text;
+mod unusual_exits;
 
 use serde_json::Value;
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, SystemTime};
 
 use crate::support::azurite::{ACCOUNT, Azurite, container_sas, container_sas_between};
-use crate::support::command::{Ran, Scratch, clfsload};
+use crate::support::command::{CommandOutput, Scratch, clfsload};
 
 #[test]
 fn archived_blobs_are_never_reported_as_missing() {
@@ -24,7 +24,7 @@ fn archived_blobs_are_never_reported_as_missing() {
         .env("AZURE_STORAGE_SAS_TOKEN", container_sas(&container, "rwdl"))
         .output()
         .unwrap();
-    Ran::from(loaded).expect(0);
+    CommandOutput::from(loaded).expect(0);
     let url = format!("{}/{container}", server.endpoint());
     // An expiry within a day would be reported too.
     let (now, day) = (SystemTime::now(), Duration::from_secs(24 * 3600));
@@ -36,7 +36,7 @@ fn archived_blobs_are_never_reported_as_missing() {
             .env("AZURE_STORAGE_SAS_TOKEN", &token)
             .output()
             .unwrap();
-        Ran::from(output)
+        CommandOutput::from(output)
     };
     // With a list of names from before the archiving.
     let index = scratch.source().parent().unwrap().join("names.db");

@@ -11,7 +11,7 @@ use clfsload::container::Operation;
 
 use super::golden::records;
 use crate::support::azurite::{ACCOUNT, Azurite, container_sas};
-use crate::support::command::{Ran, Scratch, clfsload};
+use crate::support::command::{CommandOutput, Scratch, clfsload};
 use crate::support::fault_proxy::{Fault, FaultProxy};
 
 /// The faults for requests for blobs.
@@ -45,7 +45,7 @@ impl Loaded {
             .env("AZURE_STORAGE_SAS_TOKEN", container_sas(&container, "rwdl"))
             .output()
             .unwrap();
-        Ran::from(loaded).expect(0);
+        CommandOutput::from(loaded).expect(0);
         let faults = Faults::default();
         let gets_left = Arc::new(AtomicU64::new(u64::MAX));
         let (script, left) = (Arc::clone(&faults), Arc::clone(&gets_left));
@@ -89,8 +89,8 @@ impl Loaded {
         command
     }
 
-    fn run(&self, arguments: &[&str], more: &[&str]) -> Ran {
-        Ran::from(self.command(arguments, more).output().unwrap())
+    fn run(&self, arguments: &[&str], more: &[&str]) -> CommandOutput {
+        CommandOutput::from(self.command(arguments, more).output().unwrap())
     }
 
     /// Returns the blob of an entry's inode.
@@ -143,7 +143,7 @@ fn unreadable_blobs_are_reported_and_the_other_entries_are_read() {
         (&["cat", "/big"], &[]),
         (&["stat", "/bad/f1"], &[]),
     ];
-    let ran: Vec<Ran> = std::thread::scope(|scope| {
+    let ran: Vec<CommandOutput> = std::thread::scope(|scope| {
         let threads: Vec<_> = commands
             .iter()
             .map(|(arguments, more)| scope.spawn(|| loaded.run(arguments, more)))
@@ -265,7 +265,7 @@ fn endless_responses_are_bounded_together() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     };
     println!("peak {:.1} MiB", peak as f64 / f64::from(1 << 20));
-    let ran = Ran::from(child.wait_with_output().unwrap());
+    let ran = CommandOutput::from(child.wait_with_output().unwrap());
     assert_eq!(ended.code(), Some(3), "{ran:#?}");
     assert!((1 << 20..PEAK).contains(&peak), "a peak of {peak} bytes");
     let message = "the blob is larger than any object of its kind: more than 2162688 bytes";

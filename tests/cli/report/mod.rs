@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::command::{Ran, Scratch, clfsload, run};
+use crate::support::command::{CommandOutput, Scratch, clfsload, run};
 use crate::support::skip::skip;
 use page::Page;
 
@@ -27,7 +27,7 @@ fn path(bytes: &[u8]) -> PathBuf {
     OsStr::from_bytes(bytes).into()
 }
 
-/// A tree with odd names, and three entries that cannot be loaded.
+/// Returns a tree with odd names, and three entries that cannot be loaded.
 fn scratch() -> Scratch {
     let scratch = Scratch::new();
     let source = scratch.source();
@@ -277,7 +277,7 @@ fn errors_are_reported() {
     scratch.load("t", &[]).expect(3);
     let full = fs::File::create("/dev/full").unwrap();
     let ran = clfsload().arg("report").arg(&state).stdout(full).output();
-    Ran::from(ran.unwrap()).refused(1, "standard output: ");
+    CommandOutput::from(ran.unwrap()).refused(1, "standard output: ");
     // The reader closes the pipe.
     let line = format!(
         "'{}' report '{}'",
@@ -286,7 +286,7 @@ fn errors_are_reported() {
     );
     let line = format!("{{ {line}; echo $? 1>&2; }} | head -c 10");
     let output = Command::new("sh").args(["-c", &line]).output().unwrap();
-    assert_eq!(Ran::from(output).stderr, "0\n");
+    assert_eq!(CommandOutput::from(output).stderr, "0\n");
     // script(1) runs the command on a terminal.
     let line = format!(
         "{} report {}",
@@ -299,7 +299,7 @@ fn errors_are_reported() {
     {
         Err(error) => skip(&format!("script(1): {error}")),
         Ok(output) => {
-            let ran = Ran::from(output).expect(2);
+            let ran = CommandOutput::from(output).expect(2);
             assert!(ran.stdout.contains("> report.html"), "{ran:?}");
         }
     }

@@ -109,7 +109,7 @@ impl Fixture {
     }
 }
 
-/// The direct segments of an entity with a 24-byte filehandle.
+/// Returns the direct segments of an entity with a 24-byte filehandle.
 pub(crate) fn segments(container: &Container, handle: &[u8], count: usize) -> Vec<Vec<u8>> {
     let payload = container.payload(handle);
     let (handles, _) = parse_handles(&payload);

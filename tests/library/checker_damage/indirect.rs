@@ -51,7 +51,7 @@ pub(crate) fn fixture() -> Fixture {
             wide.add(number.to_string(), object);
         }
     }
-    build.finish_directory_thinly(&wide);
+    build.finish_directory_one_entry_per_segment(&wide);
     build.finish_directory(&root);
     build.finish_bucket();
     let container = Container { blobs: build.blobs };

@@ -46,7 +46,7 @@ pub(crate) fn base() -> Blobs {
     for directory in [&root, &a, &b] {
         build.finish_directory(directory);
     }
-    build.finish_directory_thinly(&thin);
+    build.finish_directory_one_entry_per_segment(&thin);
     build.finish_bucket();
     let plain = |blob: Vec<u8>| match clfs_format::unwrap(&blob, 1 << 20) {
         Ok(payload) => [&PLAIN[..], &payload].concat(),

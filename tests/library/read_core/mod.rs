@@ -1,8 +1,8 @@
 //! The reading core on containers in memory: the index of names, content of files, walks.
 
-mod awkward;
 mod content;
 mod fixture;
 mod identity;
 mod index;
+mod unusual_listings;
 mod walk;

@@ -228,7 +228,7 @@ fn large_directories_are_walked_completely() {
         }
         build.finish_directory(&root);
         build.finish_directory(&wide);
-        build.finish_directory_thinly(&thin);
+        build.finish_directory_one_entry_per_segment(&thin);
         let container = container(build.blobs).await;
         let reader = open(&container, true).await.unwrap();
         let lines = walk(&reader, "/wide", WalkOptions::default()).await;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::support::azurite::{ACCOUNT, Azurite, container_sas};
-use crate::support::command::{Ran, Scratch, clfsload};
+use crate::support::command::{CommandOutput, Scratch, clfsload};
 
 #[test]
 fn a_container_in_azurite_is_verified() {
@@ -27,7 +27,7 @@ fn a_container_in_azurite_is_verified() {
         .env("AZURE_STORAGE_SAS_TOKEN", container_sas(&container, "rwdl"))
         .output()
         .unwrap();
-    let ran = Ran::from(loaded).expect(0);
+    let ran = CommandOutput::from(loaded).expect(0);
     assert!(ran.stdout.contains("\nclean: "), "{ran:#?}");
 
     // Reading needs only these permissions.
@@ -40,7 +40,7 @@ fn a_container_in_azurite_is_verified() {
             .env("AZURE_STORAGE_SAS_TOKEN", container_sas(&container, "rl"))
             .output()
             .unwrap();
-        Ran::from(output)
+        CommandOutput::from(output)
     };
     let ran = verify().expect(0);
     assert!(ran.stdout.contains("124 entries"), "{ran:#?}");

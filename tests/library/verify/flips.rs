@@ -86,7 +86,7 @@ fn container() -> (Container, Vec<Victim>) {
     (container, victims)
 }
 
-/// A file of three segments, one of 8 MiB. Separate from the others because its verification takes long.
+/// Returns a file of three segments, one of 8 MiB. Separate from the others because its verification takes long.
 fn container_with_segments() -> (Container, Vec<Victim>) {
     let mut build = Builder::new();
     let mut root = build.root();
@@ -107,7 +107,7 @@ fn container_with_segments() -> (Container, Vec<Victim>) {
     (container, victims)
 }
 
-/// A directory of 1,025 segments, the last two in an indirect block.
+/// Returns a directory of 1,025 segments, the last two in an indirect block.
 fn container_with_an_indirect_block() -> (Container, Vec<Victim>) {
     let mut build = Builder::new();
     let mut root = build.root();
@@ -120,7 +120,7 @@ fn container_with_an_indirect_block() -> (Container, Vec<Victim>) {
             wide.add(number.to_string(), file);
         }
     }
-    build.finish_directory_thinly(&wide);
+    build.finish_directory_one_entry_per_segment(&wide);
     build.finish_directory(&root);
     build.finish_bucket();
     let container = Container { blobs: build.blobs };

@@ -3,7 +3,7 @@
 use clfsload::verify::Depth;
 
 use super::run::verify_blobs;
-use crate::support::command::{Ran, SEED, Scratch, blobs, clfsload, run};
+use crate::support::command::{CommandOutput, SEED, Scratch, blobs, clfsload, run};
 
 /// Loads a small tree and exits at a crash point.
 fn interrupted(scratch: &Scratch, place: &str) {
@@ -22,7 +22,7 @@ fn interrupted(scratch: &Scratch, place: &str) {
         .env("CLFSLOAD_CRASH_AT", place)
         .output()
         .unwrap();
-    assert_ne!(Ran::from(output).status, 0);
+    assert_ne!(CommandOutput::from(output).status, 0);
 }
 
 #[test]

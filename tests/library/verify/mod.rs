@@ -3,6 +3,7 @@
 mod after_load;
 mod archived;
 mod azure;
+mod cache_objects_and_cycles;
 mod consequences;
 mod damage;
 mod flips;
@@ -11,7 +12,6 @@ mod harmless;
 mod interrupted;
 mod memory;
 mod orphans;
-mod others;
 mod run;
 mod source;
 mod swapped;

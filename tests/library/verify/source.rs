@@ -12,7 +12,7 @@ use crate::support::command::{Scratch, run};
 use crate::support::skip::needs_root;
 use crate::support::tree;
 
-fn verify(scratch: &Scratch, options: &[&str]) -> crate::support::command::Ran {
+fn verify(scratch: &Scratch, options: &[&str]) -> crate::support::command::CommandOutput {
     let container = scratch.container("t").display().to_string();
     let source = scratch.source().display().to_string();
     let mut arguments = vec!["verify", &container, "--source", &source];

@@ -126,7 +126,7 @@ const MODES: [(&str, u32, u32); 8] = [
     ("large", 0o600, 0o660),
 ];
 
-/// The losses: kind, number of entries, first entry.
+/// Returns the losses: kind, number of entries, first entry.
 fn lost() -> Vec<Value> {
     let lost = |kind: &str, entries: u64, path: &str| json!({"kind": kind, "entries": entries, "path": path});
     let mut all = vec![
@@ -292,7 +292,8 @@ fn losses_count_once_after_any_number_of_resumes() {
     let lost = |kind: &str, entries: u64, path: &str| json!({"kind": kind, "entries": entries, "path": path});
     let kept = lost("user-xattr", 1, "kept");
     let json = ["--output", "json"];
-    let end = |ran: crate::support::command::Ran| last_line(&ran.stdout)["not_stored"].clone();
+    let end =
+        |ran: crate::support::command::CommandOutput| last_line(&ran.stdout)["not_stored"].clone();
     assert_eq!(end(fixture.load("t", &json).expect(3)), json!([kept]));
     // An ACL that cannot be read, and later can: the mode is the same, the losses differ.
     for value in [&b""[..], &acl([6, 4, 0, 4, 4])] {
@@ -381,7 +382,8 @@ fn losses_are_replaced_when_a_later_run_reads_the_attributes() {
         fixture.source.fault(fault);
     }
     fixture.source.link("name", "linked");
-    let end = |ran: crate::support::command::Ran| last_line(&ran.stdout)["not_stored"].clone();
+    let end =
+        |ran: crate::support::command::CommandOutput| last_line(&ran.stdout)["not_stored"].clone();
     fixture.load("t", &[]).expect(3);
     fixture.source.heal();
     for path in ["file", "linked"] {
@@ -410,7 +412,8 @@ fn losses_are_counted_only_for_stored_entries() {
         source.fault(Fault::new(path, call, Act::Fail(fuser::Errno::EIO)));
     }
     let state = fixture.scratch.path("t").display().to_string();
-    let end = |ran: crate::support::command::Ran| last_line(&ran.stdout)["not_stored"].clone();
+    let end =
+        |ran: crate::support::command::CommandOutput| last_line(&ran.stdout)["not_stored"].clone();
     let json = ["--output", "json"];
     // Hard links are loaded when all directories are listed, or with --skip-failed.
     let ran = fixture.load("t", &json).expect(3);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::support::command::{Ran, SEED, Scratch, clfsload};
+use crate::support::command::{CommandOutput, SEED, Scratch, clfsload};
 use crate::support::mounts::{self, Mounted};
 use clfsload_checker::{FolderBlobs, check};
 
@@ -98,14 +98,14 @@ impl Trigger {
     }
 }
 
-fn load(scratch: &Scratch, more: &[&str]) -> std::thread::JoinHandle<Ran> {
+fn load(scratch: &Scratch, more: &[&str]) -> std::thread::JoinHandle<CommandOutput> {
     let mut command = clfsload();
     command
         .args(scratch.arguments("t", "t"))
         .args(["--seed", SEED]);
     // autofs does not send requests for its daemon's process group.
     command.args(more).process_group(0);
-    std::thread::spawn(move || Ran::from(command.output().unwrap()))
+    std::thread::spawn(move || CommandOutput::from(command.output().unwrap()))
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::support::command::{Ran, SEED, Scratch, blobs};
+use crate::support::command::{CommandOutput, SEED, Scratch, blobs};
 use crate::support::faulty_source::FaultySource;
 use crate::support::tree::walk_source;
 use clfsload_checker::{CompareOptions, FolderBlobs, check, compare};
@@ -72,13 +72,13 @@ impl Fixture {
         Some(Fixture { source, scratch })
     }
 
-    pub(crate) fn load(&self, name: &str, options: &[&str]) -> Ran {
+    pub(crate) fn load(&self, name: &str, options: &[&str]) -> CommandOutput {
         let mut all = vec!["--seed", SEED, "--preserve_hardlinks", "1"];
         all.extend(options);
         self.scratch.load(name, &all)
     }
 
-    pub(crate) fn resume(&self, name: &str, options: &[&str]) -> Ran {
+    pub(crate) fn resume(&self, name: &str, options: &[&str]) -> CommandOutput {
         self.scratch.resume(name, options)
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::fixture::{Fixture, paths};
-use crate::support::command::{Ran, SEED, assert_same, clfsload, run};
+use crate::support::command::{CommandOutput, SEED, assert_same, clfsload, run};
 use crate::support::faulty_source::{Act, Call, Fault, FaultySource};
 use crate::support::tree::walk_source;
 use clfsload_checker::{CompareOptions, FolderBlobs, check, compare};
@@ -134,7 +134,7 @@ fn crash(fixture: &Fixture, name: &str, at: &str) {
     let mut command = clfsload();
     command.args(fixture.scratch.arguments(name, name));
     command.args(["--new", "--seed", SEED, "--preserve_hardlinks", "1"]);
-    let ran = Ran::from(command.env("CLFSLOAD_CRASH_AT", at).output().unwrap());
+    let ran = CommandOutput::from(command.env("CLFSLOAD_CRASH_AT", at).output().unwrap());
     assert_eq!(ran.status, -1, "{at}: {ran:#?}");
 }
 
@@ -185,7 +185,7 @@ fn another_source_with_the_same_number_is_refused() {
         for options in [&[][..], &["--source-identity", "attributes"]] {
             fixture
                 .resume(at, options)
-                .refused(2, "another folder or file system is at");
+                .refused(2, "cannot identify the source");
         }
     }
 }
@@ -254,7 +254,7 @@ fn a_source_that_fails_is_not_a_usage_error() {
     let place = "ScanListed";
     let mut command = clfsload();
     command.args(fixture.scratch.arguments("t", "t"));
-    let ran = Ran::from(command.env("CLFSLOAD_CRASH_AT", place).output().unwrap());
+    let ran = CommandOutput::from(command.env("CLFSLOAD_CRASH_AT", place).output().unwrap());
     assert_eq!(ran.status, -1, "{ran:#?}");
     for path in ["small", "links"] {
         fixture.source.fault(failing(path));

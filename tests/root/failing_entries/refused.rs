@@ -174,7 +174,7 @@ fn an_unreadable_symlink_can_be_skipped_or_resumed() {
     ));
 }
 
-/// The five files of `small/sub` and the directory.
+/// Returns the five files of `small/sub` and the directory.
 fn sub() -> Paths {
     let mut lost: Paths = (0..5)
         .map(|number| format!("small/sub/file-{number}"))

@@ -10,7 +10,7 @@ use crate::support::faulty_source::{Act, Call, Fault};
 const SENTENCE: &str = "1 directory could not be listed: everything below it is missing; 1 name could \
                         not be examined: if it is a directory, everything below it is missing, too";
 
-/// A directory that cannot be listed, a name that cannot be examined and a file that cannot be read.
+/// Returns a directory that cannot be listed, a name that cannot be examined and a file that cannot be read.
 fn closed() -> Option<Fixture> {
     let fixture = Fixture::new()?;
     for (path, call) in [

@@ -4,22 +4,22 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::command::{Ran, Scratch, clfsload};
+use crate::support::command::{CommandOutput, Scratch, clfsload};
 use crate::support::mounts;
 use crate::support::skip::skip;
 
 /// Runs the command in a separate mount namespace with another /etc/fstab.
-fn run_with_fstab(fstab: &Path, arguments: &[String]) -> Ran {
+fn run_with_fstab(fstab: &Path, arguments: &[String]) -> CommandOutput {
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c"]);
     command
         .arg("mount --bind \"$0\" /etc/fstab && exec \"$@\"")
         .arg(fstab);
     command.arg(clfsload().get_program()).args(arguments);
-    Ran::from(command.output().unwrap())
+    CommandOutput::from(command.output().unwrap())
 }
 
-fn survey(fstab: &Path, source: &Path) -> Ran {
+fn survey(fstab: &Path, source: &Path) -> CommandOutput {
     let source = source.display().to_string();
     run_with_fstab(fstab, &["--dry-run".to_owned(), source])
 }

@@ -256,7 +256,7 @@ async fn the_complete_token_is_sent_once() {
 
 #[tokio::test]
 async fn a_request_that_cannot_be_built_is_not_retried() {
-    // The max length of a URI is 64 KiB.
+    // The maximum length of a URI is 64 KiB.
     let tokens = signed(&"A".repeat(70_000));
     let endpoint = Url::parse("http://127.0.0.1:1/account").unwrap();
     let subject = Azure::new(&endpoint, "data", tokens, timeouts()).unwrap();

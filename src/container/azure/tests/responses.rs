@@ -199,7 +199,7 @@ async fn trickling_content_times_out() {
 
 #[tokio::test]
 async fn slow_downloads_above_the_min_rate_succeed() {
-    // Twice the response timeout in total, at five times the min rate.
+    // Twice the response timeout in total, at five times the minimum rate.
     let endpoint = serve(|mut stream| {
         read_request(&mut stream);
         let head = "HTTP/1.1 200 OK\r\nx-ms-request-id: 1\r\nConnection: close\r\nContent-Length: 3145728\r\n\r\n";

@@ -21,7 +21,7 @@ fn limiter(concurrency: Concurrency) -> Arc<Limiter> {
     Arc::new(Limiter::new(concurrency, None, Arc::default()))
 }
 
-/// Uploads as fast as the limiter allows, until the returned tasks are dropped. `max` is the max number
+/// Uploads as fast as the limiter allows, until the returned tasks are dropped. `max` is the maximum number
 /// of requests that the limiter ever allows.
 fn load(
     container: impl Container,

@@ -8,7 +8,7 @@ use super::*;
 #[derive(Debug)]
 pub(super) struct Service {
     pub(super) latency: Duration,
-    /// Max requests per second; 0 is unlimited.
+    /// Maximum requests per second; 0 is unlimited.
     pub(super) rate: AtomicU64,
     /// The tokens of a bucket that is refilled at `rate`, and the time of the last refill.
     bucket: Mutex<(f64, Instant)>,

@@ -43,7 +43,7 @@ pub(super) enum Work {
 }
 
 /// The result of waiting for pieces.
-pub(super) enum Turn {
+pub(super) enum PieceWait {
     /// Pieces are ready.
     Ready,
     /// No piece is ready: the wait timed out, or workers are idle.
@@ -127,7 +127,7 @@ impl State {
         self.listings.get_mut(index as usize)
     }
 
-    /// The listing whose names are examined next: the first one by id that may have another piece.
+    /// Returns the listing whose names are examined next: the first one by id that may have another piece.
     fn next_open(&self) -> Option<u64> {
         let of_first = self.listings.front()?.pieces.len();
         self.open.iter().copied().take(2).find(|number| {
@@ -169,7 +169,7 @@ impl State {
 }
 
 impl Ahead {
-    /// An empty queue for at most `workers` workers.
+    /// Creates an empty queue for at most `workers` workers.
     pub(super) fn new(workers: usize) -> Self {
         Ahead {
             open: workers.clamp(1, OPEN_AHEAD),
@@ -179,7 +179,7 @@ impl Ahead {
         }
     }
 
-    /// The number of directories that may be added.
+    /// Returns the number of directories that may be added.
     pub(super) fn room(&self) -> usize {
         LISTED_AHEAD - self.lock().listings.len()
     }
@@ -225,13 +225,13 @@ impl Ahead {
         }
     }
 
-    /// Whether work is queued and no worker is idle.
+    /// Returns whether work is queued and no worker is idle.
     pub(super) fn is_short_of_workers(&self) -> bool {
         let state = self.lock();
         state.idle == 0 && state.has_work(self.open)
     }
 
-    /// Total number of delivered pieces.
+    /// Returns the total number of delivered pieces.
     pub(super) fn delivered(&self) -> u64 {
         self.lock().delivered
     }
@@ -275,10 +275,10 @@ impl Ahead {
         timeout: Duration,
         wants_busy: bool,
         ready: &mut Vec<(EntryId, Piece)>,
-    ) -> Turn {
+    ) -> PieceWait {
         let mut state = self.lock();
         if state.listings.is_empty() {
-            return Turn::Empty;
+            return PieceWait::Empty;
         }
         if !state.is_ready() {
             if !(wants_busy && state.idle > 0) {
@@ -288,7 +288,7 @@ impl Ahead {
                 state.committer_waits = false;
             }
             if !state.is_ready() {
-                return Turn::Later;
+                return PieceWait::Later;
             }
         }
         let mut taken = 0;
@@ -313,7 +313,7 @@ impl Ahead {
         }
         // Workers may continue with directories that had too many pieces.
         self.wake_worker(&state);
-        Turn::Ready
+        PieceWait::Ready
     }
 
     /// Ends the workers.

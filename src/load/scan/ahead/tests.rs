@@ -2,20 +2,20 @@
 
 use super::*;
 use crate::problem::{Problem, Reason};
-use crate::source::{Places, SourceTree};
+use crate::source::{DirectoryLookup, SourceTree};
 use crate::state::{FoundEntry, StateError};
 
 const LONG: Duration = Duration::from_secs(30);
 
 struct NoPlaces;
 
-impl Places for NoPlaces {
+impl DirectoryLookup for NoPlaces {
     fn place(&self, _: EntryId) -> Result<Option<crate::entry::Place>, StateError> {
         Ok(None)
     }
 }
 
-/// An open directory. Its real name and content do not matter.
+/// Returns an open directory. Its real name and content do not matter.
 fn directory() -> Arc<Directory> {
     let source = SourceTree::open(&std::env::temp_dir(), Box::new(NoPlaces)).unwrap();
     source.directory(EntryId::ROOT).unwrap()
@@ -52,7 +52,7 @@ fn chunk(names: &[&[u8]], last: bool) -> Piece {
     }
 }
 
-/// The ids of the directories with the names of their pieces.
+/// Returns the ids of the directories with the names of their pieces.
 fn taken(pieces: &[(EntryId, Piece)]) -> Vec<(u64, Vec<Vec<u8>>)> {
     let names = |piece: &Piece| match piece {
         Piece::Chunk { entries, .. } => entries
@@ -75,7 +75,7 @@ fn has_work(ahead: &Ahead) -> bool {
     ahead.lock().has_work(ahead.open)
 }
 
-/// The next work, which must be available.
+/// Returns the next work, which must be available.
 fn work(ahead: &Ahead) -> (Ticket<'_>, Work) {
     assert!(has_work(ahead));
     ahead.work().unwrap()
@@ -119,7 +119,7 @@ fn pieces_are_ordered_regardless_of_their_delivery() {
     assert_eq!(taken(&turn(&ahead)), names);
     assert!(matches!(
         ahead.turn(1, LONG, false, &mut Vec::new()),
-        Turn::Empty
+        PieceWait::Empty
     ));
 }
 
@@ -226,7 +226,7 @@ fn simulate_worker(ahead: &Ahead, directory: &Arc<Directory>) {
             Work::Examine(open) => open,
         };
         let names = open.names.cut(8).unwrap();
-        let last = open.names.is_over();
+        let last = open.names.is_finished();
         if !last {
             ticket.share(open);
         }
@@ -255,7 +255,7 @@ fn two_thousand_directories_by_eight_workers() {
                 next = end;
             }
             let mut pieces = Vec::new();
-            if let Turn::Empty = ahead.turn(100, LONG, false, &mut pieces) {
+            if let PieceWait::Empty = ahead.turn(100, LONG, false, &mut pieces) {
                 break;
             }
             assert!(!pieces.is_empty(), "no piece was delivered in time");

@@ -185,7 +185,7 @@ fn an_indirect_block_named_as_a_segment_is_not_fetched() {
             let handle = build.handle(root.handle, FileType::Fifo);
             root.add(format!("{number}"), handle);
         }
-        build.finish_directory_thinly(&root);
+        build.finish_directory_one_entry_per_segment(&root);
         let [indirect] = &build
             .blobs
             .keys()

@@ -13,7 +13,7 @@ use clfsload_checker::{Rule as Checked, hash64};
 
 const DIRENTS: u32 = 3;
 
-/// A well-known id.
+/// Returns a well-known id.
 fn known(last: u8) -> [u8; 16] {
     let mut id = [0; 16];
     id[15] = last;

@@ -1,10 +1,10 @@
-//! A cache of the container's inodes that stays between runs, so that a further run need not download the
-//! inodes of complete entries. Messages and documentation call the file the *record* (`--record`).
+//! The record of an extraction (`--record`): a cache of the container's inodes that stays between runs, so that
+//! a further run need not download the inodes of complete entries.
 //!
 //! An SQLite file with a row of about 75 bytes for each inode. A row holds the stamp of the blobs from which an
 //! entry was written, or with which it was compared. Entries without a stamp are compared with the container,
 //! so that losing the file only costs downloads. The file also stores whether a crash of the machine may have
-//! lost data ([`InodeCache::begin`]), and the tokens of temporary names ([`InodeCache::unfinished`]).
+//! lost data ([`ExtractionRecord::begin`]), and the tokens of temporary names ([`ExtractionRecord::unfinished`]).
 //!
 //! One process at a time can use it: it holds SQLite's lock until it closes the file.
 
@@ -28,7 +28,7 @@ const APPLICATION_ID: i64 = 0x434c_4658;
 const VERSION: i64 = 2;
 /// Rows in a transaction: a killed run may lose so many.
 const ROWS_OF_A_COMMIT: u32 = 200;
-/// The max time between two commits while rows are written.
+/// The maximum time between two commits while rows are written.
 const COMMIT_AFTER: Duration = Duration::from_secs(1);
 /// Size of files whose rows are committed at once: comparing such a file again would take long.
 const LARGE: u64 = 1 << 20;
@@ -79,9 +79,9 @@ ALTER TABLE inode ADD COLUMN alone INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE inode ADD COLUMN local INTEGER;
 ";
 
-/// The cached attributes of an inode, and how its entry was written.
+/// The recorded attributes of an inode, and how its entry was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CachedInode {
+pub(super) struct RecordedInode {
     pub(super) target: TargetAttributes,
     /// The modification time that the destination's file system stored instead of the target's.
     pub(super) kept: Option<Timestamp>,
@@ -96,8 +96,8 @@ pub(super) struct CachedInode {
     pub(super) local: Option<u64>,
 }
 
-impl CachedInode {
-    /// Whether the entry was written from the blobs that now have this stamp.
+impl RecordedInode {
+    /// Returns whether the entry was written from the blobs that now have this stamp.
     pub(super) fn has_stamp(&self, stamp: Option<Stamp>) -> bool {
         self.stamp.is_some() && self.stamp == stamp
     }
@@ -130,7 +130,7 @@ pub enum RecordError {
     Row,
 }
 
-/// What to do about a database that failed. Only a damaged database should be removed: the record may store
+/// Returns the remedy for a database that failed. Only a damaged database should be removed: the record may store
 /// that data was lost.
 fn advice(error: &rusqlite::Error) -> &'static str {
     match error.sqlite_error_code() {
@@ -145,7 +145,7 @@ fn advice(error: &rusqlite::Error) -> &'static str {
     }
 }
 
-pub(super) struct InodeCache {
+pub(super) struct ExtractionRecord {
     database: Mutex<Database>,
     path: PathBuf,
     /// Whether the file existed and was empty.
@@ -161,7 +161,7 @@ struct Database {
     committed: Instant,
 }
 
-impl InodeCache {
+impl ExtractionRecord {
     /// Opens the file of `container` at `path`, or creates it.
     pub(super) fn open(path: &Path, container: &str) -> Result<Self, ExtractError> {
         let existed = path.exists();
@@ -198,7 +198,7 @@ impl InodeCache {
         })
     }
 
-    /// Whether the file was empty, because a run was killed while it created it: the work of that run and of
+    /// Returns whether the file was empty, because a run was killed while it created it: the work of that run and of
     /// those before it is not known.
     pub(super) fn was_empty(&self) -> bool {
         self.was_empty
@@ -231,12 +231,12 @@ impl InodeCache {
         })
     }
 
-    /// The row of an inode, if it has this version.
+    /// Returns the row of an inode, if it has this version.
     pub(super) fn find(
         &self,
         handle: Filehandle,
         version: u64,
-    ) -> Result<Option<CachedInode>, ExtractError> {
+    ) -> Result<Option<RecordedInode>, ExtractError> {
         self.with(|database| {
             let mut statement = database.connection.prepare_cached(
                 "SELECT type, size, mtime, mode, uid, gid, nlink, major, minor, kept, stamp, alone, local
@@ -249,11 +249,11 @@ impl InodeCache {
         })
     }
 
-    /// Whether a local file was written from, or compared with, the blobs of which the row has the stamp.
+    /// Returns whether a local file was written from, or compared with, the blobs of which the row has the stamp.
     pub(super) fn is_local(
         &self,
         handle: Filehandle,
-        known: &CachedInode,
+        known: &RecordedInode,
         local: u64,
     ) -> Result<bool, ExtractError> {
         if known.local == Some(local) {
@@ -275,7 +275,7 @@ impl InodeCache {
         &self,
         handle: Filehandle,
         version: u64,
-        known: &CachedInode,
+        known: &RecordedInode,
     ) -> Result<(), ExtractError> {
         let target = &known.target;
         self.with(|database| {
@@ -350,7 +350,7 @@ impl InodeCache {
         })
     }
 
-    /// The tokens of runs that may have left temporary files.
+    /// Returns the tokens of runs that may have left temporary files.
     pub(super) fn unfinished(&self) -> Result<Vec<Token>, ExtractError> {
         self.with(|database| {
             let mut statement = database.connection.prepare("SELECT token FROM attempt")?;
@@ -383,8 +383,8 @@ impl InodeCache {
         })
     }
 
-    /// Whether the destination gets the root's attributes. The first run decides: if the destination is `fresh`,
-    /// it does. A dry run stores no decision.
+    /// Returns whether the destination gets the root's attributes. The first run decides: if the destination is
+    /// `fresh`, it does. A dry run stores no decision.
     pub(super) fn owns_destination(
         &self,
         fresh: bool,
@@ -512,7 +512,7 @@ impl Database {
         &self,
         handle: Filehandle,
         version: u64,
-        known: &CachedInode,
+        known: &RecordedInode,
     ) -> Result<(), RecordError> {
         let stamp = known.stamp.map(|stamp| stamp.to_bits() as i64);
         let row = params![handle.as_bytes(), version as i64, stamp];
@@ -553,11 +553,11 @@ impl Database {
     }
 }
 
-fn known(row: &Row<'_>) -> Result<CachedInode, RecordError> {
+fn known(row: &Row<'_>) -> Result<RecordedInode, RecordError> {
     let file_type = FileType::from_ftype(row.get(0)?).ok_or(RecordError::Row)?;
     let kept: Option<i64> = row.get(9)?;
     let stamp: Option<i64> = row.get(10)?;
-    Ok(CachedInode {
+    Ok(RecordedInode {
         target: TargetAttributes {
             file_type,
             size: row.get::<_, i64>(1)? as u64,
@@ -591,5 +591,5 @@ fn timestamp(nanoseconds: i64) -> Result<Timestamp, RecordError> {
 }
 
 #[cfg(test)]
-#[path = "inode_cache_tests.rs"]
+#[path = "record_tests.rs"]
 mod tests;

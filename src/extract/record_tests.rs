@@ -1,4 +1,4 @@
-//! Tests of the inode cache, the record.
+//! Tests of the extraction record.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -7,8 +7,8 @@ fn token() -> Token {
     Token::new()
 }
 
-fn record(path: &Path) -> InodeCache {
-    InodeCache::open(path, "a container").unwrap()
+fn record(path: &Path) -> ExtractionRecord {
+    ExtractionRecord::open(path, "a container").unwrap()
 }
 
 #[test]
@@ -27,9 +27,9 @@ fn content_is_in_doubt_after_a_reboot_until_everything_is_synced() {
     assert!(!record(&path).begin("boot 3", false, token()).unwrap());
 }
 
-/// Content stays in doubt after further kills until a run is complete.
+/// The mark of unflushed content survives further kills until a run is complete.
 #[test]
-fn doubt_stays() {
+fn unflushed_mark_survives_kills() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("record");
     std::fs::write(&path, "").unwrap();
@@ -107,7 +107,7 @@ fn an_inode_is_cached_in_its_version_only() {
         seconds,
         nanoseconds,
     };
-    let known = CachedInode {
+    let known = RecordedInode {
         target: TargetAttributes {
             file_type: FileType::Block,
             size: u64::MAX,
@@ -188,7 +188,7 @@ fn a_record_is_used_by_one_run_at_a_time() {
     let path = folder.path().join("record");
     let first = record(&path);
     first.bind("/one", None).unwrap();
-    let second = match InodeCache::open(&path, "a container") {
+    let second = match ExtractionRecord::open(&path, "a container") {
         Err(error) => error.to_string(),
         Ok(_) => unreachable!("the record was opened twice"),
     };
@@ -202,7 +202,7 @@ fn other_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("record");
     drop(record(&path));
-    let error = |path: &Path, container| match InodeCache::open(path, container) {
+    let error = |path: &Path, container| match ExtractionRecord::open(path, container) {
         Err(ExtractError::Record { error, .. }) => error,
         other => unreachable!("{}", other.is_ok()),
     };

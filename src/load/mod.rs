@@ -174,9 +174,12 @@ impl Load {
         &self.progress
     }
 
-    /// Ends without waiting for calls that a file system blocks.
+    /// Ends the threads of the run. Waits for calls that a file system blocks for at most a second.
+    ///
+    /// Without the wait, glibc before 2.42 may crash: `pthread_detach` reads the memory of a thread that ends at the same
+    /// time (glibc bug 19951), and dropping the runtime detaches many such threads.
     pub fn leave(self) {
-        self.runtime.shutdown_background();
+        self.runtime.shutdown_timeout(Duration::from_secs(1));
     }
 
     /// Returns the runtime of the requests.

@@ -66,7 +66,7 @@ impl Run {
             return self.read(self.reader.locate(id));
         };
         let found = index.find(id);
-        let found = found.map_err(|error| ReadError::index(index.path(), error))?;
+        let found = found.map_err(|error| index.failed(error))?;
         found.ok_or(ReadError::Missing(*id))
     }
 

@@ -165,9 +165,7 @@ impl Reader {
     pub fn offline(&self) -> Result<Offline, ReadError> {
         match self.index() {
             None => Ok(Offline::default()),
-            Some(index) => index
-                .offline()
-                .map_err(|error| ReadError::index(index.path(), error)),
+            Some(index) => index.offline().map_err(|error| index.failed(error)),
         }
     }
 

@@ -25,7 +25,7 @@ impl Reader {
         let content = match self.index() {
             Some(index) => index
                 .content_stamps(inode.name.id.hash64())
-                .map_err(|error| ReadError::index(index.path(), error))?,
+                .map_err(|error| index.failed(error))?,
             None if alone => ContentStamps::default(),
             None => return Ok(None),
         };

@@ -75,7 +75,7 @@ impl Checker {
     }
 
     pub(super) fn index_error(&self, error: IndexError) -> ReadError {
-        ReadError::index(self.index.path(), error)
+        self.index.failed(error)
     }
 
     /// Returns the finding for an archived object that is not read.

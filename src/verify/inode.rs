@@ -42,7 +42,7 @@ impl ContainerIds {
             let index = Arc::clone(index);
             blocking(move || sample(&index)).await?
         };
-        let sample = sample.map_err(|error| ReadError::index(index.path(), error))?;
+        let sample = sample.map_err(|error| index.failed(error))?;
         let mut counts: HashMap<Self, usize> = HashMap::new();
         for (listed, file_type) in sample {
             if let Some(ids) = read_ids(reader, &listed, file_type).await? {

@@ -100,7 +100,7 @@ impl Verification {
         let index = Arc::clone(&self.index);
         let (objects, blob_bytes) = blocking(move || {
             let objects = index.count();
-            let objects = objects.map_err(|error| ReadError::index(index.path(), error))?;
+            let objects = objects.map_err(|error| index.failed(error))?;
             Ok::<_, PhaseError>((objects, scratch.blob_bytes()?))
         })
         .await??;
@@ -123,7 +123,7 @@ impl Verification {
         })
     }
 
-    /// Returns whether all entries are known, once all directories were read.
+    /// Returns which entries are known, once all directories were read.
     fn entries(&self, scratch: &Scratch) -> Result<Entries, ScratchError> {
         let partial = Counters::get(&self.counters.partial_directories);
         Ok(match partial == 0 && scratch.is_root_known()? {

@@ -264,25 +264,33 @@ impl Index {
     pub async fn lookup(self: &Arc<Self>, id: ObjectId) -> Result<Option<Listed>, ReadError> {
         let (sender, result) = oneshot::channel();
         let is_first = {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = self.waiting();
             waiting.push((id, sender));
             waiting.len() == 1
         };
         if is_first {
-            let index = Arc::clone(self);
-            blocking(move || index.find_waiting()).await?;
+            let batch = Batch::new(self);
+            blocking(move || batch.run()).await?;
         }
         // Without a result, the runtime is being shut down.
         let found = result.await.map_err(|_| ReadError::Stopped)?;
-        found.map_err(|error| ReadError::index(&self.path, error))
+        found.map_err(|error| self.failed(error))
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the error of a read of this index.
+    pub(crate) fn failed(&self, error: IndexError) -> ReadError {
+        ReadError::index(&self.path, error)
     }
 
     /// Performs the lookups that wait.
     fn find_waiting(&self) {
         // While an earlier call has the connection, further lookups join these.
         let connection = self.lock();
-        let waiting =
-            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let waiting = std::mem::take(&mut *self.waiting());
         for (id, result) in waiting {
             // An abandoned lookup has no receiver.
             drop(result.send(find(&connection, &id)));
@@ -293,6 +301,36 @@ impl Index {
         self.connection
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The work for the lookups that wait. A runtime that is being shut down drops it without running it: then these lookups
+/// end without a result, and later ones of another runtime start work of their own.
+struct Batch {
+    index: Arc<Index>,
+    is_started: bool,
+}
+
+impl Batch {
+    fn new(index: &Arc<Index>) -> Self {
+        Self {
+            index: Arc::clone(index),
+            is_started: false,
+        }
+    }
+
+    fn run(mut self) {
+        self.is_started = true;
+        self.index.find_waiting();
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        // After the work, the lookups that wait belong to another batch.
+        if !self.is_started {
+            self.index.waiting().clear();
+        }
     }
 }
 

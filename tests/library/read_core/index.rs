@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clfs_format::{BlockId, Filehandle, NameKind, ObjectId, ObjectName, ObjectType, WellKnownId};
 use clfsload::container::Container;
@@ -182,7 +183,42 @@ fn objects_are_found_by_id() {
             // An object that exists only in a snapshot, and one that does not exist.
             let missing = find(ObjectId::Block(BlockId([9; 16]))).await;
             assert!(matches!(missing, Err(ReadError::Missing(_))), "{missing:?}");
+            // Together, each gets its own object.
+            let find = &find;
+            let lookups = (0..60u8).map(|number| async move {
+                let found = match number % 3 {
+                    0 => find(ObjectId::Block(id(2))).await.ok() == Some(segment(2, 11)),
+                    1 => {
+                        let root = find(ObjectId::Entity(Filehandle::ROOT)).await;
+                        root.ok() == Some(ObjectName::root())
+                    }
+                    _ => find(ObjectId::Block(BlockId([9; 16]))).await.is_err(),
+                };
+                assert!(found, "{number}");
+            });
+            futures::future::join_all(lookups).await;
         }
+    });
+}
+
+/// A runtime that is being shut down drops the work of a lookup without running it. Lookups of another runtime must not wait
+/// for that work.
+#[test]
+fn a_runtime_that_is_shut_down_does_not_block_lookups_of_another_one() {
+    let root = ObjectId::Entity(Filehandle::ROOT);
+    let first = tokio::runtime::Runtime::new().unwrap();
+    let reader = first.block_on(async { open(&many().await, true).await.unwrap() });
+    let handle = first.handle().clone();
+    first.shutdown_timeout(Duration::from_secs(5));
+    run(async {
+        let mut lookup = std::pin::pin!(reader.locate(&root));
+        {
+            let _first = handle.enter();
+            let _ = futures::poll!(&mut lookup);
+        }
+        let lookup = tokio::time::timeout(Duration::from_secs(5), reader.locate(&root));
+        let found = lookup.await.expect("the lookup hangs").unwrap();
+        assert_eq!(found.name, ObjectName::root());
     });
 }
 

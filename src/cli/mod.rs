@@ -43,8 +43,7 @@ pub fn main() -> ExitCode {
     match status {
         Ok(status) => status.into(),
         Err(failure) => {
-            // An error may quote a token that was given in the wrong place, such as that of a path.
-            message(Prefix::Error, redacted(&failure.message));
+            message(Prefix::Error, &failure.message);
             failure.status.into()
         }
     }
@@ -52,6 +51,7 @@ pub fn main() -> ExitCode {
 
 /// Why the command failed, in one sentence, and its exit status. Further lines are hints and notes.
 struct Failure {
+    /// Without secrets: an error may quote a token that was given in the wrong place, such as that of a path.
     message: String,
     status: Status,
 }
@@ -59,7 +59,7 @@ struct Failure {
 impl Failure {
     fn usage(message: impl ToString) -> Self {
         Failure {
-            message: message.to_string(),
+            message: redacted(&message.to_string()),
             status: Status::Usage,
         }
     }
@@ -67,7 +67,7 @@ impl Failure {
     /// Creates a failure of a correct command.
     fn failed(message: impl ToString) -> Self {
         Failure {
-            message: message.to_string(),
+            message: redacted(&message.to_string()),
             status: Status::Failed,
         }
     }
@@ -84,9 +84,14 @@ impl Failure {
         Failure::failed(format!("standard output: {error}"))
     }
 
+    /// Creates the failure of a runtime that could not start its threads.
+    fn no_threads(error: std::io::Error) -> Self {
+        Failure::failed(format!("the threads could not be started: {error}"))
+    }
+
     /// Adds a line with a prefix.
     fn with(mut self, prefix: Prefix, text: &str) -> Self {
-        self.message += &format!("\n{prefix}{text}");
+        self.message += &format!("\n{prefix}{}", redacted(text));
         self
     }
 }

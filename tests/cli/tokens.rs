@@ -104,6 +104,21 @@ fn an_expired_token_without_another_pauses_the_transfer() {
     wire.assert_identical();
 }
 
+/// The arguments were right, so that the status is not that of a wrong command: systemd would not restart the unit.
+#[test]
+fn a_token_file_that_is_unusable_after_the_load_fails_the_verification_with_status_1() {
+    let wire = Wire::new();
+    let file = token_file(&wire, &wire.token);
+    let proxy = wire.proxy(Box::new(move |call| {
+        if call.number == 60 {
+            std::fs::write(&file, "no token").unwrap();
+        }
+        None
+    }));
+    let ran = with_file(&wire, &proxy, &["--new", "--verify"]).refused(1, "the SAS token file ");
+    assert!(ran.stdout.contains("the container is complete"), "{ran:#?}");
+}
+
 #[test]
 fn an_expired_token_from_the_environment_pauses_the_transfer() {
     let wire = Wire::new();

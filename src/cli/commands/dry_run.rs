@@ -8,7 +8,6 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::args::address;
 use crate::cli::args::load::{LoadArguments, Target};
-use crate::cli::output::human::{count, counted, rate, size, size_class, span, type_names};
 use crate::cli::output::summary::by_type;
 use crate::cli::output::terminal::out;
 use crate::cli::session::{raise_descriptor_limit, stop_on_signals};
@@ -18,6 +17,7 @@ use crate::container::credential::sas::SasToken;
 use crate::load::{LoadError, check_parents, check_places};
 use crate::state::{State, StateError, compression_name};
 use crate::survey::{Estimate, Finding, Large, Puts, Survey, SurveyOptions, Synthetic, survey};
+use crate::text::human::{count, counted, rate, size, size_class, span, type_names};
 use crate::text::{Escaped, hex_unless_text};
 
 /// Runs a dry run.
@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<Status, Failure> {
         .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(|error| Failure::failed(format!("the threads could not be started: {error}")))?;
+        .map_err(Failure::no_threads)?;
     stop_on_signals(&runtime, &options.stop);
     let survey = survey(&options)?;
     let status = match survey.fails() {
@@ -88,7 +88,7 @@ fn checked(arguments: &LoadArguments) -> Result<&Path, Failure> {
 const GIGABITS: [u64; 3] = [1, 10, 25];
 
 /// The tree of an estimate.
-pub(crate) enum Tree {
+enum Tree {
     /// A scanned tree.
     Source(Box<Survey>),
     /// A tree that is only described.
@@ -96,15 +96,15 @@ pub(crate) enum Tree {
 }
 
 /// The result of a dry run.
-pub(crate) struct Report {
-    pub(crate) tree: Tree,
-    pub(crate) estimate: Estimate,
+struct Report {
+    tree: Tree,
+    estimate: Estimate,
     /// `--bandwidth-limit`, in bytes per second.
-    pub(crate) bandwidth: Option<NonZeroU64>,
+    bandwidth: Option<NonZeroU64>,
 }
 
 impl Report {
-    pub(crate) fn lines(&self) -> Vec<String> {
+    fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         match &self.tree {
             Tree::Source(survey) => {
@@ -181,7 +181,7 @@ impl Report {
         }
     }
 
-    pub(crate) fn json(&self) -> Value {
+    fn json(&self) -> Value {
         let estimate = &self.estimate;
         let puts = &estimate.puts;
         let upload = self.rates().into_iter().map(|(_, bytes)| {

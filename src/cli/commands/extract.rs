@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use crate::cli::output::human::{count, counted, size};
 use crate::cli::output::terminal::{Prefix, note, out, warning};
 use crate::cli::session::{ContainerArguments, Session};
 use crate::cli::{Failure, Status, lock};
@@ -21,6 +20,7 @@ use crate::extract::{
     Summary, extract, inherits_acl, real_path,
 };
 use crate::read::{Pattern, TreePath, unread_directories};
+use crate::text::human::{count, counted, size};
 use crate::text::{Escaped, Hex};
 
 /// Problems that are printed one by one.

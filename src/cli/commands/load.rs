@@ -12,18 +12,17 @@ use crate::cli::args::version::version;
 use crate::cli::output::log_file::LogFile;
 use crate::cli::output::metrics::{self, Latest};
 use crate::cli::output::terminal::Prefix;
-use crate::cli::output::{self, Ending, Format, Output, summary};
-use crate::cli::session::raise_descriptor_limit;
+use crate::cli::output::{self, Ending, Output, summary};
 use crate::cli::session::signals::on_signals;
+use crate::cli::session::{raise_descriptor_limit, until_stopped};
 use crate::cli::{Failure, Status, lock};
-use crate::container::ContainerLocation;
-use crate::container::credential::sas::redacted;
-use crate::container::notice::Notice;
+use crate::container::notice::NoticeObserver;
+use crate::container::{ContainerLocation, Credential};
 use crate::events::{Event, Level, Monitor};
 use crate::load::{End, Load, LoadError, Mode, Summary, prepare};
 use crate::progress::Snapshot;
 use crate::progress::history::{self, Record};
-use crate::read::{OpenOptions, ReadError, Reader};
+use crate::read::{OpenOptions, Reader};
 use crate::state::LOG_NAME;
 use crate::verify::VerifyOptions;
 
@@ -46,8 +45,6 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<Status, Failure> {
         {
             failure = failure.with(Prefix::Hint, &hint);
         }
-        // An error may quote a token that was given in the wrong place, such as that of a path.
-        failure.message = redacted(&failure.message);
         reporter.output.failure(&failure);
         failure
     })
@@ -92,14 +89,17 @@ fn load(arguments: &LoadArguments, reporter: &Arc<Reporter>) -> Result<Status, F
             return Ok(status);
         }
         let options = OpenOptions {
-            // The first token may have expired.
-            credential: credential.reread().map_err(Failure::usage)?,
             list_first: true,
             retry,
             stop: Arc::clone(load.stop()),
             ..OpenOptions::default()
         };
-        let found = verify_loaded(&load, &location, &options, reporter, arguments.output)?;
+        let found = verify_loaded(&load, &location, credential, options, reporter, arguments);
+        // Also a token that expired during the load: the arguments were right.
+        let found = found.map_err(|failure| Failure {
+            status: Status::Failed,
+            ..failure
+        })?;
         let status = match found {
             Status::Done => status,
             worse => worse,
@@ -112,7 +112,7 @@ fn load(arguments: &LoadArguments, reporter: &Arc<Reporter>) -> Result<Status, F
 }
 
 /// Passes notices about the container to the output and the log.
-fn notices(reporter: &Arc<Reporter>) -> Arc<dyn Fn(&Notice<'_>) + Send + Sync> {
+fn notices(reporter: &Arc<Reporter>) -> NoticeObserver {
     let reporter = Arc::clone(reporter);
     Arc::new(move |notice| reporter.event(&Event::Container(notice)))
 }
@@ -148,8 +148,7 @@ fn end(
             Ok(summary.end)
         }
         Err(error) => {
-            let mut failure = Failure::from(error);
-            failure.message = redacted(&failure.message);
+            let failure = Failure::from(error);
             reporter.record_end(&failure.message);
             reporter.log.line(Level::Error, "failure", &failure.message);
             Err(failure.with(
@@ -173,26 +172,23 @@ pub(crate) fn exit_status(end: End) -> Status {
     }
 }
 
-/// Verifies the loaded container.
+/// Verifies the loaded container, with the token that is in its file now: the first one may have expired.
 fn verify_loaded(
     load: &Load,
     location: &ContainerLocation,
-    options: &OpenOptions,
+    credential: Credential,
+    mut options: OpenOptions,
     reporter: &Arc<Reporter>,
-    format: Format,
+    arguments: &LoadArguments,
 ) -> Result<Status, Failure> {
+    options.credential = credential.reread().map_err(Failure::failed)?;
     reporter.output.line("verifying the container");
     let notices = notices(reporter);
-    load.runtime().block_on(async {
-        let checked = async {
-            let reader = Arc::new(Reader::open(location, options, notices).await?);
-            verify::check(&reader, &VerifyOptions::default(), format).await
-        };
-        tokio::select! {
-            checked = checked => checked,
-            () = load.stop().requested(Duration::ZERO) => Err(ReadError::Stopped.into()),
-        }
-    })
+    let checked = async {
+        let reader = Arc::new(Reader::open(location, &options, notices).await?);
+        verify::check(&reader, &VerifyOptions::default(), arguments.output).await
+    };
+    load.runtime().block_on(until_stopped(load.stop(), checked))
 }
 
 /// Stops the run at the first signal and ends the process at the second.

@@ -7,7 +7,6 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::output::human::{count, counted, size, span};
 use crate::cli::output::terminal::out;
 use crate::cli::output::{figures, summary};
 use crate::cli::{Failure, Status};
@@ -20,6 +19,7 @@ use crate::state::{
     Counter, State, StateError, StateView, Subtrees, TransferCounts, compression_name,
 };
 use crate::text::Escaped;
+use crate::text::human::{count, counted, size, span};
 
 /// Shows the progress of a load, during or after it
 #[derive(Debug, Args)]
@@ -260,7 +260,7 @@ impl Report {
         lines
     }
 
-    /// Returns whether a run is in progress, and how far it is.
+    /// Returns a line about the run: in progress and how far, or how it ended.
     fn standing(&self, now: u64) -> String {
         let after = |snapshot: &Snapshot| span(Duration::from_millis(snapshot.elapsed_ms));
         match (self.running, &self.progress) {

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 use clap::Args;
 
 use crate::cli::output::Format;
-use crate::cli::output::printer::EarlyExit;
 use crate::cli::output::quoting::NameStyle;
 use crate::cli::session::ContainerArguments;
 use crate::cli::{Failure, Status, lock};
@@ -56,14 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Failure> {
         false => Format::Text,
     };
     let session = arguments.place.open(true)?;
-    let checked = session.wait(async {
-        let checked = check(&session.reader, &options, format).await;
-        checked.map_err(EarlyExit::Failed)
-    });
-    checked.map_err(|halt| match halt {
-        EarlyExit::Failed(failure) => failure,
-        EarlyExit::Closed => Failure::not_printed(&ErrorKind::BrokenPipe.into()),
-    })
+    session.wait(check(&session.reader, &options, format))
 }
 
 /// Verifies a container, prints findings and summary, and returns the exit status.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::human::{count, rate, size, span};
 use crate::events::Phase;
 use crate::progress::{Bottleneck, Rates, Snapshot};
+use crate::text::human::{count, rate, size, span};
 
 /// Returns the completed part of the work, 0 to 1. `None` until the scan is complete.
 pub(crate) fn part_done(snapshot: &Snapshot) -> Option<f64> {

@@ -23,8 +23,6 @@ use crate::load::Summary;
 use crate::progress::Snapshot;
 use crate::state::State;
 
-pub(crate) use crate::text::human;
-
 use super::args::load::{LoadArguments, Target};
 use super::{Failure, Status};
 

@@ -3,10 +3,10 @@
 use clfs_format::FileType;
 
 use super::Ending;
-use super::human::{count, counted, rate, size, span, type_names};
 use crate::load::{End, Summary};
 use crate::progress::{Progress, Requests};
 use crate::state::{Counter, State, StateError};
+use crate::text::human::{count, counted, rate, size, span, type_names};
 use crate::text::{Escaped, below_source};
 
 /// The maximum number of failed entries that are shown. `problems.txt` lists all.

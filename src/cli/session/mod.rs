@@ -16,7 +16,6 @@ use signals::on_signals;
 
 use super::args::credential::{self, TokenArguments};
 use super::args::{address, location_hints as hints};
-use super::output::printer::EarlyExit;
 use super::output::terminal::{self, event_message};
 use super::{Failure, Status};
 use crate::container::ContainerLocation;
@@ -58,16 +57,16 @@ pub(crate) struct Session {
 
 impl Session {
     /// Runs work that only reads until it ends or a stop is requested.
-    pub(crate) fn wait<T>(
+    pub(crate) fn wait<T, E: From<ReadError>>(
         &self,
-        work: impl Future<Output = Result<T, EarlyExit>>,
-    ) -> Result<T, EarlyExit> {
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         self.runtime.block_on(until_stopped(&self.stop, work))
     }
 }
 
 /// Returns the result of `work`, or [`ReadError::Stopped`] if a stop is requested first.
-async fn until_stopped<T, E: From<ReadError>>(
+pub(crate) async fn until_stopped<T, E: From<ReadError>>(
     stop: &StopFlag,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
@@ -102,9 +101,7 @@ impl ContainerArguments {
             .enable_all()
             .max_blocking_threads(BLOCKING_THREADS)
             .build()
-            .map_err(|error| {
-                Failure::failed(format!("the threads could not be started: {error}"))
-            })?;
+            .map_err(Failure::no_threads)?;
         let mut options = OpenOptions {
             credential,
             index: self.index.clone(),

@@ -1,4 +1,4 @@
-//! Every test that docs/reliability.md and docs/design.md cite exists.
+//! Every test and every source file that docs/reliability.md and docs/design.md cite exists.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,17 +25,32 @@ fn functions(folder: &Path, found: &mut BTreeSet<(PathBuf, String)>) {
     }
 }
 
-/// Returns the citations of tests that do not exist. A citation is `FILE::NAME` or `NAME`, and a name has at least three
-/// underscores.
+/// Returns the citations that do not exist. A citation of a test is `FILE::NAME`, `FILE`: `NAME` or `NAME`, and a name has at
+/// least three underscores. Files and folders are cited by their paths from the project's folder.
 fn unknown(page: &Page, functions: &BTreeSet<(PathBuf, String)>) -> Vec<String> {
     let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let mut unknown = Vec::new();
     for (number, line) in page.prose() {
-        for code in line.split('`').skip(1).step_by(2) {
-            let (file, name) = code.rsplit_once("::").unwrap_or(("", code));
+        let mut before = "";
+        for (place, code) in line.split('`').enumerate() {
+            if place % 2 == 0 {
+                continue;
+            }
+            let is_path = ["src/", "tests/", "clfs-format/", "scripts/", "fixtures/"]
+                .iter()
+                .any(|folder| code.starts_with(folder));
+            let path = code.split("::").next().unwrap();
+            if is_path && !path.contains('*') && !project().join(path).exists() {
+                unknown.push(format!("{}: {code}", page.place(number)));
+            }
+            let after_colon = line.contains(&format!("`{before}`: `{code}`"));
+            let file_before = if after_colon { before } else { "" };
+            let (file, name) = code.rsplit_once("::").unwrap_or((file_before, code));
+            before = code;
             let is_name = name.chars().all(is_part) && name.matches('_').count() >= 3;
             let is_cited = |(path, function): &(PathBuf, String)| {
-                function == name && (file.is_empty() || path.ends_with(file))
+                let is_in = path.ends_with(file) || path.starts_with(project().join(file));
+                function == name && (file.is_empty() || is_in)
             };
             if is_name && !functions.iter().any(is_cited) {
                 unknown.push(format!("{}: {code}", page.place(number)));
@@ -72,14 +87,18 @@ fn citations_of_missing_tests_are_found() {
     let page = Page {
         path: "docs/none.md".into(),
         text: "`every_cited_test_exists` `cited_tests.rs::every_cited_test_exists`\n\
-               `links.rs::every_cited_test_exists` `every_cited_test_is_missing` `two_words`\n"
+               `links.rs::every_cited_test_exists` `every_cited_test_is_missing` `two_words`\n\
+               `tests/cli/docs`: `every_cited_test_exists` `src/no/such.rs`\n\
+               `tests/cli/docs/links.rs`: `every_cited_test_exists`\n"
             .to_owned(),
     };
     assert_eq!(
         unknown(&page, &all_functions()),
         [
             "docs/none.md:2: links.rs::every_cited_test_exists",
-            "docs/none.md:2: every_cited_test_is_missing"
+            "docs/none.md:2: every_cited_test_is_missing",
+            "docs/none.md:3: src/no/such.rs",
+            "docs/none.md:4: every_cited_test_exists"
         ]
     );
 }

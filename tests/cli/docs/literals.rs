@@ -30,7 +30,7 @@ pub(crate) fn below(project: &Path, folder: &str) -> Vec<Literal> {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
-            let is_test = name == "tests" || name == "tests.rs" || name.ends_with("_tests.rs");
+            let is_test = name.trim_end_matches(".rs").ends_with("tests");
             if path.is_dir() && !is_test {
                 folders.push(path);
             } else if name.ends_with(".rs") && !is_test {

@@ -108,6 +108,12 @@ fn every_error_and_warning_is_on_the_page() {
     let literals = literals::below(project(), "src");
     let errors = literals.iter().filter(|literal| literal.is_error).count();
     assert!(errors > 70, "{errors}");
+    for source in MESSAGE_SOURCES {
+        let has_messages = literals
+            .iter()
+            .any(|literal| literal.file == Path::new(source));
+        assert!(has_messages, "{source} has no message");
+    }
     let unexplained = unexplained(&page, &literals);
     assert!(
         unexplained.is_empty(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use url::{Host, Url};
 
-use super::azure::{Azure, Timeouts};
+use super::azure::{self, Azure, Timeouts};
 use super::credential::sas::{Permissions, redacted};
 use super::credential::{Credential, TokenSource};
 use super::folder::Folder;
@@ -119,7 +119,7 @@ impl ContainerLocation {
             Self::Azure {
                 endpoint,
                 container,
-            } => format!("{}/{container}", endpoint.as_str().trim_end_matches('/')),
+            } => azure::location(endpoint, container),
             Self::Folder { path } => {
                 // The state stores text, and paths that are not UTF-8 need distinct identities.
                 format!(

@@ -184,7 +184,7 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    /// Returns whether the objects that were read so far keep the rules.
+    /// Returns [`Rules::Broken`] if an object that was read so far breaks a rule.
     pub(super) fn rules(&self) -> Rules {
         match self.content.deviates() || !self.entity.deviations.is_empty() {
             true => Rules::Broken,

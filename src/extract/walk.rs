@@ -209,8 +209,8 @@ impl Walker {
                 }
             }
         }
-        add(&run.counters.directories_unread, unread.unread);
-        add(&run.counters.directories_unread_in_part, unread.partial);
+        add(&run.counters.directories_unread, unread.completely);
+        add(&run.counters.directories_unread_in_part, unread.partly);
         // Drops the innermost first. After an early end, directories are not finished.
         while inside.pop().is_some() {}
         Ok(())

@@ -1,4 +1,4 @@
-//! A load: connects scan, passes, encoder, uploader and state. No other module depends on all of them.
+//! A load: `scan`, `encode`, `upload` and `pipeline`, which `prepare` and [`Load::run`] connect.
 //!
 //! # Example
 //!
@@ -21,19 +21,24 @@
 //! # }
 //! ```
 
+#[doc(hidden)]
 pub mod adaptive_pool;
 mod bounds;
+#[doc(hidden)]
 pub mod encode;
 mod entry_lists;
 mod error;
 mod finish;
 mod found;
+#[doc(hidden)]
 pub mod pipeline;
 mod prepare;
 mod running;
+#[doc(hidden)]
 pub mod scan;
 mod source;
 mod summary;
+#[doc(hidden)]
 pub mod upload;
 
 use std::path::PathBuf;
@@ -47,11 +52,9 @@ use crate::container::limit::Limiter;
 use crate::container::retry::RetryPolicy;
 use crate::container::{Container, ContainerLocation, Credential};
 use crate::events::{Event, Monitor};
-use crate::identity::Identity;
-use crate::identity::Seed;
+use crate::identity::{Identity, Seed};
 use crate::load::encode::EncodeContext;
-use crate::load::pipeline::WhenChanged;
-use crate::load::upload::{UploadLimits, Uploader};
+use crate::load::upload::Uploader;
 use crate::problem::ProblemLimit;
 use crate::progress::{Progress, ProgressSampler};
 use crate::source::{MissingMountSign, SourceIdentity};
@@ -65,9 +68,11 @@ use running::Running;
 pub(crate) const FSTAB: &str = "/etc/fstab";
 
 pub use error::{LoadError, Refusal};
+pub use pipeline::WhenChanged;
 pub use prepare::{Mode, prepare, prepare_with};
 pub(crate) use prepare::{check_parents, check_places, root_entry, source_folder};
 pub use summary::{End, Summary};
+pub use upload::UploadLimits;
 
 /// The options of a load.
 #[derive(Debug, Clone)]
@@ -174,10 +179,11 @@ impl Load {
         &self.progress
     }
 
-    /// Ends the threads of the run. Waits for calls that a file system blocks for at most a second.
+    /// Ends the threads of the runtime. Waits at most a second for calls that a file system blocks, for which a drop would
+    /// wait without limit.
     ///
-    /// Without the wait, glibc before 2.42 may crash: `pthread_detach` reads the memory of a thread that ends at the same
-    /// time (glibc bug 19951), and dropping the runtime detaches many such threads.
+    /// A shutdown without any wait detaches many threads while they end, which may crash in glibc before 2.42:
+    /// `pthread_detach` reads the memory of a thread that ends at the same time (glibc bug 19951).
     pub fn leave(self) {
         self.runtime.shutdown_timeout(Duration::from_secs(1));
     }

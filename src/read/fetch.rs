@@ -109,7 +109,7 @@ impl Reader {
         ReadError::Archived { blob, problem }
     }
 
-    /// Returns whether the fault is that of one blob or of the container.
+    /// Returns the error as one of the blob or of the container.
     async fn failed(&self, error: ContainerError) -> ReadError {
         match error.kind() {
             ContainerErrorKind::Archived => {

@@ -369,7 +369,7 @@ impl Walk {
         );
     }
 
-    /// Returns an entry now, or holds it until it can be sorted.
+    /// Queues an entry, or holds it until it can be sorted.
     fn push(&mut self, listing: &mut Listing, step: Step) {
         let Some(unsorted) = &mut listing.unsorted else {
             self.ready.push_back(step);
@@ -388,9 +388,9 @@ impl Walk {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnreadDirectories {
     /// Number of directories that could not be read at all.
-    pub unread: u64,
+    pub completely: u64,
     /// Number of directories of which a part could not be read.
-    pub partial: u64,
+    pub partly: u64,
     /// The last of them: the problems of one directory follow each other.
     last: Option<Vec<u8>>,
 }
@@ -399,11 +399,11 @@ impl UnreadDirectories {
     /// Counts the directory of a problem.
     pub fn count(&mut self, problem: &WalkProblem) {
         match problem {
-            WalkProblem::Unreadable { .. } => self.unread += 1,
+            WalkProblem::Unreadable { .. } => self.completely += 1,
             WalkProblem::PartUnreadable { path, .. } => {
                 let path = path.to_bytes();
                 if self.last.as_ref() != Some(&path) {
-                    self.partial += 1;
+                    self.partly += 1;
                     self.last = Some(path);
                 }
             }
@@ -413,7 +413,7 @@ impl UnreadDirectories {
 
     /// Returns a sentence for each count that is not 0.
     pub fn lines(&self) -> Vec<String> {
-        unread_directories(self.unread, self.partial)
+        unread_directories(self.completely, self.partly)
     }
 }
 

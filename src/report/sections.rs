@@ -105,7 +105,7 @@ pub(super) fn summary(subject: &Subject, out: &mut dyn Write) -> io::Result<()> 
     )
 }
 
-/// Returns whether the transfer runs, or how it ended.
+/// Returns the status as HTML: running, or how the transfer ended.
 fn status(subject: &Subject) -> String {
     let view = &subject.view;
     if view.is_running {

@@ -115,9 +115,12 @@ impl Interval {
             .flatten()
     }
 
-    /// Milliseconds in a phase.
+    /// Returns the milliseconds in a phase.
     pub(super) fn in_phase(&self, phase: Phase) -> u64 {
-        self.phases.get(phase as usize).copied().unwrap_or(0)
+        let time = Phase::ALL.iter().zip(self.phases);
+        time.filter(|(known, _)| **known == phase)
+            .map(|(_, time)| time)
+            .sum()
     }
 
     /// Returns the phase for most of the interval.
@@ -152,9 +155,10 @@ impl Interval {
         if let Some(time) = interval.limited.get_mut(place(now.limiting)) {
             *time = length;
         }
-        if let Some(time) = interval.phases.get_mut(now.phase as usize) {
-            *time = length;
-        }
+        let phases = Phase::ALL.iter().zip(&mut interval.phases);
+        phases
+            .filter(|(known, _)| **known == now.phase)
+            .for_each(|(_, time)| *time = length);
         interval
     }
 

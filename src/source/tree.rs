@@ -207,7 +207,7 @@ impl SourceTree {
         self
     }
 
-    /// Returns whether the source is the one of which `known` was recorded.
+    /// Checks that the source is the one of which `known` was recorded.
     ///
     /// # Errors
     /// When the state cannot be read, or the source does not respond.

@@ -18,7 +18,7 @@ pub(crate) fn write_escaped(f: &mut impl fmt::Write, bytes: &[u8]) -> fmt::Resul
         .try_for_each(|byte| write!(f, "\\x{}", Hex(&[*byte])))
 }
 
-/// Returns the path of an entry in JSON, if its bytes are not UTF-8: the text of such a path is not exact.
+/// Returns the bytes in hexadecimal if they are not UTF-8: their text in JSON is not exact then.
 pub(crate) fn hex_unless_text(bytes: &[u8]) -> Option<String> {
     match std::str::from_utf8(bytes) {
         Ok(_) => None,

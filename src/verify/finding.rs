@@ -10,7 +10,7 @@ use super::rule::{Rule, Severity};
 use super::scratch::{Scratch, ScratchError};
 use super::summary::Summary;
 use crate::read::ReadError;
-use crate::text::{Escaped, Hex};
+use crate::text::{Escaped, hex_unless_text};
 
 /// A broken rule, with everything that is known about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,14 +45,13 @@ impl Finding {
             text: &'a str,
         }
         let path = self.path.as_deref();
-        let not_utf8 = path.filter(|path| std::str::from_utf8(path).is_err());
         let line = Line {
             severity: self.severity.word(),
             rule: self.rule.name(),
             section: self.rule.section(),
             blob: self.blob.as_deref(),
             path: path.map(|path| format!("/{}", String::from_utf8_lossy(path))),
-            path_hex: not_utf8.map(|path| Hex(&[b"/", path].concat()).to_string()),
+            path_hex: path.and_then(|path| hex_unless_text(&[b"/", path].concat())),
             text: &self.text,
         };
         // Strings and numbers always serialize.

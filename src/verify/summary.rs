@@ -191,7 +191,7 @@ fn counted(count: u64, one: &str, several: &str) -> String {
 }
 
 /// Returns the noun for objects of a type.
-pub(super) fn type_name(object_type: ObjectType, count: u64) -> &'static str {
+fn type_name(object_type: ObjectType, count: u64) -> &'static str {
     let (one, several) = match object_type {
         ObjectType::Regular => ("file", "files"),
         ObjectType::Directory => ("directory", "directories"),

@@ -76,7 +76,7 @@ impl Azure {
         tokens: TokenSource,
         timeouts: Timeouts,
     ) -> Result<Self, ContainerError> {
-        let location = format!("{}/{container}", endpoint.as_str().trim_end_matches('/'));
+        let location = location(endpoint, container);
         let mut url = endpoint.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().push(container);
@@ -193,6 +193,11 @@ impl Container for Azure {
             outcome => outcome.map(drop),
         }
     }
+}
+
+/// Returns the URL of a container, for messages and as its identity.
+pub(super) fn location(endpoint: &Url, container: &str) -> String {
+    format!("{}/{container}", endpoint.as_str().trim_end_matches('/'))
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ impl Shares {
 }
 
 impl Shares {
-    /// Returns the shares that names of so many bytes do not need.
+    /// Gives back the shares that names of so many bytes do not need.
     fn keep(&mut self, bytes: usize) {
         let needed = bytes
             .saturating_sub(FREE_BYTES)

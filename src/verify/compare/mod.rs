@@ -25,6 +25,7 @@ use crate::problem::Problem;
 use crate::read::{Chunk, Entity, ReadError, Reader, blocking};
 use crate::source::{EntryStat, OpenError};
 use crate::text::Escaped;
+use crate::text::human::type_names;
 
 use pairs::Pair;
 pub(super) use pairs::Pairs;
@@ -245,8 +246,8 @@ fn compare_attributes(seen: &EntryStat, entity: &Entity, mut report: impl FnMut(
     if source.file_type != entity.file_type {
         let text = format!(
             "a {} in the source, a {} in the container",
-            type_name(source.file_type),
-            type_name(entity.file_type)
+            type_names(source.file_type).one,
+            type_names(entity.file_type).one
         );
         // Nothing else can be compared.
         return report(Rule::SourceType, text);
@@ -303,10 +304,6 @@ fn compare_attributes(seen: &EntryStat, entity: &Entity, mut report: impl FnMut(
 
 fn nanoseconds(time: Timestamp) -> i128 {
     i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds)
-}
-
-fn type_name(file_type: FileType) -> &'static str {
-    super::summary::type_name(file_type.object_type(), 1)
 }
 
 /// Returns the record of an entry that shares its inode, or its object, with others.
